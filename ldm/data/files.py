@@ -1,0 +1,200 @@
+"""Image files in, whole files out: the one place where pixels are read from and written to disk."""
+
+import os
+import struct
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+TIFF_SUFFIXES = (".tif", ".tiff")
+GREY_MODES = ("1", "L", "I;16", "I;16B", "I")  # Pillow's names
+STRETCHED = {"L;2": 85, "L;4": 17}  # factors by which Pillow multiplies 2- and 4-bit grey levels
+# What Pillow, tifffile and imagecodecs raise for broken files; their own error classes derive from these.
+DECODER_ERRORS = (OSError, SyntaxError, ValueError, RuntimeError, IndexError, KeyError, EOFError, struct.error, zlib.error)
+DECODER_ERRORS += (Image.DecompressionBombError,)
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it takes the name `path` when the block ends well and vanishes when it does not.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full; `path` is then as it was before.
+    """
+    path = Path(path)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".tmp{path.suffix}", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes private files
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def list_images(folder: str | Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[Path]:
+    """Image files directly in `folder`, sorted by name; files that start with a dot are left out.
+
+    Raises:
+        FileNotFoundError: `folder` does not exist or holds no image.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder")
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".") and p.is_file())
+    if not paths:
+        raise FileNotFoundError(f"{folder}: holds no image ({', '.join(suffixes)})")
+    return paths
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder raises into a ValueError that names `path`."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except DECODER_ERRORS as error:
+        raise ValueError(f"{path}: cannot be read as an image ({error}). Replace or remove the file.") from error
+
+
+def _read_tiff(path: Path, as_stored: bool) -> np.ndarray:
+    """The one page of a TIFF, (H, W) or (H, W, channels); its colour table and white-is-zero hold unless `as_stored`."""
+    with _naming(path), tifffile.TiffFile(path) as tiff:
+        num_pages, page = len(tiff.pages), tiff.pages[0]
+        pixels = page.asarray() if num_pages == 1 else None
+        colours = None if as_stored else page.colormap  # (3, 256) uint16
+    if pixels is None:
+        raise ValueError(f"{path}: a stack of {num_pages} pages, expected one image. Save one file per slice.")
+    if page.axes == "SYX":  # planar colours
+        pixels = np.moveaxis(pixels, 0, -1)
+    if colours is not None:
+        pixels = np.moveaxis(colours[:, pixels], 0, -1)  # (H, W, 3)
+    elif not as_stored and page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        pixels = np.invert(pixels)
+    return pixels
+
+
+def _read_pixels(path: Path, modes: tuple[str, ...]) -> np.ndarray:
+    """Pixels as stored, (H, W) or (H, W, channels); what has none of the Pillow `modes` is made RGB."""
+    if path.suffix.lower() in TIFF_SUFFIXES:
+        return _read_tiff(path, as_stored="P" in modes)
+    with _naming(path), Image.open(path) as image:
+        raw_mode = image.tile[0].args if image.tile else None
+        if image.mode not in modes:
+            image = image.convert("RGB")  # alpha, CMYK and the like carry nothing that EM needs
+        pixels = np.array(image)
+    if "P" in modes and raw_mode in STRETCHED:  # class indices are wanted, Pillow stretched them to 0..255
+        pixels //= STRETCHED[raw_mode]
+    return pixels
+
+
+def _to_unit(path: Path, pixels: np.ndarray) -> np.ndarray:
+    """Boolean, 8- or 16-bit pixels as float32 in [0, 1]."""
+    if pixels.dtype == bool:
+        return pixels.astype(np.float32)
+    if pixels.dtype == np.int32:  # Pillow opens some 16-bit PNGs in its 32-bit mode
+        pixels = pixels.astype(np.uint16)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"{path}: pixels are {pixels.dtype}, expected 8- or 16-bit. Convert it to one of these.")
+    return pixels.astype(np.float32) / np.iinfo(pixels.dtype).max
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Grey or RGB picture as float32 (H, W, 3) in [0, 1]; grey is copied to three channels, 16-bit scaled by 65535, alpha dropped.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not an image, truncated, a stack, or neither 8- nor 16-bit.
+    """
+    path = Path(path)
+    pixels = _read_pixels(path, modes=(*GREY_MODES, "RGB"))
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4):
+        raise ValueError(f"{path}: shape {pixels.shape}, expected a grey or an RGB image")
+    if pixels.shape[2] >= 3:
+        return _to_unit(path, pixels[..., :3])
+    grey = _to_unit(path, pixels[..., 0])
+    return np.stack([grey, grey, grey], axis=-1)
+
+
+def read_four_channels(path: str | Path) -> np.ndarray:
+    """A four-channel picture as float32 (H, W, 4) in [0, 1], in the order R, G, B, A; colours are not multiplied by alpha.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not an image, truncated, a stack, neither 8- nor 16-bit, or not of four channels.
+    """
+    path = Path(path)
+    pixels = _read_pixels(path, modes=("RGBA", "RGB", *GREY_MODES))
+    if pixels.ndim != 3 or pixels.shape[2] != 4:
+        raise ValueError(f"{path}: {1 if pixels.ndim == 2 else pixels.shape[2]} channel(s), expected four (R, G, B, A)")
+    return _to_unit(path, pixels)
+
+
+def read_labels(path: str | Path) -> np.ndarray:
+    """Class indices as int64 (H, W), exactly as stored; an RGB file counts only when its three channels are equal.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not an image, truncated, a stack, or a colour picture.
+    """
+    path = Path(path)
+    labels = _read_pixels(path, modes=(*GREY_MODES, "P", "RGB"))
+    if labels.ndim == 3:
+        if labels.shape[2] >= 3 and (labels[..., :3] != labels[..., :1]).any():
+            raise ValueError(f"{path}: a colour picture, expected class indices 0, 1, 2, ... Save one grey value per class.")
+        labels = labels[..., 0]
+    if labels.dtype.kind not in "bui":
+        raise ValueError(f"{path}: pixels are {labels.dtype}, expected whole numbers (class indices)")
+    return labels.astype(np.int64)
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(height, width) from the file's header, without decoding the pixels; raises like `read_image`."""
+    path = Path(path)
+    if path.suffix.lower() in TIFF_SUFFIXES:
+        with _naming(path), tifffile.TiffFile(path) as tiff:
+            return tiff.pages[0].imagelength, tiff.pages[0].imagewidth
+    with _naming(path), Image.open(path) as image:
+        return image.height, image.width
+
+
+def check_image(path: str | Path) -> tuple[int, int]:
+    """(height, width) of a file that `read_image` will read; finds a truncated file without decoding PNG or TIFF.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_image`.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in TIFF_SUFFIXES:
+        with _naming(path), Image.open(path) as image:
+            size = image.height, image.width
+            if image.format == "PNG":
+                image.verify()  # checksums only
+            else:
+                image.load()
+        return size
+    with _naming(path), tifffile.TiffFile(path) as tiff:
+        page, num_pages, num_bytes = tiff.pages[0], len(tiff.pages), tiff.filehandle.size
+    stored = max(offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True))
+    if num_pages > 1 or stored > num_bytes or page.dtype not in (bool, np.uint8, np.uint16):
+        read_image(path)  # says what is wrong
+    return page.imagelength, page.imagewidth
+
+
+def write_png(path: str | Path, pixels: np.ndarray) -> None:
+    """Write uint8 `pixels`, (H, W) grey or (H, W, 3) RGB, as a PNG that is either whole or not there."""
+    with whole_file(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="PNG")
