@@ -1,0 +1,203 @@
+"""Latent diffusion (Rombach et al. 2022) with the schedule and loss of DDPM (Ho et al. 2020)."""
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ldm.modules.diffusionmodules.util import make_betas
+from ldm.util import instantiate_from_config
+
+# Keys of published configurations that say how other programs trained a model, or what is always so here.
+INERT_KEYS = {
+    "num_timesteps_cond",  # a cascade that no model of this family uses
+    "log_every_t",  # logging of another program
+    "image_size",  # latent size; the network takes any
+    "conditioning_key",  # always cross-attention
+    "monitor",  # train.py decides what it monitors
+    "use_ema",  # averaged weights are read with tool_add_control.py --use_ema
+    "cond_stage_trainable",  # the text encoder is frozen
+    "scheduler_config",
+    "beta_schedule",  # always `linear`, checked
+    "loss_type",  # always `l2`, checked
+}
+
+
+class LatentDiffusion(pl.LightningModule):
+    """Autoencoder, text encoder and U-Net, and the loss that trains the U-Net to tell the noise.
+
+    Args:
+        unet_config, first_stage_config, cond_stage_config: `target` and `params` of the three networks.
+        timesteps, linear_start, linear_end: T and the ends of the noise schedule.
+        scale_factor: z is the autoencoder's latent times this, so that its standard deviation is about 1.
+        parameterization: what the U-Net predicts: `eps`, the noise, or `v` (Salimans & Ho 2022).
+        first_stage_key, cond_stage_key: names of image and prompt in a batch.
+        channels: latent channels.
+    Raises:
+        ValueError: unknown parameterization or key, or a key that asks for a schedule or loss of another family.
+    """
+
+    def __init__(
+        self,
+        unet_config,
+        first_stage_config,
+        cond_stage_config,
+        timesteps=1000,
+        linear_start=0.00085,
+        linear_end=0.012,
+        scale_factor=1.0,
+        parameterization="eps",
+        first_stage_key="jpg",
+        cond_stage_key="txt",
+        channels=4,
+        **inert,
+    ):
+        super().__init__()
+        if unknown := sorted(set(inert) - INERT_KEYS):
+            raise ValueError(f"model configuration: unknown keys {unknown}")
+        if inert.get("beta_schedule", "linear") != "linear" or inert.get("loss_type", "l2") != "l2":
+            raise ValueError("model configuration: expected beta_schedule: linear and loss_type: l2")
+        if parameterization not in ("eps", "v"):
+            raise ValueError(f"model configuration: parameterization {parameterization!r}, expected eps or v")
+        self.parameterization = parameterization
+        self.num_timesteps = timesteps
+        self.scale_factor = scale_factor
+        self.channels = channels
+        self.first_stage_key, self.cond_stage_key = first_stage_key, cond_stage_key
+        self.learning_rate = 1e-5
+        self._register_schedule(make_betas(timesteps, linear_start, linear_end))
+        self.model = nn.Module()
+        self.model.diffusion_model = instantiate_from_config(unet_config)
+        self.first_stage_model = instantiate_from_config(first_stage_config).eval().requires_grad_(False)
+        self.cond_stage_model = instantiate_from_config(cond_stage_config)
+        self._contexts = None  # prompt -> text embedding, while a training runs
+
+    def _register_schedule(self, betas: np.ndarray):
+        """The 13 buffers of published checkpoints, (T,) float32, computed in float64 (Ho et al. 2020, Sec. 2 and Eq. 7)."""
+        abar = np.cumprod(1 - betas)
+        abar_prev = np.append(1.0, abar[:-1])
+        posterior_variance = betas * (1 - abar_prev) / (1 - abar)
+        buffers = {
+            "betas": betas,
+            "alphas_cumprod": abar,
+            "alphas_cumprod_prev": abar_prev,
+            "sqrt_alphas_cumprod": np.sqrt(abar),
+            "sqrt_one_minus_alphas_cumprod": np.sqrt(1 - abar),
+            "log_one_minus_alphas_cumprod": np.log(1 - abar),
+            "sqrt_recip_alphas_cumprod": np.sqrt(1 / abar),
+            "sqrt_recipm1_alphas_cumprod": np.sqrt(1 / abar - 1),
+            "posterior_variance": posterior_variance,
+            "posterior_log_variance_clipped": np.log(np.maximum(posterior_variance, 1e-20)),  # the first is 0
+            "posterior_mean_coef1": betas * np.sqrt(abar_prev) / (1 - abar),
+            "posterior_mean_coef2": (1 - abar_prev) * np.sqrt(1 - betas) / (1 - abar),
+            "logvar": np.zeros_like(betas),
+        }
+        for name, values in buffers.items():
+            self.register_buffer(name, torch.from_numpy(values).float())
+
+    # Between pixels, prompts and what the U-Net sees
+
+    @torch.no_grad()
+    def encode_first_stage(self, image, noise=None):
+        """Image (N, 3, H, W) in [-1, 1] -> z, (N, 4, H/8, W/8), drawn from the posterior with `noise`."""
+        return self.scale_factor * self.first_stage_model.encode(image).sample(noise)
+
+    @torch.no_grad()
+    def decode_first_stage(self, z):
+        """z (N, 4, H/8, W/8) -> image (N, 3, H, W), about [-1, 1], not clipped."""
+        return self.first_stage_model.decode(z / self.scale_factor)
+
+    def get_learned_conditioning(self, texts):
+        """List of N prompts -> context (N, 77, width); each prompt is encoded once per training."""
+        if self._contexts is None:
+            return self.cond_stage_model(list(texts))
+        if new := sorted(set(texts) - set(self._contexts)):
+            self._contexts.update(zip(new, self.cond_stage_model(new).detach(), strict=True))
+        return torch.stack([self._contexts[text] for text in texts])
+
+    def get_unconditional_conditioning(self, n):
+        """The empty prompt, n times: (n, 77, width)."""
+        return self.get_learned_conditioning([""] * n)
+
+    # Diffusion
+
+    def q_sample(self, x_start, t, noise):
+        """x_t given x_0 (Ho et al. 2020, Eq. 4)."""
+        return self._at(self.sqrt_alphas_cumprod, t) * x_start + self._at(self.sqrt_one_minus_alphas_cumprod, t) * noise
+
+    def get_v(self, x_start, noise, t):
+        """The target of v-prediction (Salimans & Ho 2022, appendix D)."""
+        return self._at(self.sqrt_alphas_cumprod, t) * noise - self._at(self.sqrt_one_minus_alphas_cumprod, t) * x_start
+
+    @staticmethod
+    def _at(schedule, t):
+        return schedule[t][:, None, None, None]
+
+    def apply_model(self, x_noisy, t, cond):
+        """The U-Net's prediction for `cond = {"c_crossattn": [context]}`; shape of `x_noisy`."""
+        return self.model.diffusion_model(x_noisy, t, torch.cat(cond["c_crossattn"], dim=1))
+
+    def sample_losses(self, x_start, cond, t, noise):
+        """Squared error of the prediction, averaged per sample, (N,); computed in float32 (Ho et al. 2020, Eq. 14)."""
+        target = noise if self.parameterization == "eps" else self.get_v(x_start, noise, t)
+        output = self.apply_model(self.q_sample(x_start, t, noise), t, cond)
+        return F.mse_loss(output.float(), target.float(), reduction="none").mean(dim=(1, 2, 3))
+
+    def p_losses(self, x_start, cond, t, noise=None):
+        """Loss to train on, a scalar, and a dictionary of what to log."""
+        noise = torch.randn_like(x_start) if noise is None else noise
+        loss = self.sample_losses(x_start, cond, t, noise).mean()
+        return loss, {"train/loss_step": loss.detach()}
+
+    # Training
+
+    def get_input(self, batch, posterior_noise=None):
+        """Batch of `dataset.MyDataset` -> z (N, 4, H/8, W/8) and its conditions as `apply_model` takes them."""
+        image = batch[self.first_stage_key].permute(0, 3, 1, 2).contiguous()
+        return self.encode_first_stage(image, posterior_noise), {
+            "c_crossattn": [self.get_learned_conditioning(batch[self.cond_stage_key])]
+        }
+
+    def draw_noise(self, batch):
+        """What chance decides for a training step: posterior noise, timesteps and noise.
+
+        Where the batch carries a `seed` per sample, all of it depends on that seed alone, whatever the batch size, the
+        number of processes or the steps before.
+        """
+        image = batch[self.first_stage_key]
+        f = self.first_stage_model.downsampling
+        shape = (self.channels, image.shape[1] // f, image.shape[2] // f)
+        seeds = batch["seed"].tolist() if "seed" in batch else torch.randint(2**62, (len(image),)).tolist()
+        draws = []
+        for seed in seeds:
+            generator = torch.Generator().manual_seed(seed + 1)  # + 1: the augmentation has used `seed`
+            posterior_noise = torch.randn(shape, generator=generator)
+            t = torch.randint(self.num_timesteps, (), generator=generator)
+            draws.append((posterior_noise, t, torch.randn(shape, generator=generator)))
+        return (torch.stack(values).to(image.device) for values in zip(*draws, strict=True))
+
+    def training_step(self, batch, batch_idx):
+        posterior_noise, t, noise = self.draw_noise(batch)
+        x_start, cond = self.get_input(batch, posterior_noise)
+        loss, log = self.p_losses(x_start, cond, t, noise)
+        self.log_dict(log, prog_bar=True, batch_size=len(t))
+        return loss
+
+    def trainable_parameters(self):
+        """Parameters that the optimizer changes; all others are frozen."""
+        return list(self.model.diffusion_model.parameters()) + list(self.cond_stage_model.parameters())
+
+    def configure_optimizers(self):
+        trainable = self.trainable_parameters()
+        self.requires_grad_(False)
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+        return torch.optim.AdamW(trainable, lr=self.learning_rate)
+
+    def on_fit_start(self):
+        if not any(parameter.requires_grad for parameter in self.cond_stage_model.parameters()):
+            self._contexts = {}
+
+    def on_fit_end(self):
+        self._contexts = None

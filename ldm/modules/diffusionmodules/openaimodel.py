@@ -1,0 +1,197 @@
+"""The U-Net of Stable Diffusion (Dhariwal & Nichol 2021, Rombach et al. 2022) in the names of its published weights."""
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from ldm.modules.attention import SpatialTransformer
+from ldm.modules.diffusionmodules.util import group_norm, timestep_embedding, zero_module
+
+
+class TimestepEmbedSequential(nn.Sequential):
+    """A sequence that hands the timestep embedding and the text to the layers that read them."""
+
+    def forward(self, x, emb, context=None):
+        for layer in self:
+            if isinstance(layer, ResBlock):
+                x = layer(x, emb)
+            elif isinstance(layer, SpatialTransformer):
+                x = layer(x, context)
+            else:
+                x = layer(x)
+        return x
+
+
+class Upsample(nn.Module):
+    """Twice the size: nearest neighbour, then a convolution."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x):
+        return self.conv(nn.functional.interpolate(x, scale_factor=2, mode="nearest"))
+
+
+class Downsample(nn.Module):
+    """Half the size by a strided convolution."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, x):
+        return self.op(x)
+
+
+class ResBlock(nn.Module):
+    """Two convolutions with a residual; the timestep embedding is added between them."""
+
+    def __init__(self, channels, emb_channels, out_channels, dropout=0.0, use_checkpoint=False):
+        super().__init__()
+        self.in_layers = nn.Sequential(group_norm(channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1))
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb_channels, out_channels))
+        self.out_layers = nn.Sequential(
+            group_norm(out_channels),
+            nn.SiLU(),
+            nn.Dropout(dropout),
+            zero_module(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
+        )
+        self.skip_connection = nn.Identity() if out_channels == channels else nn.Conv2d(channels, out_channels, 1)
+        self.use_checkpoint = use_checkpoint
+
+    def forward(self, x, emb):
+        if self.use_checkpoint and self.training:
+            return checkpoint(self._forward, x, emb, use_reentrant=False)
+        return self._forward(x, emb)
+
+    def _forward(self, x, emb):
+        h = self.in_layers(x)
+        h = h + self.emb_layers(emb)[:, :, None, None]
+        return self.skip_connection(x) + self.out_layers(h)
+
+
+class UNetEncoder(nn.Module):
+    """The half that the U-Net and the control branch have in common: time embedding, input blocks, middle block.
+
+    Args:
+        model_channels: channels of the first level; level i has `channel_mult[i]` times as many.
+        attention_resolutions: downsampling factors (1, 2, 4, ...) at which a transformer follows each residual block.
+        num_heads, num_head_channels: one of them; SD 1.x fixes the number of heads, SD 2.x their width.
+        transformer_depth, context_dim: blocks per transformer; width of the text embedding.
+        image_size, legacy: stand in published configurations and change nothing here: the network takes any size, and
+            `legacy` only concerns attention without text.
+    Raises:
+        ValueError: the configuration asks for attention without text, which no model of this family has.
+    """
+
+    def __init__(
+        self,
+        in_channels,
+        model_channels,
+        num_res_blocks,
+        attention_resolutions,
+        channel_mult=(1, 2, 4, 8),
+        num_heads=-1,
+        num_head_channels=-1,
+        transformer_depth=1,
+        context_dim=None,
+        dropout=0.0,
+        use_checkpoint=False,
+        use_spatial_transformer=True,
+        use_linear_in_transformer=False,
+        image_size=None,
+        legacy=False,
+    ):
+        super().__init__()
+        if not use_spatial_transformer or context_dim is None:
+            raise ValueError("this U-Net reads a text: give use_spatial_transformer: true and a context_dim")
+        if (num_heads == -1) == (num_head_channels == -1):
+            raise ValueError("give either num_heads or num_head_channels to the U-Net")
+        self.model_channels = model_channels
+        self.num_res_blocks = num_res_blocks
+        self.attention_resolutions = tuple(attention_resolutions)
+        self.channel_mult = tuple(channel_mult)
+        self.num_heads, self.num_head_channels = num_heads, num_head_channels
+        self.dropout, self.use_checkpoint = dropout, use_checkpoint
+        self.transformer_options = {
+            "depth": transformer_depth,
+            "context_dim": context_dim,
+            "use_linear": use_linear_in_transformer,
+            "dropout": dropout,
+            "use_checkpoint": use_checkpoint,
+        }
+        emb_channels = 4 * model_channels
+        self.time_embed = nn.Sequential(nn.Linear(model_channels, emb_channels), nn.SiLU(), nn.Linear(emb_channels, emb_channels))
+
+        self.input_blocks = nn.ModuleList([TimestepEmbedSequential(nn.Conv2d(in_channels, model_channels, 3, padding=1))])
+        self.block_channels = [model_channels]  # output channels of each input block
+        channels = model_channels
+        for level, mult in enumerate(channel_mult):
+            for _ in range(num_res_blocks):
+                self.input_blocks.append(TimestepEmbedSequential(*self._stage(level, channels)))
+                channels = mult * model_channels
+                self.block_channels.append(channels)
+            if level != len(channel_mult) - 1:
+                self.input_blocks.append(TimestepEmbedSequential(Downsample(channels)))
+                self.block_channels.append(channels)
+        self.middle_block = TimestepEmbedSequential(
+            self._res_block(channels, channels), self._transformer(channels), self._res_block(channels, channels)
+        )
+
+    def _res_block(self, channels, out_channels):
+        return ResBlock(channels, 4 * self.model_channels, out_channels, self.dropout, self.use_checkpoint)
+
+    def _transformer(self, channels):
+        heads = self.num_heads if self.num_heads != -1 else channels // self.num_head_channels
+        return SpatialTransformer(channels, heads, channels // heads, **self.transformer_options)
+
+    def _stage(self, level, channels):
+        """A residual block to the width of `level`, and its transformer where that level has one."""
+        out_channels = self.channel_mult[level] * self.model_channels
+        layers = [self._res_block(channels, out_channels)]
+        if 2**level in self.attention_resolutions:
+            layers.append(self._transformer(out_channels))
+        return layers
+
+    def embed_timesteps(self, timesteps):
+        """(N,) timesteps -> (N, 4 * model_channels)."""
+        embedding = timestep_embedding(timesteps, self.model_channels)
+        return self.time_embed(embedding.to(self.time_embed[0].weight.dtype))
+
+
+class UNetModel(UNetEncoder):
+    """Noise predictor: latents (N, in_channels, h, w), timesteps (N,), text (N, 77, context_dim) -> (N, out_channels, h, w)."""
+
+    def __init__(self, out_channels, **encoder):
+        super().__init__(**encoder)
+        skip_channels = list(self.block_channels)
+        channels = skip_channels[-1]
+        self.output_blocks = nn.ModuleList()
+        for level, mult in reversed(list(enumerate(self.channel_mult))):
+            for i in range(self.num_res_blocks + 1):
+                layers = self._stage(level, channels + skip_channels.pop())
+                channels = mult * self.model_channels
+                if level and i == self.num_res_blocks:
+                    layers.append(Upsample(channels))
+                self.output_blocks.append(TimestepEmbedSequential(*layers))
+        self.out = nn.Sequential(group_norm(channels), nn.SiLU(), zero_module(nn.Conv2d(channels, out_channels, 3, padding=1)))
+
+    def encode(self, x, emb, context):
+        """Middle block's output and the input blocks' outputs, shallow first."""
+        h, skips = x, []
+        for block in self.input_blocks:
+            h = block(h, emb, context)
+            skips.append(h)
+        return self.middle_block(h, emb, context), skips
+
+    def decode(self, h, skips, emb, context):
+        """What `encode` gave -> (N, out_channels, h, w); the deepest skip is read first."""
+        for block, skip in zip(self.output_blocks, reversed(skips), strict=True):
+            h = block(torch.cat([h, skip], dim=1), emb, context)
+        return self.out(h)
+
+    def forward(self, x, timesteps, context):
+        emb = self.embed_timesteps(timesteps)
+        h, skips = self.encode(x, emb, context)
+        return self.decode(h, skips, emb, context)

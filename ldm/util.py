@@ -1,0 +1,28 @@
+"""From a YAML `target:` to an object, without letting a file name code of its own choice."""
+
+import importlib
+
+import torch
+
+ALLOWED_PACKAGES = ("cldm.", "ldm.", "torch.nn.")  # a target elsewhere could run any code of the machine
+
+
+def instantiate_from_config(config: dict, **extra) -> torch.nn.Module:
+    """Build `config["target"]` with `config["params"]`; `extra` adds to the parameters.
+
+    Raises:
+        ValueError: no target, a target outside `ALLOWED_PACKAGES`, no such class, or a class that is no network module.
+    """
+    target = config.get("target") if isinstance(config, dict) else None
+    if not isinstance(target, str):
+        raise ValueError(f"configuration without a target: {config!r}. Each part needs `target:` and, where it has any, `params:`.")
+    if not target.startswith(ALLOWED_PACKAGES):
+        raise ValueError(f"target {target!r} refused: a configuration may only name classes of cldm, ldm and torch.nn")
+    module_name, _, class_name = target.rpartition(".")
+    try:
+        cls = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"target {target!r}: no such class ({error})") from error
+    if not (isinstance(cls, type) and issubclass(cls, torch.nn.Module)):
+        raise ValueError(f"target {target!r} refused: it is no torch.nn.Module")
+    return cls(**{**(config.get("params") or {}), **extra})
