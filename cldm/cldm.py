@@ -1,0 +1,175 @@
+"""ControlNet on latent diffusion (Zhang et al. 2023): a trainable copy of the U-Net's encoder steers the locked U-Net."""
+
+import torch
+from torch import nn
+
+from ldm.models.diffusion.ddpm import LatentDiffusion
+from ldm.modules.diffusionmodules.openaimodel import TimestepEmbedSequential, UNetEncoder, UNetModel
+from ldm.modules.diffusionmodules.util import zero_module
+from ldm.util import instantiate_from_config
+
+HINT_CHANNELS = (16, 16, 32, 32, 96, 96, 256)  # widths of the hint encoder; every second convolution halves the size
+HINT_FACTOR = 8  # hint pixels per latent pixel
+GOLDEN_RATIO = 0.6180339887498949
+
+
+class ControlledUnetModel(UNetModel):
+    """The U-Net, with the control branch's residuals added to its skips and its middle block."""
+
+    def forward(self, x, timesteps, context, control=None, only_mid_control=False):
+        """Prediction for `x`, (N, 4, h, w).
+
+        Args:
+            x, timesteps, context: latents (N, 4, h, w); (N,); text embedding (N, 77, context_dim).
+            control: residuals from shallow to deep, the middle block's last, read only; None for the plain U-Net.
+            only_mid_control: add the middle block's residual alone.
+        """
+        emb = self.embed_timesteps(timesteps)
+        h, skips = self.encode(x, emb, context)
+        if control is not None:
+            h = h + control[-1]
+            if not only_mid_control:
+                skips = [skip + residual for skip, residual in zip(skips, control[:-1], strict=True)]
+        return self.decode(h, skips, emb, context)
+
+
+class ControlNet(UNetEncoder):
+    """The control branch: the U-Net's encoder with a hint encoder in front and a zero convolution behind every block.
+
+    Args:
+        hint_channels: channels of the condition image: 3 for an RGB-like mask or edges, one per class for label maps, 4 for RGBA.
+        encoder: the sizes of `UNetEncoder`; they must be those of the U-Net.
+    """
+
+    def __init__(self, hint_channels, **encoder):
+        super().__init__(**encoder)
+        self.zero_convs = nn.ModuleList(TimestepEmbedSequential(zero_module(nn.Conv2d(c, c, 1))) for c in self.block_channels)
+        layers, channels = [], hint_channels
+        for i, width in enumerate(HINT_CHANNELS):
+            layers += [nn.Conv2d(channels, width, 3, padding=1, stride=2 if i in (2, 4, 6) else 1), nn.SiLU()]
+            channels = width
+        self.input_hint_block = TimestepEmbedSequential(
+            *layers, zero_module(nn.Conv2d(channels, self.model_channels, 3, padding=1))
+        )
+        deepest = self.block_channels[-1]
+        self.middle_block_out = TimestepEmbedSequential(zero_module(nn.Conv2d(deepest, deepest, 1)))
+
+    def encode_hint(self, hint):
+        """Condition image (N, hint_channels, H, W) -> features (N, model_channels, H/8, W/8); the same at every timestep."""
+        return self.input_hint_block(hint, None)
+
+    def forward(self, x, hint, timesteps, context, guided_hint=None):
+        """Residuals that steer the locked U-Net towards `hint` (Zhang et al. 2023, Fig. 3).
+
+        Args:
+            x: noisy latents, (N, 4, H/8, W/8).
+            hint: condition image, (N, hint_channels, H, W), float in [0, 1]; not read when `guided_hint` is given.
+            timesteps, context: (N,) int64 in [0, T); text embedding, (N, 77, context_dim).
+            guided_hint: what `encode_hint` gave for `hint`.
+        Returns:
+            One residual per input block from shallow to deep, the middle block's last (13 for SD 1.5); all zero at initialisation.
+        Raises:
+            ValueError: `hint` is not eight times the size of `x`.
+        """
+        if guided_hint is None:
+            if hint.shape[2:] != (HINT_FACTOR * x.shape[2], HINT_FACTOR * x.shape[3]):
+                raise ValueError(f"hint of size {tuple(hint.shape[2:])} for latents of {tuple(x.shape[2:])}: expected {HINT_FACTOR} times theirs")
+            guided_hint = self.encode_hint(hint)
+        emb = self.embed_timesteps(timesteps)
+        h, residuals = x, []
+        for i, (block, zero_conv) in enumerate(zip(self.input_blocks, self.zero_convs, strict=True)):
+            h = block(h, emb, context)
+            if i == 0:
+                h = h + guided_hint
+            residuals.append(zero_conv(h, emb, context))
+        h = self.middle_block(h, emb, context)
+        residuals.append(self.middle_block_out(h, emb, context))
+        return residuals
+
+
+class ControlLDM(LatentDiffusion):
+    """Latent diffusion with a control branch.
+
+    Args:
+        control_stage_config: `target` and `params` of the control branch.
+        control_key: name of the condition image in a batch.
+        only_mid_control: use the middle block's residual alone.
+        latent_diffusion: the arguments of `LatentDiffusion`.
+
+    Attributes:
+        control_scales: strength of each residual, shallow to deep.
+        sd_locked: keep the U-Net's decoder frozen in training.
+    """
+
+    def __init__(self, control_stage_config, control_key="hint", only_mid_control=False, **latent_diffusion):
+        super().__init__(**latent_diffusion)
+        self.control_model = instantiate_from_config(control_stage_config)
+        self.control_key = control_key
+        self.only_mid_control = only_mid_control
+        self.control_scales = [1.0] * (len(self.control_model.zero_convs) + 1)
+        self.sd_locked = True
+
+    def encode_hints(self, cond):
+        """`cond` with its hints encoded, for loops that show the same hint to the network at many timesteps."""
+        if cond["c_concat"] is None:
+            return cond
+        return {**cond, "guided_hint": [self.control_model.encode_hint(torch.cat(cond["c_concat"], dim=1))]}
+
+    def apply_model(self, x_noisy, t, cond):
+        """The steered U-Net's prediction, shape of `x_noisy`.
+
+        Args:
+            cond: `c_crossattn`: [context]; `c_concat`: [hint] or None for no control; `guided_hint`: from `encode_hints`, optional.
+        """
+        context = torch.cat(cond["c_crossattn"], dim=1)
+        if cond["c_concat"] is None:
+            return self.model.diffusion_model(x_noisy, t, context)
+        control = self.control_model(
+            x=x_noisy,
+            hint=torch.cat(cond["c_concat"], dim=1),
+            timesteps=t,
+            context=context,
+            guided_hint=cond["guided_hint"][0] if "guided_hint" in cond else None,
+        )
+        control = [residual * scale for residual, scale in zip(control, self.control_scales, strict=True)]
+        return self.model.diffusion_model(x_noisy, t, context, control=control, only_mid_control=self.only_mid_control)
+
+    def get_input(self, batch, posterior_noise=None):
+        x_start, cond = super().get_input(batch, posterior_noise)
+        return x_start, {**cond, "c_concat": [batch_to_hint(batch[self.control_key])]}
+
+    def validation_step(self, batch, batch_idx):
+        """Loss on fixed noise and timesteps, and how much worse it gets when each sample is shown another one's hint.
+
+        The timesteps follow the golden ratio over the samples' numbers (their `seed`), so a small set covers all of [0, T).
+        The raw loss hardly falls while control is learned; `val/hint_gap` shows it.
+        """
+        posterior_noise, _, noise = self.draw_noise(batch)
+        x_start, cond = self.get_input(batch, posterior_noise)
+        t = ((batch["seed"].double() + 0.5) * GOLDEN_RATIO % 1 * self.num_timesteps).long()
+        loss = self.sample_losses(x_start, cond, t, noise).mean()
+        self.log("val/loss", loss, prog_bar=True, on_epoch=True, batch_size=len(t), sync_dist=True)
+        if "other_hint" in batch:
+            shuffled = {**cond, "c_concat": [batch_to_hint(batch["other_hint"])]}
+            gap = self.sample_losses(x_start, shuffled, t, noise).mean() - loss
+            self.log("val/hint_gap", gap, prog_bar=True, on_epoch=True, batch_size=len(t), sync_dist=True)
+
+    def trainable_parameters(self):
+        parameters = list(self.control_model.parameters())
+        if not self.sd_locked:
+            unet = self.model.diffusion_model
+            parameters += list(unet.output_blocks.parameters()) + list(unet.out.parameters())
+        return parameters
+
+    def low_vram_shift(self, is_diffusing):
+        """Keep on the GPU only what the coming phase needs: the U-Net and control branch, or the autoencoder and text encoder."""
+        device = self.device
+        for part in (self.model, self.control_model):
+            part.to(device if is_diffusing else "cpu")
+        for part in (self.first_stage_model, self.cond_stage_model):
+            part.to("cpu" if is_diffusing else device)
+
+
+def batch_to_hint(hint):
+    """(N, H, W, C) of a batch -> (N, C, H, W) of the network."""
+    return hint.permute(0, 3, 1, 2).contiguous()

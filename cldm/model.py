@@ -1,0 +1,243 @@
+"""From configuration and checkpoint to a model: nothing runs that a file brings along, and no tensor goes missing in silence."""
+
+import pickle
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import safetensors
+import torch
+import yaml
+from safetensors.torch import save_file
+from torch.overrides import TorchFunctionMode
+
+from ldm.data.files import whole_file
+from ldm.util import instantiate_from_config
+
+WEIGHT_SUFFIXES = (".ckpt", ".pth", ".pt", ".safetensors")
+
+# What a checkpoint may lack or carry without a word; everything else is an error that names the tensors.
+MAY_BE_MISSING = (
+    "betas", "alphas_cumprod", "sqrt_", "log_one_minus_", "posterior_", "logvar",  # the schedule, computed from the configuration
+)  # fmt: skip
+MAY_BE_LEFT_OVER = (
+    "model_ema.",  # averaged copies of the U-Net; tool_add_control.py --use_ema reads them
+    "first_stage_model.loss.",  # the discriminator that trained the autoencoder
+    "lvlb_weights",  # weights of a loss that nobody uses
+    "betas", "alphas_cumprod", "sqrt_", "log_one_minus_", "posterior_", "logvar",  # schedule of another configuration
+)  # fmt: skip
+
+# Classes that trainers leave beside the weights; each is replaced by an empty stand-in, never imported.
+TRAINER_PACKAGES = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "lightning_utilities.", "torchmetrics.", "omegaconf.", "numpy.")
+TRAINER_CLASSES = ("argparse.Namespace", "collections.defaultdict", "pathlib.PosixPath", "typing.Any", "_codecs.encode")
+
+
+class Inert:
+    """Stands for an object of a trainer that a checkpoint carries: takes anything, does nothing."""
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def __setstate__(self, state):
+        pass
+
+    def __hash__(self):
+        return 0  # old trainers use their callback classes and objects as keys
+
+    def __setitem__(self, key, value):
+        pass
+
+
+def read_config(path: str | Path) -> dict:
+    """The `model:` part of a YAML of this family.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not YAML, or without a `model:` that has `target:` and `params:`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such configuration file")
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
+    model = config.get("model") if isinstance(config, dict) else None
+    if not isinstance(model, dict) or not isinstance(model.get("params"), dict):
+        raise ValueError(f"{path}: expected a `model:` with `target:` and `params:`")
+    return model
+
+
+class _SkipInitialisation(TorchFunctionMode):
+    """Leaves new parameters as the memory they were given: a checkpoint is about to replace them."""
+
+    FILLS = {
+        torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.fill_, torch.Tensor.zero_,
+        torch.nn.init.kaiming_uniform_, torch.nn.init.normal_, torch.nn.init.uniform_, torch.nn.init.zeros_,
+    }  # fmt: skip
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function in self.FILLS:
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **kwargs)
+
+
+def create_model(
+    config_path: str | Path,
+    weights_path: str | Path | list[str | Path] | None = None,
+    hint_channels: int | None = None,
+    new_hint: bool = False,
+) -> torch.nn.Module:
+    """Build the model of a YAML file on the CPU, in evaluation mode when it gets weights.
+
+    Args:
+        config_path: any configuration of this family, the published ones included.
+        weights_path: a complete checkpoint, or several that are complete together, the later winning; the tensors are
+            mapped from the files, and no weight is initialised first.
+        hint_channels: overrides the number of the configuration.
+        new_hint: with another number of hint channels in the checkpoint, initialise the first hint convolution anew and say so.
+    Raises:
+        FileNotFoundError, ValueError: see `read_config`, `instantiate_from_config`, `load_state_dict`.
+        RuntimeError: the checkpoint does not fit the configuration.
+    """
+    config = read_config(config_path)
+    if hint_channels is not None:
+        config["params"]["control_stage_config"]["params"]["hint_channels"] = hint_channels
+    try:
+        if weights_path is None:
+            return instantiate_from_config(config)
+        paths = weights_path if isinstance(weights_path, list) else [weights_path]
+        state_dict = {key: tensor for path in paths for key, tensor in load_state_dict(path).items()}
+        with _SkipInitialisation():
+            model = instantiate_from_config(config)
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"{config_path}: does not describe a model of this family ({error})") from error
+    load_weights(model, " + ".join(map(str, paths)), state_dict, new_hint=new_hint)
+    return model.eval()
+
+
+def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.Tensor]:
+    """Tensors of a .ckpt, .pth, .pt or .safetensors file by name, mapped from the file where its format allows.
+
+    Nested files (`state_dict` inside) are unwrapped. Only tensors come out: the objects that trainers leave beside them
+    are read as empty stand-ins.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: truncated, not a checkpoint, or asks to run code on loading (nothing of it has run then).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint")
+    if path.suffix == ".safetensors":
+        content = _read_safetensors(path, location)
+    else:
+        content = load_pickle(path, location)
+    while isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    tensors = {key: value for key, value in content.items() if torch.is_tensor(value)} if isinstance(content, dict) else {}
+    if not tensors:
+        raise ValueError(f"{path}: holds no tensors by name, so it is no checkpoint of a model")
+    return tensors
+
+
+def _read_safetensors(path, location):
+    try:
+        with safetensors.safe_open(path, framework="pt", device=location) as file:
+            return {key: file.get_tensor(key) for key in file.keys()}
+    except (safetensors.SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: cannot be read as safetensors ({error}). It may be truncated; download or copy it again.") from error
+
+
+def load_pickle(path: Path, location: str) -> dict:
+    """Whole content of a file that torch.save wrote; raises like `load_state_dict`."""
+    is_zip = zipfile.is_zipfile(path)
+    with open(path, "rb") as file:
+        if not is_zip and file.read(2) == b"PK":
+            raise ValueError(f"{path}: the end of the file is missing. Download or copy it again.")
+    try:
+        stand_ins = _stand_ins(path) if is_zip else []
+        with torch.serialization.safe_globals(stand_ins):
+            return torch.load(path, map_location=location, weights_only=True, mmap=True if is_zip else None)
+    except pickle.UnpicklingError as error:
+        if "Unsupported global" in str(error) or "blocklisted" in str(error) or "Trying to" in str(error):
+            raise ValueError(f"{path}: refused, loading it would run code of the file's choice. Ask its author for a .safetensors file.") from error
+        raise ValueError(f"{path}: not a checkpoint, or damaged. Download or copy it again.") from error
+    except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: cannot be read as a checkpoint ({str(error).splitlines()[0]}). Download or copy it again.") from error
+
+
+def _stand_ins(path):
+    """Empty classes for the trainer's objects that the file names; refuses a file that names anything else."""
+    names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    refused = [name for name in names if not name.startswith(TRAINER_PACKAGES) and name not in TRAINER_CLASSES]
+    if refused:
+        raise ValueError(
+            f"{path}: refused, loading it would run code of the file's choice ({', '.join(sorted(refused)[:3])}). "
+            "Ask its author for a .safetensors file."
+        )
+    return [(type(f"Inert_{i}", (Inert,), {}), name) for i, name in enumerate(names)]
+
+
+def load_weights(
+    model: torch.nn.Module,
+    path: str | Path,
+    state_dict: dict[str, torch.Tensor] | None = None,
+    new_hint: bool = False,
+) -> None:
+    """Give `model` the tensors of the checkpoint `path`, taking their memory as it is; account for every name.
+
+    Args:
+        state_dict: the file's tensors, where they were read before.
+        new_hint: as in `create_model`.
+    Raises:
+        RuntimeError: tensors are missing, left over or of another shape; the message names the first of each.
+    """
+    state_dict = dict(load_state_dict(path) if state_dict is None else state_dict)
+    own = model.state_dict()
+    for key in [key for key in state_dict if key.startswith(MAY_BE_LEFT_OVER)]:
+        del state_dict[key]
+    first_hint = "control_model.input_hint_block.0.weight"
+    if new_hint and first_hint in own and first_hint in state_dict and own[first_hint].shape[1] != state_dict[first_hint].shape[1]:
+        print(f"{path}: made for {state_dict[first_hint].shape[1]} hint channels, expected {own[first_hint].shape[1]}: "
+              "control_model.input_hint_block.0 is initialised anew")  # fmt: skip
+        model.control_model.input_hint_block[0].reset_parameters()
+        for key in (first_hint, first_hint.replace("weight", "bias")):
+            state_dict[key] = model.get_parameter(key).detach()
+    wrong = [f"{key} {tuple(state_dict[key].shape)} instead of {tuple(own[key].shape)}" for key in own if key in state_dict and own[key].shape != state_dict[key].shape]
+    if wrong:
+        raise RuntimeError(f"{path}: made for another architecture; {len(wrong)} tensors of another shape, such as {wrong[0]}. Check the configuration.")
+    for key in own.keys() & state_dict.keys():
+        state_dict[key] = state_dict[key].to(own[key].dtype)
+    missing, unexpected = model.load_state_dict(state_dict, strict=False, assign=True)
+    missing = [key for key in missing if not key.startswith(MAY_BE_MISSING)]
+    if missing or unexpected:
+        raise RuntimeError(
+            f"{path}: does not fit the configuration; {len(missing)} tensors missing {missing[:3]}, {len(unexpected)} left over {unexpected[:3]}"
+        )
+
+
+def save_weights(state_dict: dict[str, torch.Tensor], path: str | Path, metadata: dict[str, str] | None = None) -> None:
+    """Write tensors by name, `.safetensors` or a checkpoint with `state_dict` inside; the file is whole or not there.
+
+    Raises:
+        ValueError: another suffix.
+        OSError: the file cannot be written or the disk is full.
+    """
+    path = Path(path)
+    if path.suffix not in WEIGHT_SUFFIXES:
+        raise ValueError(f"{path}: expected a name that ends in {', '.join(WEIGHT_SUFFIXES)}")
+    with whole_file(path) as temporary:
+        try:
+            if path.suffix == ".safetensors":
+                save_file({key: value.contiguous() for key, value in state_dict.items()}, temporary, metadata)
+            else:
+                torch.save({"state_dict": dict(state_dict)}, temporary)
+        except (RuntimeError, safetensors.SafetensorError) as error:  # how both writers report a full disk
+            raise OSError(f"{path}: could not be written ({str(error).splitlines()[0]}). Is the disk full?") from error
+
+
+def subset(state_dict: dict[str, torch.Tensor], prefixes: Iterable[str]) -> dict[str, torch.Tensor]:
+    """The entries whose names start with one of `prefixes`."""
+    return {key: value for key, value in state_dict.items() if key.startswith(tuple(prefixes))}
