@@ -1,0 +1,111 @@
+"""Checkpoints of a training run: written whole, saved every N steps, and enough to go on exactly where a run was cut off."""
+
+import signal
+import threading
+from pathlib import Path
+
+import torch
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from cldm.model import load_pickle, save_weights, subset
+from ldm.data.files import whole_file
+
+LAST = "last.ckpt"
+BEST = "EM_best_results"
+
+
+class WholeFileIO(TorchCheckpointIO):
+    """How Lightning reads and writes checkpoints here: no half-written file, no code from a file.
+
+    A name that ends in .safetensors gets the control branch alone, a quarter of the size, as other programs read it.
+    """
+
+    def save_checkpoint(self, checkpoint, path, storage_options=None):
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".safetensors":
+            save_weights(subset(checkpoint["state_dict"], ["control_model."]), path)
+            return
+        with whole_file(path) as temporary:
+            try:
+                torch.save(checkpoint, temporary)
+            except RuntimeError as error:  # how torch reports a full disk
+                raise OSError(f"{path}: could not be written ({str(error).splitlines()[0]}). Is the disk full?") from error
+
+    def load_checkpoint(self, path, map_location="cpu", weights_only=True):
+        return load_pickle(Path(path), "cpu")
+
+
+class ControlOnlyCheckpoint(ModelCheckpoint):
+    """The best control branch, without the model it steers."""
+
+    FILE_EXTENSION = ".safetensors"
+
+
+class SaveLast(Checkpoint):
+    """Keep `last.ckpt` (weights, optimizer, position) up to date, and end a run cleanly on Ctrl-C or SIGTERM.
+
+    It is written every `every_n_steps` optimizer steps and at the end. On a signal the step at hand is finished and saved
+    first; a second signal ends the process at once.
+    """
+
+    def __init__(self, run_dir: Path, every_n_steps: int):
+        self.path = run_dir / LAST
+        self.every_n_steps = every_n_steps
+        self.signal_received = False
+        self.saved_step = 0
+
+    def on_fit_start(self, trainer, pl_module):
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._note_signal)
+
+    def _note_signal(self, number, frame):
+        print(f"\n{signal.Signals(number).name}: finishing this step, then saving; once more ends at once", flush=True)
+        self.signal_received = True
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+    def on_before_backward(self, trainer, pl_module, loss):
+        if not loss.isfinite():
+            raise ValueError(f"step {trainer.global_step}: the loss is {float(loss)}. {self.remedy()}")
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        last_of_epoch = batch_idx + 1 == trainer.num_training_batches
+        if (batch_idx + 1) % trainer.accumulate_grad_batches and not last_of_epoch:
+            return  # between two optimizer steps there is no state to return to
+        due = trainer.global_step - self.saved_step >= self.every_n_steps or trainer.global_step == trainer.max_steps
+        if self.signal_received or (due and not last_of_epoch):  # the end of an epoch is saved after its validation
+            self._save(trainer, pl_module)
+        if self.signal_received:
+            raise KeyboardInterrupt
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        last_epoch = trainer.current_epoch + 1 == trainer.max_epochs or trainer.global_step == trainer.max_steps
+        if last_epoch or trainer.global_step - self.saved_step >= self.every_n_steps:
+            self._save(trainer, pl_module)
+
+    def _save(self, trainer, pl_module):
+        if trainer.global_step == self.saved_step:
+            return
+        if not all(bool(parameter.isfinite().all()) for parameter in pl_module.parameters() if parameter.requires_grad):
+            raise ValueError(f"step {trainer.global_step}: the weights are no longer finite. {self.remedy()}")
+        self.saved_step = trainer.global_step
+        trainer.save_checkpoint(self.path)
+
+    def remedy(self):
+        """What to do after a run went astray."""
+        kept = f"{self.path} is of step {self.saved_step}" if self.path.exists() else "nothing was saved yet"
+        return f"{kept}. Start again with a lower --learning_rate."
+
+    def state_dict(self):
+        return {"saved_step": self.saved_step}
+
+    def load_state_dict(self, state_dict):
+        self.saved_step = state_dict["saved_step"]
+
+
+def position(checkpoint: dict) -> tuple[int, int]:
+    """(epoch, batches done in it) of a full checkpoint."""
+    loops = checkpoint["loops"]["fit_loop"]
+    return loops["epoch_progress"]["current"]["processed"], loops["epoch_loop.batch_progress"]["current"]["processed"]

@@ -1,0 +1,245 @@
+"""Fine-tune the control branch of a ControlNet on images and their conditions (Zhang et al. 2023).
+
+    python train.py --image_path data/train/images --mask_path data/train/masks --resume_path models/control_sd15_ini.ckpt
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+from torch.utils.data import DataLoader
+
+from cldm.checkpoints import BEST, LAST, ControlOnlyCheckpoint, SaveLast, WholeFileIO, position
+from cldm.logger import ImageLogger, LossCurve
+from cldm.model import create_model, load_pickle, read_config
+from dataset import CONDITION_TYPES, PROMPTS, MyDataset, ValidationSet, check_pairs, hint_channels, read_prompts
+from ldm.data.batches import SeededBatches
+from share import new_run_id, run_script, write_run_record
+from utils.options import add_bool, fraction, non_negative_int, positive_float, positive_int
+
+PRECISIONS = {"16": "16-mixed", "32": "32-true", "bf16": "bf16-mixed"}
+CONDITION_OPTION = {"segmentation": "mask_path", "edge": "edge_path", "rgba": "rgba_path"}
+FREE_ON_RESUME = {  # options that a resumed run may change without becoming another run
+    "resume_training", "max_epochs", "max_steps", "gpus", "num_workers", "logger", "logger_freq", "wandb_api_key", "save_every", "log_every",
+}  # fmt: skip
+
+
+def build_parser():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    data = parser.add_argument_group("data")
+    for split in ("", "val_"):
+        what = "validation" if split else "training"
+        data.add_argument(f"--{split}image_path", type=Path, metavar="DIR", help=f"{what} images")
+        data.add_argument(f"--{split}mask_path", type=Path, metavar="DIR", help=f"{what} masks of class indices, for --condition_type segmentation")
+        data.add_argument(f"--{split}edge_path", type=Path, metavar="DIR", help=f"{what} edge maps, for --condition_type edge")
+        data.add_argument(f"--{split}rgba_path", type=Path, metavar="DIR", help=f"{what} RGBA tensors, for --condition_type rgba")
+    data.add_argument("--condition_type", choices=CONDITION_TYPES, default="segmentation", help="what the control branch is shown")
+    data.add_argument("--num_classes", type=positive_int, default=3, metavar="INT", help="classes of the masks, one hint channel each")
+    data.add_argument("--rgba_alpha_scale", type=positive_float, default=1.0, metavar="FLOAT", help="factor of the alpha (edge) channel, clipped to 1")
+    data.add_argument("--image_size", type=positive_int, metavar="PIXELS", help="side of the training crops; the configuration's when not given")
+    data.add_argument("--crop_scale", type=fraction, nargs=2, default=(0.08, 1.0), metavar=("MIN", "MAX"), help="share of an image's area that a training crop takes")
+    data.add_argument("--prompts_file", type=Path, metavar="FILE", help="one prompt per line, in place of the 37 built-in ones")
+    data.add_argument("--prompt_drop", type=fraction, default=0.0, metavar="P", help="share of samples trained with the empty prompt, which guidance relies on")
+    data.add_argument("--num_workers", type=non_negative_int, default=0, metavar="INT", help="processes that read images; 0 reads in the training process")
+
+    model = parser.add_argument_group("model")
+    model.add_argument("--cldm_config_path", type=Path, default=Path("./models/cldm_v15.yaml"), metavar="YAML", help="model configuration")
+    model.add_argument("--resume_path", "--resume", type=Path, default=Path("./models/control_sd15_ini.ckpt"), metavar="FILE",
+                       help="weights to initialise from, .ckpt, .pth or .safetensors; optimizer and step start anew")  # fmt: skip
+    add_bool(model, "--sd_locked", True, "keep the Stable Diffusion decoder frozen")
+    add_bool(model, "--only_mid_control", False, "use the middle block's residual alone")
+
+    run = parser.add_argument_group("training")
+    run.add_argument("--batch_size", type=positive_int, default=2, metavar="INT", help="images per step and GPU")
+    run.add_argument("--accumulate_grad_batches", type=positive_int, default=1, metavar="INT", help="batches per optimizer step")
+    run.add_argument("--learning_rate", type=positive_float, default=1e-5, metavar="FLOAT", help="of AdamW")
+    run.add_argument("--max_epochs", type=positive_int, default=600, metavar="INT", help="passes over the images")
+    run.add_argument("--max_steps", type=positive_int, metavar="INT", help="optimizer steps; ends the run if reached before --max_epochs")
+    run.add_argument("--seed", type=non_negative_int, default=0, metavar="INT", help="of data order, crops, prompts and noise")
+    run.add_argument("--gpus", type=int, metavar="INT", help="GPUs to use: 0 for the CPU, -1 for all; 1 when not given, or the CPU where there is none")
+    run.add_argument("--precision", choices=sorted(PRECISIONS), default="32", help="16 and bf16 compute in mixed precision")
+    run.add_argument("--resume_training", type=Path, metavar="RUN", help="continue a run in its folder: weights, optimizer, step and data order; takes that run's options")
+
+    output = parser.add_argument_group("output")
+    output.add_argument("--output_root", type=Path, default=Path("./models"), metavar="DIR", help="where the run's folder is made")
+    output.add_argument("--save_every", type=positive_int, default=500, metavar="STEPS", help=f"optimizer steps between two {LAST}")
+    add_bool(output, "--save_control_only", False, f"keep the best control branch alone, as {BEST}.safetensors, a quarter of the size")
+    output.add_argument("--logger", choices=("csv", "tensorboard", "wandb"), nargs="+", default=["csv", "tensorboard"], help="where losses and pictures go")
+    output.add_argument("--logger_freq", type=positive_int, default=300, metavar="BATCHES", help="batches between image logs")
+    output.add_argument("--log_every", type=positive_int, default=10, metavar="STEPS", help="steps between logged losses")
+    output.add_argument("--wandb_project", default="EM-ControlNet", metavar="NAME", help="project in Weights & Biases")
+    output.add_argument("--wandb_api_key", metavar="KEY", help="or the environment's WANDB_API_KEY; turns that logger on, is never stored")
+    return parser
+
+
+def parse_args(argv=None):
+    """Options; those of the run when `--resume_training` names one."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.resume_training:
+        saved = read_saved_options(args.resume_training)
+        parser.set_defaults(**saved)
+        args = parser.parse_args(argv)
+        changed = [key for key, value in saved.items() if key not in FREE_ON_RESUME and plain(vars(args)[key]) != value]
+        if changed:
+            parser.error(f"--{changed[0]} differs from the run that --resume_training names ({saved[changed[0]]}); leave it out, or start a new run")
+    option = CONDITION_OPTION[args.condition_type]
+    for needed in ("image_path", option):
+        if getattr(args, needed) is None:
+            parser.error(f"--{needed} is needed for --condition_type {args.condition_type}")
+    if (args.val_image_path is None) != (getattr(args, f"val_{option}") is None):
+        parser.error(f"--val_image_path and --val_{option} belong together")
+    if args.save_control_only and not args.sd_locked:
+        parser.error("--save_control_only would lose the decoder that --sd_locked false trains")
+    if args.crop_scale[0] > args.crop_scale[1] or not args.crop_scale[0]:
+        parser.error("--crop_scale: expected 0 < MIN <= MAX <= 1")
+    if args.gpus is not None and (args.gpus < -1 or args.gpus > torch.cuda.device_count() or (args.gpus and not torch.cuda.is_available())):
+        parser.error(f"--gpus {args.gpus}: this machine has {torch.cuda.device_count()}; --gpus 0 trains on the CPU")
+    if args.precision == "16" and (args.gpus == 0 or not torch.cuda.is_available()):
+        parser.error("--precision 16 needs a GPU; use 32 on a CPU")
+    if args.wandb_api_key or os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE") == "offline":
+        args.logger = [*args.logger, "wandb"] if "wandb" not in args.logger else args.logger
+    return args
+
+
+def plain(value):
+    """An option as JSON stores it."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def read_saved_options(run_dir: Path) -> dict:
+    """Options of an earlier run; raises FileNotFoundError where there is nothing to go on from."""
+    for name in ("args.json", LAST):
+        if not (run_dir / name).is_file():
+            raise FileNotFoundError(f"{run_dir / name}: not there, so --resume_training cannot go on from this folder")
+    return json.loads((run_dir / "args.json").read_text())["args"]
+
+
+def image_size(args) -> int:
+    """Side of the crops in pixels: the option, or latent size times the autoencoder's factor."""
+    params = read_config(args.cldm_config_path)["params"]
+    factor = 2 ** (len(params["first_stage_config"]["params"]["ddconfig"]["ch_mult"]) - 1)
+    if args.image_size is None:
+        return params["image_size"] * factor
+    deepest = factor * 2 ** (len(params["unet_config"]["params"]["channel_mult"]) - 1)
+    if args.image_size % deepest:
+        raise ValueError(f"--image_size {args.image_size}: must be a multiple of {deepest} for {args.cldm_config_path}")
+    return args.image_size
+
+
+def build_datasets(args):
+    """Training set and, where one is given, validation set; every file is checked."""
+    prompts = read_prompts(args.prompts_file) if args.prompts_file else PROMPTS
+    shared = {
+        "condition_type": args.condition_type,
+        "rgba_alpha_scale": args.rgba_alpha_scale,
+        "num_classes": args.num_classes,
+        "image_size": image_size(args),
+        "prompts": prompts,
+    }
+    option = CONDITION_OPTION[args.condition_type]
+    train_set = MyDataset(
+        args.image_path, getattr(args, option), augment=True, prompt_drop=args.prompt_drop, crop_scale=tuple(args.crop_scale), **shared
+    )
+    check_pairs(train_set.pairs, args.condition_type, args.num_classes)
+    val_set = None
+    if args.val_image_path:
+        val_set = ValidationSet(MyDataset(args.val_image_path, getattr(args, f"val_{option}"), **shared))
+        check_pairs(val_set.dataset.pairs, args.condition_type, args.num_classes)
+    return train_set, val_set
+
+
+def build_loggers(args, run_dir):
+    loggers = []
+    if "csv" in args.logger:
+        loggers.append(CSVLogger(run_dir, name="csv", flush_logs_every_n_steps=args.log_every))
+    if "tensorboard" in args.logger:
+        loggers.append(TensorBoardLogger(run_dir, name="tensorboard", version=""))
+    if "wandb" in args.logger:
+        if args.wandb_api_key:
+            os.environ["WANDB_API_KEY"] = args.wandb_api_key
+        loggers.append(WandbLogger(project=args.wandb_project, name=run_dir.name, id=run_dir.name, save_dir=run_dir, resume="allow"))
+    return loggers
+
+
+def build_trainer(args, run_dir, has_validation):
+    on_gpu = args.gpus != 0 and torch.cuda.is_available()
+    if not on_gpu:
+        print("training on the CPU" + ("" if args.gpus == 0 else ": no GPU found"))
+    best_class = ControlOnlyCheckpoint if args.save_control_only else ModelCheckpoint
+    best = best_class(
+        dirpath=run_dir,
+        filename=BEST,
+        monitor="val/loss" if has_validation else "train/loss_epoch",
+        save_weights_only=True,
+        enable_version_counter=False,
+    )
+    callbacks = [
+        TQDMProgressBar(),
+        ImageLogger(run_dir, args.logger_freq),
+        LossCurve(run_dir),
+        best,
+        SaveLast(run_dir, args.save_every),
+    ]
+    return pl.Trainer(
+        accelerator="gpu" if on_gpu else "cpu",
+        devices=(args.gpus or 1) if on_gpu else 1,
+        precision=PRECISIONS[args.precision],
+        max_epochs=args.max_epochs,
+        max_steps=args.max_steps or -1,
+        accumulate_grad_batches=args.accumulate_grad_batches,
+        log_every_n_steps=args.log_every,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        logger=build_loggers(args, run_dir),
+        callbacks=callbacks,
+        plugins=[WholeFileIO()],
+    )
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    train_set, val_set = build_datasets(args)
+    print(f"{len(train_set)} training and {len(val_set) if val_set else 0} validation pairs, {train_set.image_size} x {train_set.image_size} pixels")
+
+    run_dir = args.resume_training
+    epoch = start = 0
+    last = None
+    if run_dir:
+        last = run_dir / LAST
+        epoch, start = position(load_pickle(last, "cpu"))
+        weights = last
+    else:
+        weights = args.resume_path
+    model = create_model(args.cldm_config_path, weights, hint_channels(args.condition_type, args.num_classes), new_hint=True).train()
+    model.first_stage_model.eval()
+    model.learning_rate = args.learning_rate
+    model.sd_locked = args.sd_locked
+    model.only_mid_control = args.only_mid_control
+    if not run_dir:
+        run_dir = args.output_root / new_run_id()
+        run_dir.mkdir(parents=True)
+        write_run_record(run_dir / "args.json", args)
+    print(f"run folder: {run_dir}", flush=True)
+
+    batches = SeededBatches(len(train_set), args.batch_size, args.seed, epoch, start)
+    workers = {"num_workers": args.num_workers, "persistent_workers": args.num_workers > 0}
+    train_loader = DataLoader(train_set, batch_sampler=batches, **workers)
+    val_loader = DataLoader(val_set, args.batch_size, **workers) if val_set else None
+    trainer = build_trainer(args, run_dir, val_set is not None)
+    try:
+        trainer.fit(model, train_loader, val_loader, ckpt_path=last, weights_only=True)
+    except SystemExit as end:  # how Lightning ends after a signal that SaveLast has dealt with
+        print(f"stopped at step {trainer.global_step}; to continue: python train.py --resume_training {run_dir}")
+        raise KeyboardInterrupt from end
+    print(f"weights: {run_dir / BEST}{'.safetensors' if args.save_control_only else '.ckpt'}\nlosses: {run_dir / 'loss.png'}")
+
+
+if __name__ == "__main__":
+    run_script(main)
