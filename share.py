@@ -25,6 +25,8 @@ QUIET = (  # advice of libraries that does not apply to the users of these scrip
     ".*module\\(s\\) in eval mode at the start of training.*",
     ".*your dataloader is not resumable.*",  # it is: see ldm.data.batches
     ".*exists and is not empty.*",  # a resumed run goes on in its folder
+    ".*have no `val_dataloader`.*",  # a validation split is optional
+    ".*LeafSpec.*",  # between Lightning and torch
     ".*The number of training batches.*smaller than the logging interval.*",
 )
 

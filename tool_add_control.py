@@ -23,7 +23,7 @@ def add_control(model: torch.nn.Module, source: dict[str, torch.Tensor], use_ema
     """Weights for `model` from those of a model without control.
 
     Args:
-        model: a freshly built ControlLDM.
+        model: a freshly built ControlLDM; it is emptied.
         source: tensors by their published names.
         use_ema: take the averaged copies of the U-Net's weights.
     Returns:
@@ -35,24 +35,28 @@ def add_control(model: torch.nn.Module, source: dict[str, torch.Tensor], use_ema
     if use_ema and not any(name.startswith(EMA) for name in source):
         raise ValueError("--use_ema: the input holds no averaged weights (model_ema.*)")
     buffers = {name for name, _ in model.named_buffers()}
-    weights, lacking = {}, []
+    origins, weights, lacking = {}, {}, []
     for name, own in model.state_dict().items():
         origin = name
         if name.startswith(CONTROL) and name.replace(CONTROL, UNET, 1) in source:
             origin = name.replace(CONTROL, UNET, 1)
         if use_ema and origin.startswith(UNET) and averaged_name(origin) in source:
             origin = averaged_name(origin)
-        if origin not in source:
-            weights[name] = own.clone()  # a copy outlives the model, so the rest of its memory can go
+        if origin in source:
+            origins[name] = origin
+            if source[origin].shape != own.shape:
+                raise RuntimeError(f"{origin} is {tuple(source[origin].shape)}, the configuration has {tuple(own.shape)}")
+        else:
+            weights[name] = own.clone()
             if name not in buffers:
                 lacking.append(name)
-            continue
-        if source[origin].shape != own.shape:
-            raise RuntimeError(f"{origin} is {tuple(source[origin].shape)}, the configuration has {tuple(own.shape)}: made for another architecture")
-        tensor = source[origin].to(own.dtype)
-        weights[name] = tensor.clone() if name.startswith(CONTROL) else tensor  # both copies must be trainable apart
-    if len(lacking) == len(weights) - len(buffers):
+    if len(lacking) == len(origins) + len(weights) - len(buffers):
         raise RuntimeError(f"none of its {len(source)} tensors has a name of this architecture, such as {lacking[0]}")
+    dtypes = {name: own.dtype for name, own in model.state_dict().items()}
+    model.to_empty(device="meta")  # gives its memory back before the copies need theirs
+    for name, origin in origins.items():
+        tensor = source[origin].to(dtypes[name])
+        weights[name] = tensor.clone() if name.startswith(CONTROL) else tensor  # branch and U-Net must not share memory
     return weights, lacking
 
 
@@ -83,7 +87,6 @@ def main(argv=None):
         weights, lacking = add_control(model, source, args.use_ema)
     except RuntimeError as error:
         raise RuntimeError(f"{args.input} does not fit {args.config}: {error}") from error
-    del model  # its memory, before the file is written
     for name in lacking:
         print(f"new, keeps its initial value: {name}")
     save_weights(weights, args.output)

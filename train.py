@@ -6,7 +6,6 @@
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytorch_lightning as pl

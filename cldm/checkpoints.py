@@ -68,22 +68,20 @@ class SaveLast(Checkpoint):
 
     def on_before_backward(self, trainer, pl_module, loss):
         if not loss.isfinite():
-            raise ValueError(f"step {trainer.global_step}: the loss is {float(loss)}. {self.remedy()}")
+            raise ValueError(f"step {trainer.global_step}: the loss is {loss.item()}. {self.remedy()}")
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        last_of_epoch = batch_idx + 1 == trainer.num_training_batches
-        if (batch_idx + 1) % trainer.accumulate_grad_batches and not last_of_epoch:
+        if (batch_idx + 1) % trainer.accumulate_grad_batches and batch_idx + 1 < trainer.num_training_batches:
             return  # between two optimizer steps there is no state to return to
-        due = trainer.global_step - self.saved_step >= self.every_n_steps or trainer.global_step == trainer.max_steps
-        if self.signal_received or (due and not last_of_epoch):  # the end of an epoch is saved after its validation
+        if batch_idx + 1 == trainer.num_training_batches > 1:
+            return  # Lightning cannot return to the end of an epoch without losing its validation; one step later it can
+        if self.signal_received or trainer.global_step - self.saved_step >= self.every_n_steps or trainer.global_step == trainer.max_steps:
             self._save(trainer, pl_module)
         if self.signal_received:
             raise KeyboardInterrupt
 
-    def on_train_epoch_end(self, trainer, pl_module):
-        last_epoch = trainer.current_epoch + 1 == trainer.max_epochs or trainer.global_step == trainer.max_steps
-        if last_epoch or trainer.global_step - self.saved_step >= self.every_n_steps:
-            self._save(trainer, pl_module)
+    def on_train_end(self, trainer, pl_module):
+        self._save(trainer, pl_module)
 
     def _save(self, trainer, pl_module):
         if trainer.global_step == self.saved_step:
@@ -106,6 +104,7 @@ class SaveLast(Checkpoint):
 
 
 def position(checkpoint: dict) -> tuple[int, int]:
-    """(epoch, batches done in it) of a full checkpoint."""
+    """(epoch, batches done in it) that a full checkpoint goes on from."""
     loops = checkpoint["loops"]["fit_loop"]
-    return loops["epoch_progress"]["current"]["processed"], loops["epoch_loop.batch_progress"]["current"]["processed"]
+    epochs, batches = loops["epoch_progress"]["current"], loops["epoch_loop.batch_progress"]
+    return (epochs["ready"], 0) if batches["is_last_batch"] else (epochs["processed"], batches["current"]["processed"])

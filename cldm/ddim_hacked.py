@@ -41,7 +41,13 @@ class DDIMSampler:
         self.model = model
 
     def make_schedule(self, ddim_num_steps, ddim_eta=0.0):
-        """Timesteps and coefficients; sigma_t is Eq. 16 of Song et al. 2021."""
+        """Timesteps and coefficients; sigma_t is Eq. 16 of Song et al. 2021.
+
+        Raises:
+            ValueError: impossible number of steps, or `ddim_eta` not within 0..1 (the step would need a negative variance).
+        """
+        if not 0 <= ddim_eta <= 1:
+            raise ValueError(f"eta {ddim_eta}, expected 0 to 1")
         abar = self.model.alphas_cumprod.double().cpu().numpy()
         self.ddim_timesteps = ddim_timesteps(ddim_num_steps, len(abar))
         self.ddim_alphas = abar[self.ddim_timesteps]

@@ -12,10 +12,7 @@ from torchvision.utils import make_grid
 from cldm.sampling import SamplingOptions, sample_images, to_pixels
 from ldm.data.batches import sample_seed
 from ldm.data.files import whole_file, write_png
-
-COLORS = np.array(  # of classes 0, 1, 2, ... in pictures: Okabe & Ito's palette, first as black
-    [[0, 0, 0], [0, 114, 178], [240, 228, 66], [213, 94, 0], [0, 158, 115], [204, 121, 167], [86, 180, 233], [230, 159, 0]]
-)
+from ldm.data.pictures import class_colours
 
 
 def hint_to_pixels(hint) -> np.ndarray:
@@ -26,7 +23,7 @@ def hint_to_pixels(hint) -> np.ndarray:
     if hint.shape[1] == 3:
         return to_pixels(hint * 2 - 1)
     classes = hint[:, :3] if hint.shape[1] == 4 else hint
-    pixels = COLORS[classes.argmax(dim=1).cpu().numpy() % len(COLORS)].astype(np.uint8)
+    pixels = (class_colours(classes.argmax(dim=1).cpu().numpy()) * 255).astype(np.uint8)
     if hint.shape[1] == 4:
         pixels[hint[:, 3].cpu().numpy() > 0.5] = 255
     return pixels

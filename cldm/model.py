@@ -2,6 +2,7 @@
 
 import pickle
 import zipfile
+from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 from ldm.data.files import whole_file
 from ldm.util import instantiate_from_config
 
+MAX_NESTING = 8  # of a `state_dict` inside a `state_dict`; a file can hold itself
 WEIGHT_SUFFIXES = (".ckpt", ".pth", ".pt", ".safetensors")
 
 # What a checkpoint may lack or carry without a word; everything else is an error that names the tensors.
@@ -28,8 +30,14 @@ MAY_BE_LEFT_OVER = (
 )  # fmt: skip
 
 # Classes that trainers leave beside the weights; each is replaced by an empty stand-in, never imported.
-TRAINER_PACKAGES = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "lightning_utilities.", "torchmetrics.", "omegaconf.", "numpy.")
-TRAINER_CLASSES = ("argparse.Namespace", "collections.defaultdict", "pathlib.PosixPath", "typing.Any", "_codecs.encode")
+TRAINER_PACKAGES = (
+    "pytorch_lightning.", "lightning.", "lightning_fabric.", "lightning_utilities.", "torchmetrics.", "omegaconf.", "numpy.",
+)  # fmt: skip
+TRAINER_CLASSES = (
+    "argparse.Namespace", "collections.defaultdict", "pathlib.PosixPath", "typing.Any", "_codecs.encode",
+    "builtins.dict", "builtins.list", "builtins.tuple", "builtins.str", "builtins.int", "builtins.float", "builtins.bool",
+)  # fmt: skip
+TRAINER_DICTIONARIES = ("collections.defaultdict", "pytorch_lightning.utilities.parsing.AttributeDict")
 
 
 class Inert:
@@ -44,8 +52,20 @@ class Inert:
     def __hash__(self):
         return 0  # old trainers use their callback classes and objects as keys
 
-    def __setitem__(self, key, value):
-        pass
+
+class InertDictionary:
+    """Stands for a trainer's kind of dictionary: torch fills none but its own kinds, so one of those is made."""
+
+    def __new__(cls, *args, **kwargs):
+        return OrderedDict()
+
+
+class RunsCode(ValueError):
+    """A file that asks to run code on loading."""
+
+    def __init__(self, path, names=()):
+        named = f" ({', '.join(sorted(names)[:3])})" if names else ""
+        super().__init__(f"{path}: refused, loading it would run code of the file's choice{named}. Ask its author for a .safetensors file.")
 
 
 def read_config(path: str | Path) -> dict:
@@ -102,9 +122,9 @@ def create_model(
         RuntimeError: the checkpoint does not fit the configuration.
     """
     config = read_config(config_path)
-    if hint_channels is not None:
-        config["params"]["control_stage_config"]["params"]["hint_channels"] = hint_channels
     try:
+        if hint_channels is not None:
+            config["params"]["control_stage_config"]["params"]["hint_channels"] = hint_channels
         if weights_path is None:
             return instantiate_from_config(config)
         paths = weights_path if isinstance(weights_path, list) else [weights_path]
@@ -134,8 +154,9 @@ def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.
         content = _read_safetensors(path, location)
     else:
         content = load_pickle(path, location)
-    while isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
+    for _ in range(MAX_NESTING):
+        if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+            content = content["state_dict"]
     tensors = {key: value for key, value in content.items() if torch.is_tensor(value)} if isinstance(content, dict) else {}
     if not tensors:
         raise ValueError(f"{path}: holds no tensors by name, so it is no checkpoint of a model")
@@ -152,20 +173,21 @@ def _read_safetensors(path, location):
 
 def load_pickle(path: Path, location: str) -> dict:
     """Whole content of a file that torch.save wrote; raises like `load_state_dict`."""
-    is_zip = zipfile.is_zipfile(path)
-    with open(path, "rb") as file:
-        if not is_zip and file.read(2) == b"PK":
-            raise ValueError(f"{path}: the end of the file is missing. Download or copy it again.")
     try:
+        is_zip = zipfile.is_zipfile(path)
         stand_ins = _stand_ins(path) if is_zip else []
         with torch.serialization.safe_globals(stand_ins):
             return torch.load(path, map_location=location, weights_only=True, mmap=True if is_zip else None)
-    except pickle.UnpicklingError as error:
-        if "Unsupported global" in str(error) or "blocklisted" in str(error) or "Trying to" in str(error):
-            raise ValueError(f"{path}: refused, loading it would run code of the file's choice. Ask its author for a .safetensors file.") from error
-        raise ValueError(f"{path}: not a checkpoint, or damaged. Download or copy it again.") from error
-    except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: cannot be read as a checkpoint ({str(error).splitlines()[0]}). Download or copy it again.") from error
+    except RunsCode:
+        raise
+    except Exception as error:  # a damaged file makes the reader raise anything
+        reason = " ".join(str(error).split())
+        if isinstance(error, pickle.UnpicklingError) and any(words in reason for words in ("Unsupported global", "Trying to ")):
+            raise RunsCode(path) from error
+        if isinstance(error, pickle.UnpicklingError):
+            reason = "not one, or damaged"  # torch's own text advises to let the file run its code
+        reason = reason or type(error).__name__
+        raise ValueError(f"{path}: cannot be read as a checkpoint ({reason}). Download or copy it again.") from error
 
 
 def _stand_ins(path):
@@ -173,11 +195,9 @@ def _stand_ins(path):
     names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     refused = [name for name in names if not name.startswith(TRAINER_PACKAGES) and name not in TRAINER_CLASSES]
     if refused:
-        raise ValueError(
-            f"{path}: refused, loading it would run code of the file's choice ({', '.join(sorted(refused)[:3])}). "
-            "Ask its author for a .safetensors file."
-        )
-    return [(type(f"Inert_{i}", (Inert,), {}), name) for i, name in enumerate(names)]
+        raise RunsCode(path, refused)
+    bases = [InertDictionary if name in TRAINER_DICTIONARIES else Inert for name in names]
+    return [(type(f"Inert_{i}", (base,), {}), name) for i, (name, base) in enumerate(zip(names, bases, strict=True))]
 
 
 def load_weights(
@@ -205,16 +225,25 @@ def load_weights(
         model.control_model.input_hint_block[0].reset_parameters()
         for key in (first_hint, first_hint.replace("weight", "bias")):
             state_dict[key] = model.get_parameter(key).detach()
-    wrong = [f"{key} {tuple(state_dict[key].shape)} instead of {tuple(own[key].shape)}" for key in own if key in state_dict and own[key].shape != state_dict[key].shape]
+    wrong = [key for key in own if key in state_dict and own[key].shape != state_dict[key].shape]
     if wrong:
-        raise RuntimeError(f"{path}: made for another architecture; {len(wrong)} tensors of another shape, such as {wrong[0]}. Check the configuration.")
-    for key in own.keys() & state_dict.keys():
-        state_dict[key] = state_dict[key].to(own[key].dtype)
+        example = f"{wrong[0]} {tuple(state_dict[wrong[0]].shape)} instead of {tuple(own[wrong[0]].shape)}"
+        raise RuntimeError(
+            f"{path}: made for another architecture; {len(wrong)} tensors of another shape, such as {example}. Check the configuration."
+        )
+    memory = set()
+    for key, value in state_dict.items():
+        value = value.float() if value.is_floating_point() else value
+        if value.data_ptr() in memory:
+            value = value.clone()  # one tensor under two names (control branch and U-Net): each is trained for itself
+        memory.add(value.data_ptr())
+        state_dict[key] = value
     missing, unexpected = model.load_state_dict(state_dict, strict=False, assign=True)
     missing = [key for key in missing if not key.startswith(MAY_BE_MISSING)]
     if missing or unexpected:
         raise RuntimeError(
-            f"{path}: does not fit the configuration; {len(missing)} tensors missing {missing[:3]}, {len(unexpected)} left over {unexpected[:3]}"
+            f"{path}: does not fit the configuration; {len(missing)} tensors missing {missing[:3]}, "
+            f"{len(unexpected)} left over {unexpected[:3]}"
         )
 
 

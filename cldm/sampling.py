@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+import config
 from cldm.ddim_hacked import DDIMSampler
 from ldm.models.diffusion.dpm_solver import DPMSolverSampler
 from ldm.models.diffusion.solver import draw_noise
@@ -51,9 +52,14 @@ def sample_latents(model, hint, prompts, seeds, options: SamplingOptions, verbos
     """
     factor = model.first_stage_model.downsampling
     shape = (model.channels, hint.shape[2] // factor, hint.shape[3] // factor)
-    hint = hint.to(model.device)
-    cond = model.encode_hints({"c_crossattn": [model.get_learned_conditioning(prompts)], "c_concat": [hint]})
-    uncond = {**cond, "c_crossattn": [model.get_unconditional_conditioning(len(prompts))]}
+    if config.save_memory:
+        model.low_vram_shift(is_diffusing=False)
+    context = model.get_learned_conditioning(prompts)
+    empty = model.get_unconditional_conditioning(len(prompts))
+    if config.save_memory:
+        model.low_vram_shift(is_diffusing=True)
+    cond = model.encode_hints({"c_crossattn": [context], "c_concat": [hint.to(model.device)]})
+    uncond = {**cond, "c_crossattn": [empty]}
     if options.guess_mode:
         uncond = {"c_crossattn": uncond["c_crossattn"], "c_concat": None}
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -91,6 +97,8 @@ def sample_images(model, hint, prompts, seeds, options: SamplingOptions, verbose
     for i in range(0, len(hint), share):
         part = slice(i, i + share)
         z = sample_latents(model, hint[part], prompts[part], seeds[part], options, verbose)
+        if config.save_memory:
+            model.low_vram_shift(is_diffusing=False)
         pictures += [to_pixels(model.decode_first_stage(z[j : j + 1])) for j in range(len(z))]
     return np.concatenate(pictures)
 

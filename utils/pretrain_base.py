@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from pytorch_lightning.callbacks import EMAWeightAveraging, TQDMProgressBar
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 from torchvision.transforms import v2
@@ -26,7 +25,6 @@ from dataset import PROMPTS, read_prompts
 from ldm.data.files import list_images, read_image
 from ldm.models.diffusion.ddpm import LatentDiffusion
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
-from ldm.util import instantiate_from_config
 from share import run_script
 from utils.options import fraction, non_negative_float, non_negative_int, positive_float, positive_int
 

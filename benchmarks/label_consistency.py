@@ -1,0 +1,58 @@
+"""Do generated images show what their masks say? A segmenter trained on real images is the judge.
+
+    python benchmarks/label_consistency.py --train IMAGES MASKS --test IMAGES MASKS --generated IMAGES MASKS
+
+prints its mIoU on held-out real images, on generated ones, and on generated ones against other images' masks.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from dataset import check_pairs, find_pairs
+from ldm.data.files import whole_file
+from share import run_script
+from utils.options import non_negative_int, positive_int
+from utils.train_segmenter import score, train_segmenter
+
+OBEYED = 0.85  # share of the real mIoU that obedient images reach
+SHUFFLED = 0.5  # and that they stay below when the masks are another image's
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    for name, what in (("train", "real pairs to train the segmenter on"), ("test", "held-out real pairs"), ("generated", "generated pairs")):
+        parser.add_argument(f"--{name}", type=Path, nargs=2, required=True, metavar=("IMAGES", "MASKS"), help=what)
+    parser.add_argument("--num_classes", type=positive_int, default=3, metavar="INT", help="classes of the masks")
+    parser.add_argument("--max_steps", type=positive_int, default=300, metavar="INT", help="training steps of the segmenter")
+    parser.add_argument("--seed", type=non_negative_int, default=0, metavar="INT", help="of the segmenter")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="JSON file to write")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    pairs = {name: find_pairs(*getattr(args, name)) for name in ("train", "test", "generated")}
+    for some in pairs.values():
+        check_pairs(some, "segmentation", args.num_classes)
+    model = train_segmenter(pairs["train"], [], args.num_classes, steps=args.max_steps, seed=args.seed, progress=True)
+    generated = score(model, pairs["generated"], args.num_classes, shuffled=True)
+    result = {
+        "real": score(model, pairs["test"], args.num_classes)["miou"],
+        "generated": generated["miou"],
+        "shuffled": generated["miou_shuffled"],
+    }
+    result["obedience"] = result["generated"] / result["real"]
+    result["chance"] = result["shuffled"] / result["real"]
+    print(f"mIoU on {len(pairs['test'])} held-out real images        {result['real']:.3f}")
+    print(f"mIoU on {len(pairs['generated'])} generated images            {result['generated']:.3f}  {result['obedience']:.2f} of real, obeyed from {OBEYED}")
+    print(f"the same against shuffled masks      {result['shuffled']:.3f}  {result['chance']:.2f} of real, expected below {SHUFFLED}")
+    if args.output:
+        with whole_file(args.output) as temporary:
+            temporary.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    run_script(main)

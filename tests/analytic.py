@@ -1,0 +1,44 @@
+"""A diffusion model whose every answer is known: data from one normal distribution per value."""
+
+import numpy as np
+import torch
+
+from ldm.modules.diffusionmodules.util import make_betas
+
+
+class GaussianModel:
+    """Ideal predictor for data from N(mu, sd^2), with what the samplers ask of a model; float64.
+
+    x_t is then N(alpha mu, alpha^2 sd^2 + sigma^2), and the noise expected in it is sigma (x - alpha mu) over that variance.
+
+    Args:
+        parameterization: `eps`, or `v` for alpha eps - sigma x_0.
+    """
+
+    def __init__(self, mu=0.5, sd=0.3, parameterization="eps"):
+        self.mu, self.sd, self.parameterization = mu, sd, parameterization
+        self.alphas_cumprod = torch.from_numpy(np.cumprod(1 - make_betas(1000, 0.00085, 0.012)))
+        self.asked = []  # timesteps, in the order of the calls
+
+    def variance(self, t):
+        return self.alphas_cumprod[t] * self.sd**2 + 1 - self.alphas_cumprod[t]
+
+    def apply_model(self, x, t, cond):
+        """`cond` may shift the mean: {"c_crossattn": [shift]}, one number per sample."""
+        self.asked.append(int(t[0]))
+        mu = self.mu + (cond["c_crossattn"][0].view(-1, 1, 1, 1) if cond.get("c_crossattn") else 0)
+        abar = self.alphas_cumprod[t].view(-1, 1, 1, 1)
+        eps = (1 - abar).sqrt() * (x - abar.sqrt() * mu) / self.variance(t).view(-1, 1, 1, 1)
+        if self.parameterization == "eps":
+            return eps
+        pred_x0 = (x - (1 - abar).sqrt() * eps) / abar.sqrt()
+        return abar.sqrt() * eps - (1 - abar).sqrt() * pred_x0
+
+    def solution(self, x_T, start=999, end=0):
+        """Where the probability flow carries `x_T` from timestep `start` to `end`: the standardised value stays the same."""
+        standardised = (x_T - self.alphas_cumprod[start].sqrt() * self.mu) / self.variance(start).sqrt()
+        return self.alphas_cumprod[end].sqrt() * self.mu + standardised * self.variance(end).sqrt()
+
+
+def rms(difference) -> float:
+    return difference.square().mean().sqrt().item()

@@ -1,0 +1,119 @@
+"""What several test files share: the tiny model of the golden numbers, fresh copies of it, and the numbers themselves."""
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from cldm.model import create_model, save_weights
+from ldm.data.files import write_png
+from ldm.util import instantiate_from_config
+from share import run_script
+from tests.weights import fill_parameters, fill_zero_layers
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Small operations: threads would mostly wait for each other."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """What a test draws without a generator is the same in every run and order of tests."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def tiny_yaml() -> Path:
+    return FIXTURES / "tiny_sd15.yaml"
+
+
+@pytest.fixture(scope="session")
+def golden() -> dict[str, torch.Tensor]:
+    """Inputs and outputs of the tiny model, from an independent implementation (see `test_cldm.py`)."""
+    with np.load(FIXTURES / "golden_tiny_sd15.npz", allow_pickle=False) as entries:
+        return {name: torch.from_numpy(entries[name]) for name in entries.files}
+
+
+@pytest.fixture(scope="session")
+def published_shapes():
+    """Function from the name of a table in fixtures/ to {tensor name: shape} of a published checkpoint."""
+    return lambda table: {name: tuple(shape) for name, shape in json.loads((FIXTURES / table).read_text()).items()}
+
+
+@pytest.fixture(scope="session")
+def shared_tiny_cldm(tiny_yaml):
+    """The tiny model with the golden weights, in evaluation mode; shared by all tests, so never change it."""
+    config = yaml.safe_load(tiny_yaml.read_text())["model"]
+    return fill_parameters(instantiate_from_config(config)).eval()
+
+
+@pytest.fixture
+def tiny_cldm(shared_tiny_cldm):
+    """A copy of the tiny model with the golden weights that the test may change."""
+    return copy.deepcopy(shared_tiny_cldm)
+
+
+# For the scripts: a model small enough to train for real, and a folder of pairs
+
+
+@pytest.fixture(scope="session")
+def micro_yaml(tmp_path_factory) -> Path:
+    """The nano configuration with everything at its smallest: 64-pixel images, half a million parameters."""
+    model = yaml.safe_load((FIXTURES.parent.parent / "models" / "cldm_nano.yaml").read_text())["model"]
+    params = model["params"]
+    params["image_size"] = 8
+    for part in ("control_stage_config", "unet_config"):
+        params[part]["params"].update(model_channels=32, channel_mult=[1, 1], attention_resolutions=[2], context_dim=8)
+    params["first_stage_config"]["params"]["ddconfig"].update(ch_mult=[1, 1, 1, 1])
+    params["cond_stage_config"]["params"].update(width=8, layers=1, heads=2)
+    path = tmp_path_factory.mktemp("micro") / "cldm_micro.yaml"
+    path.write_text(yaml.safe_dump({"model": model}))
+    return path
+
+
+@pytest.fixture(scope="session")
+def micro_weights(micro_yaml) -> Path:
+    """A complete checkpoint of the micro model whose control branch does something."""
+    torch.manual_seed(0)
+    path = micro_yaml.with_name("micro.safetensors")
+    save_weights(fill_zero_layers(create_model(micro_yaml), std=0.05).state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def pairs(tmp_path) -> Path:
+    """Folder with `images` and `masks`: six 64-pixel pictures whose grey level follows the class."""
+    for folder in ("images", "masks"):
+        (tmp_path / "pairs" / folder).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        rows, columns = np.mgrid[:64, :64]
+        mask = (columns > 12 + 4 * i).astype(np.uint8) + (columns + rows > 80 + 4 * i)
+        write_png(tmp_path / "pairs" / "images" / f"cell_{i}.png", (mask * 80 + rng.integers(0, 40, mask.shape)).astype(np.uint8))
+        write_png(tmp_path / "pairs" / "masks" / f"cell_{i}.png", mask.astype(np.uint8))
+    return tmp_path / "pairs"
+
+
+@pytest.fixture
+def error_line(capsys):
+    """Function that runs a script's `main` as the command line does and returns its one error line."""
+
+    def run(main, *argv) -> str:
+        with pytest.raises(SystemExit) as end:
+            run_script(lambda: main([str(word) for word in argv]))
+        assert end.value.code in (1, 2)
+        error = capsys.readouterr().err.strip()
+        if end.value.code == 2:  # argparse prints the usage first
+            error = error[error.index(": error: ") :]
+        assert "Traceback" not in error and "\n" not in error
+        return error
+
+    return run

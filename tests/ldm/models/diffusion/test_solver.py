@@ -1,0 +1,71 @@
+"""Guidance by hand, and noise that belongs to a sample."""
+
+import pytest
+import torch
+
+from ldm.models.diffusion.solver import draw_noise, guided_eps, join_conditions
+from tests.analytic import GaussianModel
+
+X = torch.randn(3, 4, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+COND, UNCOND = ({"c_crossattn": [torch.tensor(shift, dtype=torch.float64)]} for shift in ([1.0, 2.0, 3.0], [0.0, -1.0, 0.5]))
+
+
+class Recorder:
+    """Predicts the mean of text and hint, and remembers what it was asked."""
+
+    parameterization = "eps"
+    alphas_cumprod = torch.tensor([0.9, 0.5])
+
+    def __init__(self):
+        self.calls = []
+
+    def apply_model(self, x, t, cond):
+        self.calls.append((x, t, cond))
+        output = cond["c_crossattn"][0].view(-1, 1, 1, 1)
+        return output if cond["c_concat"] is None else output + cond["c_concat"][0].mean(dim=(1, 2, 3), keepdim=True)
+
+
+@pytest.mark.parametrize("parameterization", ["eps", "v"])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 9.0])
+def test_guidance_extrapolates_the_noise(scale, parameterization):
+    model, eps = GaussianModel(parameterization=parameterization), GaussianModel()
+    t = torch.full((3,), 700)
+    u, c = eps.apply_model(X, t, UNCOND), eps.apply_model(X, t, COND)
+    torch.testing.assert_close(guided_eps(model, X, 700, COND, UNCOND, scale), u + scale * (c - u))
+
+
+def test_one_pass_for_both_and_one_without_guidance():
+    for arguments, passes in (((COND, UNCOND, 9.0), 1), ((COND, UNCOND, 1.0), 1), ((COND,), 1)):
+        model = GaussianModel()
+        guided_eps(model, X, 700, *arguments)
+        assert len(model.asked) == passes
+    assert torch.equal(guided_eps(GaussianModel(), X, 700, COND, None, 9.0), guided_eps(GaussianModel(), X, 700, COND, UNCOND, 1.0))
+
+
+def test_hint_in_both_passes_or_in_the_conditional_one_alone():
+    text, empty, hint = torch.tensor([1.0, 2.0]), torch.tensor([0.5, 0.5]), torch.stack([torch.full((3, 2, 2), 4.0), torch.zeros(3, 2, 2)])
+    x, cond = torch.zeros(2, 4, 1, 1), {"c_crossattn": [text], "c_concat": [hint]}
+    model = Recorder()
+    both = guided_eps(model, x, 1, cond, {"c_crossattn": [empty], "c_concat": [hint]}, 3.0)
+    assert both.flatten().tolist() == [4.5 + 3 * 0.5, 0.5 + 3 * 1.5] and len(model.calls) == 1
+    guess = guided_eps(model, x, 1, cond, {"c_crossattn": [empty], "c_concat": None}, 3.0)
+    assert guess.flatten().tolist() == [0.5 + 3 * 4.5, 0.5 + 3 * 1.5]
+    none = guided_eps(model, x, 1, {**cond, "c_concat": None}, {"c_crossattn": [empty], "c_concat": None}, 3.0)
+    assert none.flatten().tolist() == [0.5 + 3 * 0.5, 0.5 + 3 * 1.5]
+    assert all((t == 1).all() and t.dtype == torch.int64 and len(t) == len(x) for x, t, _ in model.calls)
+
+
+def test_join_conditions():
+    joined = join_conditions({"a": [torch.zeros(1, 2)], "b": [torch.zeros(1)]}, {"a": [torch.ones(1, 2)], "b": [torch.ones(1)]})
+    assert joined["a"][0].tolist() == [[0, 0], [1, 1]] and joined["b"][0].tolist() == [0, 1]
+
+
+def test_noise_of_a_sample_is_the_same_in_any_batch():
+    def draw(seeds):
+        return draw_noise((len(seeds), 4, 2, 2), [torch.Generator().manual_seed(seed) for seed in seeds])
+
+    assert torch.equal(draw([7, 8, 9])[2:], draw([9]))
+    torch.manual_seed(5)
+    expected = torch.randn(2, 4, 2, 2)
+    torch.manual_seed(5)
+    assert torch.equal(draw_noise((2, 4, 2, 2)), expected)

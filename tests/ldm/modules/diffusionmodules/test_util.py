@@ -1,0 +1,39 @@
+"""Timestep embedding and noise schedule against their formulas."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from ldm.modules.diffusionmodules.util import group_norm, make_betas, timestep_embedding, zero_module
+
+
+def test_timestep_embedding_by_hand():
+    embedding = timestep_embedding(torch.tensor([0, 3, 999]), 6)
+    for row, t in zip(embedding.tolist(), (0, 3, 999), strict=True):
+        angles = [t * 10000 ** (-i / 3) for i in range(3)]
+        assert row == pytest.approx([*map(math.cos, angles), *map(math.sin, angles)], abs=1e-4)
+
+
+def test_odd_width_is_padded_with_zero():
+    assert timestep_embedding(torch.tensor([5]), 7).shape == (1, 7)
+    assert timestep_embedding(torch.tensor([5]), 7)[0, -1] == 0
+
+
+def test_betas_are_even_in_their_root():
+    betas = make_betas(1000, 0.00085, 0.012)
+    assert betas.dtype == np.float64 and betas.shape == (1000,)
+    assert betas[0] == pytest.approx(0.00085) and betas[-1] == pytest.approx(0.012)
+    assert np.diff(np.sqrt(betas)) == pytest.approx((0.012**0.5 - 0.00085**0.5) / 999)
+
+
+def test_zero_module():
+    layer = zero_module(torch.nn.Conv2d(2, 3, 1))
+    assert not layer.weight.any() and not layer.bias.any()
+
+
+def test_group_norm_evens_out_32_groups():
+    y = group_norm(64)(5 + 3 * torch.randn(2, 64, 8, 8)).view(2, 32, -1)
+    assert y.mean(dim=2).abs().max() < 1e-5
+    assert (y.var(dim=2, correction=0) - 1).abs().max() < 1e-3

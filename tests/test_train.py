@@ -1,0 +1,276 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import train
+from cldm.checkpoints import WholeFileIO, position
+from cldm.model import create_model, load_pickle, load_state_dict
+from ldm.data.files import write_png
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def options(micro_yaml, micro_weights, pairs, tmp_path):
+    """Command line of a training on the micro model, six pairs in batches of two."""
+    words = ["--image_path", pairs / "images", "--mask_path", pairs / "masks", "--cldm_config_path", micro_yaml]
+    words += ["--resume_path", micro_weights, "--output_root", tmp_path / "runs", "--gpus", 0, "--learning_rate", 1e-3]
+    return [str(word) for word in [*words, "--log_every", 1, "--logger", "csv"]]
+
+
+def validation(pairs):
+    return ["--val_image_path", str(pairs / "images"), "--val_mask_path", str(pairs / "masks")]
+
+
+def only_run(tmp_path):
+    (run,) = (tmp_path / "runs").iterdir()
+    return run
+
+
+def final_state(run):
+    checkpoint = load_pickle(run / "last.ckpt", "cpu")
+    return checkpoint["state_dict"], checkpoint["optimizer_states"][0]["state"], checkpoint["global_step"]
+
+
+def test_a_run_leaves_weights_state_losses_and_its_record(options, pairs, tmp_path, micro_yaml, micro_weights):
+    train.main([*options, *validation(pairs), "--max_epochs", "2", "--logger", "csv", "tensorboard", "--logger_freq", "4"])
+    run = only_run(tmp_path)
+    best = load_pickle(run / "EM_best_results.ckpt", "cpu")
+    assert "optimizer_states" not in best and best["pytorch-lightning_version"]
+    create_model(micro_yaml, run / "EM_best_results.ckpt")
+    assert final_state(run)[2] == 6
+    assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert list((run / "tensorboard").glob("events*"))
+    metrics = (run / "csv" / "version_0" / "metrics.csv").read_text()
+    assert all(name in metrics for name in ("train/loss_step", "train/loss_epoch", "val/loss", "val/hint_gap"))
+    logged = sorted(path.name for path in (run / "image_log" / "train").iterdir())
+    keys = ("conditioning", "control", "reconstruction", "samples_cfg_scale_9.00")
+    assert logged == [f"{key}_gs-000004_e-000001_b-000000.png" for key in keys]
+    record = json.loads((run / "args.json").read_text())
+    assert record["args"]["batch_size"] == 2 and record["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert {"command", "git_revision"} <= set(record)
+
+
+def test_only_the_control_branch_changes(options, tmp_path, micro_weights):
+    train.main([*options, "--max_steps", "2"])
+    before, after = load_state_dict(micro_weights), final_state(only_run(tmp_path))[0]
+    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {"control_model"}
+
+
+@pytest.mark.parametrize("words", [["--sd_locked", "false"], ["--sd_locked", "False"], ["--no-sd_locked"], ["--sd_locked=0"]])
+def test_sd_locked_is_a_real_boolean(options, words):
+    assert train.parse_args([*options, *words]).sd_locked is False
+    assert train.parse_args(options).sd_locked is True
+    assert train.parse_args(options).only_mid_control is False
+    assert train.parse_args([*options, "--only_mid_control", "False"]).only_mid_control is False
+    assert train.parse_args([*options, "--only_mid_control"]).only_mid_control is True
+
+
+def test_unlocked_decoder_is_trained(options, tmp_path, micro_weights):
+    train.main([*options, "--max_steps", "1", "--sd_locked", "false"])
+    before, after = load_state_dict(micro_weights), final_state(only_run(tmp_path))[0]
+    unet = {key.split(".")[2] for key in before if key.startswith("model.") and not torch.equal(before[key], after[key])}
+    assert unet == {"output_blocks", "out"}
+
+
+def test_defaults_are_the_published_ones():
+    args = train.build_parser().parse_args([])
+    published = {"batch_size": 2, "logger_freq": 300, "learning_rate": 1e-5, "condition_type": "segmentation", "precision": "32"}
+    published |= {"num_workers": 0, "wandb_project": "EM-ControlNet", "rgba_alpha_scale": 1.0}
+    assert {key: vars(args)[key] for key in published} == published
+    assert args.resume_path == Path("models/control_sd15_ini.ckpt") and args.cldm_config_path == Path("models/cldm_v15.yaml")
+    assert train.build_parser().parse_args(["--resume", "x.ckpt"]).resume_path == Path("x.ckpt")
+
+
+def start(options):
+    return subprocess.Popen(
+        [sys.executable, "train.py", *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def wait_for(path, process):
+    while not path() and process.poll() is None:
+        time.sleep(0.02)
+
+
+def test_killed_and_interrupted_runs_resume_to_the_same_weights(options, pairs, tmp_path):
+    """Ctrl-C, then kill -9 in the middle of an epoch: the end is that of a run never interrupted, bit by bit."""
+    options = [*options, *validation(pairs), "--max_steps", "25", "--save_every", "4", "--prompt_drop", "0.5"]
+    process = start([*options, "--output_root", str(tmp_path / "whole")])
+    reference, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, reference
+
+    process = start(options)
+    wait_for(lambda: list(tmp_path.glob("runs/*/last.ckpt")), process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    run = only_run(tmp_path)
+    assert process.returncode == 130 and f"--resume_training {run}" in output and "Traceback" not in output
+    stopped_at = final_state(run)[2]
+    assert 4 <= stopped_at < 25
+
+    process = start(["--resume_training", str(run)])
+    saved = (run / "last.ckpt").stat().st_mtime_ns
+    wait_for(lambda: (run / "last.ckpt").stat().st_mtime_ns != saved, process)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+    train.main(["--resume_training", str(run)])
+    (whole,) = (tmp_path / "whole").iterdir()
+    (weights, moments, step), (expected, expected_moments, _) = final_state(run), final_state(whole)
+    assert step == 25
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+    assert all(torch.equal(moments[i]["exp_avg"], expected_moments[i]["exp_avg"]) for i in expected_moments)
+    assert load_pickle(run / "last.ckpt", "cpu")["callbacks"]["LossCurve"] == load_pickle(whole / "last.ckpt", "cpu")["callbacks"]["LossCurve"]
+
+
+def test_resume_takes_the_options_of_the_run(options, tmp_path, error_line):
+    train.main([*options, "--max_steps", "2"])
+    run = only_run(tmp_path)
+    train.main(["--resume_training", str(run), "--max_steps", "4"])
+    assert final_state(run)[2] == 4
+    assert position(load_pickle(run / "last.ckpt", "cpu")) == (1, 1)
+    assert "--batch_size differs" in error_line(train.main, "--resume_training", run, "--batch_size", 3)
+    assert "args.json: not there" in error_line(train.main, "--resume_training", tmp_path)
+
+
+def test_a_finished_run_can_be_prolonged(options, tmp_path):
+    """Two epochs, prolonged to four, end like four; also where an epoch is one batch."""
+    for batch_size in ("2", "6"):
+        root = tmp_path / batch_size
+        more = [*options, "--batch_size", batch_size]
+        train.main([*more, "--output_root", str(root / "whole"), "--max_epochs", "4"])
+        train.main([*more, "--output_root", str(root / "parts"), "--max_epochs", "2"])
+        (parts,), (whole,) = (root / "parts").iterdir(), (root / "whole").iterdir()
+        train.main(["--resume_training", str(parts), "--max_epochs", "4"])
+        (weights, _, step), (expected, _, expected_step) = final_state(parts), final_state(whole)
+        assert step == expected_step
+        assert all(torch.equal(weights[key], expected[key]) for key in expected)
+
+
+def test_accumulated_batches_are_one_step(options, tmp_path):
+    train.main([*options, "--max_steps", "2", "--accumulate_grad_batches", "3"])
+    assert final_state(only_run(tmp_path))[2] == 2
+
+
+def test_control_only_weights_are_small_and_complete(options, tmp_path, micro_yaml, micro_weights):
+    train.main([*options, "--max_steps", "3", "--save_control_only"])
+    run = only_run(tmp_path)
+    weights = load_state_dict(run / "EM_best_results.safetensors")
+    assert all(key.startswith("control_model.") for key in weights)
+    assert not (run / "EM_best_results.ckpt").exists()
+    create_model(micro_yaml, [micro_weights, run / "EM_best_results.safetensors"])
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(options, tmp_path, error_line, monkeypatch):
+    real = train.create_model
+
+    def poisoned(*arguments, **keywords):
+        model = real(*arguments, **keywords)
+        losses = model.p_losses
+        model.p_losses = lambda *a, **k: (lambda loss, log: (loss * (float("nan") if model.global_step == 5 else 1), log))(*losses(*a, **k))
+        return model
+
+    monkeypatch.setattr(train, "create_model", poisoned)
+    line = error_line(train.main, *options, "--max_steps", 9, "--save_every", 2)
+    assert "step 5: the loss is nan" in line and "last.ckpt is of step 4" in line and "--learning_rate" in line
+    state, _, step = final_state(only_run(tmp_path))
+    assert step == 4 and all(value.isfinite().all() for value in state.values())
+
+
+def test_validation_is_the_same_each_time_and_feels_the_hint(options, pairs, tmp_path):
+    """With weights that hardly move, two epochs give the same validation loss and gap to 1e-5; the gap is not zero."""
+    train.main([*options, *validation(pairs), "--max_epochs", "2", "--learning_rate", "1e-12"])
+    history = load_pickle(only_run(tmp_path) / "last.ckpt", "cpu")["callbacks"]["LossCurve"]["history"]
+    for name in ("val/loss", "val/hint_gap"):
+        (_, first), (_, second) = history[name]
+        assert first == pytest.approx(second, rel=1e-5)
+    assert abs(history["val/hint_gap"][0][1]) > 1e-6
+
+
+def test_noise_of_a_sample_does_not_depend_on_its_batch(shared_tiny_cldm):
+    batch = {"jpg": torch.zeros(3, 64, 64, 3), "seed": torch.tensor([5, 6, 7])}
+    whole = list(shared_tiny_cldm.draw_noise(batch))
+    alone = list(shared_tiny_cldm.draw_noise({"jpg": batch["jpg"][:1], "seed": batch["seed"][1:2]}))
+    assert all(torch.equal(a[1:2], b) for a, b in zip(whole, alone, strict=True))
+    assert not torch.equal(whole[0][0], whole[2][0])
+
+
+def test_keys_are_neither_stored_nor_printed(options, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setattr(sys, "argv", ["train.py", "--wandb_api_key", "a" * 40])
+    train.main([*options, "--max_steps", "1", "--wandb_api_key", "a" * 40])
+    out, err = capfd.readouterr()
+    run = only_run(tmp_path)
+    assert (run / "wandb").is_dir()
+    for path in run.rglob("*"):
+        assert not path.is_file() or b"a" * 40 not in path.read_bytes(), path
+    assert "a" * 40 not in out + err
+    assert "***" in (run / "args.json").read_text()
+
+
+def test_bad_input_is_one_line(options, pairs, tmp_path, micro_yaml, tiny_yaml, error_line, monkeypatch):
+    def fails(*words):
+        return error_line(train.main, *options, *words)
+
+    (tmp_path / "empty").mkdir()
+    assert "none: no such folder" in fails("--image_path", tmp_path / "none")
+    assert "empty: holds no" in fails("--mask_path", tmp_path / "empty")
+    assert "--edge_path is needed" in fails("--condition_type", "edge")
+    assert "--val_image_path and --val_mask_path" in fails("--val_image_path", pairs / "images")
+    assert "--sd_locked" in fails("--sd_locked", "maybe")
+    assert "--image_size 60" in fails("--image_size", 60)
+    assert "--save_control_only" in fails("--save_control_only", "--no-sd_locked")
+    assert "none.ckpt: no such checkpoint" in fails("--resume_path", tmp_path / "none.ckpt")
+    assert "tensors of another shape" in fails("--cldm_config_path", tiny_yaml, "--image_size", 64)
+    if not torch.cuda.is_available():
+        assert "--gpus 1: this machine has 0" in fails("--gpus", 1)
+
+    evil = yaml.safe_load(micro_yaml.read_text())
+    evil["model"]["params"]["unet_config"]["target"] = "os.system"
+    (tmp_path / "evil.yaml").write_text(yaml.safe_dump(evil))
+    assert "target 'os.system' refused" in fails("--cldm_config_path", tmp_path / "evil.yaml")
+
+    truncated = (pairs / "images" / "cell_0.png").read_bytes()[:200]
+    (pairs / "images" / "cell_0.png").write_bytes(truncated)
+    assert "cell_0.png" in fails()
+    (pairs / "images" / "cell_0.png").unlink()
+    assert "cell_0.png" in fails()
+    write_png(pairs / "images" / "cell_0.png", np.zeros((32, 64), np.uint8))
+    assert "64 x 32" in fails()
+    write_png(pairs / "images" / "cell_0.png", np.zeros((64, 64), np.uint8))
+    write_png(pairs / "masks" / "cell_0.png", np.full((64, 64), 255, np.uint8))
+    assert "cell_0.png: found value(s) 255" in fails()
+
+
+def test_no_space_left_is_one_line_and_leaves_no_half_file(options, tmp_path, error_line, monkeypatch):
+    def full_disk(content, path):
+        path.write_bytes(b"half")
+        raise RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed")
+
+    monkeypatch.setattr("cldm.checkpoints.torch.save", full_disk)
+    assert "Is the disk full?" in error_line(train.main, *options, "--max_steps", 2, "--save_every", 1)
+    assert not list(only_run(tmp_path).glob("*.ckpt")) and not list(only_run(tmp_path).glob(".*"))
+
+
+def test_checkpoints_of_a_trainer_load_without_running_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    torch.save({"state_dict": {}, "evil": Evil()}, tmp_path / "last.ckpt")
+    with pytest.raises(ValueError, match="last.ckpt: refused"):
+        WholeFileIO().load_checkpoint(tmp_path / "last.ckpt")
+    assert not (tmp_path / "ran").exists()

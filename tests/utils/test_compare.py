@@ -1,0 +1,46 @@
+import json
+
+import numpy as np
+import pytest
+
+from ldm.data.files import read_image, write_png
+from ldm.data.pictures import GAP, class_colours
+from utils import compare
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run folder of two masks with two images each, one of them not made yet; real images beside it."""
+    for folder in ("run/images", "masks", "real"):
+        (tmp_path / folder).mkdir(parents=True)
+    records = []
+    for i in range(2):
+        mask = tmp_path / "masks" / f"cell_{i}.png"
+        write_png(mask, np.full((16, 16), i, np.uint8))
+        write_png(tmp_path / "real" / f"cell_{i}.png", np.full((16, 16), 100 + i, np.uint8))
+        for copy in range(2):
+            records.append({"image": f"image_cond{i}_batch{copy}_sample0.png", "mask": str(mask)})
+            if (i, copy) != (1, 1):
+                write_png(tmp_path / "run" / "images" / records[-1]["image"], np.full((16, 16), 200 + 10 * i + copy, np.uint8))
+    (tmp_path / "run" / "generate_state.json").write_text(json.dumps({"condition_records": records}))
+    return tmp_path
+
+
+def test_rows_are_mask_real_and_generated_images(run):
+    compare.main([str(run / "run"), "--image_path", str(run / "real"), "--output", str(run / "out.png")])
+    picture = (read_image(run / "out.png") * 255).round()
+    cell = 16 + GAP
+    assert picture.shape[:2] == (GAP + 2 * cell, GAP + 4 * cell)
+    centres = picture[GAP + 8 :: cell, GAP + 8 :: cell, 0]
+    colours = (class_colours(np.array([0, 1]))[:, 0] * 255).round()
+    assert centres.tolist() == [[colours[0], 100, 200, 201], [colours[1], 101, 210, 255]]
+
+
+def test_bad_input_is_one_line(run, error_line):
+    out = ("--output", run / "out.png")
+    assert "no folder of generate.py" in error_line(compare.main, run / "real", *out)
+    (run / "real" / "cell_1.png").unlink()
+    assert "do not pair" in error_line(compare.main, run / "run", "--image_path", run / "real", *out)
+    for path in (run / "run" / "images").iterdir():
+        path.unlink()
+    assert "holds no image" in error_line(compare.main, run / "run", *out)

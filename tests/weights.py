@@ -1,0 +1,36 @@
+"""Weights that depend on a tensor's name alone, so that two implementations with the same names can be compared."""
+
+import math
+import zlib
+
+import torch
+
+
+def named_value(name: str, shape: tuple[int, ...]) -> torch.Tensor:
+    """Normal noise from a CPU generator seeded with the CRC-32 of `name`.
+
+    Matrices and kernels are divided by the root of their fan-in; vectors that end in `weight`, the scales of norms, are
+    1 + noise / 10; other vectors are noise / 50. This is the rule behind the golden numbers.
+    """
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))
+    if len(shape) > 1:
+        return noise / math.sqrt(math.prod(shape[1:]))
+    return 1 + 0.1 * noise if name.endswith("weight") else 0.02 * noise
+
+
+@torch.no_grad()
+def fill_parameters(module: torch.nn.Module) -> torch.nn.Module:
+    """Give every parameter of `module` the value of its name; returns `module`."""
+    for name, parameter in module.named_parameters():
+        parameter.copy_(named_value(name, tuple(parameter.shape)))
+    return module
+
+
+@torch.no_grad()
+def fill_zero_layers(module: torch.nn.Module, std: float) -> torch.nn.Module:
+    """Draw anew every parameter of `module` that is all zero: a fresh network hides behind its zero layers."""
+    generator = torch.Generator().manual_seed(0)
+    for parameter in module.parameters():
+        if not parameter.any():
+            parameter.normal_(0, std, generator=generator)
+    return module
