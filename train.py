@@ -42,7 +42,8 @@ def build_parser():
     data.add_argument("--num_classes", type=positive_int, default=3, metavar="INT", help="classes of the masks, one hint channel each")
     data.add_argument("--rgba_alpha_scale", type=positive_float, default=1.0, metavar="FLOAT", help="factor of the alpha (edge) channel, clipped to 1")
     data.add_argument("--image_size", type=positive_int, metavar="PIXELS", help="side of the training crops; the configuration's when not given")
-    data.add_argument("--crop_scale", type=fraction, nargs=2, default=(0.08, 1.0), metavar=("MIN", "MAX"), help="share of an image's area that a training crop takes")
+    data.add_argument("--crop_scale", type=fraction, nargs=2, default=(0.08, 1.0), metavar=("MIN", "MAX"),
+                      help="share of an image's area that a training crop takes")  # fmt: skip
     data.add_argument("--prompts_file", type=Path, metavar="FILE", help="one prompt per line, in place of the 37 built-in ones")
     data.add_argument("--prompt_drop", type=fraction, default=0.0, metavar="P", help="share of samples trained with the empty prompt, which guidance relies on")
     data.add_argument("--num_workers", type=non_negative_int, default=0, metavar="INT", help="processes that read images; 0 reads in the training process")
@@ -63,7 +64,8 @@ def build_parser():
     run.add_argument("--seed", type=non_negative_int, default=0, metavar="INT", help="of data order, crops, prompts and noise")
     run.add_argument("--gpus", type=int, metavar="INT", help="GPUs to use: 0 for the CPU, -1 for all; 1 when not given, or the CPU where there is none")
     run.add_argument("--precision", choices=sorted(PRECISIONS), default="32", help="16 and bf16 compute in mixed precision")
-    run.add_argument("--resume_training", type=Path, metavar="RUN", help="continue a run in its folder: weights, optimizer, step and data order; takes that run's options")
+    run.add_argument("--resume_training", type=Path, metavar="RUN",
+                     help="continue a run in its folder: weights, optimizer, step and data order; takes that run's options")  # fmt: skip
 
     output = parser.add_argument_group("output")
     output.add_argument("--output_root", type=Path, default=Path("./models"), metavar="DIR", help="where the run's folder is made")

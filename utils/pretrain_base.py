@@ -176,7 +176,7 @@ def parse_args(argv=None):
     files.add_argument("--prompts_file", type=Path, metavar="FILE", help="one prompt per line, in place of the built-in ones")
     run = parser.add_argument_group("training")
     run.add_argument("--image_size", type=positive_int, default=128, metavar="PIXELS", help="side of the views")
-    run.add_argument("--vae_image_size", type=positive_int, default=64, metavar="PIXELS", help="side of the views for the autoencoder, a multiple of 8: it is convolutional and learns from small ones")
+    run.add_argument("--vae_image_size", type=positive_int, default=64, metavar="PIXELS", help="side of the autoencoder's views; small ones do and are faster")
     run.add_argument("--vae_steps", type=non_negative_int, default=4000, metavar="INT", help="autoencoder steps; 0 keeps it as --init has it")
     run.add_argument("--vae_batch_size", type=positive_int, default=16, metavar="INT", help="images per autoencoder step")
     run.add_argument("--vae_learning_rate", type=positive_float, default=1e-3, metavar="FLOAT", help="peak learning rate of the autoencoder")

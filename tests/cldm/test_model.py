@@ -277,8 +277,18 @@ def test_truncated_files(tmp_path, suffix, share):
         load_state_dict(path)
 
 
+TEXTS = {
+    "empty": "",
+    "word": "hello",
+    "web page": "<html>404</html>\n",
+    "git-lfs": "version https://git-lfs.github.com/spec/v1\n",
+    "zeros": "\0" * 999,
+    "not ASCII": "µ" * 50,
+}
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("text", ["", "hello", "<html>404</html>\n", "version https://git-lfs.github.com/spec/v1\n", "\0" * 999, "µ" * 50])
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_text_files(tmp_path, suffix, text):
     path = tmp_path / f"w{suffix}"
     path.write_text(text)

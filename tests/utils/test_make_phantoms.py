@@ -10,7 +10,7 @@ import pytest
 from ldm.data.files import list_images, read_labels
 from utils.make_phantoms import BACKGROUND, CYTOPLASM, NUCLEUS, SPLITS, Noise, draw_phantom, get_stack, parse_args, stripes
 
-SCRIPT = Path(__file__).resolve().parents[1] / "utils" / "make_phantoms.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "utils" / "make_phantoms.py"
 
 
 @pytest.fixture(scope="module")
