@@ -206,7 +206,11 @@ def main(argv=None):
     write_run_record(run_dir / "args.json", args)
     write_state(run_dir / "generate_state.json", args, config, samples, masks)
     print(f"run folder: {run_dir}", flush=True)
-    generate(model, batches, args, run_dir, multiple)
+    try:
+        generate(model, batches, args, run_dir, multiple)
+    except KeyboardInterrupt:
+        print(f"\n{len(list((run_dir / 'images').iterdir()))} of {len(samples)} images are whole in {run_dir / 'images'}")
+        raise
     print(f"images: {run_dir / 'images'}\nmasks of the same names: {run_dir / 'masks'}")
 
 

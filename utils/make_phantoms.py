@@ -18,9 +18,9 @@ from scipy.ndimage import binary_erosion, gaussian_filter
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from ldm.data.files import write_png  # noqa: E402
-from share import run_script  # noqa: E402
-from utils.options import non_negative_int, positive_int  # noqa: E402
+from ldm.data.files import write_png
+from share import run_script
+from utils.options import non_negative_int, positive_int
 
 SPLITS = ("train", "val", "test")
 BACKGROUND, CYTOPLASM, NUCLEUS = 0, 1, 2

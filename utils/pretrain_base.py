@@ -239,7 +239,6 @@ def main(argv=None):
         print(f"2/2 U-Net and text encoder, {args.unet_steps} steps of {args.unet_batch_size}")
         latents = Latents(model.first_stage_model, Views(images, args.image_size), args.views_per_image, prompts, args.prompt_drop)
         model.learning_rate = args.unet_learning_rate
-        model.model.diffusion_model.to(memory_format=torch.channels_last)
         loader = DataLoader(latents, args.unet_batch_size, shuffle=True, drop_last=len(latents) >= args.unet_batch_size)
         fit(model, loader, args.unet_steps, args, [EMAWeightAveraging(decay=args.ema_decay)])
     save_weights(base_weights(model), args.output)

@@ -27,10 +27,10 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from dataset import Pair, check_pairs, find_pairs, read_mask  # noqa: E402
-from ldm.data.files import image_size, read_image, whole_file, write_png  # noqa: E402
-from share import run_script  # noqa: E402
-from utils.options import add_bool, non_negative_int, positive_float, positive_int  # noqa: E402
+from dataset import Pair, check_pairs, find_pairs, read_mask
+from ldm.data.files import image_size, read_image, whole_file, write_png
+from share import run_script
+from utils.options import add_bool, non_negative_int, positive_float, positive_int
 
 FORMAT = "em_segmenter_v1"  # names the checkpoint's layout, so that another .ckpt is told apart
 ENCODER = "tu-mobilenetv3_small_100"  # for phantoms; on real EM it misses mitochondria that resnet18 finds
