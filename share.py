@@ -48,7 +48,7 @@ def run_script(main: Callable[[], None]) -> None:
     except (ValueError, OSError, RuntimeError) as error:
         if os.environ.get("DEBUG") == "1":
             raise
-        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        print(f"{Path(sys.argv[0]).name}: error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
 
 

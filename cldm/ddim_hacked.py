@@ -40,12 +40,17 @@ class DDIMSampler:
     def __init__(self, model):
         self.model = model
 
-    def make_schedule(self, ddim_num_steps, ddim_eta=0.0):
+    def make_schedule(self, ddim_num_steps, ddim_discretize="uniform", ddim_eta=0.0, verbose=False):
         """Timesteps and coefficients; sigma_t is Eq. 16 of Song et al. 2021.
 
+        Args:
+            ddim_discretize: always `uniform`; notebooks pass it.
+            verbose: print how many timesteps there are.
         Raises:
-            ValueError: impossible number of steps, or `ddim_eta` not within 0..1 (the step would need a negative variance).
+            ValueError: another discretisation, an impossible number of steps, or `ddim_eta` not within 0..1 (the step would need a negative variance).
         """
+        if ddim_discretize != "uniform":
+            raise ValueError(f"ddim_discretize {ddim_discretize!r}, expected uniform")
         if not 0 <= ddim_eta <= 1:
             raise ValueError(f"eta {ddim_eta}, expected 0 to 1")
         abar = self.model.alphas_cumprod.double().cpu().numpy()
@@ -54,6 +59,8 @@ class DDIMSampler:
         self.ddim_alphas_prev = np.concatenate([abar[:1], self.ddim_alphas[:-1]])
         ratio = (1 - self.ddim_alphas_prev) / (1 - self.ddim_alphas)
         self.ddim_sigmas = ddim_eta * np.sqrt(ratio * (1 - self.ddim_alphas / self.ddim_alphas_prev))
+        if verbose:
+            print(f"{len(self.ddim_timesteps)} DDIM timesteps")
 
     @torch.no_grad()
     def sample(
@@ -84,7 +91,7 @@ class DDIMSampler:
         Returns:
             Samples (N, C, h, w) and the lists `x_inter` and `pred_x0` of intermediates.
         """
-        self.make_schedule(S, eta)
+        self.make_schedule(S, ddim_eta=eta)
         device = self.model.alphas_cumprod.device
         x = draw_noise((batch_size, *shape), generators, device) if x_T is None else x_T.to(device)
         intermediates = {"x_inter": [x], "pred_x0": [x]}

@@ -32,7 +32,7 @@ def test_golden_schedules(golden):
     assert sampler.ddim_alphas == pytest.approx(golden["ddim_alphas_6"].numpy(), rel=1e-4)
     assert sampler.ddim_alphas_prev == pytest.approx(golden["ddim_alphas_prev_6"].numpy(), rel=1e-4)
     assert not sampler.ddim_sigmas.any()
-    sampler.make_schedule(50, 1.0)
+    sampler.make_schedule(50, ddim_eta=1.0)
     assert sampler.ddim_timesteps.tolist() == golden["ddim_timesteps_50"].tolist()
     assert sampler.ddim_sigmas == pytest.approx(golden["ddim_sigmas_50_eta1"].numpy(), rel=1e-4)
 
@@ -65,12 +65,12 @@ def test_sigma_is_that_of_ddpm_at_eta_1():
     """With all timesteps and eta 1, sigma_t^2 is the posterior variance of DDPM (Ho et al. 2020, Eq. 7)."""
     model = GaussianModel()
     sampler = DDIMSampler(model)
-    sampler.make_schedule(1000, 1.0)
+    sampler.make_schedule(1000, ddim_eta=1.0)
     abar = model.alphas_cumprod.numpy()
     betas = 1 - abar[1:] / abar[:-1]
     assert sampler.ddim_sigmas**2 == pytest.approx((1 - abar[:-1]) / (1 - abar[1:]) * betas)
     full = sampler.ddim_sigmas
-    sampler.make_schedule(1000, 0.3)
+    sampler.make_schedule(1000, ddim_eta=0.3)
     assert sampler.ddim_sigmas == pytest.approx(0.3 * full)
 
 
