@@ -22,7 +22,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from cldm.model import load_weights, read_config, save_weights
 from dataset import PROMPTS, read_prompts
-from ldm.data.files import list_images, read_image
+from ldm.data.files import image_size, list_images, read_image
 from ldm.models.diffusion.ddpm import LatentDiffusion
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 from share import run_script
@@ -33,13 +33,12 @@ UNET = "ldm.modules.diffusionmodules.openaimodel.UNetModel"  # a base is trained
 
 def read_images(paths, smallest):
     """All images of a folder in memory as uint8 (3, H, W); raises ValueError for one with a side below `smallest`."""
-    images = []
-    for path in tqdm(paths, desc="read images", unit="image"):
-        image = read_image(path)
-        if min(image.shape[:2]) < smallest:
-            raise ValueError(f"{path}: {image.shape[1]} x {image.shape[0]} pixels, smaller than --image_size {smallest}")
-        images.append(torch.from_numpy((image * 255).round().astype(np.uint8)).permute(2, 0, 1))
-    return images
+    for path in paths:
+        height, width = image_size(path)
+        if min(height, width) < smallest:
+            raise ValueError(f"{path}: {width} x {height} pixels, smaller than --image_size {smallest}")
+    pixels = ((read_image(path) * 255).round().astype(np.uint8) for path in tqdm(paths, desc="read images", unit="image"))
+    return [torch.from_numpy(image).permute(2, 0, 1) for image in pixels]
 
 
 class Views(Dataset):
