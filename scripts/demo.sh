@@ -16,7 +16,11 @@ touch "$run/.made_by_demo"
 SECONDS=0
 
 echo "== 1/5 draw a small FIB-SEM-like data set"
-"$python" utils/make_phantoms.py "$run/data" --train 240 --val 16 --test 16 --image_size 128 --seed 0
+"$python" utils/make_phantoms.py "$run/data" --train 240 --val 16 --test 64 --image_size 128 --seed 0
+mkdir -p "$run/unseen/images" "$run/unseen/masks"  # two slices of each of the eight test stacks
+for i in $(seq -f %05g 0 4 63); do
+    for kind in images masks; do cp "$run/data/test/$kind/phantom_$i.png" "$run/unseen/$kind/"; done
+done
 
 echo "== 2/5 add a control branch to the embedded base"
 "$python" tool_add_control.py models/nano_base.safetensors "$run/control_nano_ini.ckpt" --config models/cldm_nano.yaml > "$run/add_control.log"
@@ -27,23 +31,23 @@ echo "== 3/5 train it"
     --image_path "$run/data/train/images" --mask_path "$run/data/train/masks" \
     --val_image_path "$run/data/val/images" --val_mask_path "$run/data/val/masks" \
     --cldm_config_path models/cldm_nano.yaml --resume_path "$run/control_nano_ini.ckpt" \
-    --batch_size 8 --learning_rate 4e-4 --max_steps 450 --crop_scale 0.7 1 --prompt_drop 0.1 \
+    --batch_size 8 --learning_rate 4e-4 --max_steps 420 --crop_scale 0.7 1 --prompt_drop 0.1 \
     --logger_freq 300 --gpus 0 --seed 0 --output_root "$run/training"
 trained=$(ls -d "$run"/training/*/)
 
 echo "== 4/5 generate images for masks that training never saw"
 "$python" generate.py \
     --config_yaml_path models/cldm_nano.yaml --model_weights_path "${trained}EM_best_results.ckpt" \
-    --mask_dir "$run/data/test/masks" --n_augmentations_per_mask 3 --batch_size_per_inference 8 \
-    --sampler dpmpp --ddim_steps 20 --scale 1 --strength 1 --device cpu --seed 0 --output_base_dir "$run/generated"
+    --mask_dir "$run/unseen/masks" --n_augmentations_per_mask 3 --batch_size_per_inference 8 \
+    --sampler dpmpp --ddim_steps 20 --scale 1 --strength 2 --device cpu --seed 0 --output_base_dir "$run/generated"
 generated=$(ls -d "$run"/generated/run_*/)
 
 echo "== 5/5 is the condition obeyed? a segmenter trained on real images reads the generated ones"
 "$python" benchmarks/label_consistency.py \
     --train "$run/data/train/images" "$run/data/train/masks" \
-    --test "$run/data/test/images" "$run/data/test/masks" \
-    --generated "${generated}images" "${generated}masks" --output "$run/label_consistency.json"
+    --test "$run/unseen/images" "$run/unseen/masks" \
+    --max_steps 250 --generated "${generated}images" "${generated}masks" --output "$run/label_consistency.json"
 
-"$python" utils/compare.py "$generated" --image_path "$run/data/test/images" --output "$run/demo.png" > /dev/null
+"$python" utils/compare.py "$generated" --image_path "$run/unseen/images" --output "$run/demo.png" > /dev/null
 echo "the demo took $((SECONDS / 60)) min $((SECONDS % 60)) s; mask | real image | generated images:"
 echo "$run/demo.png"
