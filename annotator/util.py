@@ -1,0 +1,43 @@
+"""What all detectors share: any 8-bit picture as RGB, and sizes that the published networks were used with."""
+
+import cv2
+import numpy as np
+
+SIDE_MULTIPLE = 64  # pixels; what Stable Diffusion and its control branch divide by
+
+
+def HWC3(x: np.ndarray) -> np.ndarray:
+    """Grey, RGB or RGBA picture as uint8 RGB (H, W, 3); RGBA is laid on white.
+
+    Args:
+        x: uint8, (H, W) or (H, W, C) with C = 1, 3 or 4.
+    Raises:
+        ValueError: another type or shape, or a picture without pixels.
+    """
+    if x.dtype != np.uint8:
+        raise ValueError(f"picture of {x.dtype}, expected uint8. Scale it to 0..255 and convert it.")
+    if x.ndim == 2:
+        x = x[..., None]
+    if x.ndim != 3 or x.shape[2] not in (1, 3, 4) or x.size == 0:
+        raise ValueError(f"picture of shape {x.shape}, expected (H, W) or (H, W, C) with C = 1, 3 or 4")
+    if x.shape[2] == 3:
+        return x
+    if x.shape[2] == 1:
+        return np.repeat(x, 3, axis=2)
+    alpha = x[..., 3:].astype(np.float32) / 255
+    return (x[..., :3] * alpha + 255 * (1 - alpha)).clip(0, 255).astype(np.uint8)
+
+
+def resize_image(input_image: np.ndarray, resolution: int) -> np.ndarray:
+    """Bring the short side to `resolution` and both sides to the nearest multiple of 64, so the aspect ratio changes slightly.
+
+    Differs from the published code: a side never becomes 0, but at least 64.
+
+    Args:
+        input_image: uint8 (H, W, C) or (H, W).
+        resolution: length of the short side in pixels.
+    """
+    height, width = input_image.shape[:2]
+    k = resolution / min(height, width)
+    height, width = (max(SIDE_MULTIPLE, round(side * k / SIDE_MULTIPLE) * SIDE_MULTIPLE) for side in (height, width))
+    return cv2.resize(input_image, (width, height), interpolation=cv2.INTER_LANCZOS4 if k > 1 else cv2.INTER_AREA)
