@@ -1,0 +1,145 @@
+"""Weights: where they are looked for, and a download over a connection that breaks, against a local server."""
+
+import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from utils import weights
+from utils.weights import WeightsFile, download, find_weights, sha256_of
+
+CONTENT = bytes(range(256)) * 1000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves CONTENT; `server.plan` says how each request is treated, in turn, then all are answered in full.
+
+    `drop`: break the connection half-way. `no range`: ignore the range asked for. A number: that HTTP status.
+    """
+
+    def do_GET(self):
+        asked = self.headers.get("Range")
+        self.server.asked.append(asked)
+        treatment = self.server.plan.pop(0) if self.server.plan else None
+        if isinstance(treatment, int):
+            self.send_error(treatment)
+            return
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and treatment != "no range" else 0
+        if start >= len(CONTENT):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(CONTENT)}")
+            self.end_headers()
+            return
+        body = CONTENT[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 2] if treatment == "drop" else body)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setattr(weights, "WAITS", (0, 0, 0))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.plan, server.asked = [], []
+    server.url = f"http://127.0.0.1:{server.server_port}/weights.pth"
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_given_file_wins_and_must_exist(tmp_path):
+    for folder in ("own", "folder"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "w.pth").touch()
+    file = WeightsFile("w.pth")
+    assert find_weights(file, tmp_path / "own/w.pth", [tmp_path / "folder"]) == tmp_path / "own/w.pth"
+    with pytest.raises(FileNotFoundError, match="--my-weights .*absent.pth: no such file"):
+        find_weights(file, tmp_path / "absent.pth", [tmp_path / "folder"], option="--my-weights")
+
+
+def test_folders_are_looked_through_in_order_before_the_download_folder(tmp_path):
+    places = [tmp_path / name for name in ("first", "second", "downloads")]
+    for folder in reversed(places):
+        folder.mkdir()
+        (folder / "w.pth").touch()
+        assert find_weights(WeightsFile("w.pth"), None, places[:2], places[2]) == folder / "w.pth"
+
+
+def test_without_an_address_the_message_says_which_file_to_put_where(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"w.pth: not in {tmp_path}/a or {tmp_path}/b. Put it there or name it with --weights-path"):
+        find_weights(WeightsFile("w.pth"), None, [tmp_path / "a"], tmp_path / "b")
+
+
+def test_download_goes_to_the_download_folder_else_to_the_first_folder(server, tmp_path, capsys):
+    file = WeightsFile("w.pth", server.url, SHA256, "CC BY 4.0")
+    assert find_weights(file, None, [tmp_path / "a", tmp_path / "b"]) == tmp_path / "a/w.pth"
+    assert find_weights(file, None, [tmp_path / "c"], tmp_path / "d") == tmp_path / "d/w.pth"
+    assert (tmp_path / "a/w.pth").read_bytes() == (tmp_path / "d/w.pth").read_bytes() == CONTENT
+    assert "CC BY 4.0" in capsys.readouterr().out
+
+
+def test_broken_connections_are_resumed(server, tmp_path):
+    server.plan = ["drop", "drop", 503]
+    download(server.url, tmp_path / "w.pth", SHA256)
+    half = len(CONTENT) // 2
+    assert server.asked == [None, f"bytes={half}-", f"bytes={half + half // 2}-", f"bytes={half + half // 2}-"]
+    assert (tmp_path / "w.pth").read_bytes() == CONTENT
+    assert [path.name for path in tmp_path.iterdir()] == ["w.pth"]
+
+
+def test_a_later_run_goes_on_where_one_was_cut_off(server, tmp_path):
+    server.plan = ["drop"] * 4
+    with pytest.raises(ConnectionError, match="the connection broke after"):
+        download(server.url, tmp_path / "w.pth")
+    arrived = (tmp_path / "w.pth.part").stat().st_size
+    assert arrived == len(CONTENT) * 15 // 16 and not (tmp_path / "w.pth").exists()
+    download(server.url, tmp_path / "w.pth", SHA256)
+    assert server.asked[-1] == f"bytes={arrived}-"
+    assert sha256_of(tmp_path / "w.pth") == SHA256
+
+
+@pytest.mark.parametrize("rest", [b"", b"too long"])
+def test_a_part_that_is_complete_or_too_long(server, tmp_path, rest):
+    (tmp_path / "w.pth.part").write_bytes(CONTENT + rest)
+    download(server.url, tmp_path / "w.pth", SHA256)
+    assert (tmp_path / "w.pth").read_bytes() == CONTENT
+
+
+def test_a_server_without_ranges_sends_all_again(server, tmp_path):
+    server.plan = ["drop", "no range"]
+    download(server.url, tmp_path / "w.pth")
+    assert (tmp_path / "w.pth").read_bytes() == CONTENT
+
+
+def test_a_wrong_checksum_keeps_nothing(server, tmp_path):
+    with pytest.raises(ValueError, match=f"SHA-256 is {SHA256}, expected 0000"):
+        download(server.url, tmp_path / "w.pth", "0000")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_page_is_not_asked_for_twice(server, tmp_path):
+    server.plan = [404]
+    with pytest.raises(FileNotFoundError, match="Not Found.*put it at .*/a/w.pth, or name it with --weights-path"):
+        find_weights(WeightsFile("w.pth", server.url), None, [tmp_path / "a"])
+    assert len(server.asked) == 1
+
+
+def test_offline_the_message_says_what_to_do(server, tmp_path):
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(FileNotFoundError, match=r"could not be downloaded.*refused.*put it at .*/a/w.pth"):
+        find_weights(WeightsFile("w.pth", server.url), None, [tmp_path / "a"])
+
+
+def test_a_folder_that_cannot_be_written_is_named(server, tmp_path):
+    (tmp_path / "a").touch()
+    with pytest.raises(OSError, match=f"{tmp_path}/a"):
+        find_weights(WeightsFile("w.pth", server.url), None, [], tmp_path / "a")
