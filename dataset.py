@@ -278,6 +278,20 @@ def match_names(images: Sequence[Path], conditions: Sequence[Path]) -> list[Pair
     )
 
 
+def find_partners(leaders: Sequence[Path], others: Sequence[Path]) -> dict[Path, Path]:
+    """For each of `leaders` its partner among `others`, where it has one: by stem, or by numbers if no stem agrees.
+
+    Raises:
+        RuntimeError: two files of one side share a stem.
+    """
+    by_stem = _by_stem(others)
+    found = {path: by_stem[path.stem] for path in leaders if path.stem in by_stem}
+    by_numbers = _by_numbers(others)
+    if found or by_numbers is None or _by_numbers(leaders) is None:
+        return found
+    return {path: by_numbers[_numbers(path)] for path in leaders if _numbers(path) in by_numbers}
+
+
 def find_pairs(image_dir: str | Path, condition_dir: str | Path, condition_type: str = "segmentation") -> list[Pair]:
     """Images of one folder with the conditions of another, in natural order of the image names; see `match_names`.
 

@@ -8,6 +8,7 @@ import os
 import platform
 import secrets
 import shlex
+import signal
 import subprocess
 import sys
 import warnings
@@ -50,6 +51,27 @@ def run_script(main: Callable[[], None]) -> None:
             raise
         print(f"{Path(sys.argv[0]).name}: error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
+
+
+class StopRequest:
+    """Whether a scheduler has asked the process to end soon, by SIGTERM or SIGUSR1; truth value of a context manager."""
+
+    SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+    def __enter__(self):
+        self.received = False
+        self.before = {number: signal.signal(number, self._receive) for number in self.SIGNALS}
+        return self
+
+    def _receive(self, number, frame):
+        self.received = True
+
+    def __bool__(self):
+        return self.received
+
+    def __exit__(self, *error):
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
 
 def new_run_id() -> str:

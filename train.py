@@ -20,7 +20,7 @@ from cldm.model import create_model, load_pickle, read_config
 from dataset import CONDITION_TYPES, PROMPTS, MyDataset, ValidationSet, check_pairs, hint_channels, read_prompts
 from ldm.data.batches import SeededBatches
 from share import new_run_id, run_script, write_run_record
-from utils.options import add_bool, fraction, non_negative_int, positive_float, positive_int
+from utils.options import add_bool, fraction, non_negative_int, parse_like, positive_float, positive_int
 
 PRECISIONS = {"16": "16-mixed", "32": "32-true", "bf16": "bf16-mixed"}
 CONDITION_OPTION = {"segmentation": "mask_path", "edge": "edge_path", "rgba": "rgba_path"}
@@ -84,12 +84,7 @@ def parse_args(argv=None):
     parser = build_parser()
     args = parser.parse_args(argv)
     if args.resume_training:
-        saved = read_saved_options(args.resume_training)
-        parser.set_defaults(**saved)
-        args = parser.parse_args(argv)
-        changed = [key for key, value in saved.items() if key not in FREE_ON_RESUME and plain(vars(args)[key]) != value]
-        if changed:
-            parser.error(f"--{changed[0]} differs from the run that --resume_training names ({saved[changed[0]]}); leave it out, or start a new run")
+        args = parse_like(parser, argv, read_saved_options(args.resume_training), FREE_ON_RESUME, "--resume_training")
     option = CONDITION_OPTION[args.condition_type]
     for needed in ("image_path", option):
         if getattr(args, needed) is None:
@@ -107,11 +102,6 @@ def parse_args(argv=None):
     if args.wandb_api_key or os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE") == "offline":
         args.logger = [*args.logger, "wandb"] if "wandb" not in args.logger else args.logger
     return args
-
-
-def plain(value):
-    """An option as JSON stores it."""
-    return json.loads(json.dumps(value, default=str))
 
 
 def read_saved_options(run_dir: Path) -> dict:

@@ -137,6 +137,25 @@ def create_model(
     return model.eval()
 
 
+def create_control(config_path: str | Path, weights_path: str | Path, hint_channels: int) -> torch.nn.Module:
+    """The control branch alone, in evaluation mode; of the file nothing but its `control_model.*` is read.
+
+    Raises:
+        FileNotFoundError, ValueError: see `read_config` and `load_state_dict`; no control branch in the file.
+        RuntimeError: the checkpoint does not fit the configuration, or was trained with another number of hint channels.
+    """
+    prefix = "control_model."
+    state_dict = subset(load_state_dict(weights_path), [prefix])
+    if not state_dict:
+        raise ValueError(f"{weights_path}: holds no control branch (no {prefix}* among its tensors)")
+    config = read_config(config_path)["params"]["control_stage_config"]
+    config["params"]["hint_channels"] = hint_channels
+    with _SkipInitialisation():
+        control = instantiate_from_config(config)
+    load_weights(control, weights_path, {key.removeprefix(prefix): tensor for key, tensor in state_dict.items()})
+    return control.eval()
+
+
 def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.Tensor]:
     """Tensors of a .ckpt, .pth, .pt or .safetensors file by name, mapped from the file where its format allows.
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from cldm.model import create_model, save_weights
+from cldm.model import create_model, load_state_dict, save_weights
 from ldm.data.files import write_png
 from ldm.util import instantiate_from_config
 from share import run_script
@@ -86,6 +86,22 @@ def micro_weights(micro_yaml) -> Path:
     path = micro_yaml.with_name("micro.safetensors")
     save_weights(fill_zero_layers(create_model(micro_yaml), std=0.05).state_dict(), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def branch_weights(micro_yaml, micro_weights):
+    """Function from (name, hint channels) to a complete checkpoint with the base of `micro_weights` and a control branch of its own."""
+
+    def make(name, channels):
+        path = micro_yaml.with_name(f"{name}.safetensors")
+        if not path.exists():
+            torch.manual_seed(sum(map(ord, name)))
+            control = fill_zero_layers(create_model(micro_yaml, hint_channels=channels), std=0.05).control_model
+            base = {key: value for key, value in load_state_dict(micro_weights).items() if not key.startswith("control_model.")}
+            save_weights(base | {f"control_model.{key}": value for key, value in control.state_dict().items()}, path)
+        return path
+
+    return make
 
 
 @pytest.fixture

@@ -1,10 +1,14 @@
+import hashlib
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import generate
+from annotator.canny import CannyDetector
 from cldm.model import load_state_dict, save_weights, subset
 from dataset import PROMPTS, find_pairs
 from ldm.data.files import read_labels, write_png
@@ -15,7 +19,8 @@ def run(micro_yaml, micro_weights, pairs, tmp_path):
     """Function that generates with further options and returns the run folder."""
 
     def run(*options, masks=pairs / "masks", output="out"):
-        common = ["--config_yaml_path", micro_yaml, "--model_weights_path", micro_weights, "--mask_dir", masks, "--output_base_dir", tmp_path / output]
+        common = ["--config_yaml_path", micro_yaml, "--model_weights_path", micro_weights, "--output_base_dir", tmp_path / output]
+        common += ["--mask_dir", masks] if masks else []
         fast = ["--ddim_steps", 2, "--seed", 7, "--device", "cpu"]
         before = set((tmp_path / output).glob("run_*"))
         generate.main([str(word) for word in [*common, *fast, *options]])
@@ -29,6 +34,10 @@ def pictures(folder):
     return {path.name: path.read_bytes() for path in sorted((folder / "images").iterdir())}
 
 
+def manifest(folder):
+    return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+
+
 def test_outputs_have_the_published_names(run, pairs):
     folder = run("--n_augmentations_per_mask", 2)
     names = [f"cond{i}_batch{b}_sample0.png" for i in range(6) for b in range(2)]
@@ -38,15 +47,20 @@ def test_outputs_have_the_published_names(run, pairs):
     assert len(find_pairs(folder / "images", folder / "masks")) == 12  # trains a segmenter as it is
 
 
-def test_state_tells_where_each_picture_comes_from(run, pairs):
+def test_state_and_manifest_tell_where_each_picture_comes_from(run, pairs, micro_weights):
     folder = run("--n_augmentations_per_mask", 2)
     state = json.loads((folder / "generate_state.json").read_text())
     assert {"args", "condition_paths", "primary_condition_key", "mask_paths", "condition_records", "config", "saved_at"} <= set(state)
     assert state["primary_condition_key"] == "mask" and state["args"]["seed"] == 7
-    record = state["condition_records"][3]
-    assert record["image"] == "image_cond1_batch1_sample0.png" and record["mask"] == str(pairs / "masks" / "cell_1.png")
-    assert record["prompt"] in PROMPTS
-    assert len({record["seed"] for record in state["condition_records"]}) == 12
+    assert state["condition_records"][1] == {"condition": 1, "files": {"mask": str(pairs / "masks" / "cell_1.png")}}
+    lines = manifest(folder)
+    assert [line["image"] for line in lines] == [f"images/image_cond{i}_batch{b}_sample0.png" for i in range(6) for b in range(2)]
+    assert lines[3]["sources"] == {"mask": str(pairs / "masks" / "cell_1.png")} and lines[3]["prompt"] in PROMPTS
+    assert lines[3]["weights"] == {"mask": hashlib.sha256(micro_weights.read_bytes()).hexdigest()}
+    assert len({line["seed"] for line in lines}) == 12
+    for line in lines:
+        for path in (line["image"], line["mask"], *line["conditions"].values()):
+            assert (folder / path).is_file()
 
 
 def test_pictures_do_not_depend_on_batch_size_or_other_masks(run, pairs, tmp_path):
@@ -71,14 +85,6 @@ def test_run_without_a_seed_records_the_one_it_drew(run):
     seed = json.loads((folder / "generate_state.json").read_text())["args"]["seed"]
     assert seed >= 0
     assert pictures(run("--seed", seed)) == pictures(folder)
-
-
-def test_batches_mix_masks_of_equal_size_only():
-    samples = [generate.Sample(i, 0, None, size, "", i) for i, size in enumerate([(64, 64), (32, 64), (64, 64), (64, 64), (32, 64)])]
-    batches = generate.make_batches(samples, 2)
-    assert sorted(sample.condition for batch in batches for sample in batch) == [0, 1, 2, 3, 4]
-    assert all(len({sample.size for sample in batch}) == 1 and len(batch) <= 2 for batch in batches)
-    assert len(batches) == 3
 
 
 def test_any_size_with_pad_else_an_error(run, tmp_path, error_line):
@@ -129,3 +135,226 @@ def test_bad_input_is_one_line_before_the_model_loads(micro_yaml, micro_weights,
     write_png(pairs / "masks" / "cell_9.png", np.full((64, 64), 127, np.uint8))
     assert "cell_9.png: found value(s) 127" in error_line(generate.main, *common, *masks, *weights)
     assert not (tmp_path / "out").exists()
+
+
+# Other conditions
+
+
+@pytest.fixture
+def edges(pairs):
+    """Folders `membrane` and `outline` beside the pairs: an edge map of each mask."""
+    for name, step in (("membrane", 8), ("outline", 20)):
+        (pairs / name).mkdir()
+        for i in range(6):
+            picture = np.zeros((64, 64), np.uint8)
+            picture[i::step] = 255
+            write_png(pairs / name / f"cell_{i}.png", picture)
+    return pairs
+
+
+@pytest.fixture
+def edge_options(edges, branch_weights):
+    """Words that name two edge branches."""
+    return ["--edge_model_paths", f"membrane={branch_weights('membrane', 3)}", f"outline={branch_weights('outline', 3)}",
+            "--edge_dirs", f"membrane={edges / 'membrane'}", f"outline={edges / 'outline'}"]  # fmt: skip
+
+
+def test_mask_and_edges(run, pairs, edge_options):
+    folder = run(*edge_options)
+    assert json.loads((folder / "args.json").read_text())["args"]["generation_mode"] == "mask_and_edge"
+    for key in ("mask", "membrane", "outline"):
+        assert len(list((folder / "conditions" / key).iterdir())) == 6
+    assert (folder / "conditions" / "outline" / "outline_cond2_batch0_sample0.png").read_bytes() == (pairs / "outline" / "cell_2.png").read_bytes()
+    assert set(manifest(folder)[0]["weights"]) == {"mask", "membrane", "outline"}
+    reference = pictures(folder)
+    assert pictures(run(*edge_options, "--edge_strengths", "outline=0.5")) != reference
+    off = pictures(run(*edge_options, "--edge_strengths", "outline=0", "membrane=0"))
+    assert off == pictures(run())  # branches at 0 leave no trace
+    assert pictures(run(*edge_options, "--mask_strength", 0)) == pictures(run(*edge_options, masks=None))  # edges alone; the mask's names are the edges'
+
+
+def test_edge_only_has_no_masks(run, edge_options):
+    folder = run(*edge_options, masks=None)
+    assert len(pictures(folder)) == 6 and manifest(folder)[0]["mask"] is None
+    assert not list((folder / "masks").iterdir())
+
+
+def test_single_edge_options_name_the_branch_edge(run, edges, branch_weights):
+    weights = branch_weights("membrane", 3)
+    old = run("--edge_model_path", weights, "--edge_dir", edges / "membrane", masks=None)
+    new = run("--edge_model_paths", f"edge={weights}", "--edge_dirs", f"edge={edges / 'membrane'}", masks=None)
+    assert pictures(old) == pictures(new) and (old / "conditions" / "edge").is_dir()
+
+
+def test_edges_drawn_on_the_fly_equal_edges_from_files(run, pairs, branch_weights, tmp_path):
+    (tmp_path / "canny").mkdir()
+    for path in (pairs / "images").iterdir():
+        write_png(tmp_path / "canny" / path.name, CannyDetector()(np.asarray(Image.open(path)), 50, 120))
+    weights = ["--edge_model_paths", f"edge={branch_weights('membrane', 3)}"]
+    drawn = run(*weights, "--edge_from_images", pairs / "images", "--canny_low", 50, "--canny_high", 120)
+    assert np.asarray(Image.open(drawn / "conditions" / "edge" / "edge_cond0_batch0_sample0.png")).max() == 255
+    assert pictures(drawn) == pictures(run(*weights, "--edge_dirs", f"edge={tmp_path / 'canny'}"))
+
+
+def test_rgba(run, pairs, branch_weights, tmp_path):
+    (tmp_path / "rgba").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(2):
+        planes = np.eye(3, dtype=np.float32)[read_labels(pairs / "masks" / f"cell_{i}.png")]
+        alpha = (rng.random((64, 64, 1)) > 0.9).astype(np.float32)
+        np.savez(tmp_path / "rgba" / f"cell_{i}.npz", rgba=np.concatenate([planes, alpha], axis=2))
+    folder = run("--rgba_dir", tmp_path / "rgba", "--rgba_model_path", branch_weights("rgba", 4), masks=None)
+    shown = np.asarray(Image.open(folder / "conditions" / "rgba_edge_vis" / "rgba_edge_vis_cond1_batch0_sample0.png"))
+    edge = alpha[..., 0] == 1
+    assert (shown[~edge] == 255).all() and not (shown[edge] == 255).all(axis=1).any()
+    for mask in (folder / "conditions" / "rgba_mask" / "rgba_mask_cond1_batch0_sample0.png", folder / "masks" / "image_cond1_batch0_sample0.png"):
+        assert np.array_equal(read_labels(mask), read_labels(pairs / "masks" / "cell_1.png"))
+    assert len(pictures(folder)) == 2
+
+
+def test_options_that_a_mode_ignores_are_named(run, edges, capsys):
+    run("--edge_dir", edges / "membrane", "--generation_mode", "mask_only", "--rgba_model_path", "x.ckpt")
+    shown = capsys.readouterr().out
+    assert "--edge_dir is ignored in mode mask_only" in shown and "--rgba_model_path is ignored" in shown
+    run("--sampler", "dpmpp", "--eta", 0.5)
+    shown = capsys.readouterr().out
+    assert "--eta is ignored by --sampler dpmpp" in shown and "mode" not in shown.split("--eta")[1].split("\n")[0]
+
+
+def test_bad_branches(micro_yaml, pairs, edges, edge_options, branch_weights, tmp_path, error_line, monkeypatch):
+    monkeypatch.setattr(generate, "create_model", lambda *_: pytest.fail("loaded"))
+    common = ["--config_yaml_path", micro_yaml, "--output_base_dir", tmp_path / "out", "--device", "cpu", "--model_weights_path", branch_weights("membrane", 3)]
+    masks, models = ["--mask_dir", pairs / "masks"], edge_options[:3]
+
+    def line(*words):
+        return error_line(generate.main, *common, *words)
+
+    assert "no condition is given" in line()
+    assert "--mask_dir is needed" in line("--generation_mode", "mask_only")
+    assert "--edge_model_paths names membrane, outline, but the edges are membrane" in line(*models, "--edge_dirs", f"membrane={edges / 'membrane'}")
+    assert "two branches are named a" in line("--edge_dirs", "a=x", "a=y")
+    assert "two branches are named edge" in line("--edge_dirs", "edge=x", "--edge_dir", "y")
+    assert "expected name=value" in line("--edge_dirs", "x")
+    assert "none of mask" in line("--edge_dirs", "mask=x")
+    assert "none of mask" in line("--edge_dirs", "../up=x")
+    assert "--edge_strengths other: no such branch, expected one of membrane, outline" in line(*masks, *edge_options, "--edge_strengths", "other=1")
+    assert "outline=much: not a number" in line(*masks, *edge_options, "--edge_strengths", "outline=much")
+    assert "--rgba_dir beside" in line(*masks, "--rgba_dir", "x")
+    (edges / "outline" / "cell_3.png").unlink()
+    assert "outline: no file for 1 of 6 conditions" in line(*masks, *edge_options)
+    write_png(edges / "outline" / "cell_3.png", np.zeros((64, 32), np.uint8))
+    assert "cell_3.png: 32 x 64 pixels, but" in line(*masks, *edge_options)
+    (tmp_path / "rgba").mkdir()
+    np.savez(tmp_path / "rgba" / "a.npz", rgba=np.zeros((64, 64, 3), np.float32))
+    assert "a.npz: 'rgba' is float32 (64, 64, 3)" in line("--rgba_dir", tmp_path / "rgba")
+    np.savez(tmp_path / "rgba" / "a.npz", rgba=np.array([print], dtype=object))
+    assert "a.npz: not an archive of numbers" in line("--rgba_dir", tmp_path / "rgba")
+    (tmp_path / "rgba" / "a.npz").write_bytes(b"PK broken")
+    assert "a.npz: not an archive of numbers" in line("--rgba_dir", tmp_path / "rgba")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_branch_of_other_channels_is_refused(run, edges, branch_weights, error_line):
+    with pytest.raises(RuntimeError, match="rgba.safetensors: made for another architecture.*input_hint_block"):
+        run("--edge_model_path", branch_weights("rgba", 4), "--edge_dir", edges / "membrane")
+
+
+# Sets that several processes make, or one after an interruption
+
+
+def test_any_sharding_or_interruption_gives_the_same_set(run, tmp_path, monkeypatch):
+    """Pictures, masks, conditions and manifest, byte by byte."""
+    whole = run("--n_augmentations_per_mask", 3)
+
+    def files(folder):
+        return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.suffix in (".png", ".jsonl")}
+
+    options = ["--n_augmentations_per_mask", 3, "--run_id", "set"]
+    shard = lambda i, *more: run(*options, "--num_shards", 3, "--shard_index", i, *more, output="shards")  # noqa: E731
+    folder = shard(2)
+    assert len(pictures(folder)) == 6
+    real, calls = generate.sample_images, []
+
+    def interrupted(*arguments):
+        calls.append(len(arguments[2]))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(generate, "sample_images", interrupted)
+    base = ["--output_base_dir", tmp_path / "shards"]
+    with pytest.raises(KeyboardInterrupt):
+        generate.main([str(word) for word in ["--resume_run", folder, "--batch_size_per_inference", 4]])
+    assert calls == [4, 4] and len(pictures(folder)) == 10 and len(manifest(folder)) == 10
+    monkeypatch.setattr(generate, "sample_images", real)
+    generate.main([str(word) for word in ["--resume_run", folder, *base]])
+    assert files(folder) == files(whole)
+
+
+def test_nothing_is_made_twice(run, monkeypatch, capsys):
+    folder = run("--run_id", "one")
+    before = {path: path.stat().st_mtime_ns for path in (folder / "images").iterdir()}
+    monkeypatch.setattr(generate, "create_model", lambda *_: pytest.fail("loaded"))
+    generate.main(["--resume_run", str(folder)])
+    assert {path: path.stat().st_mtime_ns for path in (folder / "images").iterdir()} == before
+    assert "6 there already" in capsys.readouterr().out
+
+
+def test_a_lost_picture_is_made_again(run):
+    folder = run()
+    before = pictures(folder)
+    (folder / "images" / "image_cond4_batch0_sample0.png").unlink()
+    generate.main(["--resume_run", str(folder)])
+    assert pictures(folder) == before
+
+
+def test_shards_of_a_slurm_array_and_of_torchrun(monkeypatch):
+    for name, value in {"SLURM_ARRAY_TASK_ID": 7, "SLURM_ARRAY_TASK_MIN": 1, "SLURM_ARRAY_TASK_STEP": 3, "SLURM_ARRAY_TASK_COUNT": 4}.items():
+        monkeypatch.setenv(name, str(value))
+    assert generate.shard_of_environment() == (2, 4)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert generate.shard_of_environment() == (5, 8)
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "31")
+    args, _ = generate.parse_args(["--mask_dir", "m", "--device", "cpu"])
+    assert (args.shard_index, args.num_shards, args.run_id) == (5, 8, "slurm_31")
+    args, _ = generate.parse_args(["--mask_dir", "m", "--device", "cpu", "--num_shards", "1", "--shard_index", "0"])
+    assert (args.num_shards, args.run_id) == (1, None)
+
+
+def test_another_run_is_not_joined(run, pairs, tmp_path, error_line, branch_weights):
+    folder = run("--run_id", "one")
+    with pytest.raises(ValueError, match=r"was started with another --strength \(2.0\)"):
+        run("--run_id", "one", "--strength", 1)
+    assert "--strength differs from the run that --resume_run names (2.0)" in error_line(generate.main, "--resume_run", folder, "--strength", 1)
+    assert "none/args.json: not there" in error_line(generate.main, "--resume_run", tmp_path / "none")
+    (pairs / "masks" / "cell_9.png").write_bytes((pairs / "masks" / "cell_0.png").read_bytes())
+    assert "condition files are not those" in error_line(generate.main, "--resume_run", folder)
+    (pairs / "masks" / "cell_9.png").unlink()
+    assert "--run_id is needed with --num_shards" in error_line(generate.main, "--mask_dir", pairs / "masks", "--num_shards", 2, "--shard_index", 0)
+    assert "--shard_index 2: expected 0..1" in error_line(generate.main, "--mask_dir", pairs / "masks", "--num_shards", 2, "--shard_index", 2)
+
+
+def test_changed_weights_are_noticed(run, micro_weights, tmp_path):
+    copy = tmp_path / "weights.safetensors"
+    copy.write_bytes(micro_weights.read_bytes())
+    folder = run("--model_weights_path", copy)
+    state_dict = load_state_dict(copy)
+    key = next(key for key in state_dict if key.startswith("control_model."))
+    save_weights({**state_dict, key: state_dict[key] + 1}, copy)
+    with pytest.raises(ValueError, match="the weights are not those"):
+        generate.main(["--resume_run", str(folder)])
+
+
+def test_a_stop_request_ends_after_the_batch_in_hand(run, monkeypatch, tmp_path):
+    real = generate.sample_images
+
+    def signalled(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments)
+
+    monkeypatch.setattr(generate, "sample_images", signalled)
+    with pytest.raises(KeyboardInterrupt):
+        run("--batch_size_per_inference", 2)
+    (folder,) = (tmp_path / "out").iterdir()
+    assert len(pictures(folder)) == len(manifest(folder)) == 2

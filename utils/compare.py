@@ -19,22 +19,24 @@ from utils.options import positive_int
 
 
 def draw_rows(records: list[dict], run_dir: Path, real: dict[Path, Path], rows: int, columns: int) -> np.ndarray:
-    """A tiled picture, uint8 (H, W, 3), of up to `rows` masks evenly chosen and `columns` generated images of each."""
+    """A tiled picture, uint8 (H, W, 3), of up to `rows` masks evenly chosen and `columns` generated images of each.
+
+    Args:
+        records: lines of the run's manifest.
+        real: the real image of each mask's source file; empty for none.
+    """
     by_mask = {}
     for record in records:
-        picture = run_dir / "images" / record["image"]
-        if picture.is_file():  # a generation that was cut off has fewer
-            by_mask.setdefault(Path(record["mask"]), []).append(picture)
+        by_mask.setdefault(Path(next(iter(record["sources"].values()))), []).append(record)
     masks = list(by_mask)
-    if not masks:
-        raise FileNotFoundError(f"{run_dir / 'images'}: holds no image of this run")
     chosen = [masks[i] for i in np.unique(np.linspace(0, len(masks) - 1, min(rows, len(masks))).round().astype(int))]
     table = []
     for mask in chosen:
-        row = [class_colours(read_labels(mask))]
+        shown = by_mask[mask][:columns]
+        row = [class_colours(read_labels(run_dir / shown[0]["mask"]))]
         if real:
             row.append(read_image(real[mask]))
-        table.append([*row, *(read_image(path) for path in by_mask[mask][:columns])])
+        table.append([*row, *(read_image(run_dir / record["image"]) for record in shown)])
     return tile(table)
 
 
@@ -50,14 +52,16 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    state = args.run / "generate_state.json"
-    if not state.is_file():
-        raise FileNotFoundError(f"{state}: not there, so {args.run} is no folder of generate.py")
-    records = json.loads(state.read_text())["condition_records"]
+    manifest = args.run / "manifest.jsonl"
+    if not manifest.is_file():
+        raise FileNotFoundError(f"{manifest}: not there, so {args.run} is no folder of generate.py, or holds no image yet")
+    records = [json.loads(line) for line in manifest.read_text().splitlines()]
+    if not records or records[0]["mask"] is None:
+        raise ValueError(f"{args.run}: holds no image that was made from a mask")
     real = {}
     if args.image_path:
-        masks = sorted({Path(record["mask"]) for record in records})
-        real = {pair.condition: pair.image for pair in match_names(list_images(args.image_path), masks)}
+        sources = sorted({Path(next(iter(record["sources"].values()))) for record in records})
+        real = {pair.condition: pair.image for pair in match_names(list_images(args.image_path), sources)}
     write_png(args.output, draw_rows(records, args.run, real, args.rows, args.columns))
     print(args.output)
 

@@ -1,6 +1,7 @@
 """Option types that the scripts share: they turn text into a value or name what is wrong with it."""
 
 import argparse
+import json
 
 
 def str_to_bool(text: str) -> bool:
@@ -58,3 +59,24 @@ def fraction(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is outside 0..1")
     return value
+
+
+def plain(value):
+    """An option as JSON stores it."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def changed_options(args: argparse.Namespace, saved: dict, free: set[str]) -> list[str]:
+    """Options that differ from those of an earlier run, other than the `free` ones."""
+    return [f"--{key}" for key, value in saved.items() if key not in free and plain(vars(args).get(key)) != value]
+
+
+def parse_like(parser: argparse.ArgumentParser, argv, saved: dict, free: set[str], option: str) -> argparse.Namespace:
+    """Options of the earlier run that `option` names; of those given anew only `free` ones may differ."""
+    parser.set_defaults(**saved)
+    args = parser.parse_args(argv)
+    changed = changed_options(args, saved, free)
+    if changed:
+        before = saved[changed[0].lstrip("-")]
+        parser.error(f"{changed[0]} differs from the run that {option} names ({before}); leave it out, or start a new run")
+    return args

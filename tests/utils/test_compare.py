@@ -10,8 +10,8 @@ from utils import compare
 
 @pytest.fixture
 def run(tmp_path):
-    """A run folder of two masks with two images each, one of them not made yet; real images beside it."""
-    for folder in ("run/images", "masks", "real"):
+    """A run folder of two masks with two images each, one of them not made; real images beside it."""
+    for folder in ("run/images", "run/masks", "masks", "real"):
         (tmp_path / folder).mkdir(parents=True)
     records = []
     for i in range(2):
@@ -19,10 +19,13 @@ def run(tmp_path):
         write_png(mask, np.full((16, 16), i, np.uint8))
         write_png(tmp_path / "real" / f"cell_{i}.png", np.full((16, 16), 100 + i, np.uint8))
         for copy in range(2):
-            records.append({"image": f"image_cond{i}_batch{copy}_sample0.png", "mask": str(mask)})
-            if (i, copy) != (1, 1):
-                write_png(tmp_path / "run" / "images" / records[-1]["image"], np.full((16, 16), 200 + 10 * i + copy, np.uint8))
-    (tmp_path / "run" / "generate_state.json").write_text(json.dumps({"condition_records": records}))
+            if (i, copy) == (1, 1):
+                continue
+            name = f"image_cond{i}_batch{copy}_sample0.png"
+            write_png(tmp_path / "run" / "images" / name, np.full((16, 16), 200 + 10 * i + copy, np.uint8))
+            write_png(tmp_path / "run" / "masks" / name, np.full((16, 16), i, np.uint8))
+            records.append({"image": f"images/{name}", "mask": f"masks/{name}", "sources": {"mask": str(mask)}})
+    (tmp_path / "run" / "manifest.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     return tmp_path
 
 
@@ -41,6 +44,5 @@ def test_bad_input_is_one_line(run, error_line):
     assert "no folder of generate.py" in error_line(compare.main, run / "real", *out)
     (run / "real" / "cell_1.png").unlink()
     assert "do not pair" in error_line(compare.main, run / "run", "--image_path", run / "real", *out)
-    for path in (run / "run" / "images").iterdir():
-        path.unlink()
+    (run / "run" / "manifest.jsonl").write_text("")
     assert "holds no image" in error_line(compare.main, run / "run", *out)

@@ -24,9 +24,8 @@ def guided_eps(model, x, t, cond, uncond=None, scale=1.0):
         output = model.apply_model(x, timesteps, uncond)
         output = output + scale * (model.apply_model(x, timesteps, cond) - output)
     else:
-        pair = {key: value for key, value in cond.items() if value is not None}
-        other = {key: uncond[key] for key in pair}
-        joined = join_conditions(other, pair)
+        shared = [key for key, value in cond.items() if value is not None and key in uncond]  # either may come with its hint encoded, or not
+        joined = join_conditions({key: uncond[key] for key in shared}, {key: cond[key] for key in shared})
         joined.setdefault("c_concat", None)
         output, conditional = model.apply_model(torch.cat([x, x]), torch.cat([timesteps, timesteps]), joined).chunk(2)
         output = output + scale * (conditional - output)

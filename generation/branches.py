@@ -1,0 +1,178 @@
+"""What `generate.py` is asked to steer with: one branch for each condition, from the options that name weights, folders and strengths."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from annotator.canny import CannyDetector
+from dataset import LUMA, MASK_CHANNELS_OF_RGBA, hint_channels, mask_to_hint, read_hint, read_mask
+from ldm.data.files import read_image
+from ldm.data.pictures import class_colours
+
+MODES = ("mask_only", "edge_only", "mask_and_edge", "rgba")
+RESERVED = ("mask", "rgba", "rgba_mask", "rgba_edge_vis")  # folders of the other conditions
+LEGACY_NAME = "edge"  # of --edge_model_path and --edge_dir, which name none
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One condition of a run.
+
+    Attributes:
+        key: name of the branch and of its folder in `conditions/`.
+        condition_type: `segmentation`, `edge` or `rgba`.
+        weights: file with `control_model.*`.
+        folder: its condition files; real images where `canny` is set.
+        strength: factor of its residuals beside --strength.
+        canny: low and high threshold where edges are drawn from images on the fly.
+    """
+
+    key: str
+    condition_type: str
+    weights: Path
+    folder: Path
+    strength: float = 1.0
+    canny: tuple[float, float] | None = None
+
+
+def split_named(option: str, words) -> dict[str, str]:
+    """`name=value` words as a dictionary.
+
+    Raises:
+        ValueError: a word without `=`, a name twice, or one that is no plain folder name or is taken.
+    """
+    found = {}
+    for word in words or ():
+        name, equals, value = word.partition("=")
+        if not (equals and value):
+            raise ValueError(f"{option} {word}: expected name=value")
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name) or name in RESERVED:
+            raise ValueError(f"{option} {word}: a name is made of letters, digits, _, - and ., and is none of {', '.join(RESERVED)}")
+        if name in found:
+            raise ValueError(f"{option}: two branches are named {name}")
+        found[name] = value
+    return found
+
+
+def _edge_options(args):
+    """Weights, folders and strengths of the edge branches by name."""
+    given = {}
+    for option, named, single in (("--edge_model_paths", args.edge_model_paths, args.edge_model_path), ("--edge_dirs", args.edge_dirs, args.edge_dir)):
+        found = split_named(option, named)
+        if single:
+            if LEGACY_NAME in found:
+                raise ValueError(f"{option}: two branches are named {LEGACY_NAME}, the name that {option.rstrip('s')} stands for")
+            found[LEGACY_NAME] = single
+        given[option] = {name: Path(value) for name, value in found.items()}
+    strengths = {}
+    for name, value in split_named("--edge_strengths", args.edge_strengths).items():
+        try:
+            strengths[name] = float(value)
+        except ValueError:
+            raise ValueError(f"--edge_strengths {name}={value}: not a number") from None
+    models, folders = given["--edge_model_paths"], given["--edge_dirs"]
+    if args.edge_from_images:
+        if LEGACY_NAME in folders:
+            raise ValueError(f"--edge_from_images: draws the edges of branch {LEGACY_NAME}, for which a folder is given too")
+        folders[LEGACY_NAME] = args.edge_from_images
+    return models, folders, strengths
+
+
+def infer_mode(args) -> str:
+    """The mode that was asked for, or the one that the given inputs amount to."""
+    if args.generation_mode:
+        return args.generation_mode
+    edges = args.edge_dir or args.edge_dirs or args.edge_from_images
+    if args.rgba_dir:
+        if args.mask_dir or edges:
+            raise ValueError("--rgba_dir beside --mask_dir or edges: say with --generation_mode which is meant")
+        return "rgba"
+    if args.mask_dir:
+        return "mask_and_edge" if edges else "mask_only"
+    if edges:
+        return "edge_only"
+    raise ValueError("no condition is given: use --mask_dir, --edge_dirs, --edge_from_images or --rgba_dir")
+
+
+def find_branches(args) -> tuple[str, list[Branch]]:
+    """Mode and branches, the mask's before the edges', which keep the order of their folders.
+
+    Raises:
+        ValueError: folders or weights are missing, or names do not agree.
+    """
+    mode = infer_mode(args)
+    models, folders, strengths = _edge_options(args)
+    branches = []
+    if mode in ("mask_only", "mask_and_edge"):
+        if not args.mask_dir:
+            raise ValueError(f"--mask_dir is needed for --generation_mode {mode}")
+        branches.append(Branch("mask", "segmentation", args.mask_model_path or args.model_weights_path, args.mask_dir, args.mask_strength))
+    if mode in ("edge_only", "mask_and_edge"):
+        if not folders:
+            raise ValueError(f"--edge_dirs name=DIR or --edge_from_images is needed for --generation_mode {mode}")
+        if models.keys() != folders.keys():
+            raise ValueError(f"--edge_model_paths names {', '.join(models) or 'nothing'}, but the edges are {', '.join(folders)}: each branch needs both")
+        unknown = [name for name in strengths if name not in folders]
+        if unknown:
+            raise ValueError(f"--edge_strengths {unknown[0]}: no such branch, expected one of {', '.join(folders)}")
+        for name, folder in folders.items():
+            canny = (args.canny_low, args.canny_high) if args.edge_from_images and name == LEGACY_NAME else None
+            branches.append(Branch(name, "edge", models[name], folder, strengths.get(name, 1.0), canny))
+    if mode == "rgba":
+        if not args.rgba_dir:
+            raise ValueError("--rgba_dir is needed for --generation_mode rgba")
+        branches.append(Branch("rgba", "rgba", args.rgba_model_path or args.model_weights_path, args.rgba_dir))
+    return mode, branches
+
+
+def ignored_options(args, mode: str, defaults: dict) -> list[str]:
+    """Options that were given but that the mode does not read."""
+    uses_mask, uses_edges = mode in ("mask_only", "mask_and_edge"), mode in ("edge_only", "mask_and_edge")
+    idle = []
+    if not uses_mask:
+        idle += ["mask_dir", "mask_model_path", "mask_strength"]
+    if not uses_edges:
+        idle += ["edge_dir", "edge_dirs", "edge_model_path", "edge_model_paths", "edge_strengths", "edge_from_images", "skip_missing_edges"]
+    if not args.edge_from_images or not uses_edges:
+        idle += ["canny_low", "canny_high"]
+    if mode != "rgba":
+        idle += ["rgba_dir", "rgba_model_path", "rgba_alpha_scale"]
+    if args.sampler == "dpmpp":
+        idle.append("eta")
+    return [f"--{name}" for name in idle if getattr(args, name) != defaults[name]]
+
+
+def read_condition(branch: Branch, path: Path, args) -> np.ndarray:
+    """The hint that a file means to a branch, float32 (H, W, C) in [0, 1]."""
+    if branch.condition_type == "segmentation":
+        return mask_to_hint(read_mask(path, args.num_classes), args.num_classes)
+    if branch.canny:
+        grey = (read_image(path) @ LUMA * 255).round().astype(np.uint8)
+        return np.repeat(CannyDetector()(grey, *branch.canny)[..., None] / np.float32(255), 3, axis=2)
+    return read_hint(path, branch.condition_type, args.num_classes, args.rgba_alpha_scale)
+
+
+def channels(branch: Branch, num_classes: int) -> int:
+    """Hint channels of the branch."""
+    return hint_channels(branch.condition_type, num_classes)
+
+
+def picture_folders(branch: Branch) -> tuple[str, ...]:
+    """Folders in `conditions/` that show the branch's conditions."""
+    return ("rgba_edge_vis", "rgba_mask") if branch.condition_type == "rgba" else (branch.key,)
+
+
+def condition_pictures(branch: Branch, hint: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    """What a run shows of a condition: uint8 pictures by folder, and class indices uint8 (H, W) where the condition holds them."""
+    if branch.condition_type == "edge":
+        shown, labels = [(hint[..., 0] * 255).round().astype(np.uint8)], None
+    elif branch.condition_type == "segmentation":
+        labels = hint.argmax(axis=2).astype(np.uint8)
+        shown = [labels]
+    else:
+        labels, edges = hint[..., :MASK_CHANNELS_OF_RGBA].argmax(axis=2).astype(np.uint8), hint[..., MASK_CHANNELS_OF_RGBA:]
+        on_white = 1 - edges + edges * class_colours(labels)
+        shown = [(on_white * 255).round().astype(np.uint8), labels]
+    return dict(zip(picture_folders(branch), shown, strict=True)), labels
