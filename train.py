@@ -52,6 +52,8 @@ def build_parser():
     model.add_argument("--cldm_config_path", type=Path, default=Path("./models/cldm_v15.yaml"), metavar="YAML", help="model configuration")
     model.add_argument("--resume_path", "--resume", type=Path, default=Path("./models/control_sd15_ini.ckpt"), metavar="FILE",
                        help="weights to initialise from, .ckpt, .pth or .safetensors; optimizer and step start anew")  # fmt: skip
+    model.add_argument("--init_extra_hint", choices=("random", "zeros"), default="random",
+                       help="first hint convolution where --resume_path has fewer hint channels: all anew, or the trained ones kept and zeros added")  # fmt: skip
     add_bool(model, "--sd_locked", True, "keep the Stable Diffusion decoder frozen")
     add_bool(model, "--only_mid_control", False, "use the middle block's residual alone")
 
@@ -208,7 +210,7 @@ def main(argv=None):
         weights = last
     else:
         weights = args.resume_path
-    model = create_model(args.cldm_config_path, weights, hint_channels(args.condition_type, args.num_classes), new_hint=True).train()
+    model = create_model(args.cldm_config_path, weights, hint_channels(args.condition_type, args.num_classes), args.init_extra_hint).train()
     model.first_stage_model.eval()
     model.learning_rate = args.learning_rate
     model.sd_locked = args.sd_locked
@@ -229,7 +231,11 @@ def main(argv=None):
     except SystemExit as end:  # how Lightning ends after a signal that SaveLast has dealt with
         print(f"stopped at step {trainer.global_step}; to continue: python train.py --resume_training {run_dir}")
         raise KeyboardInterrupt from end
-    print(f"weights: {run_dir / BEST}{'.safetensors' if args.save_control_only else '.ckpt'}\nlosses: {run_dir / 'loss.png'}")
+    best = trainer.checkpoint_callback
+    best_path = run_dir / f"{BEST}{best.FILE_EXTENSION}"
+    if not best.best_model_path:  # the run was shorter than an epoch, so nothing was compared
+        trainer.save_checkpoint(best_path, weights_only=True)
+    print(f"weights: {best_path}\nlosses: {run_dir / 'loss.png'}")
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def create_model(
     config_path: str | Path,
     weights_path: str | Path | list[str | Path] | None = None,
     hint_channels: int | None = None,
-    new_hint: bool = False,
+    new_hint: str | None = None,
 ) -> torch.nn.Module:
     """Build the model of a YAML file on the CPU, in evaluation mode when it gets weights.
 
@@ -116,7 +116,8 @@ def create_model(
         weights_path: a complete checkpoint, or several that are complete together, the later winning; the tensors are
             mapped from the files, and no weight is initialised first.
         hint_channels: overrides the number of the configuration.
-        new_hint: with another number of hint channels in the checkpoint, initialise the first hint convolution anew and say so.
+        new_hint: what to do with another number of hint channels in the checkpoint, and say so: `random` initialises the first
+            hint convolution anew, `zeros` keeps it and adds channels whose weights are zero. None raises.
     Raises:
         FileNotFoundError, ValueError: see `read_config`, `instantiate_from_config`, `load_state_dict`.
         RuntimeError: the checkpoint does not fit the configuration.
@@ -223,7 +224,7 @@ def load_weights(
     model: torch.nn.Module,
     path: str | Path,
     state_dict: dict[str, torch.Tensor] | None = None,
-    new_hint: bool = False,
+    new_hint: str | None = None,
 ) -> None:
     """Give `model` the tensors of the checkpoint `path`, taking their memory as it is; account for every name.
 
@@ -238,12 +239,8 @@ def load_weights(
     for key in [key for key in state_dict if key.startswith(MAY_BE_LEFT_OVER)]:
         del state_dict[key]
     first_hint = "control_model.input_hint_block.0.weight"
-    if new_hint and first_hint in own and first_hint in state_dict and own[first_hint].shape[1] != state_dict[first_hint].shape[1]:
-        print(f"{path}: made for {state_dict[first_hint].shape[1]} hint channels, expected {own[first_hint].shape[1]}: "
-              "control_model.input_hint_block.0 is initialised anew")  # fmt: skip
-        model.control_model.input_hint_block[0].reset_parameters()
-        for key in (first_hint, first_hint.replace("weight", "bias")):
-            state_dict[key] = model.get_parameter(key).detach()
+    if new_hint and first_hint in own and first_hint in state_dict:
+        _fit_first_hint(model, path, state_dict, first_hint, new_hint)
     wrong = [key for key in own if key in state_dict and own[key].shape != state_dict[key].shape]
     if wrong:
         example = f"{wrong[0]} {tuple(state_dict[wrong[0]].shape)} instead of {tuple(own[wrong[0]].shape)}"
@@ -264,6 +261,22 @@ def load_weights(
             f"{path}: does not fit the configuration; {len(missing)} tensors missing {missing[:3]}, "
             f"{len(unexpected)} left over {unexpected[:3]}"
         )
+
+
+def _fit_first_hint(model, path, state_dict, key, new_hint):
+    """Make the first hint convolution in `state_dict` fit the model's number of hint channels; see `create_model`."""
+    convolution, trained = model.control_model.input_hint_block[0], state_dict[key]
+    expected, found = convolution.in_channels, trained.shape[1]
+    if found == expected:
+        return
+    if new_hint == "zeros" and found < expected:
+        state_dict[key] = torch.cat([trained, trained.new_zeros(len(trained), expected - found, *trained.shape[2:])], dim=1)
+        done = f"{expected - found} channels with weights of zero are added to control_model.input_hint_block.0"
+    else:
+        convolution.reset_parameters()
+        state_dict[key], state_dict[key.replace("weight", "bias")] = convolution.weight.detach(), convolution.bias.detach()
+        done = "control_model.input_hint_block.0 is initialised anew"
+    print(f"{path}: made for {found} hint channels, expected {expected}: {done}")
 
 
 def save_weights(state_dict: dict[str, torch.Tensor], path: str | Path, metadata: dict[str, str] | None = None) -> None:

@@ -11,10 +11,11 @@ import pytest
 import torch
 import yaml
 
+import generate
 import train
 from cldm.checkpoints import WholeFileIO, position
 from cldm.model import create_model, load_pickle, load_state_dict
-from ldm.data.files import write_png
+from ldm.data.files import read_labels, write_png
 
 ROOT = Path(__file__).parent.parent
 
@@ -60,11 +61,44 @@ def test_a_run_leaves_weights_state_losses_and_its_record(options, pairs, tmp_pa
     assert {"command", "git_revision"} <= set(record)
 
 
+@pytest.mark.parametrize(("words", "name"), [([], "EM_best_results.ckpt"), (["--save_control_only"], "EM_best_results.safetensors")])
+def test_a_run_shorter_than_an_epoch_leaves_its_weights(options, pairs, tmp_path, words, name):
+    train.main([*options, *validation(pairs), "--max_steps", "1", *words])
+    run = only_run(tmp_path)
+    kept, last = load_state_dict(run / name), final_state(run)[0]
+    assert all(torch.equal(value, last[key]) for key, value in kept.items()) and any(key.startswith("control_model.") for key in kept)
+
+
 def test_only_the_control_branch_changes(options, tmp_path, micro_weights):
     train.main([*options, "--max_steps", "2"])
     before, after = load_state_dict(micro_weights), final_state(only_run(tmp_path))[0]
     changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
     assert changed == {"control_model"}
+
+
+@pytest.mark.parametrize("extra", ["random", "zeros"])
+def test_edges_and_rgba_train_and_generate(options, pairs, tmp_path, micro_yaml, extra):
+    """From a start checkpoint of three hint channels; four of them only for rgba."""
+    for folder in ("edges", "rgba"):
+        (pairs / folder).mkdir()
+    for path in (pairs / "masks").iterdir():
+        mask = read_labels(path)
+        edges = np.diff(mask, axis=1, prepend=0) != 0
+        write_png(pairs / "edges" / path.name, (255 * edges).astype(np.uint8))
+        np.savez(pairs / "rgba" / f"{path.stem}.npz", rgba=np.concatenate([np.eye(3)[mask], edges[..., None]], axis=2).astype(np.float32))
+    common = ["--config_yaml_path", micro_yaml, "--device", "cpu", "--ddim_steps", 2, "--output_base_dir", tmp_path / "out"]
+    for kind, folder, channels in (("edge", "edges", 3), ("rgba", "rgba", 4)):
+        output = tmp_path / "runs" / kind
+        words = ["--condition_type", kind, f"--{kind}_path", pairs / folder, "--val_image_path", pairs / "images", f"--val_{kind}_path", pairs / folder]
+        words += ["--max_steps", 2, "--logger_freq", 1, "--output_root", output, "--init_extra_hint", extra]
+        train.main([*options, *map(str, words)])
+        (run,) = output.iterdir()
+        best = run / "EM_best_results.ckpt"
+        assert load_state_dict(best)["control_model.input_hint_block.0.weight"].shape[1] == channels
+        assert list((run / "image_log" / "train").glob("control_*.png"))
+        named = {"edge": ["--edge_model_path", best, "--edge_dir"], "rgba": ["--model_weights_path", best, "--rgba_dir"]}[kind]
+        generate.main([str(word) for word in [*common, *named, pairs / folder]])
+    assert len(list((tmp_path / "out").glob("run_*/images/*.png"))) == 12
 
 
 @pytest.mark.parametrize("words", [["--sd_locked", "false"], ["--sd_locked", "False"], ["--no-sd_locked"], ["--sd_locked=0"]])

@@ -426,7 +426,7 @@ def test_several_files_that_are_complete_together(tmp_path, mini_yaml, mini_weig
 
 def test_new_hint_channels(tmp_path, mini_yaml, mini_weights, capsys, poisoned_memory):
     path = save(tmp_path / "w.ckpt", mini_weights)
-    model = create_model(mini_yaml, path, hint_channels=4, new_hint=True)
+    model = create_model(mini_yaml, path, hint_channels=4, new_hint="random")
     assert f"{path}: made for 3 hint channels, expected 4: control_model.input_hint_block.0 is initialised anew" in capsys.readouterr().out
     for name, value in model.state_dict().items():
         if not name.startswith(FIRST_HINT):
@@ -437,8 +437,21 @@ def test_new_hint_channels(tmp_path, mini_yaml, mini_weights, capsys, poisoned_m
     model.control_model.encode_hint(torch.zeros(1, 4, 16, 16))
     with pytest.raises(RuntimeError, match=rf"another architecture; 1 .* {FIRST_HINT}weight \(16, 3, 3, 3\) instead of \(16, 4, 3, 3\)"):
         create_model(mini_yaml, path, hint_channels=4)
-    create_model(mini_yaml, path, hint_channels=3, new_hint=True)
+    create_model(mini_yaml, path, hint_channels=3, new_hint="random")
     assert capsys.readouterr().out == ""
+
+
+def test_zero_hint_channels_keep_what_was_trained(tmp_path, mini_yaml, mini_weights, capsys):
+    """The same features as before, whatever the new channel shows, and the new channel can learn."""
+    path = save(tmp_path / "w.ckpt", mini_weights)
+    before, after = create_model(mini_yaml, path), create_model(mini_yaml, path, hint_channels=4, new_hint="zeros")
+    assert "1 channels with weights of zero are added to control_model.input_hint_block.0" in capsys.readouterr().out
+    hint = torch.rand(1, 4, 16, 16)
+    features = after.control_model.encode_hint(hint)
+    assert torch.equal(features, before.control_model.encode_hint(hint[:, :3]))
+    features.sum().backward()
+    weight = after.get_parameter(f"{FIRST_HINT}weight")
+    assert weight.grad[:, 3].abs().max() > 0
 
 
 def test_missing_and_left_over_tensors_are_named(tmp_path, mini_yaml, mini_weights):

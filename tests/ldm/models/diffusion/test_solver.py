@@ -48,6 +48,8 @@ def test_hint_in_both_passes_or_in_the_conditional_one_alone():
     model = Recorder()
     both = guided_eps(model, x, 1, cond, {"c_crossattn": [empty], "c_concat": [hint]}, 3.0)
     assert both.flatten().tolist() == [4.5 + 3 * 0.5, 0.5 + 3 * 1.5] and len(model.calls) == 1
+    encoded = {**cond, "guided_hint": [torch.ones(2)]}  # by one side alone: both passes encode it again
+    assert torch.equal(guided_eps(model, x, 1, encoded, {"c_crossattn": [empty], "c_concat": [hint]}, 3.0), both)
     guess = guided_eps(model, x, 1, cond, {"c_crossattn": [empty], "c_concat": None}, 3.0)
     assert guess.flatten().tolist() == [0.5 + 3 * 4.5, 0.5 + 3 * 1.5]
     none = guided_eps(model, x, 1, {**cond, "c_concat": None}, {"c_crossattn": [empty], "c_concat": None}, 3.0)
