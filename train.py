@@ -53,7 +53,7 @@ def build_parser():
     model.add_argument("--resume_path", "--resume", type=Path, default=Path("./models/control_sd15_ini.ckpt"), metavar="FILE",
                        help="weights to initialise from, .ckpt, .pth or .safetensors; optimizer and step start anew")  # fmt: skip
     model.add_argument("--init_extra_hint", choices=("random", "zeros"), default="random",
-                       help="first hint convolution where --resume_path has fewer hint channels: all anew, or the trained ones kept and zeros added")  # fmt: skip
+                       help="first hint convolution where --resume_path has fewer hint channels: anew, or kept and zeros added")  # fmt: skip
     add_bool(model, "--sd_locked", True, "keep the Stable Diffusion decoder frozen")
     add_bool(model, "--only_mid_control", False, "use the middle block's residual alone")
 

@@ -26,12 +26,12 @@ SPLITS = ("train", "val", "test")
 BACKGROUND, CYTOPLASM, NUCLEUS = 0, 1, 2
 SLICES_PER_STACK = 8  # consecutive indices that cut the same cells at neighbouring depths
 
-# Lengths are in units of 1/128 of the field's width: one pixel at 128 pixels, two at 256. Depths (z) are in slices.
-FIELD = 128
+# Lengths are in units of 1/88 of the field's width: 1.45 pixels at 128 pixels. Depths (z) are in slices.
+FIELD = 88
 BACKGROUND_SHARE = (0.28, 0.50)  # of the field, in a stack's middle slice
 CLEFT = (1.6, 3.0)  # resin between touching cells
 MEMBRANE = 2.0  # thickness of the dark line around a cell
-ENVELOPE = 1.0  # half the distance between the two lines of the nuclear envelope; also their thickness
+ENVELOPE = 1.3  # half the distance between the two lines of the nuclear envelope; also their thickness
 CYTOPLASM_RIM = 5.0  # least distance from the nucleus to its cell's outline
 CLEARANCE = 3.2  # from an organelle to the membranes of cell and nucleus
 BLUR = 0.55  # deviation of the point spread function
@@ -118,7 +118,7 @@ class Stack:
     """The cells of one specimen block; `draw(z, ...)` cuts a slice of it. All positions are fixed here, all pixels there."""
 
     def __init__(self, rng):
-        number = rng.choice([1, 2, 3, 4], p=[0.12, 0.33, 0.35, 0.2])
+        number = rng.choice([1, 2, 3], p=[0.25, 0.45, 0.3])
         self.warps = [(Noise(rng, grain), Noise(rng, grain), reach) for grain, reach in ((22, 2.6), (9, 0.8))]
         self.cleft = rng.uniform(*CLEFT)
         self.growth = 0.0  # moves all outlines outwards
@@ -134,7 +134,7 @@ class Stack:
         self.nucleoli = [rng.uniform(-0.4, 0.4, 2) for _ in range(number)]
         self.tones = rng.normal(0, 0.05, (2, number))  # cytoplasm and nucleoplasm of each cell
         self.resin, self.cytoplasm = rng.uniform(0.66, 0.82), rng.uniform(0.50, 0.62)
-        self.nucleoplasm = self.cytoplasm + rng.uniform(-0.02, 0.14)
+        self.nucleoplasm = self.cytoplasm + rng.uniform(0.03, 0.15)
         self.chromatin = rng.uniform(0.5, 1.1)  # clumps cover more where it is lower
         self.textures = {name: Noise(rng, grain) for name, grain in
                          {"fine": 1.6, "medium": 3.2, "coarse": 9, "clumps": 5.5, "er": 11, "er_gate": 16, "resin": 14}.items()}
@@ -143,10 +143,10 @@ class Stack:
         self.gradient, self.shading = rng.uniform(-0.09, 0.09, 2), Noise(rng, 64)
         self.curtains = [Noise(rng, grain_x, 80) for grain_x in (1.5, 5)]
         self.curtain_strength = rng.uniform(0.3, 1.0)
-        self.noise = rng.uniform(0.025, 0.055)
+        self.noise = rng.uniform(0.02, 0.045)
 
     def _place_cells(self, rng, number):
-        radius = {1: 46, 2: 38, 3: 31, 4: 27}[number]
+        radius = {1: 38, 2: 28, 3: 23}[number]
         centres = [rng.uniform(0.28, 0.72, 2) * FIELD]
         while len(centres) < number:  # the farthest of a few tries, as often as not near the border
             tries = rng.uniform(-0.02, 1.02, (6, 2)) * FIELD
@@ -246,8 +246,8 @@ class Stack:
             centre = (blob.x, blob.y) + blob.drift * z + self.nucleoli[i] * blob.radius
             body = np.hypot(x - centre[0], y - centre[1]) - radius - 0.9 * textures["clumps"]
             canvas.fill(np.maximum(body, nucleus + 4), 0.24 + 0.05 * textures["medium"], softness=2)
-        canvas.fill(np.abs(nucleus - ENVELOPE) - ENVELOPE / 2, DARK + 0.04, 0.9)
-        canvas.fill(np.abs(nucleus + ENVELOPE) - ENVELOPE / 2, DARK + 0.04, np.clip(1.1 + 0.5 * textures["medium"], 0, 1))  # pores
+        canvas.fill(np.abs(nucleus - ENVELOPE) - ENVELOPE / 2, DARK + 0.02, 0.95)
+        canvas.fill(np.abs(nucleus + ENVELOPE) - ENVELOPE / 2, DARK + 0.02, np.clip(1.1 + 0.5 * textures["medium"], 0, 1))  # pores
 
     def _expose(self, image, z, rng):
         """What the microscope adds: blur, uneven illumination, curtaining, contrast, shot and read noise, eight bits."""
