@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from dataset import Pair, check_pairs, find_pairs, read_mask
 from ldm.data.files import image_size, read_image, whole_file, write_png
 from share import run_script
+from utils.devices import pick_device
 from utils.options import add_bool, non_negative_int, positive_float, positive_int
 
 FORMAT = "em_segmenter_v1"  # names the checkpoint's layout, so that another .ckpt is told apart
@@ -292,17 +293,6 @@ def gather_pairs(image_paths: list[Path], mask_paths: list[Path], num_classes: i
     pairs = [pair for folders in zip(image_paths, mask_paths, strict=True) for pair in find_pairs(*folders)]
     check_pairs(pairs, "segmentation", num_classes)
     return pairs
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto` is the GPU when there is one; raises ValueError for a device that is not there."""
-    try:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"--device {name}: torch knows no such device. Use auto, cpu or cuda.") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"--device {name}: torch finds no GPU. Use --device cpu.")
-    return device
 
 
 def print_scores(name: str, result: dict) -> None:
