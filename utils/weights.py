@@ -20,7 +20,7 @@ NETWORK_ERRORS = (urllib.error.URLError, http.client.HTTPException, ConnectionEr
 
 
 class WeightsFile(NamedTuple):
-    """A file that others published: its name on disk, where it is from, its checksum and licence where they are known."""
+    """A file that others published: its name on disk, where it is from, its SHA-256 (or how that begins) and licence where they are known."""
 
     name: str
     url: str | None = None
@@ -83,7 +83,7 @@ def download(url: str, path: Path, sha256: str | None = None) -> None:
 
     Raises:
         URLError, HTTPException, ConnectionError, TimeoutError: the server cannot be reached or gives up.
-        ValueError: another checksum than `sha256`; nothing is kept then.
+        ValueError: the checksum does not begin with `sha256`; nothing is kept then.
         OSError: `path` cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,8 +101,8 @@ def download(url: str, path: Path, sha256: str | None = None) -> None:
                     raise
                 time.sleep(wait)
         file.flush()
-        found = sha256_of(part) if sha256 else None
-        if found != sha256:
+        found = sha256_of(part) if sha256 else ""
+        if sha256 and not found.startswith(sha256):
             part.unlink()
             raise ValueError(f"{url}: the download's SHA-256 is {found}, expected {sha256}. Try again; if it repeats, the file was changed.")
         os.replace(part, path)

@@ -125,6 +125,11 @@ def test_a_wrong_checksum_keeps_nothing(server, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_beginning_of_a_checksum_is_enough(server, tmp_path):
+    download(server.url, tmp_path / "w.pth", SHA256[:8])  # what torchvision's file names hold
+    assert (tmp_path / "w.pth").read_bytes() == CONTENT
+
+
 def test_a_missing_page_is_not_asked_for_twice(server, tmp_path):
     server.plan = [404]
     with pytest.raises(FileNotFoundError, match="Not Found.*put it at .*/a/w.pth, or name it with --weights-path"):
