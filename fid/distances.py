@@ -1,0 +1,209 @@
+"""Distances between two sets of features: Frechet distance, KID, precision and recall. No image, no network, no file.
+
+The formulas and their sources are in fid/README.md.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+BLOCK = 2048  # rows of a kernel matrix computed at once
+PRECISION_NEIGHBOURS = 3  # Kynkaanniemi et al. 2019
+DENSITY_NEIGHBOURS = 5  # Naeem et al. 2020
+
+
+class Statistics:
+    """Count, mean and covariance of features, gathered batch by batch.
+
+    As long as there are no more samples than dimensions they are kept as they are, which takes less memory than a covariance
+    and makes the Frechet distance exact; from then on only mean and scatter are.
+
+    Args:
+        keep_features: keep them beyond that number too, as float32 (KID and `scarce` need them).
+    Attributes:
+        count: samples so far.
+        mu: their mean, (D,) float64.
+    """
+
+    def __init__(self, keep_features: bool = False):
+        self.keep_features = keep_features
+        self.count = 0
+        self.mu = None
+        self._scatter = None  # (D, D), sum of outer products around the mean
+        self._batches = []  # features, until there are too many
+
+    def update(self, features: np.ndarray) -> None:
+        """Add features (N, D)."""
+        n, dimensions = features.shape
+        mean = features.mean(axis=0, dtype=np.float64)
+        difference, total = mean - (0 if self.mu is None else self.mu), self.count + n
+        if self._scatter is None:
+            self._batches.append(features)
+        else:  # Chan et al. 1983: no cancellation, unlike a sum of squares
+            centred = features - mean
+            self._scatter += centred.T @ centred + np.outer(difference, difference) * (self.count * n / total)
+        self.mu = mean if self.mu is None else self.mu + difference * (n / total)
+        self.count = total
+        if self._scatter is None and total > dimensions and not self.keep_features:
+            centred = self.features - self.mu
+            self._scatter, self._batches = centred.T @ centred, []
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Arrays that `from_state` makes the same statistics of."""
+        return {"features": self.features} if self._batches else {"count": self.count, "mu": self.mu, "scatter": self._scatter}
+
+    @classmethod
+    def from_state(cls, state: dict[str, np.ndarray], keep_features: bool = False) -> "Statistics | None":
+        """Statistics from `state`; None where features are to be kept and there are only their moments."""
+        statistics = cls(keep_features)
+        if "features" in state:
+            statistics.update(state["features"])
+        elif keep_features:
+            return None
+        else:
+            statistics.count, statistics.mu, statistics._scatter = int(state["count"]), state["mu"], state["scatter"]
+        return statistics
+
+    @property
+    def features(self) -> np.ndarray | None:
+        """All features (n, D) as they came, or None where only their moments were kept."""
+        return np.concatenate(self._batches) if self._batches else None
+
+    @property
+    def cov(self) -> np.ndarray:
+        """Sample covariance (D, D), divided by n - 1."""
+        if self._scatter is None:
+            centred = self.features - self.mu
+            return centred.T @ centred / (self.count - 1)
+        return self._scatter / (self.count - 1)
+
+    def root(self) -> np.ndarray:
+        """A matrix R, (at most D, D), with R^T R = cov: the centred samples where they are few, else a triangular or an eigen root.
+
+        Raises:
+            ValueError: fewer than two samples.
+        """
+        if self.count < 2:
+            raise ValueError(f"{self.count} image(s), expected at least two: one has no spread to compare")
+        if self._batches and self.count <= len(self.mu):
+            return (self.features - self.mu) / np.sqrt(self.count - 1)
+        cov = self.cov
+        try:
+            return np.linalg.cholesky(cov).T
+        except np.linalg.LinAlgError:  # a dimension that never varies
+            values, vectors = np.linalg.eigh(cov)
+            return np.sqrt(values.clip(0))[:, None] * vectors.T
+
+
+def statistics_of(features: np.ndarray) -> Statistics:
+    """Statistics of features (n, D) that are there already."""
+    statistics = Statistics(keep_features=True)
+    statistics.update(features)
+    return statistics
+
+
+def frechet_distance(first: Statistics, second: Statistics) -> float:
+    """Squared Frechet (2-Wasserstein) distance of two Gaussians (Dowson & Landau 1982; Heusel et al. 2017, Eq. 6).
+
+    tr (S1 S2)^(1/2) is the sum of the singular values of R1 R2^T for any roots S = R^T R: the product has no more rows and columns than
+    there are samples, is never complex, and stays exact where S1 S2 is singular.
+    """
+    roots = first.root(), second.root()
+    singular_values = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False)
+    difference = first.mu - second.mu
+    return float(difference @ difference + sum(np.sum(root**2) for root in roots) - 2 * singular_values.sum())
+
+
+class Kid(NamedTuple):
+    """A kernel distance and how it was computed.
+
+    Attributes:
+        value: unbiased estimate, may be below 0; not multiplied by anything.
+        standard_error: None where it cannot be told.
+        subset_size: images of each set in one estimate; None where all were used at once.
+        subset_count: estimates that were averaged.
+    """
+
+    value: float
+    standard_error: float | None
+    subset_size: int | None
+    subset_count: int
+
+
+def kid(real: np.ndarray, generated: np.ndarray, subset_size: int = 1000, subset_count: int = 100, seed: int = 42) -> Kid:
+    """Kernel distance (Binkowski et al. 2018) between features (n, D) and (m, D), kernel (x.y/D + 1)^3.
+
+    Sets above `subset_size`: the mean over random subsets and its standard error, as published. Smaller ones: the exact unbiased
+    estimate over all samples, where subsets would all be the same set; its standard error is the jackknife's.
+    """
+    if min(len(real), len(generated)) <= subset_size:
+        return Kid(*unbiased_mmd(real, generated), None, 1)
+    rng = np.random.default_rng(seed)
+    estimates = []
+    for _ in range(subset_count):
+        chosen_real = real[rng.choice(len(real), subset_size, replace=False)]
+        chosen_generated = generated[rng.choice(len(generated), subset_size, replace=False)]
+        estimates.append(unbiased_mmd(chosen_real, chosen_generated)[0])
+    error = float(np.std(estimates, ddof=1) / np.sqrt(subset_count)) if subset_count > 1 else None
+    return Kid(float(np.mean(estimates)), error, subset_size, subset_count)
+
+
+def unbiased_mmd(x: np.ndarray, y: np.ndarray) -> tuple[float, float | None]:
+    """Unbiased squared maximum mean discrepancy (Gretton et al. 2012, Eq. 3) of (n, D) and (m, D), and its jackknife standard error.
+
+    The error errs on the safe side (Efron & Stein 1981), by a factor of up to 1.4 where the sets do not differ; it is None for sets of two.
+    """
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    n, m = len(x), len(y)
+    xx, yy = _kernel_sums(x, x) - _self_kernels(x), _kernel_sums(y, y) - _self_kernels(y)  # of one sample with all others
+    xy, yx = _kernel_sums(x, y), _kernel_sums(y, x)
+    within_x, within_y, cross = xx.sum() / (n * (n - 1)), yy.sum() / (m * (m - 1)), xy.sum() / (n * m)
+    value = within_x + within_y - 2 * cross
+    if min(n, m) < 3:
+        return float(value), None
+    without_x = (xx.sum() - 2 * xx) / ((n - 1) * (n - 2)) + within_y - 2 * (xy.sum() - xy) / ((n - 1) * m)
+    without_y = within_x + (yy.sum() - 2 * yy) / ((m - 1) * (m - 2)) - 2 * (xy.sum() - yx) / (n * (m - 1))
+    variance = (n - 1) * without_x.var() + (m - 1) * without_y.var()
+    return float(value), float(np.sqrt(variance))
+
+
+def _kernel(dots, dimensions):
+    return (dots / dimensions + 1) ** 3
+
+
+def _self_kernels(x):
+    return _kernel((x * x).sum(axis=1), x.shape[1])
+
+
+def _kernel_sums(x, y):
+    """Sum of each row of the kernel matrix, (n,)."""
+    return np.concatenate([_kernel(x[i : i + BLOCK] @ y.T, x.shape[1]).sum(axis=1) for i in range(0, len(x), BLOCK)])
+
+
+def manifold_scores(real: np.ndarray, generated: np.ndarray) -> dict[str, float | None]:
+    """Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020) of features; n x m distances are held.
+
+    None where a set has no more samples than the neighbours that the score looks at.
+    """
+    cross = _distances(real, generated)
+    result = dict.fromkeys(("precision", "recall", "density", "coverage"))
+    if min(cross.shape) > PRECISION_NEIGHBOURS:
+        result["precision"] = float((cross <= _radii(real, PRECISION_NEIGHBOURS)[:, None]).any(axis=0).mean())
+        result["recall"] = float((cross <= _radii(generated, PRECISION_NEIGHBOURS)[None]).any(axis=1).mean())
+    if len(real) > DENSITY_NEIGHBOURS:
+        inside = cross <= _radii(real, DENSITY_NEIGHBOURS)[:, None]
+        result["density"] = float(inside.sum(axis=0).mean() / DENSITY_NEIGHBOURS)
+        result["coverage"] = float(inside.any(axis=1).mean())
+    return result
+
+
+def _distances(x, y):
+    """Euclidean distances, (n, m)."""
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    squares = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1)[None] - 2 * x @ y.T
+    return np.sqrt(squares.clip(0))
+
+
+def _radii(features, neighbours):
+    """Distance of each sample to its k-th nearest neighbour in its own set, (n,)."""
+    return np.partition(_distances(features, features), neighbours, axis=1)[:, neighbours]  # the nearest is itself
