@@ -1,0 +1,76 @@
+"""Statistics of a folder of images, read from a cache where they were computed before."""
+
+import hashlib
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fid.backbones import Backbone
+from fid.distances import Statistics
+from fid.images import read_batches
+from ldm.data.files import whole_file
+
+
+def default_cache_dir() -> Path:
+    """Where a user's caches belong: `$XDG_CACHE_HOME` or `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "natural2nanoscale" / "fid"
+
+
+def batch_statistics(backbone: Backbone, batches: Iterable[torch.Tensor], keep_features: bool = False) -> Statistics:
+    """Statistics of prepared images (N, C, size, size); `backbone.preprocessing` prepares pixels from anywhere."""
+    statistics = Statistics(keep_features)
+    for batch in batches:
+        statistics.update(backbone.features(batch))
+    return statistics
+
+
+def folder_statistics(
+    paths: Sequence[Path],
+    backbone: Backbone,
+    batch_size: int = 32,
+    num_workers: int = 0,
+    keep_features: bool = False,
+    cache_dir: Path | None = None,
+    title: str = "images",
+) -> Statistics:
+    """Statistics of image files; with `cache_dir` they are taken from there, or computed and left there.
+
+    A cached entry counts as long as paths, sizes and times of the files, the weights and the preprocessing are the same.
+
+    Raises:
+        ValueError: a file cannot be read, or the cached one is damaged.
+        OSError: the cache cannot be written.
+    """
+    if cache_dir is None:
+        return batch_statistics(backbone, read_batches(paths, backbone.preprocessing, batch_size, num_workers, title), keep_features)
+    cached = cache_dir / f"{_cache_key(paths, backbone)}.npz"
+    if cached.is_file():
+        statistics = _read(cached, keep_features)
+        if statistics is not None:
+            print(f"{title}: {statistics.count} images' statistics from {cached}")
+            return statistics
+    statistics = folder_statistics(paths, backbone, batch_size, num_workers, keep_features, title=title)
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    with whole_file(cached) as temporary:
+        np.savez(temporary, **statistics.state())
+    return statistics
+
+
+def _cache_key(paths, backbone):
+    files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    return hashlib.sha256(json.dumps([files, backbone.settings()]).encode()).hexdigest()[:32]
+
+
+def _read(path, keep_features):
+    """Statistics of a cache file; None where features are wanted and only moments are there."""
+    try:
+        with np.load(path, allow_pickle=False) as state:
+            return Statistics.from_state(dict(state), keep_features)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path}: a damaged cache file ({error}). Remove it.") from error

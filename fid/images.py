@@ -1,0 +1,146 @@
+"""Folders of images as batches for a network: one list, one decoding, one resizing for every score."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from ldm.data.files import IMAGE_SUFFIXES, check_image, read_image
+
+BAR_FROM = 200  # images from which checking shows a progress bar
+RESIZE_RULES = {  # name in a result -> what it is
+    "pillow-bilinear": "Pillow, bilinear, antialiased, on 8-bit pixels",
+    "pillow-bicubic": "Pillow, bicubic, antialiased, on unrounded pixels, clipped (clean-fid)",
+    "torch-bilinear": "bilinear without antialiasing (pytorch-fid)",
+}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From pixels to what a network takes.
+
+    Attributes:
+        size: height and width; the aspect ratio is not kept.
+        resize: one of `RESIZE_RULES`.
+        grey: one channel (ITU-R BT.601 luma, which leaves grey pictures as they are) instead of three.
+        mean, std: of the normalisation, in [0, 1] units, one number per channel.
+    """
+
+    size: int
+    resize: str
+    grey: bool
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, pixels: np.ndarray) -> torch.Tensor:
+        """uint8, or float in [0, 1], (H, W, 3) -> float32 (1 or 3, size, size).
+
+        Floats are rounded to 8 bits first: generated images have no more, and a real set of 16 bits should not differ by that.
+        """
+        if pixels.dtype != np.uint8:
+            pixels = (pixels * 255).round().astype(np.uint8)
+        image = Image.fromarray(pixels)
+        x = self._resize(image.convert("L") if self.grey else image)
+        return (x - torch.tensor(self.mean)[:, None, None]) / torch.tensor(self.std)[:, None, None]
+
+    def _resize(self, image: Image.Image) -> torch.Tensor:
+        """(C, size, size) in [0, 1]."""
+        size = (self.size, self.size)
+        if self.resize == "pillow-bilinear":
+            return _to_tensor(np.asarray(image.resize(size, Image.Resampling.BILINEAR)))
+        if self.resize == "pillow-bicubic":
+            channels = [np.asarray(channel.convert("F").resize(size, Image.Resampling.BICUBIC)) for channel in image.split()]
+            return _to_tensor(np.stack(channels, axis=-1).clip(0, 255))
+        x = _to_tensor(np.asarray(image))
+        return F.interpolate(x[None], size=size, mode="bilinear", align_corners=False)[0]
+
+
+def _to_tensor(pixels):
+    """(H, W) or (H, W, C) in 0..255 -> float32 (C, H, W) in [0, 1]."""
+    x = torch.from_numpy(pixels.astype(np.float32) / 255)
+    return x[None] if x.ndim == 2 else x.permute(2, 0, 1)
+
+
+def find_images(folder: str | Path) -> list[Path]:
+    """Image files in `folder` and below, sorted; names that start with a dot and linked folders are left out.
+
+    Raises:
+        FileNotFoundError: no such folder, or no image in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder")
+    names = (Path(parent) / name for parent, _, files in os.walk(folder) for name in files)
+    paths = sorted(path for path in names if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."))
+    if not paths:
+        raise FileNotFoundError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
+    return paths
+
+
+def check_nesting(real: Path, generated: Path) -> None:
+    """Raise ValueError where one folder lies in the other: its images would count on both sides."""
+    outer, inner = sorted((Path(real).resolve(), Path(generated).resolve()), key=lambda path: len(path.parts))
+    if outer != inner and outer in inner.parents:
+        raise ValueError(f"{inner} lies inside {outer}: its images would count on both sides. Move it out.")
+
+
+def sound_images(paths: Sequence[Path], skip_corrupt: bool = False) -> tuple[list[Path], int]:
+    """The files that can be read, and how many cannot.
+
+    Raises:
+        ValueError: a file cannot be read and `skip_corrupt` is off; fewer than two can be read.
+    """
+    sound, errors = [], []
+    for path in tqdm(paths, desc="checking files", unit="image", disable=len(paths) <= BAR_FROM, leave=False):
+        try:
+            check_image(path)
+            sound.append(path)
+        except ValueError as error:
+            errors.append(error)
+    if errors and not skip_corrupt:
+        more = f" ({len(errors) - 1} more like it)" if len(errors) > 1 else ""
+        raise ValueError(f"{errors[0]}{more} --skip-corrupt leaves such files out.")
+    if len(sound) < 2:
+        raise ValueError(f"{paths[0].parent}: {len(sound)} readable image, expected at least two: one image has no spread to compare.")
+    return sound, len(errors)
+
+
+class _Images(Dataset):
+    """Prepared images; what cannot be read is its error, so that a worker process reports it in one line."""
+
+    def __init__(self, paths, preprocessing):
+        self.paths, self.preprocessing = paths, preprocessing
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        try:
+            return self.preprocessing(read_image(self.paths[index]))
+        except (ValueError, OSError) as error:
+            return str(error)
+
+
+def read_batches(
+    paths: Sequence[Path], preprocessing: Preprocessing, batch_size: int, num_workers: int = 0, title: str = "images"
+) -> Iterator[torch.Tensor]:
+    """Prepared images in order, (N, C, size, size), with a progress bar; decoding and resizing happen in `num_workers` processes.
+
+    Raises:
+        ValueError: a file cannot be read.
+    """
+    loader = DataLoader(_Images(paths, preprocessing), batch_size, num_workers=min(num_workers, len(paths)), collate_fn=list)
+    with tqdm(total=len(paths), desc=title, unit="image") as bar:
+        for batch in loader:
+            errors = [item for item in batch if isinstance(item, str)]
+            if errors:
+                raise ValueError(errors[0])
+            yield torch.stack(batch)
+            bar.update(len(batch))

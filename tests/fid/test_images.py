@@ -1,0 +1,115 @@
+"""Folders of images: what is listed, how pixels are prepared, and what is refused."""
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+from torchvision import transforms
+
+from fid.images import Preprocessing, check_nesting, find_images, read_batches, sound_images
+from ldm.data.files import write_png
+
+GREY = Preprocessing(24, "pillow-bilinear", True, (0.5,), (0.25,))
+COLOUR = Preprocessing(24, "pillow-bilinear", False, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (50, 70, 3)).astype(np.uint8)
+
+
+def test_images_are_found_below_the_folder_and_sorted(tmp_path):
+    for name in ("b/z.TIF", "b/a.jpeg", "c.bmp", "a.png", ".hidden.png", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "b" / "loop").symlink_to(tmp_path)  # a folder inside itself
+    assert [str(path.relative_to(tmp_path)) for path in find_images(tmp_path)] == ["a.png", "b/a.jpeg", "b/z.TIF", "c.bmp"]
+
+
+def test_no_folder_and_no_image(tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent: no such folder"):
+        find_images(tmp_path / "absent")
+    with pytest.raises(FileNotFoundError, match="holds no image"):
+        find_images(tmp_path)
+
+
+def test_one_folder_in_the_other(tmp_path):
+    (tmp_path / "real" / "generated").mkdir(parents=True)
+    for pair in ((tmp_path / "real", tmp_path / "real/generated"), (tmp_path / "real/generated", tmp_path / "real")):
+        with pytest.raises(ValueError, match="generated lies inside .*real:"):
+            check_nesting(*pair)
+    check_nesting(tmp_path / "real", tmp_path / "real")
+    check_nesting(tmp_path / "real", tmp_path / "realistic")
+
+
+def test_grey_preparation_is_the_published_chain(pixels):
+    chain = transforms.Compose([
+        transforms.Grayscale(3), transforms.Resize((24, 24)), transforms.Grayscale(1), transforms.ToTensor(), transforms.Normalize(0.5, 0.25),
+    ])  # fmt: skip
+    assert torch.equal(GREY(pixels), chain(Image.fromarray(pixels)))
+
+
+def test_colour_preparation_is_the_published_chain(pixels):
+    normalise = transforms.Normalize((0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+    chain = transforms.Compose([transforms.Resize((24, 24)), transforms.ToTensor(), normalise])
+    torch.testing.assert_close(COLOUR(pixels), chain(Image.fromarray(pixels)))
+
+
+def test_bicubic_keeps_fractions_and_is_clipped(pixels):
+    unit = Preprocessing(24, "pillow-bicubic", False, (0.0,) * 3, (1.0,) * 3)
+    red = Image.fromarray(pixels[..., 0].astype(np.float32)).resize((24, 24), Image.Resampling.BICUBIC)
+    torch.testing.assert_close(unit(pixels)[0], torch.from_numpy(np.asarray(red) / 255))
+    edge = np.zeros((8, 8, 3), np.uint8)
+    edge[:, 4:] = 255
+    assert unit(edge).min() == 0 and unit(edge).max() == 1
+
+
+def test_antialiasing_averages_what_sampling_misses():
+    stripes = np.zeros((96, 96, 3), np.uint8)
+    stripes[:, ::4] = 255
+    antialiased, sampled = (Preprocessing(24, rule, False, (0.0,) * 3, (1.0,) * 3)(stripes) for rule in ("pillow-bilinear", "torch-bilinear"))
+    assert antialiased[..., 2:-2].mean() == pytest.approx(0.25, abs=0.02)
+    assert sampled.mean() == pytest.approx(0, abs=0.02)
+
+
+def test_kinds_of_one_picture_are_prepared_alike(tmp_path):
+    """8-bit grey, RGB with equal channels, with alpha, and 16 bits: all the same picture."""
+    grey = np.random.default_rng(0).integers(0, 256, (30, 30)).astype(np.uint8)
+    rgb = np.repeat(grey[..., None], 3, axis=2)
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    Image.fromarray(rgb).save(tmp_path / "b.png")
+    Image.fromarray(np.dstack([rgb, np.full_like(grey, 7)])).save(tmp_path / "c.png")
+    tifffile.imwrite(tmp_path / "d.tif", grey.astype(np.uint16) * 257)
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "e.png")
+    (batch,) = read_batches(find_images(tmp_path), GREY, 8)
+    assert batch.shape == (5, 1, 24, 24)
+    for other in batch[1:]:
+        assert torch.equal(other, batch[0])
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_batches_keep_the_order_and_name_what_breaks(tmp_path, num_workers):
+    for i in range(5):
+        write_png(tmp_path / f"{i}.png", np.full((9, 9), 50 * i, np.uint8))
+    batches = list(read_batches(find_images(tmp_path), GREY, 2, num_workers))
+    assert [len(batch) for batch in batches] == [2, 2, 1]
+    levels = torch.cat(batches).mean((1, 2, 3)) * 0.25 + 0.5
+    torch.testing.assert_close(levels, torch.arange(5) * 50 / 255)
+    (tmp_path / "3.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"^\S*3.png: cannot be read as an image"):
+        list(read_batches(find_images(tmp_path), GREY, 2, num_workers))
+
+
+def test_corrupt_images_are_named_or_counted(tmp_path):
+    for i in range(4):
+        write_png(tmp_path / f"{i}.png", np.zeros((9, 9), np.uint8))
+    whole = (tmp_path / "1.png").read_bytes()
+    (tmp_path / "1.png").write_bytes(whole[:-20])
+    paths = find_images(tmp_path)
+    with pytest.raises(ValueError, match="1.png: .*--skip-corrupt"):
+        sound_images(paths)
+    sound, skipped = sound_images(paths, skip_corrupt=True)
+    assert [path.name for path in sound] == ["0.png", "2.png", "3.png"] and skipped == 1
+    with pytest.raises(ValueError, match="1 readable image, expected at least two"):
+        sound_images(paths[:2], skip_corrupt=True)
