@@ -157,6 +157,17 @@ def create_control(config_path: str | Path, weights_path: str | Path, hint_chann
     return control.eval()
 
 
+def create_first_stage(config_path: str | Path, weights_path: str | Path) -> torch.nn.Module:
+    """The autoencoder of a YAML file alone, with its weights from a complete checkpoint, in evaluation mode; raises like `create_model`."""
+    config = read_config(config_path)["params"]["first_stage_config"]
+    prefix = "first_stage_model."
+    state_dict = {key.removeprefix(prefix): value for key, value in subset(load_state_dict(weights_path), [prefix]).items() if ".loss." not in key}
+    with _SkipInitialisation():
+        model = instantiate_from_config(config)
+    load_weights(model, weights_path, state_dict)
+    return model.eval().requires_grad_(False)
+
+
 def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.Tensor]:
     """Tensors of a .ckpt, .pth, .pt or .safetensors file by name, mapped from the file where its format allows.
 

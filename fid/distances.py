@@ -185,7 +185,7 @@ def manifold_scores(real: np.ndarray, generated: np.ndarray) -> dict[str, float 
 
     None where a set has no more samples than the neighbours that the score looks at.
     """
-    cross = _distances(real, generated)
+    cross = distances(real, generated)
     result = dict.fromkeys(("precision", "recall", "density", "coverage"))
     if min(cross.shape) > PRECISION_NEIGHBOURS:
         result["precision"] = float((cross <= _radii(real, PRECISION_NEIGHBOURS)[:, None]).any(axis=0).mean())
@@ -197,8 +197,8 @@ def manifold_scores(real: np.ndarray, generated: np.ndarray) -> dict[str, float 
     return result
 
 
-def _distances(x, y):
-    """Euclidean distances, (n, m)."""
+def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Euclidean distances of (n, D) and (m, D), (n, m) float64."""
     x, y = x.astype(np.float64), y.astype(np.float64)
     squares = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1)[None] - 2 * x @ y.T
     return np.sqrt(squares.clip(0))
@@ -206,4 +206,4 @@ def _distances(x, y):
 
 def _radii(features, neighbours):
     """Distance of each sample to its k-th nearest neighbour in its own set, (n,)."""
-    return np.partition(_distances(features, features), neighbours, axis=1)[:, neighbours]  # the nearest is itself
+    return np.partition(distances(features, features), neighbours, axis=1)[:, neighbours]  # the nearest is itself

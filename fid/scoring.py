@@ -6,24 +6,26 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fid.backbones import DIMENSIONS, Backbone
+from fid.backbones import CEM, DIMENSIONS, INCEPTION, Backbone, load_cem, load_inception
 from fid.distances import Statistics, frechet_distance, kid, manifold_scores
 from fid.features import default_cache_dir, folder_statistics
 from fid.images import RESIZE_RULES, check_nesting, find_images, sound_images
 from fid.scarce import report_scarcity
 from ldm.data.files import whole_file
+from utils.devices import pick_device
 from utils.options import non_negative_int, positive_int
 
-COMPARABLE = ("backbone", "weights_sha256", "image_size", "resize", "normalization_mean", "normalization_std")  # equal, or no comparison
+COMPARABLE = ("real_dir", "num_real", "backbone", "weights_sha256", "image_size", "resize", "normalization_mean", "normalization_std")
 
 
-def build_parser(description: str, image_size: int) -> argparse.ArgumentParser:
+def build_parser(description: str, image_size: int | None = None) -> argparse.ArgumentParser:
     """A parser with the options of every script that turns folders into features."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     network = parser.add_argument_group("network")
     network.add_argument("--weights-path", type=Path, metavar="FILE", help="weights to use; looked for in fid/weights, then downloaded, when not given")
     network.add_argument("--download-dir", type=Path, metavar="DIR", help="where weights are looked for last and downloaded to; fid/weights when not given")
-    network.add_argument("--image-size", type=positive_int, default=image_size, metavar="PIXELS", help="height and width that images are resized to")
+    own = "" if image_size else "; the network's own when not given"
+    network.add_argument("--image-size", type=positive_int, default=image_size, metavar="PIXELS", help=f"height and width that images are resized to{own}")
     run = parser.add_argument_group("run")
     run.add_argument("--batch-size", type=positive_int, default=32, metavar="INT", help="images per pass through the network")
     run.add_argument("--num-workers", type=non_negative_int, default=4, metavar="INT", help="processes that read and resize images")
@@ -44,6 +46,17 @@ def add_score_options(parser: argparse.ArgumentParser) -> None:
     scores.add_argument("--bootstrap", type=non_negative_int, default=100, metavar="INT",
                         help=f"resamples for the interval of an FID from fewer than {DIMENSIONS} images; 0 leaves it out")  # fmt: skip
     scores.add_argument("--seed", type=non_negative_int, default=42, metavar="INT", help="of subsets and resamples")
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """The option that takes any of the networks."""
+    parser.add_argument("--network", choices=(*CEM, *INCEPTION), default="cem500k", help="CEM network, or Inception v3 by one of three standards")
+
+
+def load_network(args: argparse.Namespace) -> Backbone:
+    """The network of `add_network` with the options of `build_parser`; its own size where none is given."""
+    load, size = (load_cem, 224) if args.network in CEM else (load_inception, 299)
+    return load(args.network, args.image_size or size, args.weights_path, args.download_dir, pick_device(args.device))
 
 
 def score_parser(description: str, image_size: int, output_json: str) -> argparse.ArgumentParser:
@@ -133,6 +146,15 @@ def describe(backbone: Backbone) -> dict:
         "normalization_mean": mean,
         "normalization_std": std,
     }
+
+
+def check_comparable(results: dict[str, dict]) -> None:
+    """Raise ValueError where results by name were not made the same way; KeyError where one does not say how it was made."""
+    for name, result in results.items():
+        other, reference = next(iter(results.items()))
+        for field in COMPARABLE:
+            if result[field] != reference[field]:
+                raise ValueError(f"{name} and {other} do not belong in one table: {field} is {result[field]} and {reference[field]}")
 
 
 def print_summary(result: dict) -> None:

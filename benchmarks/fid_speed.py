@@ -1,0 +1,102 @@
+"""How fast are the scores? Our Frechet distance against scipy's matrix root, and a whole FID against pytorch-fid.
+
+    python benchmarks/fid_speed.py
+    python benchmarks/fid_speed.py --end_to_end 1000
+
+The second run draws that many pictures, halves them into two folders, and scores them with random Inception weights in both programs, which
+takes minutes on a CPU. Same network, same resizing, same batches: the difference is reading, statistics and distance.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import scipy.linalg
+import torch
+from pytorch_fid import fid_score, inception
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from fid.backbones import DIMENSIONS, load_inception, tensorflow_inception
+from fid.distances import frechet_distance, statistics_of
+from fid.features import folder_statistics
+from fid.images import find_images
+from ldm.data.files import write_png
+from utils.options import positive_int
+
+SETS = (25, 233, 2000, 10000)  # images
+DECAY = 0.7  # of the features' standard deviations, k ** -0.7, about that of real ones
+
+
+def seconds(function):
+    """(result, wall time)"""
+    start = time.perf_counter()
+    result = function()
+    return result, time.perf_counter() - start
+
+
+def by_sqrtm(x, y):
+    """The usual way: covariances, and the matrix root of their product."""
+    cov_x, cov_y = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
+    root = scipy.linalg.sqrtm(cov_x @ cov_y)
+    return float(((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(cov_x + cov_y) - 2 * np.trace(root.real))
+
+
+def compare_distances():
+    rng = np.random.default_rng(0)
+    deviations = np.arange(1, DIMENSIONS + 1) ** -DECAY
+    print(f"Frechet distance of two sets of n features, {DIMENSIONS} dimensions, {torch.get_num_threads()} thread(s); covariances included")
+    print("     n      ours   sqrtm     ratio   distances")
+    for n in SETS:
+        x, y = (rng.standard_normal((n, DIMENSIONS)) * deviations + shift for shift in (0, 0.01))
+        ours, fast = seconds(lambda: frechet_distance(statistics_of(x), statistics_of(y)))  # noqa: B023
+        theirs, slow = seconds(lambda: by_sqrtm(x, y))  # noqa: B023
+        print(f"{n:6} {fast:7.3f} s {slow:6.1f} s {slow / fast:8.0f}   {ours:.6f} {theirs:.6f}", flush=True)
+
+
+def draw_images(folder, count):
+    rng = np.random.default_rng(0)
+    for i in tqdm(range(count), desc="draw"):
+        path = folder / ("real" if i % 2 else "generated") / f"{i:05}.png"
+        path.parent.mkdir(exist_ok=True)
+        write_png(path, (128 + 40 * rng.standard_normal((256, 256))).clip(0, 255).astype(np.uint8))
+
+
+def compare_programs(count, num_workers):
+    torch.manual_seed(0)
+    weights = tensorflow_inception().state_dict()
+    inception.load_state_dict_from_url = lambda *args, **kwargs: weights
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        draw_images(folder, count)
+        torch.save(weights, folder / "inception.pth")
+        sides = [folder / "real", folder / "generated"]
+
+        def ours():
+            backbone = load_inception("pytorch-fid", weights_path=folder / "inception.pth")
+            return frechet_distance(*(folder_statistics(find_images(side), backbone, 32, num_workers) for side in sides))
+
+        def theirs():
+            return fid_score.calculate_fid_given_paths([str(side) for side in sides], 32, "cpu", DIMENSIONS, num_workers)
+
+        results = {"ours": seconds(ours), "pytorch-fid": seconds(theirs)}
+    for program, (distance, wall) in results.items():
+        print(f"{program:12} {wall:7.1f} s for {count} images, {count / wall:.1f} images/s, FID {distance:.6f}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--end_to_end", type=positive_int, metavar="INT", help="compare whole programs on that many images instead")
+    parser.add_argument("--num_workers", type=positive_int, default=1, metavar="INT", help="processes that read images, in both programs")
+    args = parser.parse_args()
+    if args.end_to_end:
+        compare_programs(args.end_to_end, args.num_workers)
+    else:
+        compare_distances()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""One table for several folders, from images to CSV, Markdown and bars."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from fid import compare_folders
+from fid.compare_folders import names_of
+
+
+@pytest.fixture
+def options(image_folders, cem_weights):
+    """Options of a run that tabulates `generated` and a copy of `real`."""
+    shutil.copytree(image_folders / "real", image_folders / "copy")
+    folders = (image_folders / "generated", image_folders / "copy")
+    run = ("--weights-path", cem_weights, "--image-size", 32, "--num-workers", 0, "--no-cache", "--device", "cpu", "--bootstrap", 10)
+    return [str(word) for word in (image_folders / "real", "--output", image_folders / "table", "--generated", *folders, *run)]
+
+
+def read_table(folder):
+    with open(folder / "table.csv", newline="") as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def test_table_holds_every_folder(image_folders, options):
+    compare_folders.main(options)
+    rows = read_table(image_folders / "table")
+    assert list(rows) == ["generated", "copy"]
+    assert abs(float(rows["copy"]["FID"])) < 1e-6 < float(rows["generated"]["FID"])
+    assert (rows["generated"]["n"], rows["copy"]["n"]) == ("5", "6")
+    for row in rows.values():
+        assert float(row["FID low"]) < float(row["FID"]) < float(row["FID high"])
+        assert float(row["KID low"]) < float(row["KID"]) < float(row["KID high"])
+    text = (image_folders / "table/table.md").read_text()
+    assert "| generated | 5 |" in text and "Numbers of images differ: compare KID" in text and "32 px" in text
+    assert Image.open(image_folders / "table/table.png").width > 300
+    assert json.loads((image_folders / "table/generated.json").read_text())["num_generated"] == 5
+
+
+def test_earlier_results_join_a_table_made_the_same_way(image_folders, options, error_line, capsys):
+    compare_folders.main(options)
+    earlier = (image_folders / "table/generated.json").rename(image_folders / "earlier.json")
+    compare_folders.main([*options, "--names", "one", "two", "--results", str(earlier)])
+    assert list(read_table(image_folders / "table")) == ["one", "two", "earlier"]
+    capsys.readouterr()
+    line = error_line(compare_folders.main, *options, "--results", earlier, "--image-size", 48)
+    assert "do not belong in one table: image_size is 32 and 48" in line
+    earlier.write_text("{}")
+    assert "earlier.json: not a result of these scripts" in error_line(compare_folders.main, *options, "--results", earlier)
+
+
+def test_names_are_what_tells_folders_apart():
+    assert names_of([Path("/a/run_1/images"), Path("/a/run_2/images")]) == ["run_1", "run_2"]
+    assert names_of([Path("/a/b"), Path("/a/c/d")]) == ["b", "c/d"]
+    assert names_of([Path("/a/b"), Path("/a/b/c")]) == ["b", "b/c"]
+    assert names_of([Path("/x/only")]) == ["only"]
+
+
+def test_bad_options(image_folders, options, error_line):
+    assert "--names gives 1 names for 2 folders" in error_line(compare_folders.main, *options, "--names", "x")
+    assert "nothing to compare" in error_line(compare_folders.main, image_folders / "real")
