@@ -1,6 +1,6 @@
 """Imports point downwards only: scripts, then generation, then dataset, share, config, cldm, fid and annotator, then ldm and utils.
 
-fid and annotator stand beside cldm: of it they take the checkpoint loader alone, of ldm what is about files and arrays.
+fid and annotator stand beside cldm: of it they take how checkpoints are read and written, of ldm what is about files and arrays.
 """
 
 import ast
@@ -32,7 +32,7 @@ def may_import(path: Path, tree: ast.Module) -> set[str]:
     if top == "utils":
         return {"ldm", "utils", "dataset", "cldm", "share"} if runs_as_script(tree) else {"ldm", "utils"}
     if top in ("fid", "annotator"):
-        shared = {top, "utils", "ldm.data", "cldm.model"}
+        shared = {top, "utils", "ldm.data", "cldm.model", "cldm.checkpoints"}
         return shared | {"share", "cldm"} if runs_as_script(tree) else shared
     if top == "generation":
         return {"generation", *MIDDLE, *BOTTOM}

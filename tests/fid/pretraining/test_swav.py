@@ -1,0 +1,151 @@
+"""SwAV: learns from images to a checkpoint that loads, and resumes exactly."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from fid.backbones import load_cem
+from fid.pretraining.common import read_config
+from fid.pretraining.swav.train import CONFIG, SwAV, copy_name, main
+
+TINY = (
+    "epochs=2", "batch_size=2", "size_crops=[32, 24]", "nmb_crops=[2, 1]", "nmb_prototypes=6", "queue_length=4", "epoch_queue_starts=0", "workers=0",
+    "freeze_prototypes_niters=1", "print_freq=1",
+)  # fmt: skip
+
+
+def options(em_folder, folder, *changes):
+    return ["--data_path", str(em_folder), "--model_dir", str(folder), "--device", "cpu", "--set", *TINY, *changes]
+
+
+@pytest.fixture(scope="module")
+def trained(em_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("swav")
+    main(options(em_folder, folder))
+    return folder
+
+
+@pytest.fixture
+def model():
+    changes = ["nmb_prototypes=6", "size_crops=[32, 24]", "nmb_crops=[2, 1]", "epoch_queue_starts=0"]
+    model = SwAV(SimpleNamespace(**read_config(CONFIG, changes)), queue_length=4).train()
+    model._trainer = SimpleNamespace(current_epoch=0, global_step=0)
+    model.log = lambda *args, **kwargs: None
+    return model
+
+
+def crops(batch=2):
+    return [torch.randn(batch, 1, side, side) for side in (32, 32, 24)]
+
+
+def test_checkpoint_has_the_published_names_and_loads(trained, published_shapes):
+    content = torch.load(trained / "checkpoint.pth.tar", weights_only=True)
+    published = published_shapes("keys_cem15m_swav.json") | {"module.prototypes.weight": (6, 128)}
+    assert {key: tuple(value.shape) for key, value in content["state_dict"].items()} == published
+    backbone = load_cem("cem1.5m", weights_path=trained / "checkpoint.pth.tar")
+    assert torch.equal(backbone.network.conv1.weight, content["state_dict"]["module.conv1.weight"])
+    assert backbone.preprocessing.mean == (0.57571,)
+    assert (trained / "ckp-0.pth").exists() and (trained / "ckp-1.pth").exists()
+
+
+def test_resumed_run_is_the_uninterrupted_one(trained, em_folder, tmp_path):
+    """The learning rate follows the length of the whole run, so the first half is one that was cut off after an epoch."""
+    from fid.pretraining import common
+
+    class CutOff(common.EpochFiles):
+        def on_train_epoch_end(self, trainer, pl_module):
+            super().on_train_epoch_end(trainer, pl_module)
+            trainer.should_stop = True
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fid.pretraining.swav.train.EpochFiles", CutOff)
+        main(options(em_folder, tmp_path))
+    assert torch.load(tmp_path / "checkpoint.pth.tar", weights_only=True)["epoch"] == 1
+    main([*options(em_folder, tmp_path), "--resume", str(tmp_path / "last.ckpt")])
+    whole, resumed = (torch.load(folder / "checkpoint.pth.tar", weights_only=True)["state_dict"] for folder in (trained, tmp_path))
+    for key, value in whole.items():
+        assert torch.equal(resumed[key], value), key
+
+
+def test_crops_of_one_size_share_a_pass(model):
+    sizes = []
+    model.backbone.register_forward_hook(lambda module, args, output: sizes.append(tuple(args[0].shape)))
+    embeddings = model.embed(crops())
+    assert sizes == [(4, 1, 32, 32), (2, 1, 24, 24)]
+    assert len(embeddings) == 3
+    for embedding in embeddings:
+        torch.testing.assert_close(embedding.norm(dim=1), torch.ones(2))
+
+
+def test_prototypes_are_unit_vectors_and_frozen_at_first(model):
+    model.settings.freeze_prototypes_niters = 1
+    model.training_step(crops(), 0).backward()
+    torch.testing.assert_close(model.prototypes.weight.norm(dim=1), torch.ones(6))
+    model.on_after_backward()
+    assert model.prototypes.weight.grad is None and model.projection_head[0].weight.grad.abs().sum() > 0
+    model._trainer.global_step = 1
+    model.training_step(crops(), 1).backward()
+    model.on_after_backward()
+    assert model.prototypes.weight.grad is not None
+
+
+def test_queue_counts_once_it_is_full(model):
+    batches = [[torch.full((2, 128), float(10 * step + side)) for side in range(2)] for step in range(1, 4)]
+    assert model.earlier_scores(batches[0]) is None
+    assert model.earlier_scores(batches[1]) is None
+    assert model.queue[:, :, 0].tolist() == [[20, 20, 10, 10], [21, 21, 11, 11]]
+    scores = model.earlier_scores(batches[2])
+    assert [score.shape for score in scores] == [(4, 6)] * 2
+    torch.testing.assert_close(scores[1][0], model.prototypes(torch.full((128,), 21.0)))
+    model.settings.epoch_queue_starts = 1
+    assert model.earlier_scores(batches[0]) is None and model.queue[0, 0, 0] == 30
+
+
+def test_loss_by_hand(model):
+    """Targets from three Sinkhorn rounds of each assigned crop; cross-entropy of every other crop, averaged."""
+    model.eval()
+    model.queue = model.queue[:, :0]
+    batch = crops(4)
+    loss = model.training_step(batch, 0)
+    with torch.no_grad():
+        scores = [model.prototypes(embedding) for embedding in model.embed(batch)]
+        total = 0
+        for assigned in range(2):
+            q = (scores[assigned] / 0.05).exp().T
+            q /= q.sum()
+            for _ in range(3):
+                q /= q.sum(1, keepdim=True) * 6
+                q /= q.sum(0, keepdim=True) * 4
+            targets = (q * 4).T
+            for i in range(3):
+                if i != assigned:
+                    total -= (targets * torch.log_softmax(scores[i] / 0.1, dim=1)).sum(1).mean() / 2 / 2
+    torch.testing.assert_close(loss.detach(), total, rtol=1e-4, atol=1e-5)
+
+
+def test_update_is_that_of_larc(model):
+    """Step along (g + wd p) * trust |p| / (|g| + wd |p| + eps), with momentum."""
+    model._trainer = SimpleNamespace(estimated_stepping_batches=10)
+    (optimizer,), _ = model.configure_optimizers()
+    weight = model.projection_head[3].weight
+    before, gradient = weight.detach().clone(), torch.randn_like(weight)
+    weight.grad = gradient.clone()
+    optimizer.step()
+    scale = 0.001 * before.norm() / (gradient.norm() + 1e-6 * before.norm() + 1e-8)
+    torch.testing.assert_close(weight.detach(), before - 0.6 * scale * (gradient + 1e-6 * before))
+
+
+def test_learning_rate_falls_along_a_cosine(model):
+    model._trainer = SimpleNamespace(estimated_stepping_batches=11)
+    (optimizer,), (schedule,) = model.configure_optimizers()
+    rates = []
+    for _ in range(11):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule["scheduler"].step()
+    assert rates[0] == pytest.approx(0.6) and rates[5] == pytest.approx((0.6 + 0.0006) / 2) and rates[-1] == pytest.approx(0.0006)
+
+
+def test_kept_copies():
+    assert [copy_name(25, 30)(epoch) for epoch in (0, 1, 25, 29)] == ["ckp-0.pth", None, "ckp-25.pth", "ckp-29.pth"]
