@@ -17,12 +17,16 @@ from torch.utils.data import DataLoader
 from cldm.checkpoints import BEST, LAST, ControlOnlyCheckpoint, SaveLast, WholeFileIO, position
 from cldm.logger import ImageLogger, LossCurve
 from cldm.model import create_model, load_pickle, read_config
+from cldm.sampling import SamplingOptions, sample_images
 from dataset import CONDITION_TYPES, PROMPTS, MyDataset, ValidationSet, check_pairs, hint_channels, read_prompts
+from fid.backbones import CEM, load_cem
+from fid.validation import ValidationFid
 from ldm.data.batches import SeededBatches
 from share import new_run_id, run_script, write_run_record
-from utils.options import add_bool, fraction, non_negative_int, parse_like, positive_float, positive_int
+from utils.options import add_bool, fraction, non_negative_float, non_negative_int, parse_like, positive_float, positive_int
 
 PRECISIONS = {"16": "16-mixed", "32": "32-true", "bf16": "bf16-mixed"}
+BEST_FID = "EM_best_fid"
 CONDITION_OPTION = {"segmentation": "mask_path", "edge": "edge_path", "rgba": "rgba_path"}
 FREE_ON_RESUME = {  # options that a resumed run may change without becoming another run
     "resume_training", "max_epochs", "max_steps", "gpus", "num_workers", "logger", "logger_freq", "wandb_api_key", "save_every", "log_every",
@@ -69,6 +73,22 @@ def build_parser():
     run.add_argument("--resume_training", type=Path, metavar="RUN",
                      help="continue a run in its folder: weights, optimizer, step and data order; takes that run's options")  # fmt: skip
 
+    fid = parser.add_argument_group("validation FID", "needs validation data; a number of this size and so few images compares with nothing but other epochs")
+    add_bool(fid, "--enable_val_fid", False, "after each validation draw an image for every validation condition; log val/cem_fid and val/cem_kid")
+    fid.add_argument("--fid_batch_size", type=positive_int, default=2, metavar="INT", help="images drawn at once")
+    fid.add_argument("--fid_num_workers", type=non_negative_int, default=0, metavar="INT", help="processes that read the validation pairs")
+    fid.add_argument("--fid_ddim_steps", type=positive_int, default=50, metavar="INT", help="DDIM steps")
+    fid.add_argument("--fid_guidance_scale", type=non_negative_float, default=9.0, metavar="FLOAT", help="weight of guidance, 1 for none")
+    fid.add_argument("--fid_eta", type=fraction, default=0.0, metavar="FLOAT", help="stochasticity of DDIM")
+    fid.add_argument("--fid_control_strength", type=non_negative_float, default=1.0, metavar="FLOAT", help="factor of all control residuals")
+    fid.add_argument("--fid_backbone", choices=tuple(CEM), default="cem500k", help="network that scores")
+    fid.add_argument("--fid_image_size", type=positive_int, default=512, metavar="PIXELS", help="height and width it sees (compute_cem_fid.py: 224)")
+    fid.add_argument("--fid_device", choices=("cuda", "cpu"), default="cuda", help="where it runs; the CPU where there is no GPU")
+    fid.add_argument("--fid_download_dir", type=Path, metavar="DIR", help="where its weights are downloaded to; fid/weights when not given")
+    fid.add_argument("--fid_weights_path", type=Path, metavar="FILE", help="its weights")
+    fid.add_argument("--fid_seed", type=non_negative_int, default=1234, metavar="INT", help="of the images, the same ones after every epoch")
+    fid.add_argument("--monitor", choices=("val/loss", "val/cem_fid"), default="val/loss", help=f"val/cem_fid also keeps {BEST_FID}, the best epoch by FID")
+
     output = parser.add_argument_group("output")
     output.add_argument("--output_root", type=Path, default=Path("./models"), metavar="DIR", help="where the run's folder is made")
     output.add_argument("--save_every", type=positive_int, default=500, metavar="STEPS", help=f"optimizer steps between two {LAST}")
@@ -93,6 +113,10 @@ def parse_args(argv=None):
             parser.error(f"--{needed} is needed for --condition_type {args.condition_type}")
     if (args.val_image_path is None) != (getattr(args, f"val_{option}") is None):
         parser.error(f"--val_image_path and --val_{option} belong together")
+    if args.enable_val_fid and not args.val_image_path:
+        parser.error("--enable_val_fid needs --val_image_path")
+    if args.monitor == "val/cem_fid" and not args.enable_val_fid:
+        parser.error("--monitor val/cem_fid needs --enable_val_fid")
     if args.save_control_only and not args.sd_locked:
         parser.error("--save_control_only would lose the decoder that --sd_locked false trains")
     if args.crop_scale[0] > args.crop_scale[1] or not args.crop_scale[0]:
@@ -161,23 +185,41 @@ def build_loggers(args, run_dir):
     return loggers
 
 
-def build_trainer(args, run_dir, has_validation):
+def build_val_fid(args, val_set) -> ValidationFid | None:
+    """The callback that scores validation images, where it is asked for."""
+    if not args.enable_val_fid:
+        return None
+    if len(val_set) < 2:
+        raise ValueError(f"--enable_val_fid: {len(val_set)} validation image has no spread to compare, expected at least two")
+    options = SamplingOptions(args.fid_ddim_steps, args.fid_guidance_scale, args.fid_control_strength, args.fid_eta)
+
+    def draw(model, samples, seeds):
+        hint = torch.stack([sample["hint"] for sample in samples]).permute(0, 3, 1, 2).contiguous()
+        return sample_images(model, hint, [sample["txt"] for sample in samples], seeds, options)
+
+    device = args.fid_device if torch.cuda.is_available() else "cpu"
+    backbone = load_cem(args.fid_backbone, args.fid_image_size, args.fid_weights_path, args.fid_download_dir, device, "--fid_weights_path")
+    return ValidationFid(val_set, backbone, draw, args.fid_batch_size, args.fid_num_workers, args.fid_seed)
+
+
+def build_trainer(args, run_dir, has_validation, val_fid=None):
     on_gpu = args.gpus != 0 and torch.cuda.is_available()
     if not on_gpu:
         print("training on the CPU" + ("" if args.gpus == 0 else ": no GPU found"))
     best_class = ControlOnlyCheckpoint if args.save_control_only else ModelCheckpoint
-    best = best_class(
-        dirpath=run_dir,
-        filename=BEST,
-        monitor="val/loss" if has_validation else "train/loss_epoch",
-        save_weights_only=True,
-        enable_version_counter=False,
-    )
+    monitored = {BEST: "val/loss" if has_validation else "train/loss_epoch"}
+    if args.monitor == "val/cem_fid":
+        monitored[BEST_FID] = args.monitor
+    best = [
+        best_class(dirpath=run_dir, filename=name, monitor=metric, save_weights_only=True, enable_version_counter=False)
+        for name, metric in monitored.items()
+    ]
     callbacks = [
         TQDMProgressBar(),
         ImageLogger(run_dir, args.logger_freq),
         LossCurve(run_dir),
-        best,
+        *([val_fid] if val_fid else []),
+        *best,
         SaveLast(run_dir, args.save_every),
     ]
     return pl.Trainer(
@@ -200,6 +242,8 @@ def main(argv=None):
     args = parse_args(argv)
     train_set, val_set = build_datasets(args)
     print(f"{len(train_set)} training and {len(val_set) if val_set else 0} validation pairs, {train_set.image_size} x {train_set.image_size} pixels")
+
+    val_fid = build_val_fid(args, val_set)
 
     run_dir = args.resume_training
     epoch = start = 0
@@ -225,7 +269,7 @@ def main(argv=None):
     workers = {"num_workers": args.num_workers, "persistent_workers": args.num_workers > 0}
     train_loader = DataLoader(train_set, batch_sampler=batches, **workers)
     val_loader = DataLoader(val_set, args.batch_size, **workers) if val_set else None
-    trainer = build_trainer(args, run_dir, val_set is not None)
+    trainer = build_trainer(args, run_dir, val_set is not None, val_fid)
     try:
         trainer.fit(model, train_loader, val_loader, ckpt_path=last, weights_only=True)
     except SystemExit as end:  # how Lightning ends after a signal that SaveLast has dealt with

@@ -93,19 +93,25 @@ class Backbone:
 
 
 def load_cem(
-    name: str, size: int = 224, weights_path: Path | None = None, download_dir: Path | None = None, device: torch.device | str = "cpu"
+    name: str,
+    size: int = 224,
+    weights_path: Path | None = None,
+    download_dir: Path | None = None,
+    device: torch.device | str = "cpu",
+    option: str = "--weights-path",
 ) -> Backbone:
     """A ResNet-50 that was trained on electron micrographs without labels (Conrad & Narayan 2021, 2023).
 
     Args:
         name: `cem500k` (MoCo v2) or `cem1.5m` (SwAV); says which constants normalise when the file has no `norms`.
         weights_path: a checkpoint in either published layout, for example one of `fid/pretraining`.
+        option: the script's name for it, for messages.
     Raises:
         FileNotFoundError, ValueError, OSError: see `find_weights` and `load_state_dict`.
         RuntimeError: the checkpoint is of another network.
     """
     file, norms = CEM[name]
-    path = find_weights(file, weights_path, [WEIGHTS_DIR], download_dir)
+    path = find_weights(file, weights_path, [WEIGHTS_DIR], download_dir, option)
     network = grey_resnet50()
     network.fc = nn.Identity()
     _load(network, path, _cem_state_dict(path))

@@ -1,0 +1,113 @@
+"""The FID of validation images during training, with the micro model and a small backbone checkpoint."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+import train
+from cldm.model import load_pickle
+from fid.backbones import load_cem
+from fid.distances import frechet_distance, statistics_of
+from fid.validation import ValidationFid
+
+
+@pytest.fixture
+def options(micro_yaml, micro_weights, pairs):
+    """Function from a folder to the command line of a training on the micro model with validation pairs."""
+
+    def words(folder, *more):
+        images, masks = pairs / "images", pairs / "masks"
+        fixed = ["--image_path", images, "--mask_path", masks, "--val_image_path", images, "--val_mask_path", masks, "--cldm_config_path", micro_yaml]
+        fixed += ["--resume_path", micro_weights, "--output_root", folder, "--gpus", 0, "--learning_rate", 1e-3, "--log_every", 1, "--logger", "csv"]
+        return [str(word) for word in [*fixed, "--max_epochs", 2, "--batch_size", 3, *more]]
+
+    return words
+
+
+@pytest.fixture
+def val_fid(cem_weights):
+    fid = ["--enable_val_fid", "--fid_weights_path", cem_weights, "--fid_image_size", 32, "--fid_ddim_steps", 1, "--fid_guidance_scale", 1]
+    return [str(word) for word in fid]
+
+
+def only_run(folder):
+    (run,) = folder.iterdir()
+    return run
+
+
+def losses(run):
+    with open(run / "csv" / "version_0" / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [row[name] for row in rows if row.get(name)] for name in ("train/loss_step", "val/loss", "val/cem_fid", "val/cem_kid")}
+
+
+def test_published_defaults():
+    args = train.parse_args(["--image_path", "a", "--mask_path", "b"])
+    published = {
+        "enable_val_fid": False, "fid_batch_size": 2, "fid_num_workers": 0, "fid_ddim_steps": 50, "fid_guidance_scale": 9.0, "fid_eta": 0.0,
+        "fid_control_strength": 1.0, "fid_backbone": "cem500k", "fid_image_size": 512, "fid_device": "cuda", "fid_seed": 1234,
+        "fid_download_dir": None, "fid_weights_path": None,
+    }  # fmt: skip
+    assert published.items() <= vars(args).items()
+
+
+def test_training_is_the_same_with_and_without(options, val_fid, tmp_path):
+    train.main(options(tmp_path / "without"))
+    train.main(options(tmp_path / "with", *val_fid, "--monitor", "val/cem_fid"))
+    without, scored = (losses(only_run(tmp_path / name)) for name in ("without", "with"))
+    assert without["train/loss_step"] == scored["train/loss_step"] and without["val/loss"] == scored["val/loss"]
+    assert not without["val/cem_fid"]
+    assert len(scored["val/cem_fid"]) == len(scored["val/cem_kid"]) == 2
+    run = only_run(tmp_path / "with")
+    assert "optimizer_states" not in load_pickle(run / "EM_best_fid.ckpt", "cpu") and (run / "EM_best_results.ckpt").exists()
+    assert not any("backbone" in name for name in load_pickle(run / "last.ckpt", "cpu")["state_dict"])
+
+
+def test_scores_do_not_depend_on_batches_or_processes(cem_weights):
+    """Samples hold the picture that is drawn of them; two processes' shares make the same set."""
+    backbone = load_cem("cem500k", 32, cem_weights)
+    rng = np.random.default_rng(0)
+    dataset = [{"jpg": torch.from_numpy(rng.random((40, 40, 3), dtype=np.float32) * 2 - 1), "level": 30 * i} for i in range(5)]
+    seen = []
+
+    def draw(model, samples, seeds):
+        seen.append(seeds)
+        return np.stack([np.full((40, 40, 3), sample["level"], np.uint8) for sample in samples])
+
+    class Trainer:
+        global_rank, world_size, is_global_zero = 0, 1, True
+
+    model = torch.nn.Module()
+    model.device = torch.device("cpu")
+    logged = []
+    for batch_size in (2, 5):
+        callback = ValidationFid(dataset, backbone, draw, batch_size, 0, seed=1)
+        callback.log_dict = logged.append
+        state = torch.random.get_rng_state()
+        callback.on_validation_epoch_end(Trainer, model)
+        callback.on_validation_epoch_end(Trainer, model)  # real features are there already
+        assert torch.equal(torch.random.get_rng_state(), state)
+    assert [len(some) for some in seen] == [2, 2, 1, 2, 2, 1, 5, 5]
+    assert sum(seen[:3], []) == sum(seen[3:6], []) == seen[6] and len(set(seen[6])) == 5
+    prepare = backbone.preprocessing
+    real = backbone.features(torch.stack([prepare(sample["jpg"].numpy() / 2 + 0.5) for sample in dataset]))
+    generated = backbone.features(torch.stack([prepare(np.full((40, 40, 3), 30 * i, np.uint8)) for i in range(5)]))
+    expected = frechet_distance(statistics_of(real), statistics_of(generated))
+    for scores in logged:
+        assert scores["val/cem_fid"] == pytest.approx(expected, rel=1e-5)
+
+    shares = []
+    for rank in range(2):
+        Trainer.global_rank, Trainer.world_size = rank, 2
+        callback = ValidationFid(dataset, backbone, draw, 2, 0, seed=1)
+        shares += [index for indices, _ in callback._batches(Trainer) for index in indices]
+    assert sorted(shares) == list(range(5))
+
+
+def test_bad_options(options, val_fid, tmp_path, error_line):
+    without_data = ["--image_path", "a", "--mask_path", "b"]
+    assert "--enable_val_fid needs --val_image_path" in error_line(train.main, *without_data, "--enable_val_fid")
+    assert "needs --enable_val_fid" in error_line(train.main, *options(tmp_path), "--monitor", "val/cem_fid")
+    assert "--fid_weights_path /absent: no such file" in error_line(train.main, *options(tmp_path, *val_fid), "--fid_weights_path", "/absent")
