@@ -92,7 +92,7 @@ def check_nesting(real: Path, generated: Path) -> None:
 
 
 def sound_images(paths: Sequence[Path], skip_corrupt: bool = False) -> tuple[list[Path], int]:
-    """The files that can be read, and how many cannot.
+    """The files that can be read, and how many cannot; those to be skipped are found by decoding every file.
 
     Raises:
         ValueError: a file cannot be read and `skip_corrupt` is off; fewer than two can be read.
@@ -101,6 +101,8 @@ def sound_images(paths: Sequence[Path], skip_corrupt: bool = False) -> tuple[lis
     for path in tqdm(paths, desc="checking files", unit="image", disable=len(paths) <= BAR_FROM, leave=False):
         try:
             check_image(path)
+            if skip_corrupt:
+                read_image(path)  # the quick check misses damage inside compressed pixels
             sound.append(path)
         except ValueError as error:
             errors.append(error)

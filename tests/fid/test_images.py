@@ -113,3 +113,16 @@ def test_corrupt_images_are_named_or_counted(tmp_path):
     assert [path.name for path in sound] == ["0.png", "2.png", "3.png"] and skipped == 1
     with pytest.raises(ValueError, match="1 readable image, expected at least two"):
         sound_images(paths[:2], skip_corrupt=True)
+
+
+def test_damage_inside_compressed_pixels_is_skipped_too(tmp_path):
+    for i in range(3):
+        tifffile.imwrite(tmp_path / f"{i}.tif", np.random.default_rng(i).integers(0, 255, (40, 40), np.uint8), compression="zlib")
+    content = bytearray((tmp_path / "1.tif").read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 100] = bytes(100)
+    (tmp_path / "1.tif").write_bytes(content)
+    sound, skipped = sound_images(find_images(tmp_path), skip_corrupt=True)
+    assert [path.name for path in sound] == ["0.tif", "2.tif"] and skipped == 1
+    with pytest.raises(ValueError, match="1.tif: cannot be read"):
+        list(read_batches(find_images(tmp_path), GREY, 3))
