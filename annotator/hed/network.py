@@ -1,0 +1,41 @@
+"""Holistically-nested edge detection, Xie & Tu 2015, as trained for ControlNet: VGG-16 with a side output per block, no fusion layer."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # convolutions and channels of VGG-16 (Simonyan & Zisserman 2015)
+
+
+class Block(nn.Module):
+    """3 x 3 convolutions, and what they see of edges as one channel."""
+
+    def __init__(self, in_channels: int, channels: int, num_convs: int):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(channels if i else in_channels, channels, 3, padding=1) for i in range(num_convs))
+        self.projection = nn.Conv2d(channels, 1, 1)
+
+    def forward(self, x):
+        for conv in self.convs:
+            x = F.relu(conv(x))
+        return x, self.projection(x)
+
+
+class HEDNetwork(nn.Module):
+    """Edge logits at five scales; the names are those of `ControlNetHED.pth`."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.Parameter(torch.zeros(1, 3, 1, 1))  # mean colour
+        for i, (num_convs, channels) in enumerate(BLOCKS):
+            setattr(self, f"block{i + 1}", Block(BLOCKS[i - 1][1] if i else 3, channels, num_convs))
+
+    def forward(self, x):
+        """RGB in 0..255, (N, 3, H, W) with H, W >= 16 -> five maps of logits (N, 1, H / s, W / s), s = 1, 2, 4, 8, 16."""
+        x = x - self.norm
+        side_maps = []
+        for i in range(len(BLOCKS)):
+            x = F.max_pool2d(x, 2) if i else x
+            x, side_map = getattr(self, f"block{i + 1}")(x)
+            side_maps.append(side_map)
+        return side_maps

@@ -1,0 +1,132 @@
+"""M-LSD large, Gu et al. 2022: MobileNetV2 (Sandler et al. 2018) with a decoder that predicts line centres and displacements."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1))  # expansion, channels, blocks, first stride
+TAPS = {1: 16, 3: 24, 6: 32, 10: 64, 13: 96}  # backbone layer -> channels; strides 2, 4, 8, 16, 16
+WIDTH = 64  # channels of the decoder
+
+
+class ConvBNReLU6(nn.Sequential):
+    """Convolution without bias, norm, ReLU6. With stride 2 it pads right and bottom only, as TensorFlow does for even sizes."""
+
+    def __init__(self, in_channels, out_channels, kernel_size=3, stride=1, groups=1):
+        self.pad_end = stride == 2
+        padding = 0 if self.pad_end else kernel_size // 2
+        conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False)
+        super().__init__(conv, nn.BatchNorm2d(out_channels), nn.ReLU6())
+
+    def forward(self, x):
+        return super().forward(F.pad(x, (0, 1, 0, 1)) if self.pad_end else x)
+
+
+class InvertedResidual(nn.Module):
+    """Widen, filter each channel, narrow (Sandler et al. 2018, Fig. 4)."""
+
+    def __init__(self, in_channels, out_channels, stride, expansion):
+        super().__init__()
+        hidden = in_channels * expansion
+        layers = [ConvBNReLU6(in_channels, hidden, 1)] if expansion > 1 else []
+        layers += [ConvBNReLU6(hidden, hidden, 3, stride, groups=hidden), nn.Conv2d(hidden, out_channels, 1, bias=False)]
+        self.conv = nn.Sequential(*layers, nn.BatchNorm2d(out_channels))
+        self.is_residual = stride == 1 and in_channels == out_channels
+
+    def forward(self, x):
+        return x + self.conv(x) if self.is_residual else self.conv(x)
+
+
+class Backbone(nn.Module):
+    """MobileNetV2 on four channels, up to stride 16."""
+
+    def __init__(self):
+        super().__init__()
+        layers, channels = [ConvBNReLU6(4, 32, stride=2)], 32
+        for expansion, out_channels, num_blocks, stride in STAGES:
+            for i in range(num_blocks):
+                layers.append(InvertedResidual(channels, out_channels, 1 if i else stride, expansion))
+                channels = out_channels
+        self.features = nn.Sequential(*layers)
+
+    def forward(self, x):
+        maps = []
+        for i, layer in enumerate(self.features):
+            x = layer(x)
+            if i in TAPS:
+                maps.append(x)
+        return maps
+
+
+def conv_bn_relu(in_channels, out_channels, kernel_size, dilation=1):
+    padding = dilation * (kernel_size // 2)
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, dilation=dilation)
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU())
+
+
+class Join(nn.Module):
+    """A shallow map beside a deep one, 64 channels each, at the size of the shallow one (type A)."""
+
+    def __init__(self, shallow_channels, deep_channels, upscale):
+        super().__init__()
+        self.conv1 = conv_bn_relu(deep_channels, WIDTH, 1)
+        self.conv2 = conv_bn_relu(shallow_channels, WIDTH, 1)
+        self.upscale = upscale
+
+    def forward(self, shallow, deep):
+        deep = self.conv1(deep)
+        if self.upscale:
+            deep = F.interpolate(deep, scale_factor=2, mode="bilinear", align_corners=True)
+        return torch.cat([self.conv2(shallow), deep], dim=1)
+
+
+class Refine(nn.Module):
+    """A residual convolution and one to 64 channels (type B)."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = conv_bn_relu(2 * WIDTH, 2 * WIDTH, 3)
+        self.conv2 = conv_bn_relu(2 * WIDTH, WIDTH, 3)
+
+    def forward(self, x):
+        return self.conv2(self.conv1(x) + x)
+
+
+class Predict(nn.Module):
+    """A dilated convolution, a plain one and a linear map to 16 channels (type C)."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = conv_bn_relu(WIDTH, WIDTH, 3, dilation=5)
+        self.conv2 = conv_bn_relu(WIDTH, WIDTH, 3)
+        self.conv3 = nn.Conv2d(WIDTH, 16, 1)
+
+    def forward(self, x):
+        return self.conv3(self.conv2(self.conv1(x)))
+
+
+class MLSDNetwork(nn.Module):
+    """Line maps at half resolution; the names are those of `mlsd_large_512_fp32.pth`."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = Backbone()
+        c1, c2, c3, c4, c5 = TAPS.values()
+        self.block15, self.block16 = Join(c4, c5, upscale=False), Refine()
+        self.block17, self.block18 = Join(c3, WIDTH, upscale=True), Refine()
+        self.block19, self.block20 = Join(c2, WIDTH, upscale=True), Refine()
+        self.block21, self.block22 = Join(c1, WIDTH, upscale=True), Refine()
+        self.block23 = Predict()
+
+    def forward(self, x):
+        """RGB and a constant in [-1, 1], (N, 4, H, W), H and W multiples of 16 -> (N, 9, H / 2, W / 2).
+
+        Channels: 0 logit of a line's centre; 1, 2 and 3, 4 displacement (x, y) in pixels of the map to its start and end; 5..8 serve
+        training alone.
+        """
+        c1, c2, c3, c4, c5 = self.backbone(x)
+        x = self.block16(self.block15(c4, c5))
+        x = self.block18(self.block17(c3, x))
+        x = self.block20(self.block19(c2, x))
+        x = self.block22(self.block21(c1, x))
+        return self.block23(x)[:, 7:]
