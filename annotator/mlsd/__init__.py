@@ -1,0 +1,71 @@
+"""Straight lines by M-LSD (Gu et al. 2022)."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from annotator.mlsd.network import MLSDNetwork
+from annotator.networks import load_network, pad_to_multiple, published, to_tensor
+
+WEIGHTS = published("mlsd_large_512_fp32.pth", licence="Apache-2.0")
+SIZE_MULTIPLE = 16  # pixels
+MOST_LINES = 200  # candidates per picture
+STRIDE = 2  # pixels of the picture per pixel of the maps
+
+
+def decode_lines(maps: torch.Tensor, thr_v: float, thr_d: float) -> np.ndarray:
+    """Lines of one picture's maps (see `MLSDNetwork.forward`), by falling score.
+
+    Args:
+        maps: float32 (9, H / 2, W / 2); only the first five channels count.
+        thr_v: least probability of a line's centre.
+        thr_d: least distance of its ends, in pixels of the maps.
+    Returns:
+        float32 (lines, 4): x and y of start and end in pixels of the picture.
+    """
+    p = maps[0].sigmoid()
+    p = torch.where(p == F.max_pool2d(p[None], 3, stride=1, padding=1)[0], p, 0)
+    scores, index = p.flatten().topk(min(MOST_LINES, p.numel()))
+    centre = torch.stack([index % p.shape[1], index // p.shape[1]])  # (x and y, lines)
+    start, end = (centre + maps[channels].flatten(1)[:, index] for channels in (slice(1, 3), slice(3, 5)))
+    keep = (scores > thr_v) & ((start - end).norm(dim=0) > thr_d)
+    return (torch.cat([start, end])[:, keep].T * STRIDE).cpu().numpy()
+
+
+def draw_lines(lines: np.ndarray, height: int, width: int) -> np.ndarray:
+    """White lines, one pixel wide, on black: uint8 (H, W); ends are truncated to whole pixels."""
+    canvas = np.zeros((height, width), np.uint8)
+    for x1, y1, x2, y2 in lines.astype(int).tolist():
+        cv2.line(canvas, (x1, y1), (x2, y2), 255, 1)
+    return canvas
+
+
+class MLSDdetector:
+    """Straight lines as a binary picture."""
+
+    def __init__(self, weights: str | Path | None = None, device: str | torch.device = "cpu"):
+        """`weights`: file, or folder that holds it; otherwise looked for and downloaded, see `annotator.networks`."""
+        self.device = device
+        self.network = load_network(MLSDNetwork, WEIGHTS, weights, device)
+
+    def __call__(self, img: np.ndarray, thr_v: float = 0.1, thr_d: float = 0.1) -> np.ndarray:
+        """Lines as uint8 (H, W), 0 or 255; thresholds as in `decode_lines`.
+
+        Differs from the published code: no line gives a black picture, an error gives an error.
+
+        Args:
+            img: uint8 RGB (H, W, 3) of any size; grey and RGBA are taken too.
+        """
+        return self.detect([img], thr_v, thr_d)[0]
+
+    @torch.inference_mode()
+    def detect(self, images: list[np.ndarray], thr_v: float = 0.1, thr_d: float = 0.1) -> list[np.ndarray]:
+        """As `__call__`, of pictures of one size together."""
+        x = to_tensor(images, self.device)
+        height, width = x.shape[2:]
+        x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1) / 127.5 - 1  # the fourth channel is 1 before scaling, as published
+        maps = self.network(pad_to_multiple(x, SIZE_MULTIPLE))
+        return [draw_lines(decode_lines(m, thr_v, thr_d), height, width) for m in maps]

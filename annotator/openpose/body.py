@@ -1,0 +1,126 @@
+"""People from heat maps and part affinity fields (Cao et al. 2017, Sec. 3)."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from annotator.openpose.maps import smooth
+
+NUM_JOINTS = 18  # nose, neck, right shoulder, elbow, wrist, left ones, right hip, knee, ankle, left ones, right and left eye, ear
+PEAK_THRESHOLD = 0.1  # of the blurred heat
+FIELD_THRESHOLD = 0.05  # of a field along a limb
+SAMPLES = 10  # points on a limb where its field is read
+LEAST_SHARE = 0.8  # of these points must exceed the threshold
+LEAST_PARTS = 4  # joints of a person
+LEAST_SCORE = 0.4  # of a person, per joint
+
+
+class Limb(NamedTuple):
+    """Two joints, counted from 0, and the channels of their field."""
+
+    a: int
+    b: int
+    x: int
+    y: int
+
+
+# In this order; the last two find no new people.
+LIMBS = tuple(
+    Limb(a - 1, b - 1, x, x + 1)
+    for a, b, x in (
+        (2, 3, 12), (2, 6, 20), (3, 4, 14), (4, 5, 16), (6, 7, 22), (7, 8, 24), (2, 9, 0), (9, 10, 2), (10, 11, 4), (2, 12, 6),
+        (12, 13, 8), (13, 14, 10), (2, 1, 28), (1, 15, 30), (15, 17, 34), (1, 16, 32), (16, 18, 36), (3, 17, 18), (6, 18, 26),
+    )
+)  # fmt: skip
+SKELETON = LIMBS[:17]  # those that found people and are drawn
+TOTAL, COUNT = NUM_JOINTS, NUM_JOINTS + 1  # columns of a person's row behind its joints
+
+
+def find_peaks(heat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Local maxima of the blurred heat, none lower than its four neighbours.
+
+    Args:
+        heat: float32 (H, W, 18).
+    Returns:
+        candidates, float64 (peaks, 4): x, y, heat before the blur, running number; and the joint of each, int64 (peaks,).
+    """
+    blurred = smooth(heat)
+    padded = np.pad(blurred, [(1, 1), (1, 1), (0, 0)])
+    peak = blurred > PEAK_THRESHOLD
+    for neighbour in (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]):
+        peak &= blurred >= neighbour
+    joint, y, x = np.nonzero(peak.transpose(2, 0, 1))
+    return np.stack([x, y, heat[y, x, joint], np.arange(len(x))], axis=1).astype(np.float64), joint
+
+
+def connect(first: np.ndarray, second: np.ndarray, field: np.ndarray) -> list[tuple[int, int, float]]:
+    """The best pairs of two joints' candidates for one limb, each candidate in one pair at most.
+
+    Args:
+        first, second: candidates of the two joints, (A, 4) and (B, 4).
+        field: float32 (H, W, 2), the x and y of the limb's part affinity field.
+    Returns:
+        running number of the first, of the second, and score of each pair, by falling score.
+    """
+    difference = second[None, :, :2] - first[:, None, :2]  # (A, B, 2)
+    distance = np.maximum(np.linalg.norm(difference, axis=2), 0.001)
+    steps = np.linspace(0, 1, SAMPLES)[:, None]
+    points = np.rint(first[:, None, None, :2] + difference[:, :, None] * steps).astype(int)  # (A, B, samples, 2)
+    along = (field[points[..., 1], points[..., 0]] * (difference / distance[..., None])[:, :, None]).sum(axis=3)
+    score = along.mean(axis=2) + np.minimum(0.5 * field.shape[0] / distance - 1, 0)
+    good = ((along > FIELD_THRESHOLD).sum(axis=2) > LEAST_SHARE * SAMPLES) & (score > 0)
+    rows, columns = np.nonzero(good)
+    pairs, used_rows, used_columns = [], set(), set()
+    for k in np.argsort(-score[rows, columns], kind="stable"):
+        i, j = rows[k], columns[k]
+        if i not in used_rows and j not in used_columns:
+            used_rows.add(i)
+            used_columns.add(j)
+            pairs.append((int(first[i, 3]), int(second[j, 3]), float(score[i, j])))
+    return pairs
+
+
+def _add(people: list[np.ndarray], limb: Limb, a: int, b: int, score: float, heat: np.ndarray, may_be_new: bool) -> None:
+    """Put one connection, from candidate `a` to `b`, into the people found so far."""
+    found = [i for i, row in enumerate(people) if row[limb.a] == a or row[limb.b] == b]
+    if not found:
+        if may_be_new:
+            row = np.full(NUM_JOINTS + 2, -1.0)
+            row[[limb.a, limb.b, TOTAL, COUNT]] = a, b, heat[a] + heat[b] + score, 2
+            people.append(row)
+        return
+    row = people[found[0]]
+    if len(found) > 1:  # Differs from the published code, which fails on three
+        other = people[found[1]]
+        if not ((row[:NUM_JOINTS] >= 0) & (other[:NUM_JOINTS] >= 0)).any():
+            row[:NUM_JOINTS] += other[:NUM_JOINTS] + 1
+            row[TOTAL:] += other[TOTAL:]
+            row[TOTAL] += score
+            del people[found[1]]
+            return
+    elif row[limb.b] == b:
+        return
+    row[limb.b] = b
+    row[COUNT] += 1
+    row[TOTAL] += heat[b] + score
+
+
+def assemble(heat: np.ndarray, fields: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """People of one picture.
+
+    Args:
+        heat: float32 (H, W, 18 or more), one map per joint.
+        fields: float32 (H, W, 38), two maps per limb.
+    Returns:
+        candidate, float64 (peaks, 4), as `find_peaks`; subset, float64 (people, 20): 18 numbers of candidates or -1, total score,
+        count of joints.
+    """
+    candidate, joint = find_peaks(heat[..., :NUM_JOINTS])
+    by_joint = [candidate[joint == i] for i in range(NUM_JOINTS)]
+    people = []
+    for i, limb in enumerate(LIMBS):
+        for a, b, score in connect(by_joint[limb.a], by_joint[limb.b], fields[..., limb.x : limb.y + 1]):
+            _add(people, limb, a, b, score, candidate[:, 2], may_be_new=i < len(SKELETON))
+    subset = np.array(people).reshape(-1, NUM_JOINTS + 2)
+    keep = (subset[:, COUNT] >= LEAST_PARTS) & (subset[:, TOTAL] >= LEAST_SCORE * subset[:, COUNT])
+    return candidate, subset[keep]

@@ -1,0 +1,60 @@
+"""Where hands are to be looked for, and their joints from heat maps (Simon et al. 2017)."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from annotator.openpose.maps import smooth
+
+NUM_JOINTS = 21
+HEAT_THRESHOLD = 0.05  # of the blurred heat
+ARMS = ((5, 6, 7), (2, 3, 4))  # shoulder, elbow and wrist, the left arm first
+SMALLEST_BOX = 20  # pixels
+
+
+class Box(NamedTuple):
+    """A square in pixels of the picture."""
+
+    x: int
+    y: int
+    side: int
+
+
+def hand_boxes(candidate: np.ndarray, subset: np.ndarray, height: int, width: int) -> list[Box]:
+    """Squares around the hands of all arms of which three joints were found; those below 20 pixels are left out."""
+    boxes = []
+    for person in subset:
+        for arm in ARMS:
+            numbers = person[list(arm)].astype(int)
+            if (numbers < 0).any():
+                continue
+            shoulder, elbow, wrist = candidate[numbers, :2]
+            centre = wrist + 0.33 * (wrist - elbow)
+            side = 1.5 * max(math.dist(wrist, elbow), 0.9 * math.dist(elbow, shoulder))
+            x, y = np.maximum(centre - side / 2, 0)
+            side = min(side, width - x, height - y)
+            if side >= SMALLEST_BOX:
+                boxes.append(Box(int(x), int(y), int(side)))
+    return boxes
+
+
+def hand_joints(heat: np.ndarray) -> np.ndarray:
+    """The strongest spot of each joint.
+
+    Args:
+        heat: float32 (h, w, 21 or more).
+    Returns:
+        x and y, int64 (21, 2); (0, 0) where a joint shows nowhere.
+    """
+    heat = heat[..., :NUM_JOINTS]
+    joints = np.zeros((NUM_JOINTS, 2), np.int64)
+    for i, spot in enumerate(np.moveaxis(smooth(heat) > HEAT_THRESHOLD, 2, 0)):
+        labels, number = ndimage.label(spot, structure=np.ones((3, 3)))
+        if number:
+            own = heat[..., i]
+            strongest = 1 + np.argmax(ndimage.sum_labels(own, labels, range(1, number + 1)))
+            y, x = np.unravel_index(np.argmax(np.where(labels == strongest, own, -np.inf)), own.shape)
+            joints[i] = x, y
+    return joints

@@ -1,0 +1,74 @@
+"""Segmentation of photographs into the 150 classes of ADE20K (Zhou et al. 2017) by UniFormer-S (Li et al. 2022)."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from annotator.networks import load_network, published, to_tensor
+from annotator.uniformer.network import UniformerNetwork
+from annotator.util import HWC3
+
+WEIGHTS = published("upernet_global_small.pth", licence="Apache-2.0")
+TRAINING_ONLY = ("auxiliary_head.",)  # tensors that a file may lack
+PALETTE = Path(__file__).parent / "ade20k_palette.json"
+SHORT_SIDE, LONG_SIDE = 512, 2048  # pixels; the network sees as much as fits into both
+SMALLEST = 32  # pixels per side that its strides need
+MEAN = (123.675, 116.28, 103.53)
+STD = (58.395, 57.12, 57.375)
+
+
+def read_palette() -> tuple[list[str], np.ndarray]:
+    """Names of the classes, and their colours as uint8 (150, 3), RGB; classes 6 and 48 share one."""
+    table = json.loads(PALETTE.read_text())
+    return table["classes"], np.array(table["palette"], np.uint8)
+
+
+def network_size(height: int, width: int) -> tuple[int, int]:
+    """Size that a picture is brought to; small ones grow."""
+    factor = min(LONG_SIDE / max(height, width), SHORT_SIDE / min(height, width))
+    return max(int(height * factor + 0.5), SMALLEST), max(int(width * factor + 0.5), SMALLEST)
+
+
+class UniformerDetector:
+    """What every pixel shows, as a class index or a colour."""
+
+    def __init__(self, weights: str | Path | None = None, device: str | torch.device = "cpu", swap_channels: bool = True):
+        """Load the network.
+
+        Args:
+            weights: file, or folder that holds it; otherwise looked for and downloaded, see `annotator.networks`.
+            swap_channels: show the network B, G, R as the published code does, although it learned from R, G, B.
+        """
+        self.device = device
+        self.swap_channels = swap_channels
+        self.network = load_network(UniformerNetwork, WEIGHTS, weights, device, spare=TRAINING_ONLY)
+        self.classes, self.palette = read_palette()
+
+    def __call__(self, img: np.ndarray) -> np.ndarray:
+        """Colours of the classes, uint8 RGB (H, W, 3).
+
+        Args:
+            img: uint8 RGB (H, W, 3) of any size; grey and RGBA are taken too.
+        """
+        return self.detect([img])[0]
+
+    def detect(self, images: list[np.ndarray]) -> list[np.ndarray]:
+        """As `__call__`, of pictures of one size together."""
+        return list(self.palette[self.labels(images)])
+
+    @torch.inference_mode()
+    def labels(self, images: list[np.ndarray]) -> np.ndarray:
+        """Class indices 0..149, int64 (N, H, W), of pictures of one size."""
+        size = images[0].shape[:2]
+        height, width = network_size(*size)
+        x = to_tensor([cv2.resize(HWC3(image), (width, height), interpolation=cv2.INTER_LINEAR) for image in images], self.device)
+        x = x.flip(1) if self.swap_channels else x
+        mean, std = (torch.tensor(values, device=self.device).view(3, 1, 1) for values in (MEAN, STD))
+        logits = self.network((x - mean) / std)
+        for target in ((height, width), size):
+            logits = F.interpolate(logits, target, mode="bilinear", align_corners=False)
+        return logits.argmax(dim=1).cpu().numpy()
