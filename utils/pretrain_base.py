@@ -1,12 +1,10 @@
-"""Train a base model (autoencoder, decoder, then U-Net with its text encoder) on a folder of images, without labels.
+"""Train a base model (autoencoder, then U-Net with its text encoder) on a folder of images, without labels.
 
     python utils/pretrain_base.py --image_path phantoms/train/images --output models/my_base.safetensors
 
-A laboratory adapts a base to its microscope with `--init BASE`, which starts from given weights; a stage with 0 steps is
-left out. The autoencoder is that of Rombach et al. 2022, Sec. 3.1, with an L1 loss and a light KL penalty. That alone blurs
-what the latents cannot hold, grain above all, so the decoder is trained on beside a discriminator of patches, as there, while
-the encoder stays: the latents, and a U-Net trained on them, remain valid. U-Net: Sec. 3.2 and 3.3. The result goes through
-`tool_add_control.py` like any Stable Diffusion checkpoint.
+trains one from nothing. A laboratory adapts a base to its microscope with `--init BASE`, which starts from given
+weights. First stage: Rombach et al. 2022, Sec. 3.1, with an L1 loss and a light KL penalty, no discriminator. Second
+stage: Sec. 3.2 and 3.3 there. The result goes through `tool_add_control.py` like any Stable Diffusion checkpoint.
 """
 
 import argparse
@@ -16,9 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from pytorch_lightning.callbacks import EMAWeightAveraging, TQDMProgressBar
-from torch import nn
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 from torchvision.transforms import v2
 from tqdm import tqdm
@@ -112,56 +108,6 @@ class AutoencoderTraining(pl.LightningModule):
         return warm_then_decay(optimizer, self.trainer.max_steps)
 
 
-class PatchDiscriminator(nn.Sequential):
-    """One number per overlapping patch of 18 pixels, high where an image (N, 3, H, W) looks real (Isola et al. 2017, Sec. 3.2.2)."""
-
-    def __init__(self, channels=32):
-        super().__init__(
-            nn.Conv2d(3, channels, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(channels, 2 * channels, 4, stride=2, padding=1),
-            nn.GroupNorm(8, 2 * channels),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(2 * channels, 1, 3, padding=1),
-        )
-
-
-class DecoderTraining(pl.LightningModule):
-    """Decode given latents to images that a discriminator takes for real (hinge loss), near the true ones (L1).
-
-    The adversarial term is weighted so that it pulls half as much as L1 at the last layer (after Esser et al. 2021, Eq. 7).
-    """
-
-    def __init__(self, first_stage_model, learning_rate):
-        super().__init__()
-        self.first_stage_model, self.discriminator = first_stage_model, PatchDiscriminator()
-        self.learning_rate = learning_rate
-        self.automatic_optimization = False  # two optimizers in turn
-
-    def training_step(self, image, batch_idx):
-        decoder, discriminator = self.optimizers()
-        with torch.no_grad():
-            z = self.first_stage_model.encode(image).sample()
-        reconstruction = self.first_stage_model.decode(z)
-        l1 = (reconstruction - image).abs().mean()
-        fooled = -self.discriminator(reconstruction).mean()
-        last = self.first_stage_model.decoder.conv_out.weight
-        pulls = [torch.autograd.grad(term, last, retain_graph=True)[0].norm() for term in (l1, fooled)]
-        decoder.zero_grad()
-        self.manual_backward(l1 + 0.5 * (pulls[0] / (pulls[1] + 1e-6)).clamp(max=100) * fooled)
-        decoder.step()
-
-        judged = F.relu(1 - self.discriminator(image)).mean() + F.relu(1 + self.discriminator(reconstruction.detach())).mean()
-        discriminator.zero_grad()
-        self.manual_backward(judged)
-        discriminator.step()
-        self.log_dict({"l1": l1, "fooled": fooled, "judged": judged}, prog_bar=True)
-
-    def configure_optimizers(self):
-        decoder = [*self.first_stage_model.decoder.parameters(), *self.first_stage_model.post_quant_conv.parameters()]
-        return [torch.optim.Adam(parameters, lr=self.learning_rate, betas=(0.5, 0.9)) for parameters in (decoder, self.discriminator.parameters())]
-
-
 class UNetTraining(LatentDiffusion):
     """The U-Net and its text encoder, on latents that are encoded already."""
 
@@ -196,15 +142,15 @@ def normalise_latents(first_stage_model, moments, scale_factor):
     before.bias[channels:] += 2 * factor.log()
 
 
-def fit(module, loader, steps, args, callbacks=(), gradient_clip_val=1.0):
-    """Train `module` for `steps` optimizer steps with Lightning; nothing but the progress bar is written."""
+def fit(module, loader, steps, args, callbacks=()):
+    """Train `module` for `steps` steps with Lightning; nothing but the progress bar is written."""
     trainer = pl.Trainer(
         max_steps=steps,
         max_epochs=-1,
         accelerator="auto",
         devices=1,
         precision="bf16-mixed" if args.precision == "bf16" else "32-true",
-        gradient_clip_val=gradient_clip_val,
+        gradient_clip_val=1.0,
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -233,8 +179,6 @@ def parse_args(argv=None):
     run.add_argument("--vae_steps", type=non_negative_int, default=4000, metavar="INT", help="autoencoder steps; 0 keeps it as --init has it")
     run.add_argument("--vae_batch_size", type=positive_int, default=16, metavar="INT", help="images per autoencoder step")
     run.add_argument("--vae_learning_rate", type=positive_float, default=1e-3, metavar="FLOAT", help="peak learning rate of the autoencoder")
-    run.add_argument("--decoder_steps", type=non_negative_int, default=1000, metavar="INT", help="decoder steps beside a discriminator; 0 leaves them out")
-    run.add_argument("--decoder_learning_rate", type=positive_float, default=2e-4, metavar="FLOAT", help="of decoder and discriminator")
     run.add_argument("--kl_weight", type=non_negative_float, default=1e-3, metavar="FLOAT", help="weight of the KL term")
     run.add_argument("--edge_weight", type=non_negative_float, default=0.5, metavar="FLOAT", help="weight of the error of image gradients")
     run.add_argument("--unet_steps", type=non_negative_int, default=6000, metavar="INT", help="U-Net steps; 0 keeps it as --init has it")
@@ -277,28 +221,20 @@ def main(argv=None):
     print(f"{len(images)} images of {args.image_path}")
     args.output.parent.mkdir(parents=True, exist_ok=True)
 
-    first_stage = model.first_stage_model
-    views = Views(images, args.vae_image_size)
-    loader = DataLoader(views, args.vae_batch_size, shuffle=True, drop_last=len(views) >= args.vae_batch_size)
     if args.vae_steps:
-        print(f"1/3 autoencoder, {args.vae_steps} steps of {args.vae_batch_size}")
-        first_stage.train().requires_grad_(True)
+        print(f"1/2 autoencoder, {args.vae_steps} steps of {args.vae_batch_size}")
+        first_stage = model.first_stage_model.train().requires_grad_(True)
+        views = Views(images, args.vae_image_size)
+        loader = DataLoader(views, args.vae_batch_size, shuffle=True, drop_last=len(views) >= args.vae_batch_size)
         fit(AutoencoderTraining(first_stage, args.vae_learning_rate, args.kl_weight, args.edge_weight), loader, args.vae_steps, args)
         first_stage.eval().requires_grad_(False)
         normalise_latents(first_stage, Latents(first_stage, Views(images[:256], args.image_size)).moments, model.scale_factor)
-    if args.decoder_steps:
-        print(f"2/3 decoder, {args.decoder_steps} steps of {args.vae_batch_size}")
-        first_stage.train().requires_grad_(True)
-        training = DecoderTraining(first_stage, args.decoder_learning_rate)
-        fit(training, loader, 2 * args.decoder_steps, args, gradient_clip_val=None)  # 2: Lightning counts the discriminator's steps too
-        first_stage.eval().requires_grad_(False)
-    if args.unet_steps and (args.vae_steps or args.decoder_steps):
         halfway = args.output.with_stem(f"{args.output.stem}_vae")
         save_weights(base_weights(model), halfway)
-        print(f"autoencoder trained; to go on from here: --init {halfway} --vae_steps 0 --decoder_steps 0")
+        print(f"autoencoder trained; to go on from here: --init {halfway} --vae_steps 0")
 
     if args.unet_steps:
-        print(f"3/3 U-Net and text encoder, {args.unet_steps} steps of {args.unet_batch_size}")
+        print(f"2/2 U-Net and text encoder, {args.unet_steps} steps of {args.unet_batch_size}")
         latents = Latents(model.first_stage_model, Views(images, args.image_size), args.views_per_image, prompts, args.prompt_drop)
         model.learning_rate = args.unet_learning_rate
         loader = DataLoader(latents, args.unet_batch_size, shuffle=True, drop_last=len(latents) >= args.unet_batch_size)
