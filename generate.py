@@ -18,7 +18,7 @@ from tqdm import tqdm
 from cldm.model import create_control, create_model, load_state_dict, read_config
 from cldm.multi import MultiConditionControlNet
 from cldm.sampling import SamplingOptions, sample_images
-from dataset import PROMPTS, check_pairs, condition_paths, find_pairs, read_prompts
+from dataset import PROMPTS, condition_paths, read_prompts
 from generation.branches import MODES, channels, condition_pictures, find_branches, ignored_options, picture_folders, read_condition
 from generation.plan import SamplePlan, join_conditions, make_batches
 from generation.run_folder import RECORD, STATE, Writer, append_to_manifest, create_run, finished_images, read_record, write_manifest
@@ -30,7 +30,7 @@ from utils.weights import sha256_of
 __all__ = ["MultiConditionControlNet"]  # notebooks import it from here
 
 PRECISIONS = {"16": torch.float16, "32": torch.float32, "bf16": torch.bfloat16}
-PER_PROCESS = {"resume_run", "run_id", "output_base_dir", "num_shards", "shard_index", "export_dataset", "include_real"}  # options that no run hands on
+PER_PROCESS = {"resume_run", "run_id", "output_base_dir", "num_shards", "shard_index"}  # options that no run hands on
 FREE_ON_RESUME = PER_PROCESS | {"batch_size_per_inference"}  # options that change no picture of a set
 PICTURE_OPTIONS = ("sampler", "ddim_steps", "scale", "strength", "eta", "guess_mode", "precision")  # of every picture, in the manifest
 
@@ -57,7 +57,7 @@ def build_parser():
     inputs.add_argument("--edge_detector", choices=("canny",), default="canny", help="what draws them")
     inputs.add_argument("--canny_low", type=non_negative_float, default=100.0, metavar="FLOAT", help="threshold where an edge ends")
     inputs.add_argument("--canny_high", type=non_negative_float, default=200.0, metavar="FLOAT", help="threshold where an edge starts")
-    inputs.add_argument("--rgba_dir", type=Path, metavar="DIR", help="RGBA tensors, .npz or .png, of utils/build_rgba_dataset.py")
+    inputs.add_argument("--rgba_dir", type=Path, metavar="DIR", help="RGBA tensors, .npz or four-channel .png")
     inputs.add_argument("--rgba_alpha_scale", type=non_negative_float, default=1.0, metavar="FLOAT", help="factor of the alpha (edge) channel, as in training")
     inputs.add_argument("--skip_missing_edges", action="store_true", help="leave masks without an edge map out instead of stopping")
     inputs.add_argument("--num_classes", type=positive_int, default=3, metavar="INT", help="classes of the masks, as in training")
@@ -82,8 +82,6 @@ def build_parser():
     many.add_argument("--run_id", metavar="NAME", help="folder run_NAME, which all shards share; the Slurm array's number, else a new one, when not given")
     output = parser.add_argument_group("output")
     output.add_argument("--output_base_dir", type=Path, default=Path("my_synth_data"), metavar="DIR", help="where the run's folder is made")
-    output.add_argument("--export_dataset", type=Path, metavar="DIR", help="lay the pairs out as a data set in this new folder, with splits.csv")
-    output.add_argument("--include_real", type=Path, nargs=2, metavar=("IMAGES", "MASKS"), help="real pairs to add to that data set")
     return parser
 
 
@@ -127,14 +125,10 @@ def parse_args(argv=None):
         parser.error("--ddim_steps: expected 1 to 1000")
     if args.canny_low > args.canny_high:
         parser.error("--canny_low is above --canny_high")
-    if args.include_real and not args.export_dataset:
-        parser.error("--include_real needs --export_dataset, the folder of the data set")
     try:
         mode, branches = find_branches(args)
     except ValueError as error:
         parser.error(str(error))
-    if args.export_dataset and mode == "edge_only":
-        parser.error("--export_dataset: mode edge_only has no masks to export")
     args.generation_mode = mode
     for name in ignored_options(args, mode, defaults):
         print(f"warning: {name} is ignored" + (" by --sampler dpmpp" if name == "--eta" else f" in mode {mode}"))
@@ -327,8 +321,6 @@ def main(argv=None):
     config = read_config(args.config_yaml_path)
     multiple = size_multiple(config)
     prompts = read_prompts(args.prompts_file) if args.prompts_file else PROMPTS
-    if args.include_real:
-        check_pairs(find_pairs(*args.include_real), num_classes=args.num_classes)
     conditions = find_conditions(branches, args.skip_missing_edges)
     weights = weights_used(args, branches)
     description = describe_run(branches, conditions, prompts, weights, config)
@@ -357,7 +349,9 @@ def main(argv=None):
             print(f"\n{done} of {len(plan)} images are there; to make the missing ones: python generate.py --resume_run {run_dir}")
     if made < len(todo):
         raise KeyboardInterrupt
-    print(f"images: {run_dir / 'images'}\nmasks of the same names: {run_dir / 'masks'}")
+    print(f"images: {run_dir / 'images'}")
+    if args.generation_mode != "edge_only":
+        print(f"masks of the same names: {run_dir / 'masks'}")
 
 
 if __name__ == "__main__":
