@@ -31,7 +31,7 @@ echo "== 3/5 train it"
     --image_path "$run/data/train/images" --mask_path "$run/data/train/masks" \
     --val_image_path "$run/data/val/images" --val_mask_path "$run/data/val/masks" \
     --cldm_config_path models/cldm_nano.yaml --resume_path "$run/control_nano_ini.ckpt" \
-    --batch_size 8 --learning_rate 4e-4 --max_steps 550 --crop_scale 0.7 1 \
+    --batch_size 8 --learning_rate 4e-4 --max_steps 500 --crop_scale 0.7 1 \
     --logger_freq 300 --gpus 0 --seed 0 --output_root "$run/training"
 trained=$(ls -d "$run"/training/*/)
 
