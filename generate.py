@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from cldm.model import create_control, create_model, load_state_dict, read_config
+from cldm.model import create_control, create_model, load_state_dict, read_config, size_multiple
 from cldm.multi import MultiConditionControlNet
 from cldm.sampling import SamplingOptions, sample_images
 from dataset import PROMPTS, condition_paths, read_prompts
@@ -157,13 +157,6 @@ def check_conditions(conditions, branches, args, multiple: int) -> dict[int, tup
             raise ValueError(f"{first}: {width} x {height} pixels, expected multiples of {multiple}. Resize it, or use --pad.")
         sizes[condition.number] = height, width
     return sizes
-
-
-def size_multiple(config: dict) -> int:
-    """What height and width must divide by: the autoencoder's factor times the U-Net's."""
-    params = config["params"]
-    levels = len(params["first_stage_config"]["params"]["ddconfig"]["ch_mult"]) + len(params["unet_config"]["params"]["channel_mult"])
-    return 2 ** (levels - 2)
 
 
 def pad_to_multiple(hint: np.ndarray, multiple: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from cldm.checkpoints import BEST, LAST, ControlOnlyCheckpoint, SaveLast, WholeFileIO, position
 from cldm.logger import ImageLogger, LossCurve
-from cldm.model import create_model, load_pickle, read_config
+from cldm.model import create_model, load_pickle, native_size, read_config, size_multiple
 from cldm.sampling import SamplingOptions, sample_images
 from dataset import CONDITION_TYPES, PROMPTS, MyDataset, ValidationSet, check_pairs, hint_channels, read_prompts
 from fid.backbones import CEM, load_cem
@@ -139,14 +139,12 @@ def read_saved_options(run_dir: Path) -> dict:
 
 
 def image_size(args) -> int:
-    """Side of the crops in pixels: the option, or latent size times the autoencoder's factor."""
-    params = read_config(args.cldm_config_path)["params"]
-    factor = 2 ** (len(params["first_stage_config"]["params"]["ddconfig"]["ch_mult"]) - 1)
+    """Side of the crops in pixels: the option, or what the configuration is made for."""
+    config = read_config(args.cldm_config_path)
     if args.image_size is None:
-        return params["image_size"] * factor
-    deepest = factor * 2 ** (len(params["unet_config"]["params"]["channel_mult"]) - 1)
-    if args.image_size % deepest:
-        raise ValueError(f"--image_size {args.image_size}: must be a multiple of {deepest} for {args.cldm_config_path}")
+        return native_size(config)
+    if args.image_size % size_multiple(config):
+        raise ValueError(f"--image_size {args.image_size}: must be a multiple of {size_multiple(config)} for {args.cldm_config_path}")
     return args.image_size
 
 

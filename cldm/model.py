@@ -88,6 +88,19 @@ def read_config(path: str | Path) -> dict:
     return model
 
 
+def native_size(config: dict) -> int:
+    """Side of the images in pixels that a configuration is made for: its latents' times the autoencoder's factor."""
+    params = config["params"]
+    return params["image_size"] * 2 ** (len(params["first_stage_config"]["params"]["ddconfig"]["ch_mult"]) - 1)
+
+
+def size_multiple(config: dict) -> int:
+    """What height and width must divide by: the autoencoder's factor times the U-Net's."""
+    params = config["params"]
+    levels = len(params["first_stage_config"]["params"]["ddconfig"]["ch_mult"]) + len(params["unet_config"]["params"]["channel_mult"])
+    return 2 ** (levels - 2)
+
+
 class _SkipInitialisation(TorchFunctionMode):
     """Leaves new parameters as the memory they were given: a checkpoint is about to replace them."""
 

@@ -1,0 +1,215 @@
+"""How many GPU hours does it take? From the seconds of a step and of an image, given or measured here.
+
+    python utils/plan.py --seconds_per_step 0.9 --seconds_per_image 12
+    python utils/plan.py --measure --config models/cldm_nano.yaml --images 10553 --sampler dpmpp --ddim_steps 20
+
+The defaults are the paper's: 600 epochs over 233 images in batches of 2, 10,553 images.
+"""
+
+import argparse
+import copy
+import dataclasses
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import TQDMProgressBar
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from cldm.ddim_hacked import ddim_timesteps
+from cldm.model import create_model, native_size, read_config, size_multiple
+from cldm.multi import MultiConditionControlNet
+from cldm.sampling import SamplingOptions, sample_images
+from dataset import PROMPTS
+from share import run_script
+from utils.devices import pick_device
+from utils.options import non_negative_float, positive_float, positive_int
+from utils.text import duration, table
+
+MIXED = {"16": torch.float16, "bf16": torch.bfloat16}
+FEW, MORE = 1, 5  # sampling steps of the two pictures whose difference in time gives the cost of a step
+
+
+class ImageCost(NamedTuple):
+    """Seconds of one image: for text, hint and decoder, and for each evaluation of U-Net and control branches."""
+
+    fixed: float
+    evaluation: float
+
+    def total(self, evaluations: int) -> float:
+        return self.fixed + evaluations * self.evaluation
+
+
+def wait_for(device: torch.device) -> None:
+    """Return when the device has done what it was asked to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak_memory(device: torch.device) -> float:
+    """The most memory in use so far in GiB: of the GPU, or of the whole process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+class StepClock(pl.Callback):
+    """Notes the seconds of each training step, the optimizer's work included, the reading of images not."""
+
+    def __init__(self):
+        self.seconds = []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        wait_for(pl_module.device)
+        self.start = time.perf_counter()
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        wait_for(pl_module.device)
+        self.seconds.append(time.perf_counter() - self.start)
+
+
+def measure_step(model, image_size: int, batch_size: int, device: torch.device, precision: str = "32", repeats: int = 3) -> float:
+    """Seconds of a training step as train.py makes it: the median of `repeats` after one that warms up."""
+    sides = (image_size, image_size)
+    sample = {"jpg": torch.rand(*sides, 3) * 2 - 1, "hint": torch.rand(*sides, hint_channels(model)), "txt": PROMPTS[0], "seed": 0}
+    clock = StepClock()
+    trainer = pl.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=1,
+        precision=f"{precision}-mixed" if precision in MIXED else "32-true",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        callbacks=[clock, TQDMProgressBar(leave=False)],
+    )
+    model.train()
+    model.first_stage_model.eval()
+    trainer.fit(model, DataLoader([sample] * (batch_size * (repeats + 1)), batch_size))
+    model.eval()
+    return statistics.median(clock.seconds[1:])
+
+
+def measure_image(
+    model, image_size: int, batch_size: int, device: torch.device, options: SamplingOptions, branches: int = 1, precision: str = "32", repeats: int = 3
+) -> ImageCost:
+    """What an image costs as generate.py draws it, medians of `repeats`; `options.steps` plays no part."""
+    channels, control = hint_channels(model), model.control_model
+    names = [f"branch {i}" for i in range(branches)]
+    controls = [control, *(copy.deepcopy(control) for _ in names[1:])]
+    hint = torch.rand(batch_size, branches * channels, image_size, image_size)
+    arguments = hint, PROMPTS[:1] * batch_size, list(range(batch_size))
+
+    def seconds(steps):
+        start = time.perf_counter()
+        with torch.autocast(device.type, MIXED.get(precision), enabled=precision in MIXED):
+            sample_images(model, *arguments, dataclasses.replace(options, steps=steps))
+        wait_for(device)
+        return (time.perf_counter() - start) / batch_size
+
+    model.control_model = MultiConditionControlNet(controls, [channels] * branches, names, [1.0] * branches)
+    try:
+        model.eval().to(device)
+        seconds(FEW)  # warms up
+        few, more = zip(*((seconds(FEW), seconds(MORE)) for _ in tqdm(range(repeats), desc="images", leave=False)), strict=True)
+    finally:
+        model.control_model = control
+    evaluation = max(0.0, statistics.median(b - a for a, b in zip(few, more, strict=True)) / (MORE - FEW))
+    return ImageCost(max(0.0, statistics.median(few) - FEW * evaluation), evaluation)
+
+
+def hint_channels(model) -> int:
+    """Channels of the condition image that the model's one control branch takes."""
+    return model.control_model.input_hint_block[0].in_channels
+
+
+def evaluations(sampler: str, steps: int) -> int:
+    """How often a picture asks the U-Net: the published DDIM schedule has 72 timesteps where 70 are asked for."""
+    return len(ddim_timesteps(steps, 1000)) if sampler == "ddim" else steps
+
+
+def plan(args, seconds_per_step: float | None, seconds_per_image: float | None) -> list[list[str]]:
+    """Header and rows of what the work amounts to; what has no cost is left out."""
+    rows = [["work", "in all", "each", "hours of one", f"days on {args.gpus}" if args.gpus > 1 else ""]]
+    steps = args.epochs * -(-args.pairs // args.batch_size)
+    training = f"train {args.epochs:,} epochs, {args.pairs:,} images, batch {args.batch_size}"
+    for work, count, unit, seconds in (
+        (training, steps, "steps", seconds_per_step),
+        (f"generate {args.images:,} images", args.images, "images", seconds_per_image),
+    ):
+        if seconds is not None:
+            hours = count * seconds / 3600
+            rows.append([work, f"{count:,} {unit}", duration(seconds), f"{hours:,.1f}", f"{hours / 24 / args.gpus:,.2f}" if args.gpus > 1 else ""])
+    return rows
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    work = parser.add_argument_group("work")
+    work.add_argument("--epochs", type=positive_int, default=600, metavar="INT", help="passes over the training images")
+    work.add_argument("--pairs", type=positive_int, default=233, metavar="INT", help="training images")
+    work.add_argument("--batch_size", type=positive_int, default=2, metavar="INT", help="images per training step and GPU")
+    work.add_argument("--images", type=positive_int, default=10553, metavar="INT", help="images to generate")
+    work.add_argument("--gpus", type=positive_int, default=1, metavar="INT", help="GPUs that share the work; nothing is lost between them")
+    known = parser.add_argument_group("measured before")
+    known.add_argument("--seconds_per_step", type=positive_float, metavar="S", help="of one training step; the first steps of a run are slower")
+    known.add_argument("--seconds_per_image", type=positive_float, metavar="S", help="of one generated image: 60 / images per minute of generate.py")
+    here = parser.add_argument_group("measure on this machine", "with random weights, which take as long as trained ones")
+    here.add_argument("--measure", nargs="*", choices=("step", "image"), metavar="WHAT", help="step, image, or both when neither is named")
+    here.add_argument("--config", type=Path, default=Path("models/cldm_v15.yaml"), metavar="YAML", help="model configuration")
+    here.add_argument("--image_size", type=positive_int, metavar="PIXELS", help="height and width; the configuration's when not given")
+    here.add_argument("--batch_size_per_inference", type=positive_int, default=1, metavar="INT", help="images generated together")
+    here.add_argument("--branches", type=positive_int, default=1, metavar="INT", help="control branches that steer an image")
+    here.add_argument("--sampler", choices=("ddim", "dpmpp"), default="ddim", help="of the images")
+    here.add_argument("--ddim_steps", type=positive_int, default=70, metavar="INT", help="sampling steps, whichever sampler")
+    here.add_argument("--scale", type=non_negative_float, default=9.0, metavar="FLOAT", help="guidance; at 1 an image costs half")
+    here.add_argument("--precision", choices=("32", *MIXED), default="32", help="16 and bf16 compute in mixed precision")
+    here.add_argument("--device", default="auto", help="auto takes a GPU where there is one")
+    here.add_argument("--repeats", type=positive_int, default=3, metavar="INT", help="measurements; their median counts")
+    args = parser.parse_args(argv)
+    args.measure = args.measure if args.measure is None else args.measure or ["step", "image"]
+    if args.measure is None and args.seconds_per_step is None and args.seconds_per_image is None:
+        parser.error("what does it cost? Give --seconds_per_step or --seconds_per_image, or --measure it here")
+    for what in args.measure or ():
+        if getattr(args, f"seconds_per_{what}") is not None:
+            parser.error(f"--seconds_per_{what} is given, so --measure must not measure it: name the other one alone")
+    if args.sampler == "ddim" and args.ddim_steps > 1000:
+        parser.error("--ddim_steps: expected 1 to 1000")
+    return args
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    seconds_per_step, seconds_per_image = args.seconds_per_step, args.seconds_per_image
+    if args.measure:
+        device = pick_device(args.device)
+        if device.type == "cpu" and args.precision == "16":
+            raise ValueError("--precision 16 needs a GPU; use 32 or bf16 on a CPU")
+        config = read_config(args.config)
+        size = args.image_size or native_size(config)
+        if size % size_multiple(config):
+            raise ValueError(f"--image_size {size}: must be a multiple of {size_multiple(config)} for {args.config}")
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"the CPU, {torch.get_num_threads()} thread(s)"
+        print(f"{args.config}, {size} x {size} pixels, precision {args.precision}, on {name}", flush=True)
+        model = create_model(args.config)
+        if "step" in args.measure:
+            seconds_per_step = measure_step(model, size, args.batch_size, device, args.precision, args.repeats)
+            print(f"training step of {args.batch_size}: {duration(seconds_per_step)}, peak memory {peak_memory(device):.1f} GiB", flush=True)
+        if "image" in args.measure:
+            options = SamplingOptions(scale=args.scale, sampler=args.sampler)
+            cost = measure_image(model, size, args.batch_size_per_inference, device, options, args.branches, args.precision, args.repeats)
+            count = evaluations(args.sampler, args.ddim_steps)
+            seconds_per_image = cost.total(count)
+            print(f"image: {duration(cost.fixed)} and {count} times {duration(cost.evaluation)}, peak memory so far {peak_memory(device):.1f} GiB")
+    print(table(plan(args, seconds_per_step, seconds_per_image)))
+
+
+if __name__ == "__main__":
+    run_script(main)
