@@ -33,6 +33,9 @@ class ValidationFid(Callback):
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.real = None
 
+    def on_fit_start(self, trainer, pl_module):
+        self.backbone.network.to(self.backbone.device)  # "cuda" was the first GPU so far, from here on it is this process's own
+
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer, pl_module):
         with torch.random.fork_rng(devices=[pl_module.device] if pl_module.device.type == "cuda" else []):

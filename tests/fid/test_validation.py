@@ -1,6 +1,12 @@
 """The FID of validation images during training, with the micro model and a small backbone checkpoint."""
 
 import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +15,7 @@ import torch
 import train
 from cldm.model import load_pickle
 from fid.backbones import load_cem
-from fid.distances import frechet_distance, statistics_of
+from fid.distances import frechet_distance, kid, statistics_of
 from fid.validation import ValidationFid
 
 
@@ -43,6 +49,16 @@ def losses(run):
     return {name: [row[name] for row in rows if row.get(name)] for name in ("train/loss_step", "val/loss", "val/cem_fid", "val/cem_kid")}
 
 
+def levels():
+    """Five samples: noise, and the grey level that is drawn for it."""
+    rng = np.random.default_rng(0)
+    return [{"jpg": torch.from_numpy(rng.random((40, 40, 3), dtype=np.float32) * 2 - 1), "level": 30 * i} for i in range(5)]
+
+
+def drawn(samples):
+    return np.stack([np.full((40, 40, 3), sample["level"], np.uint8) for sample in samples])
+
+
 def test_published_defaults():
     args = train.parse_args(["--image_path", "a", "--mask_path", "b"])
     published = {
@@ -65,16 +81,15 @@ def test_training_is_the_same_with_and_without(options, val_fid, tmp_path):
     assert not any("backbone" in name for name in load_pickle(run / "last.ckpt", "cpu")["state_dict"])
 
 
-def test_scores_do_not_depend_on_batches_or_processes(cem_weights):
-    """Samples hold the picture that is drawn of them; two processes' shares make the same set."""
+def test_scores_do_not_depend_on_batches(cem_weights):
+    """Samples hold the picture that is drawn of them."""
     backbone = load_cem("cem500k", 32, cem_weights)
-    rng = np.random.default_rng(0)
-    dataset = [{"jpg": torch.from_numpy(rng.random((40, 40, 3), dtype=np.float32) * 2 - 1), "level": 30 * i} for i in range(5)]
+    dataset = levels()
     seen = []
 
     def draw(model, samples, seeds):
         seen.append(seeds)
-        return np.stack([np.full((40, 40, 3), sample["level"], np.uint8) for sample in samples])
+        return drawn(samples)
 
     class Trainer:
         global_rank, world_size, is_global_zero = 0, 1, True
@@ -98,12 +113,38 @@ def test_scores_do_not_depend_on_batches_or_processes(cem_weights):
     for scores in logged:
         assert scores["val/cem_fid"] == pytest.approx(expected, rel=1e-5)
 
-    shares = []
-    for rank in range(2):
-        Trainer.global_rank, Trainer.world_size = rank, 2
-        callback = ValidationFid(dataset, backbone, draw, 2, 0, seed=1)
-        shares += [index for indices, _ in callback._batches(Trainer) for index in indices]
-    assert sorted(shares) == list(range(5))
+
+def score_share(rank, folder, weights):
+    """What one of two processes does; its scores go to `folder`."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    logged = []
+    callback = ValidationFid(levels(), load_cem("cem500k", 32, weights), lambda model, samples, seeds: drawn(samples), 2, 0, seed=1)
+    callback.log_dict = logged.append
+    model = torch.nn.Module()
+    model.device = torch.device("cpu")
+    trainer = SimpleNamespace(global_rank=rank, world_size=2, is_global_zero=rank == 0)
+    callback.on_validation_epoch_end(trainer, model)
+    callback.on_validation_epoch_end(trainer, model)
+    (folder / f"{rank}.json").write_text(json.dumps([logged, [len(callback.real), callback.real.tolist()[0][:3]]]))
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_score_what_one_does(cem_weights, tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(Path(train.__file__).parent), "OMP_NUM_THREADS": "1"}
+    shares = [subprocess.Popen([sys.executable, __file__, str(rank), tmp_path, cem_weights], env=environment) for rank in range(2)]
+    assert [share.wait(120) for share in shares] == [0, 0]
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert first == second and first[1][0] == 5
+    backbone = load_cem("cem500k", 32, cem_weights)
+    real, generated = [], []
+    for sample in levels():
+        real.append(backbone.preprocessing(sample["jpg"].numpy() / 2 + 0.5))
+        generated.append(backbone.preprocessing(drawn([sample])[0]))
+    real, generated = (statistics_of(backbone.features(torch.stack(some))) for some in (real, generated))
+    for scores in first[0]:
+        assert scores["val/cem_fid"] == pytest.approx(frechet_distance(real, generated), rel=1e-5)
+        assert scores["val/cem_kid"] == pytest.approx(kid(real.features, generated.features).value, rel=1e-4)
 
 
 def test_bad_options(options, val_fid, tmp_path, error_line):
@@ -111,3 +152,7 @@ def test_bad_options(options, val_fid, tmp_path, error_line):
     assert "--enable_val_fid needs --val_image_path" in error_line(train.main, *without_data, "--enable_val_fid")
     assert "needs --enable_val_fid" in error_line(train.main, *options(tmp_path), "--monitor", "val/cem_fid")
     assert "--fid_weights_path /absent: no such file" in error_line(train.main, *options(tmp_path, *val_fid), "--fid_weights_path", "/absent")
+
+
+if __name__ == "__main__":
+    score_share(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
