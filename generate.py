@@ -21,7 +21,8 @@ from cldm.sampling import SamplingOptions, sample_images
 from dataset import PROMPTS, condition_paths, read_prompts
 from generation.branches import MODES, channels, condition_pictures, find_branches, ignored_options, picture_folders, read_condition
 from generation.plan import SamplePlan, join_conditions, make_batches
-from generation.run_folder import RECORD, STATE, Writer, append_to_manifest, create_run, finished_images, read_record, write_manifest
+from generation.report import OVERVIEW, REPORT, choose, write_report
+from generation.run_folder import RECORD, STATE, Writer, append_to_manifest, create_run, finished_images, only_one, read_record, write_manifest
 from ldm.data.files import list_images, whole_file, write_png
 from share import StopRequest, new_run_id, run_script, write_run_record
 from utils.options import changed_options, fraction, non_negative_float, non_negative_int, parse_like, positive_int
@@ -297,15 +298,17 @@ def generate(model, batches, total, args, branches, run_dir, multiple, weights) 
 
 
 def finish(run_dir: Path, plan, args, branches, weights) -> int:
-    """Write the manifest in the plan's order, the overview and the report; the number of pictures that are there."""
-    done = []
+    """Write the manifest in the plan's order, the overview and the report; the number of pictures that are there.
 
-    def lines():
+    Of processes that end together the last one to come here sees the pictures of all.
+    """
+    with only_one(run_dir):
         there = finished_images(run_dir)
-        done.extend(k for k in range(len(plan)) if plan.file_name(k) in there)
-        yield from (manifest_line(plan[k], args, branches, weights) for k in done)
-
-    write_manifest(run_dir, lines())
+        done = [k for k in range(len(plan)) if plan.file_name(k) in there]
+        write_manifest(run_dir, (manifest_line(plan[k], args, branches, weights) for k in done))
+        if done:
+            sample = [[manifest_line(plan[k], args, branches, weights) for k in group] for group in choose(done, plan.copies)]
+            write_report(run_dir, sample, pictures=len(done), planned=len(plan), conditions=len(plan.conditions), prompts=plan.prompts)
     return len(done)
 
 
@@ -345,6 +348,7 @@ def main(argv=None):
     print(f"images: {run_dir / 'images'}")
     if args.generation_mode != "edge_only":
         print(f"masks of the same names: {run_dir / 'masks'}")
+    print(f"to look at: {run_dir / REPORT}, {run_dir / OVERVIEW}")
 
 
 if __name__ == "__main__":

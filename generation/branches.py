@@ -13,6 +13,7 @@ from ldm.data.pictures import class_colours
 
 MODES = ("mask_only", "edge_only", "mask_and_edge", "rgba")
 RESERVED = ("mask", "rgba", "rgba_mask", "rgba_edge_vis")  # folders of the other conditions
+LABEL_FOLDERS = ("mask", "rgba_mask")  # in `conditions/`: of class indices
 LEGACY_NAME = "edge"  # of --edge_model_path and --edge_dir, which name none
 
 

@@ -65,8 +65,8 @@ def append_to_manifest(run_dir: Path, line: dict) -> None:
 
 
 def write_manifest(run_dir: Path, lines: Iterable[dict]) -> None:
-    """Write the manifest whole; `lines` are worked out while no other process writes it."""
-    with only_one(run_dir), whole_file(run_dir / MANIFEST) as temporary, open(temporary, "w") as file:
+    """Write the manifest whole; the caller makes sure, with `only_one`, that no line is appended meanwhile."""
+    with whole_file(run_dir / MANIFEST) as temporary, open(temporary, "w") as file:
         file.writelines(json.dumps(line) + "\n" for line in lines)
 
 

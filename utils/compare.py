@@ -13,7 +13,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from dataset import match_names
 from ldm.data.files import list_images, read_image, read_labels, write_png
-from ldm.data.pictures import class_colours, tile
+from ldm.data.pictures import class_colours, evenly, tile
 from share import run_script
 from utils.options import positive_int
 
@@ -28,10 +28,8 @@ def draw_rows(records: list[dict], run_dir: Path, real: dict[Path, Path], rows: 
     by_mask = {}
     for record in records:
         by_mask.setdefault(Path(next(iter(record["sources"].values()))), []).append(record)
-    masks = list(by_mask)
-    chosen = [masks[i] for i in np.unique(np.linspace(0, len(masks) - 1, min(rows, len(masks))).round().astype(int))]
     table = []
-    for mask in chosen:
+    for mask in evenly(list(by_mask), rows):
         shown = by_mask[mask][:columns]
         row = [class_colours(read_labels(run_dir / shown[0]["mask"]))]
         if real:

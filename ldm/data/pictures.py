@@ -1,12 +1,16 @@
 """Pictures of arrays for people to look at."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 COLOURS = np.array(  # of classes 0, 1, 2, ...: black, then Okabe & Ito's palette, which colour-blind readers can tell apart
     [[0, 0, 0], [0, 114, 178], [240, 228, 66], [213, 94, 0], [0, 158, 115], [204, 121, 167], [86, 180, 233], [230, 159, 0]],
     dtype=np.float32,
 ) / 255  # fmt: skip
 GAP = 2  # white pixels between tiles
+FONT_SIZE, LINE = 15, 22  # pixels: of letters, and of a line of them
 
 
 def class_colours(labels: np.ndarray) -> np.ndarray:
@@ -14,13 +18,53 @@ def class_colours(labels: np.ndarray) -> np.ndarray:
     return COLOURS[labels % len(COLOURS)]
 
 
-def tile(rows: list[list[np.ndarray]]) -> np.ndarray:
-    """Pictures, float (H, W, 3) in [0, 1], in a grid on white -> uint8; sizes may differ and rows may be short."""
-    cell_h = max(picture.shape[0] for row in rows for picture in row) + GAP
+def evenly(items: Sequence, number: int) -> list:
+    """Up to `number` of the items, evenly spread, the first and the last among them."""
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(number, len(items))).round().astype(int))]
+
+
+def to_image(picture: np.ndarray) -> Image.Image:
+    """Float (H, W, 3) in [0, 1] as a Pillow image."""
+    return Image.fromarray((picture * 255).round().astype(np.uint8))
+
+
+def fit(picture: np.ndarray, side: int) -> np.ndarray:
+    """A picture, float (H, W, 3) in [0, 1], scaled so that its longer side has `side` pixels."""
+    height, width = picture.shape[:2]
+    size = [max(1, round(n * side / max(height, width))) for n in (width, height)]
+    return np.asarray(to_image(picture).resize(size, Image.Resampling.HAMMING)) / np.float32(255)  # no ringing at the borders of classes
+
+
+def write_line(words: str, width: int) -> np.ndarray:
+    """Black words on white, uint8 (LINE, width, 3); the middle of what is too long is left out."""
+    font = ImageFont.load_default(FONT_SIZE)
+    shown, kept = words, len(words)
+    while kept > 1 and font.getlength(shown) > width:
+        kept -= 1
+        shown = f"{words[: (kept + 1) // 2]}…{words[len(words) - kept // 2 :]}"
+    line = Image.new("RGB", (width, LINE), "white")
+    ImageDraw.Draw(line).text((0, LINE // 2), shown, fill="black", font=font, anchor="lm")
+    return np.asarray(line)
+
+
+def tile(rows: Sequence[Sequence[np.ndarray]], heads: Sequence[str] = (), titles: Sequence[str] = ()) -> np.ndarray:
+    """Pictures, float (H, W, 3) in [0, 1], in a grid on white -> uint8; sizes may differ and rows may be short.
+
+    Args:
+        heads, titles: what is written above each column and above each row.
+    """
+    head, title = (LINE if words else 0 for words in (heads, titles))
+    cell_h = max(picture.shape[0] for row in rows for picture in row) + title + GAP
     cell_w = max(picture.shape[1] for row in rows for picture in row) + GAP
-    sheet = np.ones((GAP + cell_h * len(rows), GAP + cell_w * max(map(len, rows)), 3), dtype=np.float32)
+    sheet = np.full((head + GAP + cell_h * len(rows), GAP + cell_w * max(map(len, rows)), 3), 255, dtype=np.uint8)
+    for j, words in enumerate(heads):
+        left = GAP + j * cell_w
+        sheet[:LINE, left : left + cell_w - GAP] = write_line(words, cell_w - GAP)
     for i, row in enumerate(rows):
+        top = head + GAP + i * cell_h
+        if titles:
+            sheet[top : top + LINE, GAP:] = write_line(titles[i], sheet.shape[1] - GAP)
         for j, picture in enumerate(row):
-            top, left = GAP + i * cell_h, GAP + j * cell_w
-            sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-    return (sheet * 255).round().astype(np.uint8)
+            left = GAP + j * cell_w
+            sheet[top + title : top + title + picture.shape[0], left : left + picture.shape[1]] = (picture * 255).round()
+    return sheet
