@@ -407,7 +407,8 @@ class MyDataset(torch.utils.data.Dataset):
     """Training samples from a folder of images and a folder of conditions.
 
     `dataset[index]` draws from torch's global generator, which a DataLoader with workers seeds from its own `generator`;
-    `dataset[index, seed]` depends on index and seed alone, whatever the process, and the sample holds `seed` too.
+    `dataset[index, seed]` depends on index and seed alone, whatever the process, and the sample holds `seed` too;
+    `dataset[index, seed, view]` takes crop, rotation and flips from the seed `view` instead, and holds it beside `seed`.
 
     Attributes:
         pairs: list of Pair, in natural order of the image names.
@@ -450,17 +451,16 @@ class MyDataset(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __getitem__(self, item: int | tuple[int, int]) -> dict:
+    def __getitem__(self, item: int | tuple[int, int] | tuple[int, int, int]) -> dict:
         """One sample, torch tensors: `jpg` float32 (h, w, 3) in [-1, 1], `txt` str, `hint` float32 (h, w, c) in [0, 1]."""
-        index, seed = item if isinstance(item, tuple) else (item, None)
+        index, *seeds = item if isinstance(item, tuple) else (item,)
         pair = self.pairs[index]
-        draw = int(torch.randint(2**63 - 1, ())) if seed is None else int(seed)
-        entropy = np.random.SeedSequence([index % len(self), draw % 2**64])  # equal seeds still differ between indices
-        generator = torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
-
+        generator = self._generator(index, seeds[0] if seeds else int(torch.randint(2**63 - 1, ())))
         prompt, drop = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
         text = "" if drop < self.prompt_drop else self.prompts[int(prompt * len(self.prompts))]
         smooth, classes = self._read_layers(pair)
+        if len(seeds) > 1:
+            generator = self._generator(index, seeds[1])
         if self.augment:
             view = draw_view(*smooth.shape[1:], self.crop_scale, generator)
             smooth, classes = (take_view(layer, view, self.image_size, layer is smooth) for layer in (smooth, classes))
@@ -468,7 +468,12 @@ class MyDataset(torch.utils.data.Dataset):
             smooth, classes = (take_centre(layer, self.image_size, layer is smooth) for layer in (smooth, classes))
         smooth = smooth.clamp(0, 1).permute(1, 2, 0)  # (h, w, 3 + k)
         sample = {"jpg": (smooth[..., :3] * 2 - 1).contiguous(), "txt": text, "hint": self._hint(smooth[..., 3:], classes)}
-        return sample if seed is None else {**sample, "seed": int(seed)}
+        return sample | dict(zip(("seed", "view"), map(int, seeds), strict=False))
+
+    def _generator(self, index: int, seed: int) -> torch.Generator:
+        """Equal seeds still differ between indices."""
+        entropy = np.random.SeedSequence([index % len(self), int(seed) % 2**64])
+        return torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
 
     def _read_layers(self, pair: Pair) -> tuple[torch.Tensor, torch.Tensor]:
         """What is interpolated, (3 + k, H, W): image and edges; what never is, (m, H, W): class indices or class planes."""
@@ -505,7 +510,7 @@ class ValidationSet(torch.utils.data.Dataset):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> dict:
-        sample = self.dataset[index, index]
+        sample = self.dataset[index, index, -1 - index]  # below 0: never the seed of a training view
         if len(self) > 1:
             other = (index + 1) % len(self)
             sample["other_hint"] = self.dataset[other, other]["hint"]

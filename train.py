@@ -48,6 +48,8 @@ def build_parser():
     data.add_argument("--image_size", type=positive_int, metavar="PIXELS", help="side of the training crops; the configuration's when not given")
     data.add_argument("--crop_scale", type=fraction, nargs=2, default=(0.08, 1.0), metavar=("MIN", "MAX"),
                       help="share of an image's area that a training crop takes")  # fmt: skip
+    data.add_argument("--views_per_image", type=non_negative_int, default=32, metavar="INT",
+                      help="augmented views of each image, shown by turns and encoded once; 0 draws and encodes a new one in every epoch")  # fmt: skip
     data.add_argument("--prompts_file", type=Path, metavar="FILE", help="one prompt per line, in place of the 37 built-in ones")
     data.add_argument("--prompt_drop", type=fraction, default=0.0, metavar="P", help="share of samples trained with the empty prompt, which guidance relies on")
     data.add_argument("--num_workers", type=non_negative_int, default=0, metavar="INT", help="processes that read images; 0 reads in the training process")
@@ -263,7 +265,7 @@ def main(argv=None):
         write_run_record(run_dir / "args.json", args)
     print(f"run folder: {run_dir}", flush=True)
 
-    batches = SeededBatches(len(train_set), args.batch_size, args.seed, epoch, start)
+    batches = SeededBatches(len(train_set), args.batch_size, args.seed, args.views_per_image, epoch, start)
     workers = {"num_workers": args.num_workers, "persistent_workers": args.num_workers > 0}
     train_loader = DataLoader(train_set, batch_sampler=batches, **workers)
     val_loader = DataLoader(val_set, args.batch_size, **workers) if val_set else None

@@ -540,6 +540,13 @@ def test_a_seed_decides_everything(augmented):
         augmented[3, 0]
 
 
+def test_a_view_decides_what_is_seen_and_the_seed_the_rest(augmented):
+    first, other = augmented[1, 7, 3], augmented[1, 8, 3]
+    assert torch.equal(first["jpg"], other["jpg"]) and torch.equal(first["hint"], other["hint"]) and first["view"] == 3
+    assert not torch.equal(first["jpg"], augmented[1, 7, 4]["jpg"])
+    assert len({augmented[1, seed, 3]["txt"] for seed in range(20)}) > 5
+
+
 def test_plain_items_follow_the_global_generator(augmented):
     torch.manual_seed(5)
     first = [augmented[0] for _ in range(3)]

@@ -14,8 +14,10 @@ import yaml
 import generate
 import train
 from cldm.checkpoints import WholeFileIO, position
+from cldm.cldm import ControlLDM
 from cldm.model import create_model, load_pickle, load_state_dict
 from ldm.data.files import read_labels, write_png
+from ldm.models.autoencoder import AutoencoderKL
 
 ROOT = Path(__file__).parent.parent
 
@@ -140,7 +142,7 @@ def wait_for(path, process):
 
 def test_killed_and_interrupted_runs_resume_to_the_same_weights(options, pairs, tmp_path):
     """Ctrl-C, then kill -9 in the middle of an epoch: the end is that of a run never interrupted, bit by bit."""
-    options = [*options, *validation(pairs), "--max_steps", "25", "--save_every", "4", "--prompt_drop", "0.5"]
+    options = [*options, *validation(pairs), "--max_steps", "25", "--save_every", "4", "--prompt_drop", "0.5", "--views_per_image", "2"]
     process = start([*options, "--output_root", str(tmp_path / "whole")])
     reference, _ = process.communicate(timeout=120)
     assert process.returncode == 0, reference
@@ -232,6 +234,18 @@ def test_validation_is_the_same_each_time_and_feels_the_hint(options, pairs, tmp
         (_, first), (_, second) = history[name]
         assert first == pytest.approx(second, rel=1e-5)
     assert abs(history["val/hint_gap"][0][1]) > 1e-6
+
+
+@pytest.mark.parametrize(("views", "encoded"), [(1, 6), (2, 12), (0, 24)])
+def test_a_view_is_encoded_once(options, tmp_path, monkeypatch, views, encoded):
+    """Four epochs of six images: the frozen autoencoder sees each view once, and latents are drawn anew from what it said."""
+    seen, encode, drawn = [], AutoencoderKL.encode, []
+    monkeypatch.setattr(AutoencoderKL, "encode", lambda self, image: seen.append(image) or encode(self, image))
+    losses = ControlLDM.sample_losses
+    monkeypatch.setattr(ControlLDM, "sample_losses", lambda self, x_start, *rest: drawn.extend(x_start) or losses(self, x_start, *rest))
+    train.main([*options, "--max_epochs", "4", "--views_per_image", str(views)])
+    assert sum(map(len, seen)) == encoded
+    assert len({z.sum().item() for z in drawn}) == 24
 
 
 def test_noise_of_a_sample_does_not_depend_on_its_batch(shared_tiny_cldm):

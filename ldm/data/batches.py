@@ -14,16 +14,17 @@ def sample_seed(seed: int, name: str, index: int) -> int:
 
 
 class SeededBatches(Sampler):
-    """Batches of (index, seed), shuffled anew each epoch; the last one may be smaller, no sample is left out.
+    """Batches of (index, seed) or (index, seed, view), shuffled anew each epoch; the last one may be smaller, no sample is left out.
 
     Args:
         length: samples in the data set.
         seed: of the run; order and samples' seeds follow from it and the epoch.
+        views: views of each sample, shown by turns, an epoch each: `view` is the seed of one; 0 for a new one each time, from `seed`.
         epoch, start: where to begin: the batches before `start` of `epoch` are done.
     """
 
-    def __init__(self, length: int, batch_size: int, seed: int, epoch: int = 0, start: int = 0):
-        self.length, self.batch_size, self.seed = length, batch_size, seed
+    def __init__(self, length: int, batch_size: int, seed: int, views: int = 0, epoch: int = 0, start: int = 0):
+        self.length, self.batch_size, self.seed, self.views = length, batch_size, seed, views
         self.epoch, self.start = epoch, start
 
     @property
@@ -39,10 +40,10 @@ class SeededBatches(Sampler):
     def __len__(self) -> int:
         return -(-self.length // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        name = f"epoch {self.epoch}"
-        generator = torch.Generator().manual_seed(sample_seed(self.seed, name, -1))
+    def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
+        names = [f"epoch {self.epoch}", *([f"view {self.epoch % self.views}"] if self.views else [])]
+        generator = torch.Generator().manual_seed(sample_seed(self.seed, names[0], -1))
         order = torch.randperm(self.length, generator=generator).tolist()
         for batch in range(self.start, len(self)):
             indices = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield [(index, sample_seed(self.seed, name, index)) for index in indices]
+            yield [(index, *(sample_seed(self.seed, name, index) for name in names)) for index in indices]

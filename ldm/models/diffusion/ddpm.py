@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ldm.modules.diffusionmodules.util import make_betas
+from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 from ldm.util import instantiate_from_config
 
 # Keys of published configurations that say how other programs trained a model, or what is always so here.
@@ -72,6 +73,7 @@ class LatentDiffusion(pl.LightningModule):
         self.first_stage_model = instantiate_from_config(first_stage_config).eval().requires_grad_(False)
         self.cond_stage_model = instantiate_from_config(cond_stage_config)
         self._contexts = None  # prompt -> text embedding, while a training runs
+        self._moments = None  # seed of a view -> what the autoencoder says of it, (2 * channels, h, w) on the CPU, while a training runs
 
     def _register_schedule(self, betas: np.ndarray):
         """The 13 buffers of published checkpoints, (T,) float32, computed in float64 (Ho et al. 2020, Sec. 2 and Eq. 7)."""
@@ -153,11 +155,28 @@ class LatentDiffusion(pl.LightningModule):
     # Training
 
     def get_input(self, batch, posterior_noise=None):
-        """Batch of `dataset.MyDataset` -> z (N, 4, H/8, W/8) and its conditions as `apply_model` takes them."""
+        """Batch of `dataset.MyDataset` -> z (N, 4, H/8, W/8) and its conditions as `apply_model` takes them.
+
+        Where the batch names its views (`view`), each is encoded once per training; z is drawn anew each time.
+        """
         image = batch[self.first_stage_key].permute(0, 3, 1, 2).contiguous()
-        return self.encode_first_stage(image, posterior_noise), {
-            "c_crossattn": [self.get_learned_conditioning(batch[self.cond_stage_key])]
-        }
+        cond = {"c_crossattn": [self.get_learned_conditioning(batch[self.cond_stage_key])]}
+        if self._moments is None or "view" not in batch:
+            return self.encode_first_stage(image, posterior_noise), cond
+        posterior = DiagonalGaussianDistribution(self._known_moments(image, batch["view"].tolist()))
+        return self.scale_factor * posterior.sample(posterior_noise), cond
+
+    @torch.no_grad()
+    def _known_moments(self, image, views):
+        """Parameters of the posteriors of images, (N, 2C, h, w); those seen before are not computed again.
+
+        On a CPU one image at a time: the last bits of a product can depend on how many share it, and which are new differs after a resumption.
+        """
+        new = [i for i, view in enumerate(views) if view not in self._moments]
+        for part in torch.tensor(new, device=image.device).split(1 if image.device.type == "cpu" else len(views)) if new else ():
+            moments = self.first_stage_model.encode(image[part]).parameters.float().cpu()
+            self._moments.update(zip((views[i] for i in part.tolist()), moments, strict=True))
+        return torch.stack([self._moments[view] for view in views]).to(image.device)
 
     def draw_noise(self, batch):
         """What chance decides for a training step: posterior noise, timesteps and noise.
@@ -198,6 +217,7 @@ class LatentDiffusion(pl.LightningModule):
     def on_fit_start(self):
         if not any(parameter.requires_grad for parameter in self.cond_stage_model.parameters()):
             self._contexts = {}
+        self._moments = {}
 
     def on_fit_end(self):
-        self._contexts = None
+        self._contexts = self._moments = None
