@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import secrets
+import shlex
 import time
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from cldm.multi import MultiConditionControlNet
 from cldm.sampling import SamplingOptions, sample_images
 from dataset import PROMPTS, condition_paths, read_prompts
 from generation.branches import MODES, channels, condition_pictures, find_branches, ignored_options, picture_folders, read_condition
+from generation.export import check_export, export_dataset
 from generation.plan import SamplePlan, join_conditions, make_batches
 from generation.report import OVERVIEW, REPORT, choose, write_report
 from generation.run_folder import RECORD, STATE, Writer, append_to_manifest, create_run, finished_images, only_one, read_record, write_manifest
@@ -31,7 +33,7 @@ from utils.weights import sha256_of
 __all__ = ["MultiConditionControlNet"]  # notebooks import it from here
 
 PRECISIONS = {"16": torch.float16, "32": torch.float32, "bf16": torch.bfloat16}
-PER_PROCESS = {"resume_run", "run_id", "output_base_dir", "num_shards", "shard_index"}  # options that no run hands on
+PER_PROCESS = {"resume_run", "run_id", "output_base_dir", "num_shards", "shard_index", "export_dataset", "include_real"}  # options that no run hands on
 FREE_ON_RESUME = PER_PROCESS | {"batch_size_per_inference"}  # options that change no picture of a set
 PICTURE_OPTIONS = ("sampler", "ddim_steps", "scale", "strength", "eta", "guess_mode", "precision")  # of every picture, in the manifest
 
@@ -83,6 +85,8 @@ def build_parser():
     many.add_argument("--run_id", metavar="NAME", help="folder run_NAME, which all shards share; the Slurm array's number, else a new one, when not given")
     output = parser.add_argument_group("output")
     output.add_argument("--output_base_dir", type=Path, default=Path("my_synth_data"), metavar="DIR", help="where the run's folder is made")
+    output.add_argument("--export_dataset", type=Path, metavar="DIR", help="new folder for the finished run as images/, masks/ and splits.csv")
+    output.add_argument("--include_real", type=Path, nargs=2, metavar=("IMAGES", "MASKS"), help="real training pairs that --export_dataset adds")
     return parser
 
 
@@ -114,6 +118,10 @@ def parse_args(argv=None):
         if "SLURM_ARRAY_JOB_ID" not in os.environ:
             parser.error("--run_id is needed with --num_shards: all shards write into one folder")
         args.run_id = f"slurm_{os.environ['SLURM_ARRAY_JOB_ID']}"
+    if args.include_real and not args.export_dataset:
+        parser.error("--include_real needs --export_dataset")
+    if args.export_dataset and args.num_shards > 1:
+        parser.error("--export_dataset needs the whole set: when all shards are done, use it with --resume_run")
     if args.seed < -1:
         parser.error("--seed: expected -1 or a number of at least 0")
     if args.device in ("cuda", "mps") and not getattr(torch, args.device).is_available():
@@ -131,6 +139,8 @@ def parse_args(argv=None):
     except ValueError as error:
         parser.error(str(error))
     args.generation_mode = mode
+    if args.export_dataset and mode == "edge_only":
+        parser.error("--export_dataset: images made from edges alone have no masks")
     for name in ignored_options(args, mode, defaults):
         print(f"warning: {name} is ignored" + (" by --sampler dpmpp" if name == "--eta" else f" in mode {mode}"))
     return args, branches
@@ -318,6 +328,7 @@ def main(argv=None):
     multiple = size_multiple(config)
     prompts = read_prompts(args.prompts_file) if args.prompts_file else PROMPTS
     conditions = find_conditions(branches, args.skip_missing_edges)
+    real = check_export(args.export_dataset, args.include_real, args.num_classes) if args.export_dataset else []
     weights = weights_used(args, branches)
     description = describe_run(branches, conditions, prompts, weights, config)
     run_dir = args.resume_run or args.output_base_dir / f"run_{args.run_id or new_run_id()}"
@@ -342,13 +353,19 @@ def main(argv=None):
     finally:
         done = finish(run_dir, plan, args, branches, weights)
         if done < len(plan):
-            print(f"\n{done} of {len(plan)} images are there; to make the missing ones: python generate.py --resume_run {run_dir}")
+            command = ["python", "generate.py", "--resume_run", run_dir]
+            command += ["--export_dataset", args.export_dataset] if args.export_dataset else []
+            command += ["--include_real", *args.include_real] if args.include_real else []
+            print(f"\n{done} of {len(plan)} images are there; to make the missing ones: {shlex.join(map(str, command))}")
     if made < len(todo):
         raise KeyboardInterrupt
     print(f"images: {run_dir / 'images'}")
     if args.generation_mode != "edge_only":
         print(f"masks of the same names: {run_dir / 'masks'}")
     print(f"to look at: {run_dir / REPORT}, {run_dir / OVERVIEW}")
+    if args.export_dataset:
+        pairs = export_dataset(args.export_dataset, run_dir, real, args.num_classes)
+        print(f"data set of {pairs} pairs: {args.export_dataset}")
 
 
 if __name__ == "__main__":

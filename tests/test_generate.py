@@ -358,3 +358,43 @@ def test_a_stop_request_ends_after_the_batch_in_hand(run, monkeypatch, tmp_path)
         run("--batch_size_per_inference", 2)
     (folder,) = (tmp_path / "out").iterdir()
     assert len(pictures(folder)) == len(manifest(folder)) == 2
+
+
+# What a run shows and hands on
+
+
+def test_overview_and_report_are_made_again_without_the_model(run, monkeypatch, capsys):
+    folder = run("--n_augmentations_per_mask", 2)
+    made = {name: (folder / name).read_bytes() for name in ("overview.png", "report.html")}
+    assert made["report.html"].count(b"<img ") == 6 * 3 and b"still missing" not in made["report.html"]
+    for name in made:
+        (folder / name).write_text("half")
+    monkeypatch.setattr(generate, "create_model", lambda *_: pytest.fail("loaded"))
+    generate.main(["--resume_run", str(folder)])
+    assert {name: (folder / name).read_bytes() for name in made} == made
+    assert str(folder / "report.html") in capsys.readouterr().out
+
+
+def test_report_of_a_part_says_what_is_missing(run):
+    folder = run("--run_id", "set", "--num_shards", 2, "--shard_index", 1)
+    assert "3 images are still missing" in (folder / "report.html").read_text()
+    with pytest.raises(ValueError):  # the fixture finds no new folder
+        run("--run_id", "set", "--num_shards", 2, "--shard_index", 0)
+    assert "still missing" not in (folder / "report.html").read_text()
+
+
+def test_export_at_the_end_and_of_a_finished_run(run, pairs, tmp_path, error_line, monkeypatch, capsys):
+    real = ["--include_real", pairs / "images", pairs / "masks"]
+    folder = run("--export_dataset", tmp_path / "set", *real)
+    assert len(list((tmp_path / "set" / "images").iterdir())) == 12
+    monkeypatch.setattr(generate, "create_model", lambda *_: pytest.fail("loaded"))
+    generate.main([str(word) for word in ("--resume_run", folder)])  # the target is not handed on
+    generate.main([str(word) for word in ("--resume_run", folder, "--export_dataset", tmp_path / "again", *real)])
+    assert (tmp_path / "again" / "splits.csv").read_bytes() == (tmp_path / "set" / "splits.csv").read_bytes()
+    capsys.readouterr()  # progress bars
+    assert "exists and is not an empty folder" in error_line(generate.main, "--resume_run", folder, "--export_dataset", tmp_path / "set")
+    assert "--include_real needs --export_dataset" in error_line(generate.main, "--resume_run", folder, *real)
+    shard = ("--num_shards", 2, "--shard_index", 0)
+    assert "when all shards are done" in error_line(generate.main, "--resume_run", folder, "--export_dataset", tmp_path / "new", *shard)
+    edges = ("--edge_dirs", "a=x", "--edge_model_paths", "a=y", "--export_dataset", tmp_path / "new")
+    assert "have no masks" in error_line(generate.main, *edges)
