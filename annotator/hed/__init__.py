@@ -64,6 +64,7 @@ class HEDdetector:
         """As `__call__`, of pictures of one size together."""
         x = to_tensor(images, self.device)
         height, width = x.shape[2:]
+        # Differs from the published code: pictures below 16 pixels are padded, not refused.
         x = F.pad(x, (0, max(SMALLEST - width, 0), 0, max(SMALLEST - height, 0)), mode="replicate")
         side_maps = [side_map[:, 0].cpu().numpy() for side_map in self.network(x)]
         return [fuse(maps, *x.shape[2:])[:height, :width] for maps in zip(*side_maps, strict=True)]

@@ -24,7 +24,8 @@ def depth_and_normal(d: np.ndarray, a: float, bg_th: float) -> tuple[np.ndarray,
         bg_th: where the depth, scaled to [0, 1], lies below it, the surface faces the viewer.
     """
     n = d - d.min()
-    n = n / max(n.max(), np.finfo(np.float32).tiny)  # a constant map has no depth
+    # Differs from the published code: a constant map has no depth, where 0 / 0 gave nan.
+    n = n / max(n.max(), np.finfo(np.float32).tiny)
     depth = (n * 255).clip(0, 255).astype(np.uint8)
     gx, gy = cv2.Sobel(d, cv2.CV_32F, 1, 0, ksize=3), cv2.Sobel(d, cv2.CV_32F, 0, 1, ksize=3)
     gx[n < bg_th] = gy[n < bg_th] = 0
@@ -54,5 +55,6 @@ class MidasDetector:
         """As `__call__`, of pictures of one size together."""
         x = to_tensor(images, self.device) / 127.5 - 1
         height, width = x.shape[2:]
+        # Differs from the published code: sizes that 32 does not divide are padded, not refused.
         maps = self.network(pad_to_multiple(x, SIZE_MULTIPLE))[:, :height, :width].cpu().numpy()
         return [depth_and_normal(d, a, bg_th) for d in maps]

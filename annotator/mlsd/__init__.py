@@ -28,6 +28,7 @@ def decode_lines(maps: torch.Tensor, thr_v: float, thr_d: float) -> np.ndarray:
     """
     p = maps[0].sigmoid()
     p = torch.where(p == F.max_pool2d(p[None], 3, stride=1, padding=1)[0], p, 0)
+    # Differs from the published code: maps below 200 pixels and maps without lines are no errors, and errors are not drawn as black.
     scores, index = p.flatten().topk(min(MOST_LINES, p.numel()))
     centre = torch.stack([index % p.shape[1], index // p.shape[1]])  # (x and y, lines)
     start, end = (centre + maps[channels].flatten(1)[:, index] for channels in (slice(1, 3), slice(3, 5)))
@@ -54,8 +55,6 @@ class MLSDdetector:
     def __call__(self, img: np.ndarray, thr_v: float = 0.1, thr_d: float = 0.1) -> np.ndarray:
         """Lines as uint8 (H, W), 0 or 255; thresholds as in `decode_lines`.
 
-        Differs from the published code: no line gives a black picture, an error gives an error.
-
         Args:
             img: uint8 RGB (H, W, 3) of any size; grey and RGBA are taken too.
         """
@@ -67,5 +66,6 @@ class MLSDdetector:
         x = to_tensor(images, self.device)
         height, width = x.shape[2:]
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1) / 127.5 - 1  # the fourth channel is 1 before scaling, as published
+        # Differs from the published code: sizes that 16 does not divide are padded, not refused.
         maps = self.network(pad_to_multiple(x, SIZE_MULTIPLE))
         return [draw_lines(decode_lines(m, thr_v, thr_d), height, width) for m in maps]

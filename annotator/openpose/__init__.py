@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from annotator.networks import load_network, published
-from annotator.openpose.body import assemble
+from annotator.openpose.body import NUM_JOINTS, assemble
 from annotator.openpose.draw import draw_hand, draw_people
 from annotator.openpose.hand import hand_boxes, hand_joints
 from annotator.openpose.maps import full_size, network_input
@@ -53,7 +53,7 @@ class OpenposeDetector:
         x = np.stack([network_input(image[..., ::-1], factor) for image in images])
         results = []
         for image, fields, heat in zip(images, *self.body(torch.from_numpy(x).to(self.device)), strict=True):
-            candidate, subset = assemble(*(full_size(maps, factor, height, width) for maps in (heat, fields)))
+            candidate, subset = assemble(*(full_size(maps, factor, height, width) for maps in (heat[:NUM_JOINTS], fields)))
             canvas = draw_people(np.zeros_like(image), candidate, subset)
             if hand:
                 for joints in self.find_hands(image, candidate, subset):
@@ -61,16 +61,20 @@ class OpenposeDetector:
             results.append((canvas, {"candidate": candidate.tolist(), "subset": subset.tolist()}))
         return results
 
-    @torch.inference_mode()
-    def find_hands(self, image: np.ndarray, candidate: np.ndarray, subset: np.ndarray) -> list[np.ndarray]:
-        """Joints of every hand, each int64 (21, 2) in pixels of the uint8 RGB picture; (0, 0) for one that was not found."""
+    def load_hand(self) -> None:
+        """Load the hands' network where that has not happened."""
         if self.hand is None:
             is_file = self.weights is not None and Path(self.weights).is_file()
             self.hand = load_network(HandNetwork, HAND_WEIGHTS, Path(self.weights).parent if is_file else self.weights, self.device)
+
+    @torch.inference_mode()
+    def find_hands(self, image: np.ndarray, candidate: np.ndarray, subset: np.ndarray) -> list[np.ndarray]:
+        """Joints of every hand, each int64 (21, 2) in pixels of the uint8 RGB picture; (0, 0) for one that was not found."""
+        self.load_hand()
         hands = []
         for box in hand_boxes(candidate, subset, *image.shape[:2]):
             crop = image[box.y : box.y + box.side, box.x : box.x + box.side, ::-1]
-            heat = np.zeros((*crop.shape[:2], 1), np.float32)
+            heat = np.zeros((1, *crop.shape[:2]), np.float32)
             for scale in HAND_SCALES:
                 factor = scale * NETWORK_HEIGHT / crop.shape[0]
                 maps = self.hand(torch.from_numpy(network_input(crop, factor))[None].to(self.device))[0]

@@ -2,15 +2,17 @@
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from annotator.openpose.maps import smooth
 
 NUM_JOINTS = 18  # nose, neck, right shoulder, elbow, wrist, left ones, right hip, knee, ankle, left ones, right and left eye, ear
+NEIGHBOURS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)  # of a pixel that may be a peak
 PEAK_THRESHOLD = 0.1  # of the blurred heat
 FIELD_THRESHOLD = 0.05  # of a field along a limb
 SAMPLES = 10  # points on a limb where its field is read
-LEAST_SHARE = 0.8  # of these points must exceed the threshold
+LEAST_SHARE = 0.8  # more of these points than that exceed the threshold
 LEAST_PARTS = 4  # joints of a person
 LEAST_SCORE = 0.4  # of a person, per joint
 
@@ -40,17 +42,17 @@ def find_peaks(heat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Local maxima of the blurred heat, none lower than its four neighbours.
 
     Args:
-        heat: float32 (H, W, 18).
+        heat: float32 (18, H, W).
     Returns:
         candidates, float64 (peaks, 4): x, y, heat before the blur, running number; and the joint of each, int64 (peaks,).
     """
-    blurred = smooth(heat)
-    padded = np.pad(blurred, [(1, 1), (1, 1), (0, 0)])
-    peak = blurred > PEAK_THRESHOLD
-    for neighbour in (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]):
-        peak &= blurred >= neighbour
-    joint, y, x = np.nonzero(peak.transpose(2, 0, 1))
-    return np.stack([x, y, heat[y, x, joint], np.arange(len(x))], axis=1).astype(np.float64), joint
+    places = []
+    for channel in heat:
+        blurred = smooth(channel)
+        places.append(np.flatnonzero((blurred > PEAK_THRESHOLD) & (blurred == cv2.dilate(blurred, NEIGHBOURS))))
+    joint = np.repeat(np.arange(len(heat)), [len(place) for place in places])
+    y, x = np.divmod(np.concatenate(places), heat.shape[2])
+    return np.stack([x, y, heat[joint, y, x], np.arange(len(x))], axis=1).astype(np.float64), joint
 
 
 def connect(first: np.ndarray, second: np.ndarray, field: np.ndarray) -> list[tuple[int, int, float]]:
@@ -58,7 +60,7 @@ def connect(first: np.ndarray, second: np.ndarray, field: np.ndarray) -> list[tu
 
     Args:
         first, second: candidates of the two joints, (A, 4) and (B, 4).
-        field: float32 (H, W, 2), the x and y of the limb's part affinity field.
+        field: float32 (2, H, W), the x and y of the limb's part affinity field.
     Returns:
         running number of the first, of the second, and score of each pair, by falling score.
     """
@@ -66,8 +68,9 @@ def connect(first: np.ndarray, second: np.ndarray, field: np.ndarray) -> list[tu
     distance = np.maximum(np.linalg.norm(difference, axis=2), 0.001)
     steps = np.linspace(0, 1, SAMPLES)[:, None]
     points = np.rint(first[:, None, None, :2] + difference[:, :, None] * steps).astype(int)  # (A, B, samples, 2)
-    along = (field[points[..., 1], points[..., 0]] * (difference / distance[..., None])[:, :, None]).sum(axis=3)
-    score = along.mean(axis=2) + np.minimum(0.5 * field.shape[0] / distance - 1, 0)
+    direction = (difference / distance[..., None])[:, :, None]
+    along = (field[:, points[..., 1], points[..., 0]] * np.moveaxis(direction, 3, 0)).sum(axis=0)  # (A, B, samples)
+    score = along.mean(axis=2) + np.minimum(0.5 * field.shape[1] / distance - 1, 0)
     good = ((along > FIELD_THRESHOLD).sum(axis=2) > LEAST_SHARE * SAMPLES) & (score > 0)
     rows, columns = np.nonzero(good)
     pairs, used_rows, used_columns = [], set(), set()
@@ -80,8 +83,15 @@ def connect(first: np.ndarray, second: np.ndarray, field: np.ndarray) -> list[tu
     return pairs
 
 
-def _add(people: list[np.ndarray], limb: Limb, a: int, b: int, score: float, heat: np.ndarray, may_be_new: bool) -> None:
-    """Put one connection, from candidate `a` to `b`, into the people found so far."""
+def add_connection(people: list[np.ndarray], limb: Limb, a: int, b: int, score: float, heat: np.ndarray, may_be_new: bool) -> None:
+    """Put one connection, from candidate `a` to `b`, into the people found so far, rows as `assemble` returns them.
+
+    Differs from the published code: of three rows or more that hold `a` or `b` the first two count; there they are an error.
+
+    Args:
+        heat: of every candidate.
+        may_be_new: a connection that fits nobody begins a new row.
+    """
     found = [i for i, row in enumerate(people) if row[limb.a] == a or row[limb.b] == b]
     if not found:
         if may_be_new:
@@ -90,7 +100,7 @@ def _add(people: list[np.ndarray], limb: Limb, a: int, b: int, score: float, hea
             people.append(row)
         return
     row = people[found[0]]
-    if len(found) > 1:  # Differs from the published code, which fails on three
+    if len(found) > 1:
         other = people[found[1]]
         if not ((row[:NUM_JOINTS] >= 0) & (other[:NUM_JOINTS] >= 0)).any():
             row[:NUM_JOINTS] += other[:NUM_JOINTS] + 1
@@ -109,18 +119,18 @@ def assemble(heat: np.ndarray, fields: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """People of one picture.
 
     Args:
-        heat: float32 (H, W, 18 or more), one map per joint.
-        fields: float32 (H, W, 38), two maps per limb.
+        heat: float32 (18, H, W), one map per joint.
+        fields: float32 (38, H, W), two maps per limb.
     Returns:
         candidate, float64 (peaks, 4), as `find_peaks`; subset, float64 (people, 20): 18 numbers of candidates or -1, total score,
         count of joints.
     """
-    candidate, joint = find_peaks(heat[..., :NUM_JOINTS])
+    candidate, joint = find_peaks(heat)
     by_joint = [candidate[joint == i] for i in range(NUM_JOINTS)]
     people = []
     for i, limb in enumerate(LIMBS):
-        for a, b, score in connect(by_joint[limb.a], by_joint[limb.b], fields[..., limb.x : limb.y + 1]):
-            _add(people, limb, a, b, score, candidate[:, 2], may_be_new=i < len(SKELETON))
+        for a, b, score in connect(by_joint[limb.a], by_joint[limb.b], fields[limb.x : limb.y + 1]):
+            add_connection(people, limb, a, b, score, candidate[:, 2], may_be_new=i < len(SKELETON))
     subset = np.array(people).reshape(-1, NUM_JOINTS + 2)
     keep = (subset[:, COUNT] >= LEAST_PARTS) & (subset[:, TOTAL] >= LEAST_SCORE * subset[:, COUNT])
     return candidate, subset[keep]

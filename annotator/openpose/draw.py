@@ -32,9 +32,12 @@ def draw_people(canvas: np.ndarray, candidate: np.ndarray, subset: np.ndarray) -
                 centre = int((xa + xb) / 2), int((ya + yb) / 2)
                 axes = int(math.dist((xa, ya), (xb, yb)) / 2), RADIUS
                 angle = int(math.degrees(math.atan2(ya - yb, xa - xb)))
-                limb_over = canvas.copy()
-                cv2.fillConvexPoly(limb_over, cv2.ellipse2Poly(centre, axes, angle, 0, 360, 1), colour)
-                canvas = cv2.addWeighted(canvas, 0.4, limb_over, 0.6, 0)
+                outline = cv2.ellipse2Poly(centre, axes, angle, 0, 360, 1)
+                left, top = outline.min(axis=0).clip(0)
+                right, bottom = outline.max(axis=0) + 1
+                under = canvas[top:bottom, left:right]
+                over = cv2.fillConvexPoly(under.copy(), outline - (left, top), colour)
+                under[:] = cv2.addWeighted(under, 0.4, over, 0.6, 0)
     return canvas
 
 

@@ -44,16 +44,14 @@ def hand_joints(heat: np.ndarray) -> np.ndarray:
     """The strongest spot of each joint.
 
     Args:
-        heat: float32 (h, w, 21 or more).
+        heat: float32 (21 or more, h, w).
     Returns:
         x and y, int64 (21, 2); (0, 0) where a joint shows nowhere.
     """
-    heat = heat[..., :NUM_JOINTS]
     joints = np.zeros((NUM_JOINTS, 2), np.int64)
-    for i, spot in enumerate(np.moveaxis(smooth(heat) > HEAT_THRESHOLD, 2, 0)):
-        labels, number = ndimage.label(spot, structure=np.ones((3, 3)))
+    for i, own in enumerate(heat[:NUM_JOINTS]):
+        labels, number = ndimage.label(smooth(own) > HEAT_THRESHOLD, structure=np.ones((3, 3)))
         if number:
-            own = heat[..., i]
             strongest = 1 + np.argmax(ndimage.sum_labels(own, labels, range(1, number + 1)))
             y, x = np.unravel_index(np.argmax(np.where(labels == strongest, own, -np.inf)), own.shape)
             joints[i] = x, y

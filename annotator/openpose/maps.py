@@ -25,17 +25,18 @@ def network_input(image: np.ndarray, factor: float) -> np.ndarray:
 
 
 def full_size(maps: torch.Tensor, factor: float, height: int, width: int) -> np.ndarray:
-    """Maps of one picture, (C, h / 8, w / 8) -> float32 (H, W, C); the padding of `network_input` is cut off."""
+    """Maps of one picture, (C, h / 8, w / 8) -> float32 (C, H, W); the padding of `network_input` is cut off."""
     factor = min(factor, LONGEST / max(height, width))
     small_h, small_w = (max(1, round(side * factor)) for side in (height, width))
-    maps = np.ascontiguousarray(maps.permute(1, 2, 0).cpu().numpy())
-    maps = cv2.resize(maps, None, fx=STRIDE, fy=STRIDE, interpolation=cv2.INTER_CUBIC)[:small_h, :small_w]
-    return cv2.resize(maps, (width, height), interpolation=cv2.INTER_CUBIC)
+    full = np.empty((len(maps), height, width), np.float32)
+    for coarse, out in zip(maps.cpu().numpy(), full, strict=True):
+        small = cv2.resize(coarse, None, fx=STRIDE, fy=STRIDE, interpolation=cv2.INTER_CUBIC)[:small_h, :small_w]
+        out[:] = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+    return full
 
 
 def smooth(heat: np.ndarray) -> np.ndarray:
-    """Gaussian blur of float32 (H, W, C) in each channel; borders are mirrored."""
+    """Gaussian blur of one map, float32 (H, W); borders are mirrored."""
     kernel = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SIGMA) ** 2)
     kernel = (kernel / kernel.sum()).astype(np.float32)
-    blurred = cv2.sepFilter2D(heat, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT)
-    return blurred.reshape(heat.shape)
+    return cv2.sepFilter2D(heat, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT)

@@ -28,9 +28,33 @@ def read_palette() -> tuple[list[str], np.ndarray]:
 
 
 def network_size(height: int, width: int) -> tuple[int, int]:
-    """Size that a picture is brought to; small ones grow."""
+    """Size that a picture is brought to; small ones grow.
+
+    Differs from the published code: no side falls below 32, however elongated the picture is.
+    """
     factor = min(LONG_SIDE / max(height, width), SHORT_SIDE / min(height, width))
     return max(int(height * factor + 0.5), SMALLEST), max(int(width * factor + 0.5), SMALLEST)
+
+
+def most_likely(logits: torch.Tensor, sizes: list[tuple[int, int]]) -> torch.Tensor:
+    """Index of the largest logit of every pixel, after bilinear resizing to each of `sizes` in turn.
+
+    One class at a time: all of them at full size would take 150 floats per pixel, and longer.
+
+    Args:
+        logits: (N, C, h, w) with C <= 256.
+        sizes: height and width.
+    Returns:
+        uint8 (N, H, W); the first of equal ones.
+    """
+    highest = logits.new_full((len(logits), 1, *sizes[-1]), -torch.inf)
+    labels = torch.zeros_like(highest, dtype=torch.uint8)
+    for label, plane in enumerate(logits.split(1, dim=1)):
+        for size in sizes:
+            plane = F.interpolate(plane, size, mode="bilinear", align_corners=False) if plane.shape[2:] != size else plane
+        labels.masked_fill_(plane > highest, label)
+        highest = torch.maximum(highest, plane)
+    return labels[:, 0]
 
 
 class UniformerDetector:
@@ -62,13 +86,10 @@ class UniformerDetector:
 
     @torch.inference_mode()
     def labels(self, images: list[np.ndarray]) -> np.ndarray:
-        """Class indices 0..149, int64 (N, H, W), of pictures of one size."""
+        """Class indices 0..149, uint8 (N, H, W), of pictures of one size."""
         size = images[0].shape[:2]
         height, width = network_size(*size)
         x = to_tensor([cv2.resize(HWC3(image), (width, height), interpolation=cv2.INTER_LINEAR) for image in images], self.device)
         x = x.flip(1) if self.swap_channels else x
         mean, std = (torch.tensor(values, device=self.device).view(3, 1, 1) for values in (MEAN, STD))
-        logits = self.network((x - mean) / std)
-        for target in ((height, width), size):
-            logits = F.interpolate(logits, target, mode="bilinear", align_corners=False)
-        return logits.argmax(dim=1).cpu().numpy()
+        return most_likely(self.network((x - mean) / std), [(height, width), size]).cpu().numpy()

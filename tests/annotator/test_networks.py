@@ -1,5 +1,7 @@
 """Published names and shapes, checkpoints of every layout, and files that are not the right one."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -51,6 +53,45 @@ def test_weights_are_found_by_the_environment_variable(weights, monkeypatch):
 def test_a_checkpoint_of_another_detector_is_named(weights):
     with pytest.raises(RuntimeError, match=r"mlsd_large.*not the weights of HEDNetwork.*ControlNetHED.pth"):
         load_network(HEDNetwork, published("ControlNetHED.pth"), weights / WEIGHTS.name, "cpu")
+
+
+class RunsCode:
+    """Pickled, it makes a folder when it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_file_that_runs_code_is_refused(tmp_path):
+    torch.save({"state_dict": {}, "meta": RunsCode(tmp_path / "ran")}, tmp_path / WEIGHTS.name)
+    with pytest.raises(ValueError, match=f"{WEIGHTS.name}: refused, loading it would run code"):
+        MLSDdetector(tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_file_that_is_no_checkpoint_is_named(tmp_path):
+    (tmp_path / WEIGHTS.name).write_text("<html>404</html>")
+    with pytest.raises(ValueError, match=f"{WEIGHTS.name}: cannot be read as a checkpoint"):
+        MLSDdetector(tmp_path)
+
+
+def test_what_mmcv_leaves_beside_the_weights_is_read_as_nothing(tmp_path):
+    """Class names, palette and arrays in `meta`, an optimizer, `module.` in front; a second head may be there, or not."""
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.Conv2d(4, 2, 1))
+    tensors = {f"module.{key}": value for key, value in network.state_dict().items()}
+    meta = {"CLASSES": ("wall",), "PALETTE": [[1, 2, 3]], "mean": np.float64(0.5), "std": np.ones(3)}
+
+    def build():
+        return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.Conv2d(4, 2, 1))
+
+    for extra, missing in (({"module.other.weight": torch.ones(1)}, ()), ({}, ("module.1.weight", "module.1.bias"))):
+        kept = {key: value for key, value in tensors.items() if key not in missing} | extra
+        torch.save({"meta": meta, "state_dict": kept, "optimizer": {"step": 1}}, tmp_path / "file.pth")
+        loaded = load_network(build, WEIGHTS, tmp_path / "file.pth", "cpu", spare=("1.",))
+        assert torch.equal(loaded[0].weight, network[0].weight)
 
 
 def test_a_missing_file_is_named(tmp_path):
