@@ -19,12 +19,12 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 from tqdm import tqdm
 
-from ldm.data.files import IMAGE_SUFFIXES, check_image, list_images, read_four_channels, read_image, read_labels
+from ldm.data.files import IMAGE_SUFFIXES, check_image, list_images, read_four_channels, read_grey, read_image, read_labels
 
 CONDITION_TYPES = ("segmentation", "edge", "rgba")
+RGBA_SUFFIXES = (".npz", *IMAGE_SUFFIXES)
 MASK_CHANNELS_OF_RGBA = 3  # R, G, B are class planes, A is the edge map
 RATIO = (3 / 4, 4 / 3)  # width : height of a random crop, as in Inception and torchvision
-LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 TOLERANCE = 1e-3  # rounding that the class planes of an .npz may show
 SHOWN = 5  # file names or labels that an error message lists
 BAR_FROM = 200  # pairs from which checking shows a progress bar
@@ -132,12 +132,10 @@ def read_edge(path: str | Path) -> np.ndarray:
         FileNotFoundError: no such file.
         ValueError: unreadable, or stored as 0 and 1, which would be an all but black hint.
     """
-    edges = read_image(path)
-    if (edges != edges[..., :1]).any():
-        edges = np.repeat((edges @ LUMA)[..., None], 3, axis=2)
+    edges = read_grey(path)
     if 0 < edges.max() < 1.5 / 255:
         raise ValueError(f"{path}: the brightest edge is 1 of 255. Store edges as 0..255: multiply the picture by 255.")
-    return edges
+    return np.repeat(edges[..., None], 3, axis=2)
 
 
 def read_rgba(path: str | Path, alpha_scale: float = 1.0) -> np.ndarray:
@@ -232,15 +230,29 @@ def _by_numbers(paths: Sequence[Path]) -> dict[tuple[int, ...], Path] | None:
     return found if len(found) == len(paths) and () not in found else None
 
 
+def _rgba_folder(folder: Path) -> Path:
+    """Where the tensors are: in `folder`, or in the one folder of thresholds that `utils/build_rgba_dataset.py` made in it."""
+    built = sorted(path for path in folder.glob("*_*") if re.fullmatch(r"\d+_\d+", path.name))
+    if not built or any(path.suffix.lower() in RGBA_SUFFIXES for path in folder.iterdir()):
+        return folder
+    if len(built) > 1:
+        raise FileNotFoundError(f"{folder}: holds {len(built)} folders of tensors ({', '.join(path.name for path in built)}). Name one of them.")
+    return built[0]
+
+
 def condition_paths(condition_dir: str | Path, condition_type: str = "segmentation") -> list[Path]:
     """Condition files in natural order; for `rgba` also .npz, which wins over a picture of the same stem (it is the exact one).
 
+    The folder of an `rgba` data set may also be the one that `utils/build_rgba_dataset.py` was given, if it holds one pair of thresholds.
     Raises:
         FileNotFoundError: no such folder, or nothing in it.
         RuntimeError: two files share a stem.
     """
     hint_channels(condition_type, 1)
-    paths = list_images(condition_dir, IMAGE_SUFFIXES + ((".npz",) if condition_type == "rgba" else ()))
+    if condition_type == "rgba":
+        paths = list_images(_rgba_folder(Path(condition_dir)), RGBA_SUFFIXES)
+    else:
+        paths = list_images(condition_dir)
     exact = {path.stem for path in paths if path.suffix.lower() == ".npz"}
     paths = [path for path in paths if path.suffix.lower() == ".npz" or path.stem not in exact]
     return sorted(_by_stem(paths).values(), key=_natural)
@@ -285,7 +297,7 @@ def find_partners(leaders: Sequence[Path], others: Sequence[Path]) -> dict[Path,
         RuntimeError: two files of one side share a stem.
     """
     by_stem = _by_stem(others)
-    found = {path: by_stem[path.stem] for path in leaders if path.stem in by_stem}
+    found = {path: by_stem[stem] for stem, path in _by_stem(leaders).items() if stem in by_stem}
     by_numbers = _by_numbers(others)
     if found or by_numbers is None or _by_numbers(leaders) is None:
         return found
@@ -308,6 +320,13 @@ def _check_pair(pair: Pair, size: tuple[int, int], condition_size: tuple[int, in
         raise RuntimeError(f"{pair.image} is {w} x {h} but {pair.condition} is {other_w} x {other_h} pixels (width x height)")
 
 
+def raise_first(problems: Sequence[Exception]) -> None:
+    """Raise the first problem, if there is any, with the number of further ones."""
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise type(problems[0])(f"{problems[0]}{more}") from problems[0]
+
+
 def check_pairs(pairs: Sequence[Pair], condition_type: str = "segmentation", num_classes: int = 3) -> None:
     """Find bad files before a model loads: image headers and completeness, conditions in full, equal sizes within a pair.
 
@@ -325,9 +344,7 @@ def check_pairs(pairs: Sequence[Pair], condition_type: str = "segmentation", num
             _check_pair(pair, size, condition.shape[:2])
         except (ValueError, RuntimeError, OSError) as error:
             problems.append(error)
-    if problems:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise type(problems[0])(f"{problems[0]}{more}") from problems[0]
+    raise_first(problems)
 
 
 # Augmentation. A layer is a float32 tensor (C, H, W); all layers of a sample see the same View.

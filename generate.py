@@ -25,7 +25,7 @@ from generation.export import check_export, export_dataset
 from generation.plan import SamplePlan, join_conditions, make_batches
 from generation.report import OVERVIEW, REPORT, choose, write_report
 from generation.run_folder import RECORD, STATE, Writer, append_to_manifest, create_run, finished_images, only_one, read_record, write_manifest
-from ldm.data.files import list_images, whole_file, write_png
+from ldm.data.files import whole_file, write_png
 from share import StopRequest, new_run_id, run_script, write_run_record
 from utils.options import changed_options, fraction, non_negative_float, non_negative_int, parse_like, positive_int
 from utils.weights import sha256_of
@@ -148,7 +148,7 @@ def parse_args(argv=None):
 
 def find_conditions(branches, skip_missing):
     """Conditions of all branches; see `join_conditions`."""
-    folders = [list_images(b.folder) if b.canny else condition_paths(b.folder, b.condition_type) for b in branches]
+    folders = [condition_paths(branch.folder, branch.condition_type) for branch in branches]
     conditions, left_out = join_conditions(folders, skip_missing)
     if left_out:
         print(f"{left_out} conditions without an edge map are left out")

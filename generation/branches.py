@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from annotator.canny import CannyDetector
-from dataset import LUMA, MASK_CHANNELS_OF_RGBA, hint_channels, mask_to_hint, read_hint, read_mask
-from ldm.data.files import read_image
+from annotator.canny import edges_of_file
+from dataset import MASK_CHANNELS_OF_RGBA, hint_channels, read_hint
 from ldm.data.pictures import class_colours
 
 MODES = ("mask_only", "edge_only", "mask_and_edge", "rgba")
@@ -147,11 +146,8 @@ def ignored_options(args, mode: str, defaults: dict) -> list[str]:
 
 def read_condition(branch: Branch, path: Path, args) -> np.ndarray:
     """The hint that a file means to a branch, float32 (H, W, C) in [0, 1]."""
-    if branch.condition_type == "segmentation":
-        return mask_to_hint(read_mask(path, args.num_classes), args.num_classes)
     if branch.canny:
-        grey = (read_image(path) @ LUMA * 255).round().astype(np.uint8)
-        return np.repeat(CannyDetector()(grey, *branch.canny)[..., None] / np.float32(255), 3, axis=2)
+        return np.repeat(edges_of_file(path, *branch.canny)[..., None] / np.float32(255), 3, axis=2)
     return read_hint(path, branch.condition_type, args.num_classes, args.rgba_alpha_scale)
 
 

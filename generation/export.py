@@ -16,9 +16,9 @@ from shutil import copyfile
 import numpy as np
 from tqdm import tqdm
 
-from dataset import LUMA, Pair, check_pairs, find_pairs, read_mask
+from dataset import Pair, check_pairs, find_pairs, read_mask
 from generation.run_folder import MANIFEST
-from ldm.data.files import read_image, whole_folder, write_png
+from ldm.data.files import LUMA, read_image, whole_folder, write_png
 from share import StopRequest
 
 COLUMNS = ("file", "split", "source", "group", "condition", "seed", "prompt")

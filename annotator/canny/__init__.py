@@ -1,9 +1,12 @@
 """Edges by the method of Canny 1986, as OpenCV computes it (aperture 3, L1 norm of the gradient)."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 
 from annotator.util import HWC3
+from ldm.data.files import read_grey
 
 
 class CannyDetector:
@@ -20,3 +23,9 @@ class CannyDetector:
                 higher one and goes on above the lower one.
         """
         return cv2.Canny(HWC3(img), low_threshold, high_threshold)
+
+
+def edges_of_file(path: str | Path, low_threshold: float, high_threshold: float) -> np.ndarray:
+    """The edge map of a picture, made grey first and rounded to 8 bits: uint8 (H, W), 0 or 255; raises like `read_image`."""
+    grey = (read_grey(path) * 255).round().astype(np.uint8)
+    return CannyDetector()(grey, low_threshold, high_threshold)

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 TIFF_SUFFIXES = (".tif", ".tiff")
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 GREY_MODES = ("1", "L", "I;16", "I;16B", "I")  # Pillow's names
 STRETCHED = {"L;2": 85, "L;4": 17}  # factors by which Pillow multiplies 2- and 4-bit grey levels
 # What Pillow, tifffile and imagecodecs raise for broken files; their own error classes derive from these.
@@ -63,8 +65,14 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def list_images(folder: str | Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[Path]:
-    """Image files directly in `folder`, sorted by name; files that start with a dot are left out.
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed left of `whole_file` anywhere below `folder`; for when no process writes there."""
+    for path in folder.rglob(".*.tmp.*"):
+        path.unlink(missing_ok=True)
+
+
+def list_images(folder: str | Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES, recursive: bool = False) -> list[Path]:
+    """Image files in `folder`, in its sub-folders too if `recursive`, sorted; files that start with a dot are left out.
 
     Raises:
         FileNotFoundError: `folder` does not exist or holds no image.
@@ -72,7 +80,8 @@ def list_images(folder: str | Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) 
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".") and p.is_file())
+    inside = folder.rglob("*") if recursive else folder.iterdir()
+    paths = sorted(p for p in inside if p.suffix.lower() in suffixes and not p.name.startswith(".") and p.is_file())
     if not paths:
         raise FileNotFoundError(f"{folder}: holds no image ({', '.join(suffixes)})")
     return paths
@@ -150,6 +159,14 @@ def read_image(path: str | Path) -> np.ndarray:
     return np.stack([grey, grey, grey], axis=-1)
 
 
+def read_grey(path: str | Path) -> np.ndarray:
+    """Grey or RGB picture as float32 (H, W) in [0, 1], colours as their luma; raises like `read_image`."""
+    picture = read_image(path)
+    if (picture == picture[..., :1]).all():
+        return picture[..., 0]  # exactly as stored
+    return picture @ LUMA
+
+
 def read_four_channels(path: str | Path) -> np.ndarray:
     """A four-channel picture as float32 (H, W, 4) in [0, 1], in the order R, G, B, A; colours are not multiplied by alpha.
 
@@ -215,7 +232,14 @@ def check_image(path: str | Path) -> tuple[int, int]:
     return page.imagelength, page.imagewidth
 
 
-def write_png(path: str | Path, pixels: np.ndarray) -> None:
-    """Write uint8 `pixels`, (H, W) grey or (H, W, 3) RGB, as a PNG that is either whole or not there."""
+def write_png(path: str | Path, pixels: np.ndarray, text: dict[str, str] | None = None) -> None:
+    """Write uint8 `pixels`, (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, as a PNG that is either whole or not there.
+
+    Args:
+        text: notes stored in the file by keyword.
+    """
+    info = PngInfo()
+    for keyword, note in (text or {}).items():
+        info.add_text(keyword, note)
     with whole_file(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format="PNG")
+        Image.fromarray(pixels).save(temporary, format="PNG", pnginfo=info)

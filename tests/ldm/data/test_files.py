@@ -167,6 +167,9 @@ def test_list_images(tmp_path):
         (tmp_path / name).touch()
     assert [path.name for path in list_images(tmp_path)] == ["a.png", "b.TIF"]
     assert [path.name for path in list_images(tmp_path, (".npz",))] == ["c.npz"]
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "d.png").touch()
+    assert [path.name for path in list_images(tmp_path, recursive=True)] == ["a.png", "b.TIF", "d.png"]
 
 
 def test_whole_file_or_none(tmp_path):
