@@ -11,6 +11,7 @@ import torch
 import yaml
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.strategies import DDPStrategy
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
@@ -225,7 +226,7 @@ def build_trainer(settings: Settings, device: str, files: EpochFiles, precision:
     return pl.Trainer(
         accelerator=device,
         devices=gpus or 1,
-        strategy="ddp" if gpus > 1 else "auto",
+        strategy=DDPStrategy(broadcast_buffers=False) if gpus > 1 else "auto",  # or SwAV's queues would all become the first GPU's
         precision=precision if gpus else "32-true",
         sync_batchnorm=sync_batchnorm,
         max_epochs=settings.epochs,

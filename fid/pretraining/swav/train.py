@@ -102,6 +102,16 @@ class SwAV(pl.LightningModule):
         )
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
+    def on_save_checkpoint(self, checkpoint):
+        if self.trainer.world_size > 1:
+            checkpoint["queues"] = self.all_gather(self.queue).cpu()  # (processes, assigned crops, queue_length, feat_dim)
+
+    def on_load_checkpoint(self, checkpoint):
+        queues = checkpoint.get("queues", checkpoint["state_dict"]["queue"][None])
+        if len(queues) != self.trainer.world_size:
+            raise ValueError(f"--resume: the checkpoint holds the queues of {len(queues)} process(es), this run has {self.trainer.world_size}")
+        checkpoint["state_dict"]["queue"] = queues[self.global_rank]
+
     def published(self):
         """Tensors under the published names."""
         tensors = {f"module.{key.removeprefix('backbone.')}": value for key, value in self.state_dict().items() if key != "queue"}

@@ -102,6 +102,20 @@ def test_queue_counts_once_it_is_full(model):
     assert model.earlier_scores(batches[0]) is None and model.queue[0, 0, 0] == 30
 
 
+def test_every_process_goes_on_with_its_own_queue(model):
+    queues = torch.stack([torch.full_like(model.queue, float(rank)) for rank in range(2)])
+    model.all_gather = lambda queue: queues
+    model._trainer = SimpleNamespace(world_size=2, global_rank=1)
+    checkpoint = {"state_dict": model.state_dict()}
+    model.on_save_checkpoint(checkpoint)
+    model.on_load_checkpoint(checkpoint)
+    model.load_state_dict(checkpoint["state_dict"])
+    assert torch.equal(model.queue, queues[1])
+    model._trainer = SimpleNamespace(world_size=1, global_rank=0)
+    with pytest.raises(ValueError, match=r"queues of 2 process\(es\), this run has 1"):
+        model.on_load_checkpoint(checkpoint)
+
+
 def test_loss_by_hand(model):
     """Targets from three Sinkhorn rounds of each assigned crop; cross-entropy of every other crop, averaged."""
     model.eval()
