@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from cldm.checkpoints import BEST, LAST, ControlOnlyCheckpoint, SaveLast, WholeFileIO, position
 from cldm.logger import ImageLogger, LossCurve
 from cldm.model import create_model, load_pickle, native_size, read_config, size_multiple
+from cldm.progress import Progress
 from cldm.sampling import SamplingOptions, sample_images
 from dataset import CONDITION_TYPES, PROMPTS, MyDataset, ValidationSet, check_pairs, hint_channels, read_prompts
 from fid.backbones import CEM, load_cem
@@ -218,6 +219,7 @@ def build_trainer(args, run_dir, has_validation, val_fid=None):
         TQDMProgressBar(),
         ImageLogger(run_dir, args.logger_freq),
         LossCurve(run_dir),
+        Progress(run_dir),
         *([val_fid] if val_fid else []),
         *best,
         SaveLast(run_dir, args.save_every),

@@ -30,10 +30,10 @@ def may_import(path: Path, tree: ast.Module) -> set[str]:
     if top == "ldm":
         return {"ldm"}
     if top == "utils":
-        # scripts prepare conditions too, with the detectors
-        return {"ldm", "utils", "dataset", "cldm", "share", "annotator"} if runs_as_script(tree) else {"ldm", "utils"}
+        # scripts prepare conditions too, with the detectors, and look at what was generated
+        return {"ldm", "utils", "dataset", "cldm", "share", "annotator", "generation"} if runs_as_script(tree) else {"ldm", "utils"}
     if top in ("fid", "annotator"):
-        shared = {top, "utils", "ldm.data", "cldm.model", "cldm.checkpoints"}
+        shared = {top, "utils", "ldm.data", "cldm.model", "cldm.checkpoints", "cldm.progress"}
         return shared | {"share", "cldm"} if runs_as_script(tree) else shared
     if top == "generation":
         return {"generation", *MIDDLE, *BOTTOM}

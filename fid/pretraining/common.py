@@ -17,6 +17,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
 
 from cldm.checkpoints import LAST, WholeFileIO
+from cldm.progress import Progress
 from fid.images import find_images, sound_images
 from ldm.data.batches import sample_seed
 from ldm.data.files import read_image, whole_file
@@ -236,6 +237,7 @@ def build_trainer(settings: Settings, device: str, files: EpochFiles, precision:
         logger=CSVLogger(settings.model_dir, name=settings.experiment_name),
         callbacks=[
             TQDMProgressBar(),
+            Progress(settings.model_dir),
             files,
             ModelCheckpoint(settings.model_dir, "last", save_on_train_epoch_end=True, enable_version_counter=False),
         ],

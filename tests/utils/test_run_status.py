@@ -1,0 +1,141 @@
+import json
+import os
+import time
+
+import pytest
+
+import generate
+import train
+from utils import run_status
+
+
+@pytest.fixture
+def status(capsys):
+    """Function from options to (exit code, the table's lines without the header)."""
+
+    def call(*words):
+        code = 0
+        capsys.readouterr()  # what other scripts printed
+        try:
+            run_status.main([str(word) for word in words])
+        except SystemExit as end:
+            code = end.code
+        return code, capsys.readouterr().out.splitlines()[1:]
+
+    return call
+
+
+def make_generation(run, conditions, copies, num_shards=1, made=()):
+    """A run folder as generate.py leaves it, with the pictures of the numbers `made`, each a second newer than the one before, the last new."""
+    for folder in ("images", "masks", "conditions/mask"):
+        (run / folder).mkdir(parents=True)
+    args = {"n_augmentations_per_mask": copies, "seed": 0, "num_shards": num_shards, "generation_mode": "mask_only"}
+    (run / "generate_state.json").write_text(json.dumps({"condition_records": [{}] * conditions, "prompts": ["cell"]}))
+    (run / "args.json").write_text(json.dumps({"args": args}))
+    now = time.time()
+    for age, k in enumerate(reversed(made)):
+        name = f"cond{k // copies}_batch{k % copies}_sample0.png"
+        for file in (f"images/image_{name}", f"masks/image_{name}", f"conditions/mask/mask_{name}"):
+            (run / file).write_bytes(b"png")
+            os.utime(run / file, (now - age, now - age))
+    return run
+
+
+def make_training(run, **content):
+    run.mkdir(parents=True)
+    default = {"state": "running", "step": 250, "total_steps": 1000, "loss": 0.125, "seconds_per_step": 2.0, "checkpoint_step": 200, "error": None}
+    (run / "progress.json").write_text(json.dumps(default | {"updated": time.time()} | content))
+    (run / "last.ckpt").write_bytes(b"")
+    return run
+
+
+def age(path, hours):
+    for file in path.rglob("*"):
+        if file.is_file():
+            os.utime(file, (time.time() - 3600 * hours,) * 2)
+
+
+def test_a_real_training_and_generation(status, micro_yaml, micro_weights, pairs, tmp_path):
+    words = ["--image_path", pairs / "images", "--mask_path", pairs / "masks", "--cldm_config_path", micro_yaml, "--resume_path", micro_weights]
+    train.main([str(word) for word in [*words, "--output_root", tmp_path / "runs", "--gpus", 0, "--max_steps", 4, "--logger", "csv"]])
+    words = ["--config_yaml_path", micro_yaml, "--model_weights_path", micro_weights, "--mask_dir", pairs / "masks", "--device", "cpu"]
+    words += ["--ddim_steps", 1, "--num_shards", 2, "--run_id", "a", "--output_base_dir", tmp_path / "runs"]
+    generate.main([str(word) for word in [*words, "--shard_index", 1]])
+    code, (training, total, first, second) = status(tmp_path / "runs")
+    assert code == run_status.WORK_LEFT
+    assert " done " in training and "4 / 4 steps" in training and "last.ckpt of step 4" in training
+    assert "waiting" in total and "3 / 6 images" in total  # nobody is at it
+    assert "waiting" in first and "0 / 3 images" in first and "done" in second and "3 / 3 images" in second
+    generate.main([str(word) for word in [*words, "--shard_index", 0]])
+    assert status(tmp_path / "runs")[0] == 0
+
+
+def test_a_training_that_fails_says_why(status, micro_yaml, micro_weights, pairs, tmp_path):
+    words = ["--image_path", pairs / "images", "--mask_path", pairs / "masks", "--cldm_config_path", micro_yaml, "--resume_path", micro_weights]
+    with pytest.raises(ValueError, match="the loss is"):
+        train.main([str(word) for word in [*words, "--output_root", tmp_path / "runs", "--gpus", 0, "--learning_rate", 1e30]])
+    code, (line,) = status(tmp_path / "runs")
+    assert code == 1 and " failed " in line and "lower --learning_rate" in line
+
+
+def test_rate_time_left_loss_and_checkpoint(status, tmp_path):
+    make_training(tmp_path / "run")
+    code, (line,) = status(tmp_path / "run")
+    assert code == run_status.WORK_LEFT and "running" in line
+    for shown in ("250 / 1,000 steps", "2.00 s", "25.0 min", "loss 0.125", "last.ckpt of step 200"):
+        assert shown in line
+
+
+def test_silence_is_a_stall_unless_the_run_is_that_slow(status, tmp_path):
+    make_training(tmp_path / "runs" / "slow", seconds_per_step=600, updated=time.time() - 3600)
+    assert status(tmp_path / "runs")[0] == run_status.WORK_LEFT
+    make_training(tmp_path / "runs" / "silent", updated=time.time() - 3600)
+    code, (silent, slow) = status(tmp_path / "runs")
+    assert code == 1 and "stalled" in silent and "running" in slow
+    assert status(tmp_path / "runs", "--stalled_after", 90)[0] == run_status.WORK_LEFT
+    make_training(tmp_path / "stopped", state="stopped")
+    assert status(tmp_path / "stopped")[0] == 1
+
+
+def test_shards_of_a_generation(status, tmp_path):
+    run = make_generation(tmp_path / "run_a", 10, 4, num_shards=4, made=range(25))
+    code, (total, *shards) = status(run)
+    assert code == run_status.WORK_LEFT and "running" in total and "25 / 40 images" in total
+    assert [line.split()[4] for line in shards] == ["done", "done", "running", "waiting"]
+    assert "1.00 s" in shards[2] and "5.00 s" in shards[2]  # a second each, five left
+    age(run / "images", 5)
+    code, (total, *shards) = status(run)
+    assert code == 1 and "stalled" in total and [line.split()[4] for line in shards] == ["done", "done", "stalled", "waiting"]
+    assert len(status(run, "--num_shards", 8)[1]) == 9
+
+
+def test_pictures_that_are_no_use_count_as_failed(status, tmp_path):
+    run = make_generation(tmp_path / "run_a", 3, 2, made=range(6))
+    assert status(run)[0] == 0
+    (run / "images" / "image_cond1_batch0_sample0.png").write_bytes(b"")
+    (run / "masks" / "image_cond2_batch1_sample0.png").unlink()
+    age(run / "images", 5)
+    code, (line,) = status(run)
+    assert code == 1 and "4 / 6 images" in line and "failed" in line and "2 failed" in line
+
+
+def test_damaged_and_half_made_folders_are_one_line_each(status, tmp_path):
+    make_training(tmp_path / "a")
+    (tmp_path / "a" / "progress.json").write_text('{"state": "run')
+    (tmp_path / "run_b" / "images").mkdir(parents=True)
+    make_generation(tmp_path / "run_c", 3, 2)
+    (tmp_path / "run_c" / "generate_state.json").unlink()
+    make_training(tmp_path / "d")
+    (tmp_path / "d" / "progress.json").write_text("{}")
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "args.json").write_text('{"args": {"cldm_config_path": "x"}}')
+    code, lines = status(tmp_path)
+    assert code == 1 and len(lines) == 5
+    expected = ("progress.json: cannot be read", "lacks 'state'", "no step yet", "args.json: not there", "generate_state.json: not there")
+    for line, shown in zip(lines, expected, strict=True):
+        assert shown in line
+
+
+def test_bad_input_is_one_line(error_line, tmp_path):
+    assert "none: no such folder" in error_line(run_status.main, tmp_path / "none")
+    assert "holds no run" in error_line(run_status.main, tmp_path)
