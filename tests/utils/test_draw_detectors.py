@@ -1,0 +1,18 @@
+import numpy as np
+
+from annotator.mlsd import decode_lines
+from utils.draw_detectors import HOUSE, SIZE, draw, planted_lines
+
+
+def test_planted_lines_are_decoded():
+    found = decode_lines(planted_lines(HOUSE), 0.1, 0.1)
+    assert sorted(map(tuple, found.tolist())) == sorted(HOUSE)
+
+
+def test_every_detector_has_its_tile():
+    picture = draw()
+    assert picture.shape[0] > 2 * SIZE and picture.shape[1] > 5 * SIZE
+    for row, columns in ((0, 3), (1, 5)):
+        for column in range(columns):
+            tile = picture[row * (SIZE + 2) + 2 :, column * (SIZE + 2) + 2 :][:SIZE, :SIZE]
+            assert len(np.unique(tile)) > 1
