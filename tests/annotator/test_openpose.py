@@ -182,10 +182,10 @@ def test_hand_boxes():
 def test_hand_joints_are_the_top_of_the_strongest_spot():
     heat = np.zeros((22, 80, 90), np.float32)
     heat[0] = heat_map([(30, 20)], 80, 90, 3.0)
-    heat[1] = heat_map([(60, 50)], 80, 90, 3.0) + 0.7 * heat_map([(20, 20)], 80, 90, 6.0)  # lower, but more of it
+    heat[1] = heat_map([(60, 10)], 80, 90, 3.0) + 0.7 * heat_map([(20, 50)], 80, 90, 6.0)  # lower and further down, but more of it
     heat[2] = 0.04
     joints = hand_joints(heat)
-    assert joints[:3].tolist() == [[30, 20], [20, 20], [0, 0]] and not joints[3:].any()
+    assert joints[:3].tolist() == [[30, 20], [20, 50], [0, 0]] and not joints[3:].any()
 
 
 def test_missing_joints_of_a_hand_are_not_drawn():

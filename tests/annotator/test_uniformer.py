@@ -46,6 +46,15 @@ def test_most_likely_is_the_argmax_of_all_resized_logits():
     for size in sizes:
         whole = F.interpolate(whole, size, mode="bilinear", align_corners=False)
     assert torch.equal(most_likely(logits, sizes), whole.argmax(dim=1).byte())
+    assert not most_likely(torch.ones(1, 3, 4, 4), sizes).any()  # of equal ones the first
+
+
+def test_logits_take_the_size_of_the_network_input_before_that_of_the_picture(detector):
+    logits = torch.randn(1, 150, 9, 512)
+    detector.network = lambda x: logits
+    labels = detector.labels([np.zeros((40, 2100, 3), np.uint8)])
+    assert torch.equal(torch.from_numpy(labels), most_likely(logits, [(39, 2048), (40, 2100)]))
+    assert not torch.equal(torch.from_numpy(labels), most_likely(logits, [(40, 2100)]))
 
 
 @pytest.mark.parametrize(
