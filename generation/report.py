@@ -22,7 +22,7 @@ from ldm.data.pictures import COLOURS, class_colours, evenly, fit, tile, to_imag
 OVERVIEW, REPORT = "overview.png", "report.html"
 CONDITIONS, COPIES = 12, 4  # shown: conditions of a run, and pictures of each
 CELL, OVERVIEW_WIDTH = 224, 1600  # pixels: longer side of a picture in the overview; about the width that rows are set side by side to
-THUMBNAIL, QUALITY = 176, 50  # pixels and WebP quality; the grain of electron micrographs hardly compresses
+THUMBNAIL, QUALITY = 160, 40  # pixels and WebP quality; the grain of electron micrographs hardly compresses
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,13 @@ DECODER_ERRORS = (OSError, SyntaxError, ValueError, RuntimeError, IndexError, Ke
 DECODER_ERRORS += (Image.DecompressionBombError,)
 
 
+def _let_others_read(temporary: Path, mode: int) -> None:
+    """Give what `tempfile` made private the rights that a new file or folder has."""
+    umask = os.umask(0)
+    os.umask(umask)
+    temporary.chmod(mode & ~umask)
+
+
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it takes the name `path` when the block ends well and vanishes when it does not.
@@ -37,9 +44,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes private files
+        _let_others_read(temporary, 0o666)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -57,9 +62,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)  # mkdtemp makes private folders
+        _let_others_read(temporary, 0o777)
         os.rename(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
