@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shlex
+import signal
 import time
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ from generation.plan import SamplePlan, join_conditions, make_batches
 from generation.report import OVERVIEW, REPORT, choose, write_report
 from generation.run_folder import RECORD, STATE, Writer, append_to_manifest, create_run, finished_images, only_one, read_record, write_manifest
 from ldm.data.files import whole_file, write_png
-from share import StopRequest, new_run_id, run_script, write_run_record
+from share import StoppedForRequeue, StopRequest, new_run_id, run_script, write_run_record
 from utils.options import changed_options, fraction, non_negative_float, non_negative_int, parse_like, positive_int
 from utils.weights import sha256_of
 
@@ -280,8 +281,12 @@ def write_sample(run_dir: Path, line: dict, branches, hints, picture) -> None:
     append_to_manifest(run_dir, line)
 
 
-def generate(model, batches, total, args, branches, run_dir, multiple, weights) -> int:
-    """Draw every batch and write its files while the next is drawn; the number of pictures made, fewer than `total` after a stop request."""
+def generate(model, batches, total, args, branches, run_dir, multiple, weights) -> None:
+    """Draw every batch and write its files while the next is drawn.
+
+    Raises:
+        KeyboardInterrupt: a stop request came; the batch at hand was finished, fewer than `total` pictures are made.
+    """
     options = SamplingOptions(args.ddim_steps, args.scale, args.strength, args.eta, args.guess_mode, args.sampler)
     dtype = PRECISIONS[args.precision]
     start = time.monotonic()
@@ -304,7 +309,8 @@ def generate(model, batches, total, args, branches, run_dir, multiple, weights) 
             bar.set_postfix_str(f"{60 * bar.n / (time.monotonic() - start):.1f} images/min")
             if stop:
                 break
-    return bar.n
+    if bar.n < total:
+        raise StoppedForRequeue if stop.received == signal.SIGUSR1 else KeyboardInterrupt
 
 
 def finish(run_dir: Path, plan, args, branches, weights) -> int:
@@ -346,10 +352,9 @@ def main(argv=None):
     open_run(run_dir, args, branches, description)
     plan.seed = args.seed
     print(f"run folder: {run_dir}, seed {args.seed}", flush=True)
-    made = 0
     try:
         batches = make_batches((plan[k] for k in todo), sizes, args.batch_size_per_inference)
-        made = generate(model, batches, len(todo), args, branches, run_dir, multiple, weights)
+        generate(model, batches, len(todo), args, branches, run_dir, multiple, weights)
     finally:
         done = finish(run_dir, plan, args, branches, weights)
         if done < len(plan):
@@ -357,8 +362,6 @@ def main(argv=None):
             command += ["--export_dataset", args.export_dataset] if args.export_dataset else []
             command += ["--include_real", *args.include_real] if args.include_real else []
             print(f"\n{done} of {len(plan)} images are there; to make the missing ones: {shlex.join(map(str, command))}")
-    if made < len(todo):
-        raise KeyboardInterrupt
     print(f"images: {run_dir / 'images'}")
     if args.generation_mode != "edge_only":
         print(f"masks of the same names: {run_dir / 'masks'}")

@@ -27,13 +27,22 @@ QUIET = (  # advice of libraries that does not apply to the users of these scrip
     ".*your dataloader is not resumable.*",  # it is: see ldm.data.batches
     ".*exists and is not empty.*",  # a resumed run goes on in its folder
     ".*have no `val_dataloader`.*",  # a validation split is optional
+    ".*`srun` command is available.*",  # a machine with Slurm also runs things by hand
+    ".*sync_dist=True.*",  # what is logged without it is the same in all processes
     ".*LeafSpec.*",  # between Lightning and torch
     ".*The number of training batches.*smaller than the logging interval.*",
 )
 
 
+REQUEUE = 75  # exit code (EX_TEMPFAIL of sysexits.h): asked to stop by SIGUSR1, all saved; scripts/job.sh puts the job back into the queue
+
+
+class StoppedForRequeue(KeyboardInterrupt):
+    """SIGUSR1, by which Slurm announces the end of a job's time, has stopped the work; the same command goes on with it."""
+
+
 def run_script(main: Callable[[], None]) -> None:
-    """Call `main` and end the process: exit code 0, 1 after a one-line error, 130 after Ctrl-C.
+    """Call `main` and end the process: exit code 0, 1 after a one-line error, 130 after Ctrl-C, `REQUEUE` after SIGUSR1.
 
     The environment variable DEBUG=1 shows the whole traceback instead of the line.
     """
@@ -43,9 +52,9 @@ def run_script(main: Callable[[], None]) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL if name == "tifffile" else logging.WARNING)
     try:
         main()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\nstopped", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(REQUEUE if isinstance(stop, StoppedForRequeue) else 130)
     except (ValueError, OSError, RuntimeError) as error:
         if os.environ.get("DEBUG") == "1":
             raise
@@ -54,20 +63,24 @@ def run_script(main: Callable[[], None]) -> None:
 
 
 class StopRequest:
-    """Whether a scheduler has asked the process to end soon, by SIGTERM or SIGUSR1; truth value of a context manager."""
+    """Whether a scheduler has asked the process to end soon, by SIGTERM or SIGUSR1; truth value of a context manager.
+
+    Attributes:
+        received: number of the signal, 0 for none.
+    """
 
     SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
     def __enter__(self):
-        self.received = False
+        self.received = 0
         self.before = {number: signal.signal(number, self._receive) for number in self.SIGNALS}
         return self
 
     def _receive(self, number, frame):
-        self.received = True
+        self.received = number
 
     def __bool__(self):
-        return self.received
+        return self.received != 0
 
     def __exit__(self, *error):
         for number, handler in self.before.items():

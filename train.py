@@ -6,13 +6,16 @@
 import argparse
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
-from torch.utils.data import DataLoader
+from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities import rank_zero_only
+from torch.utils.data import BatchSampler, DataLoader
 
 from cldm.checkpoints import BEST, LAST, ControlOnlyCheckpoint, SaveLast, WholeFileIO, position
 from cldm.logger import ImageLogger, LossCurve
@@ -22,16 +25,20 @@ from cldm.sampling import SamplingOptions, sample_images
 from dataset import CONDITION_TYPES, PROMPTS, MyDataset, ValidationSet, check_pairs, hint_channels, read_prompts
 from fid.backbones import CEM, load_cem
 from fid.validation import ValidationFid
-from ldm.data.batches import SeededBatches
-from share import new_run_id, run_script, write_run_record
+from ldm.data.batches import SeededBatches, Share, WeightedSamples
+from share import StoppedForRequeue, new_run_id, run_script, write_run_record
 from utils.options import add_bool, fraction, non_negative_float, non_negative_int, parse_like, positive_float, positive_int
 
 PRECISIONS = {"16": "16-mixed", "32": "32-true", "bf16": "bf16-mixed"}
 BEST_FID = "EM_best_fid"
 CONDITION_OPTION = {"segmentation": "mask_path", "edge": "edge_path", "rgba": "rgba_path"}
 FREE_ON_RESUME = {  # options that a resumed run may change without becoming another run
-    "resume_training", "max_epochs", "max_steps", "gpus", "num_workers", "logger", "logger_freq", "wandb_api_key", "save_every", "log_every",
+    "resume_training", "run_id", "max_epochs", "max_steps", "gpus", "num_processes", "num_nodes", "num_workers",
+    "logger", "logger_freq", "wandb_api_key", "save_every", "log_every",
 }  # fmt: skip
+RUN_ID_VARIABLE = "TRAIN_RUN_ID"  # by which the processes that Lightning starts learn the name of the run's folder
+
+say = rank_zero_only(print)
 
 
 def build_parser():
@@ -65,13 +72,15 @@ def build_parser():
     add_bool(model, "--only_mid_control", False, "use the middle block's residual alone")
 
     run = parser.add_argument_group("training")
-    run.add_argument("--batch_size", type=positive_int, default=2, metavar="INT", help="images per step and GPU")
+    run.add_argument("--batch_size", type=positive_int, default=2, metavar="INT", help="images per step and process, that is, per GPU")
     run.add_argument("--accumulate_grad_batches", type=positive_int, default=1, metavar="INT", help="batches per optimizer step")
     run.add_argument("--learning_rate", type=positive_float, default=1e-5, metavar="FLOAT", help="of AdamW")
     run.add_argument("--max_epochs", type=positive_int, default=600, metavar="INT", help="passes over the images")
     run.add_argument("--max_steps", type=positive_int, metavar="INT", help="optimizer steps; ends the run if reached before --max_epochs")
     run.add_argument("--seed", type=non_negative_int, default=0, metavar="INT", help="of data order, crops, prompts and noise")
     run.add_argument("--gpus", type=int, metavar="INT", help="GPUs to use: 0 for the CPU, -1 for all; 1 when not given, or the CPU where there is none")
+    run.add_argument("--num_processes", type=positive_int, default=1, metavar="INT", help="training processes per machine where there is no GPU (--gpus 0)")
+    run.add_argument("--num_nodes", type=positive_int, default=1, metavar="INT", help="machines, each with --gpus GPUs; srun or torchrun starts the processes")
     run.add_argument("--precision", choices=sorted(PRECISIONS), default="32", help="16 and bf16 compute in mixed precision")
     run.add_argument("--resume_training", type=Path, metavar="RUN",
                      help="continue a run in its folder: weights, optimizer, step and data order; takes that run's options")  # fmt: skip
@@ -94,6 +103,8 @@ def build_parser():
 
     output = parser.add_argument_group("output")
     output.add_argument("--output_root", type=Path, default=Path("./models"), metavar="DIR", help="where the run's folder is made")
+    output.add_argument("--run_id", metavar="NAME",
+                        help=f"name of that folder; a run of this name that has a {LAST} is continued, so a requeued job goes on")  # fmt: skip
     output.add_argument("--save_every", type=positive_int, default=500, metavar="STEPS", help=f"optimizer steps between two {LAST}")
     add_bool(output, "--save_control_only", False, f"keep the best control branch alone, as {BEST}.safetensors, a quarter of the size")
     output.add_argument("--logger", choices=("csv", "tensorboard", "wandb"), nargs="+", default=["csv", "tensorboard"], help="where losses and pictures go")
@@ -105,11 +116,16 @@ def build_parser():
 
 
 def parse_args(argv=None):
-    """Options; those of the run when `--resume_training` names one."""
+    """Options; those of the run when `--resume_training`, or `--run_id` where it is there already, names one."""
     parser = build_parser()
     args = parser.parse_args(argv)
-    if args.resume_training:
-        args = parse_like(parser, argv, read_saved_options(args.resume_training), FREE_ON_RESUME, "--resume_training")
+    resumed = args.resume_training
+    if args.run_id and not resumed and (args.output_root / args.run_id / LAST).is_file():
+        resumed = args.output_root / args.run_id
+    if resumed:
+        option = "--resume_training" if args.resume_training else "--run_id"
+        args = parse_like(parser, argv, read_saved_options(resumed), FREE_ON_RESUME, option)
+        args.resume_training = resumed
     option = CONDITION_OPTION[args.condition_type]
     for needed in ("image_path", option):
         if getattr(args, needed) is None:
@@ -126,6 +142,8 @@ def parse_args(argv=None):
         parser.error("--crop_scale: expected 0 < MIN <= MAX <= 1")
     if args.gpus is not None and (args.gpus < -1 or args.gpus > torch.cuda.device_count() or (args.gpus and not torch.cuda.is_available())):
         parser.error(f"--gpus {args.gpus}: this machine has {torch.cuda.device_count()}; --gpus 0 trains on the CPU")
+    if args.num_processes > 1 and args.gpus != 0 and torch.cuda.is_available():
+        parser.error("--num_processes is for the CPU, with --gpus 0; on GPUs, --gpus says how many processes there are")
     if args.precision == "16" and (args.gpus == 0 or not torch.cuda.is_available()):
         parser.error("--precision 16 needs a GPU; use 32 on a CPU")
     if args.wandb_api_key or os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE") == "offline":
@@ -203,10 +221,45 @@ def build_val_fid(args, val_set) -> ValidationFid | None:
     return ValidationFid(val_set, backbone, draw, args.fid_batch_size, args.fid_num_workers, args.fid_seed)
 
 
-def build_trainer(args, run_dir, has_validation, val_fid=None):
+def count_processes(args) -> tuple[bool, int]:
+    """Whether the training is on GPUs, and its processes per machine.
+
+    Raises:
+        ValueError: srun or torchrun started another number of processes than the options ask for.
+    """
     on_gpu = args.gpus != 0 and torch.cuda.is_available()
+    per_node = (torch.cuda.device_count() if args.gpus == -1 else args.gpus or 1) if on_gpu else args.num_processes
+    for launcher, variable in (("torchrun", "WORLD_SIZE" if "TORCHELASTIC_RUN_ID" in os.environ else ""), ("srun", "SLURM_STEP_NUM_TASKS")):
+        started = int(os.environ.get(variable, per_node * args.num_nodes))
+        if started != per_node * args.num_nodes:
+            raise ValueError(
+                f"{launcher} started {started} process(es), but --{'gpus' if on_gpu else 'num_processes'} {per_node} and --num_nodes {args.num_nodes} "
+                f"need {per_node * args.num_nodes}"
+            )
+        if started > 1 and variable in os.environ and not (args.run_id or args.resume_training):
+            raise ValueError(f"--run_id is needed with {started} processes of {launcher}: all work in one folder")
+    return on_gpu, per_node
+
+
+def name_run(args, processes: int) -> str:
+    """Name of a new run's folder, the same in all its processes."""
+    if args.run_id:
+        return args.run_id
+    return os.environ.setdefault(RUN_ID_VARIABLE, new_run_id()) if processes > 1 else new_run_id()
+
+
+def build_trainer(args, run_dir, on_gpu, per_node, save_last, has_validation, val_fid=None):
+    processes = per_node * args.num_nodes
     if not on_gpu:
-        print("training on the CPU" + ("" if args.gpus == 0 else ": no GPU found"))
+        say("training on the CPU" + ("" if args.gpus == 0 else ": no GPU found"))
+    accumulated = f" x {args.accumulate_grad_batches} batches" if args.accumulate_grad_batches > 1 else ""
+    say(
+        f"{save_last.whole_batch * args.accumulate_grad_batches} images per optimizer step ({args.batch_size} x {processes} process(es){accumulated}), "
+        f"learning rate {args.learning_rate:g}"
+    )
+    # All that is trained gets a gradient in every step (see `trainable_parameters`). Where gradients add up over batches, the
+    # first of them are not exchanged, which a static graph does not allow.
+    ddp = DDPStrategy(static_graph=args.accumulate_grad_batches == 1, find_unused_parameters=False, gradient_as_bucket_view=True)
     best_class = ControlOnlyCheckpoint if args.save_control_only else ModelCheckpoint
     monitored = {BEST: "val/loss" if has_validation else "train/loss_epoch"}
     if args.monitor == "val/cem_fid":
@@ -222,11 +275,14 @@ def build_trainer(args, run_dir, has_validation, val_fid=None):
         Progress(run_dir),
         *([val_fid] if val_fid else []),
         *best,
-        SaveLast(run_dir, args.save_every),
+        save_last,
     ]
     return pl.Trainer(
         accelerator="gpu" if on_gpu else "cpu",
-        devices=(args.gpus or 1) if on_gpu else 1,
+        devices=per_node,
+        num_nodes=args.num_nodes,
+        strategy=ddp if processes > 1 else "auto",
+        use_distributed_sampler=False,  # `Share` does it
         precision=PRECISIONS[args.precision],
         max_epochs=args.max_epochs,
         max_steps=args.max_steps or -1,
@@ -243,14 +299,17 @@ def build_trainer(args, run_dir, has_validation, val_fid=None):
 def main(argv=None):
     args = parse_args(argv)
     train_set, val_set = build_datasets(args)
-    print(f"{len(train_set)} training and {len(val_set) if val_set else 0} validation pairs, {train_set.image_size} x {train_set.image_size} pixels")
+    say(f"{len(train_set)} training and {len(val_set) if val_set else 0} validation pairs, {train_set.image_size} x {train_set.image_size} pixels")
 
     val_fid = build_val_fid(args, val_set)
 
-    run_dir = args.resume_training
+    on_gpu, per_node = count_processes(args)
+    run_dir = args.resume_training or args.output_root / name_run(args, per_node * args.num_nodes)
+    save_last = SaveLast(run_dir, args.save_every, args.batch_size * per_node * args.num_nodes)
+    trainer = build_trainer(args, run_dir, on_gpu, per_node, save_last, val_set is not None, val_fid)
     epoch = start = 0
     last = None
-    if run_dir:
+    if args.resume_training:
         last = run_dir / LAST
         epoch, start = position(load_pickle(last, "cpu"))
         weights = last
@@ -261,27 +320,29 @@ def main(argv=None):
     model.learning_rate = args.learning_rate
     model.sd_locked = args.sd_locked
     model.only_mid_control = args.only_mid_control
-    if not run_dir:
-        run_dir = args.output_root / new_run_id()
-        run_dir.mkdir(parents=True)
+    if not args.resume_training and trainer.is_global_zero:
+        run_dir.mkdir(parents=True, exist_ok=bool(args.run_id))  # a job may have ended before its first checkpoint
         write_run_record(run_dir / "args.json", args)
-    print(f"run folder: {run_dir}", flush=True)
+    say(f"run folder: {run_dir}", flush=True)
 
-    batches = SeededBatches(len(train_set), args.batch_size, args.seed, args.views_per_image, epoch, start)
+    share = trainer.global_rank, trainer.world_size
+    batches = SeededBatches(len(train_set), save_last.whole_batch, args.seed, args.views_per_image, epoch, start)
     workers = {"num_workers": args.num_workers, "persistent_workers": args.num_workers > 0}
-    train_loader = DataLoader(train_set, batch_sampler=batches, **workers)
-    val_loader = DataLoader(val_set, args.batch_size, **workers) if val_set else None
-    trainer = build_trainer(args, run_dir, val_set is not None, val_fid)
+    train_loader = DataLoader(WeightedSamples(train_set), batch_sampler=Share(batches, *share), **workers)
+    val_loader = None
+    if val_set:
+        in_order = BatchSampler(range(len(val_set)), save_last.whole_batch, drop_last=False)
+        val_loader = DataLoader(WeightedSamples(val_set), batch_sampler=Share(in_order, *share), **workers)
     try:
         trainer.fit(model, train_loader, val_loader, ckpt_path=last, weights_only=True)
     except SystemExit as end:  # how Lightning ends after a signal that SaveLast has dealt with
-        print(f"stopped at step {trainer.global_step}; to continue: python train.py --resume_training {run_dir}")
-        raise KeyboardInterrupt from end
+        say(f"stopped at step {trainer.global_step}; to continue: python train.py --resume_training {run_dir}", flush=True)
+        raise (StoppedForRequeue if save_last.signal_received == signal.SIGUSR1 else KeyboardInterrupt) from end
     best = trainer.checkpoint_callback
     best_path = run_dir / f"{BEST}{best.FILE_EXTENSION}"
     if not best.best_model_path:  # the run was shorter than an epoch, so nothing was compared
         trainer.save_checkpoint(best_path, weights_only=True)
-    print(f"weights: {best_path}\nlosses: {run_dir / 'loss.png'}")
+    say(f"weights: {best_path}\nlosses: {run_dir / 'loss.png'}")
 
 
 if __name__ == "__main__":

@@ -147,15 +147,18 @@ class ControlLDM(LatentDiffusion):
         posterior_noise, _, noise = self.draw_noise(batch)
         x_start, cond = self.get_input(batch, posterior_noise)
         t = ((batch["seed"].double() + 0.5) * GOLDEN_RATIO % 1 * self.num_timesteps).long()
-        loss = self.sample_losses(x_start, cond, t, noise).mean()
-        self.log("val/loss", loss, prog_bar=True, on_epoch=True, batch_size=len(t), sync_dist=True)
+        losses = self.sample_losses(x_start, cond, t, noise)
+        whole_batch = int(batch["whole_batch"][0]) if "whole_batch" in batch else len(t)
+        shown = {"prog_bar": True, "on_epoch": True, "batch_size": whole_batch, "sync_dist": True}
+        self.log("val/loss", self.batch_mean(losses, batch), **shown)
         if "other_hint" in batch:
             shuffled = {**cond, "c_concat": [batch_to_hint(batch["other_hint"])]}
-            gap = self.sample_losses(x_start, shuffled, t, noise).mean() - loss
-            self.log("val/hint_gap", gap, prog_bar=True, on_epoch=True, batch_size=len(t), sync_dist=True)
+            self.log("val/hint_gap", self.batch_mean(self.sample_losses(x_start, shuffled, t, noise) - losses, batch), **shown)
 
     def trainable_parameters(self):
-        parameters = list(self.control_model.parameters())
+        control = self.control_model
+        unused = set(control.zero_convs.parameters()) if self.only_mid_control else set()  # their residuals would be thrown away
+        parameters = [parameter for parameter in control.parameters() if parameter not in unused]
         if not self.sd_locked:
             unet = self.model.diffusion_model
             parameters += list(unet.output_blocks.parameters()) + list(unet.out.parameters())

@@ -115,13 +115,13 @@ class LossCurve(Callback):
             setattr(self, name, value)
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        samples = len(batch["jpg"])
+        samples = int(batch["whole_batch"][0])
         self.epoch_loss += float(trainer.callback_metrics["train/loss_step"]) * samples
         self.epoch_samples += samples
 
     def on_train_epoch_end(self, trainer, pl_module):
         # Lightning's own mean would forget the part of the epoch before a resumption
-        self.log("train/loss_epoch", self.epoch_loss / self.epoch_samples, prog_bar=True)
+        self.log("train/loss_epoch", self.epoch_loss / self.epoch_samples, prog_bar=True, sync_dist=True)
         self.epoch_loss, self.epoch_samples = 0.0, 0
         for name in self.NAMES:
             if name in trainer.callback_metrics:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, Sampler
 
 
 def sample_seed(seed: int, name: str, index: int) -> int:
@@ -47,3 +47,45 @@ class SeededBatches(Sampler):
         for batch in range(self.start, len(self)):
             indices = order[batch * self.batch_size : (batch + 1) * self.batch_size]
             yield [(index, *(sample_seed(self.seed, name, index) for name in names)) for index in indices]
+
+
+class Share(Sampler):
+    """One process's share of each batch that `batches` gives, as items of `WeightedSamples`.
+
+    Every process takes part in every batch, or the others would wait for it for ever: where a batch is smaller than the number
+    of processes, those without a sample repeat its first with weight 0. No sample is dropped, and none counts twice.
+
+    Args:
+        batches: sampler of whole batches, the same in every process.
+        rank, world_size: which process of how many.
+    """
+
+    def __init__(self, batches: Sampler, rank: int = 0, world_size: int = 1):
+        self.batches, self.rank, self.world_size = batches, rank, world_size
+
+    @property
+    def sampler(self):
+        """Where Lightning looks for `set_epoch` in a batch sampler."""
+        return self.batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[tuple]]:
+        for batch in self.batches:
+            share = [(item, self.world_size / len(batch), len(batch)) for item in batch[self.rank :: self.world_size]]
+            yield share or [(batch[0], 0.0, len(batch))]
+
+
+class WeightedSamples(Dataset):
+    """Samples with two further entries, so that the mean of all processes' weighted sums is the mean over the whole batch.
+
+    `weight` is the factor of the sample's loss, `whole_batch` the number of samples in the batches of all processes together.
+    """
+
+    def __init__(self, dataset: Dataset):
+        self.dataset = dataset
+
+    def __getitem__(self, item: tuple) -> dict:
+        item, weight, whole_batch = item
+        return {**self.dataset[item], "weight": weight, "whole_batch": whole_batch}

@@ -146,10 +146,18 @@ class LatentDiffusion(pl.LightningModule):
         output = self.apply_model(self.q_sample(x_start, t, noise), t, cond)
         return F.mse_loss(output.float(), target.float(), reduction="none").mean(dim=(1, 2, 3))
 
-    def p_losses(self, x_start, cond, t, noise=None):
-        """Loss to train on, a scalar, and a dictionary of what to log."""
+    @staticmethod
+    def batch_mean(losses, batch):
+        """Losses (N,) -> their mean, a scalar; where processes share a batch, the mean over them of what each gets here.
+
+        The weights come from `ldm.data.batches.Share`; without them this is the mean over the batch at hand.
+        """
+        return (losses * batch["weight"].to(losses.dtype)).sum() if "weight" in batch else losses.mean()
+
+    def p_losses(self, x_start, cond, t, noise=None, batch=()):
+        """Loss to train on, a scalar (see `batch_mean`), and a dictionary of what to log."""
         noise = torch.randn_like(x_start) if noise is None else noise
-        loss = self.sample_losses(x_start, cond, t, noise).mean()
+        loss = self.batch_mean(self.sample_losses(x_start, cond, t, noise), batch)
         return loss, {"train/loss_step": loss.detach()}
 
     # Training
@@ -199,20 +207,26 @@ class LatentDiffusion(pl.LightningModule):
     def training_step(self, batch, batch_idx):
         posterior_noise, t, noise = self.draw_noise(batch)
         x_start, cond = self.get_input(batch, posterior_noise)
-        loss, log = self.p_losses(x_start, cond, t, noise)
-        self.log_dict(log, prog_bar=True, batch_size=len(t))
+        loss, log = self.p_losses(x_start, cond, t, noise, batch)
+        self.log_dict(log, prog_bar=True, batch_size=len(t), sync_dist=True)
         return loss
 
     def trainable_parameters(self):
         """Parameters that the optimizer changes; all others are frozen."""
         return list(self.model.diffusion_model.parameters()) + list(self.cond_stage_model.parameters())
 
-    def configure_optimizers(self):
-        trainable = self.trainable_parameters()
+    def freeze_the_rest(self):
+        """Let gradients flow to the trainable parameters alone."""
         self.requires_grad_(False)
-        for parameter in trainable:
+        for parameter in self.trainable_parameters():
             parameter.requires_grad_(True)
-        return torch.optim.AdamW(trainable, lr=self.learning_rate)
+
+    def setup(self, stage):
+        self.freeze_the_rest()  # before processes agree on which gradients they exchange
+
+    def configure_optimizers(self):
+        self.freeze_the_rest()
+        return torch.optim.AdamW(self.trainable_parameters(), lr=self.learning_rate)
 
     def on_fit_start(self):
         if not any(parameter.requires_grad for parameter in self.cond_stage_model.parameters()):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ldm.data.batches import SeededBatches
+from ldm.data.batches import SeededBatches, Share, WeightedSamples
 
 
 def epochs(views, count=5, **options):
@@ -35,3 +35,28 @@ def test_without_views_the_seed_says_all():
 def test_a_resumed_epoch_goes_on_where_it_stopped():
     whole = epochs(views=2)
     assert epochs(views=2, epoch=3, start=1) == [whole[3][1:], whole[4]]
+
+
+@pytest.mark.parametrize(("length", "whole_batch", "world_size"), [(5, 4, 2), (7, 4, 4), (3, 8, 4), (6, 2, 1)])
+def test_shares_hold_every_sample_once(length, whole_batch, world_size):
+    """Weights of a batch over all processes add up to the number of processes, those of one sample are the same as another's."""
+    whole = list(SeededBatches(length, whole_batch, seed=3))
+    shares = [list(Share(SeededBatches(length, whole_batch, seed=3), rank, world_size)) for rank in range(world_size)]
+    assert {len(share) for share in shares} == {len(whole)}
+    for i, batch in enumerate(whole):
+        entries = [entry for share in shares for entry in share[i]]
+        assert all(share[i] for share in shares)  # or a process would keep the others waiting
+        assert sorted(item for item, weight, _ in entries if weight) == sorted(batch)
+        assert {weight for _, weight, _ in entries if weight} == {world_size / len(batch)}
+        assert {count for _, _, count in entries} == {len(batch)}
+
+
+def test_shares_follow_the_epoch_and_the_start():
+    share = Share(SeededBatches(6, 2, seed=0, epoch=1, start=2), 0, 2)
+    assert len(list(share)) == 1 and len(share) == 3
+    share.sampler.set_epoch(2)
+    assert len(list(share)) == 3
+
+
+def test_samples_carry_their_weight():
+    assert WeightedSamples([{"jpg": "a"}, {"jpg": "b"}])[1, 0.5, 4] == {"jpg": "b", "weight": 0.5, "whole_batch": 4}
