@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by demo.sh and test.sh: a virtual environment in .venv with what the file in $1 lists, installed once.
 # PYTHON names another interpreter than python3.
 
