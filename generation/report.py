@@ -80,7 +80,9 @@ def draw_overview(rows: list[Row], title: str) -> np.ndarray:
     across = max(1, round(OVERVIEW_WIDTH / (CELL * len(heads))))
     height = -(-len(rows) // across)
     parts = [slice(i, i + height) for i in range(0, len(rows), height)]
-    blocks = [tile(table[part], heads, [row.source for row in rows[part]]) / np.float32(255) for part in parts]
+    blocks = [
+        tile(table[part], heads[: max(map(len, table[part]))], [row.source for row in rows[part]]) / np.float32(255) for part in parts
+    ]  # a column of an unfinished run may hold fewer images than another
     return tile([blocks], titles=[title])
 
 

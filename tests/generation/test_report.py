@@ -140,3 +140,10 @@ def test_tiles_with_heads_and_titles():
 def test_fit_keeps_proportions():
     assert fit(np.ones((50, 100, 3), np.float32), 40).shape == (20, 40, 3)
     assert fit(np.ones((1, 1000, 3), np.float32), 40).shape == (1, 40, 3)
+
+
+def test_overview_of_a_run_that_has_just_begun():
+    """Narrow rows stand in columns; those of the second have fewer images than those of the first."""
+    shown = report.Shown("x.png", np.full((32, 32, 3), 0.5, np.float32))
+    rows = [report.Row(f"cell_{i}", {"mask": shown}, [(shown, {})] * count) for i, count in enumerate((3, 1))]
+    assert report.draw_overview(rows, "2 conditions").shape[2] == 3
