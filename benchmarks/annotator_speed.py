@@ -1,4 +1,4 @@
-"""How long does everything around a detector's network take, beside the network itself?
+"""How much CPU time does everything around a detector's network take, beside the network itself?
 
     python benchmarks/annotator_speed.py
 
@@ -30,12 +30,12 @@ HAND = np.random.default_rng(0).uniform(0.2, 0.8, (openpose.hand.NUM_JOINTS, 2))
 
 
 def seconds(function, repeats: int) -> float:
-    """Median wall time."""
+    """Median CPU time, of all threads: other work on the machine hardly changes it."""
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.process_time()
         function()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return statistics.median(times)
 
 

@@ -9,7 +9,7 @@ from annotator.networks import load_network, published
 from annotator.openpose.body import NUM_JOINTS, assemble
 from annotator.openpose.draw import draw_hand, draw_people
 from annotator.openpose.hand import hand_boxes, hand_joints
-from annotator.openpose.maps import full_size, network_input
+from annotator.openpose.maps import Sampler, full_size, network_input
 from annotator.openpose.network import BodyNetwork, HandNetwork
 from annotator.util import HWC3
 
@@ -53,7 +53,8 @@ class OpenposeDetector:
         x = np.stack([network_input(image[..., ::-1], factor) for image in images])
         results = []
         for image, fields, heat in zip(images, *self.body(torch.from_numpy(x).to(self.device)), strict=True):
-            candidate, subset = assemble(*(full_size(maps, factor, height, width) for maps in (heat[:NUM_JOINTS], fields)))
+            size = factor, height, width
+            candidate, subset = assemble(full_size(heat[:NUM_JOINTS], *size), Sampler(fields, *size))
             canvas = draw_people(np.zeros_like(image), candidate, subset)
             if hand:
                 for joints in self.find_hands(image, candidate, subset):

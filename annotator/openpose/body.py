@@ -1,5 +1,7 @@
 """People from heat maps and part affinity fields (Cao et al. 2017, Sec. 3)."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -55,12 +57,13 @@ def find_peaks(heat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([x, y, heat[joint, y, x], np.arange(len(x))], axis=1).astype(np.float64), joint
 
 
-def connect(first: np.ndarray, second: np.ndarray, field: np.ndarray) -> list[tuple[int, int, float]]:
+def connect(first: np.ndarray, second: np.ndarray, read: Callable, height: int) -> list[tuple[int, int, float]]:
     """The best pairs of two joints' candidates for one limb, each candidate in one pair at most.
 
     Args:
         first, second: candidates of the two joints, (A, 4) and (B, 4).
-        field: float32 (2, H, W), the x and y of the limb's part affinity field.
+        read: from y and x of any one shape to the x and y of the limb's part affinity field there, (2, *shape).
+        height: of the picture in pixels.
     Returns:
         running number of the first, of the second, and score of each pair, by falling score.
     """
@@ -69,8 +72,8 @@ def connect(first: np.ndarray, second: np.ndarray, field: np.ndarray) -> list[tu
     steps = np.linspace(0, 1, SAMPLES)[:, None]
     points = np.rint(first[:, None, None, :2] + difference[:, :, None] * steps).astype(int)  # (A, B, samples, 2)
     direction = (difference / distance[..., None])[:, :, None]
-    along = (field[:, points[..., 1], points[..., 0]] * np.moveaxis(direction, 3, 0)).sum(axis=0)  # (A, B, samples)
-    score = along.mean(axis=2) + np.minimum(0.5 * field.shape[1] / distance - 1, 0)
+    along = (read(points[..., 1], points[..., 0]) * np.moveaxis(direction, 3, 0)).sum(axis=0)  # (A, B, samples)
+    score = along.mean(axis=2) + np.minimum(0.5 * height / distance - 1, 0)
     good = ((along > FIELD_THRESHOLD).sum(axis=2) > LEAST_SHARE * SAMPLES) & (score > 0)
     rows, columns = np.nonzero(good)
     pairs, used_rows, used_columns = [], set(), set()
@@ -115,12 +118,12 @@ def add_connection(people: list[np.ndarray], limb: Limb, a: int, b: int, score: 
     row[TOTAL] += heat[b] + score
 
 
-def assemble(heat: np.ndarray, fields: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def assemble(heat: np.ndarray, read: Callable) -> tuple[np.ndarray, np.ndarray]:
     """People of one picture.
 
     Args:
         heat: float32 (18, H, W), one map per joint.
-        fields: float32 (38, H, W), two maps per limb.
+        read: from a slice of the 38 part affinity fields, two per limb, and y and x to their values there, as `maps.Sampler`.
     Returns:
         candidate, float64 (peaks, 4), as `find_peaks`; subset, float64 (people, 20): 18 numbers of candidates or -1, total score,
         count of joints.
@@ -129,7 +132,8 @@ def assemble(heat: np.ndarray, fields: np.ndarray) -> tuple[np.ndarray, np.ndarr
     by_joint = [candidate[joint == i] for i in range(NUM_JOINTS)]
     people = []
     for i, limb in enumerate(LIMBS):
-        for a, b, score in connect(by_joint[limb.a], by_joint[limb.b], fields[limb.x : limb.y + 1]):
+        field = partial(read, slice(limb.x, limb.y + 1))
+        for a, b, score in connect(by_joint[limb.a], by_joint[limb.b], field, heat.shape[1]):
             add_connection(people, limb, a, b, score, candidate[:, 2], may_be_new=i < len(SKELETON))
     subset = np.array(people).reshape(-1, NUM_JOINTS + 2)
     keep = (subset[:, COUNT] >= LEAST_PARTS) & (subset[:, TOTAL] >= LEAST_SCORE * subset[:, COUNT])

@@ -9,7 +9,7 @@ from annotator.openpose import OpenposeDetector
 from annotator.openpose.body import COUNT, LIMBS, NUM_JOINTS, TOTAL, Limb, add_connection, assemble, connect, find_peaks
 from annotator.openpose.draw import COLOURS, draw_hand, draw_people
 from annotator.openpose.hand import Box, hand_boxes, hand_joints
-from annotator.openpose.maps import STRIDE, full_size, network_input
+from annotator.openpose.maps import STRIDE, Sampler, full_size, network_input
 from tests.planted import FIGURE, add_limb, heat_map, pose_maps
 
 HEIGHT, WIDTH = 128, 160
@@ -18,9 +18,19 @@ OTHER = (FIGURE * 100 + (92, 66)).round()  # its right arm lies in the first one
 NOBODY = np.full((NUM_JOINTS, 2), np.nan)
 
 
+def reader(fields):
+    """What reads whole maps, (38, H, W), for `assemble`."""
+    return lambda channels, y, x: fields[channels, y, x]
+
+
+def limb_reader(field):
+    """What reads one limb's whole maps, (2, H, W), for `connect`; and their height."""
+    return lambda y, x: field[:, y, x], field.shape[1]
+
+
 def people_of(heat, fields):
     """Joints of everybody found, (people, 18, 2), nan for what was not found, from left to right; and the rows they are from."""
-    candidate, subset = assemble(heat[:NUM_JOINTS], fields)
+    candidate, subset = assemble(heat[:NUM_JOINTS], reader(fields))
     points = np.vstack([candidate[:, :2], [np.nan, np.nan]])
     joints = points[subset[:, :NUM_JOINTS].astype(int)]
     order = np.argsort(np.nanmean(joints[..., 0], axis=1))
@@ -35,13 +45,13 @@ def test_two_people_who_overlap_are_two_skeletons():
 
 
 def test_nobody_is_found_where_nobody_is():
-    candidate, subset = assemble(np.zeros((NUM_JOINTS, HEIGHT, WIDTH), np.float32), np.zeros((38, HEIGHT, WIDTH), np.float32))
+    candidate, subset = assemble(np.zeros((NUM_JOINTS, HEIGHT, WIDTH), np.float32), reader(np.zeros((38, HEIGHT, WIDTH), np.float32)))
     assert candidate.shape == (0, 4) and subset.shape == (0, 20)
 
 
 def test_joints_without_fields_are_no_people():
     heat, fields = pose_maps([ONE], HEIGHT, WIDTH, sigma=2.0)
-    candidate, subset = assemble(heat[:NUM_JOINTS], 0 * fields)
+    candidate, subset = assemble(heat[:NUM_JOINTS], reader(0 * fields))
     assert len(candidate) == NUM_JOINTS and len(subset) == 0
 
 
@@ -60,7 +70,7 @@ def test_a_limb_needs_nine_of_ten_samples(covered, found):
     first, second = np.array([[5.0, 10, 1, 0]]), np.array([[50.0, 10, 1, 1]])  # samples every 5 pixels
     field = np.zeros((2, 100, 60), np.float32)
     field[0, :, : 5 * covered + 3] = 0.5
-    pairs = connect(first, second, field)
+    pairs = connect(first, second, *limb_reader(field))
     assert pairs == ([(0, 1, pytest.approx(0.05 * covered))] if found else [])
 
 
@@ -68,8 +78,8 @@ def test_long_limbs_count_less_and_fields_against_them_not_at_all():
     first, second = np.array([[0.0, 0, 1, 0]]), np.array([[80.0, 0, 1, 1]])
     field = np.zeros((2, 100, 100), np.float32)
     field[0] = 0.9
-    assert connect(first, second, field)[0][2] == pytest.approx(0.9 + 0.5 * 100 / 80 - 1)
-    assert connect(second, first, field) == []
+    assert connect(first, second, *limb_reader(field))[0][2] == pytest.approx(0.9 + 0.5 * 100 / 80 - 1)
+    assert connect(second, first, *limb_reader(field)) == []
 
 
 def test_each_joint_is_in_one_pair_the_best_first():
@@ -79,7 +89,7 @@ def test_each_joint_is_in_one_pair_the_best_first():
     add_limb(field, np.array([0, 0]), np.array([30, 0]), 3)
     add_limb(field, np.array([0, 20]), np.array([30, 20]), 3)
     field[:, 10:] *= 0.8
-    assert [pair[:2] for pair in connect(first, second, field)] == [(0, 2), (1, 3)]
+    assert [pair[:2] for pair in connect(first, second, *limb_reader(field))] == [(0, 2), (1, 3)]
 
 
 def test_parts_without_a_common_joint_are_merged_by_the_limb_between_them():
@@ -208,6 +218,17 @@ def test_pictures_are_padded_with_grey_and_maps_cut_back():
     columns = np.arange(150)
     expected = ((columns + 0.5) * 0.5 - STRIDE / 2) / STRIDE  # centres of pixels
     assert np.abs(full[0] - expected)[:, 32:-32].max() < 0.1  # the cubic kernel is not exact on ramps
+
+
+@pytest.mark.parametrize("size", [(512, 448), (100, 150), (33, 47), (400, 2), (1, 1), (40, 4300)])
+def test_single_pixels_are_those_of_the_whole_maps(size):
+    factor = 184 / size[0]
+    cells = [side // STRIDE for side in network_input(np.zeros((*size, 3), np.uint8), factor).shape[1:]]
+    maps = torch.randn(4, *cells, generator=torch.Generator().manual_seed(0))
+    y, x = np.random.default_rng(0).integers(0, size, (300, 2)).T.reshape(2, 30, 10)
+    values = Sampler(maps, factor, *size)(slice(1, 3), y, x)
+    assert values.shape == (2, 30, 10)
+    assert np.abs(values - full_size(maps, factor, *size)[1:3, y, x]).max() < 2e-5  # sums in another order
 
 
 class Planted:
