@@ -25,7 +25,19 @@ from generation.branches import MODES, channels, condition_pictures, find_branch
 from generation.export import check_export, export_dataset
 from generation.plan import SamplePlan, join_conditions, make_batches
 from generation.report import OVERVIEW, REPORT, choose, write_report
-from generation.run_folder import RECORD, STATE, Writer, append_to_manifest, create_run, finished_images, only_one, read_record, write_manifest
+from generation.run_folder import (
+    RECORD,
+    STATE,
+    Writer,
+    append_to_manifest,
+    create_run,
+    filling,
+    finished_images,
+    only_one,
+    read_record,
+    remove_half_written,
+    write_manifest,
+)
 from ldm.data.files import whole_file, write_png
 from share import StoppedForRequeue, StopRequest, new_run_id, run_script, write_run_record
 from utils.options import changed_options, fraction, non_negative_float, non_negative_int, parse_like, positive_int
@@ -104,8 +116,8 @@ def shard_of_environment() -> tuple[int, int]:
 def parse_args(argv=None):
     """Options, and of them the mode and its branches; the options are those of the run when `--resume_run` names one."""
     parser = build_parser()
-    defaults = vars(parser.parse_args([]))
     args = parser.parse_args(argv)
+    given = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(vars(args))))  # None where the command line is silent
     if args.resume_run:
         saved = {key: value for key, value in read_record(args.resume_run).items() if key not in PER_PROCESS}
         args = parse_like(parser, argv, saved, FREE_ON_RESUME, "--resume_run")
@@ -142,8 +154,8 @@ def parse_args(argv=None):
     args.generation_mode = mode
     if args.export_dataset and mode == "edge_only":
         parser.error("--export_dataset: images made from edges alone have no masks")
-    for name in ignored_options(args, mode, defaults):
-        print(f"warning: {name} is ignored" + (" by --sampler dpmpp" if name == "--eta" else f" in mode {mode}"))
+    for name, reason in ignored_options(args, given).items():
+        print(f"warning: {name} is ignored {reason}")
     return args, branches
 
 
@@ -316,7 +328,8 @@ def generate(model, batches, total, args, branches, run_dir, multiple, weights) 
 def finish(run_dir: Path, plan, args, branches, weights) -> int:
     """Write the manifest in the plan's order, the overview and the report; the number of pictures that are there.
 
-    Of processes that end together the last one to come here sees the pictures of all.
+    Of processes that end together the last one to come here sees the pictures of all; when these are all that are planned, it
+    removes what killed processes left.
     """
     with only_one(run_dir):
         there = finished_images(run_dir)
@@ -325,6 +338,8 @@ def finish(run_dir: Path, plan, args, branches, weights) -> int:
         if done:
             sample = [[manifest_line(plan[k], args, branches, weights) for k in group] for group in choose(done, plan.copies)]
             write_report(run_dir, sample, pictures=len(done), planned=len(plan), conditions=len(plan.conditions), prompts=plan.prompts)
+        if len(done) == len(plan):
+            remove_half_written(run_dir)
     return len(done)
 
 
@@ -354,7 +369,8 @@ def main(argv=None):
     print(f"run folder: {run_dir}, seed {args.seed}", flush=True)
     try:
         batches = make_batches((plan[k] for k in todo), sizes, args.batch_size_per_inference)
-        generate(model, batches, len(todo), args, branches, run_dir, multiple, weights)
+        with filling(run_dir):
+            generate(model, batches, len(todo), args, branches, run_dir, multiple, weights)
     finally:
         done = finish(run_dir, plan, args, branches, weights)
         if done < len(plan):

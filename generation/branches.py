@@ -14,6 +14,7 @@ MODES = ("mask_only", "edge_only", "mask_and_edge", "rgba")
 RESERVED = ("mask", "rgba", "rgba_mask", "rgba_edge_vis")  # folders of the other conditions
 LABEL_FOLDERS = ("mask", "rgba_mask")  # in `conditions/`: of class indices
 LEGACY_NAME = "edge"  # of --edge_model_path and --edge_dir, which name none
+OF_DRAWN_EDGES = ("edge_detector", "canny_low", "canny_high")  # options of --edge_from_images
 
 
 @dataclass(frozen=True)
@@ -127,21 +128,31 @@ def find_branches(args) -> tuple[str, list[Branch]]:
     return mode, branches
 
 
-def ignored_options(args, mode: str, defaults: dict) -> list[str]:
-    """Options that were given but that the mode does not read."""
+def ignored_options(args, given) -> dict[str, str]:
+    """Options that were given but that the run does not read, with the reason.
+
+    Args:
+        args: all options, the mode among them.
+        given: the options of the command line, None where one is not on it.
+    """
+    mode = args.generation_mode
     uses_mask, uses_edges = mode in ("mask_only", "mask_and_edge"), mode in ("edge_only", "mask_and_edge")
     idle = []
     if not uses_mask:
         idle += ["mask_dir", "mask_model_path", "mask_strength"]
     if not uses_edges:
         idle += ["edge_dir", "edge_dirs", "edge_model_path", "edge_model_paths", "edge_strengths", "edge_from_images", "skip_missing_edges"]
-    if not args.edge_from_images or not uses_edges:
-        idle += ["canny_low", "canny_high"]
+        idle += OF_DRAWN_EDGES
+    if mode == "edge_only":
+        idle.append("num_classes")
     if mode != "rgba":
         idle += ["rgba_dir", "rgba_model_path", "rgba_alpha_scale"]
+    reasons = dict.fromkeys(idle, f"in mode {mode}")
+    if uses_edges and not args.edge_from_images:
+        reasons |= dict.fromkeys(OF_DRAWN_EDGES, "without --edge_from_images")
     if args.sampler == "dpmpp":
-        idle.append("eta")
-    return [f"--{name}" for name in idle if getattr(args, name) != defaults[name]]
+        reasons["eta"] = "by --sampler dpmpp"
+    return {f"--{name}": reason for name, reason in reasons.items() if getattr(given, name) is not None}
 
 
 def read_condition(branch: Branch, path: Path, args) -> np.ndarray:

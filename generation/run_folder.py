@@ -11,10 +11,10 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ldm.data.files import whole_file
+from ldm.data.files import remove_leftovers, whole_file
 
 RECORD, STATE, MANIFEST = "args.json", "generate_state.json", "manifest.jsonl"
 PATIENCE = 60  # seconds in which the process that made the folder must have described the run
@@ -57,6 +57,23 @@ def only_one(run_dir: Path):
         except OSError:  # a file system without locks: a line could be doubled until the manifest is next written whole
             pass
         yield
+
+
+@contextmanager
+def filling(run_dir: Path):
+    """Any number of processes at a time in the block, where pictures are written; `remove_half_written` keeps away from them."""
+    with open(run_dir / STATE, "r+") as state:  # never replaced either
+        with suppress(OSError):
+            fcntl.flock(state, fcntl.LOCK_SH)
+        yield
+
+
+def remove_half_written(run_dir: Path) -> None:
+    """Remove what killed processes left among the pictures; not where another process is in `filling` or the file system has no locks."""
+    with open(run_dir / STATE, "r+") as state, suppress(OSError):
+        fcntl.flock(state, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for folder in ("images", "masks", "conditions"):
+            remove_leftovers(run_dir / folder)
 
 
 def append_to_manifest(run_dir: Path, line: dict) -> None:

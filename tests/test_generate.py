@@ -11,6 +11,7 @@ import generate
 from annotator.canny import CannyDetector
 from cldm.model import load_state_dict, save_weights, subset
 from dataset import PROMPTS, find_pairs
+from generation.run_folder import filling
 from ldm.data.files import read_labels, write_png
 
 
@@ -218,7 +219,21 @@ def test_options_that_a_mode_ignores_are_named(run, edges, capsys):
     assert "--edge_dir is ignored in mode mask_only" in shown and "--rgba_model_path is ignored" in shown
     run("--sampler", "dpmpp", "--eta", 0.5)
     shown = capsys.readouterr().out
-    assert "--eta is ignored by --sampler dpmpp" in shown and "mode" not in shown.split("--eta")[1].split("\n")[0]
+    assert "--eta is ignored by --sampler dpmpp\n" in shown
+
+
+def test_options_of_drawn_edges_and_of_classes(pairs, capsys):
+    drawn, models = ["--edge_detector", "canny", "--canny_low", "100"], ["--edge_model_path", "e.ckpt", "--device", "cpu"]
+
+    def ignored(*words):
+        generate.parse_args([*words, *models, *drawn, "--num_classes", "3"])
+        return capsys.readouterr().out.splitlines()
+
+    without = [f"warning: {name} is ignored without --edge_from_images" for name in ("--edge_detector", "--canny_low")]
+    assert ignored("--mask_dir", "m", "--edge_dir", "e") == without
+    assert ignored("--edge_dir", "e") == ["warning: --num_classes is ignored in mode edge_only", *without]
+    assert ignored("--mask_dir", "m", "--edge_from_images", "i") == []
+    assert "warning: --edge_detector is ignored in mode mask_only" in ignored("--mask_dir", "m")
 
 
 def test_bad_branches(micro_yaml, pairs, edges, edge_options, branch_weights, tmp_path, error_line, monkeypatch):
@@ -298,6 +313,20 @@ def test_nothing_is_made_twice(run, monkeypatch, capsys):
     generate.main(["--resume_run", str(folder)])
     assert {path: path.stat().st_mtime_ns for path in (folder / "images").iterdir()} == before
     assert "6 there already" in capsys.readouterr().out
+
+
+def test_leftovers_of_killed_processes_go_when_the_set_is_complete(run):
+    folder = run()
+    picture = folder / "images" / "image_cond4_batch0_sample0.png"
+    leftovers = [folder / name / ".image_cond1.x1.tmp.png" for name in ("images", "masks", "conditions/mask")]
+    for path in leftovers:
+        path.touch()
+    with filling(folder):  # another process
+        generate.main(["--resume_run", str(folder)])
+    assert all(path.exists() for path in leftovers)
+    picture.unlink()
+    generate.main(["--resume_run", str(folder)])
+    assert picture.exists() and not any(path.exists() for path in leftovers)
 
 
 def test_a_lost_picture_is_made_again(run):
