@@ -109,7 +109,7 @@ class SaveLast(Checkpoint):
         return {"saved_step": self.saved_step, "whole_batch": self.whole_batch}
 
     def load_state_dict(self, state_dict):
-        if state_dict["whole_batch"] != self.whole_batch:
+        if state_dict.get("whole_batch", self.whole_batch) != self.whole_batch:  # older files do not say
             raise ValueError(
                 f"{self.path}: was trained with {state_dict['whole_batch']} images per batch in all processes together, now {self.whole_batch}. "
                 "Go on with as many processes as before."

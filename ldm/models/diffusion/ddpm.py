@@ -111,11 +111,11 @@ class LatentDiffusion(pl.LightningModule):
         return self.first_stage_model.decode(z / self.scale_factor)
 
     def get_learned_conditioning(self, texts):
-        """List of N prompts -> context (N, 77, width); each prompt is encoded once per training."""
+        """List of N prompts -> context (N, 77, width); each prompt is encoded once per training, alone, as a resumed training would."""
         if self._contexts is None:
             return self.cond_stage_model(list(texts))
-        if new := sorted(set(texts) - set(self._contexts)):
-            self._contexts.update(zip(new, self.cond_stage_model(new).detach(), strict=True))
+        for text in sorted(set(texts) - set(self._contexts)):
+            self._contexts[text] = self.cond_stage_model([text])[0].detach()
         return torch.stack([self._contexts[text] for text in texts])
 
     def get_unconditional_conditioning(self, n):

@@ -108,7 +108,7 @@ def test_contexts_are_remembered_only_while_training(tiny_cldm, monkeypatch):
     for _ in range(2):
         torch.testing.assert_close(tiny_cldm.get_learned_conditioning(["b", "a", "b"]), plain)
     torch.testing.assert_close(tiny_cldm.get_unconditional_conditioning(2)[1], encode([""])[0])
-    assert calls == [["b", "a", "b"], ["a", "b"], [""]]
+    assert calls == [["b", "a", "b"], ["a"], ["b"], [""]]  # alone: what comes together differs after a resumption, and its last bits with it
     tiny_cldm.on_fit_end()
     tiny_cldm.get_learned_conditioning(["a"])
     assert calls[-1] == ["a"]
