@@ -61,7 +61,7 @@ def options(five_pairs, micro_yaml, micro_weights):
     for split in ("", "val_"):
         words += [f"--{split}image_path", five_pairs / "images", f"--{split}mask_path", five_pairs / "masks"]
     words += ["--cldm_config_path", micro_yaml, "--resume_path", micro_weights, "--gpus", 0, "--learning_rate", 1e-4]
-    return [str(word) for word in [*words, "--max_steps", 50, "--save_every", 2, "--log_every", 1, "--logger", "csv"]]
+    return [str(word) for word in [*words, "--max_steps", 20, "--save_every", 2, "--log_every", 1, "--logger", "csv"]]
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +89,11 @@ def final_state(run):
 
 
 def test_two_processes_train_like_one(options, whole_run, tmp_path):
-    """The same images per step: losses, also those of validation, differ by the order of sums alone (relative 1e-4 over 50 steps)."""
+    """The same images per step: losses, also those of validation, differ by the order of sums alone (relative 1e-4 over 20 steps)."""
     train.main([*options, "--batch_size", "4", "--output_root", str(tmp_path)])
     (run,) = tmp_path.iterdir()
     one, two = losses(run), losses(whole_run)
-    assert len(one["train/loss_step"]) == 50 and len(one["val/loss"]) == 25
+    assert len(one["train/loss_step"]) == 20 and len(one["val/loss"]) == 10
     for name, values in one.items():
         assert two[name] == pytest.approx(values, rel=1e-4, abs=1e-6), name
 
@@ -137,7 +137,7 @@ def test_a_job_out_of_time_requeues_itself_and_ends_like_one_that_was_not(slurm,
     description = wait_for_job(slurm, job)
     assert field(description, "JobState") == "COMPLETED" and field(description, "Restarts") == "1", log.read_text()
     (step, weights, curve), (expected_step, expected, expected_curve) = final_state(run), final_state(whole_run)
-    assert step == expected_step == 50
+    assert step == expected_step == 20
     for name, points in expected_curve["history"].items():
         assert np.array(curve["history"][name]) == pytest.approx(np.array(points), rel=1e-5, abs=1e-6), name
     torch.testing.assert_close(weights, expected, rtol=0, atol=1e-3)
