@@ -31,7 +31,7 @@ echo "== 3/5 train it"
     --image_path "$run/data/train/images" --mask_path "$run/data/train/masks" \
     --val_image_path "$run/data/val/images" --val_mask_path "$run/data/val/masks" \
     --cldm_config_path models/cldm_nano.yaml --resume_path "$run/control_nano_ini.ckpt" \
-    --batch_size 8 --learning_rate 4e-4 --max_steps 500 --crop_scale 0.7 1 \
+    --batch_size 8 --learning_rate 4e-4 --max_steps 700 --crop_scale 0.7 1 --views_per_image 8 \
     --logger_freq 300 --gpus 0 --seed 0 --output_root "$run/training"
 trained=$(ls -d "$run"/training/*/)
 
@@ -39,7 +39,7 @@ echo "== 4/5 generate images for masks that training never saw"
 "$python" generate.py \
     --config_yaml_path models/cldm_nano.yaml --model_weights_path "${trained}EM_best_results.ckpt" \
     --mask_dir "$run/unseen/masks" --n_augmentations_per_mask 3 --batch_size_per_inference 8 \
-    --sampler dpmpp --ddim_steps 20 --scale 1 --strength 1.4 --device cpu --seed 0 --output_base_dir "$run/generated"
+    --sampler dpmpp --ddim_steps 20 --guess_mode --scale 4 --strength 1.5 --device cpu --seed 0 --output_base_dir "$run/generated"
 generated=$(ls -d "$run"/generated/run_*/)
 
 echo "== 5/5 is the condition obeyed? a segmenter trained on real images reads the generated ones"
