@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import groupby
-from multiprocessing import Pool
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +37,7 @@ from share import run_script
 from utils.devices import pick_device
 from utils.options import add_bool, changed_options, fraction, non_negative_float, non_negative_int, plain, positive_float, positive_int
 from utils.weights import WeightsFile, sha256_of
+from utils.workers import CLEAN
 
 RECORD = "annotate.json"
 OVERVIEW = Path("overview") / "overview.png"  # in a folder of its own: whoever reads the maps must not take it for one
@@ -204,7 +204,7 @@ def draw_all(sizes: dict[Path, tuple[int, int]], args, detector: Detector, detec
                     bar.update()
 
         if args.num_workers and not detector.weights:
-            with Pool(min(args.num_workers, len(batches)), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:  # Ctrl-C is for the parent
+            with CLEAN.Pool(min(args.num_workers, len(batches)), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:  # Ctrl-C is for the parent
                 write(pool.imap_unordered(work, batches))
         else:
             write(map(work, batches))

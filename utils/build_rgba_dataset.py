@@ -34,6 +34,7 @@ from ldm.data.files import list_images, read_image, remove_leftovers, whole_file
 from ldm.data.pictures import class_colours, tile
 from share import run_script
 from utils.options import non_negative_float, non_negative_int, positive_int
+from utils.workers import CLEAN
 
 FORMATS = ("npz", "png")
 MISSING = "missing_masks.txt"
@@ -176,7 +177,7 @@ def in_workers(function, jobs: list[Job], num_workers: int) -> Iterator:
     if num_workers <= 1:
         yield from map(function, jobs)
         return
-    with ProcessPoolExecutor(num_workers, initializer=prepare_worker) as pool:
+    with ProcessPoolExecutor(num_workers, CLEAN, prepare_worker) as pool:
         yield from pool.map(function, jobs, chunksize=4)
 
 
