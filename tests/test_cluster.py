@@ -113,9 +113,13 @@ def submit(env, script, sbatch_options, python_options):
     return done.stdout.split()
 
 
+def has_ended(env, job):
+    return not subprocess.run(["squeue", "-h", "-j", job], env=env, capture_output=True, text=True).stdout.strip()
+
+
 def wait_for_job(env, job):
     """The job's description once it has left the queue."""
-    wait_until(lambda: not subprocess.run(["squeue", "-h", "-j", job], env=env, capture_output=True, text=True).stdout.strip(), f"job {job} does not end")
+    wait_until(lambda: has_ended(env, job), f"job {job} does not end")
     return subprocess.run(["scontrol", "show", "job", job], env=env, capture_output=True, text=True, check=True).stdout
 
 
@@ -127,12 +131,13 @@ def test_a_job_out_of_time_requeues_itself_and_ends_like_one_that_was_not(slurm,
     """Two processes under srun; USR1 is what Slurm sends before the time is over.
 
     Losses to a relative 1e-5: a batch left out or done twice shows in the second digit. After the requeue two processes round
-    differently in the last bit, which 45 steps of Adam make 2e-4 in the weights; one process ends bit by bit the same (`test_train.py`).
+    differently in the last bit, which Adam makes up to 1e-3 in the weights; one process ends bit by bit the same (`test_train.py`).
     """
     shape = ["--nodes=1", "--ntasks-per-node=2", "--gres=gpu:0", "--cpus-per-task=1", f"--output={tmp_path}/%j.log"]
     (job,) = submit(slurm, "train_multi_node.slurm", shape, [*options, "--batch_size", 2, "--gpus", 0, "--num_processes", 2, "--output_root", tmp_path])
     run, log = tmp_path / f"slurm_{job}", tmp_path / f"{job}.log"
-    wait_until((run / "last.ckpt").exists, "the training does not start")
+    wait_until(lambda: (run / "last.ckpt").exists() or has_ended(slurm, job), "the training does not start")
+    assert (run / "last.ckpt").exists(), log.read_text()
     subprocess.run(["scancel", "--signal=USR1", job], env=slurm, check=True)
     description = wait_for_job(slurm, job)
     assert field(description, "JobState") == "COMPLETED" and field(description, "Restarts") == "1", log.read_text()
