@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from tqdm import tqdm
 
 from cldm.model import create_model, load_state_dict, save_weights
 from ldm.data.files import write_png
@@ -123,6 +124,7 @@ def error_line(capsys):
     """Function that runs a script's `main` as the command line does and returns its one error line."""
 
     def run(main, *argv) -> str:
+        getattr(tqdm, "_instances", set()).clear()  # bars left open where an earlier test's error ended a loop: new ones would be drawn below
         with pytest.raises(SystemExit) as end:
             run_script(lambda: main([str(word) for word in argv]))
         assert end.value.code in (1, 2)
