@@ -17,7 +17,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import BatchSampler, DataLoader
 
-from cldm.checkpoints import BEST, LAST, ControlOnlyCheckpoint, SaveLast, WholeFileIO, position
+from cldm.checkpoints import BEST, LAST, ControlOnlyCheckpoint, SaveLast, WholeFileIO, align_weights, position
 from cldm.logger import ImageLogger, LossCurve
 from cldm.model import create_model, load_pickle, native_size, read_config, size_multiple
 from cldm.progress import Progress
@@ -316,6 +316,7 @@ def main(argv=None):
     else:
         weights = args.resume_path
     model = create_model(args.cldm_config_path, weights, hint_channels(args.condition_type, args.num_classes), args.init_extra_hint).train()
+    align_weights(model)
     model.first_stage_model.eval()
     model.learning_rate = args.learning_rate
     model.sd_locked = args.sd_locked

@@ -14,6 +14,7 @@ from ldm.data.files import whole_file
 
 LAST = "last.ckpt"
 BEST = "EM_best_results"
+ALIGNMENT = 64  # bytes, of torch's own memory on the CPU
 
 
 class WholeFileIO(TorchCheckpointIO):
@@ -63,6 +64,9 @@ class SaveLast(Checkpoint):
         self.saved_step = 0
 
     def on_train_start(self, trainer, pl_module):
+        epochs = trainer.fit_loop.epoch_progress.current
+        if epochs.ready == epochs.processed:  # between two epochs; with `max_steps` Lightning would end one of no batches first
+            trainer.fit_loop.epoch_loop.restarting = False
         # Not earlier: Lightning's own handlers, which would save in the middle of a step, are replaced.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
@@ -115,6 +119,17 @@ class SaveLast(Checkpoint):
                 "Go on with as many processes as before."
             )
         self.saved_step = state_dict["saved_step"]
+
+
+def align_weights(model: torch.nn.Module) -> None:
+    """Move weights from where they happen to lie in a mapped file to where torch puts new ones.
+
+    Matrix products on the CPU round by the place of their operands in memory, and a checkpoint has another layout than the file
+    that a run began with: a resumed run would differ in the last bit.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.data_ptr() % ALIGNMENT:
+            tensor.data = tensor.data.clone()
 
 
 def over_processes(trainer: Trainer, value: torch.Tensor, reduce_op: str) -> torch.Tensor:

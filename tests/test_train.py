@@ -183,14 +183,14 @@ def test_resume_takes_the_options_of_the_run(options, tmp_path, error_line):
 
 
 def test_a_finished_run_can_be_prolonged(options, tmp_path):
-    """Two epochs, prolonged to four, end like four; also where an epoch is one batch."""
-    for batch_size in ("2", "6"):
-        root = tmp_path / batch_size
+    """Two epochs, prolonged to four, end like four; also where an epoch is one batch, and where steps are counted."""
+    for batch_size, limit, short, long in (("2", "--max_epochs", "2", "4"), ("6", "--max_epochs", "2", "4"), ("2", "--max_steps", "6", "12")):
+        root = tmp_path / (batch_size + limit)
         more = [*options, "--batch_size", batch_size]
-        train.main([*more, "--output_root", str(root / "whole"), "--max_epochs", "4"])
-        train.main([*more, "--output_root", str(root / "parts"), "--max_epochs", "2"])
+        train.main([*more, "--output_root", str(root / "whole"), limit, long])
+        train.main([*more, "--output_root", str(root / "parts"), limit, short])
         (parts,), (whole,) = (root / "parts").iterdir(), (root / "whole").iterdir()
-        train.main(["--resume_training", str(parts), "--max_epochs", "4"])
+        train.main(["--resume_training", str(parts), limit, long])
         (weights, _, step), (expected, _, expected_step) = final_state(parts), final_state(whole)
         assert step == expected_step
         assert all(torch.equal(weights[key], expected[key]) for key in expected)
