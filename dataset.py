@@ -191,6 +191,13 @@ def read_hint(path: str | Path, condition_type: str, num_classes: int = 3, rgba_
     return read_edge(path) if condition_type == "edge" else read_rgba(path, rgba_alpha_scale)
 
 
+def check_condition(path: str | Path, condition_type: str, num_classes: int = 3) -> tuple[int, int]:
+    """(height, width) of a condition file, which is read in full; raises like `read_hint`."""
+    if condition_type == "segmentation":
+        return read_mask(path, num_classes).shape  # its planes would take as long again
+    return read_hint(path, condition_type, num_classes).shape[:2]
+
+
 # Pairing
 
 
@@ -336,12 +343,7 @@ def check_pairs(pairs: Sequence[Pair], condition_type: str = "segmentation", num
     problems = []
     for pair in tqdm(pairs, desc="checking files", disable=len(pairs) <= BAR_FROM, leave=False):
         try:
-            size = check_image(pair.image)
-            if condition_type == "segmentation":
-                condition = read_mask(pair.condition, num_classes)
-            else:
-                condition = read_hint(pair.condition, condition_type, num_classes)
-            _check_pair(pair, size, condition.shape[:2])
+            _check_pair(pair, check_image(pair.image), check_condition(pair.condition, condition_type, num_classes))
         except (ValueError, RuntimeError, OSError) as error:
             problems.append(error)
     raise_first(problems)

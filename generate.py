@@ -11,6 +11,7 @@ import shlex
 import signal
 import time
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from cldm.model import create_control, create_model, load_state_dict, read_confi
 from cldm.multi import MultiConditionControlNet
 from cldm.sampling import SamplingOptions, sample_images
 from dataset import PROMPTS, condition_paths, read_prompts
-from generation.branches import MODES, channels, condition_pictures, find_branches, ignored_options, picture_folders, read_condition
+from generation.branches import MODES, channels, check_files, condition_pictures, find_branches, ignored_options, picture_folders, read_condition
 from generation.export import check_export, export_dataset
 from generation.plan import SamplePlan, join_conditions, make_batches
 from generation.report import OVERVIEW, REPORT, choose, write_report
@@ -42,12 +43,14 @@ from ldm.data.files import whole_file, write_png
 from share import StoppedForRequeue, StopRequest, new_run_id, run_script, write_run_record
 from utils.options import changed_options, fraction, non_negative_float, non_negative_int, parse_like, positive_int
 from utils.weights import sha256_of
+from utils.workers import in_workers
 
 __all__ = ["MultiConditionControlNet"]  # notebooks import it from here
 
 PRECISIONS = {"16": torch.float16, "32": torch.float32, "bf16": torch.bfloat16}
 PER_PROCESS = {"resume_run", "run_id", "output_base_dir", "num_shards", "shard_index", "export_dataset", "include_real"}  # options that no run hands on
 FREE_ON_RESUME = PER_PROCESS | {"batch_size_per_inference"}  # options that change no picture of a set
+CHECKED_BY_ONE = 2000  # conditions that one process checks in the time that others need to start
 PICTURE_OPTIONS = ("sampler", "ddim_steps", "scale", "strength", "eta", "guess_mode", "precision")  # of every picture, in the manifest
 
 
@@ -170,17 +173,11 @@ def find_conditions(branches, skip_missing):
 
 def check_conditions(conditions, branches, args, multiple: int) -> dict[int, tuple[int, int]]:
     """(height, width) by condition number; every file is read once, before the model loads."""
-    sizes = {}
-    for condition in tqdm(conditions, desc="checking conditions", disable=len(conditions) < 200, leave=False):
-        found = [read_condition(branch, path, args).shape[:2] for branch, path in zip(branches, condition.files, strict=True)]
-        (height, width), first = found[0], condition.files[0]
-        for path, (other_height, other_width) in zip(condition.files, found, strict=True):
-            if (other_height, other_width) != (height, width):
-                raise ValueError(f"{path}: {other_width} x {other_height} pixels, but {first} has {width} x {height}")
-        if (height % multiple or width % multiple) and not args.pad:
-            raise ValueError(f"{first}: {width} x {height} pixels, expected multiples of {multiple}. Resize it, or use --pad.")
-        sizes[condition.number] = height, width
-    return sizes
+    check = partial(check_files, branches=branches, args=args, multiple=multiple)
+    num_workers = len(os.sched_getaffinity(0)) if len(conditions) >= CHECKED_BY_ONE else 0
+    sizes = in_workers(check, conditions, num_workers, chunk=64)
+    shown = tqdm(sizes, desc="checking conditions", total=len(conditions), disable=len(conditions) < 200, leave=False)
+    return {condition.number: size for condition, size in zip(conditions, shown, strict=True)}
 
 
 def pad_to_multiple(hint: np.ndarray, multiple: int) -> np.ndarray:

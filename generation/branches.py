@@ -1,13 +1,16 @@
 """What `generate.py` is asked to steer with: one branch for each condition, from the options that name weights, folders and strengths."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from annotator.canny import edges_of_file
-from dataset import MASK_CHANNELS_OF_RGBA, hint_channels, read_hint
+from dataset import MASK_CHANNELS_OF_RGBA, check_condition, hint_channels, read_hint
+from generation.plan import Condition
+from ldm.data.files import check_image
 from ldm.data.pictures import class_colours
 
 MODES = ("mask_only", "edge_only", "mask_and_edge", "rgba")
@@ -160,6 +163,26 @@ def read_condition(branch: Branch, path: Path, args) -> np.ndarray:
     if branch.canny:
         return np.repeat(edges_of_file(path, *branch.canny)[..., None] / np.float32(255), 3, axis=2)
     return read_hint(path, branch.condition_type, args.num_classes, args.rgba_alpha_scale)
+
+
+def check_files(condition: Condition, branches: Sequence[Branch], args, multiple: int) -> tuple[int, int]:
+    """(height, width) of the files of a condition, all read in full.
+
+    Args:
+        multiple: what sides must be multiples of, unless `args.pad`.
+    Raises:
+        FileNotFoundError, ValueError: see `read_hint`; files of unequal sizes, or of one that the model does not take.
+    """
+    first, sizes = condition.files[0], {}
+    for branch, path in zip(branches, condition.files, strict=True):
+        sizes[path] = check_image(path) if branch.canny else check_condition(path, branch.condition_type, args.num_classes)
+    height, width = sizes[first]
+    for path, (other_height, other_width) in sizes.items():
+        if (other_height, other_width) != (height, width):
+            raise ValueError(f"{path}: {other_width} x {other_height} pixels, but {first} has {width} x {height}")
+    if (height % multiple or width % multiple) and not args.pad:
+        raise ValueError(f"{first}: {width} x {height} pixels, expected multiples of {multiple}. Resize it, or use --pad.")
+    return height, width
 
 
 def channels(branch: Branch, num_classes: int) -> int:

@@ -141,6 +141,14 @@ def test_bad_input_is_one_line_before_the_model_loads(micro_yaml, micro_weights,
 # Other conditions
 
 
+def test_many_conditions_are_checked_in_several_processes(micro_yaml, micro_weights, pairs, error_line, monkeypatch):
+    monkeypatch.setattr(generate, "CHECKED_BY_ONE", 2)
+    monkeypatch.setattr(generate.os, "sched_getaffinity", lambda pid: {0, 1})
+    write_png(pairs / "masks" / "cell_4.png", np.full((64, 64), 9, np.uint8))
+    common = ["--config_yaml_path", micro_yaml, "--model_weights_path", micro_weights, "--mask_dir", pairs / "masks", "--device", "cpu"]
+    assert f"{pairs / 'masks' / 'cell_4.png'}: found value(s) 9" in error_line(generate.main, *common)
+
+
 @pytest.fixture
 def edges(pairs):
     """Folders `membrane` and `outline` beside the pairs: an edge map of each mask."""

@@ -8,7 +8,6 @@ The pictures keep names and sizes of the images. Those of canny, hed, mlsd and m
 
 import argparse
 import json
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -37,7 +36,7 @@ from share import run_script
 from utils.devices import pick_device
 from utils.options import add_bool, changed_options, fraction, non_negative_float, non_negative_int, plain, positive_float, positive_int
 from utils.weights import WeightsFile, sha256_of
-from utils.workers import CLEAN
+from utils.workers import in_workers
 
 RECORD = "annotate.json"
 OVERVIEW = Path("overview") / "overview.png"  # in a folder of its own: whoever reads the maps must not take it for one
@@ -196,18 +195,11 @@ def draw_all(sizes: dict[Path, tuple[int, int]], args, detector: Detector, detec
     work = partial(annotate, detect=detect, interpolation=detector.interpolation, resolution=args.detect_resolution)
     batches = list(batches_of_one_size(sizes, args.batch_size if detector.weights else 1))
     with tqdm(total=len(sizes), desc=args.detector, unit="image") as bar:
-
-        def write(results):
-            for done in results:
-                for path, picture in done:
-                    write_png(args.output / f"{path.stem}.png", picture)
-                    bar.update()
-
-        if args.num_workers and not detector.weights:
-            with CLEAN.Pool(min(args.num_workers, len(batches)), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:  # Ctrl-C is for the parent
-                write(pool.imap_unordered(work, batches))
-        else:
-            write(map(work, batches))
+        num_workers = 0 if detector.weights else min(args.num_workers, len(batches))
+        for done in in_workers(work, batches, num_workers):
+            for path, picture in done:
+                write_png(args.output / f"{path.stem}.png", picture)
+                bar.update()
 
 
 def parse_args(argv=None):

@@ -8,16 +8,12 @@ A file that is there and was made in the same way is kept, so a build that was k
 
 import argparse
 import json
-import multiprocessing
 import os
-import signal
 import sys
-import threading
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -34,7 +30,7 @@ from ldm.data.files import list_images, read_image, remove_leftovers, whole_file
 from ldm.data.pictures import class_colours, tile
 from share import run_script
 from utils.options import non_negative_float, non_negative_int, positive_int
-from utils.workers import CLEAN
+from utils.workers import in_workers
 
 FORMATS = ("npz", "png")
 MISSING = "missing_masks.txt"
@@ -170,27 +166,6 @@ def work(job: Job, folder: Path, args: argparse.Namespace) -> bool | Exception:
     except (ValueError, RuntimeError, OSError) as error:
         return error
     return True
-
-
-def in_workers(function, jobs: list[Job], num_workers: int) -> Iterator:
-    """`map` over the jobs in `num_workers` processes, or in this one."""
-    if num_workers <= 1:
-        yield from map(function, jobs)
-        return
-    with ProcessPoolExecutor(num_workers, CLEAN, prepare_worker) as pool:
-        yield from pool.map(function, jobs, chunksize=4)
-
-
-def prepare_worker() -> None:
-    """One thread for OpenCV; Ctrl-C is for the process that waits for all, and none outlives that one."""
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=end_with_parent, daemon=True).start()
-
-
-def end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 # Script
