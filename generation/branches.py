@@ -104,7 +104,7 @@ def find_branches(args) -> tuple[str, list[Branch]]:
     """Mode and branches, the mask's before the edges', which keep the order of their folders.
 
     Raises:
-        ValueError: folders or weights are missing, or names do not agree.
+        ValueError: folders or weights are missing, names do not agree, or there are more classes than an RGBA tensor holds.
     """
     mode = infer_mode(args)
     models, folders, strengths = _edge_options(args)
@@ -127,6 +127,8 @@ def find_branches(args) -> tuple[str, list[Branch]]:
     if mode == "rgba":
         if not args.rgba_dir:
             raise ValueError("--rgba_dir is needed for --generation_mode rgba")
+        if args.num_classes > MASK_CHANNELS_OF_RGBA:
+            raise ValueError(f"--num_classes {args.num_classes}: an RGBA tensor has {MASK_CHANNELS_OF_RGBA} class planes")
         branches.append(Branch("rgba", "rgba", args.rgba_model_path or args.model_weights_path, args.rgba_dir))
     return mode, branches
 

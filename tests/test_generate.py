@@ -267,6 +267,7 @@ def test_bad_branches(micro_yaml, pairs, edges, edge_options, branch_weights, tm
     assert "outline: no file for 1 of 6 conditions" in line(*masks, *edge_options)
     write_png(edges / "outline" / "cell_3.png", np.zeros((64, 32), np.uint8))
     assert "cell_3.png: 32 x 64 pixels, but" in line(*masks, *edge_options)
+    assert "--num_classes 4: an RGBA tensor has 3 class planes" in line("--rgba_dir", tmp_path / "rgba", "--num_classes", 4)
     (tmp_path / "rgba").mkdir()
     np.savez(tmp_path / "rgba" / "a.npz", rgba=np.zeros((64, 64, 3), np.float32))
     assert "a.npz: 'rgba' is float32 (64, 64, 3)" in line("--rgba_dir", tmp_path / "rgba")
