@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from fid import compute_cem_fid
 from fid.pretraining.common import read_config
 from fid.pretraining.mocov2.train import CONFIG, MoCo, copy_name, main
+from utils import run_status
 
 TINY = ("epochs=2", "batch_size=2", "image_size=32", "moco_k=8", "workers=0", "schedule=[1]", "lr=0.01", "print_freq=1")
 
@@ -47,6 +48,12 @@ def test_checkpoint_scores(trained, image_folders):
     folders = [str(image_folders / name) for name in ("real", "generated")]
     fixed = ("--weights-path", str(trained / "current.pth.tar"), "--image-size", "32", "--num-workers", "0", "--no-cache", "--device", "cpu")
     compute_cem_fid.main([*folders, *fixed, "--output-json", str(image_folders / "r.json"), "--bootstrap", "0"])
+
+
+def test_run_status_knows_the_run(trained, capsys):
+    assert run_status.main([str(trained)]) is None  # which makes the exit code 0: done
+    line = next(line for line in capsys.readouterr().out.splitlines() if trained.name in line)
+    assert "done" in line and "4 / 4 steps" in line
 
 
 def test_resumed_run_is_the_uninterrupted_one(trained, em_folder, tmp_path):
