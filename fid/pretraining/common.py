@@ -26,6 +26,7 @@ from utils.options import non_negative_int
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 ALIASES = {"data_file": "data_path", "model_path": "model_dir"}  # the published configurations disagree
 SHARED_KEYS = ("experiment_name", "data_path", "model_dir", "arch", "workers", "epochs", "print_freq", "batch_size", "resume", "norms")
+PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed"}  # Lightning's names
 OF_OTHER_LAUNCHERS = (  # keys of the published configurations that Lightning or this code settles
     "world_size", "rank", "dist_url", "dist_backend", "multiprocessing_distributed", "logging", "gpu",
 )  # fmt: skip
@@ -198,6 +199,7 @@ def build_parser(description: str, config: Path) -> argparse.ArgumentParser:
     run = parser.add_argument_group("run")
     run.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="values in place of the configuration's")
     run.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="auto takes all GPUs, or the CPU where there is none")
+    run.add_argument("--precision", choices=PRECISIONS, help="of the arithmetic, bf16 mixed with 32; 32, or on GPUs the recipe's, when not given")
     run.add_argument("--seed", type=non_negative_int, default=0, metavar="INT", help="of weights, order and augmentation")
     return parser
 
@@ -221,14 +223,16 @@ def read_settings(args: argparse.Namespace, keys: Sequence[str]) -> Settings:
     return settings
 
 
-def build_trainer(settings: Settings, device: str, files: EpochFiles, precision: str = "32-true", sync_batchnorm: bool = False) -> pl.Trainer:
-    """Lightning's trainer on all GPUs, or on the CPU."""
-    gpus = 0 if device == "cpu" else torch.cuda.device_count()
+def build_trainer(
+    settings: Settings, args: argparse.Namespace, files: EpochFiles, precision: str = "32-true", sync_batchnorm: bool = False
+) -> pl.Trainer:
+    """Lightning's trainer on all GPUs, or on the CPU; `precision` is the recipe's, on GPUs where `args` names none."""
+    gpus = 0 if args.device == "cpu" else torch.cuda.device_count()
     return pl.Trainer(
-        accelerator=device,
+        accelerator=args.device,
         devices=gpus or 1,
         strategy=DDPStrategy(broadcast_buffers=False) if gpus > 1 else "auto",  # or SwAV's queues would all become the first GPU's
-        precision=precision if gpus else "32-true",
+        precision=PRECISIONS[args.precision] if args.precision else precision if gpus else "32-true",
         sync_batchnorm=sync_batchnorm,
         max_epochs=settings.epochs,
         use_distributed_sampler=False,

@@ -99,7 +99,7 @@ def main(argv=None):
     if settings.moco_k % settings.batch_size:
         raise ValueError(f"{args.config}: moco_k {settings.moco_k} is no multiple of batch_size {settings.batch_size}")
     pl.seed_everything(args.seed, verbose=False)
-    trainer = build_trainer(settings, args.device, EpochFiles(settings.model_dir, "current.pth.tar", copy_name(settings.save_freq)))
+    trainer = build_trainer(settings, args, EpochFiles(settings.model_dir, "current.pth.tar", copy_name(settings.save_freq)))
     if settings.batch_size % trainer.world_size:
         raise ValueError(f"{args.config}: batch_size {settings.batch_size} does not split over {trainer.world_size} GPUs")
     fit(trainer, MoCo(settings), settings, settings.batch_size // trainer.world_size, args.seed)

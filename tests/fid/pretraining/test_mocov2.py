@@ -65,6 +65,14 @@ def test_resumed_run_is_the_uninterrupted_one(trained, em_folder, tmp_path):
     assert resumed["optimizer"]["param_groups"][0]["lr"] == whole["optimizer"]["param_groups"][0]["lr"] == pytest.approx(0.001)
 
 
+def test_precision(em_folder, tmp_path, trained):
+    """Brain floats round: other weights, of type float32 still."""
+    main([*options(em_folder, tmp_path / "bf16"), "--precision", "bf16"])
+    whole, rounded = (torch.load(folder / "current.pth.tar", weights_only=True)["state_dict"] for folder in (trained, tmp_path / "bf16"))
+    key = "module.encoder_q.conv1.weight"
+    assert rounded[key].dtype == torch.float32 and not torch.equal(rounded[key], whole[key])
+
+
 def test_loss_is_that_of_a_positive_among_the_queue(model):
     views = [torch.randn(3, 1, 32, 32) for _ in range(2)]
     queue = model.queue.bank.clone()
