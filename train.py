@@ -26,6 +26,7 @@ from dataset import CONDITION_TYPES, PROMPTS, MyDataset, ValidationSet, check_pa
 from fid.backbones import CEM, load_cem
 from fid.validation import ValidationFid
 from ldm.data.batches import SeededBatches, Share, WeightedSamples
+from ldm.data.files import remove_leftovers
 from share import StoppedForRequeue, new_run_id, run_script, write_run_record
 from utils.options import add_bool, fraction, non_negative_float, non_negative_int, parse_like, positive_float, positive_int
 
@@ -321,7 +322,9 @@ def main(argv=None):
     model.learning_rate = args.learning_rate
     model.sd_locked = args.sd_locked
     model.only_mid_control = args.only_mid_control
-    if not args.resume_training and trainer.is_global_zero:
+    if args.resume_training and trainer.is_global_zero:
+        remove_leftovers(run_dir)
+    elif trainer.is_global_zero:
         run_dir.mkdir(parents=True, exist_ok=bool(args.run_id))  # a job may have ended before its first checkpoint
         write_run_record(run_dir / "args.json", args)
     say(f"run folder: {run_dir}", flush=True)

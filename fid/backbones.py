@@ -122,9 +122,10 @@ def load_cem(
 def grey_resnet50() -> nn.Module:
     """torchvision's ResNet-50 with one input channel.
 
-    The SwAV variant pads by 1 before a stem that pads by 2; together that is this stem's padding of 3.
+    The SwAV variant pads by 1 before a stem that pads by 2; together that is this stem's padding of 3. Untrained, its residual blocks
+    add nothing yet (Goyal et al. 2017): with few images and steps it does not learn otherwise (README.md).
     """
-    network = resnet50()
+    network = resnet50(zero_init_residual=True)
     network.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
     return network
 

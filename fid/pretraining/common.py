@@ -16,11 +16,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
 
-from cldm.checkpoints import LAST, WholeFileIO
+from cldm.checkpoints import LAST, WholeFileIO, position
+from cldm.model import load_pickle
 from cldm.progress import Progress
 from fid.images import find_images, sound_images
 from ldm.data.batches import sample_seed
-from ldm.data.files import read_image, whole_file
+from ldm.data.files import read_image, remove_leftovers, whole_file
 from utils.options import non_negative_int
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -148,8 +149,8 @@ class SeededShard(Sampler):
             order = torch.randperm(self.length, generator=generator)
         else:
             order = torch.multinomial(self.weights, self.length, replacement=True, generator=generator)
-        for position in range(self.shard, len(self) * self.shards, self.shards):
-            yield int(order[position]), sample_seed(self.seed, name, position)
+        for place in range(self.shard, len(self) * self.shards, self.shards):
+            yield int(order[place]), sample_seed(self.seed, name, place)
 
 
 def group_weights(paths: Sequence[Path], root: Path, gamma: float) -> torch.Tensor:
@@ -208,7 +209,7 @@ def read_settings(args: argparse.Namespace, keys: Sequence[str]) -> Settings:
     """Configuration and options as one, and the folder of the run made.
 
     Raises:
-        FileNotFoundError, ValueError: see `read_config` and `Settings`.
+        FileNotFoundError, ValueError: see `read_config` and `Settings`; `--resume` is no checkpoint of a run.
         FileExistsError: another run's checkpoints would be overwritten.
     """
     settings = Settings(read_config(args.config, args.set), (*SHARED_KEYS, *keys), args.config)
@@ -217,6 +218,8 @@ def read_settings(args: argparse.Namespace, keys: Sequence[str]) -> Settings:
     last = settings.model_dir / LAST
     if settings.resume and not settings.resume.is_file():
         raise FileNotFoundError(f"--resume {settings.resume}: no such file")
+    if settings.resume and "loops" not in load_pickle(settings.resume, "cpu"):
+        raise ValueError(f"--resume {settings.resume}: holds weights alone, expected the {LAST} of a run")
     if not settings.resume and last.exists():
         raise FileExistsError(f"{last}: exists already. Name another --model_dir, or go on with --resume {last}.")
     settings.model_dir.mkdir(parents=True, exist_ok=True)
@@ -262,10 +265,13 @@ def fit(trainer: pl.Trainer, recipe: pl.LightningModule, settings: Settings, bat
     paths, _ = sound_images(find_images(settings.data_path))
     weights = None if gamma is None else group_weights(paths, settings.data_path, gamma)
     sampler = SeededShard(len(paths), seed, weights, trainer.global_rank, trainer.world_size)
+    if settings.resume:
+        sampler.epoch, _ = position(load_pickle(settings.resume, "cpu"))  # workers read ahead before Lightning says which epoch it is
     if len(sampler) < batch_size:
         raise ValueError(f"{settings.data_path}: {len(sampler)} images per process, fewer than a batch of {batch_size}. Lower it: --set batch_size=...")
     loader = DataLoader(Views(paths, recipe.views()), batch_size, sampler=sampler, num_workers=settings.workers, drop_last=True)
     if trainer.is_global_zero:
+        remove_leftovers(settings.model_dir)
         print(f"{len(paths)} images, {len(loader)} batches of {batch_size} an epoch, {trainer.world_size} process(es), {settings.epochs} epochs", flush=True)
     try:
         trainer.fit(recipe, loader, ckpt_path=settings.resume, weights_only=True)

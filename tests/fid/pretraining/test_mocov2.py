@@ -57,8 +57,11 @@ def test_run_status_knows_the_run(trained, capsys):
 
 
 def test_resumed_run_is_the_uninterrupted_one(trained, em_folder, tmp_path):
+    """With a worker, which reads ahead, too; what a killed process left goes."""
     main(options(em_folder, tmp_path / "half", "epochs=1"))
-    main([*options(em_folder, tmp_path / "half"), "--resume", str(tmp_path / "half/last.ckpt")])
+    (tmp_path / "half" / ".current.pth.x.tmp.tar").touch()
+    main([*options(em_folder, tmp_path / "half", "workers=1"), "--resume", str(tmp_path / "half/last.ckpt")])
+    assert not list((tmp_path / "half").glob(".*"))
     whole, resumed = (torch.load(folder / "current.pth.tar", weights_only=True) for folder in (trained, tmp_path / "half"))
     for key, value in whole["state_dict"].items():
         assert torch.equal(resumed["state_dict"][key], value), key
@@ -91,6 +94,12 @@ def test_loss_is_that_of_a_positive_among_the_queue(model):
     assert all(parameter.grad is None for parameter in model.encoder_k.parameters())
 
 
+def test_residual_blocks_start_as_identities(model):
+    """Or the network does not learn from few images."""
+    norms = [module.bn3.weight for module in model.encoder_q.modules() if hasattr(module, "bn3")]
+    assert len(norms) == 16 and not any(norm.any() for norm in norms)
+
+
 def test_key_encoder_follows_by_momentum(model):
     with torch.no_grad():
         model.encoder_q.conv1.weight += 1
@@ -109,5 +118,6 @@ def test_bad_input(trained, em_folder, tmp_path, error_line):
     assert "fewer than a batch of 8" in error_line(main, *options(em_folder, tmp_path, "batch_size=8"))
     assert "MoCo v1" in error_line(main, *options(em_folder, tmp_path, "mlp=false"))
     assert "--resume /absent: no such file" in error_line(main, *options(em_folder, tmp_path), "--resume", "/absent")
+    assert "holds weights alone, expected the last.ckpt" in error_line(main, *options(em_folder, tmp_path), "--resume", trained / "current.pth.tar")
     assert "no such folder" in error_line(main, *options(tmp_path / "absent", tmp_path))
     assert np.array_equal(list(tmp_path.glob("*.pth.tar")), [])

@@ -62,7 +62,7 @@ def test_resumed_run_is_the_uninterrupted_one(trained, em_folder, tmp_path):
         patch.setattr("fid.pretraining.swav.train.EpochFiles", CutOff)
         main(options(em_folder, tmp_path))
     assert torch.load(tmp_path / "checkpoint.pth.tar", weights_only=True)["epoch"] == 1
-    main([*options(em_folder, tmp_path), "--resume", str(tmp_path / "last.ckpt")])
+    main([*options(em_folder, tmp_path, "workers=1"), "--resume", str(tmp_path / "last.ckpt")])
     whole, resumed = (torch.load(folder / "checkpoint.pth.tar", weights_only=True)["state_dict"] for folder in (trained, tmp_path))
     for key, value in whole.items():
         assert torch.equal(resumed[key], value), key
