@@ -50,14 +50,15 @@ class MoCo(pl.LightningModule):
         """Unit vectors (N, moco_dim) of the key encoder; several GPUs shuffle their batches, so that batch statistics give nothing away."""
         update_momentum(self.encoder_q, self.encoder_k, self.settings.moco_m)
         if self.trainer.world_size == 1:
-            return F.normalize(self.encoder_k(x))
+            return F.normalize(self.encoder_k(x).float())
         shuffled, order = batch_shuffle(x, distributed=True)
-        return batch_unshuffle(F.normalize(self.encoder_k(shuffled)), order, distributed=True)
+        return batch_unshuffle(F.normalize(self.encoder_k(shuffled).float()), order, distributed=True)
 
     def training_step(self, views, batch_idx):
-        query = F.normalize(self.encoder_q(views[0]))
+        query = F.normalize(self.encoder_q(views[0]).float())
         key, queue = self.queue(self.keys(views[1]), update=True)  # (N, dim), (dim, K) as it was before this batch
-        logits = torch.cat([(query * key).sum(dim=1, keepdim=True), query @ queue], dim=1) / self.settings.moco_t  # (N, 1 + K)
+        with torch.autocast(self.device.type, enabled=False):  # brain floats do not tell cosines apart that lie this close together
+            logits = torch.cat([(query * key).sum(dim=1, keepdim=True), query @ queue], dim=1) / self.settings.moco_t  # (N, 1 + K)
         loss = F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
         better = (logits[:, 1:] >= logits[:, :1]).sum(dim=1)  # negatives that score above the positive
         metrics = {"ins_loss": loss, "top1_prob": (better < 1).float().mean() * 100, "top5_prob": (better < 5).float().mean() * 100}

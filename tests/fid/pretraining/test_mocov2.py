@@ -76,14 +76,17 @@ def test_precision(em_folder, tmp_path, trained):
     assert rounded[key].dtype == torch.float32 and not torch.equal(rounded[key], whole[key])
 
 
-def test_loss_is_that_of_a_positive_among_the_queue(model):
+@pytest.mark.parametrize("mixed", (False, True))
+def test_loss_is_that_of_a_positive_among_the_queue(model, mixed):
+    """In mixed precision, too, cosines are compared in float32."""
     views = [torch.randn(3, 1, 32, 32) for _ in range(2)]
     queue = model.queue.bank.clone()
     keys = []
-    model.encoder_k.register_forward_hook(lambda module, args, output: keys.append(F.normalize(output)))
+    model.encoder_k.register_forward_hook(lambda module, args, output: keys.append(F.normalize(output.float())))
     queries = []
-    model.encoder_q.register_forward_hook(lambda module, args, output: queries.append(F.normalize(output)))
-    loss = model.training_step(views, 0)
+    model.encoder_q.register_forward_hook(lambda module, args, output: queries.append(F.normalize(output.float())))
+    with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        loss = model.training_step(views, 0)
     key = keys[0]
     logits = torch.cat([(queries[0] * key).sum(1, keepdim=True), queries[0] @ queue.T], dim=1) / 0.2
     torch.testing.assert_close(loss, -F.log_softmax(logits, dim=1)[:, 0].mean())
