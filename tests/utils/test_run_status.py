@@ -25,11 +25,11 @@ def status(capsys):
     return call
 
 
-def make_generation(run, conditions, copies, num_shards=1, made=()):
+def make_generation(run, conditions, copies, num_shards=1, made=(), mode="mask_only"):
     """A run folder as generate.py leaves it, with the pictures of the numbers `made`, each a second newer than the one before, the last new."""
     for folder in ("images", "masks", "conditions/mask"):
         (run / folder).mkdir(parents=True)
-    args = {"n_augmentations_per_mask": copies, "seed": 0, "num_shards": num_shards, "generation_mode": "mask_only"}
+    args = {"n_augmentations_per_mask": copies, "seed": 0, "num_shards": num_shards, "generation_mode": mode}
     (run / "generate_state.json").write_text(json.dumps({"condition_records": [{}] * conditions, "prompts": ["cell"]}))
     (run / "args.json").write_text(json.dumps({"args": args}))
     now = time.time()
@@ -94,7 +94,27 @@ def test_silence_is_a_stall_unless_the_run_is_that_slow(status, tmp_path):
     assert code == 1 and "stalled" in silent and "running" in slow
     assert status(tmp_path / "runs", "--stalled_after", 90)[0] == run_status.WORK_LEFT
     make_training(tmp_path / "stopped", state="stopped")
-    assert status(tmp_path / "stopped")[0] == 1
+    code, (line,) = status(tmp_path / "stopped")
+    assert code == 1 and "25.0 min" not in line  # nothing goes on, so no time is left
+
+
+def test_runs_that_have_not_begun(status, tmp_path):
+    """They wait, but not for ever; shards may wait in a queue for days."""
+    training = tmp_path / "all" / "trainings" / "a"
+    training.mkdir(parents=True)
+    (training / "args.json").write_text('{"args": {"cldm_config_path": "x"}}')
+    make_generation(tmp_path / "all" / "run_b", 3, 2)
+    make_generation(tmp_path / "all" / "run_c", 3, 2, num_shards=2)
+    code, lines = status(tmp_path)
+    assert code == run_status.WORK_LEFT and ["waiting" in line for line in lines] == [True] * 5
+    age(tmp_path, 5)
+    code, lines = status(tmp_path)
+    assert code == 1 and ["stalled" in line for line in lines] == [True, False, False, False, True]  # run_b, run_c with its shards, a
+
+
+def test_a_training_before_its_first_checkpoint(status, tmp_path):
+    (make_training(tmp_path / "run") / "last.ckpt").unlink()
+    assert "no checkpoint yet" in status(tmp_path)[1][0]
 
 
 def test_shards_of_a_generation(status, tmp_path):
@@ -109,6 +129,20 @@ def test_shards_of_a_generation(status, tmp_path):
     assert len(status(run, "--num_shards", 8)[1]) == 9
 
 
+def test_shards_that_work_at_once_share_the_time(status, tmp_path):
+    run = make_generation(tmp_path / "run_a", 10, 4, num_shards=2, made=[*range(10), *range(20, 30)])
+    _, (total, *shards) = status(run)
+    assert "0.500 s" in total and "10.0 s" in total  # 20 images left
+    assert all("1.00 s" in line and "10.0 s" in line for line in shards)
+
+
+def test_images_from_edges_have_no_masks(status, tmp_path):
+    run = make_generation(tmp_path / "run_a", 3, 1, made=range(3), mode="edge_only")
+    for path in (run / "masks").iterdir():
+        path.unlink()
+    assert status(run)[0] == 0
+
+
 def test_pictures_that_are_no_use_count_as_failed(status, tmp_path):
     run = make_generation(tmp_path / "run_a", 3, 2, made=range(6))
     assert status(run)[0] == 0
@@ -116,7 +150,7 @@ def test_pictures_that_are_no_use_count_as_failed(status, tmp_path):
     (run / "masks" / "image_cond2_batch1_sample0.png").unlink()
     age(run / "images", 5)
     code, (line,) = status(run)
-    assert code == 1 and "4 / 6 images" in line and "failed" in line and "2 failed" in line
+    assert code == 1 and "4 / 6 images" in line and " failed " in line and "2 failed" in line
 
 
 def test_damaged_and_half_made_folders_are_one_line_each(status, tmp_path):
