@@ -28,9 +28,8 @@ from fid.validation import ValidationFid
 from ldm.data.batches import SeededBatches, Share, WeightedSamples
 from ldm.data.files import remove_leftovers
 from share import StoppedForRequeue, new_run_id, run_script, write_run_record
-from utils.options import add_bool, fraction, non_negative_float, non_negative_int, parse_like, positive_float, positive_int
+from utils.options import LIGHTNING_PRECISIONS, add_bool, fraction, non_negative_float, non_negative_int, parse_like, positive_float, positive_int
 
-PRECISIONS = {"16": "16-mixed", "32": "32-true", "bf16": "bf16-mixed"}
 BEST_FID = "EM_best_fid"
 CONDITION_OPTION = {"segmentation": "mask_path", "edge": "edge_path", "rgba": "rgba_path"}
 FREE_ON_RESUME = {  # options that a resumed run may change without becoming another run
@@ -82,7 +81,7 @@ def build_parser():
     run.add_argument("--gpus", type=int, metavar="INT", help="GPUs to use: 0 for the CPU, -1 for all; 1 when not given, or the CPU where there is none")
     run.add_argument("--num_processes", type=positive_int, default=1, metavar="INT", help="training processes per machine where there is no GPU (--gpus 0)")
     run.add_argument("--num_nodes", type=positive_int, default=1, metavar="INT", help="machines, each with --gpus GPUs; srun or torchrun starts the processes")
-    run.add_argument("--precision", choices=sorted(PRECISIONS), default="32", help="16 and bf16 compute in mixed precision")
+    run.add_argument("--precision", choices=sorted(LIGHTNING_PRECISIONS), default="32", help="16 and bf16 compute in mixed precision")
     run.add_argument("--resume_training", type=Path, metavar="RUN",
                      help="continue a run in its folder: weights, optimizer, step and data order; takes that run's options")  # fmt: skip
 
@@ -284,7 +283,7 @@ def build_trainer(args, run_dir, on_gpu, per_node, save_last, has_validation, va
         num_nodes=args.num_nodes,
         strategy=ddp if processes > 1 else "auto",
         use_distributed_sampler=False,  # `Share` does it
-        precision=PRECISIONS[args.precision],
+        precision=LIGHTNING_PRECISIONS[args.precision],
         max_epochs=args.max_epochs,
         max_steps=args.max_steps or -1,
         accumulate_grad_batches=args.accumulate_grad_batches,

@@ -3,6 +3,8 @@
 import argparse
 import json
 
+LIGHTNING_PRECISIONS = {"16": "16-mixed", "32": "32-true", "bf16": "bf16-mixed"}  # of --precision, by Lightning's names
+
 
 def str_to_bool(text: str) -> bool:
     """`true`, `yes`, `on`, `1` and their opposites, in any case; unlike `type=bool`, "False" is false."""

@@ -30,7 +30,7 @@ from cldm.sampling import SamplingOptions, sample_images
 from dataset import PROMPTS
 from share import run_script
 from utils.devices import pick_device
-from utils.options import non_negative_float, positive_float, positive_int
+from utils.options import LIGHTNING_PRECISIONS, non_negative_float, positive_float, positive_int
 from utils.text import duration, table
 
 MIXED = {"16": torch.float16, "bf16": torch.bfloat16}
@@ -83,7 +83,7 @@ def measure_step(model, image_size: int, batch_size: int, device: torch.device, 
     trainer = pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=1,
-        precision=f"{precision}-mixed" if precision in MIXED else "32-true",
+        precision=LIGHTNING_PRECISIONS[precision],
         max_epochs=1,
         logger=False,
         enable_checkpointing=False,

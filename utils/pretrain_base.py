@@ -26,7 +26,7 @@ from ldm.data.files import image_size, list_images, read_image
 from ldm.models.diffusion.ddpm import LatentDiffusion
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 from share import run_script
-from utils.options import fraction, non_negative_float, non_negative_int, positive_float, positive_int
+from utils.options import LIGHTNING_PRECISIONS, fraction, non_negative_float, non_negative_int, positive_float, positive_int
 
 UNET = "ldm.modules.diffusionmodules.openaimodel.UNetModel"  # a base is trained without control
 
@@ -149,7 +149,7 @@ def fit(module, loader, steps, args, callbacks=()):
         max_epochs=-1,
         accelerator="auto",
         devices=1,
-        precision="bf16-mixed" if args.precision == "bf16" else "32-true",
+        precision=LIGHTNING_PRECISIONS[args.precision],
         gradient_clip_val=1.0,
         logger=False,
         enable_checkpointing=False,

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 import yaml
@@ -21,13 +20,11 @@ from cldm.model import load_pickle
 from cldm.progress import Progress
 from fid.images import find_images, sound_images
 from ldm.data.batches import sample_seed
-from ldm.data.files import read_image, remove_leftovers, whole_file
-from utils.options import non_negative_int
+from ldm.data.files import read_grey, remove_leftovers, whole_file
+from utils.options import LIGHTNING_PRECISIONS, non_negative_int
 
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 ALIASES = {"data_file": "data_path", "model_path": "model_dir"}  # the published configurations disagree
 SHARED_KEYS = ("experiment_name", "data_path", "model_dir", "arch", "workers", "epochs", "print_freq", "batch_size", "resume", "norms")
-PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed"}  # Lightning's names
 OF_OTHER_LAUNCHERS = (  # keys of the published configurations that Lightning or this code settles
     "world_size", "rank", "dist_url", "dist_backend", "multiprocessing_distributed", "logging", "gpu",
 )  # fmt: skip
@@ -117,7 +114,7 @@ class Views(Dataset):
 
     def __getitem__(self, item):
         index, seed = item
-        grey = torch.from_numpy(np.asarray(read_image(self.paths[index]) @ np.array(LUMA, dtype=np.float32)))[None]
+        grey = torch.from_numpy(read_grey(self.paths[index]))[None]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return [view(grey) for view in self.views]
@@ -200,7 +197,7 @@ def build_parser(description: str, config: Path) -> argparse.ArgumentParser:
     run = parser.add_argument_group("run")
     run.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="values in place of the configuration's")
     run.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="auto takes all GPUs, or the CPU where there is none")
-    run.add_argument("--precision", choices=PRECISIONS, help="of the arithmetic, bf16 mixed with 32; 32, or on GPUs the recipe's, when not given")
+    run.add_argument("--precision", choices=("32", "bf16"), help="of the arithmetic, bf16 mixed with 32; 32, or on GPUs the recipe's, when not given")
     run.add_argument("--seed", type=non_negative_int, default=0, metavar="INT", help="of weights, order and augmentation")
     return parser
 
@@ -227,7 +224,7 @@ def read_settings(args: argparse.Namespace, keys: Sequence[str]) -> Settings:
 
 
 def build_trainer(
-    settings: Settings, args: argparse.Namespace, files: EpochFiles, precision: str = "32-true", sync_batchnorm: bool = False
+    settings: Settings, args: argparse.Namespace, files: EpochFiles, precision: str = "32", sync_batchnorm: bool = False
 ) -> pl.Trainer:
     """Lightning's trainer on all GPUs, or on the CPU; `precision` is the recipe's, on GPUs where `args` names none."""
     gpus = 0 if args.device == "cpu" else torch.cuda.device_count()
@@ -235,7 +232,7 @@ def build_trainer(
         accelerator=args.device,
         devices=gpus or 1,
         strategy=DDPStrategy(broadcast_buffers=False) if gpus > 1 else "auto",  # or SwAV's queues would all become the first GPU's
-        precision=PRECISIONS[args.precision] if args.precision else precision if gpus else "32-true",
+        precision=LIGHTNING_PRECISIONS[args.precision or (precision if gpus else "32")],
         sync_batchnorm=sync_batchnorm,
         max_epochs=settings.epochs,
         use_distributed_sampler=False,

@@ -128,7 +128,7 @@ def main(argv=None):
     settings = read_settings(args, KEYS)
     pl.seed_everything(args.seed, verbose=False)
     files = EpochFiles(settings.model_dir, "checkpoint.pth.tar", copy_name(settings.checkpoint_freq, settings.epochs))
-    trainer = build_trainer(settings, args, files, "16-mixed" if settings.use_fp16 else "32-true", sync_batchnorm=True)
+    trainer = build_trainer(settings, args, files, "16" if settings.use_fp16 else "32", sync_batchnorm=True)
     queue_length = settings.queue_length // trainer.world_size
     recipe = SwAV(settings, queue_length - queue_length % settings.batch_size)
     fit(trainer, recipe, settings, settings.batch_size, args.seed, settings.weight_gamma)
