@@ -31,7 +31,7 @@ from annotator.networks import CKPTS_VARIABLE, find_checkpoint
 from annotator.util import resize_image
 from dataset import condition_paths
 from ldm.data.files import check_image, read_image, whole_file, write_png
-from ldm.data.pictures import tile
+from ldm.data.pictures import evenly, fit, tile
 from share import run_script
 from utils.devices import pick_device
 from utils.options import add_bool, changed_options, fraction, non_negative_float, non_negative_int, plain, positive_float, positive_int
@@ -182,12 +182,9 @@ def draw_overview(paths: list[Path], output: Path) -> np.ndarray:
 
     def shown(path):
         picture = read_image(path)
-        factor = min(1.0, OVERVIEW_SIDE / max(picture.shape[:2]))
-        height, width = (max(1, round(side * factor)) for side in picture.shape[:2])
-        return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        return fit(picture, min(OVERVIEW_SIDE, max(picture.shape[:2])))
 
-    chosen = np.unique(np.linspace(0, len(paths) - 1, min(OVERVIEW_ROWS, len(paths))).round().astype(int))
-    return tile([[shown(paths[i]), shown(output / f"{paths[i].stem}.png")] for i in chosen])
+    return tile([[shown(path), shown(output / f"{path.stem}.png")] for path in evenly(paths, OVERVIEW_ROWS)])
 
 
 def draw_all(sizes: dict[Path, tuple[int, int]], args, detector: Detector, detect: Detect) -> None:

@@ -225,7 +225,7 @@ class LatentDiffusion(pl.LightningModule):
         self.freeze_the_rest()  # before processes agree on which gradients they exchange
 
     def configure_optimizers(self):
-        self.freeze_the_rest()
+        self.freeze_the_rest()  # for loops that are not Lightning's, which call no `setup`
         return torch.optim.AdamW(self.trainable_parameters(), lr=self.learning_rate)
 
     def on_fit_start(self):
