@@ -19,7 +19,15 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 from tqdm import tqdm
 
-from ldm.data.files import IMAGE_SUFFIXES, check_image, list_images, read_four_channels, read_grey, read_image, read_labels
+from core.images import (
+    IMAGE_SUFFIXES,
+    check_image,
+    list_images,
+    read_four_channels,
+    read_grey,
+    read_image,
+    read_labels,
+)
 
 CONDITION_TYPES = ("segmentation", "edge", "rgba")
 RGBA_SUFFIXES = (".npz", *IMAGE_SUFFIXES)
@@ -80,8 +88,12 @@ def read_prompts(path: str | Path) -> tuple[str, ...]:
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}), expected one prompt per line") from error
-    prompts = tuple(line.strip() for line in lines if line.strip() and not line.strip().startswith("#"))
+        raise ValueError(
+            f"{path}: not UTF-8 text ({error.reason} at byte {error.start}), expected one prompt per line"
+        ) from error
+    prompts = tuple(
+        line.strip() for line in lines if line.strip() and not line.strip().startswith("#")
+    )
     if not prompts:
         raise ValueError(f"{path}: holds no prompt, expected one per line")
     return prompts
@@ -93,8 +105,12 @@ def read_prompts(path: str | Path) -> tuple[str, ...]:
 def hint_channels(condition_type: str, num_classes: int = 3) -> int:
     """Channels of a hint: one per class, three equal ones for edges, class planes and edges for `rgba`."""
     if condition_type not in CONDITION_TYPES:
-        raise ValueError(f"condition type {condition_type!r}, expected one of {', '.join(CONDITION_TYPES)}")
-    return {"segmentation": num_classes, "edge": 3, "rgba": MASK_CHANNELS_OF_RGBA + 1}[condition_type]
+        raise ValueError(
+            f"condition type {condition_type!r}, expected one of {', '.join(CONDITION_TYPES)}"
+        )
+    return {"segmentation": num_classes, "edge": 3, "rgba": MASK_CHANNELS_OF_RGBA + 1}[
+        condition_type
+    ]
 
 
 def read_mask(path: str | Path, num_classes: int) -> np.ndarray:
@@ -114,10 +130,16 @@ def read_mask(path: str | Path, num_classes: int) -> np.ndarray:
     elif len(found) > 32:
         remedy = "That many values are a picture, or a mask stored with loss (JPEG): save class indices as PNG or TIFF."
     else:
-        levels = found if len(found) == num_classes else np.linspace(0, 255, num_classes).astype(int).tolist()
+        levels = (
+            found
+            if len(found) == num_classes
+            else np.linspace(0, 255, num_classes).astype(int).tolist()
+        )
         remedy = f"Convert grey levels to class indices, for example mask = numpy.searchsorted({levels}, mask)."
     values = ", ".join(map(str, wrong[:SHOWN])) + (", ..." if len(wrong) > SHOWN else "")
-    raise ValueError(f"{path}: found value(s) {values}, expected 0..{num_classes - 1} (--num_classes {num_classes}). {remedy}")
+    raise ValueError(
+        f"{path}: found value(s) {values}, expected 0..{num_classes - 1} (--num_classes {num_classes}). {remedy}"
+    )
 
 
 def mask_to_hint(labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -134,7 +156,9 @@ def read_edge(path: str | Path) -> np.ndarray:
     """
     edges = read_grey(path)
     if 0 < edges.max() < 1.5 / 255:
-        raise ValueError(f"{path}: the brightest edge is 1 of 255. Store edges as 0..255: multiply the picture by 255.")
+        raise ValueError(
+            f"{path}: the brightest edge is 1 of 255. Store edges as 0..255: multiply the picture by 255."
+        )
     return np.repeat(edges[..., None], 3, axis=2)
 
 
@@ -163,10 +187,24 @@ def _read_npz(path: Path) -> np.ndarray:
         value_range = meta.get("value_range")
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, RuntimeError, LookupError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path}: not an archive of numbers with the key 'rgba' ({error}). {remedy}") from error
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        LookupError,
+        EOFError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise ValueError(
+            f"{path}: not an archive of numbers with the key 'rgba' ({error}). {remedy}"
+        ) from error
     if rgba.ndim != 3 or rgba.shape[2] != 4 or rgba.size == 0 or rgba.dtype.kind not in "buif":
-        raise ValueError(f"{path}: 'rgba' is {rgba.dtype} {rgba.shape}, expected numbers (H, W, 4). {remedy}")
+        raise ValueError(
+            f"{path}: 'rgba' is {rgba.dtype} {rgba.shape}, expected numbers (H, W, 4). {remedy}"
+        )
     rgba = rgba.astype(np.float32)
     if value_range is None:
         if rgba.min() < -TOLERANCE:
@@ -176,14 +214,22 @@ def _read_npz(path: Path) -> np.ndarray:
     if value_range == "neg_one_to_one":
         rgba = (rgba + 1) / 2
     elif value_range not in (None, "zero_one"):
-        raise ValueError(f"{path}: value_range {value_range!r}, expected neg_one_to_one or zero_one. {remedy}")
+        raise ValueError(
+            f"{path}: value_range {value_range!r}, expected neg_one_to_one or zero_one. {remedy}"
+        )
     planes = rgba[..., :MASK_CHANNELS_OF_RGBA]
-    if not np.isfinite(rgba).all() or planes.min() < -TOLERANCE or planes.max() > 1 + TOLERANCE:  # alpha may pass 1: beta_edge
-        raise ValueError(f"{path}: values do not fit value_range {value_range or 'zero_one'}. {remedy}")
+    if (
+        not np.isfinite(rgba).all() or planes.min() < -TOLERANCE or planes.max() > 1 + TOLERANCE
+    ):  # alpha may pass 1: beta_edge
+        raise ValueError(
+            f"{path}: values do not fit value_range {value_range or 'zero_one'}. {remedy}"
+        )
     return rgba.clip(0, 1)
 
 
-def read_hint(path: str | Path, condition_type: str, num_classes: int = 3, rgba_alpha_scale: float = 1.0) -> np.ndarray:
+def read_hint(
+    path: str | Path, condition_type: str, num_classes: int = 3, rgba_alpha_scale: float = 1.0
+) -> np.ndarray:
     """The hint that a condition file stands for, float32 (H, W, `hint_channels`) in [0, 1]; raises like the three readers."""
     hint_channels(condition_type, num_classes)
     if condition_type == "segmentation":
@@ -210,7 +256,10 @@ class Pair(NamedTuple):
 
 def _natural(path: Path) -> tuple:
     """Sort key that puts img_9 before img_10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.stem)], path.name
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part)
+        for part in re.split(r"(\d+)", path.stem)
+    ], path.name
 
 
 def _numbers(path: Path) -> tuple[int, ...]:
@@ -243,7 +292,9 @@ def _rgba_folder(folder: Path) -> Path:
     if not built or any(path.suffix.lower() in RGBA_SUFFIXES for path in folder.iterdir()):
         return folder
     if len(built) > 1:
-        raise FileNotFoundError(f"{folder}: holds {len(built)} folders of tensors ({', '.join(path.name for path in built)}). Name one of them.")
+        raise FileNotFoundError(
+            f"{folder}: holds {len(built)} folders of tensors ({', '.join(path.name for path in built)}). Name one of them."
+        )
     return built[0]
 
 
@@ -288,7 +339,9 @@ def match_names(images: Sequence[Path], conditions: Sequence[Path]) -> list[Pair
         if left.keys() == right.keys():
             pairs = [Pair(left[key], right[key]) for key in left]
             return sorted(pairs, key=lambda pair: _natural(pair.image))
-    left, right = min(keyings, key=lambda keying: len(keying[0].keys() ^ keying[1].keys()))  # the nearest miss says most
+    left, right = min(
+        keyings, key=lambda keying: len(keying[0].keys() ^ keying[1].keys())
+    )  # the nearest miss says most
     raise RuntimeError(
         f"{images[0].parent} and {conditions[0].parent} do not pair one to one: "
         f"{_listed([left[key] for key in left.keys() - right.keys()])} without a condition, "
@@ -311,7 +364,9 @@ def find_partners(leaders: Sequence[Path], others: Sequence[Path]) -> dict[Path,
     return {path: by_numbers[_numbers(path)] for path in leaders if _numbers(path) in by_numbers}
 
 
-def find_pairs(image_dir: str | Path, condition_dir: str | Path, condition_type: str = "segmentation") -> list[Pair]:
+def find_pairs(
+    image_dir: str | Path, condition_dir: str | Path, condition_type: str = "segmentation"
+) -> list[Pair]:
     """Images of one folder with the conditions of another, in natural order of the image names; see `match_names`.
 
     Raises:
@@ -324,7 +379,9 @@ def find_pairs(image_dir: str | Path, condition_dir: str | Path, condition_type:
 def _check_pair(pair: Pair, size: tuple[int, int], condition_size: tuple[int, int]) -> None:
     if size != condition_size:
         (h, w), (other_h, other_w) = size, condition_size
-        raise RuntimeError(f"{pair.image} is {w} x {h} but {pair.condition} is {other_w} x {other_h} pixels (width x height)")
+        raise RuntimeError(
+            f"{pair.image} is {w} x {h} but {pair.condition} is {other_w} x {other_h} pixels (width x height)"
+        )
 
 
 def raise_first(problems: Sequence[Exception]) -> None:
@@ -334,7 +391,9 @@ def raise_first(problems: Sequence[Exception]) -> None:
         raise type(problems[0])(f"{problems[0]}{more}") from problems[0]
 
 
-def check_pairs(pairs: Sequence[Pair], condition_type: str = "segmentation", num_classes: int = 3) -> None:
+def check_pairs(
+    pairs: Sequence[Pair], condition_type: str = "segmentation", num_classes: int = 3
+) -> None:
     """Find bad files before a model loads: image headers and completeness, conditions in full, equal sizes within a pair.
 
     Raises:
@@ -343,7 +402,11 @@ def check_pairs(pairs: Sequence[Pair], condition_type: str = "segmentation", num
     problems = []
     for pair in tqdm(pairs, desc="checking files", disable=len(pairs) <= BAR_FROM, leave=False):
         try:
-            _check_pair(pair, check_image(pair.image), check_condition(pair.condition, condition_type, num_classes))
+            _check_pair(
+                pair,
+                check_image(pair.image),
+                check_condition(pair.condition, condition_type, num_classes),
+            )
         except (ValueError, RuntimeError, OSError) as error:
             problems.append(error)
     raise_first(problems)
@@ -364,13 +427,17 @@ class View(NamedTuple):
     flip_vertical: bool
 
 
-def draw_view(height: int, width: int, scale: tuple[float, float], generator: torch.Generator) -> View:
+def draw_view(
+    height: int, width: int, scale: tuple[float, float], generator: torch.Generator
+) -> View:
     """A box anywhere in the picture: `scale` is the range of its share of the area, `RATIO` of its width to its height.
 
     Differs from torchvision's RandomResizedCrop, which takes the centre of pictures too elongated for `scale`: the range ends
     at the largest box that fits, so the place stays random.
     """
-    place_y, place_x, area, ratio, angle, horizontal, vertical = torch.rand(7, generator=generator, dtype=torch.float64).tolist()
+    place_y, place_x, area, ratio, angle, horizontal, vertical = torch.rand(
+        7, generator=generator, dtype=torch.float64
+    ).tolist()
     ratio = RATIO[0] * (RATIO[1] / RATIO[0]) ** ratio
     fits = min(height * height * ratio, width * width / ratio)
     low, high = (min(share * height * width, fits) for share in scale)
@@ -384,9 +451,15 @@ def draw_view(height: int, width: int, scale: tuple[float, float], generator: to
 def _read_box(layer: torch.Tensor, top: int, left: int, bottom: int, right: int) -> torch.Tensor:
     """A copy of the box, mirrored at the borders of the picture where it leaves it, however small the picture is."""
     height, width = layer.shape[1:]
-    padding = (0, 0), (max(-top, 0), max(bottom - height, 0)), (max(-left, 0), max(right - width, 0))
+    padding = (
+        (0, 0),
+        (max(-top, 0), max(bottom - height, 0)),
+        (max(-left, 0), max(right - width, 0)),
+    )
     inside = layer[:, max(top, 0) : bottom, max(left, 0) : right].numpy()
-    return torch.from_numpy(np.pad(inside, padding, mode="reflect"))  # torch refuses to mirror more than the side
+    return torch.from_numpy(
+        np.pad(inside, padding, mode="reflect")
+    )  # torch refuses to mirror more than the side
 
 
 def take_view(layer: torch.Tensor, view: View, size: int, smooth: bool) -> torch.Tensor:
@@ -394,9 +467,13 @@ def take_view(layer: torch.Tensor, view: View, size: int, smooth: bool) -> torch
 
     The box is read with the margin that its rotation needs, mirrored only where that leaves the picture: no black corners.
     """
-    resize = InterpolationMode.BILINEAR if smooth else InterpolationMode.NEAREST_EXACT  # NEAREST is off by half a pixel
+    resize = (
+        InterpolationMode.BILINEAR if smooth else InterpolationMode.NEAREST_EXACT
+    )  # NEAREST is off by half a pixel
     rotate = InterpolationMode.BILINEAR if smooth else InterpolationMode.NEAREST
-    shrink = min(1.0, 1.5 * size / min(view.height, view.width))  # what the result cannot show need not be rotated
+    shrink = min(
+        1.0, 1.5 * size / min(view.height, view.width)
+    )  # what the result cannot show need not be rotated
     c, s = abs(math.cos(math.radians(view.angle))), abs(math.sin(math.radians(view.angle)))
     spare = math.ceil(2 / shrink)  # interpolation reads a pixel further
     pad_y = spare + max(0, math.ceil((view.height * c + view.width * s - view.height) / 2))
@@ -404,7 +481,9 @@ def take_view(layer: torch.Tensor, view: View, size: int, smooth: bool) -> torch
     bottom, right = view.top + view.height, view.left + view.width
     layer = _read_box(layer, view.top - pad_y, view.left - pad_x, bottom + pad_y, right + pad_x)
     if shrink < 1:
-        layer = F.resize(layer, [round(side * shrink) for side in layer.shape[1:]], resize, antialias=smooth)
+        layer = F.resize(
+            layer, [round(side * shrink) for side in layer.shape[1:]], resize, antialias=smooth
+        )
     layer = F.rotate(layer, view.angle, rotate)
     layer = F.center_crop(layer, [round(view.height * shrink), round(view.width * shrink)])
     layer = F.resize(layer, [size, size], resize, antialias=smooth)
@@ -418,7 +497,12 @@ def take_centre(layer: torch.Tensor, size: int, smooth: bool) -> torch.Tensor:
     if min(height, width) < size:
         factor = size / min(height, width)
         target = [max(size, round(height * factor)), max(size, round(width * factor))]
-        layer = F.resize(layer, target, InterpolationMode.BILINEAR if smooth else InterpolationMode.NEAREST_EXACT, antialias=smooth)
+        layer = F.resize(
+            layer,
+            target,
+            InterpolationMode.BILINEAR if smooth else InterpolationMode.NEAREST_EXACT,
+            antialias=smooth,
+        )
     return F.center_crop(layer, [size, size])
 
 
@@ -482,11 +566,20 @@ class MyDataset(torch.utils.data.Dataset):
             generator = self._generator(index, seeds[1])
         if self.augment:
             view = draw_view(*smooth.shape[1:], self.crop_scale, generator)
-            smooth, classes = (take_view(layer, view, self.image_size, layer is smooth) for layer in (smooth, classes))
+            smooth, classes = (
+                take_view(layer, view, self.image_size, layer is smooth)
+                for layer in (smooth, classes)
+            )
         else:
-            smooth, classes = (take_centre(layer, self.image_size, layer is smooth) for layer in (smooth, classes))
+            smooth, classes = (
+                take_centre(layer, self.image_size, layer is smooth) for layer in (smooth, classes)
+            )
         smooth = smooth.clamp(0, 1).permute(1, 2, 0)  # (h, w, 3 + k)
-        sample = {"jpg": (smooth[..., :3] * 2 - 1).contiguous(), "txt": text, "hint": self._hint(smooth[..., 3:], classes)}
+        sample = {
+            "jpg": (smooth[..., :3] * 2 - 1).contiguous(),
+            "txt": text,
+            "hint": self._hint(smooth[..., 3:], classes),
+        }
         return sample | dict(zip(("seed", "view"), map(int, seeds), strict=False))
 
     def _generator(self, index: int, seed: int) -> torch.Generator:
@@ -498,9 +591,13 @@ class MyDataset(torch.utils.data.Dataset):
         """What is interpolated, (3 + k, H, W): image and edges; what never is, (m, H, W): class indices or class planes."""
         layers = [read_image(pair.image)]
         if self.condition_type == "segmentation":
-            classes = read_mask(pair.condition, self.num_classes)[..., None].astype(np.float32)  # one-hot after the crop: faster
+            classes = read_mask(pair.condition, self.num_classes)[..., None].astype(
+                np.float32
+            )  # one-hot after the crop: faster
         else:
-            hint = read_hint(pair.condition, self.condition_type, self.num_classes, self.rgba_alpha_scale)
+            hint = read_hint(
+                pair.condition, self.condition_type, self.num_classes, self.rgba_alpha_scale
+            )
             num_planes = MASK_CHANNELS_OF_RGBA if self.condition_type == "rgba" else 0
             classes, edges = hint[..., :num_planes], hint[..., num_planes:]
             layers.append(edges)
@@ -529,7 +626,9 @@ class ValidationSet(torch.utils.data.Dataset):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> dict:
-        sample = self.dataset[index, index, -1 - index]  # below 0: never the seed of a training view
+        sample = self.dataset[
+            index, index, -1 - index
+        ]  # below 0: never the seed of a training view
         if len(self) > 1:
             other = (index + 1) % len(self)
             sample["other_hint"] = self.dataset[other, other]["hint"]

@@ -1,6 +1,6 @@
 """Turn Stable Diffusion weights into starting weights for a ControlNet: the control branch begins as a copy of the U-Net's encoder.
 
-    python tool_add_control.py models/v1-5-pruned.ckpt models/control_sd15_ini.ckpt
+python tool_add_control.py models/v1-5-pruned.ckpt models/control_sd15_ini.ckpt
 """
 
 import argparse
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from cldm.model import WEIGHT_SUFFIXES, create_model, load_state_dict, save_weights
+from cldm.model import create_model
+from core.checkpoints import WEIGHT_SUFFIXES, load_state_dict, save_weights
 from share import run_script
 
 UNET, CONTROL, EMA = "model.diffusion_model.", "control_model.", "model_ema."
@@ -19,7 +20,9 @@ def averaged_name(name: str) -> str:
     return EMA + name.removeprefix("model.").replace(".", "")
 
 
-def add_control(model: torch.nn.Module, source: dict[str, torch.Tensor], use_ema: bool = False) -> tuple[dict[str, torch.Tensor], list[str]]:
+def add_control(
+    model: torch.nn.Module, source: dict[str, torch.Tensor], use_ema: bool = False
+) -> tuple[dict[str, torch.Tensor], list[str]]:
     """Weights for `model` from those of a model without control.
 
     Args:
@@ -45,27 +48,49 @@ def add_control(model: torch.nn.Module, source: dict[str, torch.Tensor], use_ema
         if origin in source:
             origins[name] = origin
             if source[origin].shape != own.shape:
-                raise RuntimeError(f"{origin} is {tuple(source[origin].shape)}, the configuration has {tuple(own.shape)}")
+                raise RuntimeError(
+                    f"{origin} is {tuple(source[origin].shape)}, the configuration has {tuple(own.shape)}"
+                )
         else:
             weights[name] = own.clone()
             if name not in buffers:
                 lacking.append(name)
     if len(lacking) == len(origins) + len(weights) - len(buffers):
-        raise RuntimeError(f"none of its {len(source)} tensors has a name of this architecture, such as {lacking[0]}")
+        raise RuntimeError(
+            f"none of its {len(source)} tensors has a name of this architecture, such as {lacking[0]}"
+        )
     dtypes = {name: own.dtype for name, own in model.state_dict().items()}
     model.to_empty(device="meta")  # gives its memory back before the copies need theirs
     for name, origin in origins.items():
         tensor = source[origin].to(dtypes[name])
-        weights[name] = tensor.clone() if name.startswith(CONTROL) else tensor  # branch and U-Net must not share memory
+        weights[name] = (
+            tensor.clone() if name.startswith(CONTROL) else tensor
+        )  # branch and U-Net must not share memory
     return weights, lacking
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("input", type=Path, help="Stable Diffusion weights, .ckpt, .pth or .safetensors")
-    parser.add_argument("output", type=Path, help="file to write, .ckpt, .pth or .safetensors; must not exist")
-    parser.add_argument("--config", type=Path, default=Path("./models/cldm_v15.yaml"), metavar="YAML", help="model configuration")
-    parser.add_argument("--use_ema", action="store_true", help="take the averaged U-Net weights that some checkpoints carry")
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        "input", type=Path, help="Stable Diffusion weights, .ckpt, .pth or .safetensors"
+    )
+    parser.add_argument(
+        "output", type=Path, help="file to write, .ckpt, .pth or .safetensors; must not exist"
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("./models/cldm_v15.yaml"),
+        metavar="YAML",
+        help="model configuration",
+    )
+    parser.add_argument(
+        "--use_ema",
+        action="store_true",
+        help="take the averaged U-Net weights that some checkpoints carry",
+    )
     return parser.parse_args(argv)
 
 
@@ -76,7 +101,9 @@ def main(argv=None):
     if args.output.exists():
         raise FileExistsError(f"{args.output} exists. Name another file or remove it.")
     if args.output.suffix not in WEIGHT_SUFFIXES:
-        raise ValueError(f"{args.output}: expected a name that ends in {', '.join(WEIGHT_SUFFIXES)}")
+        raise ValueError(
+            f"{args.output}: expected a name that ends in {', '.join(WEIGHT_SUFFIXES)}"
+        )
     if not args.output.parent.is_dir():
         raise FileNotFoundError(f"{args.output.parent}: no such folder")
     source = load_state_dict(args.input)

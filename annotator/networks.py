@@ -9,15 +9,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from annotator.util import HWC3
-from cldm.model import load_pickle, load_state_dict
-from utils.weights import WeightsFile, find_weights
+from core.checkpoints import load_pickle, load_state_dict
+from core.downloads import WeightsFile, find_weights
 
 CKPTS = Path(__file__).parent / "ckpts"
 CKPTS_VARIABLE = "ANNOTATOR_CKPTS"  # environment variable: another folder of weights, looked in first, and downloaded to
 HUB = "https://huggingface.co/lllyasviel"
 
 
-def published(name: str, folder: str = "ControlNet/resolve/main/annotator/ckpts", **known) -> WeightsFile:
+def published(
+    name: str, folder: str = "ControlNet/resolve/main/annotator/ckpts", **known
+) -> WeightsFile:
     """A file that the authors of ControlNet host."""
     return WeightsFile(name, f"{HUB}/{folder}/{name}", **known)
 
@@ -43,11 +45,18 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         content = content["model"]
     elif not isinstance(content, dict) or not any(map(torch.is_tensor, content.values())):
         content = load_state_dict(path)
-    return {key.removeprefix("module."): value.float() if value.is_floating_point() else value for key, value in content.items()}
+    return {
+        key.removeprefix("module."): value.float() if value.is_floating_point() else value
+        for key, value in content.items()
+    }
 
 
 def load_network(
-    network: type[nn.Module], file: WeightsFile, weights: str | Path | None, device: str | torch.device, spare: tuple[str, ...] = ()
+    network: type[nn.Module],
+    file: WeightsFile,
+    weights: str | Path | None,
+    device: str | torch.device,
+    spare: tuple[str, ...] = (),
 ) -> nn.Module:
     """A network with published weights, in evaluation mode.
 
@@ -80,7 +89,12 @@ def load_network(
 
 def to_tensor(images: list[np.ndarray], device: str | torch.device) -> torch.Tensor:
     """Pictures of one size, as `HWC3` takes them -> float32 (N, 3, H, W) in 0..255, RGB."""
-    return torch.from_numpy(np.stack([HWC3(image) for image in images])).to(device).permute(0, 3, 1, 2).float()
+    return (
+        torch.from_numpy(np.stack([HWC3(image) for image in images]))
+        .to(device)
+        .permute(0, 3, 1, 2)
+        .float()
+    )
 
 
 def pad_to_multiple(x: torch.Tensor, multiple: int) -> torch.Tensor:

@@ -15,11 +15,15 @@ def HWC3(x: np.ndarray) -> np.ndarray:
         ValueError: another type or shape, or a picture without pixels.
     """
     if x.dtype != np.uint8:
-        raise ValueError(f"picture of {x.dtype}, expected uint8. Scale it to 0..255 and convert it.")
+        raise ValueError(
+            f"picture of {x.dtype}, expected uint8. Scale it to 0..255 and convert it."
+        )
     if x.ndim == 2:
         x = x[..., None]
     if x.ndim != 3 or x.shape[2] not in (1, 3, 4) or x.size == 0:
-        raise ValueError(f"picture of shape {x.shape}, expected (H, W) or (H, W, C) with C = 1, 3 or 4")
+        raise ValueError(
+            f"picture of shape {x.shape}, expected (H, W) or (H, W, C) with C = 1, 3 or 4"
+        )
     if x.shape[2] == 3:
         return x
     if x.shape[2] == 1:
@@ -39,5 +43,10 @@ def resize_image(input_image: np.ndarray, resolution: int) -> np.ndarray:
     """
     height, width = input_image.shape[:2]
     k = resolution / min(height, width)
-    height, width = (max(SIDE_MULTIPLE, round(side * k / SIDE_MULTIPLE) * SIDE_MULTIPLE) for side in (height, width))
-    return cv2.resize(input_image, (width, height), interpolation=cv2.INTER_LANCZOS4 if k > 1 else cv2.INTER_AREA)
+    height, width = (
+        max(SIDE_MULTIPLE, round(side * k / SIDE_MULTIPLE) * SIDE_MULTIPLE)
+        for side in (height, width)
+    )
+    return cv2.resize(
+        input_image, (width, height), interpolation=cv2.INTER_LANCZOS4 if k > 1 else cv2.INTER_AREA
+    )

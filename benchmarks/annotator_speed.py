@@ -8,7 +8,6 @@ lines and several people. `around` is the whole detector with a network that ans
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,17 +15,16 @@ from unittest import mock
 
 import numpy as np
 import torch
-from tqdm import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from planted import FIGURE, edge_maps, heat_map, line_maps, pose_maps
+from tqdm import tqdm
 
 from annotator import hed, midas, mlsd, openpose, uniformer
 from annotator.openpose.maps import STRIDE
-from utils.options import positive_int
+from core.options import positive_int
 
-HAND = np.random.default_rng(0).uniform(0.2, 0.8, (openpose.hand.NUM_JOINTS, 2))  # joints, in sides of its square
+HAND = np.random.default_rng(0).uniform(
+    0.2, 0.8, (openpose.hand.NUM_JOINTS, 2)
+)  # joints, in sides of its square
 
 
 def seconds(function, repeats: int) -> float:
@@ -62,7 +60,9 @@ def cases(size, people):
     """Name, class, its networks, options, and for each network by attribute: from its input to planted maps."""
     rng = np.random.default_rng(0)
     starts = rng.uniform(0.1 * size, 0.9 * size, (mlsd.MOST_LINES, 2))
-    lines = np.concatenate([starts, (starts + rng.uniform(-100, 100, starts.shape)).clip(0, size - 1)], axis=1)
+    lines = np.concatenate(
+        [starts, (starts + rng.uniform(-100, 100, starts.shape)).clip(0, size - 1)], axis=1
+    )
 
     def poses(x):
         side = x.shape[2] // STRIDE
@@ -71,7 +71,9 @@ def cases(size, people):
 
     def hands(x):
         side = x.shape[2] // STRIDE
-        maps = np.stack([heat_map([joint * side], side, side, sigma=side / 40) for joint in (*HAND, HAND[0])])
+        maps = np.stack(
+            [heat_map([joint * side], side, side, sigma=side / 40) for joint in (*HAND, HAND[0])]
+        )
         return torch.from_numpy(maps)[None].expand(len(x), -1, -1, -1)
 
     plane = torch.from_numpy(np.add.outer(np.arange(size), rng.uniform(0, 1, size))).float()[None]
@@ -79,12 +81,42 @@ def cases(size, people):
     body = (openpose.network.BodyNetwork, openpose.BODY_WEIGHTS)
     hand = (openpose.network.HandNetwork, openpose.HAND_WEIGHTS)
     return [
-        ("hed", hed.HEDdetector, [(hed.HEDNetwork, hed.WEIGHTS)], {}, {"network": lambda x: edge_maps(ring(size))}),
-        ("midas", midas.MidasDetector, [(midas.DPTHybrid, midas.WEIGHTS)], {}, {"network": lambda x: plane}),
-        ("mlsd", mlsd.MLSDdetector, [(mlsd.MLSDNetwork, mlsd.WEIGHTS)], {}, {"network": lambda x: line_maps(lines, size, size)[None]}),
+        (
+            "hed",
+            hed.HEDdetector,
+            [(hed.HEDNetwork, hed.WEIGHTS)],
+            {},
+            {"network": lambda x: edge_maps(ring(size))},
+        ),
+        (
+            "midas",
+            midas.MidasDetector,
+            [(midas.DPTHybrid, midas.WEIGHTS)],
+            {},
+            {"network": lambda x: plane},
+        ),
+        (
+            "mlsd",
+            mlsd.MLSDdetector,
+            [(mlsd.MLSDNetwork, mlsd.WEIGHTS)],
+            {},
+            {"network": lambda x: line_maps(lines, size, size)[None]},
+        ),
         ("openpose", openpose.OpenposeDetector, [body], {}, {"body": poses}),
-        ("openpose, hands", openpose.OpenposeDetector, [body, hand], {"hand": True}, {"body": poses, "hand": hands}),
-        ("uniformer", uniformer.UniformerDetector, [(uniformer.UniformerNetwork, uniformer.WEIGHTS)], {}, {"network": lambda x: logits}),
+        (
+            "openpose, hands",
+            openpose.OpenposeDetector,
+            [body, hand],
+            {"hand": True},
+            {"body": poses, "hand": hands},
+        ),
+        (
+            "uniformer",
+            uniformer.UniformerDetector,
+            [(uniformer.UniformerNetwork, uniformer.WEIGHTS)],
+            {},
+            {"network": lambda x: logits},
+        ),
     ]
 
 
@@ -110,7 +142,9 @@ def measure(detector, answers, picture, options, repeats):
     """Seconds in the networks, seconds around them."""
     if "hand" in answers:
         detector.load_hand()
-    replays = {name: Replay(getattr(detector, name), answer, repeats) for name, answer in answers.items()}
+    replays = {
+        name: Replay(getattr(detector, name), answer, repeats) for name, answer in answers.items()
+    }
     with mock.patch.multiple(detector, **replays):
         detector(picture, **options)
         for replay in replays.values():
@@ -120,14 +154,32 @@ def measure(detector, answers, picture, options, repeats):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--size", type=positive_int, default=512, metavar="INT", help="side of the square picture in pixels, a multiple of 64")
-    parser.add_argument("--people", type=positive_int, default=5, metavar="INT", help="people in the picture")
-    parser.add_argument("--repeats", type=positive_int, default=3, metavar="INT", help="runs of each network, of which the median counts")
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        "--size",
+        type=positive_int,
+        default=512,
+        metavar="INT",
+        help="side of the square picture in pixels, a multiple of 64",
+    )
+    parser.add_argument(
+        "--people", type=positive_int, default=5, metavar="INT", help="people in the picture"
+    )
+    parser.add_argument(
+        "--repeats",
+        type=positive_int,
+        default=3,
+        metavar="INT",
+        help="runs of each network, of which the median counts",
+    )
     args = parser.parse_args()
     picture = np.random.default_rng(0).integers(0, 256, (args.size, args.size, 3), np.uint8)
     rows = []
-    for name, detector, networks, options, answers in tqdm(cases(args.size, args.people), desc="detectors"):
+    for name, detector, networks, options, answers in tqdm(
+        cases(args.size, args.people), desc="detectors"
+    ):
         with tempfile.TemporaryDirectory() as folder:
             built = build(detector, networks, Path(folder))
             rows.append((name, *measure(built, answers, picture, options, args.repeats)))

@@ -46,7 +46,10 @@ def main():
     parser.add_argument("folder", type=Path, help="where the checkpoints are written and kept")
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
-    full, control = folder / "random_sd15_control.ckpt", folder / "random_sd15_control_only.safetensors"
+    full, control = (
+        folder / "random_sd15_control.ckpt",
+        folder / "random_sd15_control_only.safetensors",
+    )
     if not full.exists():
         run(WRITE, CONFIG, full)
     if not control.exists():
@@ -54,9 +57,17 @@ def main():
     print(f"{'branches':8}  " + "  ".join(f"{name:36}" for name in WAYS) + "  ratio")
     for branches in (1, 2, 3):
         codes = [MEASURE.replace("\n    LOAD", load.rstrip()) for load in WAYS.values()]
-        figures = [[float(word) for word in run(code, CONFIG, full, control, branches).split()] for code in codes]
+        figures = [
+            [float(word) for word in run(code, CONFIG, full, control, branches).split()]
+            for code in codes
+        ]
         cells = [f"{memory:5.2f} GiB, {seconds:5.1f} s" for seconds, memory in figures]
-        print(f"{branches:8}  " + "  ".join(f"{cell:36}" for cell in cells) + f"  {figures[0][1] / figures[1][1]:.2f}", flush=True)
+        print(
+            f"{branches:8}  "
+            + "  ".join(f"{cell:36}" for cell in cells)
+            + f"  {figures[0][1] / figures[1][1]:.2f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

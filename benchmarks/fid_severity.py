@@ -6,17 +6,15 @@ A score that is worth reporting grows with every severity. Shuffling swaps block
 the image: grey levels stay, structure goes.
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFilter
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from core.images import read_image
 from fid.distances import Statistics, frechet_distance, kid
 from fid.scoring import add_network, build_parser, load_network, read_folder
-from ldm.data.files import read_image
 from share import run_script
 
 BLOCK = 32  # pixels, what shuffling moves
@@ -34,13 +32,24 @@ def harm(pixels: np.ndarray, kind: str, strength: float, rng: np.random.Generato
     if kind == "blur":
         return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(strength)))
     if kind == "noise":
-        return (pixels + rng.normal(0, strength, pixels.shape)).round().clip(0, 255).astype(np.uint8)
+        return (
+            (pixels + rng.normal(0, strength, pixels.shape)).round().clip(0, 255).astype(np.uint8)
+        )
     rows, columns = (side // BLOCK for side in pixels.shape)
-    blocks = pixels[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK).swapaxes(1, 2).copy()
+    blocks = (
+        pixels[: rows * BLOCK, : columns * BLOCK]
+        .reshape(rows, BLOCK, columns, BLOCK)
+        .swapaxes(1, 2)
+        .copy()
+    )
     masked = rng.choice(rows * columns, max(2, round(strength * rows * columns)), replace=False)
     flat = blocks.reshape(rows * columns, BLOCK, BLOCK)
     flat[masked] = flat[np.roll(masked, 1)]  # no block stays where it was
-    return flat.reshape(rows, columns, BLOCK, BLOCK).swapaxes(1, 2).reshape(rows * BLOCK, columns * BLOCK)
+    return (
+        flat.reshape(rows, columns, BLOCK, BLOCK)
+        .swapaxes(1, 2)
+        .reshape(rows * BLOCK, columns * BLOCK)
+    )
 
 
 def main(argv=None):
@@ -61,15 +70,22 @@ def main(argv=None):
         return statistics
 
     reference = features("blur", 0)
-    print(f"{len(paths)} images, {backbone.name}, weights {backbone.sha256[:12]}, {backbone.preprocessing.size} px\n")
+    print(
+        f"{len(paths)} images, {backbone.name}, weights {backbone.sha256[:12]}, {backbone.preprocessing.size} px\n"
+    )
     print("| harm | strength | FID | KID |\n| --- | ---: | ---: | ---: |")
     for kind, strengths in SEVERITIES.items():
         fids = []
         for strength in strengths:
             harmed = features(kind, strength)
             fids.append(frechet_distance(reference, harmed))
-            print(f"| {kind} | {strength:g} | {fids[-1]:.4f} | {kid(reference.features, harmed.features).value:.5f} |", flush=True)
-        print(f"| {kind} | | {'grows at every step' if np.all(np.diff(fids) > 0) else 'DOES NOT GROW at every step'} | |")
+            print(
+                f"| {kind} | {strength:g} | {fids[-1]:.4f} | {kid(reference.features, harmed.features).value:.5f} |",
+                flush=True,
+            )
+        print(
+            f"| {kind} | | {'grows at every step' if np.all(np.diff(fids) > 0) else 'DOES NOT GROW at every step'} | |"
+        )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ takes minutes on a CPU. Same network, same resizing, same batches: the differenc
 """
 
 import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,13 +18,12 @@ import torch
 from pytorch_fid import fid_score, inception
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from core.images import write_png
+from core.options import positive_int
 from fid.backbones import DIMENSIONS, load_inception, tensorflow_inception
 from fid.distances import frechet_distance, statistics_of
 from fid.features import folder_statistics
 from fid.images import find_images
-from ldm.data.files import write_png
-from utils.options import positive_int
 
 SETS = (25, 233, 2000, 10000)  # images
 DECAY = 0.7  # of the features' standard deviations, k ** -0.7, about that of real ones
@@ -42,19 +40,26 @@ def by_sqrtm(x, y):
     """The usual way: covariances, and the matrix root of their product."""
     cov_x, cov_y = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
     root = scipy.linalg.sqrtm(cov_x @ cov_y)
-    return float(((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(cov_x + cov_y) - 2 * np.trace(root.real))
+    return float(
+        ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(cov_x + cov_y) - 2 * np.trace(root.real)
+    )
 
 
 def compare_distances():
     rng = np.random.default_rng(0)
     deviations = np.arange(1, DIMENSIONS + 1) ** -DECAY
-    print(f"Frechet distance of two sets of n features, {DIMENSIONS} dimensions, {torch.get_num_threads()} thread(s); covariances included")
+    print(
+        f"Frechet distance of two sets of n features, {DIMENSIONS} dimensions, {torch.get_num_threads()} thread(s); covariances included"
+    )
     print("     n      ours   sqrtm     ratio   distances")
     for n in SETS:
         x, y = (rng.standard_normal((n, DIMENSIONS)) * deviations + shift for shift in (0, 0.01))
         ours, fast = seconds(lambda: frechet_distance(statistics_of(x), statistics_of(y)))  # noqa: B023
         theirs, slow = seconds(lambda: by_sqrtm(x, y))  # noqa: B023
-        print(f"{n:6} {fast:7.3f} s {slow:6.1f} s {slow / fast:8.0f}   {ours:.6f} {theirs:.6f}", flush=True)
+        print(
+            f"{n:6} {fast:7.3f} s {slow:6.1f} s {slow / fast:8.0f}   {ours:.6f} {theirs:.6f}",
+            flush=True,
+        )
 
 
 def draw_images(folder, count):
@@ -77,20 +82,39 @@ def compare_programs(count, num_workers):
 
         def ours():
             backbone = load_inception("pytorch-fid", weights_path=folder / "inception.pth")
-            return frechet_distance(*(folder_statistics(find_images(side), backbone, 32, num_workers) for side in sides))
+            return frechet_distance(
+                *(folder_statistics(find_images(side), backbone, 32, num_workers) for side in sides)
+            )
 
         def theirs():
-            return fid_score.calculate_fid_given_paths([str(side) for side in sides], 32, "cpu", DIMENSIONS, num_workers)
+            return fid_score.calculate_fid_given_paths(
+                [str(side) for side in sides], 32, "cpu", DIMENSIONS, num_workers
+            )
 
         results = {"ours": seconds(ours), "pytorch-fid": seconds(theirs)}
     for program, (distance, wall) in results.items():
-        print(f"{program:12} {wall:7.1f} s for {count} images, {count / wall:.1f} images/s, FID {distance:.6f}")
+        print(
+            f"{program:12} {wall:7.1f} s for {count} images, {count / wall:.1f} images/s, FID {distance:.6f}"
+        )
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--end_to_end", type=positive_int, metavar="INT", help="compare whole programs on that many images instead")
-    parser.add_argument("--num_workers", type=positive_int, default=1, metavar="INT", help="processes that read images, in both programs")
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        "--end_to_end",
+        type=positive_int,
+        metavar="INT",
+        help="compare whole programs on that many images instead",
+    )
+    parser.add_argument(
+        "--num_workers",
+        type=positive_int,
+        default=1,
+        metavar="INT",
+        help="processes that read images, in both programs",
+    )
     args = parser.parse_args()
     if args.end_to_end:
         compare_programs(args.end_to_end, args.num_workers)

@@ -24,7 +24,7 @@ MEASURE = """
     print(f"{seconds:.1f} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f}")
 """
 WAYS = {
-    "build with initialisation, then load": 'model = create_model(config); model.load_state_dict(load_state_dict(path))',
+    "build with initialisation, then load": "model = create_model(config); model.load_state_dict(load_state_dict(path))",
     "create_model(config, weights)": "model = create_model(config, path)",
 }
 WRITE = """
@@ -38,7 +38,13 @@ WRITE = """
 
 def run(code, *arguments):
     command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).resolve().parent.parent).stdout
+    return subprocess.run(
+        command,
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).resolve().parent.parent,
+    ).stdout
 
 
 def main():

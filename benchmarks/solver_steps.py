@@ -7,39 +7,72 @@ share of their deviation, over the same noise, masks and prompt.
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from cldm.model import create_model
 from cldm.sampling import SamplingOptions, sample_latents
+from core.options import non_negative_float, non_negative_int, positive_int
 from dataset import PROMPTS, condition_paths, mask_to_hint, read_mask
 from share import run_script
-from utils.options import non_negative_float, non_negative_int, positive_int
 
 RUNS = [("ddim", 20), ("ddim", 50), ("ddim", 100), ("dpmpp", 10), ("dpmpp", 20), ("dpmpp", 50)]
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--config_yaml_path", type=Path, default=Path("models/cldm_nano.yaml"), metavar="YAML", help="model configuration")
-    parser.add_argument("--model_weights_path", type=Path, required=True, metavar="FILE", help="trained weights")
-    parser.add_argument("--mask_dir", type=Path, required=True, metavar="DIR", help="masks of one size")
-    parser.add_argument("--num_classes", type=positive_int, default=3, metavar="INT", help="classes of the masks")
-    parser.add_argument("--images", type=positive_int, default=4, metavar="INT", help="masks to use")
-    parser.add_argument("--scale", type=non_negative_float, default=1.0, metavar="FLOAT", help="classifier-free guidance")
-    parser.add_argument("--strength", type=non_negative_float, default=1.0, metavar="FLOAT", help="factor of the control residuals")
-    parser.add_argument("--seed", type=non_negative_int, default=0, metavar="INT", help="of the noise")
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        "--config_yaml_path",
+        type=Path,
+        default=Path("models/cldm_nano.yaml"),
+        metavar="YAML",
+        help="model configuration",
+    )
+    parser.add_argument(
+        "--model_weights_path", type=Path, required=True, metavar="FILE", help="trained weights"
+    )
+    parser.add_argument(
+        "--mask_dir", type=Path, required=True, metavar="DIR", help="masks of one size"
+    )
+    parser.add_argument(
+        "--num_classes", type=positive_int, default=3, metavar="INT", help="classes of the masks"
+    )
+    parser.add_argument(
+        "--images", type=positive_int, default=4, metavar="INT", help="masks to use"
+    )
+    parser.add_argument(
+        "--scale",
+        type=non_negative_float,
+        default=1.0,
+        metavar="FLOAT",
+        help="classifier-free guidance",
+    )
+    parser.add_argument(
+        "--strength",
+        type=non_negative_float,
+        default=1.0,
+        metavar="FLOAT",
+        help="factor of the control residuals",
+    )
+    parser.add_argument(
+        "--seed", type=non_negative_int, default=0, metavar="INT", help="of the noise"
+    )
     return parser.parse_args(argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
     paths = condition_paths(args.mask_dir)[: args.images]
-    hints = torch.stack([torch.from_numpy(mask_to_hint(read_mask(path, args.num_classes), args.num_classes)) for path in paths]).permute(0, 3, 1, 2)
+    hints = torch.stack(
+        [
+            torch.from_numpy(mask_to_hint(read_mask(path, args.num_classes), args.num_classes))
+            for path in paths
+        ]
+    ).permute(0, 3, 1, 2)
     model = create_model(args.config_yaml_path, args.model_weights_path, args.num_classes)
     prompts, seeds = [PROMPTS[0]] * len(paths), [args.seed + i for i in range(len(paths))]
 
@@ -54,8 +87,12 @@ def main(argv=None):
         start = time.monotonic()
         z = latents(sampler, steps)
         distances[sampler, steps] = float((z - truth).pow(2).mean().sqrt() / truth.std())
-        print(f"{sampler:6} {steps:6} {distances[sampler, steps]:9.4f} {time.monotonic() - start:8.1f}")
-    print(f"dpmpp at 20 steps has {distances['dpmpp', 20] / distances['ddim', 50]:.2f} of the distance of ddim at 50")
+        print(
+            f"{sampler:6} {steps:6} {distances[sampler, steps]:9.4f} {time.monotonic() - start:8.1f}"
+        )
+    print(
+        f"dpmpp at 20 steps has {distances['dpmpp', 20] / distances['ddim', 50]:.2f} of the distance of ddim at 50"
+    )
 
 
 if __name__ == "__main__":

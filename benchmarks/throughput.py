@@ -6,24 +6,36 @@ Random weights; prints seconds and the ratio to the first row of each block. Nee
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from cldm.model import create_model, native_size, read_config
 from cldm.sampling import SamplingOptions
+from core.devices import pick_device
+from core.options import positive_int
+from core.text import duration, table
 from share import run_script
-from utils.devices import pick_device
-from utils.options import positive_int
 from utils.plan import evaluations, measure_image, measure_step
-from utils.text import duration, table
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--config", type=Path, default=Path("models/cldm_nano.yaml"), metavar="YAML", help="model configuration")
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("models/cldm_nano.yaml"),
+        metavar="YAML",
+        help="model configuration",
+    )
     parser.add_argument("--device", default="auto", help="auto takes a GPU where there is one")
-    parser.add_argument("--repeats", type=positive_int, default=5, metavar="INT", help="measurements of each; their median counts")
+    parser.add_argument(
+        "--repeats",
+        type=positive_int,
+        default=5,
+        metavar="INT",
+        help="measurements of each; their median counts",
+    )
     return parser.parse_args(argv)
 
 
@@ -44,10 +56,27 @@ def main(argv=None):
         return measure_step(model, side, batch, device, repeats=args.repeats)
 
     def image(side=size, batch=1, branches=1, scale=9.0, sampler="ddim", steps=70):
-        cost = measure_image(model, side, batch, device, SamplingOptions(scale=scale, sampler=sampler), branches, repeats=args.repeats)
+        cost = measure_image(
+            model,
+            side,
+            batch,
+            device,
+            SamplingOptions(scale=scale, sampler=sampler),
+            branches,
+            repeats=args.repeats,
+        )
         return cost.total(evaluations(sampler, steps))
 
-    add("training step", [(f"{size} pixels, batch 2", (size, 2)), ("batch 4", (size, 4)), ("batch 8", (size, 8)), (f"{2 * size} pixels", (2 * size, 2))], step)
+    add(
+        "training step",
+        [
+            (f"{size} pixels, batch 2", (size, 2)),
+            ("batch 4", (size, 4)),
+            ("batch 8", (size, 8)),
+            (f"{2 * size} pixels", (2 * size, 2)),
+        ],
+        step,
+    )
     add(
         "image",
         [

@@ -8,7 +8,15 @@ from ldm.modules.diffusionmodules.openaimodel import TimestepEmbedSequential, UN
 from ldm.modules.diffusionmodules.util import zero_module
 from ldm.util import instantiate_from_config
 
-HINT_CHANNELS = (16, 16, 32, 32, 96, 96, 256)  # widths of the hint encoder; every second convolution halves the size
+HINT_CHANNELS = (
+    16,
+    16,
+    32,
+    32,
+    96,
+    96,
+    256,
+)  # widths of the hint encoder; every second convolution halves the size
 HINT_FACTOR = 8  # hint pixels per latent pixel
 GOLDEN_RATIO = 0.6180339887498949
 
@@ -29,7 +37,9 @@ class ControlledUnetModel(UNetModel):
         if control is not None:
             h = h + control[-1]
             if not only_mid_control:
-                skips = [skip + residual for skip, residual in zip(skips, control[:-1], strict=True)]
+                skips = [
+                    skip + residual for skip, residual in zip(skips, control[:-1], strict=True)
+                ]
         return self.decode(h, skips, emb, context)
 
 
@@ -43,10 +53,15 @@ class ControlNet(UNetEncoder):
 
     def __init__(self, hint_channels, **encoder):
         super().__init__(**encoder)
-        self.zero_convs = nn.ModuleList(TimestepEmbedSequential(zero_module(nn.Conv2d(c, c, 1))) for c in self.block_channels)
+        self.zero_convs = nn.ModuleList(
+            TimestepEmbedSequential(zero_module(nn.Conv2d(c, c, 1))) for c in self.block_channels
+        )
         layers, channels = [], hint_channels
         for i, width in enumerate(HINT_CHANNELS):
-            layers += [nn.Conv2d(channels, width, 3, padding=1, stride=2 if i in (2, 4, 6) else 1), nn.SiLU()]
+            layers += [
+                nn.Conv2d(channels, width, 3, padding=1, stride=2 if i in (2, 4, 6) else 1),
+                nn.SiLU(),
+            ]
             channels = width
         self.input_hint_block = TimestepEmbedSequential(
             *layers, zero_module(nn.Conv2d(channels, self.model_channels, 3, padding=1))
@@ -73,11 +88,15 @@ class ControlNet(UNetEncoder):
         """
         if guided_hint is None:
             if hint.shape[2:] != (HINT_FACTOR * x.shape[2], HINT_FACTOR * x.shape[3]):
-                raise ValueError(f"hint of size {tuple(hint.shape[2:])} for latents of {tuple(x.shape[2:])}: expected {HINT_FACTOR} times theirs")
+                raise ValueError(
+                    f"hint of size {tuple(hint.shape[2:])} for latents of {tuple(x.shape[2:])}: expected {HINT_FACTOR} times theirs"
+                )
             guided_hint = self.encode_hint(hint)
         emb = self.embed_timesteps(timesteps)
         h, residuals = x, []
-        for i, (block, zero_conv) in enumerate(zip(self.input_blocks, self.zero_convs, strict=True)):
+        for i, (block, zero_conv) in enumerate(
+            zip(self.input_blocks, self.zero_convs, strict=True)
+        ):
             h = block(h, emb, context)
             if i == 0:
                 h = h + guided_hint
@@ -101,7 +120,9 @@ class ControlLDM(LatentDiffusion):
         sd_locked: keep the U-Net's decoder frozen in training.
     """
 
-    def __init__(self, control_stage_config, control_key="hint", only_mid_control=False, **latent_diffusion):
+    def __init__(
+        self, control_stage_config, control_key="hint", only_mid_control=False, **latent_diffusion
+    ):
         super().__init__(**latent_diffusion)
         self.control_model = instantiate_from_config(control_stage_config)
         self.control_key = control_key
@@ -113,7 +134,10 @@ class ControlLDM(LatentDiffusion):
         """`cond` with its hints encoded, for loops that show the same hint to the network at many timesteps."""
         if cond["c_concat"] is None:
             return cond
-        return {**cond, "guided_hint": [self.control_model.encode_hint(torch.cat(cond["c_concat"], dim=1))]}
+        return {
+            **cond,
+            "guided_hint": [self.control_model.encode_hint(torch.cat(cond["c_concat"], dim=1))],
+        }
 
     def apply_model(self, x_noisy, t, cond):
         """The steered U-Net's prediction, shape of `x_noisy`.
@@ -131,8 +155,12 @@ class ControlLDM(LatentDiffusion):
             context=context,
             guided_hint=cond["guided_hint"][0] if "guided_hint" in cond else None,
         )
-        control = [residual * scale for residual, scale in zip(control, self.control_scales, strict=True)]
-        return self.model.diffusion_model(x_noisy, t, context, control=control, only_mid_control=self.only_mid_control)
+        control = [
+            residual * scale for residual, scale in zip(control, self.control_scales, strict=True)
+        ]
+        return self.model.diffusion_model(
+            x_noisy, t, context, control=control, only_mid_control=self.only_mid_control
+        )
 
     def get_input(self, batch, posterior_noise=None):
         x_start, cond = super().get_input(batch, posterior_noise)
@@ -153,11 +181,17 @@ class ControlLDM(LatentDiffusion):
         self.log("val/loss", self.batch_mean(losses, batch), **shown)
         if "other_hint" in batch:
             shuffled = {**cond, "c_concat": [batch_to_hint(batch["other_hint"])]}
-            self.log("val/hint_gap", self.batch_mean(self.sample_losses(x_start, shuffled, t, noise) - losses, batch), **shown)
+            self.log(
+                "val/hint_gap",
+                self.batch_mean(self.sample_losses(x_start, shuffled, t, noise) - losses, batch),
+                **shown,
+            )
 
     def trainable_parameters(self):
         control = self.control_model
-        unused = set(control.zero_convs.parameters()) if self.only_mid_control else set()  # their residuals would be thrown away
+        unused = (
+            set(control.zero_convs.parameters()) if self.only_mid_control else set()
+        )  # their residuals would be thrown away
         parameters = [parameter for parameter in control.parameters() if parameter not in unused]
         if not self.sd_locked:
             unet = self.model.diffusion_model

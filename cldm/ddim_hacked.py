@@ -58,7 +58,9 @@ class DDIMSampler:
         self.ddim_alphas = abar[self.ddim_timesteps]
         self.ddim_alphas_prev = np.concatenate([abar[:1], self.ddim_alphas[:-1]])
         ratio = (1 - self.ddim_alphas_prev) / (1 - self.ddim_alphas)
-        self.ddim_sigmas = ddim_eta * np.sqrt(ratio * (1 - self.ddim_alphas / self.ddim_alphas_prev))
+        self.ddim_sigmas = ddim_eta * np.sqrt(
+            ratio * (1 - self.ddim_alphas / self.ddim_alphas_prev)
+        )
         if verbose:
             print(f"{len(self.ddim_timesteps)} DDIM timesteps")
 
@@ -98,11 +100,23 @@ class DDIMSampler:
         steps = len(self.ddim_timesteps)
         for index in tqdm(reversed(range(steps)), desc="DDIM", total=steps, disable=not verbose):
             eps = guided_eps(
-                self.model, x, int(self.ddim_timesteps[index]), conditioning, unconditional_conditioning, unconditional_guidance_scale
+                self.model,
+                x,
+                int(self.ddim_timesteps[index]),
+                conditioning,
+                unconditional_conditioning,
+                unconditional_guidance_scale,
             )
             sigma_t = float(self.ddim_sigmas[index])
             noise = draw_noise(x.shape, generators, device) if sigma_t > 0 else 0.0
-            x, pred_x0 = ddim_step(x, eps, float(self.ddim_alphas[index]), float(self.ddim_alphas_prev[index]), sigma_t, noise)
+            x, pred_x0 = ddim_step(
+                x,
+                eps,
+                float(self.ddim_alphas[index]),
+                float(self.ddim_alphas_prev[index]),
+                sigma_t,
+                noise,
+            )
             if index % log_every_t == 0 or index == steps - 1:
                 intermediates["x_inter"].append(x)
                 intermediates["pred_x0"].append(pred_x0)

@@ -10,9 +10,9 @@ from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torchvision.utils import make_grid
 
 from cldm.sampling import SamplingOptions, sample_images, to_pixels
-from ldm.data.batches import sample_seed
-from ldm.data.files import whole_file, write_png
-from ldm.data.pictures import class_colours
+from core.images import write_png
+from core.pictures import class_colours
+from core.seeds import sample_seed
 
 
 def hint_to_pixels(hint) -> np.ndarray:
@@ -42,7 +42,9 @@ def prompt_to_pixels(prompts, size) -> np.ndarray:
                 lines.append("")
             lines[-1] = f"{lines[-1]} {word}".strip()
         picture = Image.new("RGB", (width, height), "white")
-        ImageDraw.Draw(picture).multiline_text((4, 4), "\n".join(lines), fill="black", font=ImageFont.load_default(font_size))
+        ImageDraw.Draw(picture).multiline_text(
+            (4, 4), "\n".join(lines), fill="black", font=ImageFont.load_default(font_size)
+        )
         pictures.append(np.asarray(picture))
     return np.stack(pictures)
 
@@ -53,7 +55,13 @@ class ImageLogger(Callback):
     Files are `image_log/train/<key>_gs-<step>_e-<epoch>_b-<batch>.png`. The training's random state is not touched.
     """
 
-    def __init__(self, run_dir: Path, every_n_batches: int, max_images: int = 4, options: SamplingOptions | None = None):
+    def __init__(
+        self,
+        run_dir: Path,
+        every_n_batches: int,
+        max_images: int = 4,
+        options: SamplingOptions | None = None,
+    ):
         self.folder = run_dir / "image_log" / "train"
         self.every_n_batches = every_n_batches
         self.max_images = max_images
@@ -67,16 +75,22 @@ class ImageLogger(Callback):
         hint = batch["hint"][:n].permute(0, 3, 1, 2).contiguous()
         prompts = list(batch["txt"][:n])
         seeds = [sample_seed(0, "image_log", i) for i in range(n)]
-        reconstruction = model.first_stage_model.decode(model.first_stage_model.encode(image).mode())
+        reconstruction = model.first_stage_model.decode(
+            model.first_stage_model.encode(image).mode()
+        )
         return {
             "reconstruction": to_pixels(reconstruction),
             "control": hint_to_pixels(hint),
             "conditioning": prompt_to_pixels(prompts, image.shape[2:]),
-            f"samples_cfg_scale_{self.options.scale:.2f}": sample_images(model, hint, prompts, seeds, self.options),
+            f"samples_cfg_scale_{self.options.scale:.2f}": sample_images(
+                model, hint, prompts, seeds, self.options
+            ),
         }
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        if (trainer.fit_loop.total_batch_idx + 1) % self.every_n_batches or not trainer.is_global_zero:
+        if (
+            trainer.fit_loop.total_batch_idx + 1
+        ) % self.every_n_batches or not trainer.is_global_zero:
             return
         pl_module.eval()
         pictures = self.log_images(pl_module, batch)
@@ -84,65 +98,14 @@ class ImageLogger(Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         step, epoch = trainer.global_step, trainer.current_epoch
         for key, pixels in pictures.items():
-            grid = make_grid(torch.from_numpy(pixels).permute(0, 3, 1, 2), nrow=2).permute(1, 2, 0).numpy()
+            grid = (
+                make_grid(torch.from_numpy(pixels).permute(0, 3, 1, 2), nrow=2)
+                .permute(1, 2, 0)
+                .numpy()
+            )
             write_png(self.folder / f"{key}_gs-{step:06}_e-{epoch:06}_b-{batch_idx:06}.png", grid)
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):
                     logger.experiment.add_image(f"train/{key}", grid, step, dataformats="HWC")
                 elif isinstance(logger, WandbLogger):
                     logger.log_image(f"train/{key}", [grid], step=step)
-
-
-class LossCurve(Callback):
-    """Keeps the losses of a run across resumptions, logs the mean of each epoch and draws `loss.png`.
-
-    Attributes:
-        history: name -> list of (step, value).
-    """
-
-    NAMES = ("train/loss_epoch", "val/loss", "val/hint_gap")
-
-    def __init__(self, run_dir: Path):
-        self.path = run_dir / "loss.png"
-        self.history = {name: [] for name in self.NAMES}
-        self.epoch_loss, self.epoch_samples = 0.0, 0  # sum over the epoch so far
-
-    def state_dict(self):
-        return {name: getattr(self, name) for name in ("history", "epoch_loss", "epoch_samples")}
-
-    def load_state_dict(self, state_dict):
-        for name, value in state_dict.items():
-            setattr(self, name, value)
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        samples = int(batch["whole_batch"][0])
-        self.epoch_loss += float(trainer.callback_metrics["train/loss_step"]) * samples
-        self.epoch_samples += samples
-
-    def on_train_epoch_end(self, trainer, pl_module):
-        # Lightning's own mean would forget the part of the epoch before a resumption
-        self.log("train/loss_epoch", self.epoch_loss / self.epoch_samples, prog_bar=True, sync_dist=True)
-        self.epoch_loss, self.epoch_samples = 0.0, 0
-        for name in self.NAMES:
-            if name in trainer.callback_metrics:
-                self.history[name].append((trainer.global_step, float(trainer.callback_metrics[name])))
-        if trainer.is_global_zero:
-            self.draw()
-
-    def draw(self):
-        """Losses above, the hint gap below (where it was measured), over optimizer steps."""
-        from matplotlib.figure import Figure  # here: half a second that a start without a plot need not pay
-
-        shown = [names for names in (self.NAMES[:2], self.NAMES[2:]) if any(self.history[name] for name in names)]
-        if not shown:
-            return
-        figure = Figure(figsize=(7, 3 * len(shown)), layout="constrained")
-        for axis, names in zip(np.atleast_1d(figure.subplots(len(shown), 1, sharex=True)), shown, strict=True):
-            for name in names:
-                if self.history[name]:
-                    axis.plot(*zip(*self.history[name], strict=True), marker=".", label=name)
-            axis.legend()
-            axis.grid(alpha=0.3)
-        axis.set_xlabel("optimizer step")
-        with whole_file(self.path) as temporary:
-            figure.savefig(temporary, dpi=120, format="png")

@@ -21,11 +21,15 @@ class MultiConditionControlNet(nn.Module):
         condition_keys = list(condition_keys)
         if isinstance(per_condition_scales, dict):
             if set(per_condition_scales) != set(condition_keys):
-                raise ValueError(f"strengths for {sorted(per_condition_scales)}, but the conditions are {sorted(condition_keys)}")
+                raise ValueError(
+                    f"strengths for {sorted(per_condition_scales)}, but the conditions are {sorted(condition_keys)}"
+                )
             per_condition_scales = [per_condition_scales[key] for key in condition_keys]
         counts = [len(modules), len(channel_splits), len(condition_keys), len(per_condition_scales)]
         if len(set(counts)) > 1 or not modules:
-            raise ValueError(f"{counts[0]} control branches, {counts[1]} channel counts, {counts[2]} names and {counts[3]} strengths: expected as many of each")
+            raise ValueError(
+                f"{counts[0]} control branches, {counts[1]} channel counts, {counts[2]} names and {counts[3]} strengths: expected as many of each"
+            )
         if len(set(condition_keys)) < len(condition_keys):
             raise ValueError(f"two control branches of one name among {', '.join(condition_keys)}")
         self.branches = nn.ModuleList(modules)
@@ -34,12 +38,22 @@ class MultiConditionControlNet(nn.Module):
         self.per_condition_scales = list(per_condition_scales)
 
     def _active(self):
-        return [(branch, scale) for branch, scale in zip(self.branches, self.per_condition_scales, strict=True) if scale]
+        return [
+            (branch, scale)
+            for branch, scale in zip(self.branches, self.per_condition_scales, strict=True)
+            if scale
+        ]
 
     def encode_hint(self, hint):
         """Hints side by side (N, sum of `channel_splits`, H, W) -> features of the branches in use side by side (N, k * model_channels, H/8, W/8)."""
         hints = hint.split(self.channel_splits, dim=1)
-        features = [branch.encode_hint(part) for branch, part, scale in zip(self.branches, hints, self.per_condition_scales, strict=True) if scale]
+        features = [
+            branch.encode_hint(part)
+            for branch, part, scale in zip(
+                self.branches, hints, self.per_condition_scales, strict=True
+            )
+            if scale
+        ]
         return torch.cat(features, dim=1) if features else hint[:, :0]
 
     def forward(self, x, hint, timesteps, context, guided_hint=None):
@@ -53,7 +67,15 @@ class MultiConditionControlNet(nn.Module):
         if guided_hint is None:
             guided_hint = self.encode_hint(hint)
         total = None
-        for (branch, scale), features in zip(active, guided_hint.chunk(len(active), dim=1), strict=True):
-            residuals = [scale * residual for residual in branch(x, None, timesteps, context, features)]
-            total = residuals if total is None else [a + b for a, b in zip(total, residuals, strict=True)]
+        for (branch, scale), features in zip(
+            active, guided_hint.chunk(len(active), dim=1), strict=True
+        ):
+            residuals = [
+                scale * residual for residual in branch(x, None, timesteps, context, features)
+            ]
+            total = (
+                residuals
+                if total is None
+                else [a + b for a, b in zip(total, residuals, strict=True)]
+            )
         return total

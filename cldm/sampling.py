@@ -36,7 +36,9 @@ class SamplingOptions:
 
 def control_scales(strength: float, guess_mode: bool, count: int = 13) -> list[float]:
     """Factors of the control residuals, shallow to deep: all `strength`, or falling towards the shallow ones in guess mode."""
-    return [strength * (GUESS_DECAY ** (count - 1 - i) if guess_mode else 1.0) for i in range(count)]
+    return [
+        strength * (GUESS_DECAY ** (count - 1 - i) if guess_mode else 1.0) for i in range(count)
+    ]
 
 
 @torch.no_grad()
@@ -85,7 +87,9 @@ def sample_latents(model, hint, prompts, seeds, options: SamplingOptions, verbos
 
 
 @torch.no_grad()
-def sample_images(model, hint, prompts, seeds, options: SamplingOptions, verbose=False) -> np.ndarray:
+def sample_images(
+    model, hint, prompts, seeds, options: SamplingOptions, verbose=False
+) -> np.ndarray:
     """Pictures for N conditions, uint8 (N, H, W, 3); arguments as in `sample_latents`.
 
     On a CPU one picture is computed at a time: nothing is lost, and the last bits of a product can depend on how many
@@ -105,4 +109,6 @@ def sample_images(model, hint, prompts, seeds, options: SamplingOptions, verbose
 
 def to_pixels(images) -> np.ndarray:
     """(N, 3, H, W) in [-1, 1] -> uint8 (N, H, W, 3), rounded and clipped."""
-    return ((images.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    return (
+        ((images.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    )

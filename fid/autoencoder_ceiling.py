@@ -6,7 +6,6 @@ reports PSNR, the FID and KID between images and reconstructions, and what is le
 """
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +13,25 @@ import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from cldm.model import create_first_stage
 from cldm.sampling import to_pixels
+from core.devices import pick_device
+from core.files import whole_file
+from core.images import read_image, write_png
+from core.pictures import tile
 from fid.distances import Statistics
-from fid.scoring import add_network, add_score_options, build_parser, compare, describe, load_network, print_summary, read_folder, writable
-from ldm.data.files import read_image, whole_file, write_png
-from ldm.data.pictures import tile
+from fid.scoring import (
+    add_network,
+    add_score_options,
+    build_parser,
+    compare,
+    describe,
+    load_network,
+    print_summary,
+    read_folder,
+    writable,
+)
 from share import run_script
-from utils.devices import pick_device
 
 BANDS = 24  # of spatial frequency, up to the Nyquist limit of 0.5 cycles per pixel
 SHOWN = 6  # pairs in the picture
@@ -37,7 +46,9 @@ def reconstruct(model, pixels: np.ndarray, device) -> tuple[np.ndarray, np.ndarr
     """
     height, width = (side - side % model.downsampling for side in pixels.shape[:2])
     if not height or not width:
-        raise ValueError(f"an image of {pixels.shape[1]} x {pixels.shape[0]} pixels is smaller than the autoencoder's {model.downsampling}")
+        raise ValueError(
+            f"an image of {pixels.shape[1]} x {pixels.shape[0]} pixels is smaller than the autoencoder's {model.downsampling}"
+        )
     x = torch.from_numpy(pixels[:height, :width]).permute(2, 0, 1)[None].to(device) * 2 - 1
     decoded = model.decode(model.encode(x).mode())
     return to_pixels(x)[0], to_pixels(decoded)[0]
@@ -55,8 +66,13 @@ def power_spectrum(pixels: np.ndarray) -> np.ndarray:
     window = np.hanning(grey.shape[0])[:, None] * np.hanning(grey.shape[1])
     power = np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2 / (window**2).sum()
     frequency = np.hypot(np.fft.fftfreq(grey.shape[0])[:, None], np.fft.fftfreq(grey.shape[1]))
-    band = np.minimum((frequency / 0.5 * BANDS).astype(int), BANDS)  # corners beyond the limit go to a band of their own
-    return (np.bincount(band.ravel(), power.ravel(), BANDS + 1) / np.bincount(band.ravel(), minlength=BANDS + 1))[:BANDS]
+    band = np.minimum(
+        (frequency / 0.5 * BANDS).astype(int), BANDS
+    )  # corners beyond the limit go to a band of their own
+    return (
+        np.bincount(band.ravel(), power.ravel(), BANDS + 1)
+        / np.bincount(band.ravel(), minlength=BANDS + 1)
+    )[:BANDS]
 
 
 def draw_spectrum(path: Path, real: np.ndarray, reconstructed: np.ndarray) -> None:
@@ -76,9 +92,27 @@ def draw_spectrum(path: Path, real: np.ndarray, reconstructed: np.ndarray) -> No
 def parse_args(argv=None):
     parser = build_parser(__doc__.split("\n\n")[0])
     parser.add_argument("real_dir", type=Path, help="real images")
-    parser.add_argument("--config", type=Path, default=Path("models/cldm_v15.yaml"), metavar="YAML", help="configuration of the model")
-    parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="checkpoint that holds the autoencoder")
-    parser.add_argument("--output", type=Path, default=Path("autoencoder_ceiling"), metavar="DIR", help="folder for report.json and two pictures")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("models/cldm_v15.yaml"),
+        metavar="YAML",
+        help="configuration of the model",
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="checkpoint that holds the autoencoder",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("autoencoder_ceiling"),
+        metavar="DIR",
+        help="folder for report.json and two pictures",
+    )
     add_network(parser)
     add_score_options(parser)
     return parser.parse_args(argv)
@@ -102,15 +136,24 @@ def main(argv=None):
         shown += [[pixels / np.float32(255) for pixels in pair]] if len(shown) < SHOWN else []
     result = {"psnr_db": float(np.mean(ratios))} | compare(*sides, args) | describe(backbone)
     kept = spectra[1] / spectra[0]
-    result |= {"power_kept": kept.tolist(), "power_kept_upper_half": float(spectra[1, BANDS // 2 :].sum() / spectra[0, BANDS // 2 :].sum())}
+    result |= {
+        "power_kept": kept.tolist(),
+        "power_kept_upper_half": float(
+            spectra[1, BANDS // 2 :].sum() / spectra[0, BANDS // 2 :].sum()
+        ),
+    }
     result |= {"real_dir": str(args.real_dir.resolve()), "model": str(args.model)}
-    print(f"PSNR {result['psnr_db']:.2f} dB; {result['power_kept_upper_half']:.1%} of the power above 0.25 cycles per pixel is kept")
+    print(
+        f"PSNR {result['psnr_db']:.2f} dB; {result['power_kept_upper_half']:.1%} of the power above 0.25 cycles per pixel is kept"
+    )
     print_summary(result)
     with whole_file(args.output / "report.json") as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
     draw_spectrum(args.output / "spectrum.png", *spectra)
     write_png(args.output / "pairs.png", tile(shown))
-    print(f"wrote {args.output / 'report.json'}, {args.output / 'spectrum.png'}, {args.output / 'pairs.png'} (real | encoded and decoded)")
+    print(
+        f"wrote {args.output / 'report.json'}, {args.output / 'spectrum.png'}, {args.output / 'pairs.png'} (real | encoded and decoded)"
+    )
 
 
 if __name__ == "__main__":

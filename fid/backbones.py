@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from torchvision.models import inception_v3, resnet50
 from torchvision.models.inception import BasicConv2d, InceptionE
 
-from cldm.model import load_pickle, load_state_dict
+from core.checkpoints import load_pickle, load_state_dict
+from core.downloads import WeightsFile, find_weights, sha256_of
 from fid.images import Preprocessing
-from utils.weights import WeightsFile, find_weights, sha256_of
 
 WEIGHTS_DIR = Path(__file__).resolve().parent / "weights"
 DIMENSIONS = 2048  # of the features of every backbone here
@@ -39,7 +39,10 @@ PREFIXES = ("module.encoder_q.", "encoder_q.", "module.encoder.", "encoder.", "m
 HEADS = ("fc.", "projection_head.", "prototypes.")  # what sits on a backbone during its training
 
 TORCHVISION = WeightsFile(
-    "inception_v3_google-0cc3c7bd.pth", "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth", "0cc3c7bd", "BSD-3-Clause"
+    "inception_v3_google-0cc3c7bd.pth",
+    "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",
+    "0cc3c7bd",
+    "BSD-3-Clause",
 )
 TENSORFLOW = WeightsFile(
     "pt_inception-2015-12-05-6726825d.pth",
@@ -49,9 +52,26 @@ TENSORFLOW = WeightsFile(
 )
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 INCEPTION = {  # standard -> weights, text that names them, resize rule, mean, std
-    "torchvision": (TORCHVISION, "Inception_V3_Weights.IMAGENET1K_V1", "pillow-bilinear", *IMAGENET),
-    "clean-fid": (TENSORFLOW, "inception-2015-12-05 (TensorFlow port)", "pillow-bicubic", (128 / 255,) * 3, (128 / 255,) * 3),
-    "pytorch-fid": (TENSORFLOW, "inception-2015-12-05 (TensorFlow port)", "torch-bilinear", (0.5,) * 3, (0.5,) * 3),
+    "torchvision": (
+        TORCHVISION,
+        "Inception_V3_Weights.IMAGENET1K_V1",
+        "pillow-bilinear",
+        *IMAGENET,
+    ),
+    "clean-fid": (
+        TENSORFLOW,
+        "inception-2015-12-05 (TensorFlow port)",
+        "pillow-bicubic",
+        (128 / 255,) * 3,
+        (128 / 255,) * 3,
+    ),
+    "pytorch-fid": (
+        TENSORFLOW,
+        "inception-2015-12-05 (TensorFlow port)",
+        "torch-bilinear",
+        (0.5,) * 3,
+        (0.5,) * 3,
+    ),
 }
 
 
@@ -82,9 +102,16 @@ class Backbone:
             ValueError: features that are not finite, so the weights are damaged.
         """
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            features = self.network(batch.to(self.device, memory_format=torch.channels_last)).float().cpu().numpy()
+            features = (
+                self.network(batch.to(self.device, memory_format=torch.channels_last))
+                .float()
+                .cpu()
+                .numpy()
+            )
         if not np.isfinite(features).all():
-            raise ValueError(f"{self.weights}: gives features that are not finite. The file is damaged or of another network.")
+            raise ValueError(
+                f"{self.weights}: gives features that are not finite. The file is damaged or of another network."
+            )
         return features
 
     def settings(self) -> dict:
@@ -116,7 +143,14 @@ def load_cem(
     network.fc = nn.Identity()
     _load(network, path, _cem_state_dict(path))
     mean, std = _norms(path) or norms
-    return _ready(name, network, Preprocessing(size, "pillow-bilinear", True, (mean,), (std,)), str(path), path, device)
+    return _ready(
+        name,
+        network,
+        Preprocessing(size, "pillow-bilinear", True, (mean,), (std,)),
+        str(path),
+        path,
+        device,
+    )
 
 
 def grey_resnet50() -> nn.Module:
@@ -134,7 +168,9 @@ def _cem_state_dict(path):
     """The backbone's tensors of a checkpoint by torchvision's names, without the heads."""
     tensors = load_state_dict(path)
     prefix = next(prefix for prefix in PREFIXES if any(key.startswith(prefix) for key in tensors))
-    tensors = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    tensors = {
+        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+    }
     return {key: value for key, value in tensors.items() if not key.startswith(HEADS)}
 
 
@@ -144,14 +180,28 @@ def _norms(path):
     norms = content.get("norms")
     if norms is None:
         return None
-    numbers = list(norms.values() if isinstance(norms, dict) else norms) if isinstance(norms, dict | list | tuple) else []
-    if len(numbers) != 2 or not all(isinstance(x, float | int) and math.isfinite(x) for x in numbers) or numbers[1] <= 0:
-        raise ValueError(f"{path}: `norms` is {norms!r}, expected mean and standard deviation in [0, 1] units")
+    numbers = (
+        list(norms.values() if isinstance(norms, dict) else norms)
+        if isinstance(norms, dict | list | tuple)
+        else []
+    )
+    if (
+        len(numbers) != 2
+        or not all(isinstance(x, float | int) and math.isfinite(x) for x in numbers)
+        or numbers[1] <= 0
+    ):
+        raise ValueError(
+            f"{path}: `norms` is {norms!r}, expected mean and standard deviation in [0, 1] units"
+        )
     return tuple(map(float, numbers))
 
 
 def load_inception(
-    standard: str, size: int = 299, weights_path: Path | None = None, download_dir: Path | None = None, device: torch.device | str = "cpu"
+    standard: str,
+    size: int = 299,
+    weights_path: Path | None = None,
+    download_dir: Path | None = None,
+    device: torch.device | str = "cpu",
 ) -> Backbone:
     """Inception v3 by one of the standards of `INCEPTION`.
 
@@ -162,12 +212,33 @@ def load_inception(
         as `load_cem`.
     """
     file, published_name, resize, mean, std = INCEPTION[standard]
-    path = find_weights(file, weights_path, [WEIGHTS_DIR, Path(torch.hub.get_dir()) / "checkpoints"], download_dir)
-    network = inception_v3(init_weights=False, aux_logits=False) if standard == "torchvision" else tensorflow_inception()
+    path = find_weights(
+        file, weights_path, [WEIGHTS_DIR, Path(torch.hub.get_dir()) / "checkpoints"], download_dir
+    )
+    network = (
+        inception_v3(init_weights=False, aux_logits=False)
+        if standard == "torchvision"
+        else tensorflow_inception()
+    )
     network.fc = nn.Identity()
-    _load(network, path, {key: value for key, value in load_state_dict(path).items() if not key.startswith(("fc.", "AuxLogits."))})
+    _load(
+        network,
+        path,
+        {
+            key: value
+            for key, value in load_state_dict(path).items()
+            if not key.startswith(("fc.", "AuxLogits."))
+        },
+    )
     weights = str(path) if weights_path else published_name
-    return _ready("inception_v3", network, Preprocessing(size, resize, False, mean, std), weights, path, device)
+    return _ready(
+        "inception_v3",
+        network,
+        Preprocessing(size, resize, False, mean, std),
+        weights,
+        path,
+        device,
+    )
 
 
 class _UnpaddedPool(BasicConv2d):
@@ -182,13 +253,25 @@ class _MaxPooled(InceptionE):
     """The last block of the TensorFlow graph: maximum instead of mean in its pooling branch."""
 
     def _forward(self, x):
-        return [*super()._forward(x)[:-1], self.branch_pool(F.max_pool2d(x, kernel_size=3, stride=1, padding=1))]
+        return [
+            *super()._forward(x)[:-1],
+            self.branch_pool(F.max_pool2d(x, kernel_size=3, stride=1, padding=1)),
+        ]
 
 
 def tensorflow_inception() -> nn.Module:
     """The Inception v3 of 2015 that the first FID used (Heusel et al. 2017), with torchvision's names; its classes are 1008."""
     network = inception_v3(num_classes=1008, init_weights=False, aux_logits=False)
-    for name in ("Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e", "Mixed_7b"):
+    for name in (
+        "Mixed_5b",
+        "Mixed_5c",
+        "Mixed_5d",
+        "Mixed_6b",
+        "Mixed_6c",
+        "Mixed_6d",
+        "Mixed_6e",
+        "Mixed_7b",
+    ):
         block = getattr(network, name)
         conv = block.branch_pool.conv
         block.branch_pool = _UnpaddedPool(conv.in_channels, conv.out_channels, kernel_size=1)

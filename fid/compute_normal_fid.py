@@ -1,16 +1,12 @@
 """FID of two folders of images in the features of an Inception v3 that was trained on photographs.
 
-    python fid/compute_normal_fid.py data/test/images my_synth_data/run_1/images --standard clean-fid
+python fid/compute_normal_fid.py data/test/images my_synth_data/run_1/images --standard clean-fid
 """
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from core.devices import pick_device
 from fid.backbones import INCEPTION, load_inception
 from fid.scoring import score_folders, score_parser
 from share import run_script
-from utils.devices import pick_device
 
 
 def parse_args(argv=None):
@@ -24,7 +20,12 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     device = pick_device(args.device)
-    score_folders(args, lambda: load_inception(args.standard, args.image_size, args.weights_path, args.download_dir, device))
+    score_folders(
+        args,
+        lambda: load_inception(
+            args.standard, args.image_size, args.weights_path, args.download_dir, device
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -41,7 +41,9 @@ class Statistics:
             self._batches.append(features)
         else:  # Chan et al. 1983: no cancellation, unlike a sum of squares
             centred = features - mean
-            self._scatter += centred.T @ centred + np.outer(difference, difference) * (self.count * n / total)
+            self._scatter += centred.T @ centred + np.outer(difference, difference) * (
+                self.count * n / total
+            )
         self.mu = mean if self.mu is None else self.mu + difference * (n / total)
         self.count = total
         if self._scatter is None and total > dimensions and not self.keep_features:
@@ -50,10 +52,16 @@ class Statistics:
 
     def state(self) -> dict[str, np.ndarray]:
         """Arrays that `from_state` makes the same statistics of."""
-        return {"features": self.features} if self._batches else {"count": self.count, "mu": self.mu, "scatter": self._scatter}
+        return (
+            {"features": self.features}
+            if self._batches
+            else {"count": self.count, "mu": self.mu, "scatter": self._scatter}
+        )
 
     @classmethod
-    def from_state(cls, state: dict[str, np.ndarray], keep_features: bool = False) -> "Statistics | None":
+    def from_state(
+        cls, state: dict[str, np.ndarray], keep_features: bool = False
+    ) -> "Statistics | None":
         """Statistics from `state`; None where features are to be kept and there are only their moments."""
         statistics = cls(keep_features)
         if "features" in state:
@@ -61,7 +69,11 @@ class Statistics:
         elif keep_features:
             return None
         else:
-            statistics.count, statistics.mu, statistics._scatter = int(state["count"]), state["mu"], state["scatter"]
+            statistics.count, statistics.mu, statistics._scatter = (
+                int(state["count"]),
+                state["mu"],
+                state["scatter"],
+            )
         return statistics
 
     @property
@@ -84,7 +96,9 @@ class Statistics:
             ValueError: fewer than two samples.
         """
         if self.count < 2:
-            raise ValueError(f"{self.count} image(s), expected at least two: one has no spread to compare")
+            raise ValueError(
+                f"{self.count} image(s), expected at least two: one has no spread to compare"
+            )
         if self._batches and self.count <= len(self.mu):
             return (self.features - self.mu) / np.sqrt(self.count - 1)
         cov = self.cov
@@ -111,7 +125,9 @@ def frechet_distance(first: Statistics, second: Statistics) -> float:
     roots = first.root(), second.root()
     singular_values = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False)
     difference = first.mu - second.mu
-    return float(difference @ difference + sum(np.sum(root**2) for root in roots) - 2 * singular_values.sum())
+    return float(
+        difference @ difference + sum(np.sum(root**2) for root in roots) - 2 * singular_values.sum()
+    )
 
 
 class Kid(NamedTuple):
@@ -130,7 +146,13 @@ class Kid(NamedTuple):
     subset_count: int
 
 
-def kid(real: np.ndarray, generated: np.ndarray, subset_size: int = 1000, subset_count: int = 100, seed: int = 42) -> Kid:
+def kid(
+    real: np.ndarray,
+    generated: np.ndarray,
+    subset_size: int = 1000,
+    subset_count: int = 100,
+    seed: int = 42,
+) -> Kid:
     """Kernel distance (Binkowski et al. 2018) between features (n, D) and (m, D), kernel (x.y/D + 1)^3.
 
     Sets above `subset_size`: the mean over random subsets and its standard error, as published. Smaller ones: the exact unbiased
@@ -155,14 +177,25 @@ def unbiased_mmd(x: np.ndarray, y: np.ndarray) -> tuple[float, float | None]:
     """
     x, y = x.astype(np.float64), y.astype(np.float64)
     n, m = len(x), len(y)
-    xx, yy = _kernel_sums(x, x) - _self_kernels(x), _kernel_sums(y, y) - _self_kernels(y)  # of one sample with all others
+    xx, yy = (
+        _kernel_sums(x, x) - _self_kernels(x),
+        _kernel_sums(y, y) - _self_kernels(y),
+    )  # of one sample with all others
     xy, yx = _kernel_sums(x, y), _kernel_sums(y, x)
-    within_x, within_y, cross = xx.sum() / (n * (n - 1)), yy.sum() / (m * (m - 1)), xy.sum() / (n * m)
+    within_x, within_y, cross = (
+        xx.sum() / (n * (n - 1)),
+        yy.sum() / (m * (m - 1)),
+        xy.sum() / (n * m),
+    )
     value = within_x + within_y - 2 * cross
     if min(n, m) < 3:
         return float(value), None
-    without_x = (xx.sum() - 2 * xx) / ((n - 1) * (n - 2)) + within_y - 2 * (xy.sum() - xy) / ((n - 1) * m)
-    without_y = within_x + (yy.sum() - 2 * yy) / ((m - 1) * (m - 2)) - 2 * (xy.sum() - yx) / (n * (m - 1))
+    without_x = (
+        (xx.sum() - 2 * xx) / ((n - 1) * (n - 2)) + within_y - 2 * (xy.sum() - xy) / ((n - 1) * m)
+    )
+    without_y = (
+        within_x + (yy.sum() - 2 * yy) / ((m - 1) * (m - 2)) - 2 * (xy.sum() - yx) / (n * (m - 1))
+    )
     variance = (n - 1) * without_x.var() + (m - 1) * without_y.var()
     return float(value), float(np.sqrt(variance))
 
@@ -177,7 +210,9 @@ def _self_kernels(x):
 
 def _kernel_sums(x, y):
     """Sum of each row of the kernel matrix, (n,)."""
-    return np.concatenate([_kernel(x[i : i + BLOCK] @ y.T, x.shape[1]).sum(axis=1) for i in range(0, len(x), BLOCK)])
+    return np.concatenate(
+        [_kernel(x[i : i + BLOCK] @ y.T, x.shape[1]).sum(axis=1) for i in range(0, len(x), BLOCK)]
+    )
 
 
 def manifold_scores(real: np.ndarray, generated: np.ndarray) -> dict[str, float | None]:
@@ -188,8 +223,12 @@ def manifold_scores(real: np.ndarray, generated: np.ndarray) -> dict[str, float 
     cross = distances(real, generated)
     result = dict.fromkeys(("precision", "recall", "density", "coverage"))
     if min(cross.shape) > PRECISION_NEIGHBOURS:
-        result["precision"] = float((cross <= _radii(real, PRECISION_NEIGHBOURS)[:, None]).any(axis=0).mean())
-        result["recall"] = float((cross <= _radii(generated, PRECISION_NEIGHBOURS)[None]).any(axis=1).mean())
+        result["precision"] = float(
+            (cross <= _radii(real, PRECISION_NEIGHBOURS)[:, None]).any(axis=0).mean()
+        )
+        result["recall"] = float(
+            (cross <= _radii(generated, PRECISION_NEIGHBOURS)[None]).any(axis=1).mean()
+        )
     if len(real) > DENSITY_NEIGHBOURS:
         inside = cross <= _radii(real, DENSITY_NEIGHBOURS)[:, None]
         result["density"] = float(inside.sum(axis=0).mean() / DENSITY_NEIGHBOURS)
@@ -206,4 +245,6 @@ def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _radii(features, neighbours):
     """Distance of each sample to its k-th nearest neighbour in its own set, (n,)."""
-    return np.partition(distances(features, features), neighbours, axis=1)[:, neighbours]  # the nearest is itself
+    return np.partition(distances(features, features), neighbours, axis=1)[
+        :, neighbours
+    ]  # the nearest is itself

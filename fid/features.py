@@ -11,18 +11,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from core.files import whole_file
 from fid.backbones import Backbone
 from fid.distances import Statistics
 from fid.images import read_batches
-from ldm.data.files import whole_file
 
 
 def default_cache_dir() -> Path:
     """Where a user's caches belong: `$XDG_CACHE_HOME` or `~/.cache`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "natural2nanoscale" / "fid"
+    return (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        / "natural2nanoscale"
+        / "fid"
+    )
 
 
-def batch_statistics(backbone: Backbone, batches: Iterable[torch.Tensor], keep_features: bool = False) -> Statistics:
+def batch_statistics(
+    backbone: Backbone, batches: Iterable[torch.Tensor], keep_features: bool = False
+) -> Statistics:
     """Statistics of prepared images (N, C, size, size); `backbone.preprocessing` prepares pixels from anywhere."""
     statistics = Statistics(keep_features)
     for batch in batches:
@@ -48,14 +54,20 @@ def folder_statistics(
         OSError: the cache cannot be written.
     """
     if cache_dir is None:
-        return batch_statistics(backbone, read_batches(paths, backbone.preprocessing, batch_size, num_workers, title), keep_features)
+        return batch_statistics(
+            backbone,
+            read_batches(paths, backbone.preprocessing, batch_size, num_workers, title),
+            keep_features,
+        )
     cached = cache_dir / f"{_cache_key(paths, backbone)}.npz"
     if cached.is_file():
         statistics = _read(cached, keep_features)
         if statistics is not None:
             print(f"{title}: {statistics.count} images' statistics from {cached}")
             return statistics
-    statistics = folder_statistics(paths, backbone, batch_size, num_workers, keep_features, title=title)
+    statistics = folder_statistics(
+        paths, backbone, batch_size, num_workers, keep_features, title=title
+    )
     cache_dir.mkdir(parents=True, exist_ok=True)
     with whole_file(cached) as temporary:
         np.savez(temporary, **statistics.state())

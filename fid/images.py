@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ldm.data.files import IMAGE_SUFFIXES, check_image, read_image
+from core.images import IMAGE_SUFFIXES, check_image, read_image
 
 BAR_FROM = 200  # images from which checking shows a progress bar
 RESIZE_RULES = {  # name in a result -> what it is
@@ -56,7 +56,10 @@ class Preprocessing:
         if self.resize == "pillow-bilinear":
             return _to_tensor(np.asarray(image.resize(size, Image.Resampling.BILINEAR)))
         if self.resize == "pillow-bicubic":
-            channels = [np.asarray(channel.convert("F").resize(size, Image.Resampling.BICUBIC)) for channel in image.split()]
+            channels = [
+                np.asarray(channel.convert("F").resize(size, Image.Resampling.BICUBIC))
+                for channel in image.split()
+            ]
             return _to_tensor(np.stack(channels, axis=-1).clip(0, 255))
         x = _to_tensor(np.asarray(image))
         return F.interpolate(x[None], size=size, mode="bilinear", align_corners=False)[0]
@@ -78,7 +81,11 @@ def find_images(folder: str | Path) -> list[Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
     names = (Path(parent) / name for parent, _, files in os.walk(folder) for name in files)
-    paths = sorted(path for path in names if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."))
+    paths = sorted(
+        path
+        for path in names
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    )
     if not paths:
         raise FileNotFoundError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
     return paths
@@ -86,9 +93,13 @@ def find_images(folder: str | Path) -> list[Path]:
 
 def check_nesting(real: Path, generated: Path) -> None:
     """Raise ValueError where one folder lies in the other: its images would count on both sides."""
-    outer, inner = sorted((Path(real).resolve(), Path(generated).resolve()), key=lambda path: len(path.parts))
+    outer, inner = sorted(
+        (Path(real).resolve(), Path(generated).resolve()), key=lambda path: len(path.parts)
+    )
     if outer != inner and outer in inner.parents:
-        raise ValueError(f"{inner} lies inside {outer}: its images would count on both sides. Move it out.")
+        raise ValueError(
+            f"{inner} lies inside {outer}: its images would count on both sides. Move it out."
+        )
 
 
 def sound_images(paths: Sequence[Path], skip_corrupt: bool = False) -> tuple[list[Path], int]:
@@ -98,7 +109,9 @@ def sound_images(paths: Sequence[Path], skip_corrupt: bool = False) -> tuple[lis
         ValueError: a file cannot be read and `skip_corrupt` is off; fewer than two can be read.
     """
     sound, errors = [], []
-    for path in tqdm(paths, desc="checking files", unit="image", disable=len(paths) <= BAR_FROM, leave=False):
+    for path in tqdm(
+        paths, desc="checking files", unit="image", disable=len(paths) <= BAR_FROM, leave=False
+    ):
         try:
             check_image(path)
             if skip_corrupt:
@@ -110,7 +123,9 @@ def sound_images(paths: Sequence[Path], skip_corrupt: bool = False) -> tuple[lis
         more = f" ({len(errors) - 1} more like it)" if len(errors) > 1 else ""
         raise ValueError(f"{errors[0]}{more} --skip-corrupt leaves such files out.")
     if len(sound) < 2:
-        raise ValueError(f"{paths[0].parent}: {len(sound)} readable image, expected at least two: one image has no spread to compare.")
+        raise ValueError(
+            f"{paths[0].parent}: {len(sound)} readable image, expected at least two: one image has no spread to compare."
+        )
     return sound, len(errors)
 
 
@@ -131,14 +146,23 @@ class _Images(Dataset):
 
 
 def read_batches(
-    paths: Sequence[Path], preprocessing: Preprocessing, batch_size: int, num_workers: int = 0, title: str = "images"
+    paths: Sequence[Path],
+    preprocessing: Preprocessing,
+    batch_size: int,
+    num_workers: int = 0,
+    title: str = "images",
 ) -> Iterator[torch.Tensor]:
     """Prepared images in order, (N, C, size, size), with a progress bar; decoding and resizing happen in `num_workers` processes.
 
     Raises:
         ValueError: a file cannot be read.
     """
-    loader = DataLoader(_Images(paths, preprocessing), batch_size, num_workers=min(num_workers, len(paths)), collate_fn=list)
+    loader = DataLoader(
+        _Images(paths, preprocessing),
+        batch_size,
+        num_workers=min(num_workers, len(paths)),
+        collate_fn=list,
+    )
     with tqdm(total=len(paths), desc=title, unit="image") as bar:
         for batch in loader:
             errors = [item for item in batch if isinstance(item, str)]

@@ -63,11 +63,15 @@ class _Resampler:
         traces = (np.trace(xx) - n * mean_xx) / (n - 1) + (np.trace(yy) - m * mean_yy) / (m - 1)
         cross = xy - xy.mean(axis=0) - xy.mean(axis=1)[:, None] + xy.mean()
         cross = cross if n <= m else cross.T
-        roots = np.sqrt(np.linalg.eigvalsh(cross @ cross.T).clip(0)).sum() / np.sqrt((n - 1) * (m - 1))
+        roots = np.sqrt(np.linalg.eigvalsh(cross @ cross.T).clip(0)).sum() / np.sqrt(
+            (n - 1) * (m - 1)
+        )
         return mean_xx + mean_yy - 2 * xy.mean() + traces - 2 * roots
 
 
-def report_scarcity(real: Statistics, generated: Statistics, fid: float, resamples: int, seed: int) -> ScarceReport:
+def report_scarcity(
+    real: Statistics, generated: Statistics, fid: float, resamples: int, seed: int
+) -> ScarceReport:
     """Judge the distance `fid` of two sets whose features were kept.
 
     Args:
@@ -84,7 +88,11 @@ def report_scarcity(real: Statistics, generated: Statistics, fid: float, resampl
 
 
 def _at_most(features, rng):
-    return features if len(features) <= MOST else features[rng.choice(len(features), MOST, replace=False)]
+    return (
+        features
+        if len(features) <= MOST
+        else features[rng.choice(len(features), MOST, replace=False)]
+    )
 
 
 def _bootstrap(resampler, fid, resamples, rng):
@@ -94,7 +102,11 @@ def _bootstrap(resampler, fid, resamples, rng):
     """
     distances = []
     for _ in tqdm(range(resamples), desc="bootstrap", unit="resample", leave=False):
-        distances.append(resampler.distance(*(rng.choice(some, len(some)) for some in (resampler.real, resampler.generated))))
+        distances.append(
+            resampler.distance(
+                *(rng.choice(some, len(some)) for some in (resampler.real, resampler.generated))
+            )
+        )
     spread = np.array(distances) - np.mean(distances)
     return tuple(float(fid + edge) for edge in _range(spread))
 
@@ -109,7 +121,10 @@ def _infinity(resampler, rng):
     for share in SHARES:
         sizes = [max(2, round(len(some) / share)) for some in (resampler.real, resampler.generated)]
         for _ in range(1 if share == 1 else DRAWS):
-            subsets = (rng.choice(some, size, replace=False) for some, size in zip((resampler.real, resampler.generated), sizes, strict=True))
+            subsets = (
+                rng.choice(some, size, replace=False)
+                for some, size in zip((resampler.real, resampler.generated), sizes, strict=True)
+            )
             shares.append(share)
             distances.append(resampler.distance(*subsets))
     return float(np.polyfit(shares, distances, 1)[1])
@@ -124,5 +139,9 @@ def _floor(resampler, rng):
     for _ in range(SPLITS):
         shuffled = rng.permutation(resampler.real)
         real.append(resampler.distance(shuffled[:size], shuffled[size : 2 * size]))
-        generated.append(resampler.distance(shuffled[:size], rng.choice(resampler.generated, size, replace=False)))
+        generated.append(
+            resampler.distance(
+                shuffled[:size], rng.choice(resampler.generated, size, replace=False)
+            )
+        )
     return size, float(np.mean(real)), tuple(map(float, _range(real))), float(np.mean(generated))

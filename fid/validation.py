@@ -8,9 +8,9 @@ from pytorch_lightning.callbacks import Callback
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from core.seeds import sample_seed
 from fid.backbones import DIMENSIONS, Backbone
 from fid.distances import frechet_distance, kid, statistics_of
-from ldm.data.batches import sample_seed
 
 
 class ValidationFid(Callback):
@@ -28,23 +28,37 @@ class ValidationFid(Callback):
         seed: of the pictures.
     """
 
-    def __init__(self, dataset, backbone: Backbone, draw: Callable, batch_size: int, num_workers: int, seed: int):
+    def __init__(
+        self,
+        dataset,
+        backbone: Backbone,
+        draw: Callable,
+        batch_size: int,
+        num_workers: int,
+        seed: int,
+    ):
         self.dataset, self.backbone, self.draw = dataset, backbone, draw
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.real = None
 
     def on_fit_start(self, trainer, pl_module):
-        self.backbone.network.to(self.backbone.device)  # "cuda" was the first GPU so far, from here on it is this process's own
+        self.backbone.network.to(
+            self.backbone.device
+        )  # "cuda" was the first GPU so far, from here on it is this process's own
 
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer, pl_module):
-        with torch.random.fork_rng(devices=[pl_module.device] if pl_module.device.type == "cuda" else []):
+        with torch.random.fork_rng(
+            devices=[pl_module.device] if pl_module.device.type == "cuda" else []
+        ):
             real, generated = [], []
             for indices, samples in self._batches(trainer):
                 seeds = [sample_seed(self.seed, "val_fid", index) for index in indices]
                 generated.append(self._features(self.draw(pl_module, samples, seeds)))
                 if self.real is None:
-                    real.append(self._features([sample["jpg"].numpy() / 2 + 0.5 for sample in samples]))
+                    real.append(
+                        self._features([sample["jpg"].numpy() / 2 + 0.5 for sample in samples])
+                    )
         self.real = _gather(trainer, real) if self.real is None else self.real
         generated = _gather(trainer, generated)
         distance = frechet_distance(statistics_of(self.real), statistics_of(generated))
@@ -53,12 +67,24 @@ class ValidationFid(Callback):
     def _batches(self, trainer):
         """(indices, samples) of this process, with a progress bar."""
         indices = range(trainer.global_rank, len(self.dataset), trainer.world_size)
-        batches = [indices[i : i + self.batch_size] for i in range(0, len(indices), self.batch_size)]
-        loader = DataLoader(self.dataset, batch_sampler=batches, num_workers=self.num_workers, collate_fn=list)
-        return zip(batches, tqdm(loader, desc="images for the FID", leave=False, disable=not trainer.is_global_zero), strict=True)
+        batches = [
+            indices[i : i + self.batch_size] for i in range(0, len(indices), self.batch_size)
+        ]
+        loader = DataLoader(
+            self.dataset, batch_sampler=batches, num_workers=self.num_workers, collate_fn=list
+        )
+        return zip(
+            batches,
+            tqdm(
+                loader, desc="images for the FID", leave=False, disable=not trainer.is_global_zero
+            ),
+            strict=True,
+        )
 
     def _features(self, pictures):
-        return self.backbone.features(torch.stack([self.backbone.preprocessing(picture) for picture in pictures]))
+        return self.backbone.features(
+            torch.stack([self.backbone.preprocessing(picture) for picture in pictures])
+        )
 
 
 def _gather(trainer, batches):

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from annotator.canny import edges_of_file
+from core.images import check_image
+from core.pictures import class_colours
 from dataset import MASK_CHANNELS_OF_RGBA, check_condition, hint_channels, read_hint
 from generation.plan import Condition
-from ldm.data.files import check_image
-from ldm.data.pictures import class_colours
 
 MODES = ("mask_only", "edge_only", "mask_and_edge", "rgba")
 RESERVED = ("mask", "rgba", "rgba_mask", "rgba_edge_vis")  # folders of the other conditions
@@ -53,7 +53,9 @@ def split_named(option: str, words) -> dict[str, str]:
         if not (equals and value):
             raise ValueError(f"{option} {word}: expected name=value")
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name) or name in RESERVED:
-            raise ValueError(f"{option} {word}: a name is made of letters, digits, _, - and ., and is none of {', '.join(RESERVED)}")
+            raise ValueError(
+                f"{option} {word}: a name is made of letters, digits, _, - and ., and is none of {', '.join(RESERVED)}"
+            )
         if name in found:
             raise ValueError(f"{option}: two branches are named {name}")
         found[name] = value
@@ -63,11 +65,16 @@ def split_named(option: str, words) -> dict[str, str]:
 def _edge_options(args):
     """Weights, folders and strengths of the edge branches by name."""
     given = {}
-    for option, named, single in (("--edge_model_paths", args.edge_model_paths, args.edge_model_path), ("--edge_dirs", args.edge_dirs, args.edge_dir)):
+    for option, named, single in (
+        ("--edge_model_paths", args.edge_model_paths, args.edge_model_path),
+        ("--edge_dirs", args.edge_dirs, args.edge_dir),
+    ):
         found = split_named(option, named)
         if single:
             if LEGACY_NAME in found:
-                raise ValueError(f"{option}: two branches are named {LEGACY_NAME}, the name that {option.rstrip('s')} stands for")
+                raise ValueError(
+                    f"{option}: two branches are named {LEGACY_NAME}, the name that {option.rstrip('s')} stands for"
+                )
             found[LEGACY_NAME] = single
         given[option] = {name: Path(value) for name, value in found.items()}
     strengths = {}
@@ -79,7 +86,9 @@ def _edge_options(args):
     models, folders = given["--edge_model_paths"], given["--edge_dirs"]
     if args.edge_from_images:
         if LEGACY_NAME in folders:
-            raise ValueError(f"--edge_from_images: draws the edges of branch {LEGACY_NAME}, for which a folder is given too")
+            raise ValueError(
+                f"--edge_from_images: draws the edges of branch {LEGACY_NAME}, for which a folder is given too"
+            )
         folders[LEGACY_NAME] = args.edge_from_images
     return models, folders, strengths
 
@@ -91,13 +100,17 @@ def infer_mode(args) -> str:
     edges = args.edge_dir or args.edge_dirs or args.edge_from_images
     if args.rgba_dir:
         if args.mask_dir or edges:
-            raise ValueError("--rgba_dir beside --mask_dir or edges: say with --generation_mode which is meant")
+            raise ValueError(
+                "--rgba_dir beside --mask_dir or edges: say with --generation_mode which is meant"
+            )
         return "rgba"
     if args.mask_dir:
         return "mask_and_edge" if edges else "mask_only"
     if edges:
         return "edge_only"
-    raise ValueError("no condition is given: use --mask_dir, --edge_dirs, --edge_from_images or --rgba_dir")
+    raise ValueError(
+        "no condition is given: use --mask_dir, --edge_dirs, --edge_from_images or --rgba_dir"
+    )
 
 
 def find_branches(args) -> tuple[str, list[Branch]]:
@@ -112,24 +125,48 @@ def find_branches(args) -> tuple[str, list[Branch]]:
     if mode in ("mask_only", "mask_and_edge"):
         if not args.mask_dir:
             raise ValueError(f"--mask_dir is needed for --generation_mode {mode}")
-        branches.append(Branch("mask", "segmentation", args.mask_model_path or args.model_weights_path, args.mask_dir, args.mask_strength))
+        branches.append(
+            Branch(
+                "mask",
+                "segmentation",
+                args.mask_model_path or args.model_weights_path,
+                args.mask_dir,
+                args.mask_strength,
+            )
+        )
     if mode in ("edge_only", "mask_and_edge"):
         if not folders:
-            raise ValueError(f"--edge_dirs name=DIR or --edge_from_images is needed for --generation_mode {mode}")
+            raise ValueError(
+                f"--edge_dirs name=DIR or --edge_from_images is needed for --generation_mode {mode}"
+            )
         if models.keys() != folders.keys():
-            raise ValueError(f"--edge_model_paths names {', '.join(models) or 'nothing'}, but the edges are {', '.join(folders)}: each branch needs both")
+            raise ValueError(
+                f"--edge_model_paths names {', '.join(models) or 'nothing'}, but the edges are {', '.join(folders)}: each branch needs both"
+            )
         unknown = [name for name in strengths if name not in folders]
         if unknown:
-            raise ValueError(f"--edge_strengths {unknown[0]}: no such branch, expected one of {', '.join(folders)}")
+            raise ValueError(
+                f"--edge_strengths {unknown[0]}: no such branch, expected one of {', '.join(folders)}"
+            )
         for name, folder in folders.items():
-            canny = (args.canny_low, args.canny_high) if args.edge_from_images and name == LEGACY_NAME else None
-            branches.append(Branch(name, "edge", models[name], folder, strengths.get(name, 1.0), canny))
+            canny = (
+                (args.canny_low, args.canny_high)
+                if args.edge_from_images and name == LEGACY_NAME
+                else None
+            )
+            branches.append(
+                Branch(name, "edge", models[name], folder, strengths.get(name, 1.0), canny)
+            )
     if mode == "rgba":
         if not args.rgba_dir:
             raise ValueError("--rgba_dir is needed for --generation_mode rgba")
         if args.num_classes > MASK_CHANNELS_OF_RGBA:
-            raise ValueError(f"--num_classes {args.num_classes}: an RGBA tensor has {MASK_CHANNELS_OF_RGBA} class planes")
-        branches.append(Branch("rgba", "rgba", args.rgba_model_path or args.model_weights_path, args.rgba_dir))
+            raise ValueError(
+                f"--num_classes {args.num_classes}: an RGBA tensor has {MASK_CHANNELS_OF_RGBA} class planes"
+            )
+        branches.append(
+            Branch("rgba", "rgba", args.rgba_model_path or args.model_weights_path, args.rgba_dir)
+        )
     return mode, branches
 
 
@@ -141,12 +178,23 @@ def ignored_options(args, given) -> dict[str, str]:
         given: the options of the command line, None where one is not on it.
     """
     mode = args.generation_mode
-    uses_mask, uses_edges = mode in ("mask_only", "mask_and_edge"), mode in ("edge_only", "mask_and_edge")
+    uses_mask, uses_edges = (
+        mode in ("mask_only", "mask_and_edge"),
+        mode in ("edge_only", "mask_and_edge"),
+    )
     idle = []
     if not uses_mask:
         idle += ["mask_dir", "mask_model_path", "mask_strength"]
     if not uses_edges:
-        idle += ["edge_dir", "edge_dirs", "edge_model_path", "edge_model_paths", "edge_strengths", "edge_from_images", "skip_missing_edges"]
+        idle += [
+            "edge_dir",
+            "edge_dirs",
+            "edge_model_path",
+            "edge_model_paths",
+            "edge_strengths",
+            "edge_from_images",
+            "skip_missing_edges",
+        ]
         idle += OF_DRAWN_EDGES
     if mode == "edge_only":
         idle.append("num_classes")
@@ -157,7 +205,7 @@ def ignored_options(args, given) -> dict[str, str]:
         reasons |= dict.fromkeys(OF_DRAWN_EDGES, "without --edge_from_images")
     if args.sampler == "dpmpp":
         reasons["eta"] = "by --sampler dpmpp"
-    return {f"--{name}": reason for name, reason in reasons.items() if getattr(given, name) is not None}
+    return {f"--{name}": reason for name, reason in reasons.items() if name in given}
 
 
 def read_condition(branch: Branch, path: Path, args) -> np.ndarray:
@@ -167,7 +215,9 @@ def read_condition(branch: Branch, path: Path, args) -> np.ndarray:
     return read_hint(path, branch.condition_type, args.num_classes, args.rgba_alpha_scale)
 
 
-def check_files(condition: Condition, branches: Sequence[Branch], args, multiple: int) -> tuple[int, int]:
+def check_files(
+    condition: Condition, branches: Sequence[Branch], args, multiple: int
+) -> tuple[int, int]:
     """(height, width) of the files of a condition, all read in full.
 
     Args:
@@ -177,13 +227,21 @@ def check_files(condition: Condition, branches: Sequence[Branch], args, multiple
     """
     first, sizes = condition.files[0], {}
     for branch, path in zip(branches, condition.files, strict=True):
-        sizes[path] = check_image(path) if branch.canny else check_condition(path, branch.condition_type, args.num_classes)
+        sizes[path] = (
+            check_image(path)
+            if branch.canny
+            else check_condition(path, branch.condition_type, args.num_classes)
+        )
     height, width = sizes[first]
     for path, (other_height, other_width) in sizes.items():
         if (other_height, other_width) != (height, width):
-            raise ValueError(f"{path}: {other_width} x {other_height} pixels, but {first} has {width} x {height}")
+            raise ValueError(
+                f"{path}: {other_width} x {other_height} pixels, but {first} has {width} x {height}"
+            )
     if (height % multiple or width % multiple) and not args.pad:
-        raise ValueError(f"{first}: {width} x {height} pixels, expected multiples of {multiple}. Resize it, or use --pad.")
+        raise ValueError(
+            f"{first}: {width} x {height} pixels, expected multiples of {multiple}. Resize it, or use --pad."
+        )
     return height, width
 
 
@@ -197,7 +255,9 @@ def picture_folders(branch: Branch) -> tuple[str, ...]:
     return ("rgba_edge_vis", "rgba_mask") if branch.condition_type == "rgba" else (branch.key,)
 
 
-def condition_pictures(branch: Branch, hint: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+def condition_pictures(
+    branch: Branch, hint: np.ndarray
+) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
     """What a run shows of a condition: uint8 pictures by folder, and class indices uint8 (H, W) where the condition holds them."""
     if branch.condition_type == "edge":
         shown, labels = [(hint[..., 0] * 255).round().astype(np.uint8)], None
@@ -205,7 +265,10 @@ def condition_pictures(branch: Branch, hint: np.ndarray) -> tuple[dict[str, np.n
         labels = hint.argmax(axis=2).astype(np.uint8)
         shown = [labels]
     else:
-        labels, edges = hint[..., :MASK_CHANNELS_OF_RGBA].argmax(axis=2).astype(np.uint8), hint[..., MASK_CHANNELS_OF_RGBA:]
+        labels, edges = (
+            hint[..., :MASK_CHANNELS_OF_RGBA].argmax(axis=2).astype(np.uint8),
+            hint[..., MASK_CHANNELS_OF_RGBA:],
+        )
         on_white = 1 - edges + edges * class_colours(labels)
         shown = [(on_white * 255).round().astype(np.uint8), labels]
     return dict(zip(picture_folders(branch), shown, strict=True)), labels

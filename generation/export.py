@@ -16,10 +16,11 @@ from shutil import copyfile
 import numpy as np
 from tqdm import tqdm
 
+from core.files import whole_folder
+from core.images import LUMA, read_image, write_png
+from core.signals import StopRequest
 from dataset import Pair, check_pairs, find_pairs, read_mask
 from generation.run_folder import MANIFEST
-from ldm.data.files import LUMA, read_image, whole_folder, write_png
-from share import StopRequest
 
 COLUMNS = ("file", "split", "source", "group", "condition", "seed", "prompt")
 
@@ -34,10 +35,14 @@ def check_export(folder: Path, real: Sequence[Path] | None, num_classes: int) ->
         OSError, ValueError, RuntimeError: it cannot be written, or the real files are not sound pairs.
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise FileExistsError(f"--export_dataset {folder}: exists and is not an empty folder. Name a new one.")
+        raise FileExistsError(
+            f"--export_dataset {folder}: exists and is not an empty folder. Name a new one."
+        )
     parent = next(path for path in folder.absolute().parents if path.exists())
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
-        raise PermissionError(f"--export_dataset {folder}: nothing can be written to {parent}. Name another place.")
+        raise PermissionError(
+            f"--export_dataset {folder}: nothing can be written to {parent}. Name another place."
+        )
     if not real:
         return []
     pairs = find_pairs(*real)
@@ -62,7 +67,11 @@ def export_dataset(folder: Path, run_dir: Path, pairs: Sequence[Pair], num_class
     rows = [("real", f"real_{pair.image.stem}.png", pair, None) for pair in pairs]
     rows += [("synthetic", f"synth_{Path(line['image']).stem.removeprefix('image_')}.png", Pair(run_dir / line["image"], run_dir / line["mask"]), line)
              for line in lines]  # fmt: skip
-    with whole_folder(folder) as temporary, StopRequest() as stop, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with (
+        whole_folder(folder) as temporary,
+        StopRequest() as stop,
+        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+    ):
         grey = bool(pairs) and all(pool.map(is_grey, [pair.image for pair in pairs]))
 
         def write(row):
@@ -73,12 +82,19 @@ def export_dataset(folder: Path, run_dir: Path, pairs: Sequence[Pair], num_class
                 copyfile(pair.image, temporary / "images" / name)
             else:
                 pixels = read_image(pair.image) * 255
-                write_png(temporary / "images" / name, (pixels @ LUMA if grey else pixels).round().astype(np.uint8))
-            write_png(temporary / "masks" / name, read_mask(pair.condition, num_classes).astype(np.uint8))
+                write_png(
+                    temporary / "images" / name,
+                    (pixels @ LUMA if grey else pixels).round().astype(np.uint8),
+                )
+            write_png(
+                temporary / "masks" / name, read_mask(pair.condition, num_classes).astype(np.uint8)
+            )
 
         for kind in ("images", "masks"):
             (temporary / kind).mkdir()
-        for _ in tqdm(pool.map(write, rows), total=len(rows), desc="export", unit="pair", leave=False):
+        for _ in tqdm(
+            pool.map(write, rows), total=len(rows), desc="export", unit="pair", leave=False
+        ):
             pass
         with open(temporary / "splits.csv", "w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")

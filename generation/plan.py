@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.seeds import sample_seed
 from dataset import find_partners
-from ldm.data.batches import sample_seed
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,9 @@ def sample_name(condition: int, copy: int) -> str:
 class SamplePlan(Sequence):
     """The pictures of a run, `copies` of each condition, in order."""
 
-    def __init__(self, conditions: Sequence[Condition], copies: int, seed: int, prompts: Sequence[str]):
+    def __init__(
+        self, conditions: Sequence[Condition], copies: int, seed: int, prompts: Sequence[str]
+    ):
         self.conditions, self.copies, self.seed, self.prompts = conditions, copies, seed, prompts
 
     def __len__(self) -> int:
@@ -67,7 +69,9 @@ class SamplePlan(Sequence):
     def __getitem__(self, k: int) -> Sample:
         condition, copy = self.conditions[k // self.copies], k % self.copies
         seed = sample_seed(self.seed, condition.name, copy)
-        return Sample(condition, copy, self.prompts[sample_seed(seed, "prompt", 0) % len(self.prompts)], seed)
+        return Sample(
+            condition, copy, self.prompts[sample_seed(seed, "prompt", 0) % len(self.prompts)], seed
+        )
 
     def file_name(self, k: int) -> str:
         """Name of picture k's file."""
@@ -78,7 +82,9 @@ class SamplePlan(Sequence):
         return range(len(self) * index // count, len(self) * (index + 1) // count)
 
 
-def join_conditions(folders: Sequence[Sequence[Path]], skip_missing: bool = False) -> tuple[list[Condition], int]:
+def join_conditions(
+    folders: Sequence[Sequence[Path]], skip_missing: bool = False
+) -> tuple[list[Condition], int]:
     """Conditions from one list of files for each branch; the first list leads, the others are looked through for its names.
 
     Returns:
@@ -89,15 +95,29 @@ def join_conditions(folders: Sequence[Sequence[Path]], skip_missing: bool = Fals
     first, *others = folders
     partners = [find_partners(first, other) for other in others]
     complete = [path for path in first if all(path in found for found in partners)]
-    missing = [path.name for path in first if path not in set(complete)] if len(complete) < len(first) else []
+    missing = (
+        [path.name for path in first if path not in set(complete)]
+        if len(complete) < len(first)
+        else []
+    )
     if missing and not (skip_missing and complete):
-        without = next(other for other, found in zip(others, partners, strict=True) if len(found) < len(first))
+        without = next(
+            other for other, found in zip(others, partners, strict=True) if len(found) < len(first)
+        )
         named = f"{len(missing)} of {len(first)} conditions of {first[0].parent} ({', '.join(missing[:5])})"
-        raise RuntimeError(f"{without[0].parent}: no file for {named}" + ("" if skip_missing else "; --skip_missing_edges leaves such conditions out"))
-    return [Condition(i, (path, *(found[path] for found in partners))) for i, path in enumerate(complete)], len(missing)
+        raise RuntimeError(
+            f"{without[0].parent}: no file for {named}"
+            + ("" if skip_missing else "; --skip_missing_edges leaves such conditions out")
+        )
+    return [
+        Condition(i, (path, *(found[path] for found in partners)))
+        for i, path in enumerate(complete)
+    ], len(missing)
 
 
-def make_batches(samples: Iterable[Sample], sizes: dict[int, tuple[int, int]], batch_size: int) -> Iterator[list[Sample]]:
+def make_batches(
+    samples: Iterable[Sample], sizes: dict[int, tuple[int, int]], batch_size: int
+) -> Iterator[list[Sample]]:
     """Batches of pictures of equal size, which may belong to different conditions.
 
     Args:

@@ -14,15 +14,22 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from core.files import whole_file
+from core.images import read_image, read_labels, write_png
+from core.pictures import COLOURS, class_colours, evenly, fit, tile, to_image
 from generation.branches import LABEL_FOLDERS
 from generation.run_folder import RECORD, STATE
-from ldm.data.files import read_image, read_labels, whole_file, write_png
-from ldm.data.pictures import COLOURS, class_colours, evenly, fit, tile, to_image
 
 OVERVIEW, REPORT = "overview.png", "report.html"
 CONDITIONS, COPIES = 12, 4  # shown: conditions of a run, and pictures of each
-CELL, OVERVIEW_WIDTH = 224, 1600  # pixels: longer side of a picture in the overview; about the width that rows are set side by side to
-THUMBNAIL, QUALITY = 160, 40  # pixels and WebP quality; the grain of electron micrographs hardly compresses
+CELL, OVERVIEW_WIDTH = (
+    224,
+    1600,
+)  # pixels: longer side of a picture in the overview; about the width that rows are set side by side to
+THUMBNAIL, QUALITY = (
+    160,
+    40,
+)  # pixels and WebP quality; the grain of electron micrographs hardly compresses
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,10 @@ def read_rows(run_dir: Path, sample: list[list[dict]]) -> list[Row]:
 
     rows = []
     for lines in sample:
-        conditions = {folder: read(file, folder in LABEL_FOLDERS) for folder, file in lines[0]["conditions"].items()}
+        conditions = {
+            folder: read(file, folder in LABEL_FOLDERS)
+            for folder, file in lines[0]["conditions"].items()
+        }
         source = Path(next(iter(lines[0]["sources"].values()))).name
         rows.append(Row(source, conditions, [(read(line["image"]), line) for line in lines]))
     return rows
@@ -75,13 +85,24 @@ def read_rows(run_dir: Path, sample: list[list[dict]]) -> list[Row]:
 
 def draw_overview(rows: list[Row], title: str) -> np.ndarray:
     """Conditions and results side by side, uint8 (H, W, 3); narrow rows stand in several columns."""
-    table = [[fit(shown.pixels, CELL) for shown in (*row.conditions.values(), *(result for result, _ in row.results))] for row in rows]
-    heads = [*rows[0].conditions, *(f"image {i + 1}" for i in range(max(len(row.results) for row in rows)))]
+    table = [
+        [
+            fit(shown.pixels, CELL)
+            for shown in (*row.conditions.values(), *(result for result, _ in row.results))
+        ]
+        for row in rows
+    ]
+    heads = [
+        *rows[0].conditions,
+        *(f"image {i + 1}" for i in range(max(len(row.results) for row in rows))),
+    ]
     across = max(1, round(OVERVIEW_WIDTH / (CELL * len(heads))))
     height = -(-len(rows) // across)
     parts = [slice(i, i + height) for i in range(0, len(rows), height)]
     blocks = [
-        tile(table[part], heads[: max(map(len, table[part]))], [row.source for row in rows[part]]) / np.float32(255) for part in parts
+        tile(table[part], heads[: max(map(len, table[part]))], [row.source for row in rows[part]])
+        / np.float32(255)
+        for part in parts
     ]  # a column of an unfinished run may hold fewer images than another
     return tile([blocks], titles=[title])
 
@@ -92,7 +113,12 @@ def thumbnail(shown: Shown) -> dict:
     buffer = io.BytesIO()
     small.save(buffer, format="WEBP", quality=QUALITY)
     encoded = base64.b64encode(buffer.getvalue()).decode()
-    return {"file": shown.file, "src": f"data:image/webp;base64,{encoded}", "width": small.width, "height": small.height}
+    return {
+        "file": shown.file,
+        "src": f"data:image/webp;base64,{encoded}",
+        "width": small.width,
+        "height": small.height,
+    }
 
 
 def read_scores(run_dir: Path, pictures: int) -> list[dict]:
@@ -109,7 +135,9 @@ def read_scores(run_dir: Path, pictures: int) -> list[dict]:
             score = json.loads(path.read_text())
             kid = None
             if score.get("kid") is not None:
-                kid = f"{score['kid']:.4f}" + (f" ± {score['kid_std']:.2g}" if score.get("kid_std") is not None else "")
+                kid = f"{score['kid']:.4f}" + (
+                    f" ± {score['kid_std']:.2g}" if score.get("kid_std") is not None else ""
+                )
             notes = []
             if score.get("scarce"):
                 notes.append("too few images for an FID: judge by KID")
@@ -117,7 +145,11 @@ def read_scores(run_dir: Path, pictures: int) -> list[dict]:
                 notes.append(f"of {score['num_generated']:,} of the run's {pictures:,} images")
             if Path(score["gen_dir"]).parts[-2:] != (run_dir.resolve().name, "images"):
                 notes.append(f"of {score['gen_dir']}")
-            interval = "{:.2f} to {:.2f}".format(*score["fid_interval"]) if score.get("fid_interval") else None
+            interval = (
+                "{:.2f} to {:.2f}".format(*score["fid_interval"])
+                if score.get("fid_interval")
+                else None
+            )
             found.append({
                 "file": path.name, "network": score["backbone"], "size": score["image_size"], "fid": f"{score['fid']:.2f}", "interval": interval,
                 "kid": kid, "real": score["num_real"], "generated": score["num_generated"], "real_dir": score["real_dir"], "notes": notes,
@@ -127,7 +159,15 @@ def read_scores(run_dir: Path, pictures: int) -> list[dict]:
     return found
 
 
-def write_report(run_dir: Path, sample: list[list[dict]], *, pictures: int, planned: int, conditions: int, prompts: Sequence[str]) -> None:
+def write_report(
+    run_dir: Path,
+    sample: list[list[dict]],
+    *,
+    pictures: int,
+    planned: int,
+    conditions: int,
+    prompts: Sequence[str],
+) -> None:
     """Write the overview and the page, each whole.
 
     Args:
@@ -137,9 +177,17 @@ def write_report(run_dir: Path, sample: list[list[dict]], *, pictures: int, plan
     """
     rows = read_rows(run_dir, sample)
     record = json.loads((run_dir / RECORD).read_text())
-    title = f"{len(rows)} of {conditions:,} conditions; {pictures:,} of {planned:,} images are there"
+    title = (
+        f"{len(rows)} of {conditions:,} conditions; {pictures:,} of {planned:,} images are there"
+    )
     write_png(run_dir / OVERVIEW, draw_overview(rows, title))
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     page = environment.get_template("report.html.jinja").render(
         run=run_dir.resolve().name,
         rows=rows,
@@ -149,7 +197,10 @@ def write_report(run_dir: Path, sample: list[list[dict]], *, pictures: int, plan
         copies=COPIES,
         args=record["args"],
         record=record,
-        classes=["#{:02x}{:02x}{:02x}".format(*(colour * 255).round().astype(int)) for colour in COLOURS[: record["args"]["num_classes"]]],
+        classes=[
+            "#{:02x}{:02x}{:02x}".format(*(colour * 255).round().astype(int))
+            for colour in COLOURS[: record["args"]["num_classes"]]
+        ],
         label_folders=LABEL_FOLDERS,
         weights=sample[0][0]["weights"],
         strengths=sample[0][0]["options"]["strengths"],

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ldm.data.files import remove_leftovers, whole_file
+from core.files import remove_leftovers, whole_file
 
 RECORD, STATE, MANIFEST = "args.json", "generate_state.json", "manifest.jsonl"
 PATIENCE = 60  # seconds in which the process that made the folder must have described the run
@@ -38,14 +38,18 @@ def create_run(run_dir: Path) -> bool:
         give_up = time.monotonic() + PATIENCE
         while not (run_dir / RECORD).is_file():
             if time.monotonic() > give_up:
-                raise FileNotFoundError(f"{run_dir}: exists without {RECORD}. Remove it, or name another run.") from None
+                raise FileNotFoundError(
+                    f"{run_dir}: exists without {RECORD}. Remove it, or name another run."
+                ) from None
             time.sleep(0.2)
         return False
 
 
 def finished_images(run_dir: Path) -> set[str]:
     """Names of the pictures that are there."""
-    return {entry.name for entry in os.scandir(run_dir / "images") if not entry.name.startswith(".")}
+    return {
+        entry.name for entry in os.scandir(run_dir / "images") if not entry.name.startswith(".")
+    }
 
 
 @contextmanager

@@ -4,7 +4,11 @@ import importlib
 
 import torch
 
-ALLOWED_PACKAGES = ("cldm.", "ldm.", "torch.nn.")  # a target elsewhere could run any code of the machine
+ALLOWED_PACKAGES = (
+    "cldm.",
+    "ldm.",
+    "torch.nn.",
+)  # a target elsewhere could run any code of the machine
 
 
 def instantiate_from_config(config: dict, **extra) -> torch.nn.Module:
@@ -15,9 +19,13 @@ def instantiate_from_config(config: dict, **extra) -> torch.nn.Module:
     """
     target = config.get("target") if isinstance(config, dict) else None
     if not isinstance(target, str):
-        raise ValueError(f"configuration without a target: {config!r}. Each part needs `target:` and, where it has any, `params:`.")
+        raise ValueError(
+            f"configuration without a target: {config!r}. Each part needs `target:` and, where it has any, `params:`."
+        )
     if not target.startswith(ALLOWED_PACKAGES):
-        raise ValueError(f"target {target!r} refused: a configuration may only name classes of cldm, ldm and torch.nn")
+        raise ValueError(
+            f"target {target!r} refused: a configuration may only name classes of cldm, ldm and torch.nn"
+        )
     module_name, _, class_name = target.rpartition(".")
     try:
         cls = getattr(importlib.import_module(module_name), class_name)

@@ -36,7 +36,9 @@ class GaussianModel:
 
     def solution(self, x_T, start=999, end=0):
         """Where the probability flow carries `x_T` from timestep `start` to `end`: the standardised value stays the same."""
-        standardised = (x_T - self.alphas_cumprod[start].sqrt() * self.mu) / self.variance(start).sqrt()
+        standardised = (x_T - self.alphas_cumprod[start].sqrt() * self.mu) / self.variance(
+            start
+        ).sqrt()
         return self.alphas_cumprod[end].sqrt() * self.mu + standardised * self.variance(end).sqrt()
 
 

@@ -10,8 +10,9 @@ import torch
 import yaml
 from tqdm import tqdm
 
-from cldm.model import create_model, load_state_dict, save_weights
-from ldm.data.files import write_png
+from cldm.model import create_model
+from core.checkpoints import load_state_dict, save_weights
+from core.images import write_png
 from ldm.util import instantiate_from_config
 from share import run_script
 from tests.weights import fill_parameters, fill_zero_layers
@@ -46,7 +47,9 @@ def golden() -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="session")
 def published_shapes():
     """Function from the name of a table in fixtures/ to {tensor name: shape} of a published checkpoint."""
-    return lambda table: {name: tuple(shape) for name, shape in json.loads((FIXTURES / table).read_text()).items()}
+    return lambda table: {
+        name: tuple(shape) for name, shape in json.loads((FIXTURES / table).read_text()).items()
+    }
 
 
 @pytest.fixture(scope="session")
@@ -68,11 +71,15 @@ def tiny_cldm(shared_tiny_cldm):
 @pytest.fixture(scope="session")
 def micro_yaml(tmp_path_factory) -> Path:
     """The nano configuration with everything at its smallest: 64-pixel images, half a million parameters."""
-    model = yaml.safe_load((FIXTURES.parent.parent / "models" / "cldm_nano.yaml").read_text())["model"]
+    model = yaml.safe_load((FIXTURES.parent.parent / "models" / "cldm_nano.yaml").read_text())[
+        "model"
+    ]
     params = model["params"]
     params["image_size"] = 8
     for part in ("control_stage_config", "unet_config"):
-        params[part]["params"].update(model_channels=32, channel_mult=[1, 1], attention_resolutions=[2], context_dim=8)
+        params[part]["params"].update(
+            model_channels=32, channel_mult=[1, 1], attention_resolutions=[2], context_dim=8
+        )
     params["first_stage_config"]["params"]["ddconfig"].update(ch_mult=[1, 1, 1, 1])
     params["cond_stage_config"]["params"].update(width=8, layers=1, heads=2)
     path = tmp_path_factory.mktemp("micro") / "cldm_micro.yaml"
@@ -97,9 +104,19 @@ def branch_weights(micro_yaml, micro_weights):
         path = micro_yaml.with_name(f"{name}.safetensors")
         if not path.exists():
             torch.manual_seed(sum(map(ord, name)))
-            control = fill_zero_layers(create_model(micro_yaml, hint_channels=channels), std=0.05).control_model
-            base = {key: value for key, value in load_state_dict(micro_weights).items() if not key.startswith("control_model.")}
-            save_weights(base | {f"control_model.{key}": value for key, value in control.state_dict().items()}, path)
+            control = fill_zero_layers(
+                create_model(micro_yaml, hint_channels=channels), std=0.05
+            ).control_model
+            base = {
+                key: value
+                for key, value in load_state_dict(micro_weights).items()
+                if not key.startswith("control_model.")
+            }
+            save_weights(
+                base
+                | {f"control_model.{key}": value for key, value in control.state_dict().items()},
+                path,
+            )
         return path
 
     return make
@@ -114,7 +131,10 @@ def pairs(tmp_path) -> Path:
     for i in range(6):
         rows, columns = np.mgrid[:64, :64]
         mask = (columns > 12 + 4 * i).astype(np.uint8) + (columns + rows > 80 + 4 * i)
-        write_png(tmp_path / "pairs" / "images" / f"cell_{i}.png", (mask * 80 + rng.integers(0, 40, mask.shape)).astype(np.uint8))
+        write_png(
+            tmp_path / "pairs" / "images" / f"cell_{i}.png",
+            (mask * 80 + rng.integers(0, 40, mask.shape)).astype(np.uint8),
+        )
         write_png(tmp_path / "pairs" / "masks" / f"cell_{i}.png", mask.astype(np.uint8))
     return tmp_path / "pairs"
 
@@ -124,7 +144,9 @@ def error_line(capsys):
     """Function that runs a script's `main` as the command line does and returns its one error line."""
 
     def run(main, *argv) -> str:
-        getattr(tqdm, "_instances", set()).clear()  # bars left open where an earlier test's error ended a loop: new ones would be drawn below
+        getattr(
+            tqdm, "_instances", set()
+        ).clear()  # bars left open where an earlier test's error ended a loop: new ones would be drawn below
         with pytest.raises(SystemExit) as end:
             run_script(lambda: main([str(word) for word in argv]))
         assert end.value.code in (1, 2)

@@ -16,9 +16,16 @@ FIGURE = np.array([
 ])  # fmt: skip
 
 
-def edge_maps(distance: np.ndarray, scales: tuple[int, ...] = (1, 2, 4, 8, 16)) -> list[torch.Tensor]:
+def edge_maps(
+    distance: np.ndarray, scales: tuple[int, ...] = (1, 2, 4, 8, 16)
+) -> list[torch.Tensor]:
     """HED's side outputs, (1, 1, H / s, W / s), of an outline where `distance`, (H, W) in pixels, is 0; one pixel of each map wide."""
-    return [torch.from_numpy(LOGIT * (1 - np.abs(distance[s // 2 :: s, s // 2 :: s]) / s)).float()[None, None] for s in scales]
+    return [
+        torch.from_numpy(LOGIT * (1 - np.abs(distance[s // 2 :: s, s // 2 :: s]) / s)).float()[
+            None, None
+        ]
+        for s in scales
+    ]
 
 
 def line_maps(lines: np.ndarray, height: int, width: int) -> torch.Tensor:
@@ -48,10 +55,14 @@ def add_limb(field: np.ndarray, start: np.ndarray, end: np.ndarray, half_width: 
     direction = (end - start) / length
     along = (columns - start[0]) * direction[0] + (rows - start[1]) * direction[1]
     across = (columns - start[0]) * direction[1] - (rows - start[1]) * direction[0]
-    field[:, (np.abs(across) <= half_width) & (along >= -half_width) & (along <= length + half_width)] = direction[:, None]
+    field[
+        :, (np.abs(across) <= half_width) & (along >= -half_width) & (along <= length + half_width)
+    ] = direction[:, None]
 
 
-def pose_maps(people: list[np.ndarray], height: int, width: int, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+def pose_maps(
+    people: list[np.ndarray], height: int, width: int, sigma: float
+) -> tuple[np.ndarray, np.ndarray]:
     """OpenPose's maps of people, each (18, 2) with nan for joints that do not show.
 
     Returns:
@@ -60,7 +71,9 @@ def pose_maps(people: list[np.ndarray], height: int, width: int, sigma: float) -
     heat = np.zeros((NUM_HEATMAPS, height, width), np.float32)
     fields = np.zeros((NUM_FIELDS, height, width), np.float32)
     for joint in range(NUM_JOINTS):
-        heat[joint] = heat_map([p[joint] for p in people if not np.isnan(p[joint]).any()], height, width, sigma)
+        heat[joint] = heat_map(
+            [p[joint] for p in people if not np.isnan(p[joint]).any()], height, width, sigma
+        )
     heat[-1] = 1 - heat[:-1].max(axis=0)
     for limb in LIMBS:
         for person in people:

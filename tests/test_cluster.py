@@ -15,8 +15,8 @@ import torch
 
 import generate
 import train
-from cldm.model import load_pickle
-from ldm.data.files import write_png
+from core.checkpoints import load_pickle
+from core.images import write_png
 from share import REQUEUE
 
 ROOT = Path(__file__).parent.parent
@@ -29,14 +29,31 @@ def slurm():
     """Environment in which sbatch and its like reach a Slurm of our own."""
     if not (SLURM / "start-local-slurm.sh").is_file():
         pytest.skip(f"{SLURM}/start-local-slurm.sh: not there")
-    env = {**os.environ, "LOCAL_SLURM_DIR": tempfile.mkdtemp(prefix="slurm-", dir="/tmp"), "LOCAL_SLURM_CPUS": "8"}
-    up = subprocess.run(["bash", str(SLURM / "start-local-slurm.sh")], env=env, capture_output=True, text=True)
+    env = {
+        **os.environ,
+        "LOCAL_SLURM_DIR": tempfile.mkdtemp(prefix="slurm-", dir="/tmp"),
+        "LOCAL_SLURM_CPUS": "8",
+    }
+    up = subprocess.run(
+        ["bash", str(SLURM / "start-local-slurm.sh")], env=env, capture_output=True, text=True
+    )
     if up.returncode == 77:
         pytest.skip(up.stderr)
     assert up.returncode == 0, up.stderr
-    settings = {"TIME": "00:10:00", "VENV": sys.prefix, "OMP_NUM_THREADS": "1", "PARTITION": "", "SITE_ENV": ""}
+    settings = {
+        "TIME": "00:10:00",
+        "VENV": sys.prefix,
+        "OMP_NUM_THREADS": "1",
+        "PARTITION": "",
+        "SITE_ENV": "",
+    }
     yield {**env, **settings, "SLURM_CONF": up.stdout.strip().removeprefix("export SLURM_CONF=")}
-    subprocess.run(["bash", str(SLURM / "stop-local-slurm.sh"), "--purge"], env=env, check=True, capture_output=True)
+    subprocess.run(
+        ["bash", str(SLURM / "stop-local-slurm.sh"), "--purge"],
+        env=env,
+        check=True,
+        capture_output=True,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +66,10 @@ def five_pairs(tmp_path_factory):
     for i in range(5):
         rows, columns = np.mgrid[:64, :64]
         mask = (columns > 12 + 4 * i).astype(np.uint8) + (columns + rows > 80 + 4 * i)
-        write_png(folder / "images" / f"cell_{i}.png", (mask * 80 + rng.integers(0, 40, mask.shape)).astype(np.uint8))
+        write_png(
+            folder / "images" / f"cell_{i}.png",
+            (mask * 80 + rng.integers(0, 40, mask.shape)).astype(np.uint8),
+        )
         write_png(folder / "masks" / f"cell_{i}.png", mask.astype(np.uint8))
     return folder
 
@@ -59,17 +79,61 @@ def options(five_pairs, micro_yaml, micro_weights):
     """Command line of a training in batches of four and one, without the number of processes."""
     words = []
     for split in ("", "val_"):
-        words += [f"--{split}image_path", five_pairs / "images", f"--{split}mask_path", five_pairs / "masks"]
-    words += ["--cldm_config_path", micro_yaml, "--resume_path", micro_weights, "--gpus", 0, "--learning_rate", 1e-4]
-    return [str(word) for word in [*words, "--max_steps", 20, "--save_every", 2, "--log_every", 1, "--logger", "csv"]]
+        words += [
+            f"--{split}image_path",
+            five_pairs / "images",
+            f"--{split}mask_path",
+            five_pairs / "masks",
+        ]
+    words += [
+        "--cldm_config_path",
+        micro_yaml,
+        "--resume_path",
+        micro_weights,
+        "--gpus",
+        0,
+        "--learning_rate",
+        1e-4,
+    ]
+    return [
+        str(word)
+        for word in [
+            *words,
+            "--max_steps",
+            20,
+            "--save_every",
+            2,
+            "--log_every",
+            1,
+            "--logger",
+            "csv",
+        ]
+    ]
 
 
 @pytest.fixture(scope="module")
 def whole_run(options, tmp_path_factory):
     """Run folder of two processes that were never interrupted."""
     root = tmp_path_factory.mktemp("two")
-    command = [sys.executable, "train.py", *options, "--batch_size", "2", "--num_processes", "2", "--output_root", str(root)]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=PATIENCE)
+    command = [
+        sys.executable,
+        "train.py",
+        *options,
+        "--batch_size",
+        "2",
+        "--num_processes",
+        "2",
+        "--output_root",
+        str(root),
+    ]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
     assert done.returncode == 0, done.stderr
     assert "4 images per optimizer step (2 x 2 process(es)), learning rate 0.0001" in done.stdout
     assert done.stdout.count("run folder:") == 1
@@ -80,7 +144,10 @@ def whole_run(options, tmp_path_factory):
 def losses(run):
     with open(run / "csv" / "version_0" / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    return {name: [float(row[name]) for row in rows if row.get(name)] for name in ("train/loss_step", "train/loss_epoch", "val/loss", "val/hint_gap")}
+    return {
+        name: [float(row[name]) for row in rows if row.get(name)]
+        for name in ("train/loss_step", "train/loss_epoch", "val/loss", "val/hint_gap")
+    }
 
 
 def final_state(run):
@@ -114,30 +181,54 @@ def submit(env, script, sbatch_options, python_options):
 
 
 def has_ended(env, job):
-    return not subprocess.run(["squeue", "-h", "-j", job], env=env, capture_output=True, text=True).stdout.strip()
+    return not subprocess.run(
+        ["squeue", "-h", "-j", job], env=env, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def wait_for_job(env, job):
     """The job's description once it has left the queue."""
     wait_until(lambda: has_ended(env, job), f"job {job} does not end")
-    return subprocess.run(["scontrol", "show", "job", job], env=env, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        ["scontrol", "show", "job", job], env=env, capture_output=True, text=True, check=True
+    ).stdout
 
 
 def field(description, name):
     return re.search(rf"\b{name}=(\S+)", description)[1]
 
 
-def test_a_job_out_of_time_requeues_itself_and_ends_like_one_that_was_not(slurm, options, whole_run, tmp_path):
+def test_a_job_out_of_time_requeues_itself_and_ends_like_one_that_was_not(
+    slurm, options, whole_run, tmp_path
+):
     """Two processes under srun; USR1 is what Slurm sends before the time is over. Weights and losses are the same bit by bit."""
-    shape = ["--nodes=1", "--ntasks-per-node=2", "--gres=gpu:0", "--cpus-per-task=1", f"--output={tmp_path}/%j.log"]
-    (job,) = submit(slurm, "train_multi_node.slurm", shape, [*options, "--batch_size", 2, "--gpus", 0, "--num_processes", 2, "--output_root", tmp_path])
+    shape = [
+        "--nodes=1",
+        "--ntasks-per-node=2",
+        "--gres=gpu:0",
+        "--cpus-per-task=1",
+        f"--output={tmp_path}/%j.log",
+    ]
+    (job,) = submit(
+        slurm,
+        "train_multi_node.slurm",
+        shape,
+        [*options, "--batch_size", 2, "--gpus", 0, "--num_processes", 2, "--output_root", tmp_path],
+    )
     run, log = tmp_path / f"slurm_{job}", tmp_path / f"{job}.log"
-    wait_until(lambda: (run / "last.ckpt").exists() or has_ended(slurm, job), "the training does not start")
+    wait_until(
+        lambda: (run / "last.ckpt").exists() or has_ended(slurm, job), "the training does not start"
+    )
     assert (run / "last.ckpt").exists(), log.read_text()
     subprocess.run(["scancel", "--signal=USR1", job], env=slurm, check=True)
     description = wait_for_job(slurm, job)
-    assert field(description, "JobState") == "COMPLETED" and field(description, "Restarts") == "1", log.read_text()
-    (step, weights, curve), (expected_step, expected, expected_curve) = final_state(run), final_state(whole_run)
+    assert (
+        field(description, "JobState") == "COMPLETED" and field(description, "Restarts") == "1"
+    ), log.read_text()
+    (step, weights, curve), (expected_step, expected, expected_curve) = (
+        final_state(run),
+        final_state(whole_run),
+    )
     assert step == expected_step == 20
     assert curve == expected_curve
     torch.testing.assert_close(weights, expected, rtol=0, atol=0)
@@ -145,27 +236,61 @@ def test_a_job_out_of_time_requeues_itself_and_ends_like_one_that_was_not(slurm,
 
 def files_of_set(run):
     """Content by name of the pictures and the manifest; the other files hold times and folders."""
-    paths = [run / "manifest.jsonl", *(path for folder in ("images", "masks", "conditions") for path in (run / folder).rglob("*.png"))]
+    paths = [
+        run / "manifest.jsonl",
+        *(
+            path
+            for folder in ("images", "masks", "conditions")
+            for path in (run / folder).rglob("*.png")
+        ),
+    ]
     return {str(path.relative_to(run)): path.read_bytes() for path in paths}
 
 
-def test_an_array_with_a_killed_and_a_requeued_task_makes_the_same_set(slurm, five_pairs, micro_yaml, micro_weights, tmp_path):
-    words = ["--config_yaml_path", micro_yaml, "--model_weights_path", micro_weights, "--mask_dir", five_pairs / "masks", "--device", "cpu"]
+def test_an_array_with_a_killed_and_a_requeued_task_makes_the_same_set(
+    slurm, five_pairs, micro_yaml, micro_weights, tmp_path
+):
+    words = [
+        "--config_yaml_path",
+        micro_yaml,
+        "--model_weights_path",
+        micro_weights,
+        "--mask_dir",
+        five_pairs / "masks",
+        "--device",
+        "cpu",
+    ]
     words += ["--n_augmentations_per_mask", 24, "--ddim_steps", 5, "--seed", 0, "--output_base_dir"]
     shape = ["--gres=gpu:0", "--cpus-per-task=1", f"--output={tmp_path}/%A_%a.log"]
-    array, last = submit({**slurm, "ARRAY": "0-3"}, "generate_array.slurm", shape, [*words, tmp_path / "parts"])
+    array, last = submit(
+        {**slurm, "ARRAY": "0-3"}, "generate_array.slurm", shape, [*words, tmp_path / "parts"]
+    )
     run = tmp_path / "parts" / f"run_slurm_{array}"
-    for task, first, command in ((1, 30, ["scancel"]), (2, 60, ["scancel", "--signal=USR1"])):  # of 120 pictures, 30 for each task
-        wait_until((run / "images" / f"image_cond{first // 24}_batch{first % 24}_sample0.png").exists, "a task does not start")
+    for task, first, command in (
+        (1, 30, ["scancel"]),
+        (2, 60, ["scancel", "--signal=USR1"]),
+    ):  # of 120 pictures, 30 for each task
+        wait_until(
+            (run / "images" / f"image_cond{first // 24}_batch{first % 24}_sample0.png").exists,
+            "a task does not start",
+        )
         subprocess.run([*command, f"{array}_{task}"], env=slurm, check=True)
     generate.main([str(word) for word in [*words, tmp_path / "whole", "--run_id", "whole"]])
     description = wait_for_job(slurm, last)
     assert field(description, "JobState") == "COMPLETED"
     tasks = [wait_for_job(slurm, f"{array}_{task}") for task in range(4)]
-    assert [field(task, "JobState") for task in tasks] == ["COMPLETED", "CANCELLED", "COMPLETED", "COMPLETED"]
+    assert [field(task, "JobState") for task in tasks] == [
+        "COMPLETED",
+        "CANCELLED",
+        "COMPLETED",
+        "COMPLETED",
+    ]
     assert [field(task, "Restarts") for task in tasks] == ["0", "0", "1", "0"]
     whole, parts = (files_of_set(folder) for folder in (tmp_path / "whole" / "run_whole", run))
-    assert len([name for name in whole if name.startswith("images")]) == 120 and (run / "overview.png").exists()
+    assert (
+        len([name for name in whole if name.startswith("images")]) == 120
+        and (run / "overview.png").exists()
+    )
     assert whole == parts
 
 

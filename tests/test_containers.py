@@ -16,38 +16,62 @@ def base(recipe):
 def commands(recipe, program):
     """Calls of a program with options and arguments, without the shell's words around them."""
     lines = re.sub(r"\\\n", " ", recipe).splitlines()
-    return [call.strip() for line in lines if not line.startswith("#") for call in re.split(r"&&|^RUN ", line) if call.strip().startswith(program)]
+    return [
+        call.strip()
+        for line in lines
+        if not line.startswith("#")
+        for call in re.split(r"&&|^RUN ", line)
+        if call.strip().startswith(program)
+    ]
 
 
 def test_same_pinned_base_with_the_tested_python():
     assert base(DOCKER) == base(APPTAINER)
     version = re.fullmatch(r"python:(3\.11)\.\d+-slim-\w+", base(DOCKER))[1]
     assert f"Python {version}" in (ROOT / "req.txt").read_text()
-    assert f'target-version = "py{version.replace(".", "")}"' in (ROOT / "pyproject.toml").read_text()
+    assert (
+        f'target-version = "py{version.replace(".", "")}"' in (ROOT / "pyproject.toml").read_text()
+    )
 
 
 def test_both_install_req_txt_and_nothing_else():
     (install,) = commands(DOCKER, "python -m pip install")
-    assert install.endswith(" -r /opt/req.txt") and commands(APPTAINER, "python -m pip install") == [install]
+    assert install.endswith(" -r /opt/req.txt") and commands(
+        APPTAINER, "python -m pip install"
+    ) == [install]
     assert commands(DOCKER, "apt-get install") == commands(APPTAINER, "apt-get install")
-    assert "COPY req.txt /opt/req.txt" in DOCKER and "req.txt /opt/req.txt" in APPTAINER.split("%post")[0]
+    assert (
+        "COPY req.txt /opt/req.txt" in DOCKER
+        and "req.txt /opt/req.txt" in APPTAINER.split("%post")[0]
+    )
     for recipe in (DOCKER, APPTAINER):
         assert len(re.findall(r"\bpip3? install|\bconda\b|\bcurl\b|\bwget\b", recipe)) == 1
 
 
 def test_every_requirement_is_pinned():
-    lines = [line for line in (ROOT / "req.txt").read_text().splitlines() if line and not line.startswith("#")]
+    lines = [
+        line
+        for line in (ROOT / "req.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
     assert lines and all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
 
 
 def test_environment_before_code_and_no_root():
-    order = [DOCKER.index(word) for word in ("COPY req.txt", "pip install", "\nUSER 1000", "COPY --chown=user:user . .")]
+    order = [
+        DOCKER.index(word)
+        for word in ("COPY req.txt", "pip install", "\nUSER 1000", "COPY --chown=user:user . .")
+    ]
     assert order == sorted(order)
 
 
 def test_what_git_ignores_does_not_enter_the_image():
     def names(path):
-        return {line.strip("/") for line in (ROOT / path).read_text().splitlines() if line and not line.startswith("#")}
+        return {
+            line.strip("/")
+            for line in (ROOT / path).read_text().splitlines()
+            if line and not line.startswith("#")
+        }
 
     left_out = {name.removeprefix("**/") for name in names(".dockerignore")}
     assert {name for name in names(".gitignore") if "egg-info" not in name} <= left_out

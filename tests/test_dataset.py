@@ -51,7 +51,9 @@ def write(path, pixels):
 def blobs(shape, num_classes=3, seed=0, side=8):
     """Class indices in square blocks; every class is there if there is room."""
     rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, num_classes, (shape[0] // side + 1, shape[1] // side + 1), dtype=np.uint8)
+    coarse = rng.integers(
+        0, num_classes, (shape[0] // side + 1, shape[1] // side + 1), dtype=np.uint8
+    )
     coarse.flat[:num_classes] = range(num_classes)
     return coarse.repeat(side, axis=0).repeat(side, axis=1)[: shape[0], : shape[1]]
 
@@ -60,7 +62,11 @@ def make_pairs(root, shape=(64, 64), num=3, num_classes=3, image=None):
     """`num` masks and images (the masks in grey levels if `image` is None) in root/masks and root/images."""
     for i in range(num):
         labels = blobs(shape, num_classes, seed=i)
-        grey = (labels.astype(int) * 255 // (num_classes - 1)).astype(np.uint8) if image is None else image
+        grey = (
+            (labels.astype(int) * 255 // (num_classes - 1)).astype(np.uint8)
+            if image is None
+            else image
+        )
         write(root / "images" / f"s_{i}.png", grey)
         write(root / "masks" / f"s_{i}.png", labels)
     return root / "images", root / "masks"
@@ -91,10 +97,16 @@ def test_pairs_by_stem_in_natural_order(tmp_path):
 
 
 def test_pairs_by_numbers_of_the_published_names(tmp_path):
-    images = touch(tmp_path / "i", *(f"Dataset {d}_img_{k}.png" for d in (1, 2) for k in (7, 11, 100)))
-    masks = touch(tmp_path / "m", *(f"Dataset {d}_GTM_img_{k:04d}.png" for d in (2, 1) for k in (100, 11, 7)))
+    images = touch(
+        tmp_path / "i", *(f"Dataset {d}_img_{k}.png" for d in (1, 2) for k in (7, 11, 100))
+    )
+    masks = touch(
+        tmp_path / "m", *(f"Dataset {d}_GTM_img_{k:04d}.png" for d in (2, 1) for k in (100, 11, 7))
+    )
     assert names(find_pairs(images, masks)) == [
-        (f"Dataset {d}_img_{k}.png", f"Dataset {d}_GTM_img_{k:04d}.png") for d in (1, 2) for k in (7, 11, 100)
+        (f"Dataset {d}_img_{k}.png", f"Dataset {d}_GTM_img_{k:04d}.png")
+        for d in (1, 2)
+        for k in (7, 11, 100)
     ]
 
 
@@ -113,8 +125,12 @@ def test_refusal_lists_five_of_each_side_and_the_count(tmp_path):
     masks = touch(tmp_path / "m", *(f"b{k}.png" for k in range(21, 33)))
     with pytest.raises(RuntimeError) as error:
         find_pairs(images, masks)
-    assert "12 file(s) (a1.png, a2.png, a3.png, a4.png, a5.png, ...) without a condition" in str(error.value)
-    assert "12 file(s) (b21.png, b22.png, b23.png, b24.png, b25.png, ...) without an image" in str(error.value)
+    assert "12 file(s) (a1.png, a2.png, a3.png, a4.png, a5.png, ...) without a condition" in str(
+        error.value
+    )
+    assert "12 file(s) (b21.png, b22.png, b23.png, b24.png, b25.png, ...) without an image" in str(
+        error.value
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,7 +165,11 @@ def test_empty_and_missing_folders(tmp_path):
 
 def test_rgba_folders_hold_npz_or_pictures(tmp_path):
     folder = touch(tmp_path / "r", "a_2.npz", "a_2.png", "a_10.npz", "a_1.png")
-    assert [path.name for path in condition_paths(folder, "rgba")] == ["a_1.png", "a_2.npz", "a_10.npz"]
+    assert [path.name for path in condition_paths(folder, "rgba")] == [
+        "a_1.png",
+        "a_2.npz",
+        "a_10.npz",
+    ]
     assert [path.name for path in condition_paths(folder, "edge")] == ["a_1.png", "a_2.png"]
     with pytest.raises(ValueError, match="condition type 'depth'"):
         condition_paths(folder, "depth")
@@ -160,7 +180,9 @@ def test_check_pairs_finds_what_would_stop_training(tmp_path):
     check_pairs(find_pairs(images, masks))
     check_pairs(find_pairs(images, images, "edge"), "edge")
     write(masks / "s_1.png", blobs((64, 32)))
-    with pytest.raises(RuntimeError, match=r"images/s_1.png is 64 x 64 but .*masks/s_1.png is 32 x 64 pixels") as error:
+    with pytest.raises(
+        RuntimeError, match=r"images/s_1.png is 64 x 64 but .*masks/s_1.png is 32 x 64 pixels"
+    ) as error:
         check_pairs(find_pairs(images, masks))
     assert "more)" not in str(error.value)
     write(masks / "s_2.png", blobs((64, 64), num_classes=4))
@@ -188,7 +210,11 @@ def test_each_class_is_one_channel(tmp_path, suffix, num_classes):
     labels = blobs((64, 40), num_classes)
     path = write(tmp_path / f"m{suffix}", labels)
     hint = read_hint(path, "segmentation", num_classes)
-    assert hint.dtype == np.float32 and hint.shape == (64, 40, num_classes) == (64, 40, hint_channels("segmentation", num_classes))
+    assert hint.dtype == np.float32 and hint.shape == (64, 40, num_classes) == (
+        64,
+        40,
+        hint_channels("segmentation", num_classes),
+    )
     for i in range(num_classes):
         assert np.array_equal(hint[..., i], labels == i)
     assert np.array_equal(mask_to_hint(labels, num_classes), hint)
@@ -202,22 +228,34 @@ def test_grey_levels_are_refused_with_a_recipe(tmp_path):
     text = str(error.value)
     assert "m.png: found value(s) 127, 255, expected 0..2 (--num_classes 3)" in text
     assert "numpy.searchsorted([0, 127, 255], mask)" in text
-    assert np.array_equal(np.searchsorted([0, 127, 255], np.array(Image.open(path))), labels)  # the recipe is right
-    write(path, np.where(labels == 1, 255, 0).astype(np.uint8))  # a file that lacks a class: its own levels would mislead
-    with pytest.raises(ValueError, match=r"value\(s\) 255, .*searchsorted\(\[0, 127, 255\], mask\)"):
+    assert np.array_equal(
+        np.searchsorted([0, 127, 255], np.array(Image.open(path))), labels
+    )  # the recipe is right
+    write(
+        path, np.where(labels == 1, 255, 0).astype(np.uint8)
+    )  # a file that lacks a class: its own levels would mislead
+    with pytest.raises(
+        ValueError, match=r"value\(s\) 255, .*searchsorted\(\[0, 127, 255\], mask\)"
+    ):
         read_mask(path, 3)
 
 
 def test_a_class_too_many_names_the_option(tmp_path):
     path = write(tmp_path / "m.png", blobs((64, 64), 5))
-    with pytest.raises(ValueError, match=r"m.png: found value\(s\) 3, 4, expected 0..2 .*pass --num_classes 5"):
+    with pytest.raises(
+        ValueError, match=r"m.png: found value\(s\) 3, 4, expected 0..2 .*pass --num_classes 5"
+    ):
         read_mask(path, 3)
     assert read_mask(path, 5).max() == 4
 
 
 def test_a_picture_is_no_mask(tmp_path):
-    path = write(tmp_path / "m.png", np.arange(4096, dtype=np.int64).reshape(64, 64).astype(np.uint8))
-    with pytest.raises(ValueError, match=r"value\(s\) 3, 4, 5, 6, 7, \.\.\., expected 0..2 .*a picture"):
+    path = write(
+        tmp_path / "m.png", np.arange(4096, dtype=np.int64).reshape(64, 64).astype(np.uint8)
+    )
+    with pytest.raises(
+        ValueError, match=r"value\(s\) 3, 4, 5, 6, 7, \.\.\., expected 0..2 .*a picture"
+    ):
         read_mask(path, 3)
 
 
@@ -254,7 +292,11 @@ def test_npz_value_ranges_are_exact(tmp_path, rgba, value_range, declared):
     extra = {"meta": json.dumps({"value_range": value_range, "canny_low": 100})} if declared else {}
     np.savez_compressed(tmp_path / "a.npz", rgba=stored, **extra)
     hint = read_hint(tmp_path / "a.npz", "rgba")
-    assert hint.dtype == np.float32 and hint.shape[2] == hint_channels("rgba", 3) == 4 and np.array_equal(hint, rgba)
+    assert (
+        hint.dtype == np.float32
+        and hint.shape[2] == hint_channels("rgba", 3) == 4
+        and np.array_equal(hint, rgba)
+    )
 
 
 def test_npz_of_bytes_is_scaled(tmp_path, rgba):
@@ -263,7 +305,9 @@ def test_npz_of_bytes_is_scaled(tmp_path, rgba):
 
 
 def test_png_equals_npz_and_keeps_the_channel_order(tmp_path, rgba):
-    np.savez(tmp_path / "a.npz", rgba=rgba * 2 - 1, meta=json.dumps({"value_range": "neg_one_to_one"}))
+    np.savez(
+        tmp_path / "a.npz", rgba=rgba * 2 - 1, meta=json.dumps({"value_range": "neg_one_to_one"})
+    )
     Image.fromarray((rgba * 255).astype(np.uint8), mode="RGBA").save(tmp_path / "a.png")
     assert np.array_equal(read_rgba(tmp_path / "a.png"), rgba)
     assert np.array_equal(read_rgba(tmp_path / "a.png"), read_rgba(tmp_path / "a.npz"))
@@ -289,7 +333,9 @@ def test_pickles_never_run(tmp_path, monkeypatch, rgba):
     np.savez(tmp_path / "meta.npz", rgba=rgba, meta=np.array({"value_range": Evil()}, dtype=object))
     (tmp_path / "raw.npz").write_bytes(pickle.dumps(Evil()))
     for name in ("array", "meta", "raw"):
-        with pytest.raises(ValueError, match=rf"{name}.npz: not an archive of numbers.*utils/build_rgba_dataset.py"):
+        with pytest.raises(
+            ValueError, match=rf"{name}.npz: not an archive of numbers.*utils/build_rgba_dataset.py"
+        ):
             read_rgba(tmp_path / f"{name}.npz")
     assert not (tmp_path / "pickle_ran").exists()
 
@@ -298,7 +344,13 @@ def test_broken_npz_is_named(tmp_path, rgba):
     path = tmp_path / "a.npz"
     np.savez_compressed(path, rgba=rgba)
     whole = path.read_bytes()
-    for data in (b"", b"text", whole[:100], whole[: len(whole) // 2], whole[:60] + b"\0\0\0\0" + whole[64:]):
+    for data in (
+        b"",
+        b"text",
+        whole[:100],
+        whole[: len(whole) // 2],
+        whole[:60] + b"\0\0\0\0" + whole[64:],
+    ):
         path.write_bytes(data)
         with pytest.raises(ValueError, match="a.npz: not an archive"):
             read_rgba(path)
@@ -310,8 +362,14 @@ def test_broken_npz_is_named(tmp_path, rgba):
         ({"rgba": rgba, "meta": "{"}, "not an archive"),
         ({"rgba": rgba, "meta": "[1]"}, "not an archive"),
         ({"rgba": rgba, "meta": '{"value_range": "bytes"}'}, "value_range 'bytes', expected"),
-        ({"rgba": rgba * 2 - 1, "meta": '{"value_range": "zero_one"}'}, "do not fit value_range zero_one"),
-        ({"rgba": rgba * 255, "meta": '{"value_range": "neg_one_to_one"}'}, "do not fit value_range neg_one_to_one"),
+        (
+            {"rgba": rgba * 2 - 1, "meta": '{"value_range": "zero_one"}'},
+            "do not fit value_range zero_one",
+        ),
+        (
+            {"rgba": rgba * 255, "meta": '{"value_range": "neg_one_to_one"}'},
+            "do not fit value_range neg_one_to_one",
+        ),
         ({"rgba": rgba * np.nan}, "do not fit"),
     ):
         np.savez(path, **arrays)
@@ -331,15 +389,25 @@ def test_class_planes_survive_an_empty_alpha(tmp_path, rgba, augment, suffix):
     write(tmp_path / "images/a.png", np.zeros((64, 48), np.uint8))
     (tmp_path / "rgba").mkdir()
     if suffix == "npz":
-        np.savez(tmp_path / "rgba/a.npz", rgba=rgba * 2 - 1, meta='{"value_range": "neg_one_to_one"}')
+        np.savez(
+            tmp_path / "rgba/a.npz", rgba=rgba * 2 - 1, meta='{"value_range": "neg_one_to_one"}'
+        )
     else:
         Image.fromarray((rgba * 255).astype(np.uint8), mode="RGBA").save(tmp_path / "rgba/a.png")
-    data = MyDataset(tmp_path / "images", tmp_path / "rgba", augment=augment, condition_type="rgba", image_size=40)
+    data = MyDataset(
+        tmp_path / "images",
+        tmp_path / "rgba",
+        augment=augment,
+        condition_type="rgba",
+        image_size=40,
+    )
     alphas = []
     for seed in range(20):
         hint = data[0, seed]["hint"]
         assert hint.shape == (40, 40, 4)
-        assert torch.equal(hint[..., :3].sum(dim=2), torch.ones(40, 40)) and set(hint[..., :3].unique().tolist()) <= {0.0, 1.0}
+        assert torch.equal(hint[..., :3].sum(dim=2), torch.ones(40, 40)) and set(
+            hint[..., :3].unique().tolist()
+        ) <= {0.0, 1.0}
         assert hint.min() >= 0 and hint.max() <= 1
         alphas.append(hint[..., 3].mean().item())
     assert 0 < np.mean(alphas) < 0.1
@@ -349,7 +417,9 @@ def test_class_planes_survive_an_empty_alpha(tmp_path, rgba, augment, suffix):
 
 
 def test_thirty_seven_prompts():
-    assert len(PROMPTS) == len(set(PROMPTS)) == 37 and all(prompt == prompt.strip() and len(prompt) > 20 for prompt in PROMPTS)
+    assert len(PROMPTS) == len(set(PROMPTS)) == 37 and all(
+        prompt == prompt.strip() and len(prompt) > 20 for prompt in PROMPTS
+    )
 
 
 def test_prompts_file(tmp_path):
@@ -372,8 +442,12 @@ def test_prompts_are_drawn_evenly_and_dropped_as_often_as_asked(tmp_path):
     texts = [data[0, seed]["txt"] for seed in range(800)]
     for text, share in (("", 0.3), ("a", 0.35), ("b", 0.35)):
         assert abs(texts.count(text) / 800 - share) < 0.07  # four standard deviations
-    assert {MyDataset(*folders, image_size=8)[0, seed]["txt"] for seed in range(400)} == set(PROMPTS)
-    assert {MyDataset(*folders, image_size=8, prompt_drop=1.0)[0, seed]["txt"] for seed in range(50)} == {""}
+    assert {MyDataset(*folders, image_size=8)[0, seed]["txt"] for seed in range(400)} == set(
+        PROMPTS
+    )
+    assert {
+        MyDataset(*folders, image_size=8, prompt_drop=1.0)[0, seed]["txt"] for seed in range(50)
+    } == {""}
 
 
 # Samples
@@ -385,14 +459,18 @@ def test_sample_of_the_exact_size_is_the_file(tmp_path):
     sample = MyDataset(images, masks, image_size=64, prompts=("a cell",))[0]
     assert sample.keys() == {"jpg", "txt", "hint"} and sample["txt"] == "a cell"
     assert sample["jpg"].dtype == sample["hint"].dtype == torch.float32
-    assert np.allclose(sample["jpg"].numpy(), np.repeat(grey[..., None], 3, axis=2) / 127.5 - 1, atol=1e-6)
+    assert np.allclose(
+        sample["jpg"].numpy(), np.repeat(grey[..., None], 3, axis=2) / 127.5 - 1, atol=1e-6
+    )
     assert np.array_equal(sample["hint"].numpy(), read_hint(masks / "s_0.png", "segmentation"))
 
 
 def test_without_augmentation_the_centre_at_native_resolution(tmp_path):
     images, masks = make_pairs(tmp_path, shape=(64, 112), num=1)
     sample = MyDataset(images, masks, image_size=32)[0]
-    assert np.array_equal(sample["hint"].numpy(), read_hint(masks / "s_0.png", "segmentation")[16:48, 40:72])
+    assert np.array_equal(
+        sample["hint"].numpy(), read_hint(masks / "s_0.png", "segmentation")[16:48, 40:72]
+    )
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".bmp", ".jpg"])
@@ -402,7 +480,10 @@ def test_image_formats(tmp_path, suffix, colour):
     write(tmp_path / f"images/a{suffix}", pixels)
     write(tmp_path / "masks/a.png", blobs((64, 64)))
     sample = MyDataset(tmp_path / "images", tmp_path / "masks", augment=True, image_size=48)[0]
-    assert sample["jpg"].shape == (48, 48, 3) and (sample["jpg"] - (100 / 127.5 - 1)).abs().max() < 0.01
+    assert (
+        sample["jpg"].shape == (48, 48, 3)
+        and (sample["jpg"] - (100 / 127.5 - 1)).abs().max() < 0.01
+    )
 
 
 def test_16_bit_tiff_image(tmp_path):
@@ -415,20 +496,33 @@ def test_16_bit_tiff_image(tmp_path):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("augment", [False, True])
 def test_no_black_corner_and_no_pixel_without_a_class(tmp_path, shape, augment):
-    images, masks = make_pairs(tmp_path, shape=shape, num=1, num_classes=4, image=np.full(shape, 255, np.uint8))
+    images, masks = make_pairs(
+        tmp_path, shape=shape, num=1, num_classes=4, image=np.full(shape, 255, np.uint8)
+    )
     data = MyDataset(images, masks, augment=augment, num_classes=4, image_size=48)
     for seed in range(40):
         sample = data[0, seed]
-        assert sample["jpg"].shape == (48, 48, 3) and sample["jpg"].min() > 0.999 and sample["jpg"].max() <= 1
-        assert sample["hint"].shape == (48, 48, 4) and set(sample["hint"].unique().tolist()) <= {0.0, 1.0}
+        assert (
+            sample["jpg"].shape == (48, 48, 3)
+            and sample["jpg"].min() > 0.999
+            and sample["jpg"].max() <= 1
+        )
+        assert sample["hint"].shape == (48, 48, 4) and set(sample["hint"].unique().tolist()) <= {
+            0.0,
+            1.0,
+        }
         assert torch.equal(sample["hint"].sum(dim=2), torch.ones(48, 48))
 
 
-@pytest.mark.parametrize(("shape", "size"), [((64, 64), 32), ((64, 64), 100), ((256, 256), 64), ((64, 112), 48)])
+@pytest.mark.parametrize(
+    ("shape", "size"), [((64, 64), 32), ((64, 64), 100), ((256, 256), 64), ((64, 112), 48)]
+)
 @pytest.mark.parametrize("augment", [False, True])
 def test_image_and_mask_stay_aligned(tmp_path, shape, size, augment):
     labels = blobs(shape, side=shape[0] // 4)
-    images, masks = make_pairs(tmp_path, shape=shape, num=1, image=np.array([0, 127, 255], np.uint8)[labels])
+    images, masks = make_pairs(
+        tmp_path, shape=shape, num=1, image=np.array([0, 127, 255], np.uint8)[labels]
+    )
     write(masks / "s_0.png", labels)
     data = MyDataset(images, masks, augment=augment, image_size=size)
     wrong = []
@@ -436,7 +530,9 @@ def test_image_and_mask_stay_aligned(tmp_path, shape, size, augment):
         sample = data[0, seed]
         from_image = (sample["jpg"][..., 0] + 1).round()
         wrong.append((from_image != sample["hint"].argmax(dim=2)).float().mean().item())
-    assert np.mean(wrong) < 0.05  # interpolation between 0 and 2 passes 1; masks of another view disagree on half the pixels
+    assert (
+        np.mean(wrong) < 0.05
+    )  # interpolation between 0 and 2 passes 1; masks of another view disagree on half the pixels
 
 
 def test_nearest_neighbour_is_not_shifted(tmp_path):
@@ -447,7 +543,10 @@ def test_nearest_neighbour_is_not_shifted(tmp_path):
     data = MyDataset(images, masks, num_classes=256, image_size=32)
     smooth, classes = data._read_layers(data.pairs[0])
     view = dataset.View(0, 0, 256, 256, 0.0, False, False)
-    image, labels = dataset.take_view(smooth, view, 32, True), dataset.take_view(classes, view, 32, False)
+    image, labels = (
+        dataset.take_view(smooth, view, 32, True),
+        dataset.take_view(classes, view, 32, False),
+    )
     assert abs((image[0] * 255 - labels[0]).mean().item()) < 1
 
 
@@ -455,11 +554,15 @@ def test_every_part_of_a_wide_picture_is_seen(tmp_path):
     for name, shape in (("wide", (64, 112)), ("strip", (20, 300)), ("tall", (300, 20))):
         rows, columns = np.mgrid[: shape[0], : shape[1]]
         place = columns if shape[1] > shape[0] else rows
-        images, masks = make_pairs(tmp_path / name, shape=shape, num=1, image=(place * 255 // place.max()).astype(np.uint8))
+        images, masks = make_pairs(
+            tmp_path / name, shape=shape, num=1, image=(place * 255 // place.max()).astype(np.uint8)
+        )
         data = MyDataset(images, masks, augment=True, image_size=16)
         seen = torch.cat([data[0, seed]["jpg"].flatten() for seed in range(150)])
         share = torch.histc((seen + 1) / 2, bins=10, min=0, max=1) / seen.numel()
-        assert share.min() > 0.01, name  # an even share is 0.1; the central crop alone leaves tenths at 0
+        assert share.min() > 0.01, (
+            name
+        )  # an even share is 0.1; the central crop alone leaves tenths at 0
 
 
 def test_crop_scale_rotation_and_flips_are_drawn():
@@ -467,7 +570,12 @@ def test_crop_scale_rotation_and_flips_are_drawn():
     views = [dataset.draw_view(100, 100, (0.08, 1.0), generator) for _ in range(2000)]
     areas = np.array([view.height * view.width for view in views]) / 1e4
     ratios = np.array([view.width / view.height for view in views])
-    assert 0.07 < areas.min() < 0.1 and 0.95 < areas.max() <= 1 and 0.72 < ratios.min() < 0.78 and 1.28 < ratios.max() < 1.38
+    assert (
+        0.07 < areas.min() < 0.1
+        and 0.95 < areas.max() <= 1
+        and 0.72 < ratios.min() < 0.78
+        and 1.28 < ratios.max() < 1.38
+    )
     assert all(0 <= v.top <= 100 - v.height and 0 <= v.left <= 100 - v.width for v in views)
     assert np.histogram([v.angle for v in views], bins=4, range=(0, 360))[0].min() > 400
     for flip in ("flip_horizontal", "flip_vertical"):
@@ -487,7 +595,11 @@ def test_the_margin_suffices_at_every_angle(size):
 
 
 def test_a_view_turns_and_flips():
-    quadrants = torch.tensor([[0.1, 0.3], [0.6, 0.9]]).repeat_interleave(16, 0).repeat_interleave(16, 1)[None]
+    quadrants = (
+        torch.tensor([[0.1, 0.3], [0.6, 0.9]])
+        .repeat_interleave(16, 0)
+        .repeat_interleave(16, 1)[None]
+    )
     for angle, right, down, expected in (
         (0.0, False, False, [[0.1, 0.3], [0.6, 0.9]]),
         (0.0, True, False, [[0.3, 0.1], [0.9, 0.6]]),
@@ -495,7 +607,9 @@ def test_a_view_turns_and_flips():
         (90.0, False, False, [[0.3, 0.9], [0.1, 0.6]]),  # anticlockwise, as torchvision turns
     ):
         for smooth in (True, False):
-            seen = dataset.take_view(quadrants, dataset.View(0, 0, 32, 32, angle, right, down), 32, smooth)
+            seen = dataset.take_view(
+                quadrants, dataset.View(0, 0, 32, 32, angle, right, down), 32, smooth
+            )
             assert torch.allclose(seen[0, 8::16, 8::16], torch.tensor(expected), atol=1e-5)
 
 
@@ -504,12 +618,20 @@ def test_edges_stay_in_range_when_augmented(tmp_path):
         edges = (np.random.default_rng(i).random((64, 90)) > 0.9).astype(np.uint8) * 255
         write(tmp_path / f"images/{i}.png", edges)
         write(tmp_path / f"edges/{i}.png", edges)
-    data = MyDataset(tmp_path / "images", tmp_path / "edges", augment=True, condition_type="edge", image_size=50)
+    data = MyDataset(
+        tmp_path / "images", tmp_path / "edges", augment=True, condition_type="edge", image_size=50
+    )
     for seed in range(20):
         sample = data[seed % 2, seed]
         hint = sample["hint"]
-        assert hint.shape == (50, 50, hint_channels("edge", 3)) and 0 <= hint.min() and 0 < hint.max() <= 1
-        assert torch.equal(hint[..., 0], hint[..., 2]) and torch.allclose(sample["jpg"], hint * 2 - 1)
+        assert (
+            hint.shape == (50, 50, hint_channels("edge", 3))
+            and 0 <= hint.min()
+            and 0 < hint.max() <= 1
+        )
+        assert torch.equal(hint[..., 0], hint[..., 2]) and torch.allclose(
+            sample["jpg"], hint * 2 - 1
+        )
 
 
 # Randomness
@@ -517,11 +639,15 @@ def test_edges_stay_in_range_when_augmented(tmp_path):
 
 @pytest.fixture
 def augmented(tmp_path):
-    return MyDataset(*make_pairs(tmp_path, shape=(64, 80)), augment=True, image_size=32, prompt_drop=0.2)
+    return MyDataset(
+        *make_pairs(tmp_path, shape=(64, 80)), augment=True, image_size=32, prompt_drop=0.2
+    )
 
 
 def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) if torch.is_tensor(a[k]) else a[k] == b[k] for k in a)
+    return a.keys() == b.keys() and all(
+        torch.equal(a[k], b[k]) if torch.is_tensor(a[k]) else a[k] == b[k] for k in a
+    )
 
 
 def test_a_seed_decides_everything(augmented):
@@ -534,7 +660,9 @@ def test_a_seed_decides_everything(augmented):
     samples = [augmented[1, seed]["jpg"] for seed in range(20)]
     assert all(not torch.equal(a, b) for i, a in enumerate(samples) for b in samples[:i])
     augmented.pairs[0] = augmented.pairs[1]
-    assert not torch.equal(augmented[0, 7]["jpg"], first["jpg"])  # equal seeds, other index: another crop
+    assert not torch.equal(
+        augmented[0, 7]["jpg"], first["jpg"]
+    )  # equal seeds, other index: another crop
     assert same(augmented[-2, 7], first)
     with pytest.raises(IndexError):
         augmented[3, 0]
@@ -542,7 +670,11 @@ def test_a_seed_decides_everything(augmented):
 
 def test_a_view_decides_what_is_seen_and_the_seed_the_rest(augmented):
     first, other = augmented[1, 7, 3], augmented[1, 8, 3]
-    assert torch.equal(first["jpg"], other["jpg"]) and torch.equal(first["hint"], other["hint"]) and first["view"] == 3
+    assert (
+        torch.equal(first["jpg"], other["jpg"])
+        and torch.equal(first["hint"], other["hint"])
+        and first["view"] == 3
+    )
     assert not torch.equal(first["jpg"], augmented[1, 7, 4]["jpg"])
     assert len({augmented[1, seed, 3]["txt"] for seed in range(20)}) > 5
 
@@ -558,9 +690,14 @@ def test_plain_items_follow_the_global_generator(augmented):
 
 def test_seeded_items_are_the_same_in_workers(augmented):
     items = [(i % 3, seed) for i, seed in enumerate((11, 5, 2**62, 0, 5, -1))]
-    batches = [list(torch.utils.data.DataLoader(augmented, batch_size=2, sampler=items, num_workers=n)) for n in (0, 2)]
+    batches = [
+        list(torch.utils.data.DataLoader(augmented, batch_size=2, sampler=items, num_workers=n))
+        for n in (0, 2)
+    ]
     assert all(same(a, b) for a, b in zip(*batches, strict=True))
-    assert [seed for batch in batches[0] for seed in batch["seed"].tolist()] == [seed for _, seed in items]
+    assert [seed for batch in batches[0] for seed in batch["seed"].tolist()] == [
+        seed for _, seed in items
+    ]
     assert batches[0][0]["jpg"].shape == (2, 32, 32, 3) and len(batches[0][0]["txt"]) == 2
 
 
@@ -568,7 +705,9 @@ def test_the_loaders_generator_seeds_workers(augmented):
     def epoch(seed, global_seed):
         torch.manual_seed(global_seed)
         generator = torch.Generator().manual_seed(seed)
-        return list(torch.utils.data.DataLoader(augmented, batch_size=3, num_workers=2, generator=generator))
+        return list(
+            torch.utils.data.DataLoader(augmented, batch_size=3, num_workers=2, generator=generator)
+        )
 
     first, again, other = epoch(1, 10), epoch(1, 20), epoch(2, 10)
     assert same(first[0], again[0]) and not torch.equal(first[0]["jpg"], other[0]["jpg"])

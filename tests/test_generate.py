@@ -9,10 +9,10 @@ from PIL import Image
 
 import generate
 from annotator.canny import CannyDetector
-from cldm.model import load_state_dict, save_weights, subset
+from core.checkpoints import load_state_dict, save_weights, subset
+from core.images import read_labels, write_png
 from dataset import PROMPTS, find_pairs
 from generation.run_folder import filling
-from ldm.data.files import read_labels, write_png
 
 
 @pytest.fixture
@@ -20,7 +20,14 @@ def run(micro_yaml, micro_weights, pairs, tmp_path):
     """Function that generates with further options and returns the run folder."""
 
     def run(*options, masks=pairs / "masks", output="out"):
-        common = ["--config_yaml_path", micro_yaml, "--model_weights_path", micro_weights, "--output_base_dir", tmp_path / output]
+        common = [
+            "--config_yaml_path",
+            micro_yaml,
+            "--model_weights_path",
+            micro_weights,
+            "--output_base_dir",
+            tmp_path / output,
+        ]
         common += ["--mask_dir", masks] if masks else []
         fast = ["--ddim_steps", 2, "--seed", 7, "--device", "cpu"]
         before = set((tmp_path / output).glob("run_*"))
@@ -43,20 +50,41 @@ def test_outputs_have_the_published_names(run, pairs):
     folder = run("--n_augmentations_per_mask", 2)
     names = [f"cond{i}_batch{b}_sample0.png" for i in range(6) for b in range(2)]
     assert sorted(pictures(folder)) == sorted(f"image_{name}" for name in names)
-    assert sorted(path.name for path in (folder / "conditions" / "mask").iterdir()) == sorted(f"mask_{name}" for name in names)
-    assert np.array_equal(read_labels(folder / "masks" / "image_cond3_batch1_sample0.png"), read_labels(pairs / "masks" / "cell_3.png"))
+    assert sorted(path.name for path in (folder / "conditions" / "mask").iterdir()) == sorted(
+        f"mask_{name}" for name in names
+    )
+    assert np.array_equal(
+        read_labels(folder / "masks" / "image_cond3_batch1_sample0.png"),
+        read_labels(pairs / "masks" / "cell_3.png"),
+    )
     assert len(find_pairs(folder / "images", folder / "masks")) == 12  # trains a segmenter as it is
 
 
 def test_state_and_manifest_tell_where_each_picture_comes_from(run, pairs, micro_weights):
     folder = run("--n_augmentations_per_mask", 2)
     state = json.loads((folder / "generate_state.json").read_text())
-    assert {"args", "condition_paths", "primary_condition_key", "mask_paths", "condition_records", "config", "saved_at"} <= set(state)
+    assert {
+        "args",
+        "condition_paths",
+        "primary_condition_key",
+        "mask_paths",
+        "condition_records",
+        "config",
+        "saved_at",
+    } <= set(state)
     assert state["primary_condition_key"] == "mask" and state["args"]["seed"] == 7
-    assert state["condition_records"][1] == {"condition": 1, "files": {"mask": str(pairs / "masks" / "cell_1.png")}}
+    assert state["condition_records"][1] == {
+        "condition": 1,
+        "files": {"mask": str(pairs / "masks" / "cell_1.png")},
+    }
     lines = manifest(folder)
-    assert [line["image"] for line in lines] == [f"images/image_cond{i}_batch{b}_sample0.png" for i in range(6) for b in range(2)]
-    assert lines[3]["sources"] == {"mask": str(pairs / "masks" / "cell_1.png")} and lines[3]["prompt"] in PROMPTS
+    assert [line["image"] for line in lines] == [
+        f"images/image_cond{i}_batch{b}_sample0.png" for i in range(6) for b in range(2)
+    ]
+    assert (
+        lines[3]["sources"] == {"mask": str(pairs / "masks" / "cell_1.png")}
+        and lines[3]["prompt"] in PROMPTS
+    )
     assert lines[3]["weights"] == {"mask": hashlib.sha256(micro_weights.read_bytes()).hexdigest()}
     assert len({line["seed"] for line in lines}) == 12
     for line in lines:
@@ -77,7 +105,14 @@ def test_pictures_do_not_depend_on_batch_size_or_other_masks(run, pairs, tmp_pat
 def test_seed_and_strength_change_the_picture(run):
     reference = pictures(run())
     assert pictures(run()) == reference
-    for change in (("--seed", 8), ("--strength", 0), ("--scale", 1), ("--eta", 0), ("--guess_mode",), ("--sampler", "dpmpp")):
+    for change in (
+        ("--seed", 8),
+        ("--strength", 0),
+        ("--scale", 1),
+        ("--eta", 0),
+        ("--guess_mode",),
+        ("--sampler", "dpmpp"),
+    ):
         assert pictures(run(*change)) != reference
 
 
@@ -100,9 +135,14 @@ def test_any_size_with_pad_else_an_error(run, tmp_path, error_line):
 def test_control_only_weights_need_their_base(run, micro_weights, tmp_path):
     control = tmp_path / "control.safetensors"
     save_weights(subset(load_state_dict(micro_weights), ["control_model."]), control)
-    with pytest.raises(ValueError, match="control.safetensors: holds no Stable Diffusion weights.*--base_weights_path"):
+    with pytest.raises(
+        ValueError,
+        match="control.safetensors: holds no Stable Diffusion weights.*--base_weights_path",
+    ):
         run("--model_weights_path", control)
-    assert pictures(run("--mask_model_path", control, "--base_weights_path", micro_weights)) == pictures(run())
+    assert pictures(
+        run("--mask_model_path", control, "--base_weights_path", micro_weights)
+    ) == pictures(run())
 
 
 def test_interruption_leaves_whole_files_only(run, monkeypatch, tmp_path):
@@ -118,21 +158,39 @@ def test_interruption_leaves_whole_files_only(run, monkeypatch, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run()
     (folder,) = (tmp_path / "out").iterdir()
-    assert sorted(pictures(folder)) == ["image_cond0_batch0_sample0.png", "image_cond1_batch0_sample0.png"]
+    assert sorted(pictures(folder)) == [
+        "image_cond0_batch0_sample0.png",
+        "image_cond1_batch0_sample0.png",
+    ]
     for path in folder.rglob("*.png"):
         Image.open(path).load()
     assert not [path for path in folder.rglob(".*")]
 
 
-def test_bad_input_is_one_line_before_the_model_loads(micro_yaml, micro_weights, pairs, tmp_path, error_line, monkeypatch):
+def test_bad_input_is_one_line_before_the_model_loads(
+    micro_yaml, micro_weights, pairs, tmp_path, error_line, monkeypatch
+):
     monkeypatch.setattr(generate, "create_model", lambda *_: pytest.fail("loaded"))
-    common = ["--config_yaml_path", micro_yaml, "--output_base_dir", tmp_path / "out", "--device", "cpu"]
+    common = [
+        "--config_yaml_path",
+        micro_yaml,
+        "--output_base_dir",
+        tmp_path / "out",
+        "--device",
+        "cpu",
+    ]
     masks = ["--mask_dir", pairs / "masks"]
     weights = ["--model_weights_path", micro_weights]
-    assert "none: no such folder" in error_line(generate.main, *common, *weights, "--mask_dir", tmp_path / "none")
-    assert "none.ckpt: no such checkpoint" in error_line(generate.main, *common, *masks, "--model_weights_path", tmp_path / "none.ckpt")
+    assert "none: no such folder" in error_line(
+        generate.main, *common, *weights, "--mask_dir", tmp_path / "none"
+    )
+    assert "none.ckpt: no such checkpoint" in error_line(
+        generate.main, *common, *masks, "--model_weights_path", tmp_path / "none.ckpt"
+    )
     assert "--ddim_steps" in error_line(generate.main, *common, *masks, *weights, "--ddim_steps", 0)
-    assert "none.yaml: no such configuration" in error_line(generate.main, *masks, *weights, "--config_yaml_path", tmp_path / "none.yaml")
+    assert "none.yaml: no such configuration" in error_line(
+        generate.main, *masks, *weights, "--config_yaml_path", tmp_path / "none.yaml"
+    )
     write_png(pairs / "masks" / "cell_9.png", np.full((64, 64), 127, np.uint8))
     assert "cell_9.png: found value(s) 127" in error_line(generate.main, *common, *masks, *weights)
     assert not (tmp_path / "out").exists()
@@ -141,12 +199,25 @@ def test_bad_input_is_one_line_before_the_model_loads(micro_yaml, micro_weights,
 # Other conditions
 
 
-def test_many_conditions_are_checked_in_several_processes(micro_yaml, micro_weights, pairs, error_line, monkeypatch):
+def test_many_conditions_are_checked_in_several_processes(
+    micro_yaml, micro_weights, pairs, error_line, monkeypatch
+):
     monkeypatch.setattr(generate, "CHECKED_BY_ONE", 2)
     monkeypatch.setattr(generate.os, "sched_getaffinity", lambda pid: {0, 1})
     write_png(pairs / "masks" / "cell_4.png", np.full((64, 64), 9, np.uint8))
-    common = ["--config_yaml_path", micro_yaml, "--model_weights_path", micro_weights, "--mask_dir", pairs / "masks", "--device", "cpu"]
-    assert f"{pairs / 'masks' / 'cell_4.png'}: found value(s) 9" in error_line(generate.main, *common)
+    common = [
+        "--config_yaml_path",
+        micro_yaml,
+        "--model_weights_path",
+        micro_weights,
+        "--mask_dir",
+        pairs / "masks",
+        "--device",
+        "cpu",
+    ]
+    assert f"{pairs / 'masks' / 'cell_4.png'}: found value(s) 9" in error_line(
+        generate.main, *common
+    )
 
 
 @pytest.fixture
@@ -170,16 +241,22 @@ def edge_options(edges, branch_weights):
 
 def test_mask_and_edges(run, pairs, edge_options):
     folder = run(*edge_options)
-    assert json.loads((folder / "args.json").read_text())["args"]["generation_mode"] == "mask_and_edge"
+    assert (
+        json.loads((folder / "args.json").read_text())["args"]["generation_mode"] == "mask_and_edge"
+    )
     for key in ("mask", "membrane", "outline"):
         assert len(list((folder / "conditions" / key).iterdir())) == 6
-    assert (folder / "conditions" / "outline" / "outline_cond2_batch0_sample0.png").read_bytes() == (pairs / "outline" / "cell_2.png").read_bytes()
+    assert (
+        folder / "conditions" / "outline" / "outline_cond2_batch0_sample0.png"
+    ).read_bytes() == (pairs / "outline" / "cell_2.png").read_bytes()
     assert set(manifest(folder)[0]["weights"]) == {"mask", "membrane", "outline"}
     reference = pictures(folder)
     assert pictures(run(*edge_options, "--edge_strengths", "outline=0.5")) != reference
     off = pictures(run(*edge_options, "--edge_strengths", "outline=0", "membrane=0"))
     assert off == pictures(run())  # branches at 0 leave no trace
-    assert pictures(run(*edge_options, "--mask_strength", 0)) == pictures(run(*edge_options, masks=None))  # edges alone; the mask's names are the edges'
+    assert pictures(run(*edge_options, "--mask_strength", 0)) == pictures(
+        run(*edge_options, masks=None)
+    )  # edges alone; the mask's names are the edges'
 
 
 def test_edge_only_has_no_masks(run, edge_options):
@@ -191,17 +268,32 @@ def test_edge_only_has_no_masks(run, edge_options):
 def test_single_edge_options_name_the_branch_edge(run, edges, branch_weights):
     weights = branch_weights("membrane", 3)
     old = run("--edge_model_path", weights, "--edge_dir", edges / "membrane", masks=None)
-    new = run("--edge_model_paths", f"edge={weights}", "--edge_dirs", f"edge={edges / 'membrane'}", masks=None)
+    new = run(
+        "--edge_model_paths",
+        f"edge={weights}",
+        "--edge_dirs",
+        f"edge={edges / 'membrane'}",
+        masks=None,
+    )
     assert pictures(old) == pictures(new) and (old / "conditions" / "edge").is_dir()
 
 
 def test_edges_drawn_on_the_fly_equal_edges_from_files(run, pairs, branch_weights, tmp_path):
     (tmp_path / "canny").mkdir()
     for path in (pairs / "images").iterdir():
-        write_png(tmp_path / "canny" / path.name, CannyDetector()(np.asarray(Image.open(path)), 50, 120))
+        write_png(
+            tmp_path / "canny" / path.name, CannyDetector()(np.asarray(Image.open(path)), 50, 120)
+        )
     weights = ["--edge_model_paths", f"edge={branch_weights('membrane', 3)}"]
-    drawn = run(*weights, "--edge_from_images", pairs / "images", "--canny_low", 50, "--canny_high", 120)
-    assert np.asarray(Image.open(drawn / "conditions" / "edge" / "edge_cond0_batch0_sample0.png")).max() == 255
+    drawn = run(
+        *weights, "--edge_from_images", pairs / "images", "--canny_low", 50, "--canny_high", 120
+    )
+    assert (
+        np.asarray(
+            Image.open(drawn / "conditions" / "edge" / "edge_cond0_batch0_sample0.png")
+        ).max()
+        == 255
+    )
     assert pictures(drawn) == pictures(run(*weights, "--edge_dirs", f"edge={tmp_path / 'canny'}"))
 
 
@@ -212,41 +304,80 @@ def test_rgba(run, pairs, branch_weights, tmp_path):
         planes = np.eye(3, dtype=np.float32)[read_labels(pairs / "masks" / f"cell_{i}.png")]
         alpha = (rng.random((64, 64, 1)) > 0.9).astype(np.float32)
         np.savez(tmp_path / "rgba" / f"cell_{i}.npz", rgba=np.concatenate([planes, alpha], axis=2))
-    folder = run("--rgba_dir", tmp_path / "rgba", "--rgba_model_path", branch_weights("rgba", 4), masks=None)
-    shown = np.asarray(Image.open(folder / "conditions" / "rgba_edge_vis" / "rgba_edge_vis_cond1_batch0_sample0.png"))
+    folder = run(
+        "--rgba_dir", tmp_path / "rgba", "--rgba_model_path", branch_weights("rgba", 4), masks=None
+    )
+    shown = np.asarray(
+        Image.open(
+            folder / "conditions" / "rgba_edge_vis" / "rgba_edge_vis_cond1_batch0_sample0.png"
+        )
+    )
     edge = alpha[..., 0] == 1
     assert (shown[~edge] == 255).all() and not (shown[edge] == 255).all(axis=1).any()
-    for mask in (folder / "conditions" / "rgba_mask" / "rgba_mask_cond1_batch0_sample0.png", folder / "masks" / "image_cond1_batch0_sample0.png"):
+    for mask in (
+        folder / "conditions" / "rgba_mask" / "rgba_mask_cond1_batch0_sample0.png",
+        folder / "masks" / "image_cond1_batch0_sample0.png",
+    ):
         assert np.array_equal(read_labels(mask), read_labels(pairs / "masks" / "cell_1.png"))
     assert len(pictures(folder)) == 2
 
 
 def test_options_that_a_mode_ignores_are_named(run, edges, capsys):
-    run("--edge_dir", edges / "membrane", "--generation_mode", "mask_only", "--rgba_model_path", "x.ckpt")
+    run(
+        "--edge_dir",
+        edges / "membrane",
+        "--generation_mode",
+        "mask_only",
+        "--rgba_model_path",
+        "x.ckpt",
+    )
     shown = capsys.readouterr().out
-    assert "--edge_dir is ignored in mode mask_only" in shown and "--rgba_model_path is ignored" in shown
+    assert (
+        "--edge_dir is ignored in mode mask_only" in shown
+        and "--rgba_model_path is ignored" in shown
+    )
     run("--sampler", "dpmpp", "--eta", 0.5)
     shown = capsys.readouterr().out
     assert "--eta is ignored by --sampler dpmpp\n" in shown
 
 
 def test_options_of_drawn_edges_and_of_classes(pairs, capsys):
-    drawn, models = ["--edge_detector", "canny", "--canny_low", "100"], ["--edge_model_path", "e.ckpt", "--device", "cpu"]
+    drawn, models = (
+        ["--edge_detector", "canny", "--canny_low", "100"],
+        ["--edge_model_path", "e.ckpt", "--device", "cpu"],
+    )
 
     def ignored(*words):
         generate.parse_args([*words, *models, *drawn, "--num_classes", "3"])
         return capsys.readouterr().out.splitlines()
 
-    without = [f"warning: {name} is ignored without --edge_from_images" for name in ("--edge_detector", "--canny_low")]
+    without = [
+        f"warning: {name} is ignored without --edge_from_images"
+        for name in ("--edge_detector", "--canny_low")
+    ]
     assert ignored("--mask_dir", "m", "--edge_dir", "e") == without
-    assert ignored("--edge_dir", "e") == ["warning: --num_classes is ignored in mode edge_only", *without]
+    assert ignored("--edge_dir", "e") == [
+        "warning: --num_classes is ignored in mode edge_only",
+        *without,
+    ]
     assert ignored("--mask_dir", "m", "--edge_from_images", "i") == []
     assert "warning: --edge_detector is ignored in mode mask_only" in ignored("--mask_dir", "m")
 
 
-def test_bad_branches(micro_yaml, pairs, edges, edge_options, branch_weights, tmp_path, error_line, monkeypatch):
+def test_bad_branches(
+    micro_yaml, pairs, edges, edge_options, branch_weights, tmp_path, error_line, monkeypatch
+):
     monkeypatch.setattr(generate, "create_model", lambda *_: pytest.fail("loaded"))
-    common = ["--config_yaml_path", micro_yaml, "--output_base_dir", tmp_path / "out", "--device", "cpu", "--model_weights_path", branch_weights("membrane", 3)]
+    common = [
+        "--config_yaml_path",
+        micro_yaml,
+        "--output_base_dir",
+        tmp_path / "out",
+        "--device",
+        "cpu",
+        "--model_weights_path",
+        branch_weights("membrane", 3),
+    ]
     masks, models = ["--mask_dir", pairs / "masks"], edge_options[:3]
 
     def line(*words):
@@ -254,20 +385,28 @@ def test_bad_branches(micro_yaml, pairs, edges, edge_options, branch_weights, tm
 
     assert "no condition is given" in line()
     assert "--mask_dir is needed" in line("--generation_mode", "mask_only")
-    assert "--edge_model_paths names membrane, outline, but the edges are membrane" in line(*models, "--edge_dirs", f"membrane={edges / 'membrane'}")
+    assert "--edge_model_paths names membrane, outline, but the edges are membrane" in line(
+        *models, "--edge_dirs", f"membrane={edges / 'membrane'}"
+    )
     assert "two branches are named a" in line("--edge_dirs", "a=x", "a=y")
     assert "two branches are named edge" in line("--edge_dirs", "edge=x", "--edge_dir", "y")
     assert "expected name=value" in line("--edge_dirs", "x")
     assert "none of mask" in line("--edge_dirs", "mask=x")
     assert "none of mask" in line("--edge_dirs", "../up=x")
-    assert "--edge_strengths other: no such branch, expected one of membrane, outline" in line(*masks, *edge_options, "--edge_strengths", "other=1")
-    assert "outline=much: not a number" in line(*masks, *edge_options, "--edge_strengths", "outline=much")
+    assert "--edge_strengths other: no such branch, expected one of membrane, outline" in line(
+        *masks, *edge_options, "--edge_strengths", "other=1"
+    )
+    assert "outline=much: not a number" in line(
+        *masks, *edge_options, "--edge_strengths", "outline=much"
+    )
     assert "--rgba_dir beside" in line(*masks, "--rgba_dir", "x")
     (edges / "outline" / "cell_3.png").unlink()
     assert "outline: no file for 1 of 6 conditions" in line(*masks, *edge_options)
     write_png(edges / "outline" / "cell_3.png", np.zeros((64, 32), np.uint8))
     assert "cell_3.png: 32 x 64 pixels, but" in line(*masks, *edge_options)
-    assert "--num_classes 4: an RGBA tensor has 3 class planes" in line("--rgba_dir", tmp_path / "rgba", "--num_classes", 4)
+    assert "--num_classes 4: an RGBA tensor has 3 class planes" in line(
+        "--rgba_dir", tmp_path / "rgba", "--num_classes", 4
+    )
     (tmp_path / "rgba").mkdir()
     np.savez(tmp_path / "rgba" / "a.npz", rgba=np.zeros((64, 64, 3), np.float32))
     assert "a.npz: 'rgba' is float32 (64, 64, 3)" in line("--rgba_dir", tmp_path / "rgba")
@@ -279,7 +418,9 @@ def test_bad_branches(micro_yaml, pairs, edges, edge_options, branch_weights, tm
 
 
 def test_a_branch_of_other_channels_is_refused(run, edges, branch_weights, error_line):
-    with pytest.raises(RuntimeError, match="rgba.safetensors: made for another architecture.*input_hint_block"):
+    with pytest.raises(
+        RuntimeError, match="rgba.safetensors: made for another architecture.*input_hint_block"
+    ):
         run("--edge_model_path", branch_weights("rgba", 4), "--edge_dir", edges / "membrane")
 
 
@@ -291,10 +432,17 @@ def test_any_sharding_or_interruption_gives_the_same_set(run, tmp_path, monkeypa
     whole = run("--n_augmentations_per_mask", 3)
 
     def files(folder):
-        return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.suffix in (".png", ".jsonl")}
+        return {
+            path.relative_to(folder): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.suffix in (".png", ".jsonl")
+        }
 
     options = ["--n_augmentations_per_mask", 3, "--run_id", "set"]
-    shard = lambda i, *more: run(*options, "--num_shards", 3, "--shard_index", i, *more, output="shards")  # noqa: E731
+
+    def shard(i, *more):
+        return run(*options, "--num_shards", 3, "--shard_index", i, *more, output="shards")
+
     folder = shard(2)
     assert len(pictures(folder)) == 6
     real, calls = generate.sample_images, []
@@ -308,7 +456,9 @@ def test_any_sharding_or_interruption_gives_the_same_set(run, tmp_path, monkeypa
     monkeypatch.setattr(generate, "sample_images", interrupted)
     base = ["--output_base_dir", tmp_path / "shards"]
     with pytest.raises(KeyboardInterrupt):
-        generate.main([str(word) for word in ["--resume_run", folder, "--batch_size_per_inference", 4]])
+        generate.main(
+            [str(word) for word in ["--resume_run", folder, "--batch_size_per_inference", 4]]
+        )
     assert calls == [4, 4] and len(pictures(folder)) == 10 and len(manifest(folder)) == 10
     monkeypatch.setattr(generate, "sample_images", real)
     generate.main([str(word) for word in ["--resume_run", folder, *base]])
@@ -327,7 +477,9 @@ def test_nothing_is_made_twice(run, monkeypatch, capsys):
 def test_leftovers_of_killed_processes_go_when_the_set_is_complete(run):
     folder = run()
     picture = folder / "images" / "image_cond4_batch0_sample0.png"
-    leftovers = [folder / name / ".image_cond1.x1.tmp.png" for name in ("images", "masks", "conditions/mask")]
+    leftovers = [
+        folder / name / ".image_cond1.x1.tmp.png" for name in ("images", "masks", "conditions/mask")
+    ]
     for path in leftovers:
         path.touch()
     with filling(folder):  # another process
@@ -347,7 +499,12 @@ def test_a_lost_picture_is_made_again(run):
 
 
 def test_shards_of_a_slurm_array_and_of_torchrun(monkeypatch):
-    for name, value in {"SLURM_ARRAY_TASK_ID": 7, "SLURM_ARRAY_TASK_MIN": 1, "SLURM_ARRAY_TASK_STEP": 3, "SLURM_ARRAY_TASK_COUNT": 4}.items():
+    for name, value in {
+        "SLURM_ARRAY_TASK_ID": 7,
+        "SLURM_ARRAY_TASK_MIN": 1,
+        "SLURM_ARRAY_TASK_STEP": 3,
+        "SLURM_ARRAY_TASK_COUNT": 4,
+    }.items():
         monkeypatch.setenv(name, str(value))
     assert generate.shard_of_environment() == (2, 4)
     monkeypatch.setenv("RANK", "1")
@@ -356,7 +513,9 @@ def test_shards_of_a_slurm_array_and_of_torchrun(monkeypatch):
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "31")
     args, _ = generate.parse_args(["--mask_dir", "m", "--device", "cpu"])
     assert (args.shard_index, args.num_shards, args.run_id) == (5, 8, "slurm_31")
-    args, _ = generate.parse_args(["--mask_dir", "m", "--device", "cpu", "--num_shards", "1", "--shard_index", "0"])
+    args, _ = generate.parse_args(
+        ["--mask_dir", "m", "--device", "cpu", "--num_shards", "1", "--shard_index", "0"]
+    )
     assert (args.num_shards, args.run_id) == (1, None)
 
 
@@ -364,13 +523,21 @@ def test_another_run_is_not_joined(run, pairs, tmp_path, error_line, branch_weig
     folder = run("--run_id", "one")
     with pytest.raises(ValueError, match=r"was started with another --strength \(2.0\)"):
         run("--run_id", "one", "--strength", 1)
-    assert "--strength differs from the run that --resume_run names (2.0)" in error_line(generate.main, "--resume_run", folder, "--strength", 1)
-    assert "none/args.json: not there" in error_line(generate.main, "--resume_run", tmp_path / "none")
+    assert "--strength differs from the run that --resume_run names (2.0)" in error_line(
+        generate.main, "--resume_run", folder, "--strength", 1
+    )
+    assert "none/args.json: not there" in error_line(
+        generate.main, "--resume_run", tmp_path / "none"
+    )
     (pairs / "masks" / "cell_9.png").write_bytes((pairs / "masks" / "cell_0.png").read_bytes())
     assert "condition files are not those" in error_line(generate.main, "--resume_run", folder)
     (pairs / "masks" / "cell_9.png").unlink()
-    assert "--run_id is needed with --num_shards" in error_line(generate.main, "--mask_dir", pairs / "masks", "--num_shards", 2, "--shard_index", 0)
-    assert "--shard_index 2: expected 0..1" in error_line(generate.main, "--mask_dir", pairs / "masks", "--num_shards", 2, "--shard_index", 2)
+    assert "--run_id is needed with --num_shards" in error_line(
+        generate.main, "--mask_dir", pairs / "masks", "--num_shards", 2, "--shard_index", 0
+    )
+    assert "--shard_index 2: expected 0..1" in error_line(
+        generate.main, "--mask_dir", pairs / "masks", "--num_shards", 2, "--shard_index", 2
+    )
 
 
 def test_changed_weights_are_noticed(run, micro_weights, tmp_path):
@@ -404,7 +571,9 @@ def test_a_stop_request_ends_after_the_batch_in_hand(run, monkeypatch, tmp_path)
 def test_overview_and_report_are_made_again_without_the_model(run, monkeypatch, capsys):
     folder = run("--n_augmentations_per_mask", 2)
     made = {name: (folder / name).read_bytes() for name in ("overview.png", "report.html")}
-    assert made["report.html"].count(b"<img ") == 6 * 3 and b"still missing" not in made["report.html"]
+    assert (
+        made["report.html"].count(b"<img ") == 6 * 3 and b"still missing" not in made["report.html"]
+    )
     for name in made:
         (folder / name).write_text("half")
     monkeypatch.setattr(generate, "create_model", lambda *_: pytest.fail("loaded"))
@@ -421,18 +590,40 @@ def test_report_of_a_part_says_what_is_missing(run):
     assert "still missing" not in (folder / "report.html").read_text()
 
 
-def test_export_at_the_end_and_of_a_finished_run(run, pairs, tmp_path, error_line, monkeypatch, capsys):
+def test_export_at_the_end_and_of_a_finished_run(
+    run, pairs, tmp_path, error_line, monkeypatch, capsys
+):
     real = ["--include_real", pairs / "images", pairs / "masks"]
     folder = run("--export_dataset", tmp_path / "set", *real)
     assert len(list((tmp_path / "set" / "images").iterdir())) == 12
     monkeypatch.setattr(generate, "create_model", lambda *_: pytest.fail("loaded"))
     generate.main([str(word) for word in ("--resume_run", folder)])  # the target is not handed on
-    generate.main([str(word) for word in ("--resume_run", folder, "--export_dataset", tmp_path / "again", *real)])
-    assert (tmp_path / "again" / "splits.csv").read_bytes() == (tmp_path / "set" / "splits.csv").read_bytes()
+    generate.main(
+        [
+            str(word)
+            for word in ("--resume_run", folder, "--export_dataset", tmp_path / "again", *real)
+        ]
+    )
+    assert (tmp_path / "again" / "splits.csv").read_bytes() == (
+        tmp_path / "set" / "splits.csv"
+    ).read_bytes()
     capsys.readouterr()  # progress bars
-    assert "exists and is not an empty folder" in error_line(generate.main, "--resume_run", folder, "--export_dataset", tmp_path / "set")
-    assert "--include_real needs --export_dataset" in error_line(generate.main, "--resume_run", folder, *real)
+    assert "exists and is not an empty folder" in error_line(
+        generate.main, "--resume_run", folder, "--export_dataset", tmp_path / "set"
+    )
+    assert "--include_real needs --export_dataset" in error_line(
+        generate.main, "--resume_run", folder, *real
+    )
     shard = ("--num_shards", 2, "--shard_index", 0)
-    assert "when all shards are done" in error_line(generate.main, "--resume_run", folder, "--export_dataset", tmp_path / "new", *shard)
-    edges = ("--edge_dirs", "a=x", "--edge_model_paths", "a=y", "--export_dataset", tmp_path / "new")
+    assert "when all shards are done" in error_line(
+        generate.main, "--resume_run", folder, "--export_dataset", tmp_path / "new", *shard
+    )
+    edges = (
+        "--edge_dirs",
+        "a=x",
+        "--edge_model_paths",
+        "a=y",
+        "--export_dataset",
+        tmp_path / "new",
+    )
     assert "have no masks" in error_line(generate.main, *edges)

@@ -13,10 +13,11 @@ import yaml
 
 import generate
 import train
-from cldm.checkpoints import WholeFileIO, position
 from cldm.cldm import ControlLDM
-from cldm.model import create_model, load_pickle, load_state_dict
-from ldm.data.files import read_labels, write_png
+from cldm.model import create_model
+from core.checkpoints import load_pickle, load_state_dict
+from core.images import read_labels, write_png
+from core.lightning import WholeFileIO, position
 from ldm.models.autoencoder import AutoencoderKL
 
 ROOT = Path(__file__).parent.parent
@@ -25,8 +26,24 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture
 def options(micro_yaml, micro_weights, pairs, tmp_path):
     """Command line of a training on the micro model, six pairs in batches of two."""
-    words = ["--image_path", pairs / "images", "--mask_path", pairs / "masks", "--cldm_config_path", micro_yaml]
-    words += ["--resume_path", micro_weights, "--output_root", tmp_path / "runs", "--gpus", 0, "--learning_rate", 1e-3]
+    words = [
+        "--image_path",
+        pairs / "images",
+        "--mask_path",
+        pairs / "masks",
+        "--cldm_config_path",
+        micro_yaml,
+    ]
+    words += [
+        "--resume_path",
+        micro_weights,
+        "--output_root",
+        tmp_path / "runs",
+        "--gpus",
+        0,
+        "--learning_rate",
+        1e-3,
+    ]
     return [str(word) for word in [*words, "--log_every", 1, "--logger", "csv"]]
 
 
@@ -41,11 +58,29 @@ def only_run(tmp_path):
 
 def final_state(run):
     checkpoint = load_pickle(run / "last.ckpt", "cpu")
-    return checkpoint["state_dict"], checkpoint["optimizer_states"][0]["state"], checkpoint["global_step"]
+    return (
+        checkpoint["state_dict"],
+        checkpoint["optimizer_states"][0]["state"],
+        checkpoint["global_step"],
+    )
 
 
-def test_a_run_leaves_weights_state_losses_and_its_record(options, pairs, tmp_path, micro_yaml, micro_weights):
-    train.main([*options, *validation(pairs), "--max_epochs", "2", "--logger", "csv", "tensorboard", "--logger_freq", "4"])
+def test_a_run_leaves_weights_state_losses_and_its_record(
+    options, pairs, tmp_path, micro_yaml, micro_weights
+):
+    train.main(
+        [
+            *options,
+            *validation(pairs),
+            "--max_epochs",
+            "2",
+            "--logger",
+            "csv",
+            "tensorboard",
+            "--logger_freq",
+            "4",
+        ]
+    )
     run = only_run(tmp_path)
     best = load_pickle(run / "EM_best_results.ckpt", "cpu")
     assert "optimizer_states" not in best and best["pytorch-lightning_version"]
@@ -54,21 +89,32 @@ def test_a_run_leaves_weights_state_losses_and_its_record(options, pairs, tmp_pa
     assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert list((run / "tensorboard").glob("events*"))
     metrics = (run / "csv" / "version_0" / "metrics.csv").read_text()
-    assert all(name in metrics for name in ("train/loss_step", "train/loss_epoch", "val/loss", "val/hint_gap"))
+    assert all(
+        name in metrics
+        for name in ("train/loss_step", "train/loss_epoch", "val/loss", "val/hint_gap")
+    )
     logged = sorted(path.name for path in (run / "image_log" / "train").iterdir())
     keys = ("conditioning", "control", "reconstruction", "samples_cfg_scale_9.00")
     assert logged == [f"{key}_gs-000004_e-000001_b-000000.png" for key in keys]
     record = json.loads((run / "args.json").read_text())
-    assert record["args"]["batch_size"] == 2 and record["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert (
+        record["args"]["batch_size"] == 2
+        and record["versions"]["torch"] == torch.__version__.split("+")[0]
+    )
     assert {"command", "git_revision"} <= set(record)
 
 
-@pytest.mark.parametrize(("words", "name"), [([], "EM_best_results.ckpt"), (["--save_control_only"], "EM_best_results.safetensors")])
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [([], "EM_best_results.ckpt"), (["--save_control_only"], "EM_best_results.safetensors")],
+)
 def test_a_run_shorter_than_an_epoch_leaves_its_weights(options, pairs, tmp_path, words, name):
     train.main([*options, *validation(pairs), "--max_steps", "1", *words])
     run = only_run(tmp_path)
     kept, last = load_state_dict(run / name), final_state(run)[0]
-    assert all(torch.equal(value, last[key]) for key, value in kept.items()) and any(key.startswith("control_model.") for key in kept)
+    assert all(torch.equal(value, last[key]) for key, value in kept.items()) and any(
+        key.startswith("control_model.") for key in kept
+    )
 
 
 def test_only_the_control_branch_changes(options, tmp_path, micro_weights):
@@ -87,23 +133,59 @@ def test_edges_and_rgba_train_and_generate(options, pairs, tmp_path, micro_yaml,
         mask = read_labels(path)
         edges = np.diff(mask, axis=1, prepend=0) != 0
         write_png(pairs / "edges" / path.name, (255 * edges).astype(np.uint8))
-        np.savez(pairs / "rgba" / f"{path.stem}.npz", rgba=np.concatenate([np.eye(3)[mask], edges[..., None]], axis=2).astype(np.float32))
-    common = ["--config_yaml_path", micro_yaml, "--device", "cpu", "--ddim_steps", 2, "--output_base_dir", tmp_path / "out"]
+        np.savez(
+            pairs / "rgba" / f"{path.stem}.npz",
+            rgba=np.concatenate([np.eye(3)[mask], edges[..., None]], axis=2).astype(np.float32),
+        )
+    common = [
+        "--config_yaml_path",
+        micro_yaml,
+        "--device",
+        "cpu",
+        "--ddim_steps",
+        2,
+        "--output_base_dir",
+        tmp_path / "out",
+    ]
     for kind, folder, channels in (("edge", "edges", 3), ("rgba", "rgba", 4)):
         output = tmp_path / "runs" / kind
-        words = ["--condition_type", kind, f"--{kind}_path", pairs / folder, "--val_image_path", pairs / "images", f"--val_{kind}_path", pairs / folder]
-        words += ["--max_steps", 2, "--logger_freq", 1, "--output_root", output, "--init_extra_hint", extra]
+        words = [
+            "--condition_type",
+            kind,
+            f"--{kind}_path",
+            pairs / folder,
+            "--val_image_path",
+            pairs / "images",
+            f"--val_{kind}_path",
+            pairs / folder,
+        ]
+        words += [
+            "--max_steps",
+            2,
+            "--logger_freq",
+            1,
+            "--output_root",
+            output,
+            "--init_extra_hint",
+            extra,
+        ]
         train.main([*options, *map(str, words)])
         (run,) = output.iterdir()
         best = run / "EM_best_results.ckpt"
         assert load_state_dict(best)["control_model.input_hint_block.0.weight"].shape[1] == channels
         assert list((run / "image_log" / "train").glob("control_*.png"))
-        named = {"edge": ["--edge_model_path", best, "--edge_dir"], "rgba": ["--model_weights_path", best, "--rgba_dir"]}[kind]
+        named = {
+            "edge": ["--edge_model_path", best, "--edge_dir"],
+            "rgba": ["--model_weights_path", best, "--rgba_dir"],
+        }[kind]
         generate.main([str(word) for word in [*common, *named, pairs / folder]])
     assert len(list((tmp_path / "out").glob("run_*/images/*.png"))) == 12
 
 
-@pytest.mark.parametrize("words", [["--sd_locked", "false"], ["--sd_locked", "False"], ["--no-sd_locked"], ["--sd_locked=0"]])
+@pytest.mark.parametrize(
+    "words",
+    [["--sd_locked", "false"], ["--sd_locked", "False"], ["--no-sd_locked"], ["--sd_locked=0"]],
+)
 def test_sd_locked_is_a_real_boolean(options, words):
     assert train.parse_args([*options, *words]).sd_locked is False
     assert train.parse_args(options).sd_locked is True
@@ -115,16 +197,28 @@ def test_sd_locked_is_a_real_boolean(options, words):
 def test_unlocked_decoder_is_trained(options, tmp_path, micro_weights):
     train.main([*options, "--max_steps", "1", "--sd_locked", "false"])
     before, after = load_state_dict(micro_weights), final_state(only_run(tmp_path))[0]
-    unet = {key.split(".")[2] for key in before if key.startswith("model.") and not torch.equal(before[key], after[key])}
+    unet = {
+        key.split(".")[2]
+        for key in before
+        if key.startswith("model.") and not torch.equal(before[key], after[key])
+    }
     assert unet == {"output_blocks", "out"}
 
 
 def test_defaults_are_the_published_ones():
     args = train.build_parser().parse_args([])
-    published = {"batch_size": 2, "logger_freq": 300, "learning_rate": 1e-5, "condition_type": "segmentation", "precision": "32"}
+    published = {
+        "batch_size": 2,
+        "logger_freq": 300,
+        "learning_rate": 1e-5,
+        "condition_type": "segmentation",
+        "precision": "32",
+    }
     published |= {"num_workers": 0, "wandb_project": "EM-ControlNet", "rgba_alpha_scale": 1.0}
     assert {key: vars(args)[key] for key in published} == published
-    assert args.resume_path == Path("models/control_sd15_ini.ckpt") and args.cldm_config_path == Path("models/cldm_v15.yaml")
+    assert args.resume_path == Path(
+        "models/control_sd15_ini.ckpt"
+    ) and args.cldm_config_path == Path("models/cldm_v15.yaml")
     assert train.build_parser().parse_args(["--resume", "x.ckpt"]).resume_path == Path("x.ckpt")
 
 
@@ -142,7 +236,18 @@ def wait_for(path, process):
 
 def test_killed_and_interrupted_runs_resume_to_the_same_weights(options, pairs, tmp_path):
     """Ctrl-C, then kill -9 in the middle of an epoch: the end is that of a run never interrupted, bit by bit."""
-    options = [*options, *validation(pairs), "--max_steps", "25", "--save_every", "4", "--prompt_drop", "0.5", "--views_per_image", "2"]
+    options = [
+        *options,
+        *validation(pairs),
+        "--max_steps",
+        "25",
+        "--save_every",
+        "4",
+        "--prompt_drop",
+        "0.5",
+        "--views_per_image",
+        "2",
+    ]
     process = start([*options, "--output_root", str(tmp_path / "whole")])
     reference, _ = process.communicate(timeout=120)
     assert process.returncode == 0, reference
@@ -152,7 +257,11 @@ def test_killed_and_interrupted_runs_resume_to_the_same_weights(options, pairs, 
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     run = only_run(tmp_path)
-    assert process.returncode == 130 and f"--resume_training {run}" in output and "Traceback" not in output
+    assert (
+        process.returncode == 130
+        and f"--resume_training {run}" in output
+        and "Traceback" not in output
+    )
     stopped_at = final_state(run)[2]
     assert 4 <= stopped_at < 25
 
@@ -170,8 +279,13 @@ def test_killed_and_interrupted_runs_resume_to_the_same_weights(options, pairs, 
     (weights, moments, step), (expected, expected_moments, _) = final_state(run), final_state(whole)
     assert step == 25
     assert all(torch.equal(weights[key], expected[key]) for key in expected)
-    assert all(torch.equal(moments[i]["exp_avg"], expected_moments[i]["exp_avg"]) for i in expected_moments)
-    assert load_pickle(run / "last.ckpt", "cpu")["callbacks"]["LossCurve"] == load_pickle(whole / "last.ckpt", "cpu")["callbacks"]["LossCurve"]
+    assert all(
+        torch.equal(moments[i]["exp_avg"], expected_moments[i]["exp_avg"]) for i in expected_moments
+    )
+    assert (
+        load_pickle(run / "last.ckpt", "cpu")["callbacks"]["LossCurve"]
+        == load_pickle(whole / "last.ckpt", "cpu")["callbacks"]["LossCurve"]
+    )
 
 
 def test_resume_takes_the_options_of_the_run(options, tmp_path, error_line):
@@ -180,13 +294,19 @@ def test_resume_takes_the_options_of_the_run(options, tmp_path, error_line):
     train.main(["--resume_training", str(run), "--max_steps", "4"])
     assert final_state(run)[2] == 4
     assert position(load_pickle(run / "last.ckpt", "cpu")) == (1, 1)
-    assert "--batch_size differs" in error_line(train.main, "--resume_training", run, "--batch_size", 3)
+    assert "--batch_size differs" in error_line(
+        train.main, "--resume_training", run, "--batch_size", 3
+    )
     assert "args.json: not there" in error_line(train.main, "--resume_training", tmp_path)
 
 
 def test_a_finished_run_can_be_prolonged(options, tmp_path):
     """Two epochs, prolonged to four, end like four; also where an epoch is one batch, and where steps are counted."""
-    for batch_size, limit, short, long in (("2", "--max_epochs", "2", "4"), ("6", "--max_epochs", "2", "4"), ("2", "--max_steps", "6", "12")):
+    for batch_size, limit, short, long in (
+        ("2", "--max_epochs", "2", "4"),
+        ("6", "--max_epochs", "2", "4"),
+        ("2", "--max_steps", "6", "12"),
+    ):
         root = tmp_path / (batch_size + limit)
         more = [*options, "--batch_size", batch_size]
         train.main([*more, "--output_root", str(root / "whole"), limit, long])
@@ -212,18 +332,26 @@ def test_control_only_weights_are_small_and_complete(options, tmp_path, micro_ya
     create_model(micro_yaml, [micro_weights, run / "EM_best_results.safetensors"])
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(options, tmp_path, error_line, monkeypatch):
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(
+    options, tmp_path, error_line, monkeypatch
+):
     real = train.create_model
 
     def poisoned(*arguments, **keywords):
         model = real(*arguments, **keywords)
         losses = model.p_losses
-        model.p_losses = lambda *a, **k: (lambda loss, log: (loss * (float("nan") if model.global_step == 5 else 1), log))(*losses(*a, **k))
+        model.p_losses = lambda *a, **k: (
+            lambda loss, log: (loss * (float("nan") if model.global_step == 5 else 1), log)
+        )(*losses(*a, **k))
         return model
 
     monkeypatch.setattr(train, "create_model", poisoned)
     line = error_line(train.main, *options, "--max_steps", 9, "--save_every", 2)
-    assert "step 5: the loss is nan" in line and "last.ckpt is of step 4" in line and "--learning_rate" in line
+    assert (
+        "step 5: the loss is nan" in line
+        and "last.ckpt is of step 4" in line
+        and "--learning_rate" in line
+    )
     state, _, step = final_state(only_run(tmp_path))
     assert step == 4 and all(value.isfinite().all() for value in state.values())
 
@@ -231,7 +359,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(op
 def test_validation_is_the_same_each_time_and_feels_the_hint(options, pairs, tmp_path):
     """With weights that hardly move, two epochs give the same validation loss and gap to 1e-5; the gap is not zero."""
     train.main([*options, *validation(pairs), "--max_epochs", "2", "--learning_rate", "1e-12"])
-    history = load_pickle(only_run(tmp_path) / "last.ckpt", "cpu")["callbacks"]["LossCurve"]["history"]
+    history = load_pickle(only_run(tmp_path) / "last.ckpt", "cpu")["callbacks"]["LossCurve"][
+        "history"
+    ]
     for name in ("val/loss", "val/hint_gap"):
         (_, first), (_, second) = history[name]
         assert first == pytest.approx(second, rel=1e-5)
@@ -242,9 +372,15 @@ def test_validation_is_the_same_each_time_and_feels_the_hint(options, pairs, tmp
 def test_a_view_is_encoded_once(options, tmp_path, monkeypatch, views, encoded):
     """Four epochs of six images: the frozen autoencoder sees each view once, and latents are drawn anew from what it said."""
     seen, encode, drawn = [], AutoencoderKL.encode, []
-    monkeypatch.setattr(AutoencoderKL, "encode", lambda self, image: seen.append(image) or encode(self, image))
+    monkeypatch.setattr(
+        AutoencoderKL, "encode", lambda self, image: seen.append(image) or encode(self, image)
+    )
     losses = ControlLDM.sample_losses
-    monkeypatch.setattr(ControlLDM, "sample_losses", lambda self, x_start, *rest: drawn.extend(x_start) or losses(self, x_start, *rest))
+    monkeypatch.setattr(
+        ControlLDM,
+        "sample_losses",
+        lambda self, x_start, *rest: drawn.extend(x_start) or losses(self, x_start, *rest),
+    )
     train.main([*options, "--max_epochs", "4", "--views_per_image", str(views)])
     assert sum(map(len, seen)) == encoded
     assert len({z.sum().item() for z in drawn}) == 24
@@ -271,7 +407,9 @@ def test_keys_are_neither_stored_nor_printed(options, tmp_path, monkeypatch, cap
     assert "***" in (run / "args.json").read_text()
 
 
-def test_bad_input_is_one_line(options, pairs, tmp_path, micro_yaml, tiny_yaml, error_line, monkeypatch):
+def test_bad_input_is_one_line(
+    options, pairs, tmp_path, micro_yaml, tiny_yaml, error_line, monkeypatch
+):
     def fails(*words):
         return error_line(train.main, *options, *words)
 
@@ -305,13 +443,17 @@ def test_bad_input_is_one_line(options, pairs, tmp_path, micro_yaml, tiny_yaml, 
     assert "cell_0.png: found value(s) 255" in fails()
 
 
-def test_no_space_left_is_one_line_and_leaves_no_half_file(options, tmp_path, error_line, monkeypatch):
+def test_no_space_left_is_one_line_and_leaves_no_half_file(
+    options, tmp_path, error_line, monkeypatch
+):
     def full_disk(content, path):
         path.write_bytes(b"half")
         raise RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed")
 
-    monkeypatch.setattr("cldm.checkpoints.torch.save", full_disk)
-    assert "Is the disk full?" in error_line(train.main, *options, "--max_steps", 2, "--save_every", 1)
+    monkeypatch.setattr("training.checkpoints.torch.save", full_disk)
+    assert "Is the disk full?" in error_line(
+        train.main, *options, "--max_steps", 2, "--save_every", 1
+    )
     assert not list(only_run(tmp_path).glob("*.ckpt")) and not list(only_run(tmp_path).glob(".*"))
 
 

@@ -9,7 +9,6 @@ A file that is there and was made in the same way is kept, so a build that was k
 import argparse
 import json
 import os
-import sys
 import zipfile
 import zlib
 from collections import defaultdict
@@ -23,14 +22,14 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from annotator.canny import edges_of_file
+from core.files import remove_leftovers, whole_file
+from core.images import list_images, read_image, write_png
+from core.options import non_negative_float, non_negative_int, positive_int
+from core.pictures import class_colours, tile
+from core.workers import in_workers
 from dataset import MASK_CHANNELS_OF_RGBA, find_partners, mask_to_hint, raise_first, read_mask
-from ldm.data.files import list_images, read_image, remove_leftovers, whole_file, write_png
-from ldm.data.pictures import class_colours, tile
 from share import run_script
-from utils.options import non_negative_float, non_negative_int, positive_int
-from utils.workers import in_workers
 
 FORMATS = ("npz", "png")
 MISSING = "missing_masks.txt"
@@ -71,7 +70,9 @@ def find_jobs(args: argparse.Namespace, preview_dir: Path) -> tuple[list[Job], l
         try:
             partners = find_partners(here, masks.get(folder, []))
         except RuntimeError as error:
-            raise RuntimeError(f"{error}" + ("" if args.keep_folders else ", or use --keep_folders")) from error
+            raise RuntimeError(
+                f"{error}" + ("" if args.keep_folders else ", or use --keep_folders")
+            ) from error
         for image in here:
             name = folder / image.stem
             if image in partners:
@@ -80,7 +81,9 @@ def find_jobs(args: argparse.Namespace, preview_dir: Path) -> tuple[list[Job], l
             else:
                 missing.append(name)
     if not jobs:
-        raise RuntimeError(f"{args.mask_dir}: no mask for any of the {len(missing)} images of {args.img_dir}. Give both files of a pair the same stem")
+        raise RuntimeError(
+            f"{args.mask_dir}: no mask for any of the {len(missing)} images of {args.img_dir}. Give both files of a pair the same stem"
+        )
     return jobs, missing
 
 
@@ -130,7 +133,9 @@ def read_pair(job: Job, num_classes: int, resize_masks: bool) -> tuple[np.ndarra
     if not resize_masks:
         sizes = f"{job.mask} is {mask_width} x {mask_height} but {job.image} is {width} x {height} pixels (width x height)"
         raise RuntimeError(f"{sizes}. Correct it, or use --resize_masks")
-    return picture, cv2.resize(labels.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    return picture, cv2.resize(
+        labels.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT
+    )
 
 
 def work(job: Job, folder: Path, args: argparse.Namespace) -> bool | Exception:
@@ -150,7 +155,9 @@ def work(job: Job, folder: Path, args: argparse.Namespace) -> bool | Exception:
         todo = [path for path in paths if args.overwrite or not path.exists()]
         other = [path for path in paths if path not in todo and read_meta(path) != meta]
         if other:
-            raise RuntimeError(f"{other[0]}: is there and was made from other files or options. Use --overwrite, or another --dest_dir")
+            raise RuntimeError(
+                f"{other[0]}: is there and was made from other files or options. Use --overwrite, or another --dest_dir"
+            )
         draw = job.preview and (args.overwrite or not job.preview.exists())
         if not todo and not draw:
             return False
@@ -172,25 +179,83 @@ def work(job: Job, folder: Path, args: argparse.Namespace) -> bool | Exception:
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    inputs = parser.add_argument_group("input", f"searched recursively; a mask has the stem of its image, or its numbers; {MISSING} lists images without")
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    inputs = parser.add_argument_group(
+        "input",
+        f"searched recursively; a mask has the stem of its image, or its numbers; {MISSING} lists images without",
+    )
     inputs.add_argument("--img_dir", type=Path, required=True, metavar="DIR", help="images")
-    inputs.add_argument("--mask_dir", type=Path, required=True, metavar="DIR", help="masks of class indices")
+    inputs.add_argument(
+        "--mask_dir", type=Path, required=True, metavar="DIR", help="masks of class indices"
+    )
     inputs.add_argument("--num-mask-classes", "--num_classes", type=positive_int, default=MASK_CHANNELS_OF_RGBA, metavar="INT",
                         help="classes of the masks, at most 3")  # fmt: skip
-    inputs.add_argument("--resize_masks", action="store_true", help="fit masks of another size to their images, without interpolation")
-    inputs.add_argument("--keep_folders", action="store_true", help="pair files within equal sub-folders and keep these; otherwise equal stems are an error")
+    inputs.add_argument(
+        "--resize_masks",
+        action="store_true",
+        help="fit masks of another size to their images, without interpolation",
+    )
+    inputs.add_argument(
+        "--keep_folders",
+        action="store_true",
+        help="pair files within equal sub-folders and keep these; otherwise equal stems are an error",
+    )
     edges = parser.add_argument_group("edges")
-    edges.add_argument("--canny-low", type=non_negative_int, default=100, metavar="INT", help="threshold where an edge ends")
-    edges.add_argument("--canny-high", type=non_negative_int, default=200, metavar="INT", help="threshold where an edge starts")
-    edges.add_argument("--beta-edge", type=non_negative_float, default=1.0, metavar="FLOAT", help="factor of the edges, clipped to 1 and rounded to 8 bits")
+    edges.add_argument(
+        "--canny-low",
+        type=non_negative_int,
+        default=100,
+        metavar="INT",
+        help="threshold where an edge ends",
+    )
+    edges.add_argument(
+        "--canny-high",
+        type=non_negative_int,
+        default=200,
+        metavar="INT",
+        help="threshold where an edge starts",
+    )
+    edges.add_argument(
+        "--beta-edge",
+        type=non_negative_float,
+        default=1.0,
+        metavar="FLOAT",
+        help="factor of the edges, clipped to 1 and rounded to 8 bits",
+    )
     output = parser.add_argument_group("output")
-    output.add_argument("--dest_dir", type=Path, required=True, metavar="DIR", help="where the folder <low>_<high> is made")
-    output.add_argument("--fmt", choices=FORMATS, nargs="+", default=["npz"], help="formats to write; both hold the same tensor")
-    output.add_argument("--preview_dir", type=Path, metavar="DIR", help=f"pictures of image, mask and edges; {PREVIEW}/ beside the tensors when not given")
-    output.add_argument("--preview-max", type=non_negative_int, default=32, metavar="INT", help="how many of them")
+    output.add_argument(
+        "--dest_dir",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="where the folder <low>_<high> is made",
+    )
+    output.add_argument(
+        "--fmt",
+        choices=FORMATS,
+        nargs="+",
+        default=["npz"],
+        help="formats to write; both hold the same tensor",
+    )
+    output.add_argument(
+        "--preview_dir",
+        type=Path,
+        metavar="DIR",
+        help=f"pictures of image, mask and edges; {PREVIEW}/ beside the tensors when not given",
+    )
+    output.add_argument(
+        "--preview-max", type=non_negative_int, default=32, metavar="INT", help="how many of them"
+    )
     output.add_argument("--overwrite", action="store_true", help="make files that are there again")
-    output.add_argument("--num_workers", type=non_negative_int, default=len(os.sched_getaffinity(0)), metavar="INT", help="processes; 0 works in this one")
+    output.add_argument(
+        "--num_workers",
+        type=non_negative_int,
+        default=len(os.sched_getaffinity(0)),
+        metavar="INT",
+        help="processes; 0 works in this one",
+    )
     args = parser.parse_args(argv)
     if args.num_mask_classes > MASK_CHANNELS_OF_RGBA:
         parser.error(
@@ -201,7 +266,9 @@ def parse_args(argv=None):
         parser.error("--canny-low is above --canny-high")
     for option, folder in (("--img_dir", args.img_dir), ("--mask_dir", args.mask_dir)):
         if args.dest_dir.resolve().is_relative_to(folder.resolve()):
-            parser.error(f"--dest_dir {args.dest_dir} is inside {option} {folder}, which is searched for images")
+            parser.error(
+                f"--dest_dir {args.dest_dir} is inside {option} {folder}, which is searched for images"
+            )
     return args
 
 

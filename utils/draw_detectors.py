@@ -7,28 +7,33 @@ draw when their networks say, in this order: a house; a ball on a plane, twice; 
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from annotator.canny import CannyDetector
 from annotator.membrane import MembraneDetector
 from annotator.midas import depth_and_normal
 from annotator.mlsd import decode_lines, draw_lines
 from annotator.openpose.draw import draw_people
 from annotator.uniformer import read_palette
-from ldm.data.files import write_png
-from ldm.data.pictures import tile
+from core.images import write_png
+from core.pictures import tile
 from share import run_script
 from utils.make_phantoms import draw_phantom
 
 SIZE = 256  # pixels
 MEMBRANE_SCALE = 2.0  # pixels; the phantom's membranes are 4 pixels wide
-HOUSE = [(60, 110, 60, 220), (60, 220, 196, 220), (196, 220, 196, 110), (196, 110, 60, 110), (60, 110, 128, 50), (128, 50, 196, 110)]
+HOUSE = [
+    (60, 110, 60, 220),
+    (60, 220, 196, 220),
+    (196, 220, 196, 110),
+    (196, 110, 60, 110),
+    (60, 110, 128, 50),
+    (128, 50, 196, 110),
+]
 PERSON = np.array([  # x, y of the joints in OpenPose's order
     (128, 48), (128, 80), (98, 82), (84, 118), (78, 152), (158, 82), (172, 118), (180, 150), (110, 150), (106, 190), (102, 232),
     (146, 150), (150, 190), (154, 232), (121, 41), (135, 41), (112, 46), (144, 46),
@@ -53,13 +58,23 @@ def draw() -> np.ndarray:
     upper = [image, CannyDetector()(image), MembraneDetector()(image, scale=MEMBRANE_SCALE)]
     rows, columns = np.mgrid[:SIZE, :SIZE].astype(np.float32)
     ball = np.sqrt(np.clip(80**2 - (rows - 128) ** 2 - (columns - 128) ** 2, 0, None)) + 20
-    candidate = np.column_stack([PERSON, np.ones(len(PERSON)), np.arange(len(PERSON))]).astype(float)
+    candidate = np.column_stack([PERSON, np.ones(len(PERSON)), np.arange(len(PERSON))]).astype(
+        float
+    )
     subset = np.array([[*range(len(PERSON)), 1, len(PERSON)]], float)
-    lower = [draw_lines(decode_lines(planted_lines(HOUSE), 0.1, 0.1), SIZE, SIZE), *depth_and_normal(ball, 6.2, 0.4)]
-    lower += [draw_people(np.zeros((SIZE, SIZE, 3), np.uint8), candidate, subset), read_palette()[1][mask]]
+    lower = [
+        draw_lines(decode_lines(planted_lines(HOUSE), 0.1, 0.1), SIZE, SIZE),
+        *depth_and_normal(ball, 6.2, 0.4),
+    ]
+    lower += [
+        draw_people(np.zeros((SIZE, SIZE, 3), np.uint8), candidate, subset),
+        read_palette()[1][mask],
+    ]
 
     def colours(picture):
-        return (picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)) / np.float32(255)
+        return (
+            picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
+        ) / np.float32(255)
 
     return tile([[colours(picture) for picture in row] for row in (upper, lower)])
 

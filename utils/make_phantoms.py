@@ -7,7 +7,6 @@ noise and curtaining are drawn from formulas. Phantom i depends on (seed, split,
 """
 
 import argparse
-import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,10 +16,9 @@ from PIL import Image
 from scipy.ndimage import binary_erosion, gaussian_filter
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from ldm.data.files import write_png
+from core.images import write_png
+from core.options import non_negative_int, positive_int
 from share import run_script
-from utils.options import non_negative_int, positive_int
 
 SPLITS = ("train", "val", "test")
 BACKGROUND, CYTOPLASM, NUCLEUS = 0, 1, 2
@@ -31,7 +29,9 @@ FIELD = 88
 BACKGROUND_SHARE = (0.28, 0.50)  # of the field, in a stack's middle slice
 CLEFT = (1.6, 3.0)  # resin between touching cells
 MEMBRANE = 2.0  # thickness of the dark line around a cell
-ENVELOPE = 1.3  # half the distance between the two lines of the nuclear envelope; also their thickness
+ENVELOPE = (
+    1.3  # half the distance between the two lines of the nuclear envelope; also their thickness
+)
 CYTOPLASM_RIM = 5.0  # least distance from the nucleus to its cell's outline
 CLEARANCE = 3.2  # from an organelle to the membranes of cell and nucleus
 BLUR = 0.55  # deviation of the point spread function
@@ -48,12 +48,18 @@ class Noise:
     def __init__(self, rng, grain_x, grain_y=None):
         """`grain_x`, `grain_y`: distance over which the field changes; `grain_y` is `grain_x` unless given."""
         shape = [max(2, round(FIELD / grain)) for grain in (grain_y or grain_x, grain_x)]
-        self.lattices = rng.standard_normal((2, *shape)).astype(np.float32) * 1.35  # 1.35 undoes what interpolation takes off
+        self.lattices = (
+            rng.standard_normal((2, *shape)).astype(np.float32) * 1.35
+        )  # 1.35 undoes what interpolation takes off
 
     def at(self, size, z=0.0):
         turn = 0.15 * z
         lattice = np.cos(turn) * self.lattices[0] + np.sin(turn) * self.lattices[1]
-        return np.asarray(Image.fromarray(lattice.astype(np.float32)).resize((size, size), Image.Resampling.BICUBIC))
+        return np.asarray(
+            Image.fromarray(lattice.astype(np.float32)).resize(
+                (size, size), Image.Resampling.BICUBIC
+            )
+        )
 
 
 class Blob:
@@ -73,9 +79,15 @@ class Blob:
         dx, dy = x - self.x - self.drift[0] * z, y - self.y - self.drift[1] * z
         theta = np.arctan2(dy, dx)
         rho = np.hypot(dx, dy)
-        waves = sum(a * np.cos(k * theta + np.float32(p + turn * z)) for k, a, p, turn in
-                    zip(HARMONICS.tolist(), self.amplitudes.tolist(), self.phases, self.turns, strict=True))
-        waves *= np.clip(1.4 * rho / self.radius, 0, 1) ** 2  # theta jumps at the centre; the field must not
+        waves = sum(
+            a * np.cos(k * theta + np.float32(p + turn * z))
+            for k, a, p, turn in zip(
+                HARMONICS.tolist(), self.amplitudes.tolist(), self.phases, self.turns, strict=True
+            )
+        )
+        waves *= (
+            np.clip(1.4 * rho / self.radius, 0, 1) ** 2
+        )  # theta jumps at the centre; the field must not
         return rho - np.float32(self.radius * section(z - self.widest, self.depth)) * (1 + waves)
 
 
@@ -119,7 +131,9 @@ class Stack:
 
     def __init__(self, rng):
         number = rng.choice([1, 2, 3], p=[0.25, 0.45, 0.3])
-        self.warps = [(Noise(rng, grain), Noise(rng, grain), reach) for grain, reach in ((22, 2.6), (9, 0.8))]
+        self.warps = [
+            (Noise(rng, grain), Noise(rng, grain), reach) for grain, reach in ((22, 2.6), (9, 0.8))
+        ]
         self.cleft = rng.uniform(*CLEFT)
         self.growth = 0.0  # moves all outlines outwards
         self.cells, self.nuclei = self._place_cells(rng, number), [None] * number
@@ -129,15 +143,27 @@ class Stack:
             if i == 0 or rng.random() < 0.85:
                 radius = np.clip((cell.radius + self.growth) * rng.uniform(0.48, 0.64), 9, 34)
                 x, y = (cell.x, cell.y) + rng.normal(0, 0.1, 2) * cell.radius
-                self.nuclei[i] = Blob(rng, x, y, radius, rng.uniform(0.06, 0.22), rng.uniform(7, 16))
+                self.nuclei[i] = Blob(
+                    rng, x, y, radius, rng.uniform(0.06, 0.22), rng.uniform(7, 16)
+                )
         self.organelles = self._place_organelles(rng)
         self.nucleoli = [rng.uniform(-0.4, 0.4, 2) for _ in range(number)]
         self.tones = rng.normal(0, 0.05, (2, number))  # cytoplasm and nucleoplasm of each cell
         self.resin, self.cytoplasm = rng.uniform(0.66, 0.82), rng.uniform(0.50, 0.62)
         self.nucleoplasm = self.cytoplasm + rng.uniform(0.03, 0.15)
         self.chromatin = rng.uniform(0.5, 1.1)  # clumps cover more where it is lower
-        self.textures = {name: Noise(rng, grain) for name, grain in
-                         {"fine": 1.6, "medium": 3.2, "coarse": 9, "clumps": 5.5, "er": 11, "er_gate": 16, "resin": 14}.items()}
+        self.textures = {
+            name: Noise(rng, grain)
+            for name, grain in {
+                "fine": 1.6,
+                "medium": 3.2,
+                "coarse": 9,
+                "clumps": 5.5,
+                "er": 11,
+                "er_gate": 16,
+                "resin": 14,
+            }.items()
+        }
         self.contrast, self.brightness = rng.uniform(0.72, 1.08), rng.uniform(-0.07, 0.07)
         self.contrast_drift, self.brightness_drift = rng.normal(0, 0.012, 2)  # per slice
         self.gradient, self.shading = rng.uniform(-0.09, 0.09, 2), Noise(rng, 64)
@@ -152,7 +178,16 @@ class Stack:
             tries = rng.uniform(-0.02, 1.02, (6, 2)) * FIELD
             gaps = [min(np.hypot(*(t - c)) for c in centres) for t in tries]
             centres.append(tries[np.argmax(gaps)])
-        return [Blob(rng, *c, radius * rng.uniform(0.75, 1.2), rng.uniform(0.2, 0.45), rng.uniform(18, 40)) for c in centres]
+        return [
+            Blob(
+                rng,
+                *c,
+                radius * rng.uniform(0.75, 1.2),
+                rng.uniform(0.2, 0.45),
+                rng.uniform(18, 40),
+            )
+            for c in centres
+        ]
 
     def _place_organelles(self, rng):
         """Put organelles where slice 0 has room for them, the large ones first."""
@@ -167,8 +202,22 @@ class Stack:
                 if len(free) == 0:
                     continue
                 row, column = divmod(int(rng.choice(free)), FIELD)
-                organelles.append(Organelle(kind, cell, column + 0.5, row + 0.5, rng.uniform(-5, 5), rng.uniform(4, 12), radius, straight,
-                                            rng.uniform(0, np.pi), rng.normal(0, 0.03), rng.random(), rng.normal(0, 0.04)))
+                organelles.append(
+                    Organelle(
+                        kind,
+                        cell,
+                        column + 0.5,
+                        row + 0.5,
+                        rng.uniform(-5, 5),
+                        rng.uniform(4, 12),
+                        radius,
+                        straight,
+                        rng.uniform(0, np.pi),
+                        rng.normal(0, 0.03),
+                        rng.random(),
+                        rng.normal(0, 0.04),
+                    )
+                )
                 taken = np.hypot(x - column - 0.5, y - row - 0.5) - radius - 0.75 * straight
                 np.minimum(room, taken, out=room)
 
@@ -194,10 +243,16 @@ class Stack:
         cells, nuclei = [], []
         for i, nucleus in enumerate(self.nuclei):
             distance = outlines[i]
-            for other in outlines[:i] + outlines[i + 1 :]:  # neighbours share the space between them, less the cleft
+            for other in (
+                outlines[:i] + outlines[i + 1 :]
+            ):  # neighbours share the space between them, less the cleft
                 distance = np.maximum(distance, (outlines[i] - other + self.cleft) / 2)
             cells.append(true_distance(distance))
-            inside = np.full_like(x, FAR) if nucleus is None else np.maximum(nucleus.distance(x, y, z), cells[i] + CYTOPLASM_RIM)
+            inside = (
+                np.full_like(x, FAR)
+                if nucleus is None
+                else np.maximum(nucleus.distance(x, y, z), cells[i] + CYTOPLASM_RIM)
+            )
             nuclei.append(true_distance(inside) if nucleus is not None else inside)
         return cells, nuclei
 
@@ -227,17 +282,27 @@ class Stack:
     def _draw_cytoplasm(self, canvas, textures, cell, nucleus, tone):
         grain = 0.03 * textures["fine"] + 0.035 * textures["medium"] + 0.025 * textures["coarse"]
         canvas.fill(cell, tone + grain)
-        canvas.fill(cell, DARK + 0.1, 0.6 * np.clip(-textures["medium"] - 1.0, 0, 1))  # ribosomes and their clusters
-        away = np.maximum(np.maximum(cell, -nucleus) + CLEARANCE + 1.0, 5 * (0.35 - textures["er_gate"]))
+        canvas.fill(
+            cell, DARK + 0.1, 0.6 * np.clip(-textures["medium"] - 1.0, 0, 1)
+        )  # ribosomes and their clusters
+        away = np.maximum(
+            np.maximum(cell, -nucleus) + CLEARANCE + 1.0, 5 * (0.35 - textures["er_gate"])
+        )
         reticulum = np.abs(true_distance(textures["er"]))
         canvas.fill(np.maximum(reticulum - 1.6, away), tone + 0.09)
         canvas.fill(np.maximum(np.abs(reticulum - 1.6) - 0.5, away), DARK + 0.1, 0.8)
 
     def _draw_nucleus(self, canvas, textures, nucleus, i, z):
         tone = self.nucleoplasm + self.tones[1, i]
-        canvas.fill(nucleus - 2 * ENVELOPE, self.cytoplasm + 0.08, 0.6)  # the space between the lines of the envelope
+        canvas.fill(
+            nucleus - 2 * ENVELOPE, self.cytoplasm + 0.08, 0.6
+        )  # the space between the lines of the envelope
         canvas.fill(nucleus, tone + 0.015 * textures["fine"] + 0.02 * textures["medium"])
-        clumps = textures["clumps"] + 0.35 * textures["medium"] + 1.5 * np.exp(np.minimum(nucleus + ENVELOPE, 0) / 3.5)
+        clumps = (
+            textures["clumps"]
+            + 0.35 * textures["medium"]
+            + 1.5 * np.exp(np.minimum(nucleus + ENVELOPE, 0) / 3.5)
+        )
         canvas.fill(nucleus, tone - 0.24, np.clip(1.8 * (clumps - self.chromatin), 0, 1))
         blob = self.nuclei[i]
         radius = 0.27 * blob.radius * section(z - blob.widest - 1, 0.8 * blob.depth)
@@ -247,18 +312,35 @@ class Stack:
             body = np.hypot(x - centre[0], y - centre[1]) - radius - 0.9 * textures["clumps"]
             canvas.fill(np.maximum(body, nucleus + 4), 0.24 + 0.05 * textures["medium"], softness=2)
         canvas.fill(np.abs(nucleus - ENVELOPE) - ENVELOPE / 2, DARK + 0.02, 0.95)
-        canvas.fill(np.abs(nucleus + ENVELOPE) - ENVELOPE / 2, DARK + 0.02, np.clip(1.1 + 0.5 * textures["medium"], 0, 1))  # pores
+        canvas.fill(
+            np.abs(nucleus + ENVELOPE) - ENVELOPE / 2,
+            DARK + 0.02,
+            np.clip(1.1 + 0.5 * textures["medium"], 0, 1),
+        )  # pores
 
     def _expose(self, image, z, rng):
         """What the microscope adds: blur, uneven illumination, curtaining, contrast, shot and read noise, eight bits."""
         size = image.shape[0]
         x, y = pixel_grid(size)
         image = gaussian_filter(image, BLUR * size / FIELD)
-        shade = self.gradient[0] * (2 * x / FIELD - 1) + self.gradient[1] * (2 * y / FIELD - 1) + 0.025 * self.shading.at(size, z)
-        streaks = [curtain.at(size, 2 * z) for curtain in self.curtains]  # milled by the beam from above: long in y, narrow in x
+        shade = (
+            self.gradient[0] * (2 * x / FIELD - 1)
+            + self.gradient[1] * (2 * y / FIELD - 1)
+            + 0.025 * self.shading.at(size, z)
+        )
+        streaks = [
+            curtain.at(size, 2 * z) for curtain in self.curtains
+        ]  # milled by the beam from above: long in y, narrow in x
         strong = np.sign(streaks[0]) * np.clip(np.abs(streaks[0]) - 1.6, 0, 1.2)
-        shade += self.curtain_strength * (0.09 * strong * (0.4 + 0.6 * y / FIELD) + 0.018 * streaks[1])
-        image = 0.5 + (self.contrast + self.contrast_drift * z) * (image - 0.52) + self.brightness + self.brightness_drift * z
+        shade += self.curtain_strength * (
+            0.09 * strong * (0.4 + 0.6 * y / FIELD) + 0.018 * streaks[1]
+        )
+        image = (
+            0.5
+            + (self.contrast + self.contrast_drift * z) * (image - 0.52)
+            + self.brightness
+            + self.brightness_drift * z
+        )
         image = np.clip(image * (1 + shade), 0.02, 1)
         grey = rng.standard_normal((2, size, size), dtype=np.float32)
         image = image + self.noise * np.sqrt(image) * grey[0] + 0.012 * grey[1]
@@ -284,14 +366,22 @@ class Canvas:
         if radius < 1.2:
             return
         reach, pixel = radius + straight + 2, FIELD / self.size
-        rows, columns = (slice(max(0, int((c - reach) / pixel)), max(0, int((c + reach) / pixel) + 1)) for c in (item.y, item.x))
+        rows, columns = (
+            slice(max(0, int((c - reach) / pixel)), max(0, int((c + reach) / pixel) + 1))
+            for c in (item.y, item.x)
+        )
         window = (rows, columns)
         dx, dy = self.x[window] - item.x, self.y[window] - item.y
         if dx.size == 0:
             return
-        along, across = np.cos(item.angle) * dx + np.sin(item.angle) * dy, np.cos(item.angle) * dy - np.sin(item.angle) * dx
+        along, across = (
+            np.cos(item.angle) * dx + np.sin(item.angle) * dy,
+            np.cos(item.angle) * dy - np.sin(item.angle) * dx,
+        )
         across = across - item.bend * (along**2 - straight**2 / 2)
-        distance = np.hypot(np.maximum(np.abs(along) - straight, 0), across) - radius * (1 + 0.12 * np.sin(0.5 * along + 6 * item.phase))
+        distance = np.hypot(np.maximum(np.abs(along) - straight, 0), across) - radius * (
+            1 + 0.12 * np.sin(0.5 * along + 6 * item.phase)
+        )
         distance = np.maximum(distance, limits[window])
         if item.kind == "granule":
             self.fill(distance, DARK + 0.05 + item.tone, window=window)
@@ -301,9 +391,16 @@ class Canvas:
         elif item.kind == "mitochondrion":
             self.fill(distance, MATRIX + item.tone, window=window)
             position = along + 0.25 * across
-            side = 2 * (np.floor(position / 3.4 + item.phase) % 2) - 1  # cristae reach in from either side by turns
-            cristae = np.maximum(stripes(position + 3.4 * item.phase, period=3.4, width=1.5), side * across - 0.45 * radius)
-            self.fill(np.maximum(cristae, distance + 1.9), MATRIX + 0.27 + item.tone, 0.9, window=window)
+            side = (
+                2 * (np.floor(position / 3.4 + item.phase) % 2) - 1
+            )  # cristae reach in from either side by turns
+            cristae = np.maximum(
+                stripes(position + 3.4 * item.phase, period=3.4, width=1.5),
+                side * across - 0.45 * radius,
+            )
+            self.fill(
+                np.maximum(cristae, distance + 1.9), MATRIX + 0.27 + item.tone, 0.9, window=window
+            )
             self.fill(np.abs(distance + 0.7) - 0.8, DARK, window=window)
         else:  # golgi: a few flat sacs side by side
             sacs = stripes(across - 0.02 * along**2, period=3.2, width=1.3)
@@ -321,13 +418,17 @@ def get_stack(seed: int, split: str, number: int) -> Stack:
     return Stack(np.random.default_rng([seed, SPLITS.index(split), number]))
 
 
-def draw_phantom(seed: int, split: str, index: int, size: int = 128) -> tuple[np.ndarray, np.ndarray]:
+def draw_phantom(
+    seed: int, split: str, index: int, size: int = 128
+) -> tuple[np.ndarray, np.ndarray]:
     """Image (grey levels) and mask (0 background, 1 cytoplasm, 2 nucleus) of phantom `index`, both uint8 (size, size).
 
     Indices 8k to 8k + 7 are neighbouring slices of one stack.
     """
     number, place = divmod(index, SLICES_PER_STACK)
-    rng = np.random.default_rng([seed, SPLITS.index(split), number, 1 + place])  # 1 +: a trailing 0 would repeat the stack's own seed
+    rng = np.random.default_rng(
+        [seed, SPLITS.index(split), number, 1 + place]
+    )  # 1 +: a trailing 0 would repeat the stack's own seed
     return get_stack(seed, split, number).draw(place - (SLICES_PER_STACK - 1) / 2, size, rng)
 
 
@@ -338,7 +439,9 @@ def write_phantoms(folder: Path, counts: dict[str, int], size: int, seed: int) -
         FileExistsError: `folder` exists and is not an empty folder.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder}: exists and is not an empty folder. Choose another output folder or remove this one.")
+        raise FileExistsError(
+            f"{folder}: exists and is not an empty folder. Choose another output folder or remove this one."
+        )
     with tqdm(total=sum(counts.values()), unit="image", desc="phantoms") as progress:
         for split, count in counts.items():
             images, masks = folder / split / "images", folder / split / "masks"
@@ -352,12 +455,37 @@ def write_phantoms(folder: Path, counts: dict[str, int], size: int, seed: int) -
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("output_dir", type=Path, metavar="OUTPUT_DIR", help="new or empty folder for {train,val,test}/{images,masks}")
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        "output_dir",
+        type=Path,
+        metavar="OUTPUT_DIR",
+        help="new or empty folder for {train,val,test}/{images,masks}",
+    )
     for split, count in zip(SPLITS, (200, 16, 16), strict=True):
-        parser.add_argument(f"--{split}", type=non_negative_int, default=count, metavar="INT", help=f"number of pairs in {split}/")
-    parser.add_argument("--image_size", type=positive_int, default=128, metavar="INT", help="width and height in pixels")
-    parser.add_argument("--seed", type=non_negative_int, default=0, metavar="INT", help="another seed gives other phantoms")
+        parser.add_argument(
+            f"--{split}",
+            type=non_negative_int,
+            default=count,
+            metavar="INT",
+            help=f"number of pairs in {split}/",
+        )
+    parser.add_argument(
+        "--image_size",
+        type=positive_int,
+        default=128,
+        metavar="INT",
+        help="width and height in pixels",
+    )
+    parser.add_argument(
+        "--seed",
+        type=non_negative_int,
+        default=0,
+        metavar="INT",
+        help="another seed gives other phantoms",
+    )
     args = parser.parse_args(argv)
     if args.image_size < 32:
         parser.error(f"--image_size {args.image_size}: cells need at least 32 pixels")
@@ -368,7 +496,10 @@ def main(argv=None):
     args = parse_args(argv)
     counts = {split: getattr(args, split) for split in SPLITS}
     write_phantoms(args.output_dir, counts, args.image_size, args.seed)
-    print(", ".join(f"{count} {split}" for split, count in counts.items()), f"pairs of image and mask in {args.output_dir}")
+    print(
+        ", ".join(f"{count} {split}" for split, count in counts.items()),
+        f"pairs of image and mask in {args.output_dir}",
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import copy
 import dataclasses
 import resource
 import statistics
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -22,19 +21,22 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from cldm.ddim_hacked import ddim_timesteps
 from cldm.model import create_model, native_size, read_config, size_multiple
 from cldm.multi import MultiConditionControlNet
 from cldm.sampling import SamplingOptions, sample_images
+from core.devices import pick_device
+from core.lightning import PRECISIONS as LIGHTNING_PRECISIONS
+from core.options import non_negative_float, positive_float, positive_int
+from core.text import duration, table
 from dataset import PROMPTS
 from share import run_script
-from utils.devices import pick_device
-from utils.options import LIGHTNING_PRECISIONS, non_negative_float, positive_float, positive_int
-from utils.text import duration, table
 
 MIXED = {"16": torch.float16, "bf16": torch.bfloat16}
-FEW, MORE = 1, 5  # sampling steps of the two pictures whose difference in time gives the cost of a step
+FEW, MORE = (
+    1,
+    5,
+)  # sampling steps of the two pictures whose difference in time gives the cost of a step
 
 
 class ImageCost(NamedTuple):
@@ -75,10 +77,22 @@ class StepClock(pl.Callback):
         self.seconds.append(time.perf_counter() - self.start)
 
 
-def measure_step(model, image_size: int, batch_size: int, device: torch.device, precision: str = "32", repeats: int = 3) -> float:
+def measure_step(
+    model,
+    image_size: int,
+    batch_size: int,
+    device: torch.device,
+    precision: str = "32",
+    repeats: int = 3,
+) -> float:
     """Seconds of a training step as train.py makes it: the median of `repeats` after one that warms up."""
     sides = (image_size, image_size)
-    sample = {"jpg": torch.rand(*sides, 3) * 2 - 1, "hint": torch.rand(*sides, hint_channels(model)), "txt": PROMPTS[0], "seed": 0}
+    sample = {
+        "jpg": torch.rand(*sides, 3) * 2 - 1,
+        "hint": torch.rand(*sides, hint_channels(model)),
+        "txt": PROMPTS[0],
+        "seed": 0,
+    }
     clock = StepClock()
     trainer = pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -98,7 +112,14 @@ def measure_step(model, image_size: int, batch_size: int, device: torch.device, 
 
 
 def measure_image(
-    model, image_size: int, batch_size: int, device: torch.device, options: SamplingOptions, branches: int = 1, precision: str = "32", repeats: int = 3
+    model,
+    image_size: int,
+    batch_size: int,
+    device: torch.device,
+    options: SamplingOptions,
+    branches: int = 1,
+    precision: str = "32",
+    repeats: int = 3,
 ) -> ImageCost:
     """What an image costs as generate.py draws it, medians of `repeats`; `options.steps` plays no part."""
     channels, control = hint_channels(model), model.control_model
@@ -114,14 +135,24 @@ def measure_image(
         wait_for(device)
         return (time.perf_counter() - start) / batch_size
 
-    model.control_model = MultiConditionControlNet(controls, [channels] * branches, names, [1.0] * branches)
+    model.control_model = MultiConditionControlNet(
+        controls, [channels] * branches, names, [1.0] * branches
+    )
     try:
         model.eval().to(device)
         seconds(FEW)  # warms up
-        few, more = zip(*((seconds(FEW), seconds(MORE)) for _ in tqdm(range(repeats), desc="images", leave=False)), strict=True)
+        few, more = zip(
+            *(
+                (seconds(FEW), seconds(MORE))
+                for _ in tqdm(range(repeats), desc="images", leave=False)
+            ),
+            strict=True,
+        )
     finally:
         model.control_model = control
-    evaluation = max(0.0, statistics.median(b - a for a, b in zip(few, more, strict=True)) / (MORE - FEW))
+    evaluation = max(
+        0.0, statistics.median(b - a for a, b in zip(few, more, strict=True)) / (MORE - FEW)
+    )
     return ImageCost(max(0.0, statistics.median(few) - FEW * evaluation), evaluation)
 
 
@@ -137,7 +168,9 @@ def evaluations(sampler: str, steps: int) -> int:
 
 def plan(args, seconds_per_step: float | None, seconds_per_image: float | None) -> list[list[str]]:
     """Header and rows of what the work amounts to; what has no cost is left out."""
-    rows = [["work", "in all", "each", "hours of one", f"days on {args.gpus}" if args.gpus > 1 else ""]]
+    rows = [
+        ["work", "in all", "each", "hours of one", f"days on {args.gpus}" if args.gpus > 1 else ""]
+    ]
     steps = args.epochs * -(-args.pairs // args.batch_size)
     training = f"train {args.epochs:,} epochs, {args.pairs:,} images, batch {args.batch_size}"
     for work, count, unit, seconds in (
@@ -146,40 +179,140 @@ def plan(args, seconds_per_step: float | None, seconds_per_image: float | None) 
     ):
         if seconds is not None:
             hours = count * seconds / 3600
-            rows.append([work, f"{count:,} {unit}", duration(seconds), f"{hours:,.1f}", f"{hours / 24 / args.gpus:,.2f}" if args.gpus > 1 else ""])
+            rows.append(
+                [
+                    work,
+                    f"{count:,} {unit}",
+                    duration(seconds),
+                    f"{hours:,.1f}",
+                    f"{hours / 24 / args.gpus:,.2f}" if args.gpus > 1 else "",
+                ]
+            )
     return rows
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     work = parser.add_argument_group("work")
-    work.add_argument("--epochs", type=positive_int, default=600, metavar="INT", help="passes over the training images")
-    work.add_argument("--pairs", type=positive_int, default=233, metavar="INT", help="training images")
-    work.add_argument("--batch_size", type=positive_int, default=2, metavar="INT", help="images per training step and GPU")
-    work.add_argument("--images", type=positive_int, default=10553, metavar="INT", help="images to generate")
-    work.add_argument("--gpus", type=positive_int, default=1, metavar="INT", help="GPUs that share the work; nothing is lost between them")
+    work.add_argument(
+        "--epochs",
+        type=positive_int,
+        default=600,
+        metavar="INT",
+        help="passes over the training images",
+    )
+    work.add_argument(
+        "--pairs", type=positive_int, default=233, metavar="INT", help="training images"
+    )
+    work.add_argument(
+        "--batch_size",
+        type=positive_int,
+        default=2,
+        metavar="INT",
+        help="images per training step and GPU",
+    )
+    work.add_argument(
+        "--images", type=positive_int, default=10553, metavar="INT", help="images to generate"
+    )
+    work.add_argument(
+        "--gpus",
+        type=positive_int,
+        default=1,
+        metavar="INT",
+        help="GPUs that share the work; nothing is lost between them",
+    )
     known = parser.add_argument_group("measured before")
-    known.add_argument("--seconds_per_step", type=positive_float, metavar="S", help="of one training step; the first steps of a run are slower")
-    known.add_argument("--seconds_per_image", type=positive_float, metavar="S", help="of one generated image: 60 / images per minute of generate.py")
-    here = parser.add_argument_group("measure on this machine", "with random weights, which take as long as trained ones")
-    here.add_argument("--measure", nargs="*", choices=("step", "image"), metavar="WHAT", help="step, image, or both when neither is named")
-    here.add_argument("--config", type=Path, default=Path("models/cldm_v15.yaml"), metavar="YAML", help="model configuration")
-    here.add_argument("--image_size", type=positive_int, metavar="PIXELS", help="height and width; the configuration's when not given")
-    here.add_argument("--batch_size_per_inference", type=positive_int, default=1, metavar="INT", help="images generated together")
-    here.add_argument("--branches", type=positive_int, default=1, metavar="INT", help="control branches that steer an image")
+    known.add_argument(
+        "--seconds_per_step",
+        type=positive_float,
+        metavar="S",
+        help="of one training step; the first steps of a run are slower",
+    )
+    known.add_argument(
+        "--seconds_per_image",
+        type=positive_float,
+        metavar="S",
+        help="of one generated image: 60 / images per minute of generate.py",
+    )
+    here = parser.add_argument_group(
+        "measure on this machine", "with random weights, which take as long as trained ones"
+    )
+    here.add_argument(
+        "--measure",
+        nargs="*",
+        choices=("step", "image"),
+        metavar="WHAT",
+        help="step, image, or both when neither is named",
+    )
+    here.add_argument(
+        "--config",
+        type=Path,
+        default=Path("models/cldm_v15.yaml"),
+        metavar="YAML",
+        help="model configuration",
+    )
+    here.add_argument(
+        "--image_size",
+        type=positive_int,
+        metavar="PIXELS",
+        help="height and width; the configuration's when not given",
+    )
+    here.add_argument(
+        "--batch_size_per_inference",
+        type=positive_int,
+        default=1,
+        metavar="INT",
+        help="images generated together",
+    )
+    here.add_argument(
+        "--branches",
+        type=positive_int,
+        default=1,
+        metavar="INT",
+        help="control branches that steer an image",
+    )
     here.add_argument("--sampler", choices=("ddim", "dpmpp"), default="ddim", help="of the images")
-    here.add_argument("--ddim_steps", type=positive_int, default=70, metavar="INT", help="sampling steps, whichever sampler")
-    here.add_argument("--scale", type=non_negative_float, default=9.0, metavar="FLOAT", help="guidance; at 1 an image costs half")
-    here.add_argument("--precision", choices=("32", *MIXED), default="32", help="16 and bf16 compute in mixed precision")
+    here.add_argument(
+        "--ddim_steps",
+        type=positive_int,
+        default=70,
+        metavar="INT",
+        help="sampling steps, whichever sampler",
+    )
+    here.add_argument(
+        "--scale",
+        type=non_negative_float,
+        default=9.0,
+        metavar="FLOAT",
+        help="guidance; at 1 an image costs half",
+    )
+    here.add_argument(
+        "--precision",
+        choices=("32", *MIXED),
+        default="32",
+        help="16 and bf16 compute in mixed precision",
+    )
     here.add_argument("--device", default="auto", help="auto takes a GPU where there is one")
-    here.add_argument("--repeats", type=positive_int, default=3, metavar="INT", help="measurements; their median counts")
+    here.add_argument(
+        "--repeats",
+        type=positive_int,
+        default=3,
+        metavar="INT",
+        help="measurements; their median counts",
+    )
     args = parser.parse_args(argv)
     args.measure = args.measure if args.measure is None else args.measure or ["step", "image"]
     if args.measure is None and args.seconds_per_step is None and args.seconds_per_image is None:
-        parser.error("what does it cost? Give --seconds_per_step or --seconds_per_image, or --measure it here")
+        parser.error(
+            "what does it cost? Give --seconds_per_step or --seconds_per_image, or --measure it here"
+        )
     for what in args.measure or ():
         if getattr(args, f"seconds_per_{what}") is not None:
-            parser.error(f"--seconds_per_{what} is given, so --measure must not measure it: name the other one alone")
+            parser.error(
+                f"--seconds_per_{what} is given, so --measure must not measure it: name the other one alone"
+            )
     if args.sampler == "ddim" and args.ddim_steps > 1000:
         parser.error("--ddim_steps: expected 1 to 1000")
     return args
@@ -195,19 +328,44 @@ def main(argv=None):
         config = read_config(args.config)
         size = args.image_size or native_size(config)
         if size % size_multiple(config):
-            raise ValueError(f"--image_size {size}: must be a multiple of {size_multiple(config)} for {args.config}")
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"the CPU, {torch.get_num_threads()} thread(s)"
-        print(f"{args.config}, {size} x {size} pixels, precision {args.precision}, on {name}", flush=True)
+            raise ValueError(
+                f"--image_size {size}: must be a multiple of {size_multiple(config)} for {args.config}"
+            )
+        name = (
+            torch.cuda.get_device_name(device)
+            if device.type == "cuda"
+            else f"the CPU, {torch.get_num_threads()} thread(s)"
+        )
+        print(
+            f"{args.config}, {size} x {size} pixels, precision {args.precision}, on {name}",
+            flush=True,
+        )
         model = create_model(args.config)
         if "step" in args.measure:
-            seconds_per_step = measure_step(model, size, args.batch_size, device, args.precision, args.repeats)
-            print(f"training step of {args.batch_size}: {duration(seconds_per_step)}, peak memory {peak_memory(device):.1f} GiB", flush=True)
+            seconds_per_step = measure_step(
+                model, size, args.batch_size, device, args.precision, args.repeats
+            )
+            print(
+                f"training step of {args.batch_size}: {duration(seconds_per_step)}, peak memory {peak_memory(device):.1f} GiB",
+                flush=True,
+            )
         if "image" in args.measure:
             options = SamplingOptions(scale=args.scale, sampler=args.sampler)
-            cost = measure_image(model, size, args.batch_size_per_inference, device, options, args.branches, args.precision, args.repeats)
+            cost = measure_image(
+                model,
+                size,
+                args.batch_size_per_inference,
+                device,
+                options,
+                args.branches,
+                args.precision,
+                args.repeats,
+            )
             count = evaluations(args.sampler, args.ddim_steps)
             seconds_per_image = cost.total(count)
-            print(f"image: {duration(cost.fixed)} and {count} times {duration(cost.evaluation)}, peak memory so far {peak_memory(device):.1f} GiB")
+            print(
+                f"image: {duration(cost.fixed)} and {count} times {duration(cost.evaluation)}, peak memory so far {peak_memory(device):.1f} GiB"
+            )
     print(table(plan(args, seconds_per_step, seconds_per_image)))
 
 

@@ -6,13 +6,15 @@ import cv2
 import numpy as np
 
 from annotator.util import HWC3
-from ldm.data.files import read_grey
+from core.images import read_grey
 
 
 class CannyDetector:
     """Thin binary edges; needs no weights."""
 
-    def __call__(self, img: np.ndarray, low_threshold: float = 100, high_threshold: float = 200) -> np.ndarray:
+    def __call__(
+        self, img: np.ndarray, low_threshold: float = 100, high_threshold: float = 200
+    ) -> np.ndarray:
         """Edges as uint8 (H, W), 0 or 255.
 
         Colours are not made grey: at each pixel the channel of the steepest gradient counts.

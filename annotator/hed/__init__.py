@@ -21,7 +21,10 @@ LINES = [np.array(rows, np.uint8) for rows in (
 
 def fuse(side_maps: list[np.ndarray], height: int, width: int) -> np.ndarray:
     """Logits at several scales, float32 (h, w) -> their mean at full size as a probability, uint8 (H, W)."""
-    full = [cv2.resize(side_map, (width, height), interpolation=cv2.INTER_LINEAR) for side_map in side_maps]
+    full = [
+        cv2.resize(side_map, (width, height), interpolation=cv2.INTER_LINEAR)
+        for side_map in side_maps
+    ]
     edge = 1 / (1 + np.exp(-np.mean(full, axis=0).astype(np.float64)))
     return (edge * 255).clip(0, 255).astype(np.uint8)
 

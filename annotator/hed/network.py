@@ -4,7 +4,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # convolutions and channels of VGG-16 (Simonyan & Zisserman 2015)
+BLOCKS = (
+    (2, 64),
+    (2, 128),
+    (3, 256),
+    (3, 512),
+    (3, 512),
+)  # convolutions and channels of VGG-16 (Simonyan & Zisserman 2015)
 
 
 class Block(nn.Module):
@@ -12,7 +18,10 @@ class Block(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, num_convs: int):
         super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(channels if i else in_channels, channels, 3, padding=1) for i in range(num_convs))
+        self.convs = nn.ModuleList(
+            nn.Conv2d(channels if i else in_channels, channels, 3, padding=1)
+            for i in range(num_convs)
+        )
         self.projection = nn.Conv2d(channels, 1, 1)
 
     def forward(self, x):

@@ -21,7 +21,9 @@ def ridge_strength(img: np.ndarray, scale: float) -> np.ndarray:
         scale: deviation of the blur in pixels.
     """
     grey = cv2.cvtColor(HWC3(img), cv2.COLOR_RGB2GRAY).astype(np.float64)
-    return sato((grey - grey.mean()) / max(grey.std(), 1), sigmas=[scale], black_ridges=True)  # 1: noise of one level is no line
+    return sato(
+        (grey - grey.mean()) / max(grey.std(), 1), sigmas=[scale], black_ridges=True
+    )  # 1: noise of one level is no line
 
 
 def thin_lines(strength: np.ndarray, low: float, high: float, min_length: int) -> np.ndarray:
@@ -36,7 +38,14 @@ def thin_lines(strength: np.ndarray, low: float, high: float, min_length: int) -
 class MembraneDetector:
     """Thin lines along membranes; needs no weights."""
 
-    def __call__(self, img: np.ndarray, scale: float = SCALE, low: float = LOW, high: float = HIGH, min_length: int = MIN_LENGTH) -> np.ndarray:
+    def __call__(
+        self,
+        img: np.ndarray,
+        scale: float = SCALE,
+        low: float = LOW,
+        high: float = HIGH,
+        min_length: int = MIN_LENGTH,
+    ) -> np.ndarray:
         """Lines as uint8 (H, W), 0 or 255.
 
         Args:

@@ -42,7 +42,9 @@ class MidasDetector:
         self.device = device
         self.network = load_network(DPTHybrid, WEIGHTS, weights, device)
 
-    def __call__(self, img: np.ndarray, a: float = 2 * math.pi, bg_th: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, img: np.ndarray, a: float = 2 * math.pi, bg_th: float = 0.1
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Depth, uint8 (H, W), and normals, uint8 (H, W, 3), see `depth_and_normal`.
 
         Args:
@@ -51,7 +53,9 @@ class MidasDetector:
         return self.detect([img], a, bg_th)[0]
 
     @torch.inference_mode()
-    def detect(self, images: list[np.ndarray], a: float = 2 * math.pi, bg_th: float = 0.1) -> list[tuple[np.ndarray, np.ndarray]]:
+    def detect(
+        self, images: list[np.ndarray], a: float = 2 * math.pi, bg_th: float = 0.1
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
         """As `__call__`, of pictures of one size together."""
         x = to_tensor(images, self.device) / 127.5 - 1
         height, width = x.shape[2:]

@@ -31,9 +31,13 @@ class StdConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel_size, stride, bias=False)
 
     def forward(self, x):
-        kernels = self.weight.flatten(1)[None]  # (1, out, in k k): the batch norm of an array of one picture
+        kernels = self.weight.flatten(1)[
+            None
+        ]  # (1, out, in k k): the batch norm of an array of one picture
         weight = F.batch_norm(kernels, None, None, training=True, eps=1e-8).view_as(self.weight)
-        return F.conv2d(pad_same(x, self.kernel_size[0], self.stride[0]), weight, stride=self.stride)
+        return F.conv2d(
+            pad_same(x, self.kernel_size[0], self.stride[0]), weight, stride=self.stride
+        )
 
 
 def norm(channels):
@@ -71,7 +75,9 @@ class Bottleneck(nn.Module):
     def __init__(self, in_channels, out_channels, stride, is_first):
         super().__init__()
         hidden = out_channels // 4
-        self.downsample = Downsample(in_channels, out_channels, stride) if is_first else nn.Identity()
+        self.downsample = (
+            Downsample(in_channels, out_channels, stride) if is_first else nn.Identity()
+        )
         self.conv1, self.norm1 = StdConv2d(in_channels, hidden, 1), norm(hidden)
         self.conv2, self.norm2 = StdConv2d(hidden, hidden, 3, stride), norm(hidden)
         self.conv3, self.norm3 = StdConv2d(hidden, out_channels, 1), norm(out_channels)
@@ -87,7 +93,10 @@ class Stage(nn.Module):
 
     def __init__(self, in_channels, num_blocks, channels, stride):
         super().__init__()
-        blocks = [Bottleneck(channels if i else in_channels, channels, 1 if i else stride, i == 0) for i in range(num_blocks)]
+        blocks = [
+            Bottleneck(channels if i else in_channels, channels, 1 if i else stride, i == 0)
+            for i in range(num_blocks)
+        ]
         self.blocks = nn.Sequential(*blocks)
 
     def forward(self, x):
@@ -100,7 +109,9 @@ class ResNet(nn.Module):
     def __init__(self):
         super().__init__()
         self.stem = Stem()
-        self.stages = nn.ModuleList(Stage(STAGES[i - 1][1] if i else 64, *stage) for i, stage in enumerate(STAGES))
+        self.stages = nn.ModuleList(
+            Stage(STAGES[i - 1][1] if i else 64, *stage) for i, stage in enumerate(STAGES)
+        )
 
     def forward(self, x):
         x = self.stem(x)
@@ -131,7 +142,9 @@ class Attention(nn.Module):
         self.proj = nn.Linear(WIDTH, WIDTH)
 
     def forward(self, x):
-        q, k, v = self.qkv(x).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)  # each (N, heads, tokens, 64)
+        q, k, v = (
+            self.qkv(x).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+        )  # each (N, heads, tokens, 64)
         return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
@@ -271,7 +284,11 @@ class DPTHybrid(nn.Module):
 
     def __init__(self):
         super().__init__()
-        parts = {"model": VisionTransformer(), "act_postprocess3": Reassemble(halve=False), "act_postprocess4": Reassemble(halve=True)}
+        parts = {
+            "model": VisionTransformer(),
+            "act_postprocess3": Reassemble(halve=False),
+            "act_postprocess4": Reassemble(halve=True),
+        }
         self.pretrained = nn.ModuleDict(parts)
         self.scratch = Decoder()
 

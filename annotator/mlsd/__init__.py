@@ -31,7 +31,9 @@ def decode_lines(maps: torch.Tensor, thr_v: float, thr_d: float) -> np.ndarray:
     # Differs from the published code: maps below 200 pixels and maps without lines are no errors, and errors are not drawn as black.
     scores, index = p.flatten().topk(min(MOST_LINES, p.numel()))
     centre = torch.stack([index % p.shape[1], index // p.shape[1]])  # (x and y, lines)
-    start, end = (centre + maps[channels].flatten(1)[:, index] for channels in (slice(1, 3), slice(3, 5)))
+    start, end = (
+        centre + maps[channels].flatten(1)[:, index] for channels in (slice(1, 3), slice(3, 5))
+    )
     keep = (scores > thr_v) & ((start - end).norm(dim=0) > thr_d)
     return (torch.cat([start, end])[:, keep].T * STRIDE).cpu().numpy()
 
@@ -61,11 +63,15 @@ class MLSDdetector:
         return self.detect([img], thr_v, thr_d)[0]
 
     @torch.inference_mode()
-    def detect(self, images: list[np.ndarray], thr_v: float = 0.1, thr_d: float = 0.1) -> list[np.ndarray]:
+    def detect(
+        self, images: list[np.ndarray], thr_v: float = 0.1, thr_d: float = 0.1
+    ) -> list[np.ndarray]:
         """As `__call__`, of pictures of one size together."""
         x = to_tensor(images, self.device)
         height, width = x.shape[2:]
-        x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1) / 127.5 - 1  # the fourth channel is 1 before scaling, as published
+        x = (
+            torch.cat([x, torch.ones_like(x[:, :1])], dim=1) / 127.5 - 1
+        )  # the fourth channel is 1 before scaling, as published
         # Differs from the published code: sizes that 16 does not divide are padded, not refused.
         maps = self.network(pad_to_multiple(x, SIZE_MULTIPLE))
         return [draw_lines(decode_lines(m, thr_v, thr_d), height, width) for m in maps]

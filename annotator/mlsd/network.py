@@ -4,7 +4,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1))  # expansion, channels, blocks, first stride
+STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+)  # expansion, channels, blocks, first stride
 TAPS = {1: 16, 3: 24, 6: 32, 10: 64, 13: 96}  # backbone layer -> channels; strides 2, 4, 8, 16, 16
 WIDTH = 64  # channels of the decoder
 
@@ -15,7 +21,9 @@ class ConvBNReLU6(nn.Sequential):
     def __init__(self, in_channels, out_channels, kernel_size=3, stride=1, groups=1):
         self.pad_end = stride == 2
         padding = 0 if self.pad_end else kernel_size // 2
-        conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False)
+        conv = nn.Conv2d(
+            in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False
+        )
         super().__init__(conv, nn.BatchNorm2d(out_channels), nn.ReLU6())
 
     def forward(self, x):
@@ -29,7 +37,10 @@ class InvertedResidual(nn.Module):
         super().__init__()
         hidden = in_channels * expansion
         layers = [ConvBNReLU6(in_channels, hidden, 1)] if expansion > 1 else []
-        layers += [ConvBNReLU6(hidden, hidden, 3, stride, groups=hidden), nn.Conv2d(hidden, out_channels, 1, bias=False)]
+        layers += [
+            ConvBNReLU6(hidden, hidden, 3, stride, groups=hidden),
+            nn.Conv2d(hidden, out_channels, 1, bias=False),
+        ]
         self.conv = nn.Sequential(*layers, nn.BatchNorm2d(out_channels))
         self.is_residual = stride == 1 and in_channels == out_channels
 
@@ -45,7 +56,9 @@ class Backbone(nn.Module):
         layers, channels = [ConvBNReLU6(4, 32, stride=2)], 32
         for expansion, out_channels, num_blocks, stride in STAGES:
             for i in range(num_blocks):
-                layers.append(InvertedResidual(channels, out_channels, 1 if i else stride, expansion))
+                layers.append(
+                    InvertedResidual(channels, out_channels, 1 if i else stride, expansion)
+                )
                 channels = out_channels
         self.features = nn.Sequential(*layers)
 

@@ -45,16 +45,22 @@ class OpenposeDetector:
         return self.detect([img], hand)[0]
 
     @torch.inference_mode()
-    def detect(self, images: list[np.ndarray], hand: bool = False) -> list[tuple[np.ndarray, dict[str, list]]]:
+    def detect(
+        self, images: list[np.ndarray], hand: bool = False
+    ) -> list[tuple[np.ndarray, dict[str, list]]]:
         """As `__call__`, of pictures of one size together."""
         images = [HWC3(image) for image in images]
         height, width = images[0].shape[:2]
         factor = BODY_SCALE * NETWORK_HEIGHT / height
         x = np.stack([network_input(image[..., ::-1], factor) for image in images])
         results = []
-        for image, fields, heat in zip(images, *self.body(torch.from_numpy(x).to(self.device)), strict=True):
+        for image, fields, heat in zip(
+            images, *self.body(torch.from_numpy(x).to(self.device)), strict=True
+        ):
             size = factor, height, width
-            candidate, subset = assemble(full_size(heat[:NUM_JOINTS], *size), Sampler(fields, *size))
+            candidate, subset = assemble(
+                full_size(heat[:NUM_JOINTS], *size), Sampler(fields, *size)
+            )
             canvas = draw_people(np.zeros_like(image), candidate, subset)
             if hand:
                 for joints in self.find_hands(image, candidate, subset):
@@ -66,10 +72,17 @@ class OpenposeDetector:
         """Load the hands' network where that has not happened."""
         if self.hand is None:
             is_file = self.weights is not None and Path(self.weights).is_file()
-            self.hand = load_network(HandNetwork, HAND_WEIGHTS, Path(self.weights).parent if is_file else self.weights, self.device)
+            self.hand = load_network(
+                HandNetwork,
+                HAND_WEIGHTS,
+                Path(self.weights).parent if is_file else self.weights,
+                self.device,
+            )
 
     @torch.inference_mode()
-    def find_hands(self, image: np.ndarray, candidate: np.ndarray, subset: np.ndarray) -> list[np.ndarray]:
+    def find_hands(
+        self, image: np.ndarray, candidate: np.ndarray, subset: np.ndarray
+    ) -> list[np.ndarray]:
         """Joints of every hand, each int64 (21, 2) in pixels of the uint8 RGB picture; (0, 0) for one that was not found."""
         self.load_hand()
         hands = []
@@ -78,8 +91,12 @@ class OpenposeDetector:
             heat = np.zeros((1, *crop.shape[:2]), np.float32)
             for scale in HAND_SCALES:
                 factor = scale * NETWORK_HEIGHT / crop.shape[0]
-                maps = self.hand(torch.from_numpy(network_input(crop, factor))[None].to(self.device))[0]
+                maps = self.hand(
+                    torch.from_numpy(network_input(crop, factor))[None].to(self.device)
+                )[0]
                 heat = heat + full_size(maps, factor, *crop.shape[:2]) / len(HAND_SCALES)
             joints = hand_joints(heat)
-            hands.append(np.where(joints > 0, joints + (box.x, box.y), 0))  # per coordinate, as published
+            hands.append(
+                np.where(joints > 0, joints + (box.x, box.y), 0)
+            )  # per coordinate, as published
         return hands

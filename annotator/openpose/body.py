@@ -51,13 +51,19 @@ def find_peaks(heat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     places = []
     for channel in heat:
         blurred = smooth(channel)
-        places.append(np.flatnonzero((blurred > PEAK_THRESHOLD) & (blurred == cv2.dilate(blurred, NEIGHBOURS))))
+        places.append(
+            np.flatnonzero(
+                (blurred > PEAK_THRESHOLD) & (blurred == cv2.dilate(blurred, NEIGHBOURS))
+            )
+        )
     joint = np.repeat(np.arange(len(heat)), [len(place) for place in places])
     y, x = np.divmod(np.concatenate(places), heat.shape[2])
     return np.stack([x, y, heat[joint, y, x], np.arange(len(x))], axis=1).astype(np.float64), joint
 
 
-def connect(first: np.ndarray, second: np.ndarray, read: Callable, height: int) -> list[tuple[int, int, float]]:
+def connect(
+    first: np.ndarray, second: np.ndarray, read: Callable, height: int
+) -> list[tuple[int, int, float]]:
     """The best pairs of two joints' candidates for one limb, each candidate in one pair at most.
 
     Args:
@@ -70,9 +76,13 @@ def connect(first: np.ndarray, second: np.ndarray, read: Callable, height: int) 
     difference = second[None, :, :2] - first[:, None, :2]  # (A, B, 2)
     distance = np.maximum(np.linalg.norm(difference, axis=2), 0.001)
     steps = np.linspace(0, 1, SAMPLES)[:, None]
-    points = np.rint(first[:, None, None, :2] + difference[:, :, None] * steps).astype(int)  # (A, B, samples, 2)
+    points = np.rint(first[:, None, None, :2] + difference[:, :, None] * steps).astype(
+        int
+    )  # (A, B, samples, 2)
     direction = (difference / distance[..., None])[:, :, None]
-    along = (read(points[..., 1], points[..., 0]) * np.moveaxis(direction, 3, 0)).sum(axis=0)  # (A, B, samples)
+    along = (read(points[..., 1], points[..., 0]) * np.moveaxis(direction, 3, 0)).sum(
+        axis=0
+    )  # (A, B, samples)
     score = along.mean(axis=2) + np.minimum(0.5 * height / distance - 1, 0)
     good = ((along > FIELD_THRESHOLD).sum(axis=2) > LEAST_SHARE * SAMPLES) & (score > 0)
     rows, columns = np.nonzero(good)
@@ -86,7 +96,15 @@ def connect(first: np.ndarray, second: np.ndarray, read: Callable, height: int) 
     return pairs
 
 
-def add_connection(people: list[np.ndarray], limb: Limb, a: int, b: int, score: float, heat: np.ndarray, may_be_new: bool) -> None:
+def add_connection(
+    people: list[np.ndarray],
+    limb: Limb,
+    a: int,
+    b: int,
+    score: float,
+    heat: np.ndarray,
+    may_be_new: bool,
+) -> None:
     """Put one connection, from candidate `a` to `b`, into the people found so far, rows as `assemble` returns them.
 
     Differs from the published code: of three rows or more that hold `a` or `b` the first two count; there they are an error.

@@ -53,6 +53,8 @@ def hand_joints(heat: np.ndarray) -> np.ndarray:
         labels, number = ndimage.label(smooth(own) > HEAT_THRESHOLD, structure=np.ones((3, 3)))
         if number:
             strongest = 1 + np.argmax(ndimage.sum_labels(own, labels, range(1, number + 1)))
-            y, x = np.unravel_index(np.argmax(np.where(labels == strongest, own, -np.inf)), own.shape)
+            y, x = np.unravel_index(
+                np.argmax(np.where(labels == strongest, own, -np.inf)), own.shape
+            )
             joints[i] = x, y
     return joints

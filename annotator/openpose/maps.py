@@ -19,7 +19,13 @@ def network_input(image: np.ndarray, factor: float) -> np.ndarray:
     """
     height, width = image.shape[:2]
     factor = min(factor, LONGEST / max(height, width))
-    small = cv2.resize(image, None, fx=max(factor, 1 / width), fy=max(factor, 1 / height), interpolation=cv2.INTER_CUBIC)
+    small = cv2.resize(
+        image,
+        None,
+        fx=max(factor, 1 / width),
+        fy=max(factor, 1 / height),
+        interpolation=cv2.INTER_CUBIC,
+    )
     padding = [(0, -side % STRIDE) for side in small.shape[:2]]
     padded = np.pad(small, [*padding, (0, 0)], constant_values=GREY)
     return padded.transpose(2, 0, 1).astype(np.float32) / 256 - 0.5
@@ -36,7 +42,9 @@ def full_size(maps: torch.Tensor, factor: float, height: int, width: int) -> np.
     small_h, small_w = small_size(factor, height, width)
     full = np.empty((len(maps), height, width), np.float32)
     for coarse, out in zip(maps.cpu().numpy(), full, strict=True):
-        small = cv2.resize(coarse, None, fx=STRIDE, fy=STRIDE, interpolation=cv2.INTER_CUBIC)[:small_h, :small_w]
+        small = cv2.resize(coarse, None, fx=STRIDE, fy=STRIDE, interpolation=cv2.INTER_CUBIC)[
+            :small_h, :small_w
+        ]
         out[:] = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
     return full
 
@@ -47,13 +55,17 @@ class Sampler:
     def __init__(self, maps: torch.Tensor, factor: float, height: int, width: int):
         """Arguments as those of `full_size`."""
         self.maps = maps.cpu().numpy()
-        sides = zip(self.maps.shape[1:], small_size(factor, height, width), (height, width), strict=True)
+        sides = zip(
+            self.maps.shape[1:], small_size(factor, height, width), (height, width), strict=True
+        )
         self.rows, self.columns = (self.cells(*side) for side in sides)
 
     @staticmethod
     def cells(coarse: int, small: int, full: int) -> tuple[np.ndarray, np.ndarray]:
         """For every pixel along an axis of the picture: the cells of the maps it is made of, and their weights, both (full, 5)."""
-        matrix = cv2.resize(np.eye(coarse, dtype=np.float32), None, fx=1, fy=STRIDE, interpolation=cv2.INTER_CUBIC)[:small]
+        matrix = cv2.resize(
+            np.eye(coarse, dtype=np.float32), None, fx=1, fy=STRIDE, interpolation=cv2.INTER_CUBIC
+        )[:small]
         matrix = cv2.resize(matrix, (coarse, full), interpolation=cv2.INTER_CUBIC)  # (full, coarse)
         count = min(CELLS, coarse)
         first = np.minimum((matrix != 0).argmax(axis=1), coarse - count)
@@ -63,7 +75,9 @@ class Sampler:
     def __call__(self, channels: slice, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Values of some maps at integer pixels: y and x of any one shape -> float32 (channels, *shape)."""
         (rows, row_weights), (columns, column_weights) = self.rows, self.columns
-        around = self.maps[channels, rows[y][..., :, None], columns[x][..., None, :]]  # (channels, *shape, 5, 5)
+        around = self.maps[
+            channels, rows[y][..., :, None], columns[x][..., None, :]
+        ]  # (channels, *shape, 5, 5)
         return np.einsum("c...ij,...i,...j->c...", around, row_weights[y], column_weights[x])
 
 

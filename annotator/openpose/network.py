@@ -8,12 +8,33 @@ NUM_HEATMAPS = 19  # 18 joints and the background
 NUM_FIELDS = 38  # part affinity fields: x and y of 19 limbs
 NUM_HAND_MAPS = 22  # 21 joints and the background
 STAGES = range(2, 7)  # those that refine the first one's maps
-VGG = {"1_1": 64, "1_2": 64, "2_1": 128, "2_2": 128, "3_1": 256, "3_2": 256, "3_3": 256, "3_4": 256}  # of VGG-19
+VGG = {
+    "1_1": 64,
+    "1_2": 64,
+    "2_1": 128,
+    "2_2": 128,
+    "3_1": 256,
+    "3_2": 256,
+    "3_3": 256,
+    "3_4": 256,
+}  # of VGG-19
 POOL_AFTER = ("conv1_2", "conv2_2", "conv3_4")
-BODY_TRUNK = {f"conv{name}": width for name, width in {**VGG, "4_1": 512, "4_2": 512, "4_3_CPM": 256, "4_4_CPM": 128}.items()}
+BODY_TRUNK = {
+    f"conv{name}": width
+    for name, width in {**VGG, "4_1": 512, "4_2": 512, "4_3_CPM": 256, "4_4_CPM": 128}.items()
+}
 HAND_TRUNK = {
     f"conv{name}": width
-    for name, width in {**VGG, "4_1": 512, "4_2": 512, "4_3": 512, "4_4": 512, "5_1": 512, "5_2": 512, "5_3_CPM": 128}.items()
+    for name, width in {
+        **VGG,
+        "4_1": 512,
+        "4_2": 512,
+        "4_3": 512,
+        "4_4": 512,
+        "5_1": 512,
+        "5_2": 512,
+        "5_3_CPM": 128,
+    }.items()
 }
 
 
@@ -23,7 +44,9 @@ class PoseMachine(nn.Module):
     def add_convs(self, in_channels: int, layers: dict[str, tuple[int, int]]) -> tuple[str, ...]:
         """Append a chain of {name: (channels, kernel size)}; returns the names."""
         for name, (channels, kernel_size) in layers.items():
-            self.add_module(name, nn.Conv2d(in_channels, channels, kernel_size, padding=kernel_size // 2))
+            self.add_module(
+                name, nn.Conv2d(in_channels, channels, kernel_size, padding=kernel_size // 2)
+            )
             in_channels = channels
         return tuple(layers)
 
@@ -58,7 +81,11 @@ class BodyNetwork(PoseMachine):
             first |= {f"conv5_4_CPM_{branch}": (512, 1), f"conv5_5_CPM_{branch}": (channels, 1)}
             self.branches[branch].append(self.add_convs(128, first))
             for stage in STAGES:
-                self.branches[branch].append(self.add_stage(128 + NUM_FIELDS + NUM_HEATMAPS, f"stage{stage}_{branch}", channels))
+                self.branches[branch].append(
+                    self.add_stage(
+                        128 + NUM_FIELDS + NUM_HEATMAPS, f"stage{stage}_{branch}", channels
+                    )
+                )
 
     def forward(self, x):
         """BGR in [-0.5, 0.5], (N, 3, H, W), H and W multiples of 8 -> fields (N, 38, H / 8, W / 8) and heat maps (N, 19, ...).
@@ -80,8 +107,12 @@ class HandNetwork(PoseMachine):
     def __init__(self):
         super().__init__()
         self.trunk = self.add_trunk(HAND_TRUNK)
-        self.stages = [self.add_convs(128, {"conv6_1_CPM": (512, 1), "conv6_2_CPM": (NUM_HAND_MAPS, 1)})]
-        self.stages += [self.add_stage(128 + NUM_HAND_MAPS, f"stage{stage}", NUM_HAND_MAPS) for stage in STAGES]
+        self.stages = [
+            self.add_convs(128, {"conv6_1_CPM": (512, 1), "conv6_2_CPM": (NUM_HAND_MAPS, 1)})
+        ]
+        self.stages += [
+            self.add_stage(128 + NUM_HAND_MAPS, f"stage{stage}", NUM_HAND_MAPS) for stage in STAGES
+        ]
 
     def forward(self, x):
         """BGR in [-0.5, 0.5], (N, 3, H, W), H and W multiples of 8 -> heat maps (N, 22, H / 8, W / 8)."""

@@ -51,7 +51,11 @@ def most_likely(logits: torch.Tensor, sizes: list[tuple[int, int]]) -> torch.Ten
     labels = torch.zeros_like(highest, dtype=torch.uint8)
     for label, plane in enumerate(logits.split(1, dim=1)):
         for size in sizes:
-            plane = F.interpolate(plane, size, mode="bilinear", align_corners=False) if plane.shape[2:] != size else plane
+            plane = (
+                F.interpolate(plane, size, mode="bilinear", align_corners=False)
+                if plane.shape[2:] != size
+                else plane
+            )
         labels.masked_fill_(plane > highest, label)
         highest = torch.maximum(highest, plane)
     return labels[:, 0]
@@ -60,7 +64,12 @@ def most_likely(logits: torch.Tensor, sizes: list[tuple[int, int]]) -> torch.Ten
 class UniformerDetector:
     """What every pixel shows, as a class index or a colour."""
 
-    def __init__(self, weights: str | Path | None = None, device: str | torch.device = "cpu", swap_channels: bool = True):
+    def __init__(
+        self,
+        weights: str | Path | None = None,
+        device: str | torch.device = "cpu",
+        swap_channels: bool = True,
+    ):
         """Load the network.
 
         Args:
@@ -89,7 +98,15 @@ class UniformerDetector:
         """Class indices 0..149, uint8 (N, H, W), of pictures of one size."""
         size = images[0].shape[:2]
         height, width = network_size(*size)
-        x = to_tensor([cv2.resize(HWC3(image), (width, height), interpolation=cv2.INTER_LINEAR) for image in images], self.device)
+        x = to_tensor(
+            [
+                cv2.resize(HWC3(image), (width, height), interpolation=cv2.INTER_LINEAR)
+                for image in images
+            ],
+            self.device,
+        )
         x = x.flip(1) if self.swap_channels else x
-        mean, std = (torch.tensor(values, device=self.device).view(3, 1, 1) for values in (MEAN, STD))
+        mean, std = (
+            torch.tensor(values, device=self.device).view(3, 1, 1) for values in (MEAN, STD)
+        )
         return most_likely(self.network((x - mean) / std), [(height, width), size]).cpu().numpy()

@@ -5,7 +5,12 @@ from torch import nn
 from torch.nn import functional as F
 
 NUM_CLASSES = 150
-STAGES = ((3, 64), (4, 128), (8, 320), (3, 512))  # blocks, channels; the first two convolve, the others attend
+STAGES = (
+    (3, 64),
+    (4, 128),
+    (8, 320),
+    (3, 512),
+)  # blocks, channels; the first two convolve, the others attend
 HEAD_WIDTH = 64  # channels of an attention head
 POOL_SIZES = (1, 2, 3, 6)  # of the pyramid pooling (Zhao et al. 2017)
 CHANNELS = 512  # of the decoder
@@ -67,7 +72,9 @@ class Attention(nn.Module):
         self.proj = nn.Linear(channels, channels)
 
     def forward(self, x):
-        q, k, v = self.qkv(x).unflatten(2, (3, -1, HEAD_WIDTH)).permute(2, 0, 3, 1, 4)  # each (N, heads, tokens, 64)
+        q, k, v = (
+            self.qkv(x).unflatten(2, (3, -1, HEAD_WIDTH)).permute(2, 0, 3, 1, 4)
+        )  # each (N, heads, tokens, 64)
         return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
@@ -97,22 +104,32 @@ class UniFormer(nn.Module):
         super().__init__()
         for i, (num_blocks, channels) in enumerate(STAGES, start=1):
             block = ConvBlock if i < 3 else AttentionBlock
-            setattr(self, f"patch_embed{i}", PatchEmbed(3 if i == 1 else STAGES[i - 2][1], channels, 4 if i == 1 else 2))
-            setattr(self, f"blocks{i}", nn.Sequential(*(block(channels) for _ in range(num_blocks))))
+            setattr(
+                self,
+                f"patch_embed{i}",
+                PatchEmbed(3 if i == 1 else STAGES[i - 2][1], channels, 4 if i == 1 else 2),
+            )
+            setattr(
+                self, f"blocks{i}", nn.Sequential(*(block(channels) for _ in range(num_blocks)))
+            )
             setattr(self, f"norm{i}", nn.LayerNorm(channels, eps=1e-6))
 
     def forward(self, x):
         maps = []
         for i in range(1, len(STAGES) + 1):
             x = self.get_submodule(f"blocks{i}")(self.get_submodule(f"patch_embed{i}")(x))
-            maps.append(norm_channels(self.get_submodule(f"norm{i}"), x))  # the next stage gets the map as it is
+            maps.append(
+                norm_channels(self.get_submodule(f"norm{i}"), x)
+            )  # the next stage gets the map as it is
         return maps
 
 
 class ConvModule(nn.Module):
     def __init__(self, in_channels, channels, kernel_size):
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, channels, kernel_size, padding=kernel_size // 2, bias=False)
+        self.conv = nn.Conv2d(
+            in_channels, channels, kernel_size, padding=kernel_size // 2, bias=False
+        )
         self.bn = nn.BatchNorm2d(channels)
 
     def forward(self, x):
@@ -125,16 +142,23 @@ class UPerHead(nn.Module):
     def __init__(self):
         super().__init__()
         *shallow, (_, deepest) = STAGES
-        self.psp_modules = nn.ModuleList(nn.Sequential(nn.AdaptiveAvgPool2d(size), ConvModule(deepest, CHANNELS, 1)) for size in POOL_SIZES)
+        self.psp_modules = nn.ModuleList(
+            nn.Sequential(nn.AdaptiveAvgPool2d(size), ConvModule(deepest, CHANNELS, 1))
+            for size in POOL_SIZES
+        )
         self.bottleneck = ConvModule(deepest + len(POOL_SIZES) * CHANNELS, CHANNELS, 3)
-        self.lateral_convs = nn.ModuleList(ConvModule(channels, CHANNELS, 1) for _, channels in shallow)
+        self.lateral_convs = nn.ModuleList(
+            ConvModule(channels, CHANNELS, 1) for _, channels in shallow
+        )
         self.fpn_convs = nn.ModuleList(ConvModule(CHANNELS, CHANNELS, 3) for _ in shallow)
         self.fpn_bottleneck = ConvModule(len(STAGES) * CHANNELS, CHANNELS, 3)
         self.conv_seg = nn.Conv2d(CHANNELS, NUM_CLASSES, 1)
 
     def forward(self, maps):
         *shallow, deep = maps
-        top = self.bottleneck(torch.cat([deep, *(resize(pool(deep), deep) for pool in self.psp_modules)], dim=1))
+        top = self.bottleneck(
+            torch.cat([deep, *(resize(pool(deep), deep) for pool in self.psp_modules)], dim=1)
+        )
         laterals = [conv(x) for conv, x in zip(self.lateral_convs, shallow, strict=True)]
         above = top
         for i in reversed(range(len(laterals))):

@@ -20,9 +20,13 @@ class AutoencoderKL(nn.Module):
     def __init__(self, ddconfig, embed_dim, lossconfig=None, monitor=None):
         super().__init__()
         if ddconfig.get("attn_resolutions"):
-            raise ValueError(f"first_stage_config: attn_resolutions {ddconfig['attn_resolutions']} is not supported, expected []")
+            raise ValueError(
+                f"first_stage_config: attn_resolutions {ddconfig['attn_resolutions']} is not supported, expected []"
+            )
         if not ddconfig.get("double_z", True):
-            raise ValueError("first_stage_config: double_z must be true, the encoder predicts mean and log variance")
+            raise ValueError(
+                "first_stage_config: double_z must be true, the encoder predicts mean and log variance"
+            )
         shared = {key: ddconfig[key] for key in ("ch", "ch_mult", "num_res_blocks", "z_channels")}
         shared["dropout"] = ddconfig.get("dropout", 0.0)
         self.downsampling = 2 ** (len(ddconfig["ch_mult"]) - 1)  # f, image pixels per latent pixel

@@ -46,7 +46,10 @@ class CrossAttention(nn.Module):
     def forward(self, x, context=None):
         """(N, L, query_dim) and (N, M, context_dim) -> (N, L, query_dim)."""
         context = x if context is None else context
-        q, k, v = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (self.to_q(x), self.to_k(context), self.to_v(context)))
+        q, k, v = (
+            y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for y in (self.to_q(x), self.to_k(context), self.to_v(context))
+        )
         out = F.scaled_dot_product_attention(q, k, v)  # (N, heads, L, dim_head)
         return self.to_out(out.transpose(1, 2).flatten(2))
 
@@ -78,16 +81,37 @@ class BasicTransformerBlock(nn.Module):
 class SpatialTransformer(nn.Module):
     """Transformer over the pixels of a feature map: (N, C, H, W) -> (N, C, H, W), the input unchanged at initialisation."""
 
-    def __init__(self, in_channels, heads, dim_head, depth=1, dropout=0.0, context_dim=None, use_linear=False, use_checkpoint=False):
+    def __init__(
+        self,
+        in_channels,
+        heads,
+        dim_head,
+        depth=1,
+        dropout=0.0,
+        context_dim=None,
+        use_linear=False,
+        use_checkpoint=False,
+    ):
         super().__init__()
         inner_dim = heads * dim_head
-        self.use_linear = use_linear  # SD 2.x projects with linear layers, SD 1.x with 1x1 convolutions
-        self.norm = group_norm(in_channels, eps=1e-6)
-        self.proj_in = nn.Linear(in_channels, inner_dim) if use_linear else nn.Conv2d(in_channels, inner_dim, 1)
-        self.transformer_blocks = nn.ModuleList(
-            BasicTransformerBlock(inner_dim, heads, dim_head, dropout, context_dim, use_checkpoint) for _ in range(depth)
+        self.use_linear = (
+            use_linear  # SD 2.x projects with linear layers, SD 1.x with 1x1 convolutions
         )
-        self.proj_out = zero_module(nn.Linear(inner_dim, in_channels) if use_linear else nn.Conv2d(inner_dim, in_channels, 1))
+        self.norm = group_norm(in_channels, eps=1e-6)
+        self.proj_in = (
+            nn.Linear(in_channels, inner_dim)
+            if use_linear
+            else nn.Conv2d(in_channels, inner_dim, 1)
+        )
+        self.transformer_blocks = nn.ModuleList(
+            BasicTransformerBlock(inner_dim, heads, dim_head, dropout, context_dim, use_checkpoint)
+            for _ in range(depth)
+        )
+        self.proj_out = zero_module(
+            nn.Linear(inner_dim, in_channels)
+            if use_linear
+            else nn.Conv2d(inner_dim, in_channels, 1)
+        )
 
     def forward(self, x, context=None):
         height = x.shape[2]

@@ -16,8 +16,12 @@ def disc(height=96, width=128, step=120):
 def test_finds_the_outline_of_a_disc_and_nothing_else():
     picture, inside = disc()
     edges = CannyDetector()(picture, 100, 200)
-    outline = binary_dilation(inside) & ~inside | inside & binary_dilation(~inside)  # the pixels on both sides
-    assert edges.dtype == np.uint8 and edges.shape == (96, 128) and set(np.unique(edges)) == {0, 255}
+    outline = binary_dilation(inside) & ~inside | inside & binary_dilation(
+        ~inside
+    )  # the pixels on both sides
+    assert (
+        edges.dtype == np.uint8 and edges.shape == (96, 128) and set(np.unique(edges)) == {0, 255}
+    )
     assert not (edges > 0)[~outline].any()
     assert (binary_dilation(edges > 0, iterations=2) | ~outline).all()
 

@@ -11,7 +11,9 @@ from tests.planted import edge_maps
 
 HEIGHT, WIDTH = 96, 160
 ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH]
-ELLIPSE = (np.sqrt(((COLUMNS - 80) / 50) ** 2 + ((ROWS - 48) / 30) ** 2) - 1) * 38  # about the distance to it, in pixels
+ELLIPSE = (
+    np.sqrt(((COLUMNS - 80) / 50) ** 2 + ((ROWS - 48) / 30) ** 2) - 1
+) * 38  # about the distance to it, in pixels
 
 
 @pytest.fixture
@@ -31,7 +33,10 @@ def test_an_ellipse_comes_out_where_it_is(detector):
 
 def test_side_outputs_are_averaged_as_logits_and_truncated():
     """sigmoid((2 + 0 - 1 + 0 + 0) / 5) = 0.549834, times 255 is 140.2; the mean of probabilities would give 137."""
-    sides = [np.full((size, 2 * size), value, np.float32) for size, value in zip((32, 16, 8, 4, 2), (2, 0, -1, 0, 0), strict=True)]
+    sides = [
+        np.full((size, 2 * size), value, np.float32)
+        for size, value in zip((32, 16, 8, 4, 2), (2, 0, -1, 0, 0), strict=True)
+    ]
     assert (fuse(sides, 32, 64) == 140).all()
     assert (fuse([np.full((4, 4), 0.02, np.float32)], 4, 4) == 128).all()  # 128.77
 
@@ -46,7 +51,9 @@ def test_crests_and_scribbles_follow_the_ellipse():
     crests, scribble = nms(edge, 127, 3.0), fake_scribble(edge)
     for strokes in (crests, scribble):
         assert strokes.dtype == np.uint8 and set(np.unique(strokes)) == {0, 255}
-    assert np.abs(ELLIPSE[crests > 0]).max() < 6  # at the poles a whole column is highest along the rows
+    assert (
+        np.abs(ELLIPSE[crests > 0]).max() < 6
+    )  # at the poles a whole column is highest along the rows
     assert distance_transform_edt(crests == 0)[np.abs(ELLIPSE) < 0.5].max() < 3  # it is closed
     assert np.abs(ELLIPSE[scribble > 0]).max() < 12
     assert (scribble[np.abs(ELLIPSE) < 1] == 255).all()

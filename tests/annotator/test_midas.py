@@ -27,7 +27,9 @@ def test_the_background_faces_the_viewer():
     _, normal = depth_and_normal(d, a=1.0, bg_th=0.5)
     background = d / d.max() < 0.5
     assert (normal[background] == (127, 127, 255)).all()
-    assert (normal[1:-1, 1:-1][~background[1:-1, 1:-1]] == (254, 127, 143)).all()  # (8, 0, 1) / sqrt(65)
+    assert (
+        normal[1:-1, 1:-1][~background[1:-1, 1:-1]] == (254, 127, 143)
+    ).all()  # (8, 0, 1) / sqrt(65)
 
 
 @pytest.mark.parametrize("value", [0.0, 7.5])
@@ -54,7 +56,11 @@ def test_depth_of_a_picture_is_its_own_brightness(detector):
     picture[..., 0] = COLUMNS
     depth, normal = detector(picture)
     assert np.abs(depth - COLUMNS * 255 / 95).max() <= 1
-    assert normal.shape == (64, 96, 3) and (normal[1:-1, 20:-1, 1] == 127).all() and (normal[1:-1, 20:-1, 0] > 127).all()
+    assert (
+        normal.shape == (64, 96, 3)
+        and (normal[1:-1, 20:-1, 1] == 127).all()
+        and (normal[1:-1, 20:-1, 0] > 127).all()
+    )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 2), (33, 47)])
@@ -63,4 +69,6 @@ def test_any_size_and_channels(detector, size):
     depth, normal = detector(grey)
     assert depth.shape == size and normal.shape == (*size, 3)
     rgba = np.stack([grey, grey, grey, np.full_like(grey, 255)], axis=2)
-    assert (detector(rgba)[0] == depth).all() and (detector.detect([rgba[..., :3], grey])[1][1] == normal).all()
+    assert (detector(rgba)[0] == depth).all() and (
+        detector.detect([rgba[..., :3], grey])[1][1] == normal
+    ).all()

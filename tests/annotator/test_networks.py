@@ -37,12 +37,20 @@ def weights(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("layout", [lambda d: {"model": d, "optimizer": {}}, lambda d: {"state_dict": {f"module.{k}": v for k, v in d.items()}}])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        lambda d: {"model": d, "optimizer": {}},
+        lambda d: {"state_dict": {f"module.{k}": v for k, v in d.items()}},
+    ],
+)
 def test_layouts_of_checkpoints(weights, tmp_path, layout):
     tensors = torch.load(weights / WEIGHTS.name, weights_only=True)
     torch.save(layout(tensors), tmp_path / "other.pth")
     loaded = load_network(MLSDNetwork, WEIGHTS, tmp_path / "other.pth", "cpu").state_dict()
-    assert loaded.keys() == tensors.keys() and all(torch.equal(loaded[key], tensors[key]) for key in tensors)
+    assert loaded.keys() == tensors.keys() and all(
+        torch.equal(loaded[key], tensors[key]) for key in tensors
+    )
 
 
 def test_weights_are_found_by_the_environment_variable(weights, monkeypatch):
@@ -51,7 +59,9 @@ def test_weights_are_found_by_the_environment_variable(weights, monkeypatch):
 
 
 def test_a_checkpoint_of_another_detector_is_named(weights):
-    with pytest.raises(RuntimeError, match=r"mlsd_large.*not the weights of HEDNetwork.*ControlNetHED.pth"):
+    with pytest.raises(
+        RuntimeError, match=r"mlsd_large.*not the weights of HEDNetwork.*ControlNetHED.pth"
+    ):
         load_network(HEDNetwork, published("ControlNetHED.pth"), weights / WEIGHTS.name, "cpu")
 
 
@@ -82,18 +92,30 @@ def test_what_mmcv_leaves_beside_the_weights_is_read_as_nothing(tmp_path):
     """Class names, palette and arrays in `meta`, an optimizer, `module.` in front; a second head may be there, or not."""
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.Conv2d(4, 2, 1))
     tensors = {f"module.{key}": value for key, value in network.state_dict().items()}
-    meta = {"CLASSES": ("wall",), "PALETTE": [[1, 2, 3]], "mean": np.float64(0.5), "std": np.ones(3)}
+    meta = {
+        "CLASSES": ("wall",),
+        "PALETTE": [[1, 2, 3]],
+        "mean": np.float64(0.5),
+        "std": np.ones(3),
+    }
 
     def build():
         return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.Conv2d(4, 2, 1))
 
-    for extra, missing in (({"module.other.weight": torch.ones(1)}, ()), ({}, ("module.1.weight", "module.1.bias"))):
+    for extra, missing in (
+        ({"module.other.weight": torch.ones(1)}, ()),
+        ({}, ("module.1.weight", "module.1.bias")),
+    ):
         kept = {key: value for key, value in tensors.items() if key not in missing} | extra
-        torch.save({"meta": meta, "state_dict": kept, "optimizer": {"step": 1}}, tmp_path / "file.pth")
+        torch.save(
+            {"meta": meta, "state_dict": kept, "optimizer": {"step": 1}}, tmp_path / "file.pth"
+        )
         loaded = load_network(build, WEIGHTS, tmp_path / "file.pth", "cpu", spare=("1.",))
         assert torch.equal(loaded[0].weight, network[0].weight)
     with pytest.raises(RuntimeError, match="2 tensors missing"):
-        torch.save({key: value for key, value in tensors.items() if "0." not in key}, tmp_path / "file.pth")
+        torch.save(
+            {key: value for key, value in tensors.items() if "0." not in key}, tmp_path / "file.pth"
+        )
         load_network(build, WEIGHTS, tmp_path / "file.pth", "cpu", spare=("1.",))
 
 
@@ -113,4 +135,9 @@ def test_any_size_and_channels(weights, size):
 
 def test_padding_repeats_the_border():
     x = torch.arange(6.0).view(1, 1, 2, 3)
-    assert pad_to_multiple(x, 4)[0, 0].tolist() == [[0, 1, 2, 2], [3, 4, 5, 5], [3, 4, 5, 5], [3, 4, 5, 5]]
+    assert pad_to_multiple(x, 4)[0, 0].tolist() == [
+        [0, 1, 2, 2],
+        [3, 4, 5, 5],
+        [3, 4, 5, 5],
+        [3, 4, 5, 5],
+    ]

@@ -6,7 +6,14 @@ import torch
 from torch.nn import functional as F
 
 import annotator.uniformer
-from annotator.uniformer import MEAN, STD, UniformerDetector, most_likely, network_size, read_palette
+from annotator.uniformer import (
+    MEAN,
+    STD,
+    UniformerDetector,
+    most_likely,
+    network_size,
+    read_palette,
+)
 
 
 @pytest.fixture
@@ -18,7 +25,9 @@ def detector(monkeypatch):
 
 def planted(labels, step=16):
     """Logits, (1, 150, h, w), of which the class of each cell of `labels` is the highest."""
-    logits = torch.zeros(1, 150, *labels.shape).scatter(1, torch.from_numpy(labels)[None, None], 4.0)
+    logits = torch.zeros(1, 150, *labels.shape).scatter(
+        1, torch.from_numpy(labels)[None, None], 4.0
+    )
     return F.interpolate(logits, scale_factor=step, mode="nearest")
 
 
@@ -29,7 +38,9 @@ def test_the_highest_class_becomes_its_colour(detector):
     assert picture.dtype == np.uint8 and picture.shape == (512, 768, 3)
     _, palette = read_palette()
     assert (picture[128::256, 128::256] == palette[labels]).all()
-    assert (detector.labels([np.zeros((512, 768, 3), np.uint8)])[0, 128::256, 128::256] == labels).all()
+    assert (
+        detector.labels([np.zeros((512, 768, 3), np.uint8)])[0, 128::256, 128::256] == labels
+    ).all()
 
 
 def test_the_palette_is_that_of_ade20k():
@@ -59,7 +70,13 @@ def test_logits_take_the_size_of_the_network_input_before_that_of_the_picture(de
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [((512, 512), (512, 512)), ((100, 150), (512, 768)), ((300, 3000), (205, 2048)), ((1000, 1001), (512, 513)), ((2, 2000), (32, 2048))],
+    [
+        ((512, 512), (512, 512)),
+        ((100, 150), (512, 768)),
+        ((300, 3000), (205, 2048)),
+        ((1000, 1001), (512, 513)),
+        ((2, 2000), (32, 2048)),
+    ],
 )
 def test_sizes_of_the_network_input(size, expected):
     """205 = 300 * 2048 / 3000 rounded, 513 = 1001 * 0.512 rounded; 32 is the least that the strides allow."""
@@ -75,7 +92,9 @@ def test_what_the_network_sees(detector, swap_channels):
     detector(np.full((64, 64, 3), (200, 100, 50), np.uint8))
     colour = (50, 100, 200) if swap_channels else (200, 100, 50)
     expected = [(c - m) / s for c, m, s in zip(colour, MEAN, STD, strict=True)]
-    assert seen[0].shape == (1, 3, 512, 512) and seen[0][0, :, 5, 9].tolist() == pytest.approx(expected, abs=1e-6)
+    assert seen[0].shape == (1, 3, 512, 512) and seen[0][0, :, 5, 9].tolist() == pytest.approx(
+        expected, abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 200), (200, 3)])
@@ -89,4 +108,6 @@ def test_any_size_and_channels(detector, size):
     picture = detector(grey)
     assert picture.shape == (*size, 3)
     rgba = np.stack([grey, grey, grey, np.full_like(grey, 255)], axis=2)
-    assert (detector(rgba) == picture).all() and (detector.detect([grey, rgba[..., :3]])[1] == picture).all()
+    assert (detector(rgba) == picture).all() and (
+        detector.detect([grey, rgba[..., :3]])[1] == picture
+    ).all()

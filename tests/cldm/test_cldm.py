@@ -18,7 +18,11 @@ from tests.weights import fill_parameters, fill_zero_layers
 TOLERANCE = 1e-4  # of the largest absolute value
 GUESS_SCALES = [0.7 * 0.825 ** (12 - i) for i in range(13)]
 MODELS = FIXTURES.parents[1] / "models"
-ENCODER_PARTS = ("time_embed.", "input_blocks.", "middle_block.")  # of the U-Net, which the control branch copies
+ENCODER_PARTS = (
+    "time_embed.",
+    "input_blocks.",
+    "middle_block.",
+)  # of the U-Net, which the control branch copies
 
 
 @pytest.fixture
@@ -44,13 +48,18 @@ def check(golden):
 
 @torch.no_grad()
 def test_golden_unet(shared_tiny_cldm, golden, cond, check):
-    check("eps_nocontrol", shared_tiny_cldm.apply_model(golden["x"], golden["t"], {**cond, "c_concat": None}))
+    check(
+        "eps_nocontrol",
+        shared_tiny_cldm.apply_model(golden["x"], golden["t"], {**cond, "c_concat": None}),
+    )
     check("alphas_cumprod", shared_tiny_cldm.alphas_cumprod)
 
 
 @torch.no_grad()
 def test_golden_control(shared_tiny_cldm, golden, check):
-    control = shared_tiny_cldm.control_model(x=golden["x"], hint=golden["hint"], timesteps=golden["t"], context=golden["context"])
+    control = shared_tiny_cldm.control_model(
+        x=golden["x"], hint=golden["hint"], timesteps=golden["t"], context=golden["context"]
+    )
     assert len(control) == 13
     for i, residual in enumerate(control):
         check(f"control_{i:02d}_mean", residual.mean(dim=(2, 3)))
@@ -61,7 +70,11 @@ def test_golden_control(shared_tiny_cldm, golden, check):
 @torch.no_grad()
 @pytest.mark.parametrize(
     ("entry", "changes"),
-    [("eps", {}), ("eps_guess_scales", {"control_scales": GUESS_SCALES}), ("eps_only_mid", {"only_mid_control": True})],
+    [
+        ("eps", {}),
+        ("eps_guess_scales", {"control_scales": GUESS_SCALES}),
+        ("eps_only_mid", {"only_mid_control": True}),
+    ],
 )
 def test_golden_steered_unet(shared_tiny_cldm, golden, cond, check, entry, changes, monkeypatch):
     for name, value in changes.items():
@@ -80,7 +93,10 @@ def test_golden_loss_and_gradients(tiny_cldm, golden, cond, check):
     loss.backward()
     gradients = [parameter.grad for parameter in tiny_cldm.control_model.parameters()]
     check("loss", loss.detach())
-    check("grad_norm_control", torch.cat([gradient.flatten() for gradient in gradients]).double().norm().float())
+    check(
+        "grad_norm_control",
+        torch.cat([gradient.flatten() for gradient in gradients]).double().norm().float(),
+    )
     check("grad_hint0", tiny_cldm.control_model.input_hint_block[0].weight.grad.flatten()[:64])
 
 
@@ -89,7 +105,9 @@ def test_golden_loss_and_gradients(tiny_cldm, golden, cond, check):
     [("ddim6_cfg9_strength2", 6, False), ("ddim5_guess", 5, True)],
 )
 @pytest.mark.parametrize("encoded_once", [False, True])
-def test_golden_sampling(shared_tiny_cldm, golden, cond, check, entry, steps, guess, encoded_once, monkeypatch):
+def test_golden_sampling(
+    shared_tiny_cldm, golden, cond, check, entry, steps, guess, encoded_once, monkeypatch
+):
     monkeypatch.setattr(shared_tiny_cldm, "control_scales", [2.0] * 13)
     with torch.no_grad():
         cond = shared_tiny_cldm.encode_hints(cond) if encoded_once else cond
@@ -97,7 +115,14 @@ def test_golden_sampling(shared_tiny_cldm, golden, cond, check, entry, steps, gu
     if guess:
         uncond = {"c_crossattn": [golden["uncond"]], "c_concat": None}
     samples, _ = DDIMSampler(shared_tiny_cldm).sample(
-        steps, 2, (4, 16, 16), cond, x_T=golden["x_T"], unconditional_guidance_scale=9.0, unconditional_conditioning=uncond, verbose=False
+        steps,
+        2,
+        (4, 16, 16),
+        cond,
+        x_T=golden["x_T"],
+        unconditional_guidance_scale=9.0,
+        unconditional_conditioning=uncond,
+        verbose=False,
     )
     check(entry, samples)
 
@@ -106,7 +131,11 @@ def test_golden_sampling(shared_tiny_cldm, golden, cond, check, entry, steps, gu
 
 
 @pytest.mark.parametrize(
-    ("config", "text_table"), [("cldm_v15.yaml", "keys_clip_vitl14_text.json"), ("cldm_v21.yaml", "keys_openclip_vith14_text.json")]
+    ("config", "text_table"),
+    [
+        ("cldm_v15.yaml", "keys_clip_vitl14_text.json"),
+        ("cldm_v21.yaml", "keys_openclip_vith14_text.json"),
+    ],
 )
 def test_names_and_shapes_are_the_published_ones(published_shapes, config, text_table):
     with torch.device("meta"):
@@ -115,7 +144,9 @@ def test_names_and_shapes_are_the_published_ones(published_shapes, config, text_
     text = {name: shape for name, shape in shapes.items() if name.startswith("cond_stage_model.")}
     rest = {name: shape for name, shape in shapes.items() if name not in text}
     expected_text = published_shapes(text_table)
-    expected_text.pop("cond_stage_model.transformer.text_model.embeddings.position_ids", None)  # a constant, accepted on loading
+    expected_text.pop(
+        "cond_stage_model.transformer.text_model.embeddings.position_ids", None
+    )  # a constant, accepted on loading
     assert text == expected_text
     expected = published_shapes("keys_cldm_v15.json")
     if config == "cldm_v15.yaml":
@@ -124,25 +155,42 @@ def test_names_and_shapes_are_the_published_ones(published_shapes, config, text_
         assert set(rest) == set(expected)
         changed = {name for name in rest if rest[name] != expected[name]}
         reads_text = ("attn2.to_k.weight", "attn2.to_v.weight")
-        assert changed and all(name.endswith(("proj_in.weight", "proj_out.weight", *reads_text)) for name in changed)
-        assert all(shape[1:] == (1024,) for name, shape in rest.items() if name.endswith(reads_text))
+        assert changed and all(
+            name.endswith(("proj_in.weight", "proj_out.weight", *reads_text)) for name in changed
+        )
+        assert all(
+            shape[1:] == (1024,) for name, shape in rest.items() if name.endswith(reads_text)
+        )
         assert model.parameterization == "v"
 
 
 def test_parameter_counts_of_stable_diffusion():
     with torch.device("meta"):
         model = instantiate_from_config(read_config(MODELS / "cldm_v15.yaml"))
-    parts = {"model": 859.5, "control_model": 361.3, "first_stage_model": 83.7, "cond_stage_model": 123.1}  # millions
+    parts = {
+        "model": 859.5,
+        "control_model": 361.3,
+        "first_stage_model": 83.7,
+        "cond_stage_model": 123.1,
+    }  # millions
     for name, millions in parts.items():
-        assert sum(parameter.numel() for parameter in getattr(model, name).parameters()) / 1e6 == pytest.approx(millions, abs=0.06)
+        assert sum(
+            parameter.numel() for parameter in getattr(model, name).parameters()
+        ) / 1e6 == pytest.approx(millions, abs=0.06)
 
 
 def test_control_branch_has_the_unet_encoders_names_and_shapes(shared_tiny_cldm):
     weights = shared_tiny_cldm.model.diffusion_model.state_dict()
     unet = {name: value.shape for name, value in weights.items() if name.startswith(ENCODER_PARTS)}
-    control = {name: value.shape for name, value in shared_tiny_cldm.control_model.state_dict().items()}
+    control = {
+        name: value.shape for name, value in shared_tiny_cldm.control_model.state_dict().items()
+    }
     assert unet.items() <= control.items()
-    assert {name.split(".")[0] for name in control.keys() - unet.keys()} == {"zero_convs", "input_hint_block", "middle_block_out"}
+    assert {name.split(".")[0] for name in control.keys() - unet.keys()} == {
+        "zero_convs",
+        "input_hint_block",
+        "middle_block_out",
+    }
 
 
 # The control branch
@@ -156,12 +204,16 @@ def fresh_cldm(tiny_yaml):
 
 @torch.no_grad()
 def test_fresh_controlnet_changes_nothing(fresh_cldm, golden, cond):
-    fill_zero_layers(fresh_cldm.model, std=0.05)  # the U-Net only; the control branch keeps its zero convolutions
+    fill_zero_layers(
+        fresh_cldm.model, std=0.05
+    )  # the U-Net only; the control branch keeps its zero convolutions
     plain = fresh_cldm.apply_model(golden["x"], golden["t"], {**cond, "c_concat": None})
     assert plain.abs().max() > 0
     assert torch.equal(fresh_cldm.apply_model(golden["x"], golden["t"], cond), plain)
     fill_zero_layers(fresh_cldm.control_model, std=0.05)
-    assert not torch.allclose(fresh_cldm.apply_model(golden["x"], golden["t"], cond), plain, atol=1e-3)
+    assert not torch.allclose(
+        fresh_cldm.apply_model(golden["x"], golden["t"], cond), plain, atol=1e-3
+    )
 
 
 def test_fresh_controlnet_learns(fresh_cldm, golden, cond):
@@ -173,7 +225,9 @@ def test_fresh_controlnet_learns(fresh_cldm, golden, cond):
     for _ in range(3):
         optimizer.zero_grad()
         fresh_cldm.p_losses(golden["x"], cond, golden["t"], noise=golden["noise"])[0].backward()
-        norms.append((fresh_cldm.control_model.zero_convs[0][0].weight.grad.norm(), first_hint.grad.norm()))
+        norms.append(
+            (fresh_cldm.control_model.zero_convs[0][0].weight.grad.norm(), first_hint.grad.norm())
+        )
         optimizer.step()
     assert norms[0][0] > 0 and norms[0][1] == 0
     assert norms[2][1] > 0  # the hint encoder ends in a zero convolution too, so it takes two steps
@@ -186,7 +240,9 @@ def test_other_hint_channels(tiny_yaml, golden, channels):
     config["params"]["hint_channels"] = channels
     control_model = fill_parameters(instantiate_from_config(config))
     hint = torch.rand(2, channels, 128, 128)
-    residuals = control_model(x=golden["x"], hint=hint, timesteps=golden["t"], context=golden["context"])
+    residuals = control_model(
+        x=golden["x"], hint=hint, timesteps=golden["t"], context=golden["context"]
+    )
     assert len(residuals) == 13 and residuals[0].shape == (2, 32, 16, 16)
     for channel in range(channels):  # every channel is read
         changed = hint.clone()
@@ -196,15 +252,26 @@ def test_other_hint_channels(tiny_yaml, golden, channels):
 
 @pytest.mark.parametrize("size", [(128, 120), (64, 128), (16, 16)])
 def test_hint_of_the_wrong_size(shared_tiny_cldm, golden, size):
-    with pytest.raises(ValueError, match=rf"hint of size \({size[0]}, {size[1]}\) for latents of \(16, 16\): expected 8 times"):
-        shared_tiny_cldm.control_model(x=golden["x"], hint=torch.zeros(2, 3, *size), timesteps=golden["t"], context=golden["context"])
+    with pytest.raises(
+        ValueError,
+        match=rf"hint of size \({size[0]}, {size[1]}\) for latents of \(16, 16\): expected 8 times",
+    ):
+        shared_tiny_cldm.control_model(
+            x=golden["x"],
+            hint=torch.zeros(2, 3, *size),
+            timesteps=golden["t"],
+            context=golden["context"],
+        )
 
 
 @torch.no_grad()
 def test_scales_and_encoded_hints(shared_tiny_cldm, golden, cond, monkeypatch):
     plain = shared_tiny_cldm.apply_model(golden["x"], golden["t"], {**cond, "c_concat": None})
     steered = shared_tiny_cldm.apply_model(golden["x"], golden["t"], cond)
-    assert torch.equal(shared_tiny_cldm.apply_model(golden["x"], golden["t"], shared_tiny_cldm.encode_hints(cond)), steered)
+    assert torch.equal(
+        shared_tiny_cldm.apply_model(golden["x"], golden["t"], shared_tiny_cldm.encode_hints(cond)),
+        steered,
+    )
     monkeypatch.setattr(shared_tiny_cldm, "control_scales", [0.0] * 13)
     assert torch.equal(shared_tiny_cldm.apply_model(golden["x"], golden["t"], cond), plain)
 
@@ -213,30 +280,49 @@ def test_scales_and_encoded_hints(shared_tiny_cldm, golden, cond, monkeypatch):
 
 
 def test_optimizer_holds_the_control_branch_and_the_decoder_if_unlocked(tiny_cldm):
-    for sd_locked, prefixes in ((True, ()), (False, ("model.diffusion_model.output_blocks.", "model.diffusion_model.out."))):
+    for sd_locked, prefixes in (
+        (True, ()),
+        (False, ("model.diffusion_model.output_blocks.", "model.diffusion_model.out.")),
+    ):
         tiny_cldm.sd_locked = sd_locked
         optimizer = tiny_cldm.configure_optimizers()
-        trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        trained = {
+            id(parameter) for group in optimizer.param_groups for parameter in group["params"]
+        }
         for name, parameter in tiny_cldm.named_parameters():
             expected = name.startswith(("control_model.", *prefixes))
             assert (id(parameter) in trained) == parameter.requires_grad == expected, name
 
 
 def test_batch_becomes_latents_and_conditions(shared_tiny_cldm):
-    batch = {"jpg": torch.rand(2, 64, 128, 3) * 2 - 1, "hint": torch.rand(2, 64, 128, 3), "txt": ["a cell", ""]}
+    batch = {
+        "jpg": torch.rand(2, 64, 128, 3) * 2 - 1,
+        "hint": torch.rand(2, 64, 128, 3),
+        "txt": ["a cell", ""],
+    }
     batch["seed"] = torch.tensor([1, 2])
     posterior_noise, t, noise = shared_tiny_cldm.draw_noise(batch)
     x_start, cond = shared_tiny_cldm.get_input(batch, posterior_noise)
     assert x_start.shape == noise.shape == (2, 4, 8, 16)
-    assert torch.equal(cond["c_concat"][0], batch["hint"].permute(0, 3, 1, 2)) and cond["c_crossattn"][0].shape == (2, 77, 32)
+    assert torch.equal(cond["c_concat"][0], batch["hint"].permute(0, 3, 1, 2)) and cond[
+        "c_crossattn"
+    ][0].shape == (2, 77, 32)
     assert shared_tiny_cldm.sample_losses(x_start, cond, t, noise).shape == (2,)
 
 
 def test_validation_is_repeatable_and_shows_the_gap(tiny_cldm, monkeypatch):
     logged = []
-    monkeypatch.setattr(tiny_cldm, "log", lambda name, value, **options: logged.append((name, value.item())))
+    monkeypatch.setattr(
+        tiny_cldm, "log", lambda name, value, **options: logged.append((name, value.item()))
+    )
     hint = torch.rand(2, 64, 64, 3)
-    batch = {"jpg": torch.rand(2, 64, 64, 3), "hint": hint, "other_hint": hint.flip(0), "txt": ["", ""], "seed": torch.tensor([0, 1])}
+    batch = {
+        "jpg": torch.rand(2, 64, 64, 3),
+        "hint": hint,
+        "other_hint": hint.flip(0),
+        "txt": ["", ""],
+        "seed": torch.tensor([0, 1]),
+    }
     with torch.no_grad():
         tiny_cldm.validation_step(batch, 0)
         torch.manual_seed(99)
@@ -253,12 +339,26 @@ def test_validation_is_repeatable_and_shows_the_gap(tiny_cldm, monkeypatch):
 def test_low_vram_shift_moves_what_the_phase_does_not_need(tiny_cldm, monkeypatch):
     where = {}
     for name in ("model", "control_model", "first_stage_model", "cond_stage_model"):
-        monkeypatch.setattr(getattr(tiny_cldm, name), "to", lambda device, name=name: where.update({name: str(device)}))
+        monkeypatch.setattr(
+            getattr(tiny_cldm, name),
+            "to",
+            lambda device, name=name: where.update({name: str(device)}),
+        )
     monkeypatch.setattr(type(tiny_cldm), "device", property(lambda self: "cuda:0"))
     tiny_cldm.low_vram_shift(is_diffusing=True)
-    assert where == {"model": "cuda:0", "control_model": "cuda:0", "first_stage_model": "cpu", "cond_stage_model": "cpu"}
+    assert where == {
+        "model": "cuda:0",
+        "control_model": "cuda:0",
+        "first_stage_model": "cpu",
+        "cond_stage_model": "cpu",
+    }
     tiny_cldm.low_vram_shift(is_diffusing=False)
-    assert where == {"model": "cpu", "control_model": "cpu", "first_stage_model": "cuda:0", "cond_stage_model": "cuda:0"}
+    assert where == {
+        "model": "cpu",
+        "control_model": "cpu",
+        "first_stage_model": "cuda:0",
+        "cond_stage_model": "cuda:0",
+    }
 
 
 def test_published_attributes(shared_tiny_cldm):
@@ -266,7 +366,10 @@ def test_published_attributes(shared_tiny_cldm):
     assert shared_tiny_cldm.only_mid_control is False and shared_tiny_cldm.sd_locked is True
     assert shared_tiny_cldm.learning_rate == 1e-5 and shared_tiny_cldm.control_key == "hint"
     assert shared_tiny_cldm.get_learned_conditioning(["a", "b", "c"]).shape == (3, 77, 32)
-    assert torch.equal(shared_tiny_cldm.get_unconditional_conditioning(2), shared_tiny_cldm.get_learned_conditioning(["", ""]))
+    assert torch.equal(
+        shared_tiny_cldm.get_unconditional_conditioning(2),
+        shared_tiny_cldm.get_learned_conditioning(["", ""]),
+    )
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in MODELS.glob("*.yaml")))

@@ -13,7 +13,9 @@ X_T = torch.randn(200, *SHAPE, dtype=torch.float64, generator=torch.Generator().
 
 def sample(model, steps, x_T=X_T, n=None, conditioning=None, **options):
     n = len(x_T) if n is None else n
-    return DDIMSampler(model).sample(steps, n, SHAPE, conditioning or {}, x_T=x_T, verbose=False, **options)[0]
+    return DDIMSampler(model).sample(
+        steps, n, SHAPE, conditioning or {}, x_T=x_T, verbose=False, **options
+    )[0]
 
 
 def draw(seeds, **options):
@@ -28,7 +30,11 @@ def draw(seeds, **options):
 def test_golden_schedules(golden):
     sampler = DDIMSampler(GaussianModel())
     sampler.make_schedule(6)
-    assert sampler.ddim_timesteps.tolist() == golden["ddim_timesteps_6"].tolist() == [1, 167, 333, 499, 665, 831, 997]
+    assert (
+        sampler.ddim_timesteps.tolist()
+        == golden["ddim_timesteps_6"].tolist()
+        == [1, 167, 333, 499, 665, 831, 997]
+    )
     assert sampler.ddim_alphas == pytest.approx(golden["ddim_alphas_6"].numpy(), rel=1e-4)
     assert sampler.ddim_alphas_prev == pytest.approx(golden["ddim_alphas_prev_6"].numpy(), rel=1e-4)
     assert not sampler.ddim_sigmas.any()
@@ -38,7 +44,16 @@ def test_golden_schedules(golden):
 
 
 @pytest.mark.parametrize(
-    ("steps", "count", "last"), [(1, 1, 1), (3, 3, 667), (7, 8, 995), (9, 9, 889), (27, 27, 963), (600, 999, 999), (1000, 999, 999)]
+    ("steps", "count", "last"),
+    [
+        (1, 1, 1),
+        (3, 3, 667),
+        (7, 8, 995),
+        (9, 9, 889),
+        (27, 27, 963),
+        (600, 999, 999),
+        (1000, 999, 999),
+    ],
 )
 def test_awkward_numbers_of_steps(steps, count, last):
     timesteps = ddim_timesteps(steps, 1000)
@@ -96,7 +111,10 @@ def test_given_the_true_noise_the_step_predicts_x_start(abar_t):
 
 def test_the_variance_after_a_stochastic_step_is_that_of_the_schedule():
     """With x_0 and independent noises, x_prev has variance 1 - abar_prev around its mean for any sigma_t."""
-    x_start, (noise, fresh) = torch.tensor(2.0, dtype=torch.float64), torch.randn(2, 200_000, dtype=torch.float64)
+    x_start, (noise, fresh) = (
+        torch.tensor(2.0, dtype=torch.float64),
+        torch.randn(2, 200_000, dtype=torch.float64),
+    )
     abar_t, abar_prev = 0.3, 0.6
     x_noisy = abar_t**0.5 * x_start + (1 - abar_t) ** 0.5 * noise
     for sigma_t in (0.0, 0.2, 0.4):
@@ -136,18 +154,31 @@ def test_v_prediction_gives_the_same_samples(eta):
 
 def test_guidance_moves_the_samples_along_the_difference():
     """For shifted Gaussians guidance is a Gaussian too: its mean is u + scale (c - u)."""
-    cond, uncond = ({"c_crossattn": [torch.full((len(X_T),), shift, dtype=torch.float64)]} for shift in (0.2, -0.1))
+    cond, uncond = (
+        {"c_crossattn": [torch.full((len(X_T),), shift, dtype=torch.float64)]}
+        for shift in (0.2, -0.1)
+    )
     shifted = {"c_crossattn": [torch.full((len(X_T),), -0.1 + 3 * 0.3, dtype=torch.float64)]}
-    guided = sample(GaussianModel(), 20, conditioning=cond, unconditional_conditioning=uncond, unconditional_guidance_scale=3.0)
+    guided = sample(
+        GaussianModel(),
+        20,
+        conditioning=cond,
+        unconditional_conditioning=uncond,
+        unconditional_guidance_scale=3.0,
+    )
     torch.testing.assert_close(guided, sample(GaussianModel(), 20, conditioning=shifted))
     plain = sample(GaussianModel(), 20, conditioning=cond)
-    assert torch.equal(sample(GaussianModel(), 20, conditioning=cond, unconditional_conditioning=uncond), plain)
+    assert torch.equal(
+        sample(GaussianModel(), 20, conditioning=cond, unconditional_conditioning=uncond), plain
+    )
     assert rms(guided - plain) > 0.1
 
 
 def test_deterministic_without_eta_and_seeded_with_it():
     assert torch.equal(sample(GaussianModel(), 10), sample(GaussianModel(), 10))
-    assert not torch.equal(sample(GaussianModel(), 10, eta=1.0), sample(GaussianModel(), 10, eta=1.0))
+    assert not torch.equal(
+        sample(GaussianModel(), 10, eta=1.0), sample(GaussianModel(), 10, eta=1.0)
+    )
     torch.manual_seed(3)
     first = sample(GaussianModel(), 10, eta=1.0)
     torch.manual_seed(3)
@@ -157,7 +188,9 @@ def test_deterministic_without_eta_and_seeded_with_it():
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_a_sample_depends_on_its_generator_alone(eta):
     batch = draw([3, 4, 5], eta=eta)
-    assert torch.equal(draw([4], eta=eta), batch[1:2]) and torch.equal(draw([5, 3], eta=eta), batch[[2, 0]])
+    assert torch.equal(draw([4], eta=eta), batch[1:2]) and torch.equal(
+        draw([5, 3], eta=eta), batch[[2, 0]]
+    )
     assert not torch.equal(batch[0], batch[1])
 
 
@@ -169,6 +202,12 @@ def test_generators_leave_the_global_one_alone():
 
 def test_intermediates():
     sampler = DDIMSampler(GaussianModel())
-    samples, intermediates = sampler.sample(10, 3, SHAPE, {}, x_T=X_T[:3], log_every_t=4, verbose=False)
-    assert torch.equal(intermediates["x_inter"][0], X_T[:3]) and torch.equal(intermediates["x_inter"][-1], samples)
-    assert len(intermediates["x_inter"]) == len(intermediates["pred_x0"]) == 1 + 4  # the noise; steps 9, 8, 4, 0
+    samples, intermediates = sampler.sample(
+        10, 3, SHAPE, {}, x_T=X_T[:3], log_every_t=4, verbose=False
+    )
+    assert torch.equal(intermediates["x_inter"][0], X_T[:3]) and torch.equal(
+        intermediates["x_inter"][-1], samples
+    )
+    assert (
+        len(intermediates["x_inter"]) == len(intermediates["pred_x0"]) == 1 + 4
+    )  # the noise; steps 9, 8, 4, 0

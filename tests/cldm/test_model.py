@@ -21,8 +21,9 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from cldm import model as loader
-from cldm.model import create_model, load_pickle, load_state_dict, load_weights, read_config, save_weights, subset
+from cldm.model import create_model, read_config
+from core import checkpoints as loader
+from core.checkpoints import load_pickle, load_state_dict, load_weights, save_weights, subset
 from ldm.util import instantiate_from_config
 from tests.weights import fill_parameters
 
@@ -38,7 +39,9 @@ def mini_yaml(tmp_path_factory, tiny_yaml):
     config = yaml.safe_load(tiny_yaml.read_text())
     params = config["model"]["params"]
     for name in ("control_stage_config", "unet_config"):
-        params[name]["params"].update(channel_mult=[1], num_res_blocks=1, attention_resolutions=[1], context_dim=8)
+        params[name]["params"].update(
+            channel_mult=[1], num_res_blocks=1, attention_resolutions=[1], context_dim=8
+        )
     params["first_stage_config"]["params"]["ddconfig"].update(ch_mult=[1, 1], num_res_blocks=1)
     params["cond_stage_config"]["params"].update(width=8, layers=1, heads=1)
     path = tmp_path_factory.mktemp("mini") / "mini.yaml"
@@ -141,13 +144,22 @@ def test_trainer_objects_beside_the_weights(tmp_path, trainer_module, monkeypatc
     trainer_module(ContainerMetadata, "omegaconf.base")
     trainer_module(scalar, "numpy.core.multiarray")
     metadata = ContainerMetadata()
-    metadata.object_type, metadata.resolver_cache = dict, collections.defaultdict(dict, {"a": {"b": 1}})
+    metadata.object_type, metadata.resolver_cache = (
+        dict,
+        collections.defaultdict(dict, {"a": {"b": 1}}),
+    )
     content = {
         "state_dict": collections.OrderedDict(WEIGHTS),
-        "callbacks": {ModelCheckpoint: {"best_model_score": np.float64(0.3)}, ModelCheckpoint(best=1): 2, "plain": OldScalar()},
+        "callbacks": {
+            ModelCheckpoint: {"best_model_score": np.float64(0.3)},
+            ModelCheckpoint(best=1): 2,
+            "plain": OldScalar(),
+        },
         "hyper_parameters": AttributeDict(lr=1e-5, betas=(0.9, 0.999), config=metadata),
         "optimizer_states": [{"state": {}, "param_groups": [np.arange(3)]}],
-        "args": argparse.Namespace(path=pathlib.PosixPath("/x"), flags={1, 2}, values=collections.defaultdict(list)),
+        "args": argparse.Namespace(
+            path=pathlib.PosixPath("/x"), flags={1, 2}, values=collections.defaultdict(list)
+        ),
         "global_step": 17,
     }
     path = save(tmp_path / "w.ckpt", content)
@@ -155,7 +167,9 @@ def test_trainer_objects_beside_the_weights(tmp_path, trainer_module, monkeypatc
     assert_same(load_state_dict(path), WEIGHTS)
     whole = load_pickle(path, "cpu")
     assert whole["global_step"] == 17 and whole["hyper_parameters"]["betas"] == (0.9, 0.999)
-    assert isinstance(whole["args"], loader.Inert) and isinstance(whole["hyper_parameters"]["config"], loader.Inert)
+    assert isinstance(whole["args"], loader.Inert) and isinstance(
+        whole["hyper_parameters"]["config"], loader.Inert
+    )
 
 
 def test_stand_ins_last_for_one_file_only(tmp_path, trainer_module):
@@ -190,7 +204,9 @@ def payloads(marker):
         "builtins.eval": Payload(builtins.eval, statement),
         "builtins.exec": Payload(builtins.exec, statement),
         "subprocess.Popen": Payload(subprocess.Popen, ["touch", str(marker)]),
-        "builtins.getattr": Payload(pathlib.Path.touch, marker),  # pickled as getattr(Path, "touch")
+        "builtins.getattr": Payload(
+            pathlib.Path.touch, marker
+        ),  # pickled as getattr(Path, "touch")
         "importlib": Payload(importlib.import_module, "this"),  # prints a poem
         "pickle.loads": Payload(pickle.loads, pickle.dumps(Payload(os.system, f"touch {marker}"))),
     }
@@ -223,12 +239,18 @@ def write_zip_after_pickle(path, content):
 
 
 @pytest.mark.parametrize("suffix", [".ckpt", ".safetensors"])
-@pytest.mark.parametrize("write", [write_zip, write_old, write_pickle, write_new_pickle, write_zip_after_pickle])
+@pytest.mark.parametrize(
+    "write", [write_zip, write_old, write_pickle, write_new_pickle, write_zip_after_pickle]
+)
 @pytest.mark.parametrize("name", PAYLOADS)
 def test_nothing_of_a_malicious_file_runs(tmp_path, name, write, suffix):
     marker, path = tmp_path / "executed", tmp_path / f"evil{suffix}"
     payload = payloads(marker)[name]
-    for content in (payload, {"state_dict": {**WEIGHTS, "c": payload}}, {"state_dict": WEIGHTS, "hyper_parameters": [payload]}):
+    for content in (
+        payload,
+        {"state_dict": {**WEIGHTS, "c": payload}},
+        {"state_dict": WEIGHTS, "hyper_parameters": [payload]},
+    ):
         write(path, content)
         with pytest.raises(ValueError) as caught:
             load_state_dict(path)
@@ -258,7 +280,10 @@ def test_functions_of_trainer_packages_are_never_called(tmp_path, trainer_module
         pathlib.Path(path).touch()
 
     trainer_module(run, "pytorch_lightning.utilities.shell")
-    content = {"state_dict": WEIGHTS, "callbacks": [Payload(run, str(marker)), Payload(np.save, str(marker), [1])]}
+    content = {
+        "state_dict": WEIGHTS,
+        "callbacks": [Payload(run, str(marker)), Payload(np.save, str(marker), [1])],
+    }
     assert_same(load_state_dict(save(tmp_path / "w.ckpt", content)), WEIGHTS)
     assert not marker.exists()
     pickle.loads(pickle.dumps(content["callbacks"][0]))
@@ -299,7 +324,9 @@ def test_text_files(tmp_path, suffix, text):
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_flipped_bytes_give_a_named_error_or_nothing_at_all(tmp_path, zipped):
-    torch.save({"state_dict": WEIGHTS}, tmp_path / "whole.ckpt", _use_new_zipfile_serialization=zipped)
+    torch.save(
+        {"state_dict": WEIGHTS}, tmp_path / "whole.ckpt", _use_new_zipfile_serialization=zipped
+    )
     whole, path = (tmp_path / "whole.ckpt").read_bytes(), tmp_path / "w.ckpt"
     rng, errors = np.random.default_rng(0), 0
     for _ in range(150):
@@ -329,7 +356,9 @@ def test_paths_that_are_no_file(tmp_path):
             load_state_dict(path)
 
 
-@pytest.mark.parametrize("content", [{}, {"epoch": 3}, [torch.ones(1)], torch.ones(1), {"state_dict": {"a": 1}}])
+@pytest.mark.parametrize(
+    "content", [{}, {"epoch": 3}, [torch.ones(1)], torch.ones(1), {"state_dict": {"a": 1}}]
+)
 def test_files_without_named_tensors(tmp_path, content):
     with pytest.raises(ValueError, match="holds no tensors by name"):
         load_state_dict(save(tmp_path / "w.pt", content))
@@ -344,8 +373,12 @@ def test_create_model_equals_build_then_load(tmp_path, mini_yaml, mini_weights, 
     expected = create_model(mini_yaml)
     assert_same(model.state_dict(), mini_weights)
     assert not model.training and expected.training
-    for (name, parameter), other in zip(model.named_parameters(), expected.parameters(), strict=True):
-        assert parameter.requires_grad == other.requires_grad and isinstance(parameter, torch.nn.Parameter), name
+    for (name, parameter), other in zip(
+        model.named_parameters(), expected.parameters(), strict=True
+    ):
+        assert parameter.requires_grad == other.requires_grad and isinstance(
+            parameter, torch.nn.Parameter
+        ), name
     expected.load_state_dict(load_state_dict(tmp_path / f"w{suffix}"))
     assert_same(model.state_dict(), expected.state_dict())
 
@@ -374,16 +407,20 @@ def legacy(weights):
 
 
 def test_no_memory_stays_uninitialised(tmp_path, mini_yaml, mini_weights, poisoned_memory):
-    with loader._SkipInitialisation():
+    with loader.SkipInitialisation():
         blank = instantiate_from_config(read_config(mini_yaml))
     assert blank.control_model.zero_convs[0][0].weight.isnan().all()  # or this test could not fail
     path = save(tmp_path / "w.ckpt", {"state_dict": legacy(mini_weights)})
     for name, value in create_model(mini_yaml, path).state_dict().items():
-        expected = mini_weights[name] if value.shape == (1000,) else mini_weights[name].half().float()
+        expected = (
+            mini_weights[name] if value.shape == (1000,) else mini_weights[name].half().float()
+        )
         assert torch.equal(value, expected), name
 
 
-@pytest.mark.parametrize("rename", [lambda name: name, lambda name: name.replace("text_model.", "")])
+@pytest.mark.parametrize(
+    "rename", [lambda name: name, lambda name: name.replace("text_model.", "")]
+)
 def test_half_precision_comes_out_float32(tmp_path, mini_yaml, mini_weights, rename):
     weights = {rename(name): value for name, value in legacy(mini_weights).items()}
     model = create_model(mini_yaml, save(tmp_path / "w.safetensors", weights))
@@ -396,7 +433,9 @@ def test_the_global_generator_is_not_used(tmp_path, mini_yaml, mini_weights):
     create_model(mini_yaml, path)
     assert torch.equal(torch.get_rng_state(), before)
     create_model(mini_yaml)
-    assert not torch.equal(torch.get_rng_state(), before)  # building with initialisation does use it
+    assert not torch.equal(
+        torch.get_rng_state(), before
+    )  # building with initialisation does use it
 
 
 def test_published_way_of_loading(tmp_path, mini_yaml, mini_weights):
@@ -420,22 +459,33 @@ def test_tensors_under_two_names_are_trained_apart(tmp_path, mini_yaml, mini_wei
 
 def test_several_files_that_are_complete_together(tmp_path, mini_yaml, mini_weights):
     control = {name: value + 1 for name, value in subset(mini_weights, ["control_model."]).items()}
-    paths = [save(tmp_path / "base.ckpt", mini_weights), save(tmp_path / "control.safetensors", control)]
+    paths = [
+        save(tmp_path / "base.ckpt", mini_weights),
+        save(tmp_path / "control.safetensors", control),
+    ]
     assert_same(create_model(mini_yaml, paths).state_dict(), {**mini_weights, **control})
 
 
 def test_new_hint_channels(tmp_path, mini_yaml, mini_weights, capsys, poisoned_memory):
     path = save(tmp_path / "w.ckpt", mini_weights)
     model = create_model(mini_yaml, path, hint_channels=4, new_hint="random")
-    assert f"{path}: made for 3 hint channels, expected 4: control_model.input_hint_block.0 is initialised anew" in capsys.readouterr().out
+    assert (
+        f"{path}: made for 3 hint channels, expected 4: control_model.input_hint_block.0 is initialised anew"
+        in capsys.readouterr().out
+    )
     for name, value in model.state_dict().items():
         if not name.startswith(FIRST_HINT):
             assert torch.equal(value, mini_weights[name]), name
     weight, bias = (model.get_parameter(f"{FIRST_HINT}{kind}") for kind in ("weight", "bias"))
     assert weight.shape == (16, 4, 3, 3) and weight.requires_grad
-    assert 0 < weight.abs().max() <= 1 / 6 and 0 < bias.abs().max() <= 1 / 6  # uniform within fan-in ** -0.5
+    assert (
+        0 < weight.abs().max() <= 1 / 6 and 0 < bias.abs().max() <= 1 / 6
+    )  # uniform within fan-in ** -0.5
     model.control_model.encode_hint(torch.zeros(1, 4, 16, 16))
-    with pytest.raises(RuntimeError, match=rf"another architecture; 1 .* {FIRST_HINT}weight \(16, 3, 3, 3\) instead of \(16, 4, 3, 3\)"):
+    with pytest.raises(
+        RuntimeError,
+        match=rf"another architecture; 1 .* {FIRST_HINT}weight \(16, 3, 3, 3\) instead of \(16, 4, 3, 3\)",
+    ):
         create_model(mini_yaml, path, hint_channels=4)
     create_model(mini_yaml, path, hint_channels=3, new_hint="random")
     assert capsys.readouterr().out == ""
@@ -444,8 +494,14 @@ def test_new_hint_channels(tmp_path, mini_yaml, mini_weights, capsys, poisoned_m
 def test_zero_hint_channels_keep_what_was_trained(tmp_path, mini_yaml, mini_weights, capsys):
     """The same features as before, whatever the new channel shows, and the new channel can learn."""
     path = save(tmp_path / "w.ckpt", mini_weights)
-    before, after = create_model(mini_yaml, path), create_model(mini_yaml, path, hint_channels=4, new_hint="zeros")
-    assert "1 channels with weights of zero are added to control_model.input_hint_block.0" in capsys.readouterr().out
+    before, after = (
+        create_model(mini_yaml, path),
+        create_model(mini_yaml, path, hint_channels=4, new_hint="zeros"),
+    )
+    assert (
+        "1 channels with weights of zero are added to control_model.input_hint_block.0"
+        in capsys.readouterr().out
+    )
     hint = torch.rand(1, 4, 16, 16)
     features = after.control_model.encode_hint(hint)
     assert torch.equal(features, before.control_model.encode_hint(hint[:, :3]))
@@ -455,7 +511,11 @@ def test_zero_hint_channels_keep_what_was_trained(tmp_path, mini_yaml, mini_weig
 
 
 def test_missing_and_left_over_tensors_are_named(tmp_path, mini_yaml, mini_weights):
-    weights = {name: value for name, value in mini_weights.items() if not name.startswith(f"{TEXT}final_layer_norm")}
+    weights = {
+        name: value
+        for name, value in mini_weights.items()
+        if not name.startswith(f"{TEXT}final_layer_norm")
+    }
     weights["control_model.extra"] = torch.zeros(1)
     path = save(tmp_path / "w.ckpt", weights)
     expected = rf"w.ckpt: does not fit .*; 2 tensors missing \['{TEXT}final_layer_norm.weight', .*1 left over \['control_model.extra'\]"
@@ -465,10 +525,15 @@ def test_missing_and_left_over_tensors_are_named(tmp_path, mini_yaml, mini_weigh
 
 def test_checkpoint_of_another_architecture(tmp_path, mini_yaml, mini_weights, tiny_yaml):
     path = save(tmp_path / "w.safetensors", mini_weights)
-    with pytest.raises(RuntimeError, match=r"w.safetensors: made for another architecture; \d+ tensors .* such as \w+\.\S+ \("):
+    with pytest.raises(
+        RuntimeError,
+        match=r"w.safetensors: made for another architecture; \d+ tensors .* such as \w+\.\S+ \(",
+    ):
         create_model(tiny_yaml, path)
     save(path, {"conv1.weight": torch.zeros(3), "fc.bias": torch.zeros(3)})
-    with pytest.raises(RuntimeError, match=r"\d+ tensors missing \['.*2 left over \['conv1.weight', 'fc.bias'\]"):
+    with pytest.raises(
+        RuntimeError, match=r"\d+ tensors missing \['.*2 left over \['conv1.weight', 'fc.bias'\]"
+    ):
         create_model(mini_yaml, path)
 
 
@@ -489,7 +554,10 @@ def test_load_weights_without_the_tensors(tmp_path, mini_yaml, mini_weights):
         ("", "expected a `model:`"),
         ("model: {target: cldm.cldm.ControlLDM}", "expected a `model:`"),
         ("model: {target: os.system, params: {command: touch x}}", "target 'os.system' refused"),
-        ("model: {target: cldm.cldm.ControlLDM, params: {}}", "does not describe a model of this family"),
+        (
+            "model: {target: cldm.cldm.ControlLDM, params: {}}",
+            "does not describe a model of this family",
+        ),
         ("model: !!python/object/apply:os.system ['touch executed']", "not a YAML file"),
     ],
 )
@@ -526,14 +594,23 @@ def test_what_is_saved_is_loaded(tmp_path, suffix):
 
 
 def test_other_suffixes_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="w.bin: expected a name that ends in .ckpt, .pth, .pt, .safetensors"):
+    with pytest.raises(
+        ValueError, match="w.bin: expected a name that ends in .ckpt, .pth, .pt, .safetensors"
+    ):
         save_weights(WEIGHTS, tmp_path / "w.bin")
     assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["w.ckpt", "w.safetensors"])
 @pytest.mark.parametrize("existing", [True, False])
-@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("writer failed"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("writer failed"),
+        KeyboardInterrupt(),
+    ],
+)
 def test_a_failure_half_way_leaves_no_file(tmp_path, monkeypatch, name, existing, failure):
     path = tmp_path / name
     if existing:
@@ -570,7 +647,12 @@ def full_disk(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
     try:
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", folder], capture_output=True).returncode == 0
+        mounted = (
+            subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", "size=64k", "none", folder], capture_output=True
+            ).returncode
+            == 0
+        )
     except FileNotFoundError:
         mounted = False
     if not mounted:

@@ -60,7 +60,9 @@ def test_one_branch_equals_the_branch_itself(tiny_cldm):
         tiny_cldm.control_model = MultiConditionControlNet([control], [3], ["mask"], [1.0])
         assert torch.equal(tiny_cldm.apply_model(x, t, cond), expected)
         assert torch.equal(tiny_cldm.apply_model(x, t, tiny_cldm.encode_hints(cond)), expected)
-        tiny_cldm.control_model = MultiConditionControlNet([control, control], [3, 3], ["a", "b"], [0.25, 0.75])
+        tiny_cldm.control_model = MultiConditionControlNet(
+            [control, control], [3, 3], ["a", "b"], [0.25, 0.75]
+        )
         twice = tiny_cldm.apply_model(x, t, {**cond, "c_concat": [hint, hint]})
     assert torch.allclose(twice, expected, atol=1e-5 * float(expected.abs().max()))
 

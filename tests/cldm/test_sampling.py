@@ -18,14 +18,19 @@ def test_control_scales():
     assert control_scales(1.0, guess_mode=False, count=4) == [1.0] * 4
 
 
-@pytest.mark.parametrize("options", [FEW, SamplingOptions(steps=2, guess_mode=True), SamplingOptions(steps=2, sampler="dpmpp")])
+@pytest.mark.parametrize(
+    "options",
+    [FEW, SamplingOptions(steps=2, guess_mode=True), SamplingOptions(steps=2, sampler="dpmpp")],
+)
 def test_a_picture_depends_on_its_seed_and_condition_alone(shared_tiny_cldm, options):
     seeds = [5, 6, 7]
     batch = sample_latents(shared_tiny_cldm, HINT, PROMPTS, seeds, options)
     assert batch.shape == (3, 4, 8, 8) and batch.isfinite().all()
     for i in (2, 0):
         single = sample_latents(shared_tiny_cldm, HINT[[i]], [PROMPTS[i]], [seeds[i]], options)
-        torch.testing.assert_close(single[0], batch[i], rtol=1e-3, atol=1e-3)  # sums in another order; strayed noise is off by 1
+        torch.testing.assert_close(
+            single[0], batch[i], rtol=1e-3, atol=1e-3
+        )  # sums in another order; strayed noise is off by 1
     other_seed = sample_latents(shared_tiny_cldm, HINT[:1], PROMPTS[:1], [8], options)
     assert (other_seed[0] - batch[0]).abs().max() > 0.1
 
@@ -39,7 +44,10 @@ def test_same_call_same_picture_and_no_trace_in_the_model(shared_tiny_cldm):
 
 def test_pictures_are_the_same_bytes_in_any_batch(shared_tiny_cldm):
     batch = sample_images(shared_tiny_cldm, HINT, PROMPTS, [5, 6, 7], FEW)
-    assert np.array_equal(sample_images(shared_tiny_cldm, HINT[[2, 1]], [PROMPTS[2], PROMPTS[1]], [7, 6], FEW), batch[[2, 1]])
+    assert np.array_equal(
+        sample_images(shared_tiny_cldm, HINT[[2, 1]], [PROMPTS[2], PROMPTS[1]], [7, 6], FEW),
+        batch[[2, 1]],
+    )
 
 
 def test_scales_are_restored_after_an_error(tiny_cldm):
@@ -51,7 +59,9 @@ def test_scales_are_restored_after_an_error(tiny_cldm):
 
 def test_strength_0_ignores_the_hint(shared_tiny_cldm):
     def sample(hint, strength):
-        return sample_latents(shared_tiny_cldm, hint, ["a cell"], [5], SamplingOptions(steps=2, strength=strength))
+        return sample_latents(
+            shared_tiny_cldm, hint, ["a cell"], [5], SamplingOptions(steps=2, strength=strength)
+        )
 
     assert torch.equal(sample(HINT[:1], 0.0), sample(HINT[1:2], 0.0))
     assert not torch.allclose(sample(HINT[:1], 1.0), sample(HINT[1:2], 1.0), atol=1e-2)
@@ -59,4 +69,11 @@ def test_strength_0_ignores_the_hint(shared_tiny_cldm):
 
 def test_to_pixels_rounds_and_clips():
     values = torch.tensor([-3.0, -1.0, 0.0, 0.996, 1.0, 2.0]).view(1, 1, 1, 6).expand(1, 3, 1, 6)
-    assert to_pixels(values)[0, 0, :, 0].tolist() == [0, 0, 128, 254, 255, 255]  # 127.5 rounds to even
+    assert to_pixels(values)[0, 0, :, 0].tolist() == [
+        0,
+        0,
+        128,
+        254,
+        255,
+        255,
+    ]  # 127.5 rounds to even

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from core.images import write_png
 from fid.backbones import grey_resnet50
-from ldm.data.files import write_png
 from tests.weights import fill_parameters
 
 
@@ -21,7 +21,11 @@ def resnet():
 def cem_weights(resnet, tmp_path_factory):
     """A checkpoint in the MoCo layout with the weights of `resnet` and norms of its own; the key encoder and queue hold next to nothing."""
     path = tmp_path_factory.mktemp("cem") / "moco.pth.tar"
-    tensors = {f"module.encoder_q.{key}": value for key, value in resnet.state_dict().items() if not key.startswith("fc.")}
+    tensors = {
+        f"module.encoder_q.{key}": value
+        for key, value in resnet.state_dict().items()
+        if not key.startswith("fc.")
+    }
     torch.save({"epoch": 1, "arch": "resnet50", "state_dict": tensors, "norms": [0.25, 0.5]}, path)
     return path
 
@@ -36,11 +40,28 @@ def published_file(published_shapes, tmp_path):
     def write(table, **content):
         numbers = {}
         for i, (name, shape) in enumerate(published_shapes(table).items()):
-            value = torch.tensor(i) if name.endswith(("num_batches_tracked", "queue_ptr")) else torch.tensor(1 / (i + 2))
+            value = (
+                torch.tensor(i)
+                if name.endswith(("num_batches_tracked", "queue_ptr"))
+                else torch.tensor(1 / (i + 2))
+            )
             numbers[name] = value.expand(shape)
         path = tmp_path / f"{table.removesuffix('.json')}.pth.tar"
-        optimizer = {"state": {0: {"momentum_buffer": torch.zeros(3)}}, "param_groups": [{"lr": 0.015, "params": [0]}]}
-        torch.save({"epoch": 200, "arch": "resnet50", "state_dict": numbers, "optimizer": optimizer, "run_id": "0f", **content}, path)
+        optimizer = {
+            "state": {0: {"momentum_buffer": torch.zeros(3)}},
+            "param_groups": [{"lr": 0.015, "params": [0]}],
+        }
+        torch.save(
+            {
+                "epoch": 200,
+                "arch": "resnet50",
+                "state_dict": numbers,
+                "optimizer": optimizer,
+                "run_id": "0f",
+                **content,
+            },
+            path,
+        )
         return path
 
     return write

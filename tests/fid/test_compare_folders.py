@@ -17,8 +17,30 @@ def options(image_folders, cem_weights):
     """Options of a run that tabulates `generated` and a copy of `real`."""
     shutil.copytree(image_folders / "real", image_folders / "copy")
     folders = (image_folders / "generated", image_folders / "copy")
-    run = ("--weights-path", cem_weights, "--image-size", 32, "--num-workers", 0, "--no-cache", "--device", "cpu", "--bootstrap", 10)
-    return [str(word) for word in (image_folders / "real", "--output", image_folders / "table", "--generated", *folders, *run)]
+    run = (
+        "--weights-path",
+        cem_weights,
+        "--image-size",
+        32,
+        "--num-workers",
+        0,
+        "--no-cache",
+        "--device",
+        "cpu",
+        "--bootstrap",
+        10,
+    )
+    return [
+        str(word)
+        for word in (
+            image_folders / "real",
+            "--output",
+            image_folders / "table",
+            "--generated",
+            *folders,
+            *run,
+        )
+    ]
 
 
 def read_table(folder):
@@ -36,7 +58,11 @@ def test_table_holds_every_folder(image_folders, options):
         assert float(row["FID low"]) < float(row["FID"]) < float(row["FID high"])
         assert float(row["KID low"]) < float(row["KID"]) < float(row["KID high"])
     text = (image_folders / "table/table.md").read_text()
-    assert "| generated | 5 |" in text and "Numbers of images differ: compare KID" in text and "32 px" in text
+    assert (
+        "| generated | 5 |" in text
+        and "Numbers of images differ: compare KID" in text
+        and "32 px" in text
+    )
     assert Image.open(image_folders / "table/table.png").width > 300
     assert json.loads((image_folders / "table/generated.json").read_text())["num_generated"] == 5
 
@@ -50,7 +76,9 @@ def test_earlier_results_join_a_table_made_the_same_way(image_folders, options, 
     line = error_line(compare_folders.main, *options, "--results", earlier, "--image-size", 48)
     assert "do not belong in one table: image_size is 32 and 48" in line
     earlier.write_text("{}")
-    assert "earlier.json: not a result of these scripts" in error_line(compare_folders.main, *options, "--results", earlier)
+    assert "earlier.json: not a result of these scripts" in error_line(
+        compare_folders.main, *options, "--results", earlier
+    )
 
 
 def test_names_are_what_tells_folders_apart():
@@ -61,5 +89,7 @@ def test_names_are_what_tells_folders_apart():
 
 
 def test_bad_options(image_folders, options, error_line):
-    assert "--names gives 1 names for 2 folders" in error_line(compare_folders.main, *options, "--names", "x")
+    assert "--names gives 1 names for 2 folders" in error_line(
+        compare_folders.main, *options, "--names", "x"
+    )
     assert "nothing to compare" in error_line(compare_folders.main, image_folders / "real")

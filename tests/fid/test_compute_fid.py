@@ -24,10 +24,33 @@ from fid.scoring import print_summary, write_result
 def score(image_folders, cem_weights):
     """Function that runs the CEM script on the image folders and returns the result; options may be added."""
 
-    def run(*options, main=compute_cem_fid.main, real="real", generated="generated", weights=cem_weights):
-        fixed = ("--weights-path", weights, "--image-size", "32", "--num-workers", "0", "--device", "cpu", "--no-cache")
+    def run(
+        *options, main=compute_cem_fid.main, real="real", generated="generated", weights=cem_weights
+    ):
+        fixed = (
+            "--weights-path",
+            weights,
+            "--image-size",
+            "32",
+            "--num-workers",
+            "0",
+            "--device",
+            "cpu",
+            "--no-cache",
+        )
         output = ("--output-json", image_folders / "out" / "result.json")
-        main([str(word) for word in (image_folders / real, image_folders / generated, *fixed, *output, *options)])
+        main(
+            [
+                str(word)
+                for word in (
+                    image_folders / real,
+                    image_folders / generated,
+                    *fixed,
+                    *output,
+                    *options,
+                )
+            ]
+        )
         (path,) = (image_folders / "out").iterdir()
         result = json.loads(path.read_text())
         path.unlink()
@@ -44,21 +67,43 @@ def test_published_defaults():
     }  # fmt: skip
     assert published.items() <= vars(args).items()
     args = compute_normal_fid.parse_args(["a", "b"])
-    assert (args.image_size, args.output_json, args.standard) == (299, Path("inception_fid.json"), "torchvision")
+    assert (args.image_size, args.output_json, args.standard) == (
+        299,
+        Path("inception_fid.json"),
+        "torchvision",
+    )
 
 
-def test_result_holds_the_published_fields_and_what_they_rest_on(score, image_folders, cem_weights, capsys):
+def test_result_holds_the_published_fields_and_what_they_rest_on(
+    score, image_folders, cem_weights, capsys
+):
     result = score("--data-volume", "a:b", "--compute-prdc")
     assert re.fullmatch(r"result_\d{8}_\d{4}\.json", result["path"])
-    published = {"backbone": "cem500k", "weights": str(cem_weights), "num_real": 6, "num_generated": 5, "image_size": 32, "data_volume": "a:b"}
+    published = {
+        "backbone": "cem500k",
+        "weights": str(cem_weights),
+        "num_real": 6,
+        "num_generated": 5,
+        "image_size": 32,
+        "data_volume": "a:b",
+    }
     assert published.items() <= result.items()
     assert (result["normalization_mean"], result["normalization_std"]) == (0.25, 0.5)
-    assert result["real_dir"] == str(image_folders / "real") and result["timestamp_utc"].startswith("20")
+    assert result["real_dir"] == str(image_folders / "real") and result["timestamp_utc"].startswith(
+        "20"
+    )
     assert len(result["weights_sha256"]) == 64 and result["resize"].startswith("pillow-bilinear")
     backbone = load_cem("cem500k", 32, cem_weights)
-    expected = frechet_distance(*(folder_statistics(find_images(image_folders / name), backbone) for name in ("real", "generated")))
+    expected = frechet_distance(
+        *(
+            folder_statistics(find_images(image_folders / name), backbone)
+            for name in ("real", "generated")
+        )
+    )
     assert result["fid"] == pytest.approx(expected, rel=1e-6)
-    assert result["kid"] is not None and result["kid_std"] > 0  # scarce: computed without being asked for
+    assert (
+        result["kid"] is not None and result["kid_std"] > 0
+    )  # scarce: computed without being asked for
     low, high = result["fid_interval"]
     assert low < result["fid"] < high and result["floor_size"] == 3
     assert 0 <= result["precision"] <= 1 and "num_skipped" not in result
@@ -81,7 +126,10 @@ def test_inception_result_names_its_standard(score, tmp_path):
     torch.manual_seed(0)
     path = tmp_path / "inception.pth"
     torch.save(tensorflow_inception().state_dict(), path)
-    results = [score("--standard", name, "--image-size", "96", main=compute_normal_fid.main, weights=path) for name in ("clean-fid", "pytorch-fid")]
+    results = [
+        score("--standard", name, "--image-size", "96", main=compute_normal_fid.main, weights=path)
+        for name in ("clean-fid", "pytorch-fid")
+    ]
     for result in results:
         assert result["backbone"] == "inception_v3" and len(result["normalization_mean"]) == 3
     assert results[0]["resize"] != results[1]["resize"] and results[0]["fid"] != results[1]["fid"]
@@ -94,7 +142,15 @@ def test_two_results_in_a_minute_are_both_kept(tmp_path):
 
 
 def test_enough_images_are_not_called_scarce(capsys):
-    print_summary({"fid": 1.0, "num_real": 5000, "num_generated": 5000, "backbone": "cem500k", "image_size": 224})
+    print_summary(
+        {
+            "fid": 1.0,
+            "num_real": 5000,
+            "num_generated": 5000,
+            "backbone": "cem500k",
+            "image_size": 224,
+        }
+    )
     assert capsys.readouterr().out.count("\n") == 1
 
 
@@ -108,13 +164,33 @@ def test_skipped_images_are_counted(score, image_folders):
     ("prepare", "options", "message"),
     [
         (lambda f: [path.unlink() for path in (f / "real").iterdir()], (), "real: holds no image"),
-        (lambda f: [path.unlink() for path in sorted((f / "generated").iterdir())[1:]], (), "generated: 1 readable image, expected at least two"),
-        (lambda f: (f / "real/slice_1.png").write_bytes(b"x"), (), "slice_1.png: cannot be read as an image"),
-        (lambda f: (f / "generated").rename(f / "real/generated"), ("GEN", "real/generated"), "lies inside"),
-        (lambda f: None, ("--weights-path", "/absent.pth"), "--weights-path /absent.pth: no such file"),
+        (
+            lambda f: [path.unlink() for path in sorted((f / "generated").iterdir())[1:]],
+            (),
+            "generated: 1 readable image, expected at least two",
+        ),
+        (
+            lambda f: (f / "real/slice_1.png").write_bytes(b"x"),
+            (),
+            "slice_1.png: cannot be read as an image",
+        ),
+        (
+            lambda f: (f / "generated").rename(f / "real/generated"),
+            ("GEN", "real/generated"),
+            "lies inside",
+        ),
+        (
+            lambda f: None,
+            ("--weights-path", "/absent.pth"),
+            "--weights-path /absent.pth: no such file",
+        ),
         (lambda f: None, ("--device", "abacus"), "--device abacus"),
         (lambda f: (f / "out").touch(), (), "--output-json .*: cannot be written"),
-        (lambda f: None, ("--output-json", "/proc/result.json"), "--output-json /proc/result.json: cannot be written"),
+        (
+            lambda f: None,
+            ("--output-json", "/proc/result.json"),
+            "--output-json /proc/result.json: cannot be written",
+        ),
     ],
 )
 def test_bad_input_is_one_line(image_folders, cem_weights, error_line, prepare, options, message):
@@ -122,14 +198,31 @@ def test_bad_input_is_one_line(image_folders, cem_weights, error_line, prepare, 
     generated = image_folders / "generated"
     if options[:1] == ("GEN",):
         generated, options = image_folders / options[1], ()
-    fixed = ("--weights-path", cem_weights, "--output-json", image_folders / "out/r.json", "--num-workers", 0, "--no-cache")
-    assert re.search(message, error_line(compute_cem_fid.main, image_folders / "real", generated, *fixed, *options))
+    fixed = (
+        "--weights-path",
+        cem_weights,
+        "--output-json",
+        image_folders / "out/r.json",
+        "--num-workers",
+        0,
+        "--no-cache",
+    )
+    assert re.search(
+        message,
+        error_line(compute_cem_fid.main, image_folders / "real", generated, *fixed, *options),
+    )
 
 
 def test_weights_of_another_network_are_one_line(image_folders, error_line, tmp_path):
     torch.save({"fc.weight": torch.zeros(3)}, tmp_path / "w.pth")
     line = error_line(
-        compute_cem_fid.main, image_folders / "real", image_folders / "generated", "--weights-path", tmp_path / "w.pth", "--output-json", tmp_path / "r.json"
+        compute_cem_fid.main,
+        image_folders / "real",
+        image_folders / "generated",
+        "--weights-path",
+        tmp_path / "w.pth",
+        "--output-json",
+        tmp_path / "r.json",
     )
     assert "w.pth: a checkpoint of another network" in line
 
@@ -141,7 +234,13 @@ def test_a_pickle_that_runs_code_is_refused(image_folders, error_line, tmp_path)
 
     torch.save({"state_dict": Bomb()}, tmp_path / "w.pth")
     line = error_line(
-        compute_cem_fid.main, image_folders / "real", image_folders / "generated", "--weights-path", tmp_path / "w.pth", "--output-json", tmp_path / "r.json"
+        compute_cem_fid.main,
+        image_folders / "real",
+        image_folders / "generated",
+        "--weights-path",
+        tmp_path / "w.pth",
+        "--output-json",
+        tmp_path / "r.json",
     )
     assert "would run code" in line
 
@@ -150,7 +249,9 @@ def test_mixed_bit_depths_score_as_one_set(score, image_folders):
     before = score("--bootstrap", "0")["fid"]
     for name in ("slice_0", "slice_3"):
         path = image_folders / "generated" / f"{name}.png"
-        tifffile.imwrite(path.with_suffix(".tif"), np.asarray(Image.open(path)).astype(np.uint16) * 257)
+        tifffile.imwrite(
+            path.with_suffix(".tif"), np.asarray(Image.open(path)).astype(np.uint16) * 257
+        )
         path.unlink()
     assert score("--bootstrap", "0")["fid"] == pytest.approx(before, rel=1e-6)
 
@@ -158,5 +259,7 @@ def test_mixed_bit_depths_score_as_one_set(score, image_folders):
 @pytest.mark.parametrize("script", ["compute_cem_fid.py", "compute_normal_fid.py"])
 def test_help_from_any_folder(script, tmp_path):
     path = Path(compute_cem_fid.__file__).with_name(script)
-    shown = subprocess.run([sys.executable, path, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        [sys.executable, path, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
     assert "--compute-kid" in shown and "default:" in shown

@@ -17,18 +17,25 @@ def backbone(cem_weights):
 
 def test_batches_and_workers_do_not_matter(image_folders, backbone):
     paths = find_images(image_folders / "real")
-    one, other = folder_statistics(paths, backbone, 6), folder_statistics(paths, backbone, 4, num_workers=1)
+    one, other = (
+        folder_statistics(paths, backbone, 6),
+        folder_statistics(paths, backbone, 4, num_workers=1),
+    )
     np.testing.assert_allclose(one.features, other.features, rtol=1e-4, atol=1e-5)
     assert one.count == 6
 
 
-def test_cache_is_used_until_anything_changes(image_folders, backbone, cem_weights, tmp_path, monkeypatch):
+def test_cache_is_used_until_anything_changes(
+    image_folders, backbone, cem_weights, tmp_path, monkeypatch
+):
     paths, cache = find_images(image_folders / "real"), tmp_path / "cache"
     first = folder_statistics(paths, backbone, cache_dir=cache)
     assert len(list(cache.iterdir())) == 1
     with monkeypatch.context() as patch:
         patch.setattr("fid.features.read_batches", lambda *args: pytest.fail("not from the cache"))
-        np.testing.assert_array_equal(folder_statistics(paths, backbone, cache_dir=cache).features, first.features)
+        np.testing.assert_array_equal(
+            folder_statistics(paths, backbone, cache_dir=cache).features, first.features
+        )
     folder_statistics(paths[:-1], backbone, cache_dir=cache)  # other files
     folder_statistics(paths, load_cem("cem500k", 48, cem_weights), cache_dir=cache)  # another size
     assert len(list(cache.iterdir())) == 3
@@ -37,14 +44,20 @@ def test_cache_is_used_until_anything_changes(image_folders, backbone, cem_weigh
     assert len(list(cache.iterdir())) == 4
 
 
-def test_moments_alone_do_not_do_where_features_are_wanted(image_folders, backbone, tmp_path, monkeypatch):
+def test_moments_alone_do_not_do_where_features_are_wanted(
+    image_folders, backbone, tmp_path, monkeypatch
+):
     paths, cache = find_images(image_folders / "real"), tmp_path / "cache"
     statistics = folder_statistics(paths, backbone, cache_dir=cache)
     (file,) = cache.iterdir()
     np.savez(file, count=6, mu=statistics.mu, scatter=statistics.cov)
     assert folder_statistics(paths, backbone, cache_dir=cache).features is None
-    assert folder_statistics(paths, backbone, keep_features=True, cache_dir=cache).features is not None
-    assert folder_statistics(paths, backbone, cache_dir=cache).features is not None  # the better entry was kept
+    assert (
+        folder_statistics(paths, backbone, keep_features=True, cache_dir=cache).features is not None
+    )
+    assert (
+        folder_statistics(paths, backbone, cache_dir=cache).features is not None
+    )  # the better entry was kept
 
 
 def test_a_damaged_cache_is_named(image_folders, backbone, tmp_path):

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
+from core.images import write_png
 from fid.images import Preprocessing, check_nesting, find_images, read_batches, sound_images
-from ldm.data.files import write_png
 
 GREY = Preprocessing(24, "pillow-bilinear", True, (0.5,), (0.25,))
 COLOUR = Preprocessing(24, "pillow-bilinear", False, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
@@ -24,7 +24,12 @@ def test_images_are_found_below_the_folder_and_sorted(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "b" / "loop").symlink_to(tmp_path)  # a folder inside itself
-    assert [str(path.relative_to(tmp_path)) for path in find_images(tmp_path)] == ["a.png", "b/a.jpeg", "b/z.TIF", "c.bmp"]
+    assert [str(path.relative_to(tmp_path)) for path in find_images(tmp_path)] == [
+        "a.png",
+        "b/a.jpeg",
+        "b/z.TIF",
+        "c.bmp",
+    ]
 
 
 def test_no_folder_and_no_image(tmp_path):
@@ -36,7 +41,10 @@ def test_no_folder_and_no_image(tmp_path):
 
 def test_one_folder_in_the_other(tmp_path):
     (tmp_path / "real" / "generated").mkdir(parents=True)
-    for pair in ((tmp_path / "real", tmp_path / "real/generated"), (tmp_path / "real/generated", tmp_path / "real")):
+    for pair in (
+        (tmp_path / "real", tmp_path / "real/generated"),
+        (tmp_path / "real/generated", tmp_path / "real"),
+    ):
         with pytest.raises(ValueError, match="generated lies inside .*real:"):
             check_nesting(*pair)
     check_nesting(tmp_path / "real", tmp_path / "real")
@@ -58,7 +66,9 @@ def test_colour_preparation_is_the_published_chain(pixels):
 
 def test_bicubic_keeps_fractions_and_is_clipped(pixels):
     unit = Preprocessing(24, "pillow-bicubic", False, (0.0,) * 3, (1.0,) * 3)
-    red = Image.fromarray(pixels[..., 0].astype(np.float32)).resize((24, 24), Image.Resampling.BICUBIC)
+    red = Image.fromarray(pixels[..., 0].astype(np.float32)).resize(
+        (24, 24), Image.Resampling.BICUBIC
+    )
     torch.testing.assert_close(unit(pixels)[0], torch.from_numpy(np.asarray(red) / 255))
     edge = np.zeros((8, 8, 3), np.uint8)
     edge[:, 4:] = 255
@@ -68,7 +78,10 @@ def test_bicubic_keeps_fractions_and_is_clipped(pixels):
 def test_antialiasing_averages_what_sampling_misses():
     stripes = np.zeros((96, 96, 3), np.uint8)
     stripes[:, ::4] = 255
-    antialiased, sampled = (Preprocessing(24, rule, False, (0.0,) * 3, (1.0,) * 3)(stripes) for rule in ("pillow-bilinear", "torch-bilinear"))
+    antialiased, sampled = (
+        Preprocessing(24, rule, False, (0.0,) * 3, (1.0,) * 3)(stripes)
+        for rule in ("pillow-bilinear", "torch-bilinear")
+    )
     assert antialiased[..., 2:-2].mean() == pytest.approx(0.25, abs=0.02)
     assert sampled.mean() == pytest.approx(0, abs=0.02)
 
@@ -117,7 +130,11 @@ def test_corrupt_images_are_named_or_counted(tmp_path):
 
 def test_damage_inside_compressed_pixels_is_skipped_too(tmp_path):
     for i in range(3):
-        tifffile.imwrite(tmp_path / f"{i}.tif", np.random.default_rng(i).integers(0, 255, (40, 40), np.uint8), compression="zlib")
+        tifffile.imwrite(
+            tmp_path / f"{i}.tif",
+            np.random.default_rng(i).integers(0, 255, (40, 40), np.uint8),
+            compression="zlib",
+        )
     content = bytearray((tmp_path / "1.tif").read_bytes())
     middle = len(content) // 2
     content[middle : middle + 100] = bytes(100)

@@ -13,16 +13,25 @@ D = 16
 def gaussians(n, m, shift=0.5, seed=0, dimensions=D):
     """Samples of two Gaussians of equal covariance: the true distance is `dimensions * shift ** 2`."""
     rng = np.random.default_rng(seed)
-    return statistics_of(rng.standard_normal((n, dimensions)) + 7), statistics_of(rng.standard_normal((m, dimensions)) + 7 + shift)
+    return statistics_of(rng.standard_normal((n, dimensions)) + 7), statistics_of(
+        rng.standard_normal((m, dimensions)) + 7 + shift
+    )
 
 
 @pytest.mark.parametrize(("n", "m", "dimensions"), [(40, 60, 16), (60, 40, 16), (20, 30, 100)])
 def test_resampling_starts_from_the_exact_distance(n, m, dimensions):
     real, generated = gaussians(n, m, dimensions=dimensions)
     resampler = scarce._Resampler(real.features, generated.features)
-    assert resampler.distance(resampler.real, resampler.generated) == pytest.approx(frechet_distance(real, generated), abs=1e-6)
-    i, j = np.array([0, 3, 3, 5, 7, 9]), n + np.array([1, 1, 2, 8, 4])  # with repetitions, as a bootstrap has them
-    expected = frechet_distance(statistics_of(real.features[i]), statistics_of(generated.features[j - n]))
+    assert resampler.distance(resampler.real, resampler.generated) == pytest.approx(
+        frechet_distance(real, generated), abs=1e-6
+    )
+    i, j = (
+        np.array([0, 3, 3, 5, 7, 9]),
+        n + np.array([1, 1, 2, 8, 4]),
+    )  # with repetitions, as a bootstrap has them
+    expected = frechet_distance(
+        statistics_of(real.features[i]), statistics_of(generated.features[j - n])
+    )
     assert resampler.distance(i, j) == pytest.approx(expected, abs=1e-5)
 
 
@@ -53,9 +62,14 @@ def test_floor_compares_equal_numbers():
     report = report_scarcity(*gaussians(60, 40, shift=0), 1.0, resamples=0, seed=0)
     assert report.floor_size == 30
     assert report.floor_interval[0] <= report.floor_fid <= report.floor_interval[1]
-    assert report.generated_fid_at_floor_size == pytest.approx(report.floor_fid, rel=0.25)  # both from the same distribution
+    assert report.generated_fid_at_floor_size == pytest.approx(
+        report.floor_fid, rel=0.25
+    )  # both from the same distribution
     assert report_scarcity(*gaussians(60, 20), 1.0, 0, 0).floor_size == 20
-    assert report_scarcity(*gaussians(60, 60, shift=2), 1.0, 0, 0).generated_fid_at_floor_size > 3 * report.floor_fid
+    assert (
+        report_scarcity(*gaussians(60, 60, shift=2), 1.0, 0, 0).generated_fid_at_floor_size
+        > 3 * report.floor_fid
+    )
 
 
 def test_too_few_real_images_have_no_floor():
@@ -66,6 +80,10 @@ def test_too_few_real_images_have_no_floor():
 
 def test_seed_fixes_everything_and_large_sets_are_thinned(monkeypatch):
     sets = gaussians(40, 30)
-    assert report_scarcity(*sets, 1.0, 5, seed=1) == report_scarcity(*sets, 1.0, 5, seed=1) != report_scarcity(*sets, 1.0, 5, seed=2)
+    assert (
+        report_scarcity(*sets, 1.0, 5, seed=1)
+        == report_scarcity(*sets, 1.0, 5, seed=1)
+        != report_scarcity(*sets, 1.0, 5, seed=2)
+    )
     monkeypatch.setattr(scarce, "MOST", 10)
     assert report_scarcity(*sets, 1.0, 0, seed=1).floor_size == 5

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import train
-from cldm.model import load_pickle
+from core.checkpoints import load_pickle
 from fid.backbones import load_cem
 from fid.distances import frechet_distance, kid, statistics_of
 from fid.validation import ValidationFid
@@ -25,8 +25,32 @@ def options(micro_yaml, micro_weights, pairs):
 
     def words(folder, *more):
         images, masks = pairs / "images", pairs / "masks"
-        fixed = ["--image_path", images, "--mask_path", masks, "--val_image_path", images, "--val_mask_path", masks, "--cldm_config_path", micro_yaml]
-        fixed += ["--resume_path", micro_weights, "--output_root", folder, "--gpus", 0, "--learning_rate", 1e-3, "--log_every", 1, "--logger", "csv"]
+        fixed = [
+            "--image_path",
+            images,
+            "--mask_path",
+            masks,
+            "--val_image_path",
+            images,
+            "--val_mask_path",
+            masks,
+            "--cldm_config_path",
+            micro_yaml,
+        ]
+        fixed += [
+            "--resume_path",
+            micro_weights,
+            "--output_root",
+            folder,
+            "--gpus",
+            0,
+            "--learning_rate",
+            1e-3,
+            "--log_every",
+            1,
+            "--logger",
+            "csv",
+        ]
         return [str(word) for word in [*fixed, "--max_epochs", 2, "--batch_size", 3, *more]]
 
     return words
@@ -34,7 +58,17 @@ def options(micro_yaml, micro_weights, pairs):
 
 @pytest.fixture
 def val_fid(cem_weights):
-    fid = ["--enable_val_fid", "--fid_weights_path", cem_weights, "--fid_image_size", 32, "--fid_ddim_steps", 1, "--fid_guidance_scale", 1]
+    fid = [
+        "--enable_val_fid",
+        "--fid_weights_path",
+        cem_weights,
+        "--fid_image_size",
+        32,
+        "--fid_ddim_steps",
+        1,
+        "--fid_guidance_scale",
+        1,
+    ]
     return [str(word) for word in fid]
 
 
@@ -46,13 +80,22 @@ def only_run(folder):
 def losses(run):
     with open(run / "csv" / "version_0" / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    return {name: [row[name] for row in rows if row.get(name)] for name in ("train/loss_step", "val/loss", "val/cem_fid", "val/cem_kid")}
+    return {
+        name: [row[name] for row in rows if row.get(name)]
+        for name in ("train/loss_step", "val/loss", "val/cem_fid", "val/cem_kid")
+    }
 
 
 def levels():
     """Five samples: noise, and the grey level that is drawn for it."""
     rng = np.random.default_rng(0)
-    return [{"jpg": torch.from_numpy(rng.random((40, 40, 3), dtype=np.float32) * 2 - 1), "level": 30 * i} for i in range(5)]
+    return [
+        {
+            "jpg": torch.from_numpy(rng.random((40, 40, 3), dtype=np.float32) * 2 - 1),
+            "level": 30 * i,
+        }
+        for i in range(5)
+    ]
 
 
 def drawn(samples):
@@ -73,12 +116,20 @@ def test_training_is_the_same_with_and_without(options, val_fid, tmp_path):
     train.main(options(tmp_path / "without"))
     train.main(options(tmp_path / "with", *val_fid, "--monitor", "val/cem_fid"))
     without, scored = (losses(only_run(tmp_path / name)) for name in ("without", "with"))
-    assert without["train/loss_step"] == scored["train/loss_step"] and without["val/loss"] == scored["val/loss"]
+    assert (
+        without["train/loss_step"] == scored["train/loss_step"]
+        and without["val/loss"] == scored["val/loss"]
+    )
     assert not without["val/cem_fid"]
     assert len(scored["val/cem_fid"]) == len(scored["val/cem_kid"]) == 2
     run = only_run(tmp_path / "with")
-    assert "optimizer_states" not in load_pickle(run / "EM_best_fid.ckpt", "cpu") and (run / "EM_best_results.ckpt").exists()
-    assert not any("backbone" in name for name in load_pickle(run / "last.ckpt", "cpu")["state_dict"])
+    assert (
+        "optimizer_states" not in load_pickle(run / "EM_best_fid.ckpt", "cpu")
+        and (run / "EM_best_results.ckpt").exists()
+    )
+    assert not any(
+        "backbone" in name for name in load_pickle(run / "last.ckpt", "cpu")["state_dict"]
+    )
 
 
 def test_scores_do_not_depend_on_batches(cem_weights):
@@ -107,8 +158,12 @@ def test_scores_do_not_depend_on_batches(cem_weights):
     assert [len(some) for some in seen] == [2, 2, 1, 2, 2, 1, 5, 5]
     assert sum(seen[:3], []) == sum(seen[3:6], []) == seen[6] and len(set(seen[6])) == 5
     prepare = backbone.preprocessing
-    real = backbone.features(torch.stack([prepare(sample["jpg"].numpy() / 2 + 0.5) for sample in dataset]))
-    generated = backbone.features(torch.stack([prepare(np.full((40, 40, 3), 30 * i, np.uint8)) for i in range(5)]))
+    real = backbone.features(
+        torch.stack([prepare(sample["jpg"].numpy() / 2 + 0.5) for sample in dataset])
+    )
+    generated = backbone.features(
+        torch.stack([prepare(np.full((40, 40, 3), 30 * i, np.uint8)) for i in range(5)])
+    )
     expected = frechet_distance(statistics_of(real), statistics_of(generated))
     for scores in logged:
         assert scores["val/cem_fid"] == pytest.approx(expected, rel=1e-5)
@@ -117,22 +172,41 @@ def test_scores_do_not_depend_on_batches(cem_weights):
 def score_share(rank, folder, weights):
     """What one of two processes does; its scores go to `folder`."""
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
+    )
     logged = []
-    callback = ValidationFid(levels(), load_cem("cem500k", 32, weights), lambda model, samples, seeds: drawn(samples), 2, 0, seed=1)
+    callback = ValidationFid(
+        levels(),
+        load_cem("cem500k", 32, weights),
+        lambda model, samples, seeds: drawn(samples),
+        2,
+        0,
+        seed=1,
+    )
     callback.log_dict = logged.append
     model = torch.nn.Module()
     model.device = torch.device("cpu")
     trainer = SimpleNamespace(global_rank=rank, world_size=2, is_global_zero=rank == 0)
     callback.on_validation_epoch_end(trainer, model)
     callback.on_validation_epoch_end(trainer, model)
-    (folder / f"{rank}.json").write_text(json.dumps([logged, [len(callback.real), callback.real.tolist()[0][:3]]]))
+    (folder / f"{rank}.json").write_text(
+        json.dumps([logged, [len(callback.real), callback.real.tolist()[0][:3]]])
+    )
     torch.distributed.destroy_process_group()
 
 
 def test_two_processes_score_what_one_does(cem_weights, tmp_path):
-    environment = os.environ | {"PYTHONPATH": str(Path(train.__file__).parent), "OMP_NUM_THREADS": "1"}
-    shares = [subprocess.Popen([sys.executable, __file__, str(rank), tmp_path, cem_weights], env=environment) for rank in range(2)]
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(train.__file__).parent),
+        "OMP_NUM_THREADS": "1",
+    }
+    shares = [
+        subprocess.Popen(
+            [sys.executable, __file__, str(rank), tmp_path, cem_weights], env=environment
+        )
+        for rank in range(2)
+    ]
     assert [share.wait(120) for share in shares] == [0, 0]
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
     assert first == second and first[1][0] == 5
@@ -141,17 +215,27 @@ def test_two_processes_score_what_one_does(cem_weights, tmp_path):
     for sample in levels():
         real.append(backbone.preprocessing(sample["jpg"].numpy() / 2 + 0.5))
         generated.append(backbone.preprocessing(drawn([sample])[0]))
-    real, generated = (statistics_of(backbone.features(torch.stack(some))) for some in (real, generated))
+    real, generated = (
+        statistics_of(backbone.features(torch.stack(some))) for some in (real, generated)
+    )
     for scores in first[0]:
         assert scores["val/cem_fid"] == pytest.approx(frechet_distance(real, generated), rel=1e-5)
-        assert scores["val/cem_kid"] == pytest.approx(kid(real.features, generated.features).value, rel=1e-4)
+        assert scores["val/cem_kid"] == pytest.approx(
+            kid(real.features, generated.features).value, rel=1e-4
+        )
 
 
 def test_bad_options(options, val_fid, tmp_path, error_line):
     without_data = ["--image_path", "a", "--mask_path", "b"]
-    assert "--enable_val_fid needs --val_image_path" in error_line(train.main, *without_data, "--enable_val_fid")
-    assert "needs --enable_val_fid" in error_line(train.main, *options(tmp_path), "--monitor", "val/cem_fid")
-    assert "--fid_weights_path /absent: no such file" in error_line(train.main, *options(tmp_path, *val_fid), "--fid_weights_path", "/absent")
+    assert "--enable_val_fid needs --val_image_path" in error_line(
+        train.main, *without_data, "--enable_val_fid"
+    )
+    assert "needs --enable_val_fid" in error_line(
+        train.main, *options(tmp_path), "--monitor", "val/cem_fid"
+    )
+    assert "--fid_weights_path /absent: no such file" in error_line(
+        train.main, *options(tmp_path, *val_fid), "--fid_weights_path", "/absent"
+    )
 
 
 if __name__ == "__main__":

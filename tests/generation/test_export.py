@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 from torch.utils.data import Dataset
 
+from core.images import write_png
 from generation import export
-from ldm.data.files import write_png
 from utils import train_segmenter
 
 
@@ -20,10 +20,21 @@ def run_dir(tmp_path, pairs):
     lines = []
     for k in range(4):
         name = f"image_cond{k // 2}_batch{k % 2}_sample0.png"
-        write_png(folder / "images" / name, np.random.default_rng(k).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+        write_png(
+            folder / "images" / name,
+            np.random.default_rng(k).integers(0, 256, (64, 64, 3), dtype=np.uint8),
+        )
         source = pairs / "masks" / f"cell_{k // 2}.png"
         (folder / "masks" / name).write_bytes(source.read_bytes())
-        lines.append({"image": f"images/{name}", "mask": f"masks/{name}", "sources": {"mask": str(source)}, "seed": 100 + k, "prompt": "a cell, grey"})
+        lines.append(
+            {
+                "image": f"images/{name}",
+                "mask": f"masks/{name}",
+                "sources": {"mask": str(source)},
+                "seed": 100 + k,
+                "prompt": "a cell, grey",
+            }
+        )
     (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
 
@@ -45,7 +56,9 @@ class Folder(Dataset):
         return len(self.names)
 
     def __getitem__(self, i):
-        return tuple(np.array(Image.open(self.root / kind / self.names[i])) for kind in ("images", "masks"))
+        return tuple(
+            np.array(Image.open(self.root / kind / self.names[i])) for kind in ("images", "masks")
+        )
 
 
 def test_a_plain_loader_reads_it(run_dir, pairs, tmp_path):
@@ -54,12 +67,21 @@ def test_a_plain_loader_reads_it(run_dir, pairs, tmp_path):
     data = Folder(folder)
     assert len(data) == 10 == len(list((folder / "masks").iterdir()))
     for image, mask in data:
-        assert image.shape == mask.shape == (64, 64) and image.dtype == mask.dtype == np.uint8 and set(np.unique(mask)) <= {0, 1, 2}
+        assert (
+            image.shape == mask.shape == (64, 64)
+            and image.dtype == mask.dtype == np.uint8
+            and set(np.unique(mask)) <= {0, 1, 2}
+        )
     i = data.names.index("synth_cond1_batch0_sample0.png")
     assert np.array_equal(data[i][1], np.array(Image.open(pairs / "masks" / "cell_1.png")))
-    grey = np.array(Image.open(run_dir / "images" / "image_cond1_batch0_sample0.png").convert("L")).astype(int)
+    grey = np.array(
+        Image.open(run_dir / "images" / "image_cond1_batch0_sample0.png").convert("L")
+    ).astype(int)
     assert np.abs(data[i][0] - grey).max() <= 1  # Pillow's weights, in whole numbers
-    assert np.array_equal(data[data.names.index("real_cell_2.png")][0], np.array(Image.open(pairs / "images" / "cell_2.png")))
+    assert np.array_equal(
+        data[data.names.index("real_cell_2.png")][0],
+        np.array(Image.open(pairs / "images" / "cell_2.png")),
+    )
 
 
 def test_splits_say_what_each_pair_is(run_dir, pairs, tmp_path):
@@ -70,33 +92,54 @@ def test_splits_say_what_each_pair_is(run_dir, pairs, tmp_path):
     assert {row["split"] for row in rows.values()} == {"train"}
     assert sum(row["source"] == "real" for row in rows.values()) == 6
     synth, real = rows["synth_cond1_batch1_sample0.png"], rows["real_cell_1.png"]
-    assert synth["group"] == real["group"] == "cell_1" and synth["condition"] == real["condition"] == str(pairs / "masks" / "cell_1.png")
-    assert (synth["source"], synth["seed"], synth["prompt"], real["seed"]) == ("synthetic", "103", "a cell, grey", "")
+    assert synth["group"] == real["group"] == "cell_1" and synth["condition"] == real[
+        "condition"
+    ] == str(pairs / "masks" / "cell_1.png")
+    assert (synth["source"], synth["seed"], synth["prompt"], real["seed"]) == (
+        "synthetic",
+        "103",
+        "a cell, grey",
+        "",
+    )
 
 
 def test_the_segmenter_trains_on_it(run_dir, pairs, tmp_path):
     folder = exported(run_dir, pairs, tmp_path)
-    options = ["--image_path", folder / "images", "--mask_path", folder / "masks", "--output", tmp_path / "seg.ckpt"]
+    options = [
+        "--image_path",
+        folder / "images",
+        "--mask_path",
+        folder / "masks",
+        "--output",
+        tmp_path / "seg.ckpt",
+    ]
     options += ["--max_steps", 1, "--batch_size", 2, "--image_size", 32, "--device", "cpu"]
     train_segmenter.main([str(word) for word in ["train", *options]])
     assert (tmp_path / "seg.ckpt").is_file()
 
 
 def test_colours_stay_where_a_real_image_has_them_or_none_is_given(run_dir, pairs, tmp_path):
-    write_png(pairs / "images" / "cell_0.png", np.dstack([np.full((64, 64), value, np.uint8) for value in (10, 20, 30)]))
+    write_png(
+        pairs / "images" / "cell_0.png",
+        np.dstack([np.full((64, 64), value, np.uint8) for value in (10, 20, 30)]),
+    )
     folder = exported(run_dir, pairs, tmp_path)
     assert {image.shape for image, _ in Folder(folder)} == {(64, 64, 3)}
     alone = tmp_path / "alone"
     assert export.export_dataset(alone, run_dir, export.check_export(alone, None, 3), 3) == 4
     name = "cond0_batch0_sample0.png"
-    assert (alone / "images" / f"synth_{name}").read_bytes() == (run_dir / "images" / f"image_{name}").read_bytes()
+    assert (alone / "images" / f"synth_{name}").read_bytes() == (
+        run_dir / "images" / f"image_{name}"
+    ).read_bytes()
 
 
 def test_a_failure_leaves_nothing(run_dir, pairs, tmp_path):
     (run_dir / "masks" / "image_cond1_batch1_sample0.png").write_bytes(b"broken")
     with pytest.raises(ValueError, match="image_cond1_batch1_sample0.png: cannot be read"):
         exported(run_dir, pairs, tmp_path)
-    assert not (tmp_path / "set").exists() and not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert not (tmp_path / "set").exists() and not [
+        path for path in tmp_path.iterdir() if path.name.startswith(".")
+    ]
 
 
 def test_bad_targets_and_pairs(pairs, tmp_path):

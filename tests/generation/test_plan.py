@@ -6,13 +6,21 @@ from generation.plan import Condition, Sample, SamplePlan, join_conditions, make
 
 
 def plan(names, copies=3, seed=5):
-    return SamplePlan([Condition(i, (Path(f"masks/{name}.png"),)) for i, name in enumerate(names)], copies, seed, ["a", "b", "c"])
+    return SamplePlan(
+        [Condition(i, (Path(f"masks/{name}.png"),)) for i, name in enumerate(names)],
+        copies,
+        seed,
+        ["a", "b", "c"],
+    )
 
 
 def test_a_picture_follows_from_seed_name_and_copy_alone():
     many, few = plan("abcdef"), plan("d", copies=1)
     assert (many[9].prompt, many[9].seed) == (few[0].prompt, few[0].seed)  # d's first copy
-    assert many[9].name == "cond3_batch0_sample0.png" and many.file_name(10) == "image_cond3_batch1_sample0.png"
+    assert (
+        many[9].name == "cond3_batch0_sample0.png"
+        and many.file_name(10) == "image_cond3_batch1_sample0.png"
+    )
     assert len({sample.seed for sample in many}) == len(many) == 18
     assert plan("abcdef", seed=6)[9].seed != many[9].seed
 
@@ -35,8 +43,17 @@ def test_batches_mix_conditions_of_equal_size_only():
     sizes = dict(enumerate([(64, 64), (32, 64), (64, 64), (64, 64), (32, 64)]))
     samples = [Sample(Condition(i, (Path("m.png"),)), 0, "", i) for i in sizes]
     batches = list(make_batches(samples, sizes, 2))
-    assert sorted(sample.condition.number for batch in batches for sample in batch) == [0, 1, 2, 3, 4]
-    assert all(len({sizes[sample.condition.number] for sample in batch}) == 1 and len(batch) <= 2 for batch in batches)
+    assert sorted(sample.condition.number for batch in batches for sample in batch) == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]
+    assert all(
+        len({sizes[sample.condition.number] for sample in batch}) == 1 and len(batch) <= 2
+        for batch in batches
+    )
     assert len(batches) == 3
 
 
@@ -45,19 +62,31 @@ def paths(folder, names):
 
 
 def test_the_first_folder_leads():
-    masks, edges = paths("masks", ["a.png", "b.png"]), paths("edges", ["b.tif", "a.tif", "unused.tif"])
+    masks, edges = (
+        paths("masks", ["a.png", "b.png"]),
+        paths("edges", ["b.tif", "a.tif", "unused.tif"]),
+    )
     conditions, left_out = join_conditions([masks, edges])
-    assert [c.files for c in conditions] == [(masks[0], edges[1]), (masks[1], edges[0])] and left_out == 0
+    assert [c.files for c in conditions] == [
+        (masks[0], edges[1]),
+        (masks[1], edges[0]),
+    ] and left_out == 0
 
 
 def test_published_names_meet_by_their_numbers():
-    masks, edges = paths("masks", ["Dataset 1_GTM_img_7.png", "Dataset 1_GTM_img_9.png"]), paths("edges", ["Dataset 1_img_9.png", "Dataset 1_img_7.png"])
+    masks, edges = (
+        paths("masks", ["Dataset 1_GTM_img_7.png", "Dataset 1_GTM_img_9.png"]),
+        paths("edges", ["Dataset 1_img_9.png", "Dataset 1_img_7.png"]),
+    )
     assert [c.files[1] for c in join_conditions([masks, edges])[0]] == edges[::-1]
 
 
 def test_missing_edges():
     masks, edges = paths("masks", ["a.png", "b.png", "c.png"]), paths("edges", ["b.png"])
-    with pytest.raises(RuntimeError, match=r"edges: no file for 2 of 3 conditions of masks \(a.png, c.png\); --skip_missing_edges"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"edges: no file for 2 of 3 conditions of masks \(a.png, c.png\); --skip_missing_edges",
+    ):
         join_conditions([masks, edges])
     conditions, left_out = join_conditions([masks, edges], skip_missing=True)
     assert [(c.number, c.name) for c in conditions] == [(0, "b")] and left_out == 2

@@ -4,9 +4,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from core.images import read_image, write_png
+from core.pictures import GAP, LINE, class_colours, evenly, fit, tile
 from generation import report
-from ldm.data.files import read_image, write_png
-from ldm.data.pictures import GAP, LINE, class_colours, evenly, fit, tile
 
 VOID = ("meta", "br", "img")
 
@@ -52,26 +52,55 @@ def make_run(tmp_path):
 
         def line(k):
             name = f"cond{k // copies}_batch{k % copies}_sample0.png"
-            write_png(run_dir / "images" / f"image_{name}", rng.integers(0, 256, (64, 96, 3), dtype=np.uint8))
-            write_png(run_dir / "conditions" / "mask" / f"mask_{name}", np.full((64, 96), k // copies % 3, np.uint8))
-            write_png(run_dir / "conditions" / "membrane" / f"membrane_{name}", rng.integers(0, 256, (64, 96), dtype=np.uint8))
+            write_png(
+                run_dir / "images" / f"image_{name}",
+                rng.integers(0, 256, (64, 96, 3), dtype=np.uint8),
+            )
+            write_png(
+                run_dir / "conditions" / "mask" / f"mask_{name}",
+                np.full((64, 96), k // copies % 3, np.uint8),
+            )
+            write_png(
+                run_dir / "conditions" / "membrane" / f"membrane_{name}",
+                rng.integers(0, 256, (64, 96), dtype=np.uint8),
+            )
             return {
                 "image": f"images/image_{name}", "conditions": {key: f"conditions/{key}/{key}_{name}" for key in ("mask", "membrane")},
                 "sources": {"mask": "masks/" + source.format(k // copies)}, "prompt": prompt, "seed": k, "weights": {"mask": "a1b2", "base": "c3d4"},
                 "options": {"strengths": {"mask": 1.0}},
             }  # fmt: skip
 
-        return run_dir, [[line(k) for k in group] for group in report.choose(range(conditions * copies), copies)]
+        return run_dir, [
+            [line(k) for k in group] for group in report.choose(range(conditions * copies), copies)
+        ]
 
     return make
 
 
 def numbers(pictures, planned=None, conditions=2):
-    return {"pictures": pictures, "planned": planned or pictures, "conditions": conditions, "prompts": ["a cell", "b"]}
+    return {
+        "pictures": pictures,
+        "planned": planned or pictures,
+        "conditions": conditions,
+        "prompts": ["a cell", "b"],
+    }
 
 
 def test_sample_is_spread_over_the_conditions_that_have_pictures():
-    assert [group[0] // 10 for group in report.choose(range(1000), 10)] == [0, 9, 18, 27, 36, 45, 54, 63, 72, 81, 90, 99]
+    assert [group[0] // 10 for group in report.choose(range(1000), 10)] == [
+        0,
+        9,
+        18,
+        27,
+        36,
+        45,
+        54,
+        63,
+        72,
+        81,
+        90,
+        99,
+    ]
     assert report.choose([3, 4, 9, 10, 11], 5) == [[3, 4], [9], [10, 11]]
     assert all(len(group) == 4 for group in report.choose(range(1000), 10))
     assert evenly("abcde", 3) == ["a", "c", "e"] and evenly("ab", 9) == ["a", "b"]
@@ -82,7 +111,10 @@ def test_page_is_whole_and_needs_no_network(make_run):
     report.write_report(run_dir, sample, **numbers(180, conditions=30))
     text = (run_dir / "report.html").read_text()
     page = Page(text)
-    assert len(page.all("img")) == 12 * (2 + 4) and all(image["src"].startswith("data:image/webp;base64,") and image["alt"] for image in page.all("img"))
+    assert len(page.all("img")) == 12 * (2 + 4) and all(
+        image["src"].startswith("data:image/webp;base64,") and image["alt"]
+        for image in page.all("img")
+    )
     assert "http" not in text and not page.all("script") and not page.all("link")
     assert all((run_dir / link["href"]).is_file() for link in page.all("a"))
     words = " ".join(" ".join(page.words).split())
@@ -94,27 +126,58 @@ def test_page_is_whole_and_needs_no_network(make_run):
 
 
 def test_names_and_prompts_are_escaped(make_run):
-    run_dir, sample = make_run(1, 1, source='<img src=x onerror="a">.png', prompt="<script>alert(1)</script> & 'b'")
+    run_dir, sample = make_run(
+        1, 1, source='<img src=x onerror="a">.png', prompt="<script>alert(1)</script> & 'b'"
+    )
     report.write_report(run_dir, sample, **numbers(1, planned=1200))
     page = Page((run_dir / "report.html").read_text())
     assert not page.all("script") and len(page.all("img")) == 3
     assert page.all("img")[0]["alt"] == 'mask of <img src=x onerror="a">.png'
-    assert "<script>alert(1)</script> & 'b'" in page.words and "1,199 images are still missing. " in page.words
+    assert (
+        "<script>alert(1)</script> & 'b'" in page.words
+        and "1,199 images are still missing. " in page.words
+    )
 
 
 def test_scores_in_the_run_folder_are_shown(make_run):
     run_dir, sample = make_run(1, 2)
-    score = {"fid": 12.345, "num_real": 9, "num_generated": 2, "backbone": "cem500k", "image_size": 224, "real_dir": "/real"}
+    score = {
+        "fid": 12.345,
+        "num_real": 9,
+        "num_generated": 2,
+        "backbone": "cem500k",
+        "image_size": 224,
+        "real_dir": "/real",
+    }
     score["gen_dir"] = str(run_dir / "images")
-    doubtful = score | {"num_generated": 1, "scarce": True, "kid": 0.01234, "kid_std": 0.002, "gen_dir": "/other/images"}
+    doubtful = score | {
+        "num_generated": 1,
+        "scarce": True,
+        "kid": 0.01234,
+        "kid_std": 0.002,
+        "gen_dir": "/other/images",
+    }
     (run_dir / "cem_fid_1.json").write_text(json.dumps(score))
     (run_dir / "cem_fid_2.json").write_text(json.dumps(doubtful))
-    for name, text in (("notes.json", "[1]"), ("broken.json", "{"), ("odd.json", '{"fid": "x"}'), ("bytes.json", "\xff")):
+    for name, text in (
+        ("notes.json", "[1]"),
+        ("broken.json", "{"),
+        ("odd.json", '{"fid": "x"}'),
+        ("bytes.json", "\xff"),
+    ):
         (run_dir / name).write_text(text, encoding="latin-1")
     first, second = report.read_scores(run_dir, 2)
-    assert (first["fid"], first["kid"], first["notes"]) == ("12.35", None, [])  # 12.345 is a little more in binary
+    assert (first["fid"], first["kid"], first["notes"]) == (
+        "12.35",
+        None,
+        [],
+    )  # 12.345 is a little more in binary
     assert second["kid"] == "0.0123 ± 0.002"
-    assert second["notes"] == ["too few images for an FID: judge by KID", "of 1 of the run's 2 images", "of /other/images"]
+    assert second["notes"] == [
+        "too few images for an FID: judge by KID",
+        "of 1 of the run's 2 images",
+        "of /other/images",
+    ]
     report.write_report(run_dir, sample, **numbers(2))
     words = " ".join(Page((run_dir / "report.html").read_text()).words)
     assert "Scores" in words and "0.0123 ± 0.002" in words
@@ -131,10 +194,18 @@ def test_overview_shows_conditions_and_results_side_by_side(make_run):
 
 def test_tiles_with_heads_and_titles():
     black = np.zeros((10, 60, 3), np.float32)
-    sheet = tile([[black, black], [black]], heads=["mask", "a very long name of a column"], titles=["first", "second"])
+    sheet = tile(
+        [[black, black], [black]],
+        heads=["mask", "a very long name of a column"],
+        titles=["first", "second"],
+    )
     assert sheet.shape == (LINE + GAP + 2 * (LINE + 10 + GAP), GAP + 2 * (60 + GAP), 3)
-    assert (sheet[LINE + GAP + LINE :][:10, GAP : GAP + 60] == 0).all() and (sheet[-12:, 70:] == 255).all()
-    assert sheet[:LINE, GAP : GAP + 60].min() < 128 and sheet[LINE + GAP : 2 * LINE, GAP:].min() < 128
+    assert (sheet[LINE + GAP + LINE :][:10, GAP : GAP + 60] == 0).all() and (
+        sheet[-12:, 70:] == 255
+    ).all()
+    assert (
+        sheet[:LINE, GAP : GAP + 60].min() < 128 and sheet[LINE + GAP : 2 * LINE, GAP:].min() < 128
+    )
 
 
 def test_fit_keeps_proportions():
@@ -145,5 +216,8 @@ def test_fit_keeps_proportions():
 def test_overview_of_a_run_that_has_just_begun():
     """Narrow rows stand in columns; those of the second have fewer images than those of the first."""
     shown = report.Shown("x.png", np.full((32, 32, 3), 0.5, np.float32))
-    rows = [report.Row(f"cell_{i}", {"mask": shown}, [(shown, {})] * count) for i, count in enumerate((3, 1))]
+    rows = [
+        report.Row(f"cell_{i}", {"mask": shown}, [(shown, {})] * count)
+        for i, count in enumerate((3, 1))
+    ]
     assert report.draw_overview(rows, "2 conditions").shape[2] == 3

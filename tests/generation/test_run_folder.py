@@ -4,7 +4,13 @@ import threading
 import pytest
 
 from generation import run_folder
-from generation.run_folder import Writer, append_to_manifest, create_run, finished_images, write_manifest
+from generation.run_folder import (
+    Writer,
+    append_to_manifest,
+    create_run,
+    finished_images,
+    write_manifest,
+)
 
 
 def test_only_one_process_makes_the_folder(tmp_path, monkeypatch):
@@ -25,12 +31,19 @@ def test_half_written_pictures_do_not_count(tmp_path):
 
 def test_manifest_of_many_writers_has_every_line(tmp_path):
     (tmp_path / "args.json").write_text("{}")
-    threads = [threading.Thread(target=lambda i=i: [append_to_manifest(tmp_path, {"k": i * 50 + j}) for j in range(50)]) for i in range(4)]
+    threads = [
+        threading.Thread(
+            target=lambda i=i: [append_to_manifest(tmp_path, {"k": i * 50 + j}) for j in range(50)]
+        )
+        for i in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    lines = [json.loads(line)["k"] for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line)["k"] for line in (tmp_path / "manifest.jsonl").read_text().splitlines()
+    ]
     assert sorted(lines) == list(range(200))
     write_manifest(tmp_path, ({"k": k} for k in range(3)))
     assert (tmp_path / "manifest.jsonl").read_text() == '{"k": 0}\n{"k": 1}\n{"k": 2}\n'

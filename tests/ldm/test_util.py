@@ -7,27 +7,53 @@ from ldm.util import instantiate_from_config
 
 
 def test_builds_with_params_and_extras():
-    layer = instantiate_from_config({"target": "torch.nn.Linear", "params": {"in_features": 3, "out_features": 1}}, out_features=2)
+    layer = instantiate_from_config(
+        {"target": "torch.nn.Linear", "params": {"in_features": 3, "out_features": 1}},
+        out_features=2,
+    )
     assert isinstance(layer, torch.nn.Linear) and layer.weight.shape == (2, 3)
-    assert isinstance(instantiate_from_config({"target": "torch.nn.Identity", "params": None}), torch.nn.Identity)
+    assert isinstance(
+        instantiate_from_config({"target": "torch.nn.Identity", "params": None}), torch.nn.Identity
+    )
 
 
-OUTSIDE = ["os.system", "builtins.eval", "subprocess.Popen", "torch.hub.load", "ldmx.Net", "torch.nnx.Net", "Linear", ""]
+OUTSIDE = [
+    "os.system",
+    "builtins.eval",
+    "subprocess.Popen",
+    "torch.hub.load",
+    "ldmx.Net",
+    "torch.nnx.Net",
+    "Linear",
+    "",
+]
 
 
 @pytest.mark.parametrize("target", OUTSIDE)
 def test_target_outside_the_allowed_packages_is_refused(target):
-    with pytest.raises(ValueError, match="refused: a configuration may only name classes of cldm, ldm and torch.nn"):
+    with pytest.raises(
+        ValueError, match="refused: a configuration may only name classes of cldm, ldm and torch.nn"
+    ):
         instantiate_from_config({"target": target, "params": {}})
 
 
-@pytest.mark.parametrize("target", ["torch.nn.init.zeros_", "torch.nn.Parameter", "ldm.util.instantiate_from_config", "ldm.util.importlib"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "torch.nn.init.zeros_",
+        "torch.nn.Parameter",
+        "ldm.util.instantiate_from_config",
+        "ldm.util.importlib",
+    ],
+)
 def test_what_is_no_module_is_refused(target):
     with pytest.raises(ValueError, match="refused: it is no torch.nn.Module"):
         instantiate_from_config({"target": target})
 
 
-@pytest.mark.parametrize("target", ["torch.nn.Lineal", "cldm.nothing.ControlLDM", "ldm.util.torch.nn.Linear"])
+@pytest.mark.parametrize(
+    "target", ["torch.nn.Lineal", "cldm.nothing.ControlLDM", "ldm.util.torch.nn.Linear"]
+)
 def test_unknown_class(target):
     with pytest.raises(ValueError, match=f"target '{target}': no such class"):
         instantiate_from_config({"target": target})

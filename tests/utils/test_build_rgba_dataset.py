@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from annotator.canny import CannyDetector
+from core.images import read_image, write_png
 from dataset import condition_paths, mask_to_hint, read_hint, read_mask
-from ldm.data.files import read_image, write_png
 from utils import build_rgba_dataset
 
 
@@ -18,8 +18,25 @@ from utils import build_rgba_dataset
 def build(pairs, tmp_path):
     """Function that builds with further options and returns the folder of tensors."""
 
-    def build(*options, images=pairs / "images", masks=pairs / "masks", dest="out", folder="100_200", workers=0):
-        words = ["--img_dir", images, "--mask_dir", masks, "--dest_dir", tmp_path / dest, "--num_workers", workers, *options]
+    def build(
+        *options,
+        images=pairs / "images",
+        masks=pairs / "masks",
+        dest="out",
+        folder="100_200",
+        workers=0,
+    ):
+        words = [
+            "--img_dir",
+            images,
+            "--mask_dir",
+            masks,
+            "--dest_dir",
+            tmp_path / dest,
+            "--num_workers",
+            workers,
+            *options,
+        ]
         build_rgba_dataset.main([str(word) for word in words])
         return tmp_path / dest / folder
 
@@ -27,13 +44,20 @@ def build(pairs, tmp_path):
 
 
 def files(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def expected(pairs, name, low=100, high=200):
     """Class planes and edges, worked out from the files."""
     edges = CannyDetector()(np.asarray(Image.open(pairs / "images" / f"{name}.png")), low, high)
-    return np.concatenate([mask_to_hint(read_mask(pairs / "masks" / f"{name}.png", 3), 3), edges[..., None] / 255], axis=2)
+    return np.concatenate(
+        [mask_to_hint(read_mask(pairs / "masks" / f"{name}.png", 3), 3), edges[..., None] / 255],
+        axis=2,
+    )
 
 
 @pytest.mark.parametrize("kind", ["npz", "png"])
@@ -50,7 +74,12 @@ def test_the_published_format(build, pairs):
     folder = build("--canny-low", 40, "--canny-high", 90, folder="40_90")
     with np.load(folder / "cell_2.npz", allow_pickle=False) as archive:
         rgba, meta = archive["rgba"], json.loads(archive["meta"].item())
-    assert rgba.dtype == np.float32 and rgba.shape == (64, 64, 4) and rgba.min() == -1 and rgba.max() == 1
+    assert (
+        rgba.dtype == np.float32
+        and rgba.shape == (64, 64, 4)
+        and rgba.min() == -1
+        and rgba.max() == 1
+    )
     assert np.array_equal((rgba + 1) / 2, expected(pairs, "cell_2", 40, 90))
     assert meta == {"image_path": str(pairs / "images" / "cell_2.png"), "mask_path": str(pairs / "masks" / "cell_2.png"),
                     "value_range": "neg_one_to_one", "canny_low": 40, "canny_high": 90, "beta_edge": 1.0}  # fmt: skip
@@ -99,7 +128,9 @@ def test_a_killed_build_is_finished_by_the_next_one(build, tmp_path, monkeypatch
     monkeypatch.undo()
     assert process.exitcode == -signal.SIGKILL
     there = {path: path.stat().st_mtime_ns for path in condition_paths(folder, "rgba")}
-    assert [path.name for path in there] == ["cell_0.npz", "cell_1.npz"] and list(folder.glob(".*.tmp.npz"))
+    assert [path.name for path in there] == ["cell_0.npz", "cell_1.npz"] and list(
+        folder.glob(".*.tmp.npz")
+    )
     build(dest="killed")
     assert files(folder) == files(whole)
     assert {path: path.stat().st_mtime_ns for path in there} == there
@@ -122,10 +153,15 @@ def test_a_second_build_makes_what_is_missing(build, capsys):
 def test_tensors_of_other_options_are_not_mixed(build, pairs, tmp_path):
     for kind in ("npz", "png"):
         folder = build("--fmt", kind, dest=kind)
-        with pytest.raises(RuntimeError, match=rf"cell_0.{kind}: is there and was made from other files or options.*--overwrite.*\(and 5 more\)"):
+        with pytest.raises(
+            RuntimeError,
+            match=rf"cell_0.{kind}: is there and was made from other files or options.*--overwrite.*\(and 5 more\)",
+        ):
             build("--fmt", kind, "--beta-edge", 0.5, dest=kind)
         build("--fmt", kind, "--beta-edge", 0.5, "--overwrite", dest=kind)
-        assert read_hint(folder / f"cell_0.{kind}", "rgba")[..., 3].max() == pytest.approx(0.5, abs=0.501 / 255)
+        assert read_hint(folder / f"cell_0.{kind}", "rgba")[..., 3].max() == pytest.approx(
+            0.5, abs=0.501 / 255
+        )
     (tmp_path / "npz" / "100_200" / "cell_1.npz").write_bytes(b"half")
     with pytest.raises(RuntimeError, match="cell_1.npz: is there"):
         build("--beta-edge", 0.5, dest="npz")
@@ -133,20 +169,29 @@ def test_tensors_of_other_options_are_not_mixed(build, pairs, tmp_path):
 
 def test_previews_show_image_mask_and_edges(build, pairs, tmp_path):
     folder = build("--preview-max", 2)
-    assert [path.name for path in sorted((folder / "preview").iterdir())] == ["cell_0.png", "cell_1.png"]
+    assert [path.name for path in sorted((folder / "preview").iterdir())] == [
+        "cell_0.png",
+        "cell_1.png",
+    ]
     shown = read_image(folder / "preview" / "cell_1.png")
     assert shown.shape == (68, 200, 3)
     assert np.array_equal(shown[2:66, 2:66], read_image(pairs / "images" / "cell_1.png"))
-    assert np.array_equal(shown[2:66, 134:198, 0], expected(pairs, "cell_1")[..., 3].astype(np.float32))
+    assert np.array_equal(
+        shown[2:66, 134:198, 0], expected(pairs, "cell_1")[..., 3].astype(np.float32)
+    )
     build("--preview_dir", tmp_path / "look", "--preview-max", 1, dest="other")
-    assert [path.name for path in (tmp_path / "look").iterdir()] == ["cell_0.png"] and not (tmp_path / "other" / "100_200" / "preview").exists()
+    assert [path.name for path in (tmp_path / "look").iterdir()] == ["cell_0.png"] and not (
+        tmp_path / "other" / "100_200" / "preview"
+    ).exists()
 
 
 def test_images_without_a_mask_are_listed(build, pairs, capsys):
     mask = (pairs / "masks" / "cell_4.png").read_bytes()
     (pairs / "masks" / "cell_4.png").unlink()
     folder = build()
-    assert (folder / "missing_masks.txt").read_text() == "cell_4\n" and not (folder / "cell_4.npz").exists()
+    assert (folder / "missing_masks.txt").read_text() == "cell_4\n" and not (
+        folder / "cell_4.npz"
+    ).exists()
     assert "1 images have no mask" in capsys.readouterr().out
     (pairs / "masks" / "cell_4.png").write_bytes(mask)
     build()
@@ -159,21 +204,30 @@ def nested(pairs, tmp_path):
     for i, sub in enumerate("ab"):
         for kind in ("images", "masks"):
             (tmp_path / "nested" / kind / sub).mkdir(parents=True)
-            (tmp_path / "nested" / kind / sub / "cell_0.png").write_bytes((pairs / kind / f"cell_{i}.png").read_bytes())
+            (tmp_path / "nested" / kind / sub / "cell_0.png").write_bytes(
+                (pairs / kind / f"cell_{i}.png").read_bytes()
+            )
     return tmp_path / "nested"
 
 
 def test_equal_stems_in_two_folders_are_kept_apart_or_refused(build, nested, pairs, tmp_path):
     where = {"images": nested / "images", "masks": nested / "masks"}
-    with pytest.raises(RuntimeError, match="a/cell_0.png and .*b/cell_0.png share a stem: keep one of them, or use --keep_folders"):
+    with pytest.raises(
+        RuntimeError,
+        match="a/cell_0.png and .*b/cell_0.png share a stem: keep one of them, or use --keep_folders",
+    ):
         build(**where)
     assert not (tmp_path / "out").exists()
     folder = build("--keep_folders", **where)
     for i, sub in enumerate("ab"):
-        assert np.array_equal(read_hint(folder / sub / "cell_0.npz", "rgba"), expected(pairs, f"cell_{i}"))
+        assert np.array_equal(
+            read_hint(folder / sub / "cell_0.npz", "rgba"), expected(pairs, f"cell_{i}")
+        )
     assert (folder / "preview" / "b" / "cell_0.png").is_file()
     (nested / "masks" / "b" / "cell_0.png").unlink()
-    assert (build("--keep_folders", **where, dest="fewer") / "missing_masks.txt").read_text() == "b/cell_0\n"
+    assert (
+        build("--keep_folders", **where, dest="fewer") / "missing_masks.txt"
+    ).read_text() == "b/cell_0\n"
 
 
 def test_sub_folders_are_searched_and_flattened(build, nested, pairs):
@@ -185,19 +239,40 @@ def test_sub_folders_are_searched_and_flattened(build, nested, pairs):
 
 
 def test_sizes_must_agree_unless_masks_may_be_resized(build, pairs):
-    write_png(pairs / "masks" / "cell_2.png", np.repeat(np.arange(2, dtype=np.uint8), 16)[None].repeat(16, 0))  # 32 x 16
-    with pytest.raises(RuntimeError, match=r"cell_2.png is 32 x 16 but .*cell_2.png is 64 x 64 pixels.*--resize_masks"):
+    write_png(
+        pairs / "masks" / "cell_2.png",
+        np.repeat(np.arange(2, dtype=np.uint8), 16)[None].repeat(16, 0),
+    )  # 32 x 16
+    with pytest.raises(
+        RuntimeError,
+        match=r"cell_2.png is 32 x 16 but .*cell_2.png is 64 x 64 pixels.*--resize_masks",
+    ):
         build()
     hint = read_hint(build("--resize_masks") / "cell_2.npz", "rgba")
-    assert np.array_equal(hint[..., 0], np.repeat([1, 0], 32)[None].repeat(64, 0)) and np.array_equal(hint[..., 1], 1 - hint[..., 0])
+    assert np.array_equal(
+        hint[..., 0], np.repeat([1, 0], 32)[None].repeat(64, 0)
+    ) and np.array_equal(hint[..., 1], 1 - hint[..., 0])
 
 
 def test_bad_input_is_one_line(pairs, tmp_path, error_line):
     def line(*options, images=pairs / "images", masks=pairs / "masks"):
-        return error_line(build_rgba_dataset.main, "--img_dir", images, "--mask_dir", masks, "--num_workers", 0, "--dest_dir", tmp_path / "out", *options)
+        return error_line(
+            build_rgba_dataset.main,
+            "--img_dir",
+            images,
+            "--mask_dir",
+            masks,
+            "--num_workers",
+            0,
+            "--dest_dir",
+            tmp_path / "out",
+            *options,
+        )
 
     assert "none: no such folder" in line(images=tmp_path / "none")
-    assert "--num-mask-classes 4: R, G and B hold 3 class planes. Merge classes, or" in line("--num-mask-classes", 4)
+    assert "--num-mask-classes 4: R, G and B hold 3 class planes. Merge classes, or" in line(
+        "--num-mask-classes", 4
+    )
     assert "--canny-low is above" in line("--canny-low", 300)
     assert "is inside --img_dir" in line("--dest_dir", pairs / "images" / "rgba")
     (tmp_path / "strange").mkdir()
@@ -207,7 +282,9 @@ def test_bad_input_is_one_line(pairs, tmp_path, error_line):
     write_png(pairs / "masks" / "cell_3.png", np.full((64, 64), 3, np.uint8))
     assert "cell_3.png: found value(s) 3, expected 0..2" in line()
     assert "cell_0.png: found value(s) 2, expected 0..1" in line("--num_classes", 2, "--overwrite")
-    (pairs / "images" / "cell_0.png").write_bytes((pairs / "images" / "cell_0.png").read_bytes()[:200])
+    (pairs / "images" / "cell_0.png").write_bytes(
+        (pairs / "images" / "cell_0.png").read_bytes()[:200]
+    )
     assert "cell_0.png: cannot be read as an image" in line("--overwrite")
 
 
@@ -216,5 +293,7 @@ def test_train_and_generate_take_the_folder_that_was_asked_for(build, tmp_path):
     folder = build()
     assert condition_paths(tmp_path / "out", "rgba") == condition_paths(folder, "rgba")
     build("--canny-low", 50)
-    with pytest.raises(FileNotFoundError, match=r"out: holds 2 folders of tensors \(100_200, 50_200\). Name one"):
+    with pytest.raises(
+        FileNotFoundError, match=r"out: holds 2 folders of tensors \(100_200, 50_200\). Name one"
+    ):
         condition_paths(tmp_path / "out", "rgba")

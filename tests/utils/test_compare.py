@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from ldm.data.files import read_image, write_png
-from ldm.data.pictures import GAP, class_colours
+from core.images import read_image, write_png
+from core.pictures import GAP, class_colours
 from utils import compare
 
 
@@ -22,15 +22,23 @@ def run(tmp_path):
             if (i, copy) == (1, 1):
                 continue
             name = f"image_cond{i}_batch{copy}_sample0.png"
-            write_png(tmp_path / "run" / "images" / name, np.full((16, 16), 200 + 10 * i + copy, np.uint8))
+            write_png(
+                tmp_path / "run" / "images" / name, np.full((16, 16), 200 + 10 * i + copy, np.uint8)
+            )
             write_png(tmp_path / "run" / "masks" / name, np.full((16, 16), i, np.uint8))
-            records.append({"image": f"images/{name}", "mask": f"masks/{name}", "sources": {"mask": str(mask)}})
-    (tmp_path / "run" / "manifest.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+            records.append(
+                {"image": f"images/{name}", "mask": f"masks/{name}", "sources": {"mask": str(mask)}}
+            )
+    (tmp_path / "run" / "manifest.jsonl").write_text(
+        "".join(json.dumps(record) + "\n" for record in records)
+    )
     return tmp_path
 
 
 def test_rows_are_mask_real_and_generated_images(run):
-    compare.main([str(run / "run"), "--image_path", str(run / "real"), "--output", str(run / "out.png")])
+    compare.main(
+        [str(run / "run"), "--image_path", str(run / "real"), "--output", str(run / "out.png")]
+    )
     picture = (read_image(run / "out.png") * 255).round()
     cell = 16 + GAP
     assert picture.shape[:2] == (GAP + 2 * cell, GAP + 4 * cell)
@@ -43,6 +51,8 @@ def test_bad_input_is_one_line(run, error_line):
     out = ("--output", run / "out.png")
     assert "no folder of generate.py" in error_line(compare.main, run / "real", *out)
     (run / "real" / "cell_1.png").unlink()
-    assert "do not pair" in error_line(compare.main, run / "run", "--image_path", run / "real", *out)
+    assert "do not pair" in error_line(
+        compare.main, run / "run", "--image_path", run / "real", *out
+    )
     (run / "run" / "manifest.jsonl").write_text("")
     assert "holds no image" in error_line(compare.main, run / "run", *out)

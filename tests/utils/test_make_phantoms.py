@@ -7,8 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ldm.data.files import list_images, read_labels
-from utils.make_phantoms import BACKGROUND, CYTOPLASM, NUCLEUS, SPLITS, Noise, draw_phantom, get_stack, parse_args, stripes
+from core.images import list_images, read_labels
+from utils.make_phantoms import (
+    BACKGROUND,
+    CYTOPLASM,
+    NUCLEUS,
+    SPLITS,
+    Noise,
+    draw_phantom,
+    get_stack,
+    parse_args,
+    stripes,
+)
 
 SCRIPT = Path(__file__).resolve().parents[2] / "utils" / "make_phantoms.py"
 
@@ -20,7 +30,9 @@ def phantoms():
 
 
 def run(*options):
-    return subprocess.run([sys.executable, SCRIPT, *map(str, options)], capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, SCRIPT, *map(str, options)], capture_output=True, text=True, timeout=60
+    )
 
 
 def test_a_phantom_depends_on_seed_split_and_index_alone():
@@ -69,7 +81,12 @@ def test_nucleus_never_touches_background(phantoms):
 
 
 def test_class_shares(phantoms):
-    shares = np.array([[np.mean(mask == label) for label in (BACKGROUND, CYTOPLASM, NUCLEUS)] for _, mask in phantoms])
+    shares = np.array(
+        [
+            [np.mean(mask == label) for label in (BACKGROUND, CYTOPLASM, NUCLEUS)]
+            for _, mask in phantoms
+        ]
+    )
     assert shares[:, BACKGROUND].min() > 0.2 and shares[:, BACKGROUND].max() < 0.6
     assert 0.25 < shares[:, BACKGROUND].mean() < 0.55
     assert shares[:, CYTOPLASM].min() > 0.15
@@ -79,7 +96,12 @@ def test_class_shares(phantoms):
 def test_grey_levels_alone_do_not_give_the_class(phantoms):
     """The best look-up table from grey level to class errs on many pixels, yet resin is brighter than cytoplasm on average."""
     image, mask = (np.stack(arrays) for arrays in zip(*phantoms, strict=True))
-    counts = np.stack([np.bincount(image[mask == label], minlength=256) for label in (BACKGROUND, CYTOPLASM, NUCLEUS)])
+    counts = np.stack(
+        [
+            np.bincount(image[mask == label], minlength=256)
+            for label in (BACKGROUND, CYTOPLASM, NUCLEUS)
+        ]
+    )
     accuracy = counts.max(axis=0).sum() / counts.sum()
     assert 0.5 < accuracy < 0.85
     assert image[mask == BACKGROUND].mean() > image[mask == CYTOPLASM].mean() + 20
@@ -97,13 +119,17 @@ def test_other_sizes_show_the_same_cells(index):
 
 
 def test_noise_has_mean_0_and_deviation_1():
-    values = np.concatenate([Noise(np.random.default_rng(seed), 6).at(128, z=2.0).ravel() for seed in range(8)])
+    values = np.concatenate(
+        [Noise(np.random.default_rng(seed), 6).at(128, z=2.0).ravel() for seed in range(8)]
+    )
     assert abs(values.mean()) < 0.05
     assert 0.85 < values.std() < 1.15
 
 
 def test_stripes_are_distances():
-    assert np.allclose(stripes(np.array([2.0, 2.5, 0.0, 6.0]), period=4, width=1), [-0.5, 0, 1.5, -0.5])
+    assert np.allclose(
+        stripes(np.array([2.0, 2.5, 0.0, 6.0]), period=4, width=1), [-0.5, 0, 1.5, -0.5]
+    )
 
 
 def test_command_writes_pairs_and_spares_what_is_there(tmp_path):
@@ -115,7 +141,9 @@ def test_command_writes_pairs_and_spares_what_is_there(tmp_path):
         names = [path.name for path in list_images(folder / split / "images")]
         assert names == [f"phantom_{index:05d}.png" for index in range(count)]
         assert names == [path.name for path in list_images(folder / split / "masks")]
-    assert np.array_equal(read_labels(folder / "train/masks/phantom_00008.png"), draw_phantom(5, "train", 8, 64)[1])
+    assert np.array_equal(
+        read_labels(folder / "train/masks/phantom_00008.png"), draw_phantom(5, "train", 8, 64)[1]
+    )
 
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     refused = run(folder, "--train", 1)
@@ -128,7 +156,12 @@ def test_help_and_bad_options(capsys):
     with pytest.raises(SystemExit) as stop:
         parse_args(["--help"])
     assert stop.value.code == 0 and "--image_size" in capsys.readouterr().out
-    for options in (["--train", "-1"], ["--image_size", "0"], ["--image_size", "16"], ["--seed", "x"]):
+    for options in (
+        ["--train", "-1"],
+        ["--image_size", "0"],
+        ["--image_size", "16"],
+        ["--seed", "x"],
+    ):
         with pytest.raises(SystemExit) as stop:
             parse_args(["out", *options])
         assert stop.value.code == 2

@@ -29,8 +29,15 @@ def make_generation(run, conditions, copies, num_shards=1, made=(), mode="mask_o
     """A run folder as generate.py leaves it, with the pictures of the numbers `made`, each a second newer than the one before, the last new."""
     for folder in ("images", "masks", "conditions/mask"):
         (run / folder).mkdir(parents=True)
-    args = {"n_augmentations_per_mask": copies, "seed": 0, "num_shards": num_shards, "generation_mode": mode}
-    (run / "generate_state.json").write_text(json.dumps({"condition_records": [{}] * conditions, "prompts": ["cell"]}))
+    args = {
+        "n_augmentations_per_mask": copies,
+        "seed": 0,
+        "num_shards": num_shards,
+        "generation_mode": mode,
+    }
+    (run / "generate_state.json").write_text(
+        json.dumps({"condition_records": [{}] * conditions, "prompts": ["cell"]})
+    )
     (run / "args.json").write_text(json.dumps({"args": args}))
     now = time.time()
     for age, k in enumerate(reversed(made)):
@@ -43,7 +50,15 @@ def make_generation(run, conditions, copies, num_shards=1, made=(), mode="mask_o
 
 def make_training(run, **content):
     run.mkdir(parents=True)
-    default = {"state": "running", "step": 250, "total_steps": 1000, "loss": 0.125, "seconds_per_step": 2.0, "checkpoint_step": 200, "error": None}
+    default = {
+        "state": "running",
+        "step": 250,
+        "total_steps": 1000,
+        "loss": 0.125,
+        "seconds_per_step": 2.0,
+        "checkpoint_step": 200,
+        "error": None,
+    }
     (run / "progress.json").write_text(json.dumps(default | {"updated": time.time()} | content))
     (run / "last.ckpt").write_bytes(b"")
     return run
@@ -56,24 +71,93 @@ def age(path, hours):
 
 
 def test_a_real_training_and_generation(status, micro_yaml, micro_weights, pairs, tmp_path):
-    words = ["--image_path", pairs / "images", "--mask_path", pairs / "masks", "--cldm_config_path", micro_yaml, "--resume_path", micro_weights]
-    train.main([str(word) for word in [*words, "--output_root", tmp_path / "runs", "--gpus", 0, "--max_steps", 4, "--logger", "csv"]])
-    words = ["--config_yaml_path", micro_yaml, "--model_weights_path", micro_weights, "--mask_dir", pairs / "masks", "--device", "cpu"]
-    words += ["--ddim_steps", 1, "--num_shards", 2, "--run_id", "a", "--output_base_dir", tmp_path / "runs"]
+    words = [
+        "--image_path",
+        pairs / "images",
+        "--mask_path",
+        pairs / "masks",
+        "--cldm_config_path",
+        micro_yaml,
+        "--resume_path",
+        micro_weights,
+    ]
+    train.main(
+        [
+            str(word)
+            for word in [
+                *words,
+                "--output_root",
+                tmp_path / "runs",
+                "--gpus",
+                0,
+                "--max_steps",
+                4,
+                "--logger",
+                "csv",
+            ]
+        ]
+    )
+    words = [
+        "--config_yaml_path",
+        micro_yaml,
+        "--model_weights_path",
+        micro_weights,
+        "--mask_dir",
+        pairs / "masks",
+        "--device",
+        "cpu",
+    ]
+    words += [
+        "--ddim_steps",
+        1,
+        "--num_shards",
+        2,
+        "--run_id",
+        "a",
+        "--output_base_dir",
+        tmp_path / "runs",
+    ]
     generate.main([str(word) for word in [*words, "--shard_index", 1]])
     code, (training, total, first, second) = status(tmp_path / "runs")
     assert code == run_status.WORK_LEFT
     assert " done " in training and "4 / 4 steps" in training and "last.ckpt of step 4" in training
     assert "waiting" in total and "3 / 6 images" in total  # nobody is at it
-    assert "waiting" in first and "0 / 3 images" in first and "done" in second and "3 / 3 images" in second
+    assert (
+        "waiting" in first
+        and "0 / 3 images" in first
+        and "done" in second
+        and "3 / 3 images" in second
+    )
     generate.main([str(word) for word in [*words, "--shard_index", 0]])
     assert status(tmp_path / "runs")[0] == 0
 
 
 def test_a_training_that_fails_says_why(status, micro_yaml, micro_weights, pairs, tmp_path):
-    words = ["--image_path", pairs / "images", "--mask_path", pairs / "masks", "--cldm_config_path", micro_yaml, "--resume_path", micro_weights]
+    words = [
+        "--image_path",
+        pairs / "images",
+        "--mask_path",
+        pairs / "masks",
+        "--cldm_config_path",
+        micro_yaml,
+        "--resume_path",
+        micro_weights,
+    ]
     with pytest.raises(ValueError, match="the loss is"):
-        train.main([str(word) for word in [*words, "--output_root", tmp_path / "runs", "--gpus", 0, "--learning_rate", 1e30]])
+        train.main(
+            [
+                str(word)
+                for word in [
+                    *words,
+                    "--output_root",
+                    tmp_path / "runs",
+                    "--gpus",
+                    0,
+                    "--learning_rate",
+                    1e30,
+                ]
+            ]
+        )
     code, (line,) = status(tmp_path / "runs")
     assert code == 1 and " failed " in line and "lower --learning_rate" in line
 
@@ -109,7 +193,13 @@ def test_runs_that_have_not_begun(status, tmp_path):
     assert code == run_status.WORK_LEFT and ["waiting" in line for line in lines] == [True] * 5
     age(tmp_path, 5)
     code, lines = status(tmp_path)
-    assert code == 1 and ["stalled" in line for line in lines] == [True, False, False, False, True]  # run_b, run_c with its shards, a
+    assert code == 1 and ["stalled" in line for line in lines] == [
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]  # run_b, run_c with its shards, a
 
 
 def test_a_training_before_its_first_checkpoint(status, tmp_path):
@@ -125,12 +215,18 @@ def test_shards_of_a_generation(status, tmp_path):
     assert "1.00 s" in shards[2] and "5.00 s" in shards[2]  # a second each, five left
     age(run / "images", 5)
     code, (total, *shards) = status(run)
-    assert code == 1 and "stalled" in total and [line.split()[4] for line in shards] == ["done", "done", "stalled", "waiting"]
+    assert (
+        code == 1
+        and "stalled" in total
+        and [line.split()[4] for line in shards] == ["done", "done", "stalled", "waiting"]
+    )
     assert len(status(run, "--num_shards", 8)[1]) == 9
 
 
 def test_shards_that_work_at_once_share_the_time(status, tmp_path):
-    run = make_generation(tmp_path / "run_a", 10, 4, num_shards=2, made=[*range(10), *range(20, 30)])
+    run = make_generation(
+        tmp_path / "run_a", 10, 4, num_shards=2, made=[*range(10), *range(20, 30)]
+    )
     _, (total, *shards) = status(run)
     assert "0.500 s" in total and "10.0 s" in total  # 20 images left
     assert all("1.00 s" in line and "10.0 s" in line for line in shards)
@@ -165,7 +261,13 @@ def test_damaged_and_half_made_folders_are_one_line_each(status, tmp_path):
     (tmp_path / "e" / "args.json").write_text('{"args": {"cldm_config_path": "x"}}')
     code, lines = status(tmp_path)
     assert code == 1 and len(lines) == 5
-    expected = ("progress.json: cannot be read", "lacks 'state'", "no step yet", "args.json: not there", "generate_state.json: not there")
+    expected = (
+        "progress.json: cannot be read",
+        "lacks 'state'",
+        "no step yet",
+        "args.json: not there",
+        "generate_state.json: not there",
+    )
     for line, shown in zip(lines, expected, strict=True):
         assert shown in line
 

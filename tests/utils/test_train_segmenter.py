@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from core.images import read_image, write_png
 from dataset import find_pairs
-from ldm.data.files import read_image, write_png
 from utils.train_segmenter import (
     build_segmenter,
     disturb,
@@ -74,7 +74,9 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sets(folders):
-    return [find_pairs(folders / name / "images", folders / name / "masks") for name in ("train", "val")]
+    return [
+        find_pairs(folders / name / "images", folders / name / "masks") for name in ("train", "val")
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,11 @@ def trained(sets):
 
 def options(folders, command, **changes):
     """The command line for the blobs; an option that is None is left out."""
-    given = {"image_path": folders / "train/images", "mask_path": folders / "train/masks", **changes}
+    given = {
+        "image_path": folders / "train/images",
+        "mask_path": folders / "train/masks",
+        **changes,
+    }
     words = [command]
     for name, value in given.items():
         if value is not None:
@@ -108,7 +114,10 @@ def test_equal_seeds_give_equal_weights_and_leave_the_callers_randomness_alone(s
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    models = [train_segmenter(sets[0][:4], [], 3, steps=2, batch_size=2, crop=32, seed=seed) for seed in (5, 5, 6)]
+    models = [
+        train_segmenter(sets[0][:4], [], 3, steps=2, batch_size=2, crop=32, seed=seed)
+        for seed in (5, 5, 6)
+    ]
     assert torch.equal(torch.rand(3), expected)
     first, second, other = ([p.detach() for p in model.parameters()] for model in models)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
@@ -143,7 +152,9 @@ def test_disturbed_images_differ_but_stay_in_range():
     torch.manual_seed(0)
     out = disturb(image)
     assert out.shape == image.shape and out.min() >= 0 and out.max() <= 1
-    assert all(not torch.equal(out[0], other) for other in out[1:])  # each image of a batch has its own disturbance
+    assert all(
+        not torch.equal(out[0], other) for other in out[1:]
+    )  # each image of a batch has its own disturbance
 
 
 # Scoring
@@ -155,7 +166,11 @@ def test_score_is_what_counting_by_hand_gives(tmp_path):
     masks = [[[0, 1], [1, 1]], [[1, 1]]]
     pairs = write_pairs(tmp_path, images, masks)
     result = score(OneHot(), pairs, 3)
-    assert result["iou"] == [pytest.approx(1 / 2), pytest.approx(4 / 5), None]  # pooled over both images
+    assert result["iou"] == [
+        pytest.approx(1 / 2),
+        pytest.approx(4 / 5),
+        None,
+    ]  # pooled over both images
     assert result["miou"] == pytest.approx((1 / 2 + 4 / 5) / 2)  # the absent class is left out
 
 
@@ -164,7 +179,10 @@ def test_perfect_and_shuffled_scores_by_hand(tmp_path):
     pairs = write_pairs(tmp_path, [mask * 127.5 for mask in masks], masks)
     result = score(OneHot(), pairs, 3, shuffled=True)
     assert (result["miou"], result["iou"]) == (1, [1, 1, None])
-    assert (result["miou_shuffled"], result["iou_shuffled"]) == (0, [0, 0, None])  # the equal mask is no other mask
+    assert (result["miou_shuffled"], result["iou_shuffled"]) == (
+        0,
+        [0, 0, None],
+    )  # the equal mask is no other mask
 
 
 def test_other_masks_have_equal_size_and_other_content(tmp_path):
@@ -173,7 +191,9 @@ def test_other_masks_have_equal_size_and_other_content(tmp_path):
     names = [[path.name for path in others] for others in other_masks(pairs)]
     assert names == [["02.png"], ["02.png"], ["00.png", "01.png"], []]
     many = [np.full((2, 2), i) for i in range(40)]
-    assert {len(others) for others in other_masks(write_pairs(tmp_path / "many", many, many))} == {8}
+    assert {len(others) for others in other_masks(write_pairs(tmp_path / "many", many, many))} == {
+        8
+    }
     for same in (pairs[:1], pairs[:2]):
         with pytest.raises(ValueError, match="--shuffled needs at least two different masks"):
             other_masks(same)
@@ -187,9 +207,13 @@ def test_any_image_size(trained, tmp_path):
         assert labels.shape == (height, width)
     image = torch.rand(1, 64, 96)
     odd = predict(trained, image[:, :61, :90])
-    assert (odd[:32, :32] == predict(trained, image)[:32, :32]).float().mean() > 0.9  # far from the seam nothing changes
+    assert (
+        odd[:32, :32] == predict(trained, image)[:32, :32]
+    ).float().mean() > 0.9  # far from the seam nothing changes
     small = write_pairs(tmp_path, [np.full((9, 50), 60)] * 2, [np.zeros((9, 50))] * 2)
-    train_segmenter(small, [], 2, steps=1, batch_size=2, crop=64)  # both sides are smaller than the crop
+    train_segmenter(
+        small, [], 2, steps=1, batch_size=2, crop=64
+    )  # both sides are smaller than the crop
 
 
 def test_reflection():
@@ -203,7 +227,14 @@ def test_picture_shows_image_mask_and_prediction(tmp_path):
     pairs = write_pairs(tmp_path, [[[0, 128], [255, 0]], [[0]]], [mask, [[2]]])
     picture = draw_rows(OneHot(), pairs, 3)
     assert picture[:2].tolist() == [[0, 128, 0, 128, 0, 128], [255, 0, 255, 255, 255, 0]]
-    assert picture[4].tolist() == [0, 255, 0, 255, 255, 255]  # the second, narrower row is filled up with white
+    assert picture[4].tolist() == [
+        0,
+        255,
+        0,
+        255,
+        255,
+        255,
+    ]  # the second, narrower row is filled up with white
 
 
 # Files
@@ -259,14 +290,26 @@ def test_the_two_commands(folders, tmp_path, capsys):
         "mask_path": [folders / "train/masks", folders / "val/masks"],
     }
     validation = {"val_image_path": folders / "val/images", "val_mask_path": folders / "val/masks"}
-    checkpoint, scores, picture = (tmp_path / "new" / name for name in ("seg.ckpt", "scores.json", "rows.png"))
+    checkpoint, scores, picture = (
+        tmp_path / "new" / name for name in ("seg.ckpt", "scores.json", "rows.png")
+    )
     small = {"max_steps": 2, "batch_size": 4, "image_size": 32, "device": "cpu"}
     main(options(folders, "train", output=checkpoint, **mixed, **validation, **small))
     out = capsys.readouterr().out
-    assert "training on 32 images, validating on 8: 2 steps of 4 crops on cpu" in out and "validation: mIoU 0." in out
+    assert (
+        "training on 32 images, validating on 8: 2 steps of 4 crops on cpu" in out
+        and "validation: mIoU 0." in out
+    )
     assert load_segmenter(checkpoint).meta["options"]["max_steps"] == 2
     held_out = {"image_path": folders / "val/images", "mask_path": folders / "val/masks"}
-    main([*options(folders, "score", checkpoint=checkpoint, output=scores, picture=picture, **held_out), "--shuffled"])
+    main(
+        [
+            *options(
+                folders, "score", checkpoint=checkpoint, output=scores, picture=picture, **held_out
+            ),
+            "--shuffled",
+        ]
+    )
     result = json.loads(scores.read_text())
     assert result["miou"] == pytest.approx(load_segmenter(checkpoint).meta["val"]["miou"])
     assert result["images"] == 8 and len(result["iou_shuffled"]) == 3
@@ -279,19 +322,30 @@ def test_the_two_commands(folders, tmp_path, capsys):
 
 
 def test_bad_input_is_found_before_training(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr("utils.train_segmenter.train_segmenter", lambda *args, **kwargs: pytest.fail("training began"))
+    monkeypatch.setattr(
+        "utils.train_segmenter.train_segmenter",
+        lambda *args, **kwargs: pytest.fail("training began"),
+    )
     taken = tmp_path / "taken.ckpt"
     taken.write_text("precious")
     grey = tmp_path / "grey"
     write_pairs(grey, [np.zeros((8, 8))] * 2, [np.full((8, 8), 255)] * 2)
     cases = [
         ({"mask_path": tmp_path / "nowhere"}, FileNotFoundError, "nowhere: no such folder"),
-        ({"image_path": grey / "images", "mask_path": grey / "masks"}, ValueError, "00.png: found value.*255"),
+        (
+            {"image_path": grey / "images", "mask_path": grey / "masks"},
+            ValueError,
+            "00.png: found value.*255",
+        ),
         ({"output": taken}, FileExistsError, "taken.ckpt: exists already"),
         ({"encoder": "resnet19"}, ValueError, "--encoder resnet19"),
         ({"encoder": "tu-hf-hub:someone/network"}, ValueError, "--encoder tu-hf-hub"),
         ({"device": "warp"}, ValueError, "--device warp"),
-        ({"val_image_path": grey / "images", "val_mask_path": folders / "val/masks"}, RuntimeError, "grey"),
+        (
+            {"val_image_path": grey / "images", "val_mask_path": folders / "val/masks"},
+            RuntimeError,
+            "grey",
+        ),
     ]
     if not torch.cuda.is_available():
         cases.append(({"device": "cuda"}, ValueError, "--device cuda"))
@@ -332,6 +386,12 @@ def test_help_names_options_and_defaults(command, capsys):
 
 def test_script_ends_with_one_line_and_exit_code_1(folders, tmp_path):
     command = options(folders, "score", checkpoint=tmp_path / "missing.ckpt")
-    done = subprocess.run([sys.executable, SCRIPT, *command], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *command], capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
     assert done.returncode == 1
-    assert done.stderr.count("\n") == 1 and "missing.ckpt" in done.stderr and "train_segmenter.py: error:" in done.stderr
+    assert (
+        done.stderr.count("\n") == 1
+        and "missing.ckpt" in done.stderr
+        and "train_segmenter.py: error:" in done.stderr
+    )

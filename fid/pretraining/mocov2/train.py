@@ -6,23 +6,39 @@
 """
 
 import copy
-import sys
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 from lightly.models.modules.memory_bank import MemoryBankModule
-from lightly.models.utils import batch_shuffle, batch_unshuffle, deactivate_requires_grad, update_momentum
+from lightly.models.utils import (
+    batch_shuffle,
+    batch_unshuffle,
+    deactivate_requires_grad,
+    update_momentum,
+)
 from torch import nn
 from torch.nn import functional as F
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from fid.backbones import DIMENSIONS, grey_resnet50
 from fid.pretraining.common import EpochFiles, build_parser, build_trainer, fit, read_settings, view
 from share import run_script
 
 CONFIG = Path(__file__).resolve().parent / "mocov2_cem500k.yaml"
-KEYS = ("save_freq", "image_size", "lr", "schedule", "cos", "momentum", "weight_decay", "moco_dim", "moco_k", "moco_m", "moco_t", "mlp")
+KEYS = (
+    "save_freq",
+    "image_size",
+    "lr",
+    "schedule",
+    "cos",
+    "momentum",
+    "weight_decay",
+    "moco_dim",
+    "moco_k",
+    "moco_m",
+    "moco_t",
+    "mlp",
+)
 CROP = (0.2, 1.0)  # share of an image's area
 
 
@@ -37,7 +53,9 @@ class MoCo(pl.LightningModule):
         super().__init__()
         self.settings = settings
         self.encoder_q = grey_resnet50()
-        self.encoder_q.fc = nn.Sequential(nn.Linear(DIMENSIONS, DIMENSIONS), nn.ReLU(), nn.Linear(DIMENSIONS, settings.moco_dim))
+        self.encoder_q.fc = nn.Sequential(
+            nn.Linear(DIMENSIONS, DIMENSIONS), nn.ReLU(), nn.Linear(DIMENSIONS, settings.moco_dim)
+        )
         self.encoder_k = copy.deepcopy(self.encoder_q)
         deactivate_requires_grad(self.encoder_k)
         self.queue = MemoryBankModule((settings.moco_k, settings.moco_dim), gather_distributed=True)
@@ -52,22 +70,49 @@ class MoCo(pl.LightningModule):
         if self.trainer.world_size == 1:
             return F.normalize(self.encoder_k(x).float())
         shuffled, order = batch_shuffle(x, distributed=True)
-        return batch_unshuffle(F.normalize(self.encoder_k(shuffled).float()), order, distributed=True)
+        return batch_unshuffle(
+            F.normalize(self.encoder_k(shuffled).float()), order, distributed=True
+        )
 
     def training_step(self, views, batch_idx):
         query = F.normalize(self.encoder_q(views[0]).float())
-        key, queue = self.queue(self.keys(views[1]), update=True)  # (N, dim), (dim, K) as it was before this batch
-        with torch.autocast(self.device.type, enabled=False):  # brain floats do not tell cosines apart that lie this close together
-            logits = torch.cat([(query * key).sum(dim=1, keepdim=True), query @ queue], dim=1) / self.settings.moco_t  # (N, 1 + K)
+        key, queue = self.queue(
+            self.keys(views[1]), update=True
+        )  # (N, dim), (dim, K) as it was before this batch
+        with torch.autocast(
+            self.device.type, enabled=False
+        ):  # brain floats do not tell cosines apart that lie this close together
+            logits = (
+                torch.cat([(query * key).sum(dim=1, keepdim=True), query @ queue], dim=1)
+                / self.settings.moco_t
+            )  # (N, 1 + K)
         loss = F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
-        better = (logits[:, 1:] >= logits[:, :1]).sum(dim=1)  # negatives that score above the positive
-        metrics = {"ins_loss": loss, "top1_prob": (better < 1).float().mean() * 100, "top5_prob": (better < 5).float().mean() * 100}
-        self.log_dict(metrics, prog_bar=True, on_step=True, on_epoch=True, sync_dist=True, batch_size=len(query))
+        better = (logits[:, 1:] >= logits[:, :1]).sum(
+            dim=1
+        )  # negatives that score above the positive
+        metrics = {
+            "ins_loss": loss,
+            "top1_prob": (better < 1).float().mean() * 100,
+            "top5_prob": (better < 5).float().mean() * 100,
+        }
+        self.log_dict(
+            metrics,
+            prog_bar=True,
+            on_step=True,
+            on_epoch=True,
+            sync_dist=True,
+            batch_size=len(query),
+        )
         return loss
 
     def configure_optimizers(self):
         settings = self.settings
-        optimizer = torch.optim.SGD(self.encoder_q.parameters(), settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
+        optimizer = torch.optim.SGD(
+            self.encoder_q.parameters(),
+            settings.lr,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+        )
         if settings.cos:
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs)
         else:
@@ -75,7 +120,10 @@ class MoCo(pl.LightningModule):
         return [optimizer], [schedule]
 
     def on_save_checkpoint(self, checkpoint):
-        checkpoint["queue"] = {"bank": self.queue.bank, "bank_ptr": self.queue.bank_ptr}  # lightly leaves them out of the state
+        checkpoint["queue"] = {
+            "bank": self.queue.bank,
+            "bank_ptr": self.queue.bank_ptr,
+        }  # lightly leaves them out of the state
 
     def on_load_checkpoint(self, checkpoint):
         self.queue.bank.copy_(checkpoint["queue"]["bank"])
@@ -84,12 +132,18 @@ class MoCo(pl.LightningModule):
     def published(self):
         """Tensors under the published names, and the architecture."""
         tensors = {f"module.{key}": value for key, value in self.state_dict().items()}
-        return {"arch": "resnet50", "state_dict": tensors | {"module.queue": self.queue.bank.T, "module.queue_ptr": self.queue.bank_ptr}}
+        return {
+            "arch": "resnet50",
+            "state_dict": tensors
+            | {"module.queue": self.queue.bank.T, "module.queue_ptr": self.queue.bank_ptr},
+        }
 
 
 def copy_name(save_freq: int):
     """Function from an epoch (from 0) to the name of the copy that is kept of it, or None."""
-    return lambda epoch: f"checkpoint_{epoch + 1:04d}.pth.tar" if (epoch + 1) % save_freq == 0 else None
+    return lambda epoch: (
+        f"checkpoint_{epoch + 1:04d}.pth.tar" if (epoch + 1) % save_freq == 0 else None
+    )
 
 
 def main(argv=None):
@@ -98,11 +152,19 @@ def main(argv=None):
     if not settings.mlp:
         raise ValueError(f"{args.config}: mlp is false, which is MoCo v1; expected true")
     if settings.moco_k % settings.batch_size:
-        raise ValueError(f"{args.config}: moco_k {settings.moco_k} is no multiple of batch_size {settings.batch_size}")
+        raise ValueError(
+            f"{args.config}: moco_k {settings.moco_k} is no multiple of batch_size {settings.batch_size}"
+        )
     pl.seed_everything(args.seed, verbose=False)
-    trainer = build_trainer(settings, args, EpochFiles(settings.model_dir, "current.pth.tar", copy_name(settings.save_freq)))
+    trainer = build_trainer(
+        settings,
+        args,
+        EpochFiles(settings.model_dir, "current.pth.tar", copy_name(settings.save_freq)),
+    )
     if settings.batch_size % trainer.world_size:
-        raise ValueError(f"{args.config}: batch_size {settings.batch_size} does not split over {trainer.world_size} GPUs")
+        raise ValueError(
+            f"{args.config}: batch_size {settings.batch_size} does not split over {trainer.world_size} GPUs"
+        )
     fit(trainer, MoCo(settings), settings, settings.batch_size // trainer.world_size, args.seed)
 
 

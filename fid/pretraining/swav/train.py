@@ -6,7 +6,6 @@
 """
 
 import itertools
-import sys
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -18,7 +17,6 @@ from lightly.utils.scheduler import CosineWarmupScheduler
 from torch import nn
 from torch.nn import functional as F
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from fid.backbones import DIMENSIONS, grey_resnet50
 from fid.pretraining.common import EpochFiles, build_parser, build_trainer, fit, read_settings, view
 from share import run_script
@@ -53,19 +51,38 @@ class SwAV(pl.LightningModule):
             nn.Linear(settings.hidden_mlp, settings.feat_dim),
         )
         self.prototypes = nn.Linear(settings.feat_dim, settings.nmb_prototypes, bias=False)
-        self.register_buffer("queue", torch.zeros(len(settings.crops_for_assign), queue_length, settings.feat_dim))
-        self.loss = SwaVLoss(settings.temperature, settings.sinkhorn_iterations, settings.epsilon, sinkhorn_gather_distributed=True)
+        self.register_buffer(
+            "queue", torch.zeros(len(settings.crops_for_assign), queue_length, settings.feat_dim)
+        )
+        self.loss = SwaVLoss(
+            settings.temperature,
+            settings.sinkhorn_iterations,
+            settings.epsilon,
+            sinkhorn_gather_distributed=True,
+        )
 
     def views(self):
         s = self.settings
         kinds = zip(s.nmb_crops, s.size_crops, s.min_scale_crops, s.max_scale_crops, strict=True)
-        return [view(size, low, high, *s.norms) for count, size, low, high in kinds for _ in range(count)]
+        return [
+            view(size, low, high, *s.norms)
+            for count, size, low, high in kinds
+            for _ in range(count)
+        ]
 
     def embed(self, crops):
         """Unit vectors (N, feat_dim) of each crop, a list; crops of one size share a pass."""
-        sized = [list(group) for _, group in itertools.groupby(crops, key=lambda crop: crop.shape[-1])]
-        embeddings = [F.normalize(self.projection_head(self.backbone(torch.cat(group)))) for group in sized]
-        return [part for group, joined in zip(sized, embeddings, strict=True) for part in joined.chunk(len(group))]
+        sized = [
+            list(group) for _, group in itertools.groupby(crops, key=lambda crop: crop.shape[-1])
+        ]
+        embeddings = [
+            F.normalize(self.projection_head(self.backbone(torch.cat(group)))) for group in sized
+        ]
+        return [
+            part
+            for group, joined in zip(sized, embeddings, strict=True)
+            for part in joined.chunk(len(group))
+        ]
 
     def training_step(self, crops, batch_idx):
         with torch.no_grad():
@@ -75,8 +92,18 @@ class SwAV(pl.LightningModule):
         assigned = self.settings.crops_for_assign
         others = [score for i, score in enumerate(scores) if i not in assigned]
         earlier = self.earlier_scores([embeddings[i].detach() for i in assigned])
-        loss = self.loss([scores[i].float() for i in assigned], [score.float() for score in others], earlier).squeeze()
-        self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=True, sync_dist=True, batch_size=len(crops[0]))
+        loss = self.loss(
+            [scores[i].float() for i in assigned], [score.float() for score in others], earlier
+        ).squeeze()
+        self.log(
+            "loss",
+            loss,
+            prog_bar=True,
+            on_step=True,
+            on_epoch=True,
+            sync_dist=True,
+            batch_size=len(crops[0]),
+        )
         return loss
 
     @torch.no_grad()
@@ -86,7 +113,9 @@ class SwAV(pl.LightningModule):
             return None
         full = bool(self.queue[:, -1].any())
         scores = [self.prototypes(queue).float() for queue in self.queue] if full else None
-        self.queue = torch.cat([torch.stack(embeddings).to(self.queue), self.queue], dim=1)[:, : self.queue.shape[1]]
+        self.queue = torch.cat([torch.stack(embeddings).to(self.queue), self.queue], dim=1)[
+            :, : self.queue.shape[1]
+        ]
         return scores
 
     def on_after_backward(self):
@@ -95,40 +124,66 @@ class SwAV(pl.LightningModule):
 
     def configure_optimizers(self):
         s = self.settings
-        optimizer = LARS(self.parameters(), lr=s.base_lr, momentum=MOMENTUM, weight_decay=s.wd, trust_coefficient=TRUST)
+        optimizer = LARS(
+            self.parameters(),
+            lr=s.base_lr,
+            momentum=MOMENTUM,
+            weight_decay=s.wd,
+            trust_coefficient=TRUST,
+        )
         steps = self.trainer.estimated_stepping_batches
         schedule = CosineWarmupScheduler(
-            optimizer, round(steps * s.warmup_epochs / s.epochs), steps, end_value=s.final_lr / s.base_lr, warmup_start_value=s.start_warmup / s.base_lr
+            optimizer,
+            round(steps * s.warmup_epochs / s.epochs),
+            steps,
+            end_value=s.final_lr / s.base_lr,
+            warmup_start_value=s.start_warmup / s.base_lr,
         )
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     def on_save_checkpoint(self, checkpoint):
         if self.trainer.world_size > 1:
-            checkpoint["queues"] = self.all_gather(self.queue).cpu()  # (processes, assigned crops, queue_length, feat_dim)
+            checkpoint["queues"] = self.all_gather(
+                self.queue
+            ).cpu()  # (processes, assigned crops, queue_length, feat_dim)
 
     def on_load_checkpoint(self, checkpoint):
         queues = checkpoint.get("queues", checkpoint["state_dict"]["queue"][None])
         if len(queues) != self.trainer.world_size:
-            raise ValueError(f"--resume: the checkpoint holds the queues of {len(queues)} process(es), this run has {self.trainer.world_size}")
+            raise ValueError(
+                f"--resume: the checkpoint holds the queues of {len(queues)} process(es), this run has {self.trainer.world_size}"
+            )
         checkpoint["state_dict"]["queue"] = queues[self.global_rank]
 
     def published(self):
         """Tensors under the published names."""
-        tensors = {f"module.{key.removeprefix('backbone.')}": value for key, value in self.state_dict().items() if key != "queue"}
+        tensors = {
+            f"module.{key.removeprefix('backbone.')}": value
+            for key, value in self.state_dict().items()
+            if key != "queue"
+        }
         return {"state_dict": tensors, "run_id": None}
 
 
 def copy_name(checkpoint_freq: int, epochs: int):
     """Function from an epoch (from 0) to the name of the copy that is kept of it, or None."""
-    return lambda epoch: f"ckp-{epoch}.pth" if epoch % checkpoint_freq == 0 or epoch == epochs - 1 else None
+    return lambda epoch: (
+        f"ckp-{epoch}.pth" if epoch % checkpoint_freq == 0 or epoch == epochs - 1 else None
+    )
 
 
 def main(argv=None):
     args = build_parser(__doc__.split("\n\n")[0], CONFIG).parse_args(argv)
     settings = read_settings(args, KEYS)
     pl.seed_everything(args.seed, verbose=False)
-    files = EpochFiles(settings.model_dir, "checkpoint.pth.tar", copy_name(settings.checkpoint_freq, settings.epochs))
-    trainer = build_trainer(settings, args, files, "16" if settings.use_fp16 else "32", sync_batchnorm=True)
+    files = EpochFiles(
+        settings.model_dir,
+        "checkpoint.pth.tar",
+        copy_name(settings.checkpoint_freq, settings.epochs),
+    )
+    trainer = build_trainer(
+        settings, args, files, "16" if settings.use_fp16 else "32", sync_batchnorm=True
+    )
     queue_length = settings.queue_length // trainer.world_size
     recipe = SwAV(settings, queue_length - queue_length % settings.batch_size)
     fit(trainer, recipe, settings, settings.batch_size, args.seed, settings.weight_gamma)

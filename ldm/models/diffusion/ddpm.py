@@ -58,9 +58,13 @@ class LatentDiffusion(pl.LightningModule):
         if unknown := sorted(set(inert) - INERT_KEYS):
             raise ValueError(f"model configuration: unknown keys {unknown}")
         if inert.get("beta_schedule", "linear") != "linear" or inert.get("loss_type", "l2") != "l2":
-            raise ValueError("model configuration: expected beta_schedule: linear and loss_type: l2")
+            raise ValueError(
+                "model configuration: expected beta_schedule: linear and loss_type: l2"
+            )
         if parameterization not in ("eps", "v"):
-            raise ValueError(f"model configuration: parameterization {parameterization!r}, expected eps or v")
+            raise ValueError(
+                f"model configuration: parameterization {parameterization!r}, expected eps or v"
+            )
         self.parameterization = parameterization
         self.num_timesteps = timesteps
         self.scale_factor = scale_factor
@@ -70,7 +74,9 @@ class LatentDiffusion(pl.LightningModule):
         self._register_schedule(make_betas(timesteps, linear_start, linear_end))
         self.model = nn.Module()
         self.model.diffusion_model = instantiate_from_config(unet_config)
-        self.first_stage_model = instantiate_from_config(first_stage_config).eval().requires_grad_(False)
+        self.first_stage_model = (
+            instantiate_from_config(first_stage_config).eval().requires_grad_(False)
+        )
         self.cond_stage_model = instantiate_from_config(cond_stage_config)
         self._contexts = None  # prompt -> text embedding, while a training runs
         self._moments = None  # seed of a view -> what the autoencoder says of it, (2 * channels, h, w) on the CPU, while a training runs
@@ -90,7 +96,9 @@ class LatentDiffusion(pl.LightningModule):
             "sqrt_recip_alphas_cumprod": np.sqrt(1 / abar),
             "sqrt_recipm1_alphas_cumprod": np.sqrt(1 / abar - 1),
             "posterior_variance": posterior_variance,
-            "posterior_log_variance_clipped": np.log(np.maximum(posterior_variance, 1e-20)),  # the first is 0
+            "posterior_log_variance_clipped": np.log(
+                np.maximum(posterior_variance, 1e-20)
+            ),  # the first is 0
             "posterior_mean_coef1": betas * np.sqrt(abar_prev) / (1 - abar),
             "posterior_mean_coef2": (1 - abar_prev) * np.sqrt(1 - betas) / (1 - abar),
             "logvar": np.zeros_like(betas),
@@ -126,11 +134,17 @@ class LatentDiffusion(pl.LightningModule):
 
     def q_sample(self, x_start, t, noise):
         """x_t given x_0 (Ho et al. 2020, Eq. 4)."""
-        return self._at(self.sqrt_alphas_cumprod, t) * x_start + self._at(self.sqrt_one_minus_alphas_cumprod, t) * noise
+        return (
+            self._at(self.sqrt_alphas_cumprod, t) * x_start
+            + self._at(self.sqrt_one_minus_alphas_cumprod, t) * noise
+        )
 
     def get_v(self, x_start, noise, t):
         """The target of v-prediction (Salimans & Ho 2022, appendix D)."""
-        return self._at(self.sqrt_alphas_cumprod, t) * noise - self._at(self.sqrt_one_minus_alphas_cumprod, t) * x_start
+        return (
+            self._at(self.sqrt_alphas_cumprod, t) * noise
+            - self._at(self.sqrt_one_minus_alphas_cumprod, t) * x_start
+        )
 
     @staticmethod
     def _at(schedule, t):
@@ -150,9 +164,13 @@ class LatentDiffusion(pl.LightningModule):
     def batch_mean(losses, batch):
         """Losses (N,) -> their mean, a scalar; where processes share a batch, the mean over them of what each gets here.
 
-        The weights come from `ldm.data.batches.Share`; without them this is the mean over the batch at hand.
+        The weights come from `training.batches.Share`; without them this is the mean over the batch at hand.
         """
-        return (losses * batch["weight"].to(losses.dtype)).sum() if "weight" in batch else losses.mean()
+        return (
+            (losses * batch["weight"].to(losses.dtype)).sum()
+            if "weight" in batch
+            else losses.mean()
+        )
 
     def p_losses(self, x_start, cond, t, noise=None, batch=()):
         """Loss to train on, a scalar (see `batch_mean`), and a dictionary of what to log."""
@@ -181,7 +199,13 @@ class LatentDiffusion(pl.LightningModule):
         On a CPU one image at a time: the last bits of a product can depend on how many share it, and which are new differs after a resumption.
         """
         new = [i for i, view in enumerate(views) if view not in self._moments]
-        for part in torch.tensor(new, device=image.device).split(1 if image.device.type == "cpu" else len(views)) if new else ():
+        for part in (
+            torch.tensor(new, device=image.device).split(
+                1 if image.device.type == "cpu" else len(views)
+            )
+            if new
+            else ()
+        ):
             moments = self.first_stage_model.encode(image[part]).parameters.float().cpu()
             self._moments.update(zip((views[i] for i in part.tolist()), moments, strict=True))
         return torch.stack([self._moments[view] for view in views]).to(image.device)
@@ -195,10 +219,16 @@ class LatentDiffusion(pl.LightningModule):
         image = batch[self.first_stage_key]
         f = self.first_stage_model.downsampling
         shape = (self.channels, image.shape[1] // f, image.shape[2] // f)
-        seeds = batch["seed"].tolist() if "seed" in batch else torch.randint(2**62, (len(image),)).tolist()
+        seeds = (
+            batch["seed"].tolist()
+            if "seed" in batch
+            else torch.randint(2**62, (len(image),)).tolist()
+        )
         draws = []
         for seed in seeds:
-            generator = torch.Generator().manual_seed(seed + 1)  # + 1: the augmentation has used `seed`
+            generator = torch.Generator().manual_seed(
+                seed + 1
+            )  # + 1: the augmentation has used `seed`
             posterior_noise = torch.randn(shape, generator=generator)
             t = torch.randint(self.num_timesteps, (), generator=generator)
             draws.append((posterior_noise, t, torch.randn(shape, generator=generator)))
@@ -213,7 +243,9 @@ class LatentDiffusion(pl.LightningModule):
 
     def trainable_parameters(self):
         """Parameters that the optimizer changes; all others are frozen."""
-        return list(self.model.diffusion_model.parameters()) + list(self.cond_stage_model.parameters())
+        return list(self.model.diffusion_model.parameters()) + list(
+            self.cond_stage_model.parameters()
+        )
 
     def freeze_the_rest(self):
         """Let gradients flow to the trainable parameters alone."""

@@ -75,9 +75,21 @@ class DPMSolverSampler:
         predictions = []
         for i in tqdm(range(len(timesteps) - 1), desc="DPM-Solver++", disable=not verbose):
             eps = guided_eps(
-                self.model, x, int(timesteps[i]), conditioning, unconditional_conditioning, unconditional_guidance_scale
+                self.model,
+                x,
+                int(timesteps[i]),
+                conditioning,
+                unconditional_conditioning,
+                unconditional_guidance_scale,
             )
             pred_x0 = (x - (1 - abar[i]) ** 0.5 * eps) / abar[i] ** 0.5
-            x = dpm_step(x, pred_x0, predictions[-1] if i else None, abar[i], abar[i + 1], abar[i - 1] if i else None)
+            x = dpm_step(
+                x,
+                pred_x0,
+                predictions[-1] if i else None,
+                abar[i],
+                abar[i + 1],
+                abar[i - 1] if i else None,
+            )
             predictions.append(pred_x0)
         return x, {"pred_x0": predictions}

@@ -42,7 +42,9 @@ class AttnBlock(nn.Module):
 
     def forward(self, x):
         y = self.norm(x)
-        q, k, v = (conv(y).flatten(2).transpose(1, 2)[:, None] for conv in (self.q, self.k, self.v))  # (N, 1, H*W, C)
+        q, k, v = (
+            conv(y).flatten(2).transpose(1, 2)[:, None] for conv in (self.q, self.k, self.v)
+        )  # (N, 1, H*W, C)
         y = F.scaled_dot_product_attention(q, k, v)[:, 0].transpose(1, 2).unflatten(2, x.shape[2:])
         return x + self.proj_out(y)
 
@@ -87,8 +89,14 @@ class Level(nn.Module):
 
     def __init__(self, in_channels, channels, blocks, dropout, **resample):
         super().__init__()
-        self.block = nn.ModuleList(ResnetBlock(in_channels if i == 0 else channels, channels, dropout) for i in range(blocks))
-        for name, module in resample.items():  # `downsample` or `upsample`: part of the published names
+        self.block = nn.ModuleList(
+            ResnetBlock(in_channels if i == 0 else channels, channels, dropout)
+            for i in range(blocks)
+        )
+        for (
+            name,
+            module,
+        ) in resample.items():  # `downsample` or `upsample`: part of the published names
             self.add_module(name, module)
         self.resample = tuple(resample)
 

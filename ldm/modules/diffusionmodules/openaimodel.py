@@ -49,7 +49,9 @@ class ResBlock(nn.Module):
 
     def __init__(self, channels, emb_channels, out_channels, dropout=0.0, use_checkpoint=False):
         super().__init__()
-        self.in_layers = nn.Sequential(group_norm(channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1))
+        self.in_layers = nn.Sequential(
+            group_norm(channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1)
+        )
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb_channels, out_channels))
         self.out_layers = nn.Sequential(
             group_norm(out_channels),
@@ -57,7 +59,9 @@ class ResBlock(nn.Module):
             nn.Dropout(dropout),
             zero_module(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
         )
-        self.skip_connection = nn.Identity() if out_channels == channels else nn.Conv2d(channels, out_channels, 1)
+        self.skip_connection = (
+            nn.Identity() if out_channels == channels else nn.Conv2d(channels, out_channels, 1)
+        )
         self.use_checkpoint = use_checkpoint
 
     def forward(self, x, emb):
@@ -105,7 +109,9 @@ class UNetEncoder(nn.Module):
     ):
         super().__init__()
         if not use_spatial_transformer or context_dim is None:
-            raise ValueError("this U-Net reads a text: give use_spatial_transformer: true and a context_dim")
+            raise ValueError(
+                "this U-Net reads a text: give use_spatial_transformer: true and a context_dim"
+            )
         if (num_heads == -1) == (num_head_channels == -1):
             raise ValueError("give either num_heads or num_head_channels to the U-Net")
         self.model_channels = model_channels
@@ -122,9 +128,15 @@ class UNetEncoder(nn.Module):
             "use_checkpoint": use_checkpoint,
         }
         emb_channels = 4 * model_channels
-        self.time_embed = nn.Sequential(nn.Linear(model_channels, emb_channels), nn.SiLU(), nn.Linear(emb_channels, emb_channels))
+        self.time_embed = nn.Sequential(
+            nn.Linear(model_channels, emb_channels),
+            nn.SiLU(),
+            nn.Linear(emb_channels, emb_channels),
+        )
 
-        self.input_blocks = nn.ModuleList([TimestepEmbedSequential(nn.Conv2d(in_channels, model_channels, 3, padding=1))])
+        self.input_blocks = nn.ModuleList(
+            [TimestepEmbedSequential(nn.Conv2d(in_channels, model_channels, 3, padding=1))]
+        )
         self.block_channels = [model_channels]  # output channels of each input block
         channels = model_channels
         for level, mult in enumerate(channel_mult):
@@ -136,11 +148,15 @@ class UNetEncoder(nn.Module):
                 self.input_blocks.append(TimestepEmbedSequential(Downsample(channels)))
                 self.block_channels.append(channels)
         self.middle_block = TimestepEmbedSequential(
-            self._res_block(channels, channels), self._transformer(channels), self._res_block(channels, channels)
+            self._res_block(channels, channels),
+            self._transformer(channels),
+            self._res_block(channels, channels),
         )
 
     def _res_block(self, channels, out_channels):
-        return ResBlock(channels, 4 * self.model_channels, out_channels, self.dropout, self.use_checkpoint)
+        return ResBlock(
+            channels, 4 * self.model_channels, out_channels, self.dropout, self.use_checkpoint
+        )
 
     def _transformer(self, channels):
         heads = self.num_heads if self.num_heads != -1 else channels // self.num_head_channels
@@ -175,7 +191,11 @@ class UNetModel(UNetEncoder):
                 if level and i == self.num_res_blocks:
                     layers.append(Upsample(channels))
                 self.output_blocks.append(TimestepEmbedSequential(*layers))
-        self.out = nn.Sequential(group_norm(channels), nn.SiLU(), zero_module(nn.Conv2d(channels, out_channels, 3, padding=1)))
+        self.out = nn.Sequential(
+            group_norm(channels),
+            nn.SiLU(),
+            zero_module(nn.Conv2d(channels, out_channels, 3, padding=1)),
+        )
 
     def encode(self, x, emb, context):
         """Middle block's output and the input blocks' outputs, shallow first."""

@@ -24,7 +24,11 @@ def zero_module(module: nn.Module) -> nn.Module:
 def timestep_embedding(timesteps, dim, max_period=10000):
     """Sinusoidal embedding of (N,) timesteps, (N, dim): cosines first, then sines (Vaswani et al. 2017, Sec. 3.5)."""
     half = dim // 2
-    frequencies = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float32, device=timesteps.device) / half)
+    frequencies = torch.exp(
+        -math.log(max_period)
+        * torch.arange(half, dtype=torch.float32, device=timesteps.device)
+        / half
+    )
     angles = timesteps[:, None].float() * frequencies[None]
     embedding = torch.cat([angles.cos(), angles.sin()], dim=-1)
     return nn.functional.pad(embedding, (0, dim % 2))

@@ -9,7 +9,9 @@ class DiagonalGaussianDistribution:
     def __init__(self, parameters):
         self.parameters = parameters
         self.mean, logvar = parameters.chunk(2, dim=1)
-        self.logvar = logvar.clamp(-30.0, 20.0)  # the range that published weights were trained with
+        self.logvar = logvar.clamp(
+            -30.0, 20.0
+        )  # the range that published weights were trained with
         self.std = (0.5 * self.logvar).exp()
         self.var = self.logvar.exp()
 

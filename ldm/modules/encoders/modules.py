@@ -49,7 +49,9 @@ class CLIPAttention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, x):
-        return self.out_proj(causal_attention(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.heads))
+        return self.out_proj(
+            causal_attention(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.heads)
+        )
 
 
 class CLIPMLP(nn.Module):
@@ -60,7 +62,9 @@ class CLIPMLP(nn.Module):
 
     def forward(self, x):
         x = self.fc1(x)
-        return self.fc2(x * torch.sigmoid(1.702 * x))  # the 'quick' GELU that these weights were trained with
+        return self.fc2(
+            x * torch.sigmoid(1.702 * x)
+        )  # the 'quick' GELU that these weights were trained with
 
 
 class CLIPLayer(nn.Module):
@@ -89,7 +93,10 @@ class CLIPTextTransformer(nn.Module):
         self.final_layer_norm = nn.LayerNorm(width)
 
     def forward(self, tokens):
-        x = self.embeddings.token_embedding(tokens) + self.embeddings.position_embedding.weight[: tokens.shape[1]]
+        x = (
+            self.embeddings.token_embedding(tokens)
+            + self.embeddings.position_embedding.weight[: tokens.shape[1]]
+        )
         states = [x]
         for layer in self.encoder.layers:
             states.append(layer(states[-1]))
@@ -109,15 +116,28 @@ class FrozenCLIPEmbedder(TextEncoder):
     """
 
     def __init__(
-        self, version=None, device=None, max_length=CONTEXT_LENGTH, freeze=True, layer="last", layer_idx=None, width=768, layers=12, heads=12
+        self,
+        version=None,
+        device=None,
+        max_length=CONTEXT_LENGTH,
+        freeze=True,
+        layer="last",
+        layer_idx=None,
+        width=768,
+        layers=12,
+        heads=12,
     ):
         super().__init__(pad=EOS)
         if max_length != CONTEXT_LENGTH:
-            raise ValueError(f"max_length {max_length}: the positions of this encoder are {CONTEXT_LENGTH}")
+            raise ValueError(
+                f"max_length {max_length}: the positions of this encoder are {CONTEXT_LENGTH}"
+            )
         if layer not in ("last", "pooled", "hidden"):
             raise ValueError(f"layer {layer!r}: expected last, pooled or hidden")
         if layer == "hidden" and (layer_idx is None or abs(layer_idx) > layers):
-            raise ValueError(f"layer_idx {layer_idx}: expected a number within -{layers}..{layers} for layer hidden")
+            raise ValueError(
+                f"layer_idx {layer_idx}: expected a number within -{layers}..{layers} for layer hidden"
+            )
         self.layer, self.layer_idx = layer, layer_idx
         self.transformer = nn.Module()
         self.transformer.text_model = CLIPTextTransformer(width, layers, heads)
@@ -193,7 +213,9 @@ class OpenCLIPTextTower(nn.Module):
         self.text_projection = nn.Parameter(torch.zeros(width, width))
         self.logit_scale = nn.Parameter(torch.zeros(()))
         self.transformer = nn.Module()
-        self.transformer.resblocks = nn.ModuleList(OpenCLIPLayer(width, heads) for _ in range(layers))
+        self.transformer.resblocks = nn.ModuleList(
+            OpenCLIPLayer(width, heads) for _ in range(layers)
+        )
         self.token_embedding = nn.Embedding(VOCABULARY_SIZE, width)
         self.ln_final = nn.LayerNorm(width)
         nn.init.normal_(self.positional_embedding, std=0.01)
@@ -225,7 +247,9 @@ class FrozenOpenCLIPEmbedder(TextEncoder):
         if arch != "ViT-H-14":
             raise ValueError(f"arch {arch!r}: expected ViT-H-14")
         if max_length != CONTEXT_LENGTH:
-            raise ValueError(f"max_length {max_length}: the positions of this encoder are {CONTEXT_LENGTH}")
+            raise ValueError(
+                f"max_length {max_length}: the positions of this encoder are {CONTEXT_LENGTH}"
+            )
         if layer not in ("last", "penultimate"):
             raise ValueError(f"layer {layer!r}: expected last or penultimate")
         self.skipped_layers = 1 if layer == "penultimate" else 0
@@ -238,7 +262,9 @@ class FrozenOpenCLIPEmbedder(TextEncoder):
         """Ids (N, 77) -> context (N, 77, width)."""
         model = self.model
         x = model.token_embedding(tokens) + model.positional_embedding
-        for layer in model.transformer.resblocks[: len(model.transformer.resblocks) - self.skipped_layers]:
+        for layer in model.transformer.resblocks[
+            : len(model.transformer.resblocks) - self.skipped_layers
+        ]:
             x = layer(x)
         return model.ln_final(x)
 

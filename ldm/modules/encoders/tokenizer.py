@@ -11,7 +11,9 @@ CONTEXT_LENGTH = 77
 
 @lru_cache(maxsize=1)
 def _bpe():
-    from open_clip.tokenizer import SimpleTokenizer  # here, because open_clip takes seconds to import
+    from open_clip.tokenizer import (
+        SimpleTokenizer,  # here, because open_clip takes seconds to import
+    )
 
     return SimpleTokenizer()
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ldm.data.files import write_png
+from core.images import write_png
 
 
 @pytest.fixture(scope="module")
@@ -11,6 +11,10 @@ def em_folder(tmp_path_factory):
     (root / "more").mkdir()
     rng = np.random.default_rng(0)
     for i in range(5):
-        pixels = np.kron(rng.integers(60, 200, (6, 6)), np.ones((8, 8))) + rng.normal(0, 10, (48, 48))
-        write_png(root / ("more" if i > 1 else "") / f"{i}.png", pixels.clip(0, 255).astype(np.uint8))
+        pixels = np.kron(rng.integers(60, 200, (6, 6)), np.ones((8, 8))) + rng.normal(
+            0, 10, (48, 48)
+        )
+        write_png(
+            root / ("more" if i > 1 else "") / f"{i}.png", pixels.clip(0, 255).astype(np.uint8)
+        )
     return root

@@ -8,7 +8,15 @@ import torch
 
 from fid.images import find_images
 from fid.pretraining import common
-from fid.pretraining.common import GaussianNoise, SeededShard, Settings, Views, group_weights, read_config, view
+from fid.pretraining.common import (
+    GaussianNoise,
+    SeededShard,
+    Settings,
+    Views,
+    group_weights,
+    read_config,
+    view,
+)
 from fid.pretraining.mocov2 import train as moco
 from fid.pretraining.swav import train as swav
 
@@ -20,18 +28,39 @@ def test_configurations_hold_every_key(config, keys):
 
 def test_published_values():
     config = read_config(moco.CONFIG)
-    published = {"epochs": 200, "batch_size": 128, "lr": 0.015, "schedule": [120, 160], "moco_k": 65536, "moco_m": 0.999, "moco_t": 0.2, "weight_decay": 1e-4}
+    published = {
+        "epochs": 200,
+        "batch_size": 128,
+        "lr": 0.015,
+        "schedule": [120, 160],
+        "moco_k": 65536,
+        "moco_m": 0.999,
+        "moco_t": 0.2,
+        "weight_decay": 1e-4,
+    }
     assert published.items() <= config.items()
     config = read_config(swav.CONFIG)
-    published = {"base_lr": 0.6, "final_lr": 0.0006, "wd": 1e-6, "nmb_prototypes": 3000, "queue_length": 3840, "freeze_prototypes_niters": 5005}
+    published = {
+        "base_lr": 0.6,
+        "final_lr": 0.0006,
+        "wd": 1e-6,
+        "nmb_prototypes": 3000,
+        "queue_length": 3840,
+        "freeze_prototypes_niters": 5005,
+    }
     assert published.items() <= config.items()
 
 
 def test_published_files_are_read(tmp_path):
     """Their names of the same thing differ, and they configure a launcher that is not used here."""
-    lines = moco.CONFIG.read_text().replace("data_path:", "data_file:") + "\nworld_size: 1\ndist_url: tcp://localhost:10001\n"
+    lines = (
+        moco.CONFIG.read_text().replace("data_path:", "data_file:")
+        + "\nworld_size: 1\ndist_url: tcp://localhost:10001\n"
+    )
     (tmp_path / "c.yaml").write_text(lines)
-    settings = Settings(read_config(tmp_path / "c.yaml"), (*common.SHARED_KEYS, *moco.KEYS), tmp_path)
+    settings = Settings(
+        read_config(tmp_path / "c.yaml"), (*common.SHARED_KEYS, *moco.KEYS), tmp_path
+    )
     assert settings.data_path == "cem_dataset/" and not hasattr(settings, "world_size")
 
 
@@ -55,7 +84,11 @@ def test_bad_configurations(tmp_path, text, changes, message):
 
 def test_overrides_are_values_not_texts(tmp_path):
     (tmp_path / "c.yaml").write_text("lr: 0.1\nschedule: [1]\ncos: false")
-    assert read_config(tmp_path / "c.yaml", ["lr=0.5", "schedule=[3, 4]", "cos=true"]) == {"lr": 0.5, "schedule": [3, 4], "cos": True}
+    assert read_config(tmp_path / "c.yaml", ["lr=0.5", "schedule=[3, 4]", "cos=true"]) == {
+        "lr": 0.5,
+        "schedule": [3, 4],
+        "cos": True,
+    }
 
 
 def test_views_depend_on_index_and_seed_alone(em_folder):
@@ -113,7 +146,9 @@ def test_large_groups_count_less():
     root = Path("/data")
     paths = [root / "alone.png", *(root / "many" / f"{i}.png" for i in range(4))]
     weights = group_weights(paths, root, 0.5)
-    torch.testing.assert_close(weights, torch.tensor([1, 0.5, 0.5, 0.5, 0.5], dtype=torch.float64) / 3)
+    torch.testing.assert_close(
+        weights, torch.tensor([1, 0.5, 0.5, 0.5, 0.5], dtype=torch.float64) / 3
+    )
 
 
 def test_options_are_not_opened():

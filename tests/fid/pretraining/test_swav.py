@@ -16,7 +16,17 @@ TINY = (
 
 
 def options(em_folder, folder, *changes):
-    return ["--data_path", str(em_folder), "--model_dir", str(folder), "--device", "cpu", "--set", *TINY, *changes]
+    return [
+        "--data_path",
+        str(em_folder),
+        "--model_dir",
+        str(folder),
+        "--device",
+        "cpu",
+        "--set",
+        *TINY,
+        *changes,
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +38,12 @@ def trained(em_folder, tmp_path_factory):
 
 @pytest.fixture
 def model():
-    changes = ["nmb_prototypes=6", "size_crops=[32, 24]", "nmb_crops=[2, 1]", "epoch_queue_starts=0"]
+    changes = [
+        "nmb_prototypes=6",
+        "size_crops=[32, 24]",
+        "nmb_crops=[2, 1]",
+        "epoch_queue_starts=0",
+    ]
     model = SwAV(SimpleNamespace(**read_config(CONFIG, changes)), queue_length=4).train()
     model._trainer = SimpleNamespace(current_epoch=0, global_step=0)
     model.log = lambda *args, **kwargs: None
@@ -63,14 +78,19 @@ def test_resumed_run_is_the_uninterrupted_one(trained, em_folder, tmp_path):
         main(options(em_folder, tmp_path))
     assert torch.load(tmp_path / "checkpoint.pth.tar", weights_only=True)["epoch"] == 1
     main([*options(em_folder, tmp_path, "workers=1"), "--resume", str(tmp_path / "last.ckpt")])
-    whole, resumed = (torch.load(folder / "checkpoint.pth.tar", weights_only=True)["state_dict"] for folder in (trained, tmp_path))
+    whole, resumed = (
+        torch.load(folder / "checkpoint.pth.tar", weights_only=True)["state_dict"]
+        for folder in (trained, tmp_path)
+    )
     for key, value in whole.items():
         assert torch.equal(resumed[key], value), key
 
 
 def test_crops_of_one_size_share_a_pass(model):
     sizes = []
-    model.backbone.register_forward_hook(lambda module, args, output: sizes.append(tuple(args[0].shape)))
+    model.backbone.register_forward_hook(
+        lambda module, args, output: sizes.append(tuple(args[0].shape))
+    )
     embeddings = model.embed(crops())
     assert sizes == [(4, 1, 32, 32), (2, 1, 24, 24)]
     assert len(embeddings) == 3
@@ -83,7 +103,10 @@ def test_prototypes_are_unit_vectors_and_frozen_at_first(model):
     model.training_step(crops(), 0).backward()
     torch.testing.assert_close(model.prototypes.weight.norm(dim=1), torch.ones(6))
     model.on_after_backward()
-    assert model.prototypes.weight.grad is None and model.projection_head[0].weight.grad.abs().sum() > 0
+    assert (
+        model.prototypes.weight.grad is None
+        and model.projection_head[0].weight.grad.abs().sum() > 0
+    )
     model._trainer.global_step = 1
     model.training_step(crops(), 1).backward()
     model.on_after_backward()
@@ -91,7 +114,9 @@ def test_prototypes_are_unit_vectors_and_frozen_at_first(model):
 
 
 def test_queue_counts_once_it_is_full(model):
-    batches = [[torch.full((2, 128), float(10 * step + side)) for side in range(2)] for step in range(1, 4)]
+    batches = [
+        [torch.full((2, 128), float(10 * step + side)) for side in range(2)] for step in range(1, 4)
+    ]
     assert model.earlier_scores(batches[0]) is None
     assert model.earlier_scores(batches[1]) is None
     assert model.queue[:, :, 0].tolist() == [[20, 20, 10, 10], [21, 21, 11, 11]]
@@ -134,7 +159,9 @@ def test_loss_by_hand(model):
             targets = (q * 4).T
             for i in range(3):
                 if i != assigned:
-                    total -= (targets * torch.log_softmax(scores[i] / 0.1, dim=1)).sum(1).mean() / 2 / 2
+                    total -= (
+                        (targets * torch.log_softmax(scores[i] / 0.1, dim=1)).sum(1).mean() / 2 / 2
+                    )
     torch.testing.assert_close(loss.detach(), total, rtol=1e-4, atol=1e-5)
 
 
@@ -158,8 +185,17 @@ def test_learning_rate_falls_along_a_cosine(model):
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule["scheduler"].step()
-    assert rates[0] == pytest.approx(0.6) and rates[5] == pytest.approx((0.6 + 0.0006) / 2) and rates[-1] == pytest.approx(0.0006)
+    assert (
+        rates[0] == pytest.approx(0.6)
+        and rates[5] == pytest.approx((0.6 + 0.0006) / 2)
+        and rates[-1] == pytest.approx(0.0006)
+    )
 
 
 def test_kept_copies():
-    assert [copy_name(25, 30)(epoch) for epoch in (0, 1, 25, 29)] == ["ckp-0.pth", None, "ckp-25.pth", "ckp-29.pth"]
+    assert [copy_name(25, 30)(epoch) for epoch in (0, 1, 25, 29)] == [
+        "ckp-0.pth",
+        None,
+        "ckp-25.pth",
+        "ckp-29.pth",
+    ]

@@ -6,7 +6,15 @@ import torch
 from ldm.models.autoencoder import AutoencoderKL
 from tests.weights import fill_parameters
 
-SIZES = {"double_z": True, "z_channels": 4, "in_channels": 3, "out_ch": 3, "ch": 32, "ch_mult": [1, 2], "num_res_blocks": 1}
+SIZES = {
+    "double_z": True,
+    "z_channels": 4,
+    "in_channels": 3,
+    "out_ch": 3,
+    "ch": 32,
+    "ch_mult": [1, 2],
+    "num_res_blocks": 1,
+}
 
 
 def test_refuses_what_no_stable_diffusion_autoencoder_has():
@@ -18,7 +26,9 @@ def test_refuses_what_no_stable_diffusion_autoencoder_has():
 
 @torch.no_grad()
 def test_forward_is_encode_then_decode():
-    autoencoder = fill_parameters(AutoencoderKL({**SIZES, "attn_resolutions": []}, embed_dim=3)).eval()
+    autoencoder = fill_parameters(
+        AutoencoderKL({**SIZES, "attn_resolutions": []}, embed_dim=3)
+    ).eval()
     image, noise = torch.rand(2, 3, 16, 8) * 2 - 1, torch.randn(2, 3, 8, 4)
     reconstruction, posterior = autoencoder(image, noise)
     assert autoencoder.downsampling == 2 and posterior.mean.shape == (2, 3, 8, 4)

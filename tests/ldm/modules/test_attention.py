@@ -5,7 +5,12 @@ import math
 import pytest
 import torch
 
-from ldm.modules.attention import BasicTransformerBlock, CrossAttention, FeedForward, SpatialTransformer
+from ldm.modules.attention import (
+    BasicTransformerBlock,
+    CrossAttention,
+    FeedForward,
+    SpatialTransformer,
+)
 from tests.weights import fill_parameters
 
 
@@ -49,10 +54,15 @@ def test_fresh_spatial_transformer_changes_nothing(use_linear):
 
 @torch.no_grad()
 def test_linear_and_convolutional_projections_are_the_same_map():
-    convolutional = fill_parameters(SpatialTransformer(32, heads=4, dim_head=8, depth=2, context_dim=5))
+    convolutional = fill_parameters(
+        SpatialTransformer(32, heads=4, dim_head=8, depth=2, context_dim=5)
+    )
     linear = SpatialTransformer(32, heads=4, dim_head=8, depth=2, context_dim=5, use_linear=True)
     weights = convolutional.state_dict()
-    weights = {name: value.flatten(1) if name.startswith("proj_") and name.endswith("weight") else value for name, value in weights.items()}
+    weights = {
+        name: value.flatten(1) if name.startswith("proj_") and name.endswith("weight") else value
+        for name, value in weights.items()
+    }
     linear.load_state_dict(weights)
     x, context = torch.randn(2, 32, 3, 5), torch.randn(2, 7, 5)
     torch.testing.assert_close(linear(x, context), convolutional(x, context))
@@ -61,7 +71,11 @@ def test_linear_and_convolutional_projections_are_the_same_map():
 def test_checkpointing_changes_no_gradient():
     gradients = []
     for use_checkpoint in (False, True):
-        block = fill_parameters(BasicTransformerBlock(8, heads=2, dim_head=4, context_dim=5, use_checkpoint=use_checkpoint)).train()
+        block = fill_parameters(
+            BasicTransformerBlock(
+                8, heads=2, dim_head=4, context_dim=5, use_checkpoint=use_checkpoint
+            )
+        ).train()
         x = torch.linspace(-1, 1, 2 * 6 * 8).view(2, 6, 8).requires_grad_()
         block(x, torch.ones(2, 3, 5)).square().sum().backward()
         gradients.append([x.grad, *(parameter.grad for parameter in block.parameters())])

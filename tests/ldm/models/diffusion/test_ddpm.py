@@ -21,7 +21,11 @@ def config(tiny_yaml):
 
 
 def inputs(n=2, channels=4):
-    return torch.randn(n, channels, 8, 8), torch.randn(n, channels, 8, 8), torch.tensor([3, 900])[:n]
+    return (
+        torch.randn(n, channels, 8, 8),
+        torch.randn(n, channels, 8, 8),
+        torch.tensor([3, 900])[:n],
+    )
 
 
 # Schedule and loss
@@ -31,7 +35,9 @@ def test_schedule_buffers(shared_tiny_cldm):
     """Identities between the 13 buffers (Ho et al. 2020, Eq. 4, 6, 7)."""
     buffers = {name: value.double() for name, value in shared_tiny_cldm.named_buffers()}
     assert len(buffers) == 13 and all(value.shape == (1000,) for value in buffers.values())
-    abar, abar_prev, betas = (buffers[name] for name in ("alphas_cumprod", "alphas_cumprod_prev", "betas"))
+    abar, abar_prev, betas = (
+        buffers[name] for name in ("alphas_cumprod", "alphas_cumprod_prev", "betas")
+    )
     for name, expected in {
         "alphas_cumprod": (1 - betas).cumprod(0),
         "alphas_cumprod_prev": torch.cat([torch.ones(1, dtype=torch.float64), abar[:-1]]),
@@ -45,8 +51,12 @@ def test_schedule_buffers(shared_tiny_cldm):
         "posterior_mean_coef2": (1 - abar_prev) * (1 - betas).sqrt() / (1 - abar),
         "logvar": torch.zeros(1000, dtype=torch.float64),
     }.items():
-        torch.testing.assert_close(buffers[name], expected, rtol=1e-4, atol=1e-7)  # they are float32
-    assert buffers["posterior_log_variance_clipped"].exp()[1:].numpy() == pytest.approx(buffers["posterior_variance"][1:].numpy(), rel=1e-4)
+        torch.testing.assert_close(
+            buffers[name], expected, rtol=1e-4, atol=1e-7
+        )  # they are float32
+    assert buffers["posterior_log_variance_clipped"].exp()[1:].numpy() == pytest.approx(
+        buffers["posterior_variance"][1:].numpy(), rel=1e-4
+    )
     assert buffers["posterior_log_variance_clipped"].isfinite().all()
 
 
@@ -71,15 +81,25 @@ def test_loss_is_the_squared_error_of_what_is_predicted(tiny_cldm, parameterizat
     x_start, noise, t = inputs()
     tiny_cldm.parameterization = parameterization
     target = noise if parameterization == "eps" else tiny_cldm.get_v(x_start, noise, t)
-    monkeypatch.setattr(tiny_cldm, "apply_model", lambda x_noisy, t, cond: target + torch.tensor([0.5, 2.0]).view(2, 1, 1, 1))
-    torch.testing.assert_close(tiny_cldm.sample_losses(x_start, {}, t, noise), torch.tensor([0.25, 4.0]))
+    monkeypatch.setattr(
+        tiny_cldm,
+        "apply_model",
+        lambda x_noisy, t, cond: target + torch.tensor([0.5, 2.0]).view(2, 1, 1, 1),
+    )
+    torch.testing.assert_close(
+        tiny_cldm.sample_losses(x_start, {}, t, noise), torch.tensor([0.25, 4.0])
+    )
     loss, log = tiny_cldm.p_losses(x_start, {}, t, noise)
     assert loss.item() == pytest.approx(4.25 / 2) and list(log.values()) == [loss]
 
 
 def test_plain_latent_diffusion_is_the_same_model_without_control(config, shared_tiny_cldm):
     model = instantiate_from_config(config).eval()
-    weights = {name: value for name, value in shared_tiny_cldm.state_dict().items() if not name.startswith("control_model.")}
+    weights = {
+        name: value
+        for name, value in shared_tiny_cldm.state_dict().items()
+        if not name.startswith("control_model.")
+    }
     model.load_state_dict(weights)
     x, _, t = inputs()
     context = torch.randn(2, 77, 32)
@@ -95,20 +115,34 @@ def test_plain_latent_diffusion_is_the_same_model_without_control(config, shared
 def test_scale_factor_between_latent_and_z(shared_tiny_cldm):
     image, noise = torch.rand(1, 3, 32, 32) * 2 - 1, torch.randn(1, 4, 4, 4)
     z = shared_tiny_cldm.encode_first_stage(image, noise)
-    torch.testing.assert_close(z, 0.18215 * shared_tiny_cldm.first_stage_model.encode(image).sample(noise))
-    torch.testing.assert_close(shared_tiny_cldm.decode_first_stage(z), shared_tiny_cldm.first_stage_model.decode(z / 0.18215))
+    torch.testing.assert_close(
+        z, 0.18215 * shared_tiny_cldm.first_stage_model.encode(image).sample(noise)
+    )
+    torch.testing.assert_close(
+        shared_tiny_cldm.decode_first_stage(z),
+        shared_tiny_cldm.first_stage_model.decode(z / 0.18215),
+    )
 
 
 def test_contexts_are_remembered_only_while_training(tiny_cldm, monkeypatch):
     calls = []
     encode = tiny_cldm.cond_stage_model.forward
-    monkeypatch.setattr(tiny_cldm.cond_stage_model, "forward", lambda texts: calls.append(list(texts)) or encode(texts))
+    monkeypatch.setattr(
+        tiny_cldm.cond_stage_model,
+        "forward",
+        lambda texts: calls.append(list(texts)) or encode(texts),
+    )
     plain = tiny_cldm.get_learned_conditioning(["b", "a", "b"])
     tiny_cldm.on_fit_start()
     for _ in range(2):
         torch.testing.assert_close(tiny_cldm.get_learned_conditioning(["b", "a", "b"]), plain)
     torch.testing.assert_close(tiny_cldm.get_unconditional_conditioning(2)[1], encode([""])[0])
-    assert calls == [["b", "a", "b"], ["a"], ["b"], [""]]  # alone: what comes together differs after a resumption, and its last bits with it
+    assert calls == [
+        ["b", "a", "b"],
+        ["a"],
+        ["b"],
+        [""],
+    ]  # alone: what comes together differs after a resumption, and its last bits with it
     tiny_cldm.on_fit_end()
     tiny_cldm.get_learned_conditioning(["a"])
     assert calls[-1] == ["a"]
@@ -125,17 +159,28 @@ def test_contexts_of_a_text_encoder_in_training_are_never_remembered(tiny_cldm):
 
 def test_what_chance_decides_depends_on_the_seed_alone(shared_tiny_cldm):
     def draw(seeds):
-        return list(shared_tiny_cldm.draw_noise({"jpg": torch.zeros(len(seeds), 32, 64, 3), "seed": torch.tensor(seeds)}))
+        return list(
+            shared_tiny_cldm.draw_noise(
+                {"jpg": torch.zeros(len(seeds), 32, 64, 3), "seed": torch.tensor(seeds)}
+            )
+        )
 
     batch, single = draw([5, 6, 7]), draw([6])
     assert [tuple(value.shape) for value in batch] == [(3, 4, 4, 8), (3,), (3, 4, 4, 8)]
     assert all(torch.equal(one, many[1:2]) for one, many in zip(single, batch, strict=True))
-    assert not torch.equal(batch[0], batch[2]) and len({tuple(value.flatten().tolist()) for value in batch[2]}) == 3
+    assert (
+        not torch.equal(batch[0], batch[2])
+        and len({tuple(value.flatten().tolist()) for value in batch[2]}) == 3
+    )
 
 
 def test_timesteps_cover_the_schedule(shared_tiny_cldm):
-    _, t, _ = shared_tiny_cldm.draw_noise({"jpg": torch.zeros(2000, 8, 8, 3), "seed": torch.arange(2000)})
-    assert t.min() < 10 and t.max() > 989 and abs(t.double().mean() - 499.5) < 25  # 3.9 standard errors
+    _, t, _ = shared_tiny_cldm.draw_noise(
+        {"jpg": torch.zeros(2000, 8, 8, 3), "seed": torch.arange(2000)}
+    )
+    assert (
+        t.min() < 10 and t.max() > 989 and abs(t.double().mean() - 499.5) < 25
+    )  # 3.9 standard errors
 
 
 def test_without_seeds_the_global_generator_decides(shared_tiny_cldm):

@@ -46,7 +46,9 @@ def test_20_steps_come_as_close_to_the_solution_as_50_of_ddim(mu, sd):
 def test_second_order():
     """Twice the steps, a quarter of the error, against the closed form."""
     model = GaussianModel(0.0, 1.5)
-    errors = [rms(sample(DPMSolverSampler(model), steps) - model.solution(X_T)) for steps in (10, 20, 40)]
+    errors = [
+        rms(sample(DPMSolverSampler(model), steps) - model.solution(X_T)) for steps in (10, 20, 40)
+    ]
     assert errors[0] / errors[1] > 3 and errors[1] / errors[2] > 3
 
 
@@ -60,19 +62,26 @@ def test_one_known_point_is_reached_in_any_number_of_steps():
     """For data that is one point the prediction of x_0 is always right, so the result lies between it and the same noise."""
     model = GaussianModel(0.7, sd=0.0)
     for steps in (1, 2, 20, 300):
-        expected = ABAR[0] ** 0.5 * 0.7 + (1 - ABAR[0]) ** 0.5 * (X_T - ABAR[-1] ** 0.5 * 0.7) / (1 - ABAR[-1]) ** 0.5
+        expected = (
+            ABAR[0] ** 0.5 * 0.7
+            + (1 - ABAR[0]) ** 0.5 * (X_T - ABAR[-1] ** 0.5 * 0.7) / (1 - ABAR[-1]) ** 0.5
+        )
         torch.testing.assert_close(sample(DPMSolverSampler(model), steps), expected)
 
 
 def test_v_prediction_gives_the_same_samples():
-    eps, v = (sample(DPMSolverSampler(GaussianModel(parameterization=name)), 20) for name in ("eps", "v"))
+    eps, v = (
+        sample(DPMSolverSampler(GaussianModel(parameterization=name)), 20) for name in ("eps", "v")
+    )
     torch.testing.assert_close(v, eps)
 
 
 def test_noise_belongs_to_the_sample():
     def draw(seeds):
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        return DPMSolverSampler(GaussianModel()).sample(5, len(seeds), (4, 2, 2), {}, generators=generators, verbose=False)[0]
+        return DPMSolverSampler(GaussianModel()).sample(
+            5, len(seeds), (4, 2, 2), {}, generators=generators, verbose=False
+        )[0]
 
     assert torch.equal(draw([3, 4, 5])[1:2], draw([4]))
     assert not torch.equal(draw([3]), draw([4]))

@@ -7,7 +7,10 @@ from ldm.models.diffusion.solver import draw_noise, guided_eps, join_conditions
 from tests.analytic import GaussianModel
 
 X = torch.randn(3, 4, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-COND, UNCOND = ({"c_crossattn": [torch.tensor(shift, dtype=torch.float64)]} for shift in ([1.0, 2.0, 3.0], [0.0, -1.0, 0.5]))
+COND, UNCOND = (
+    {"c_crossattn": [torch.tensor(shift, dtype=torch.float64)]}
+    for shift in ([1.0, 2.0, 3.0], [0.0, -1.0, 0.5])
+)
 
 
 class Recorder:
@@ -22,7 +25,11 @@ class Recorder:
     def apply_model(self, x, t, cond):
         self.calls.append((x, t, cond))
         output = cond["c_crossattn"][0].view(-1, 1, 1, 1)
-        return output if cond["c_concat"] is None else output + cond["c_concat"][0].mean(dim=(1, 2, 3), keepdim=True)
+        return (
+            output
+            if cond["c_concat"] is None
+            else output + cond["c_concat"][0].mean(dim=(1, 2, 3), keepdim=True)
+        )
 
 
 @pytest.mark.parametrize("parameterization", ["eps", "v"])
@@ -39,32 +46,53 @@ def test_one_pass_for_both_and_one_without_guidance():
         model = GaussianModel()
         guided_eps(model, X, 700, *arguments)
         assert len(model.asked) == passes
-    assert torch.equal(guided_eps(GaussianModel(), X, 700, COND, None, 9.0), guided_eps(GaussianModel(), X, 700, COND, UNCOND, 1.0))
+    assert torch.equal(
+        guided_eps(GaussianModel(), X, 700, COND, None, 9.0),
+        guided_eps(GaussianModel(), X, 700, COND, UNCOND, 1.0),
+    )
 
 
 def test_hint_in_both_passes_or_in_the_conditional_one_alone():
-    text, empty, hint = torch.tensor([1.0, 2.0]), torch.tensor([0.5, 0.5]), torch.stack([torch.full((3, 2, 2), 4.0), torch.zeros(3, 2, 2)])
+    text, empty, hint = (
+        torch.tensor([1.0, 2.0]),
+        torch.tensor([0.5, 0.5]),
+        torch.stack([torch.full((3, 2, 2), 4.0), torch.zeros(3, 2, 2)]),
+    )
     x, cond = torch.zeros(2, 4, 1, 1), {"c_crossattn": [text], "c_concat": [hint]}
     model = Recorder()
     both = guided_eps(model, x, 1, cond, {"c_crossattn": [empty], "c_concat": [hint]}, 3.0)
     assert both.flatten().tolist() == [4.5 + 3 * 0.5, 0.5 + 3 * 1.5] and len(model.calls) == 1
-    encoded = {**cond, "guided_hint": [torch.ones(2)]}  # by one side alone: both passes encode it again
-    assert torch.equal(guided_eps(model, x, 1, encoded, {"c_crossattn": [empty], "c_concat": [hint]}, 3.0), both)
+    encoded = {
+        **cond,
+        "guided_hint": [torch.ones(2)],
+    }  # by one side alone: both passes encode it again
+    assert torch.equal(
+        guided_eps(model, x, 1, encoded, {"c_crossattn": [empty], "c_concat": [hint]}, 3.0), both
+    )
     guess = guided_eps(model, x, 1, cond, {"c_crossattn": [empty], "c_concat": None}, 3.0)
     assert guess.flatten().tolist() == [0.5 + 3 * 4.5, 0.5 + 3 * 1.5]
-    none = guided_eps(model, x, 1, {**cond, "c_concat": None}, {"c_crossattn": [empty], "c_concat": None}, 3.0)
+    none = guided_eps(
+        model, x, 1, {**cond, "c_concat": None}, {"c_crossattn": [empty], "c_concat": None}, 3.0
+    )
     assert none.flatten().tolist() == [0.5 + 3 * 0.5, 0.5 + 3 * 1.5]
-    assert all((t == 1).all() and t.dtype == torch.int64 and len(t) == len(x) for x, t, _ in model.calls)
+    assert all(
+        (t == 1).all() and t.dtype == torch.int64 and len(t) == len(x) for x, t, _ in model.calls
+    )
 
 
 def test_join_conditions():
-    joined = join_conditions({"a": [torch.zeros(1, 2)], "b": [torch.zeros(1)]}, {"a": [torch.ones(1, 2)], "b": [torch.ones(1)]})
+    joined = join_conditions(
+        {"a": [torch.zeros(1, 2)], "b": [torch.zeros(1)]},
+        {"a": [torch.ones(1, 2)], "b": [torch.ones(1)]},
+    )
     assert joined["a"][0].tolist() == [[0, 0], [1, 1]] and joined["b"][0].tolist() == [0, 1]
 
 
 def test_noise_of_a_sample_is_the_same_in_any_batch():
     def draw(seeds):
-        return draw_noise((len(seeds), 4, 2, 2), [torch.Generator().manual_seed(seed) for seed in seeds])
+        return draw_noise(
+            (len(seeds), 4, 2, 2), [torch.Generator().manual_seed(seed) for seed in seeds]
+        )
 
     assert torch.equal(draw([7, 8, 9])[2:], draw([9]))
     torch.manual_seed(5)

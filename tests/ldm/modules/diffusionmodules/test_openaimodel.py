@@ -36,12 +36,16 @@ def test_prediction_depends_on_timestep_and_text():
 
 def test_transformers_stand_at_the_resolutions_asked_for():
     unet = UNetModel(num_heads=4, context_dim=16, **SMALL)
-    where = [any(isinstance(layer, SpatialTransformer) for layer in block) for block in unet.input_blocks]
+    where = [
+        any(isinstance(layer, SpatialTransformer) for layer in block) for block in unet.input_blocks
+    ]
     assert where == [False, False, False, True]  # first convolution, level 1, downsampling, level 2
     assert unet.block_channels == [32, 32, 32, 64]
 
 
-@pytest.mark.parametrize(("option", "heads"), [({"num_heads": 4}, 4), ({"num_head_channels": 16}, 64 // 16)])
+@pytest.mark.parametrize(
+    ("option", "heads"), [({"num_heads": 4}, 4), ({"num_head_channels": 16}, 64 // 16)]
+)
 def test_heads_by_number_or_by_width(option, heads):
     unet = UNetModel(context_dim=16, **option, **SMALL)
     assert unet.middle_block[1].transformer_blocks[0].attn1.heads == heads
@@ -64,7 +68,12 @@ def test_configurations_of_other_families_are_refused(options):
 def test_any_size_that_the_levels_divide():
     unet = UNetModel(num_heads=4, context_dim=16, **SMALL)
     with torch.no_grad():
-        assert unet(torch.ones(1, 4, 6, 10), torch.tensor([3]), torch.ones(1, 77, 16)).shape == (1, 4, 6, 10)
+        assert unet(torch.ones(1, 4, 6, 10), torch.tensor([3]), torch.ones(1, 77, 16)).shape == (
+            1,
+            4,
+            6,
+            10,
+        )
 
 
 def test_checkpointing_changes_no_gradient():

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from ldm.modules.diffusionmodules.util import group_norm, make_betas, timestep_embedding, zero_module
+from ldm.modules.diffusionmodules.util import (
+    group_norm,
+    make_betas,
+    timestep_embedding,
+    zero_module,
+)
 
 
 def test_timestep_embedding_by_hand():

@@ -32,8 +32,16 @@ def open_clip_tower(weights, quick_gelu):
     """open_clip's own text tower with `weights` in its names."""
     from open_clip.transformer import QuickGELU, TextTransformer
 
-    tower = TextTransformer(width=WIDTH, layers=LAYERS, heads=HEADS, output_dim=WIDTH, act_layer=QuickGELU if quick_gelu else torch.nn.GELU)
-    _, unexpected = tower.load_state_dict({"text_projection": torch.zeros(WIDTH, WIDTH), **weights}, strict=False)
+    tower = TextTransformer(
+        width=WIDTH,
+        layers=LAYERS,
+        heads=HEADS,
+        output_dim=WIDTH,
+        act_layer=QuickGELU if quick_gelu else torch.nn.GELU,
+    )
+    _, unexpected = tower.load_state_dict(
+        {"text_projection": torch.zeros(WIDTH, WIDTH), **weights}, strict=False
+    )
     assert not unexpected
     return tower.eval()
 
@@ -102,13 +110,23 @@ def test_clip_in_double_precision_by_hand(clip):
 
     def norm(x, name):
         centred = x - x.mean(dim=-1, keepdim=True)
-        return centred / (centred.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt() * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+        return (
+            centred
+            / (centred.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt()
+            * weights[f"{name}.weight"]
+            + weights[f"{name}.bias"]
+        )
 
-    x = weights["embeddings.token_embedding.weight"][tokens] + weights["embeddings.position_embedding.weight"]
+    x = (
+        weights["embeddings.token_embedding.weight"][tokens]
+        + weights["embeddings.position_embedding.weight"]
+    )
     for i in range(LAYERS):
         layer = f"encoder.layers.{i}."
         y = norm(x, f"{layer}layer_norm1")
-        q, k, v = (linear(y, f"{layer}self_attn.{letter}_proj").view(77, HEADS, -1) for letter in "qkv")
+        q, k, v = (
+            linear(y, f"{layer}self_attn.{letter}_proj").view(77, HEADS, -1) for letter in "qkv"
+        )
         attended = torch.zeros_like(q)
         for token in range(77):
             for head in range(HEADS):
@@ -142,7 +160,11 @@ def test_other_layers_of_clip(clip):
         ("hidden", 0, states[0]),
         ("hidden", -2, states[LAYERS - 1]),
         ("hidden", LAYERS, states[LAYERS]),
-        ("pooled", None, torch.stack([clip(PROMPTS)[i, [first_end]] for i, first_end in enumerate((6, 1, 76))])),
+        (
+            "pooled",
+            None,
+            torch.stack([clip(PROMPTS)[i, [first_end]] for i, first_end in enumerate((6, 1, 76))]),
+        ),
     ):
         encoder = FrozenCLIPEmbedder(layer=layer, layer_idx=index, **SIZE)
         encoder.load_state_dict(clip.state_dict())
@@ -155,7 +177,9 @@ def test_causal_and_unmasked(clip):
     assert torch.allclose(short[:3], longer[:3], atol=1e-6)
     assert not torch.allclose(short[3:], longer[3:], atol=1e-3)
     padded_otherwise = clip.encode_tokens(tokenize(["a photo"], 0))[0]
-    assert not torch.allclose(padded_otherwise[4:], short[4:], atol=1e-3)  # pads are context, so their value matters
+    assert not torch.allclose(
+        padded_otherwise[4:], short[4:], atol=1e-3
+    )  # pads are context, so their value matters
 
 
 # Names, options, files
@@ -164,7 +188,9 @@ def test_causal_and_unmasked(clip):
 def test_frozen_unless_asked_otherwise():
     for encoder in (FrozenCLIPEmbedder, FrozenOpenCLIPEmbedder):
         assert not any(parameter.requires_grad for parameter in encoder(**SIZE).parameters())
-        assert all(parameter.requires_grad for parameter in encoder(freeze=False, **SIZE).parameters())
+        assert all(
+            parameter.requires_grad for parameter in encoder(freeze=False, **SIZE).parameters()
+        )
 
 
 def drop_text_model(weights):
@@ -185,7 +211,9 @@ def test_strict_loading_of_older_and_converted_names(clip, rename, with_position
     assert torch.equal(parent["cond_stage_model"](PROMPTS), clip(PROMPTS))
     weights.pop(next(name for name in names if name.endswith("final_layer_norm.weight")))
     with pytest.raises(RuntimeError, match="final_layer_norm.weight"):
-        parent.load_state_dict({f"cond_stage_model.{name}": value for name, value in weights.items()})
+        parent.load_state_dict(
+            {f"cond_stage_model.{name}": value for name, value in weights.items()}
+        )
 
 
 def test_tensors_that_open_clip_conditioning_never_reads_are_optional(open_clip_model):
@@ -219,10 +247,17 @@ def test_bad_options_are_named(encoder, options, message):
 def test_default_sizes_are_the_published_ones(published_shapes):
     with torch.device("meta"):
         encoders = FrozenCLIPEmbedder(), FrozenOpenCLIPEmbedder()
-    for encoder, table in zip(encoders, ("keys_clip_vitl14_text.json", "keys_openclip_vith14_text.json"), strict=True):
+    for encoder, table in zip(
+        encoders, ("keys_clip_vitl14_text.json", "keys_openclip_vith14_text.json"), strict=True
+    ):
         expected = published_shapes(table)
-        expected.pop("cond_stage_model.transformer.text_model.embeddings.position_ids", None)  # a constant, accepted on loading
-        assert {f"cond_stage_model.{name}": tuple(value.shape) for name, value in encoder.state_dict().items()} == expected
+        expected.pop(
+            "cond_stage_model.transformer.text_model.embeddings.position_ids", None
+        )  # a constant, accepted on loading
+        assert {
+            f"cond_stage_model.{name}": tuple(value.shape)
+            for name, value in encoder.state_dict().items()
+        } == expected
     assert encoders[0].transformer.text_model.encoder.layers[0].self_attn.heads == 12
     assert encoders[1].model.transformer.resblocks[0].attn.heads == 16
 
@@ -240,8 +275,15 @@ for encoder in (FrozenCLIPEmbedder, FrozenOpenCLIPEmbedder):
 
 def test_no_network_from_import_to_context(tmp_path):
     """In a fresh process with an empty home: no cache of another run can help."""
-    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "HF_HOME": str(tmp_path)}
+    environment = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "XDG_CACHE_HOME": str(tmp_path),
+        "HF_HOME": str(tmp_path),
+    }
     root = Path(__file__).parents[4]
-    run = subprocess.run([sys.executable, "-c", OFFLINE], cwd=root, env=environment, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", OFFLINE], cwd=root, env=environment, capture_output=True, text=True
+    )
     assert run.returncode == 0, run.stderr
     assert run.stdout.split("\n")[:2] == ["2 77 8"] * 2

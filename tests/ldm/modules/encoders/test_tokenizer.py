@@ -36,7 +36,10 @@ def test_each_text_of_a_batch_is_padded_for_itself():
 
 
 def test_white_space_and_entities_are_cleaned():
-    assert tokenize(["  A\n photo\tOF a cat "], 0).tolist() == tokenize(["a photo of a cat"], 0).tolist()
+    assert (
+        tokenize(["  A\n photo\tOF a cat "], 0).tolist()
+        == tokenize(["a photo of a cat"], 0).tolist()
+    )
     assert tokenize(["cell &amp; nucleus"], 0).tolist() == tokenize(["cell & nucleus"], 0).tolist()
 
 

@@ -20,7 +20,12 @@ def class_colours(labels: np.ndarray) -> np.ndarray:
 
 def evenly(items: Sequence, number: int) -> list:
     """Up to `number` of the items, evenly spread, the first and the last among them."""
-    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(number, len(items))).round().astype(int))]
+    return [
+        items[i]
+        for i in np.unique(
+            np.linspace(0, len(items) - 1, min(number, len(items))).round().astype(int)
+        )
+    ]
 
 
 def to_image(picture: np.ndarray) -> Image.Image:
@@ -32,7 +37,9 @@ def fit(picture: np.ndarray, side: int) -> np.ndarray:
     """A picture, float (H, W, 3) in [0, 1], scaled so that its longer side has `side` pixels."""
     height, width = picture.shape[:2]
     size = [max(1, round(n * side / max(height, width))) for n in (width, height)]
-    return np.asarray(to_image(picture).resize(size, Image.Resampling.HAMMING)) / np.float32(255)  # no ringing at the borders of classes
+    return np.asarray(to_image(picture).resize(size, Image.Resampling.HAMMING)) / np.float32(
+        255
+    )  # no ringing at the borders of classes
 
 
 def write_line(words: str, width: int) -> np.ndarray:
@@ -47,7 +54,9 @@ def write_line(words: str, width: int) -> np.ndarray:
     return np.asarray(line)
 
 
-def tile(rows: Sequence[Sequence[np.ndarray]], heads: Sequence[str] = (), titles: Sequence[str] = ()) -> np.ndarray:
+def tile(
+    rows: Sequence[Sequence[np.ndarray]], heads: Sequence[str] = (), titles: Sequence[str] = ()
+) -> np.ndarray:
     """Pictures, float (H, W, 3) in [0, 1], in a grid on white -> uint8; sizes may differ and rows may be short.
 
     Args:
@@ -56,7 +65,11 @@ def tile(rows: Sequence[Sequence[np.ndarray]], heads: Sequence[str] = (), titles
     head, title = (LINE if words else 0 for words in (heads, titles))
     cell_h = max(picture.shape[0] for row in rows for picture in row) + title + GAP
     cell_w = max(picture.shape[1] for row in rows for picture in row) + GAP
-    sheet = np.full((head + GAP + cell_h * len(rows), GAP + cell_w * max(map(len, rows)), 3), 255, dtype=np.uint8)
+    sheet = np.full(
+        (head + GAP + cell_h * len(rows), GAP + cell_w * max(map(len, rows)), 3),
+        255,
+        dtype=np.uint8,
+    )
     for j, words in enumerate(heads):
         left = GAP + j * cell_w
         sheet[:LINE, left : left + cell_w - GAP] = write_line(words, cell_w - GAP)
@@ -66,5 +79,7 @@ def tile(rows: Sequence[Sequence[np.ndarray]], heads: Sequence[str] = (), titles
             sheet[top : top + LINE, GAP:] = write_line(titles[i], sheet.shape[1] - GAP)
         for j, picture in enumerate(row):
             left = GAP + j * cell_w
-            sheet[top + title : top + title + picture.shape[0], left : left + picture.shape[1]] = (picture * 255).round()
+            sheet[top + title : top + title + picture.shape[0], left : left + picture.shape[1]] = (
+                picture * 255
+            ).round()
     return sheet

@@ -8,7 +8,16 @@ import pytest
 import tifffile
 from PIL import Image
 
-from ldm.data.files import check_image, image_size, list_images, read_four_channels, read_image, read_labels, whole_file, write_png
+from core.files import whole_file
+from core.images import (
+    check_image,
+    image_size,
+    list_images,
+    read_four_channels,
+    read_image,
+    read_labels,
+    write_png,
+)
 
 RAMP = np.arange(12 * 20, dtype=np.uint8).reshape(12, 20)
 
@@ -56,7 +65,9 @@ def test_jpeg_is_close(tmp_path):
 
 def test_tiff_layouts(tmp_path):
     rgb = np.stack([RAMP, RAMP // 2, RAMP // 3], axis=-1)
-    tifffile.imwrite(tmp_path / "planar.tif", np.moveaxis(rgb, -1, 0), planarconfig="separate", photometric="rgb")
+    tifffile.imwrite(
+        tmp_path / "planar.tif", np.moveaxis(rgb, -1, 0), planarconfig="separate", photometric="rgb"
+    )
     assert np.array_equal(read_image(tmp_path / "planar.tif"), rgb.astype(np.float32) / 255)
     tifffile.imwrite(tmp_path / "white.tif", RAMP, photometric="miniswhite")
     assert np.allclose(read_image(tmp_path / "white.tif")[..., 0], 1 - RAMP / 255)
@@ -81,13 +92,22 @@ def grey_png(path, labels, bits):
     """Grey PNG of 2 or 4 bits per pixel, which Pillow reads but cannot write."""
 
     def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
 
     per_byte = 8 // bits
-    packed = sum(labels[:, i::per_byte].astype(np.uint8) << (8 - bits * (i + 1)) for i in range(per_byte))
+    packed = sum(
+        labels[:, i::per_byte].astype(np.uint8) << (8 - bits * (i + 1)) for i in range(per_byte)
+    )
     rows = b"".join(b"\0" + row.tobytes() for row in packed.astype(np.uint8))
     header = struct.pack(">IIBBBBB", labels.shape[1], labels.shape[0], bits, 0, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("bits", [2, 4])
@@ -135,7 +155,9 @@ def test_truncated_files_are_named(tmp_path, name, share):
 
 
 def test_flipped_bit_in_a_png(tmp_path):
-    path = save(tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8))
+    path = save(
+        tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+    )
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
@@ -169,7 +191,11 @@ def test_list_images(tmp_path):
     assert [path.name for path in list_images(tmp_path, (".npz",))] == ["c.npz"]
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "d.png").touch()
-    assert [path.name for path in list_images(tmp_path, recursive=True)] == ["a.png", "b.TIF", "d.png"]
+    assert [path.name for path in list_images(tmp_path, recursive=True)] == [
+        "a.png",
+        "b.TIF",
+        "d.png",
+    ]
 
 
 def test_whole_file_or_none(tmp_path):

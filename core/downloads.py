@@ -65,7 +65,11 @@ def find_weights(
     target = download_dir or next(iter(folders), None)
     if file.url is None or target is None:
         raise FileNotFoundError(f"{looked}. Put it there or name it with {option}.")
-    print(f"downloading {file.url} to {target}" + (f" (licence: {file.licence})" if file.licence else ""), flush=True)
+    print(
+        f"downloading {file.url} to {target}"
+        + (f" (licence: {file.licence})" if file.licence else ""),
+        flush=True,
+    )
     try:
         download(file.url, target / file.name, file.sha256)
     except NETWORK_ERRORS as error:
@@ -104,7 +108,9 @@ def download(url: str, path: Path, sha256: str | None = None) -> None:
         found = sha256_of(part) if sha256 else ""
         if sha256 and not found.startswith(sha256):
             part.unlink()
-            raise ValueError(f"{url}: the download's SHA-256 is {found}, expected {sha256}. Try again; if it repeats, the file was changed.")
+            raise ValueError(
+                f"{url}: the download's SHA-256 is {found}, expected {sha256}. Try again; if it repeats, the file was changed."
+            )
         os.replace(part, path)
 
 
@@ -118,15 +124,21 @@ def _may_pass(error: Exception) -> bool:
 def _fetch(url, file):
     """Append to `file` what it lacks of `url`; starts over where the server cannot send a part."""
     file.seek(0, os.SEEK_END)
-    headers = {"User-Agent": "natural2nanoscale"} | ({"Range": f"bytes={file.tell()}-"} if file.tell() else {})
+    headers = {"User-Agent": "natural2nanoscale"} | (
+        {"Range": f"bytes={file.tell()}-"} if file.tell() else {}
+    )
     try:
-        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+        response = urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=TIMEOUT
+        )
     except urllib.error.HTTPError as error:
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             if error.headers.get("Content-Range") == f"bytes */{file.tell()}":
                 return  # everything had arrived
             file.truncate(0)
-            raise ConnectionError("what had been downloaded is longer than the file, starting over") from error
+            raise ConnectionError(
+                "what had been downloaded is longer than the file, starting over"
+            ) from error
         raise
     with response:
         if response.status != http.client.PARTIAL_CONTENT:
@@ -134,7 +146,14 @@ def _fetch(url, file):
         start = file.seek(0, os.SEEK_END)
         length = response.headers.get("Content-Length")
         total = start + int(length) if length else None
-        with tqdm(total=total, initial=start, unit="B", unit_scale=True, unit_divisor=1024, desc=Path(file.name).stem) as bar:
+        with tqdm(
+            total=total,
+            initial=start,
+            unit="B",
+            unit_scale=True,
+            unit_divisor=1024,
+            desc=Path(file.name).stem,
+        ) as bar:
             while block := response.read(BLOCK):
                 file.write(block)
                 bar.update(len(block))

@@ -1,9 +1,6 @@
 """Image files in, whole files out: the one place where pixels are read from and written to disk."""
 
-import os
-import shutil
 import struct
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,67 +11,31 @@ import tifffile
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from core.files import whole_file
+
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 TIFF_SUFFIXES = (".tif", ".tiff")
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 GREY_MODES = ("1", "L", "I;16", "I;16B", "I")  # Pillow's names
 STRETCHED = {"L;2": 85, "L;4": 17}  # factors by which Pillow multiplies 2- and 4-bit grey levels
 # What Pillow, tifffile and imagecodecs raise for broken files; their own error classes derive from these.
-DECODER_ERRORS = (OSError, SyntaxError, ValueError, RuntimeError, IndexError, KeyError, EOFError, struct.error, zlib.error)
+DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    RuntimeError,
+    IndexError,
+    KeyError,
+    EOFError,
+    struct.error,
+    zlib.error,
+)
 DECODER_ERRORS += (Image.DecompressionBombError,)
 
 
-def _let_others_read(temporary: Path, mode: int) -> None:
-    """Give what `tempfile` made private the rights that a new file or folder has."""
-    umask = os.umask(0)
-    os.umask(umask)
-    temporary.chmod(mode & ~umask)
-
-
-@contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes the name `path` when the block ends well and vanishes when it does not.
-
-    Raises:
-        OSError: the folder cannot be written or the disk is full; `path` is then as it was before.
-    """
-    path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".tmp{path.suffix}", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        _let_others_read(temporary, 0o666)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def whole_folder(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`, whose parents are made; it takes the name `path` when the block ends well, else it vanishes.
-
-    Raises:
-        OSError: nothing can be written there, or `path` exists and is not an empty folder.
-    """
-    path = Path(path).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    try:
-        yield temporary
-        _let_others_read(temporary, 0o777)
-        os.rename(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what processes that were killed left of `whole_file` anywhere below `folder`; for when no process writes there."""
-    for path in folder.rglob(".*.tmp.*"):
-        path.unlink(missing_ok=True)
-
-
-def list_images(folder: str | Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES, recursive: bool = False) -> list[Path]:
+def list_images(
+    folder: str | Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES, recursive: bool = False
+) -> list[Path]:
     """Image files in `folder`, in its sub-folders too if `recursive`, sorted; files that start with a dot are left out.
 
     Raises:
@@ -84,7 +45,11 @@ def list_images(folder: str | Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES, 
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
     inside = folder.rglob("*") if recursive else folder.iterdir()
-    paths = sorted(p for p in inside if p.suffix.lower() in suffixes and not p.name.startswith(".") and p.is_file())
+    paths = sorted(
+        p
+        for p in inside
+        if p.suffix.lower() in suffixes and not p.name.startswith(".") and p.is_file()
+    )
     if not paths:
         raise FileNotFoundError(f"{folder}: holds no image ({', '.join(suffixes)})")
     return paths
@@ -98,7 +63,9 @@ def _naming(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except DECODER_ERRORS as error:
-        raise ValueError(f"{path}: cannot be read as an image ({error}). Replace or remove the file.") from error
+        raise ValueError(
+            f"{path}: cannot be read as an image ({error}). Replace or remove the file."
+        ) from error
 
 
 def _read_tiff(path: Path, as_stored: bool) -> np.ndarray:
@@ -108,7 +75,9 @@ def _read_tiff(path: Path, as_stored: bool) -> np.ndarray:
         pixels = page.asarray() if num_pages == 1 else None
         colours = None if as_stored else page.colormap  # (3, 256) uint16
     if pixels is None:
-        raise ValueError(f"{path}: a stack of {num_pages} pages, expected one image. Save one file per slice.")
+        raise ValueError(
+            f"{path}: a stack of {num_pages} pages, expected one image. Save one file per slice."
+        )
     if page.axes == "SYX":  # planar colours
         pixels = np.moveaxis(pixels, 0, -1)
     if colours is not None:
@@ -127,7 +96,9 @@ def _read_pixels(path: Path, modes: tuple[str, ...]) -> np.ndarray:
         if image.mode not in modes:
             image = image.convert("RGB")  # alpha, CMYK and the like carry nothing that EM needs
         pixels = np.array(image)
-    if "P" in modes and raw_mode in STRETCHED:  # class indices are wanted, Pillow stretched them to 0..255
+    if (
+        "P" in modes and raw_mode in STRETCHED
+    ):  # class indices are wanted, Pillow stretched them to 0..255
         pixels //= STRETCHED[raw_mode]
     return pixels
 
@@ -139,7 +110,9 @@ def _to_unit(path: Path, pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype == np.int32:  # Pillow opens some 16-bit PNGs in its 32-bit mode
         pixels = pixels.astype(np.uint16)
     if pixels.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"{path}: pixels are {pixels.dtype}, expected 8- or 16-bit. Convert it to one of these.")
+        raise ValueError(
+            f"{path}: pixels are {pixels.dtype}, expected 8- or 16-bit. Convert it to one of these."
+        )
     return pixels.astype(np.float32) / np.iinfo(pixels.dtype).max
 
 
@@ -180,7 +153,9 @@ def read_four_channels(path: str | Path) -> np.ndarray:
     path = Path(path)
     pixels = _read_pixels(path, modes=("RGBA", "RGB", *GREY_MODES))
     if pixels.ndim != 3 or pixels.shape[2] != 4:
-        raise ValueError(f"{path}: {1 if pixels.ndim == 2 else pixels.shape[2]} channel(s), expected four (R, G, B, A)")
+        raise ValueError(
+            f"{path}: {1 if pixels.ndim == 2 else pixels.shape[2]} channel(s), expected four (R, G, B, A)"
+        )
     return _to_unit(path, pixels)
 
 
@@ -195,10 +170,14 @@ def read_labels(path: str | Path) -> np.ndarray:
     labels = _read_pixels(path, modes=(*GREY_MODES, "P", "RGB"))
     if labels.ndim == 3:
         if labels.shape[2] >= 3 and (labels[..., :3] != labels[..., :1]).any():
-            raise ValueError(f"{path}: a colour picture, expected class indices 0, 1, 2, ... Save one grey value per class.")
+            raise ValueError(
+                f"{path}: a colour picture, expected class indices 0, 1, 2, ... Save one grey value per class."
+            )
         labels = labels[..., 0]
     if labels.dtype.kind not in "bui":
-        raise ValueError(f"{path}: pixels are {labels.dtype}, expected whole numbers (class indices)")
+        raise ValueError(
+            f"{path}: pixels are {labels.dtype}, expected whole numbers (class indices)"
+        )
     return labels.astype(np.int64)
 
 
@@ -229,7 +208,9 @@ def check_image(path: str | Path) -> tuple[int, int]:
         return size
     with _naming(path), tifffile.TiffFile(path) as tiff:
         page, num_pages, num_bytes = tiff.pages[0], len(tiff.pages), tiff.filehandle.size
-    stored = max(offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True))
+    stored = max(
+        offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
+    )
     if num_pages > 1 or stored > num_bytes or page.dtype not in (bool, np.uint8, np.uint16):
         read_image(path)  # says what is wrong
     return page.imagelength, page.imagewidth

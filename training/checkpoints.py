@@ -7,36 +7,12 @@ from pathlib import Path
 import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from cldm.model import load_pickle, save_weights, subset
-from ldm.data.files import whole_file
+from core.lightning import LAST
 
-LAST = "last.ckpt"
 BEST = "EM_best_results"
+
 ALIGNMENT = 64  # bytes, of torch's own memory on the CPU
-
-
-class WholeFileIO(TorchCheckpointIO):
-    """How Lightning reads and writes checkpoints here: no half-written file, no code from a file.
-
-    A name that ends in .safetensors gets the control branch alone, a quarter of the size, as other programs read it.
-    """
-
-    def save_checkpoint(self, checkpoint, path, storage_options=None):
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".safetensors":
-            save_weights(subset(checkpoint["state_dict"], ["control_model."]), path)
-            return
-        with whole_file(path) as temporary:
-            try:
-                torch.save(checkpoint, temporary)
-            except RuntimeError as error:  # how torch reports a full disk
-                raise OSError(f"{path}: could not be written ({str(error).splitlines()[0]}). Is the disk full?") from error
-
-    def load_checkpoint(self, path, map_location="cpu", weights_only=True):
-        return load_pickle(Path(path), "cpu")
 
 
 class ControlOnlyCheckpoint(ModelCheckpoint):
@@ -65,7 +41,9 @@ class SaveLast(Checkpoint):
 
     def on_train_start(self, trainer, pl_module):
         epochs = trainer.fit_loop.epoch_progress.current
-        if epochs.ready == epochs.processed:  # between two epochs; with `max_steps` Lightning would end one of no batches first
+        if (
+            epochs.ready == epochs.processed
+        ):  # between two epochs; with `max_steps` Lightning would end one of no batches first
             trainer.fit_loop.epoch_loop.restarting = False
         # Not earlier: Lightning's own handlers, which would save in the middle of a step, are replaced.
         if threading.current_thread() is threading.main_thread():
@@ -73,22 +51,41 @@ class SaveLast(Checkpoint):
                 signal.signal(number, self._note_signal)
 
     def _note_signal(self, number, frame):
-        print(f"\n{signal.Signals(number).name}: finishing this step, then saving; once more ends at once", flush=True)
+        print(
+            f"\n{signal.Signals(number).name}: finishing this step, then saving; once more ends at once",
+            flush=True,
+        )
         self.signal_received = number
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        signal.signal(
+            number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        )
 
     def on_before_backward(self, trainer, pl_module, loss):
-        loss = over_processes(trainer, loss.detach(), "mean")  # so that all stop when one of them goes astray
+        loss = over_processes(
+            trainer, loss.detach(), "mean"
+        )  # so that all stop when one of them goes astray
         if not loss.isfinite():
-            raise ValueError(f"step {trainer.global_step}: the loss is {loss.item()}. {self.remedy()}")
+            raise ValueError(
+                f"step {trainer.global_step}: the loss is {loss.item()}. {self.remedy()}"
+            )
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        self.signal_received = int(over_processes(trainer, torch.tensor(self.signal_received, device=pl_module.device), "max"))
-        if (batch_idx + 1) % trainer.accumulate_grad_batches and batch_idx + 1 < trainer.num_training_batches:
+        self.signal_received = int(
+            over_processes(
+                trainer, torch.tensor(self.signal_received, device=pl_module.device), "max"
+            )
+        )
+        if (
+            batch_idx + 1
+        ) % trainer.accumulate_grad_batches and batch_idx + 1 < trainer.num_training_batches:
             return  # between two optimizer steps there is no state to return to
         if batch_idx + 1 == trainer.num_training_batches > 1:
             return  # Lightning cannot return to the end of an epoch without losing its validation; one step later it can
-        if self.signal_received or trainer.global_step - self.saved_step >= self.every_n_steps or trainer.global_step == trainer.max_steps:
+        if (
+            self.signal_received
+            or trainer.global_step - self.saved_step >= self.every_n_steps
+            or trainer.global_step == trainer.max_steps
+        ):
             self._save(trainer, pl_module)
         if self.signal_received:
             raise KeyboardInterrupt
@@ -99,21 +96,33 @@ class SaveLast(Checkpoint):
     def _save(self, trainer, pl_module):
         if trainer.global_step == self.saved_step:
             return
-        if not all(bool(parameter.isfinite().all()) for parameter in pl_module.parameters() if parameter.requires_grad):
-            raise ValueError(f"step {trainer.global_step}: the weights are no longer finite. {self.remedy()}")
+        if not all(
+            bool(parameter.isfinite().all())
+            for parameter in pl_module.parameters()
+            if parameter.requires_grad
+        ):
+            raise ValueError(
+                f"step {trainer.global_step}: the weights are no longer finite. {self.remedy()}"
+            )
         self.saved_step = trainer.global_step
         trainer.save_checkpoint(self.path)
 
     def remedy(self):
         """What to do after a run went astray."""
-        kept = f"{self.path} is of step {self.saved_step}" if self.path.exists() else "nothing was saved yet"
+        kept = (
+            f"{self.path} is of step {self.saved_step}"
+            if self.path.exists()
+            else "nothing was saved yet"
+        )
         return f"{kept}. Start again with a lower --learning_rate."
 
     def state_dict(self):
         return {"saved_step": self.saved_step, "whole_batch": self.whole_batch}
 
     def load_state_dict(self, state_dict):
-        if state_dict.get("whole_batch", self.whole_batch) != self.whole_batch:  # older files do not say
+        if (
+            state_dict.get("whole_batch", self.whole_batch) != self.whole_batch
+        ):  # older files do not say
             raise ValueError(
                 f"{self.path}: was trained with {state_dict['whole_batch']} images per batch in all processes together, now {self.whole_batch}. "
                 "Go on with as many processes as before."
@@ -134,11 +143,8 @@ def align_weights(model: torch.nn.Module) -> None:
 
 def over_processes(trainer: Trainer, value: torch.Tensor, reduce_op: str) -> torch.Tensor:
     """`mean` or `max` of a scalar over all processes; `value` itself where there is one."""
-    return trainer.strategy.reduce(value.clone(), reduce_op=reduce_op) if trainer.world_size > 1 else value
-
-
-def position(checkpoint: dict) -> tuple[int, int]:
-    """(epoch, batches done in it) that a full checkpoint goes on from."""
-    loops = checkpoint["loops"]["fit_loop"]
-    epochs, batches = loops["epoch_progress"]["current"], loops["epoch_loop.batch_progress"]
-    return (epochs["ready"], 0) if batches["is_last_batch"] else (epochs["processed"], batches["current"]["processed"])
+    return (
+        trainer.strategy.reduce(value.clone(), reduce_op=reduce_op)
+        if trainer.world_size > 1
+        else value
+    )

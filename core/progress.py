@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytorch_lightning.callbacks import Callback
 
-from ldm.data.files import whole_file
+from core.files import whole_file
 
 PROGRESS = "progress.json"
 EVERY = 10  # seconds between two writes
@@ -22,7 +22,15 @@ class Progress(Callback):
 
     def __init__(self, run_dir: Path):
         self.path = run_dir / PROGRESS
-        self.content = {"state": "running", "step": 0, "total_steps": None, "loss": None, "seconds_per_step": None, "checkpoint_step": None, "error": None}
+        self.content = {
+            "state": "running",
+            "step": 0,
+            "total_steps": None,
+            "loss": None,
+            "seconds_per_step": None,
+            "checkpoint_step": None,
+            "error": None,
+        }
         self.first_step = None  # of this process
 
     def on_train_start(self, trainer, pl_module):
@@ -36,7 +44,9 @@ class Progress(Callback):
             self.content["loss"] = float(outputs["loss"])
             self._write(trainer)
 
-    def on_save_checkpoint(self, trainer, pl_module, checkpoint):  # weights alone, which nothing goes on from, do not call it
+    def on_save_checkpoint(
+        self, trainer, pl_module, checkpoint
+    ):  # weights alone, which nothing goes on from, do not call it
         self.content["checkpoint_step"] = checkpoint["global_step"]
         self._write(trainer)
 
@@ -49,7 +59,11 @@ class Progress(Callback):
 
     def on_exception(self, trainer, pl_module, exception):
         stopped = isinstance(exception, KeyboardInterrupt)
-        self.content |= {"state": "stopped"} if stopped else {"state": "failed", "error": " ".join(str(exception).split())}
+        self.content |= (
+            {"state": "stopped"}
+            if stopped
+            else {"state": "failed", "error": " ".join(str(exception).split())}
+        )
         self._write(trainer)
 
     def _write(self, trainer):
@@ -58,6 +72,8 @@ class Progress(Callback):
             return
         self.content |= {"step": trainer.global_step, "updated": time.time()}
         if self.first_step is not None and trainer.global_step > self.first_step:
-            self.content["seconds_per_step"] = (self.written - self.start) / (trainer.global_step - self.first_step)
+            self.content["seconds_per_step"] = (self.written - self.start) / (
+                trainer.global_step - self.first_step
+            )
         with whole_file(self.path) as temporary:
             temporary.write_text(json.dumps(self.content) + "\n")

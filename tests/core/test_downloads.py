@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from utils import weights
-from utils.weights import WeightsFile, download, find_weights, sha256_of
+from core import downloads as weights
+from core.downloads import WeightsFile, download, find_weights, sha256_of
 
 CONTENT = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -26,7 +26,11 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(treatment, int):
             self.send_error(treatment)
             return
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and treatment != "no range" else 0
+        start = (
+            int(asked.removeprefix("bytes=").removesuffix("-"))
+            if asked and treatment != "no range"
+            else 0
+        )
         if start >= len(CONTENT):
             self.send_response(416)
             self.send_header("Content-Range", f"bytes */{len(CONTENT)}")
@@ -60,7 +64,9 @@ def test_given_file_wins_and_must_exist(tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "w.pth").touch()
     file = WeightsFile("w.pth")
-    assert find_weights(file, tmp_path / "own/w.pth", [tmp_path / "folder"]) == tmp_path / "own/w.pth"
+    assert (
+        find_weights(file, tmp_path / "own/w.pth", [tmp_path / "folder"]) == tmp_path / "own/w.pth"
+    )
     with pytest.raises(FileNotFoundError, match="--my-weights .*absent.pth: no such file"):
         find_weights(file, tmp_path / "absent.pth", [tmp_path / "folder"], option="--my-weights")
 
@@ -74,7 +80,10 @@ def test_folders_are_looked_through_in_order_before_the_download_folder(tmp_path
 
 
 def test_without_an_address_the_message_says_which_file_to_put_where(tmp_path):
-    with pytest.raises(FileNotFoundError, match=f"w.pth: not in {tmp_path}/a or {tmp_path}/b. Put it there or name it with --weights-path"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=f"w.pth: not in {tmp_path}/a or {tmp_path}/b. Put it there or name it with --weights-path",
+    ):
         find_weights(WeightsFile("w.pth"), None, [tmp_path / "a"], tmp_path / "b")
 
 
@@ -90,7 +99,12 @@ def test_broken_connections_are_resumed(server, tmp_path):
     server.plan = ["drop", "drop", 503]
     download(server.url, tmp_path / "w.pth", SHA256)
     half = len(CONTENT) // 2
-    assert server.asked == [None, f"bytes={half}-", f"bytes={half + half // 2}-", f"bytes={half + half // 2}-"]
+    assert server.asked == [
+        None,
+        f"bytes={half}-",
+        f"bytes={half + half // 2}-",
+        f"bytes={half + half // 2}-",
+    ]
     assert (tmp_path / "w.pth").read_bytes() == CONTENT
     assert [path.name for path in tmp_path.iterdir()] == ["w.pth"]
 
@@ -132,7 +146,9 @@ def test_the_beginning_of_a_checksum_is_enough(server, tmp_path):
 
 def test_a_missing_page_is_not_asked_for_twice(server, tmp_path):
     server.plan = [404]
-    with pytest.raises(FileNotFoundError, match="Not Found.*put it at .*/a/w.pth, or name it with --weights-path"):
+    with pytest.raises(
+        FileNotFoundError, match="Not Found.*put it at .*/a/w.pth, or name it with --weights-path"
+    ):
         find_weights(WeightsFile("w.pth", server.url), None, [tmp_path / "a"])
     assert len(server.asked) == 1
 
@@ -140,7 +156,9 @@ def test_a_missing_page_is_not_asked_for_twice(server, tmp_path):
 def test_offline_the_message_says_what_to_do(server, tmp_path):
     server.shutdown()
     server.server_close()
-    with pytest.raises(FileNotFoundError, match=r"could not be downloaded.*refused.*put it at .*/a/w.pth"):
+    with pytest.raises(
+        FileNotFoundError, match=r"could not be downloaded.*refused.*put it at .*/a/w.pth"
+    ):
         find_weights(WeightsFile("w.pth", server.url), None, [tmp_path / "a"])
 
 

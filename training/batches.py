@@ -1,16 +1,11 @@
 """Batches whose chance depends on seeds alone: the same in any process, at any batch size, after any interruption."""
 
-import hashlib
 from collections.abc import Iterator
 
 import torch
 from torch.utils.data import Dataset, Sampler
 
-
-def sample_seed(seed: int, name: str, index: int) -> int:
-    """Seed of one sample, 63 bits, from the run's seed, a name and a number; nothing else enters."""
-    digest = hashlib.sha256(f"{seed}/{name}/{index}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+from core.seeds import sample_seed
 
 
 class SeededBatches(Sampler):
@@ -23,7 +18,15 @@ class SeededBatches(Sampler):
         epoch, start: where to begin: the batches before `start` of `epoch` are done.
     """
 
-    def __init__(self, length: int, batch_size: int, seed: int, views: int = 0, epoch: int = 0, start: int = 0):
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        seed: int,
+        views: int = 0,
+        epoch: int = 0,
+        start: int = 0,
+    ):
         self.length, self.batch_size, self.seed, self.views = length, batch_size, seed, views
         self.epoch, self.start = epoch, start
 
@@ -41,12 +44,18 @@ class SeededBatches(Sampler):
         return -(-self.length // self.batch_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
-        names = [f"epoch {self.epoch}", *([f"view {self.epoch % self.views}"] if self.views else [])]
+        names = [
+            f"epoch {self.epoch}",
+            *([f"view {self.epoch % self.views}"] if self.views else []),
+        ]
         generator = torch.Generator().manual_seed(sample_seed(self.seed, names[0], -1))
         order = torch.randperm(self.length, generator=generator).tolist()
         for batch in range(self.start, len(self)):
             indices = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield [(index, *(sample_seed(self.seed, name, index) for name in names)) for index in indices]
+            yield [
+                (index, *(sample_seed(self.seed, name, index) for name in names))
+                for index in indices
+            ]
 
 
 class Share(Sampler):
@@ -73,7 +82,10 @@ class Share(Sampler):
 
     def __iter__(self) -> Iterator[list[tuple]]:
         for batch in self.batches:
-            share = [(item, self.world_size / len(batch), len(batch)) for item in batch[self.rank :: self.world_size]]
+            share = [
+                (item, self.world_size / len(batch), len(batch))
+                for item in batch[self.rank :: self.world_size]
+            ]
             yield share or [(batch[0], 0.0, len(batch))]
 
 

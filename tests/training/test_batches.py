@@ -2,7 +2,7 @@
 
 import pytest
 
-from ldm.data.batches import SeededBatches, Share, WeightedSamples
+from training.batches import SeededBatches, Share, WeightedSamples
 
 
 def epochs(views, count=5, **options):
@@ -37,11 +37,16 @@ def test_a_resumed_epoch_goes_on_where_it_stopped():
     assert epochs(views=2, epoch=3, start=1) == [whole[3][1:], whole[4]]
 
 
-@pytest.mark.parametrize(("length", "whole_batch", "world_size"), [(5, 4, 2), (7, 4, 4), (3, 8, 4), (6, 2, 1)])
+@pytest.mark.parametrize(
+    ("length", "whole_batch", "world_size"), [(5, 4, 2), (7, 4, 4), (3, 8, 4), (6, 2, 1)]
+)
 def test_shares_hold_every_sample_once(length, whole_batch, world_size):
     """Weights of a batch over all processes add up to the number of processes, those of one sample are the same as another's."""
     whole = list(SeededBatches(length, whole_batch, seed=3))
-    shares = [list(Share(SeededBatches(length, whole_batch, seed=3), rank, world_size)) for rank in range(world_size)]
+    shares = [
+        list(Share(SeededBatches(length, whole_batch, seed=3), rank, world_size))
+        for rank in range(world_size)
+    ]
     assert {len(share) for share in shares} == {len(whole)}
     for i, batch in enumerate(whole):
         entries = [entry for share in shares for entry in share[i]]
@@ -59,4 +64,8 @@ def test_shares_follow_the_epoch_and_the_start():
 
 
 def test_samples_carry_their_weight():
-    assert WeightedSamples([{"jpg": "a"}, {"jpg": "b"}])[1, 0.5, 4] == {"jpg": "b", "weight": 0.5, "whole_batch": 4}
+    assert WeightedSamples([{"jpg": "a"}, {"jpg": "b"}])[1, 0.5, 4] == {
+        "jpg": "b",
+        "weight": 0.5,
+        "whole_batch": 4,
+    }

@@ -1,0 +1,32 @@
+"""Requests of a scheduler to stop."""
+
+import signal
+
+
+class StoppedForRequeue(KeyboardInterrupt):
+    """SIGUSR1, by which Slurm announces the end of a job's time, has stopped the work; the same command goes on with it."""
+
+
+class StopRequest:
+    """Whether a scheduler has asked the process to end soon, by SIGTERM or SIGUSR1; truth value of a context manager.
+
+    Attributes:
+        received: number of the signal, 0 for none.
+    """
+
+    SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+    def __enter__(self):
+        self.received = 0
+        self.before = {number: signal.signal(number, self._receive) for number in self.SIGNALS}
+        return self
+
+    def _receive(self, number, frame):
+        self.received = number
+
+    def __bool__(self):
+        return self.received != 0
+
+    def __exit__(self, *error):
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
