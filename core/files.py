@@ -1,5 +1,6 @@
 """Files and folders that are written whole or not at all."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -52,6 +53,20 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         os.rename(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: str | Path, content) -> None:
+    """Write `content` as indented JSON to a file that is either whole or as it was before.
+
+    Args:
+        content: dictionaries and lists of plain values; anything else, such as a path or a device, is
+            stored as its text.
+    Raises:
+        OSError: as `whole_file`.
+    """
+    text = json.dumps(content, indent=2, default=str)  # before the file: `content` may be at fault
+    with whole_file(path) as temporary:
+        temporary.write_text(text + "\n")
 
 
 def remove_leftovers(folder: Path) -> None:
