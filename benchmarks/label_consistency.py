@@ -12,8 +12,10 @@ from pathlib import Path
 from core.files import whole_file
 from core.options import non_negative_int, positive_float, positive_int
 from dataset import check_pairs, find_pairs
+from segmentation.network import ENCODER
+from segmentation.scoring import score
+from segmentation.training import train_segmenter
 from share import run_script
-from utils.train_segmenter import ENCODER, score, train_segmenter
 
 OBEYED = 0.85  # share of the real mIoU that obedient images reach
 SHUFFLED = 0.5  # and that they stay below when the masks are another image's

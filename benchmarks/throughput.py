@@ -13,8 +13,9 @@ from cldm.sampling import SamplingOptions
 from core.devices import pick_device
 from core.options import positive_int
 from core.text import duration, table
+from generation.costs import evaluations, measure_image
 from share import run_script
-from utils.plan import evaluations, measure_image, measure_step
+from training.costs import measure_step
 
 
 def parse_args(argv=None):

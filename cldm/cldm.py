@@ -53,6 +53,7 @@ class ControlNet(UNetEncoder):
 
     def __init__(self, hint_channels, **encoder):
         super().__init__(**encoder)
+        self.hint_channels = hint_channels
         self.zero_convs = nn.ModuleList(
             TimestepEmbedSequential(zero_module(nn.Conv2d(c, c, 1))) for c in self.block_channels
         )

@@ -1,5 +1,7 @@
 """The device that a script computes on."""
 
+import resource
+
 import torch
 
 
@@ -18,3 +20,16 @@ def pick_device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"--device {name}: torch finds no GPU. Use --device cpu.")
     return device
+
+
+def wait_for(device: torch.device) -> None:
+    """Return when the device has done what it was asked to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak_memory(device: torch.device) -> float:
+    """The most memory in use so far in GiB: of the GPU, or of the whole process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

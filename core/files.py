@@ -73,3 +73,9 @@ def remove_leftovers(folder: Path) -> None:
     """Remove what processes that were killed left of `whole_file` anywhere below `folder`; for when no process writes there."""
     for path in folder.rglob(".*.tmp.*"):
         path.unlink(missing_ok=True)
+
+
+def refuse_existing(path: str | Path, overwrite: bool) -> None:
+    """Raise FileExistsError where something would be overwritten that should not be."""
+    if Path(path).exists() and not overwrite:
+        raise FileExistsError(f"{path}: exists already. Give another name or --overwrite.")

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 ROWS = (
     {"utils", "benchmarks"},
     {"share"},
-    {"training", "generation"},
+    {"training", "generation", "segmentation"},
     {"dataset", "fid", "annotator"},
     {"cldm"},
     {"ldm"},

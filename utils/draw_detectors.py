@@ -20,9 +20,9 @@ from annotator.mlsd import decode_lines, draw_lines
 from annotator.openpose.draw import draw_people
 from annotator.uniformer import read_palette
 from core.images import write_png
+from core.phantoms import draw_phantom
 from core.pictures import tile
 from share import run_script
-from utils.make_phantoms import draw_phantom
 
 SIZE = 256  # pixels
 MEMBRANE_SCALE = 2.0  # pixels; the phantom's membranes are 4 pixels wide

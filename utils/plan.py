@@ -7,163 +7,18 @@ The defaults are the paper's: 600 epochs over 233 images in batches of 2, 10,553
 """
 
 import argparse
-import copy
-import dataclasses
-import resource
-import statistics
-import time
 from pathlib import Path
-from typing import NamedTuple
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import TQDMProgressBar
-from torch.utils.data import DataLoader
-from tqdm import tqdm
 
-from cldm.ddim_hacked import ddim_timesteps
 from cldm.model import create_model, native_size, read_config, size_multiple
-from cldm.multi import MultiConditionControlNet
-from cldm.sampling import SamplingOptions, sample_images
-from core.devices import pick_device
-from core.lightning import PRECISIONS as LIGHTNING_PRECISIONS
+from cldm.sampling import SamplingOptions
+from core.devices import peak_memory, pick_device
 from core.options import non_negative_float, positive_float, positive_int
 from core.text import duration, table
-from dataset import PROMPTS
+from generation.costs import MIXED, evaluations, measure_image
 from share import run_script
-
-MIXED = {"16": torch.float16, "bf16": torch.bfloat16}
-FEW, MORE = (
-    1,
-    5,
-)  # sampling steps of the two pictures whose difference in time gives the cost of a step
-
-
-class ImageCost(NamedTuple):
-    """Seconds of one image: for text, hint and decoder, and for each evaluation of U-Net and control branches."""
-
-    fixed: float
-    evaluation: float
-
-    def total(self, evaluations: int) -> float:
-        return self.fixed + evaluations * self.evaluation
-
-
-def wait_for(device: torch.device) -> None:
-    """Return when the device has done what it was asked to."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def peak_memory(device: torch.device) -> float:
-    """The most memory in use so far in GiB: of the GPU, or of the whole process on the CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-
-class StepClock(pl.Callback):
-    """Notes the seconds of each training step, the optimizer's work included, the reading of images not."""
-
-    def __init__(self):
-        self.seconds = []
-
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        wait_for(pl_module.device)
-        self.start = time.perf_counter()
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        wait_for(pl_module.device)
-        self.seconds.append(time.perf_counter() - self.start)
-
-
-def measure_step(
-    model,
-    image_size: int,
-    batch_size: int,
-    device: torch.device,
-    precision: str = "32",
-    repeats: int = 3,
-) -> float:
-    """Seconds of a training step as train.py makes it: the median of `repeats` after one that warms up."""
-    sides = (image_size, image_size)
-    sample = {
-        "jpg": torch.rand(*sides, 3) * 2 - 1,
-        "hint": torch.rand(*sides, hint_channels(model)),
-        "txt": PROMPTS[0],
-        "seed": 0,
-    }
-    clock = StepClock()
-    trainer = pl.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1,
-        precision=LIGHTNING_PRECISIONS[precision],
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        callbacks=[clock, TQDMProgressBar(leave=False)],
-    )
-    model.train()
-    model.first_stage_model.eval()
-    trainer.fit(model, DataLoader([sample] * (batch_size * (repeats + 1)), batch_size))
-    model.eval()
-    return statistics.median(clock.seconds[1:])
-
-
-def measure_image(
-    model,
-    image_size: int,
-    batch_size: int,
-    device: torch.device,
-    options: SamplingOptions,
-    branches: int = 1,
-    precision: str = "32",
-    repeats: int = 3,
-) -> ImageCost:
-    """What an image costs as generate.py draws it, medians of `repeats`; `options.steps` plays no part."""
-    channels, control = hint_channels(model), model.control_model
-    names = [f"branch {i}" for i in range(branches)]
-    controls = [control, *(copy.deepcopy(control) for _ in names[1:])]
-    hint = torch.rand(batch_size, branches * channels, image_size, image_size)
-    arguments = hint, PROMPTS[:1] * batch_size, list(range(batch_size))
-
-    def seconds(steps):
-        start = time.perf_counter()
-        with torch.autocast(device.type, MIXED.get(precision), enabled=precision in MIXED):
-            sample_images(model, *arguments, dataclasses.replace(options, steps=steps))
-        wait_for(device)
-        return (time.perf_counter() - start) / batch_size
-
-    model.control_model = MultiConditionControlNet(
-        controls, [channels] * branches, names, [1.0] * branches
-    )
-    try:
-        model.eval().to(device)
-        seconds(FEW)  # warms up
-        few, more = zip(
-            *(
-                (seconds(FEW), seconds(MORE))
-                for _ in tqdm(range(repeats), desc="images", leave=False)
-            ),
-            strict=True,
-        )
-    finally:
-        model.control_model = control
-    evaluation = max(
-        0.0, statistics.median(b - a for a, b in zip(few, more, strict=True)) / (MORE - FEW)
-    )
-    return ImageCost(max(0.0, statistics.median(few) - FEW * evaluation), evaluation)
-
-
-def hint_channels(model) -> int:
-    """Channels of the condition image that the model's one control branch takes."""
-    return model.control_model.input_hint_block[0].in_channels
-
-
-def evaluations(sampler: str, steps: int) -> int:
-    """How often a picture asks the U-Net: the published DDIM schedule has 72 timesteps where 70 are asked for."""
-    return len(ddim_timesteps(steps, 1000)) if sampler == "ddim" else steps
+from training.costs import measure_step
 
 
 def plan(args, seconds_per_step: float | None, seconds_per_image: float | None) -> list[list[str]]:

@@ -1,8 +1,5 @@
 import pytest
-import torch
 
-from cldm.model import create_model
-from cldm.sampling import SamplingOptions
 from utils import plan
 
 
@@ -55,16 +52,6 @@ def test_measured_on_a_model(capsys, micro_yaml):
     assert "training step" not in printed(
         capsys, "--measure", "image", *common[1:], "--seconds_per_step", 1
     )
-
-
-def test_measuring_images_leaves_the_model_as_it_was(micro_yaml):
-    model = create_model(micro_yaml)
-    control = model.control_model
-    cost = plan.measure_image(
-        model, 64, 1, torch.device("cpu"), SamplingOptions(), branches=2, repeats=1
-    )
-    assert model.control_model is control
-    assert cost.total(10) == pytest.approx(cost.fixed + 10 * cost.evaluation)
 
 
 def test_bad_input_is_one_line_before_the_model_loads(error_line, micro_yaml, monkeypatch):

@@ -1,0 +1,71 @@
+"""The segmenter's network and checkpoint: any image size, a round trip, files that are no segmenter."""
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from segmentation.network import load_segmenter, predict, save_segmenter
+from segmentation.training import train_segmenter
+from tests.blobs import write_pairs
+
+
+def test_any_image_size(trained, tmp_path):
+    for height, width in ((33, 70), (1, 5), (64, 32)):
+        labels = predict(trained, torch.rand(1, height, width))
+        assert labels.shape == (height, width)
+    image = torch.rand(1, 64, 96)
+    odd = predict(trained, image[:, :61, :90])
+    assert (
+        odd[:32, :32] == predict(trained, image)[:32, :32]
+    ).float().mean() > 0.9  # far from the seam nothing changes
+    small = write_pairs(tmp_path, [np.full((9, 50), 60)] * 2, [np.zeros((9, 50))] * 2)
+    train_segmenter(
+        small, [], 2, steps=1, batch_size=2, crop=64
+    )  # both sides are smaller than the crop
+
+
+def test_round_trip_gives_identical_predictions(trained, sets, tmp_path):
+    path = tmp_path / "seg.ckpt"
+    save_segmenter(path, trained, {"note": "test", "val": {"miou": 0.5}})
+    again = load_segmenter(path)
+    assert again.meta == {"note": "test", "val": {"miou": 0.5}}
+    assert again.architecture["num_classes"] == 3
+    image = torch.rand(1, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(again(image[None]), trained(image[None]))
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        save_segmenter(path, trained, {})
+    save_segmenter(path, trained, {"note": "new"}, overwrite=True)
+    assert load_segmenter(path).meta == {"note": "new"}
+    assert [p.name for p in tmp_path.iterdir()] == ["seg.ckpt"]
+
+
+class Trap:
+    def __reduce__(self):
+        return os.mkdir, ("trap_was_sprung",)
+
+
+def test_refuses_files_that_are_no_segmenter(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_segmenter("good.ckpt", trained, {})
+    Path("text.ckpt").write_text("hello")
+    Path("empty.ckpt").touch()
+    Path("short.ckpt").write_bytes(Path("good.ckpt").read_bytes()[:5000])
+    torch.save({"state_dict": {}}, "other.ckpt")
+    torch.save([1], "list.ckpt")
+    content = torch.load("good.ckpt", weights_only=True)
+    content["state_dict"].popitem()
+    torch.save(content, "incomplete.ckpt")
+    torch.save({"format": Trap()}, "trap.ckpt")
+    Path("pickle.ckpt").write_bytes(pickle.dumps(Trap(), protocol=2))
+    for name in ("text", "empty", "short", "other", "list", "incomplete", "trap", "pickle"):
+        with pytest.raises(ValueError, match=f"{name}.ckpt: .*no segmenter") as caught:
+            load_segmenter(f"{name}.ckpt")
+        assert "\n" not in str(caught.value)
+    with pytest.raises(FileNotFoundError):
+        load_segmenter("missing.ckpt")
+    assert not Path("trap_was_sprung").exists()

@@ -1,0 +1,62 @@
+"""Seconds that a training step costs, measured on this machine."""
+
+import statistics
+import time
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import TQDMProgressBar
+from torch.utils.data import DataLoader
+
+from core.devices import wait_for
+from core.lightning import PRECISIONS
+from dataset import PROMPTS
+
+
+class StepClock(pl.Callback):
+    """Notes the seconds of each training step, the optimizer's work included, the reading of images not."""
+
+    def __init__(self):
+        self.seconds = []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        wait_for(pl_module.device)
+        self.start = time.perf_counter()
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        wait_for(pl_module.device)
+        self.seconds.append(time.perf_counter() - self.start)
+
+
+def measure_step(
+    model,
+    image_size: int,
+    batch_size: int,
+    device: torch.device,
+    precision: str = "32",
+    repeats: int = 3,
+) -> float:
+    """Seconds of a training step as train.py makes it: the median of `repeats` after one that warms up."""
+    sides = (image_size, image_size)
+    sample = {
+        "jpg": torch.rand(*sides, 3) * 2 - 1,
+        "hint": torch.rand(*sides, model.control_model.hint_channels),
+        "txt": PROMPTS[0],
+        "seed": 0,
+    }
+    clock = StepClock()
+    trainer = pl.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=1,
+        precision=PRECISIONS[precision],
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        callbacks=[clock, TQDMProgressBar(leave=False)],
+    )
+    model.train()
+    model.first_stage_model.eval()
+    trainer.fit(model, DataLoader([sample] * (batch_size * (repeats + 1)), batch_size))
+    model.eval()
+    return statistics.median(clock.seconds[1:])
