@@ -1,12 +1,25 @@
-"""From configuration and checkpoint to a model: nothing runs that a file brings along, and no tensor goes missing in silence."""
+"""From configuration and checkpoint to a model."""
 
 from pathlib import Path
 
 import torch
 import yaml
 
-from core.checkpoints import SkipInitialisation, load_state_dict, load_weights, subset
+from core.checkpoints import SkipInitialisation, load_state_dict, load_strictly, subset
 from ldm.util import instantiate_from_config
+
+# The noise schedule is computed from the configuration. A file may carry it, of another
+# configuration even, or leave it out.
+SCHEDULE = (
+    "betas", "alphas_cumprod", "sqrt_", "log_one_minus_", "posterior_", "logvar",
+)  # fmt: skip
+MAY_BE_LEFT_OVER = (
+    *SCHEDULE,
+    "model_ema.",  # averaged copies of the U-Net; only the start of a control branch reads them
+    "first_stage_model.loss.",  # the discriminator that trained the autoencoder
+    "lvlb_weights",  # weights of a loss that nobody uses
+)
+FIRST_HINT = "control_model.input_hint_block.0.weight"
 
 
 def read_config(path: str | Path) -> dict:
@@ -125,3 +138,52 @@ def create_first_stage(config_path: str | Path, weights_path: str | Path) -> tor
         model = instantiate_from_config(config)
     load_weights(model, weights_path, state_dict)
     return model.eval().requires_grad_(False)
+
+
+def load_weights(
+    model: torch.nn.Module,
+    path: str | Path,
+    state_dict: dict[str, torch.Tensor] | None = None,
+    new_hint: str | None = None,
+) -> None:
+    """Give `model` the tensors of the checkpoint `path` as float32, taking their memory as it is.
+
+    Args:
+        state_dict: the file's tensors, where they were read before.
+        new_hint: as in `create_model`.
+    Raises:
+        RuntimeError: as `load_strictly`; the schedule and what only other programs read aside.
+    """
+    state_dict = dict(load_state_dict(path) if state_dict is None else state_dict)
+    if new_hint and FIRST_HINT in model.state_dict() and FIRST_HINT in state_dict:
+        _fit_first_hint(model, path, state_dict, new_hint)
+    addresses = set()
+    for key, value in state_dict.items():
+        value = value.float() if value.is_floating_point() else value
+        if value.data_ptr() in addresses:
+            # One tensor under two names (control branch and U-Net): each is trained for itself.
+            value = value.clone()
+        addresses.add(value.data_ptr())
+        state_dict[key] = value
+    load_strictly(model, state_dict, path, SCHEDULE, MAY_BE_LEFT_OVER)
+
+
+def _fit_first_hint(model, path, state_dict, new_hint):
+    """Make the first hint convolution in `state_dict` fit the model's number of hint channels."""
+    convolution, trained = model.control_model.input_hint_block[0], state_dict[FIRST_HINT]
+    expected, found = convolution.in_channels, trained.shape[1]
+    if found == expected:
+        return
+    if new_hint == "zeros" and found < expected:
+        added = trained.new_zeros(len(trained), expected - found, *trained.shape[2:])
+        state_dict[FIRST_HINT] = torch.cat([trained, added], dim=1)
+        done = (
+            f"{expected - found} channels with weights of zero are added to "
+            "control_model.input_hint_block.0"
+        )
+    else:
+        convolution.reset_parameters()
+        state_dict[FIRST_HINT] = convolution.weight.detach()
+        state_dict[FIRST_HINT.replace("weight", "bias")] = convolution.bias.detach()
+        done = "control_model.input_hint_block.0 is initialised anew"
+    print(f"{path}: made for {found} hint channels, expected {expected}: {done}")

@@ -216,6 +216,11 @@ def check_image(path: str | Path) -> tuple[int, int]:
     return page.imagelength, page.imagewidth
 
 
+def to_uint8(picture: np.ndarray) -> np.ndarray:
+    """Pixels in [0, 1] as uint8 in 0..255, rounded to the nearest; values outside are clipped."""
+    return (picture * 255).round().clip(0, 255).astype(np.uint8)
+
+
 def write_png(path: str | Path, pixels: np.ndarray, text: dict[str, str] | None = None) -> None:
     """Write uint8 `pixels`, (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, as a PNG that is either whole or not there.
 

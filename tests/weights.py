@@ -4,6 +4,7 @@ import math
 import zlib
 
 import torch
+from safetensors.torch import save_file
 
 
 def named_value(name: str, shape: tuple[int, ...]) -> torch.Tensor:
@@ -34,3 +35,19 @@ def fill_zero_layers(module: torch.nn.Module, std: float) -> torch.nn.Module:
         if not parameter.any():
             parameter.normal_(0, std, generator=generator)
     return module
+
+
+def save(path, content):
+    """Write `content` as other programs do, by torch or safetensors; returns `path`."""
+    if path.suffix == ".safetensors":
+        save_file(content, path)
+    else:
+        torch.save(content, path)
+    return path
+
+
+def assert_same_tensors(actual, expected):
+    """The same names, and under each the same type and values."""
+    assert set(actual) == set(expected)
+    for name, value in expected.items():
+        assert actual[name].dtype == value.dtype and torch.equal(actual[name], value), name

@@ -18,8 +18,8 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from cldm.model import read_config
-from core.checkpoints import load_weights, save_weights
+from cldm.model import load_weights, read_config
+from core.checkpoints import save_weights
 from core.images import image_size, list_images, read_image
 from core.lightning import PRECISIONS as LIGHTNING_PRECISIONS
 from core.options import (

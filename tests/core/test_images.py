@@ -16,6 +16,7 @@ from core.images import (
     read_four_channels,
     read_image,
     read_labels,
+    to_uint8,
     write_png,
 )
 
@@ -207,3 +208,11 @@ def test_whole_file_or_none(tmp_path):
         temporary.write_text("half")
         raise KeyboardInterrupt
     assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
+
+
+def test_to_uint8_rounds_and_clips():
+    picture = np.array([0, 0.4 / 255, 0.6 / 255, 0.5, 254.6 / 255, 1, 1.01, -0.01], np.float32)
+    pixels = to_uint8(picture)
+    assert pixels.dtype == np.uint8 and pixels.tolist() == [0, 0, 1, 128, 255, 255, 255, 0]
+    levels = np.arange(256, dtype=np.uint8)
+    assert np.array_equal(to_uint8(levels.astype(np.float32) / 255), levels)

@@ -1,0 +1,479 @@
+"""Checkpoints: every published form is read, no file runs code, writing is all or nothing."""
+
+import argparse
+import builtins
+import collections
+import errno
+import importlib
+import io
+import os
+import pathlib
+import pickle
+import resource
+import subprocess
+import sys
+import types
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from core import checkpoints
+from core.checkpoints import (
+    WEIGHT_SUFFIXES,
+    load_pickle,
+    load_state_dict,
+    load_strictly,
+    save_weights,
+)
+from tests.weights import assert_same_tensors, save
+
+WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "b.bias": torch.tensor([7.0])}
+
+
+# Forms of files
+
+
+@pytest.mark.parametrize("suffix", WEIGHT_SUFFIXES)
+def test_every_suffix(tmp_path, suffix):
+    assert_same_tensors(load_state_dict(save(tmp_path / f"w{suffix}", WEIGHTS)), WEIGHTS)
+    assert_same_tensors(load_state_dict(str(tmp_path / f"w{suffix}"), location="cpu"), WEIGHTS)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_nested_state_dicts_of_new_and_old_files(tmp_path, depth, zipped):
+    content = WEIGHTS
+    for _ in range(depth):
+        content = {"state_dict": content, "epoch": 3}
+    torch.save(content, tmp_path / "w.ckpt", _use_new_zipfile_serialization=zipped)
+    assert_same_tensors(load_state_dict(tmp_path / "w.ckpt"), WEIGHTS)
+
+
+def test_file_that_holds_itself_does_not_hang(tmp_path):
+    content = {"a": torch.ones(1)}
+    content["state_dict"] = content
+    assert_same_tensors(load_state_dict(save(tmp_path / "w.ckpt", content)), {"a": torch.ones(1)})
+
+
+def test_weights_are_mapped_and_the_file_never_changes(tmp_path):
+    path = save(tmp_path / "w.ckpt", WEIGHTS)
+    before = path.read_bytes()
+    loaded = load_state_dict(path)
+    assert str(path) in pathlib.Path("/proc/self/maps").read_text()
+    for value in loaded.values():
+        value.zero_()  # as a training does
+    assert path.read_bytes() == before
+
+
+@pytest.fixture
+def trainer_module(monkeypatch):
+    """Function that puts a class or function into a module of an installed or long gone trainer, as pickle will name it."""
+
+    def place(thing, module_name):
+        parts = module_name.split(".")
+        for parent in (".".join(parts[:i]) for i in range(1, len(parts))):
+            if parent not in sys.modules:
+                monkeypatch.setitem(sys.modules, parent, types.ModuleType(parent))
+        module = types.ModuleType(module_name)
+        thing.__module__, thing.__qualname__ = module_name, thing.__name__
+        setattr(module, thing.__name__, thing)
+        monkeypatch.setitem(sys.modules, module_name, module)
+
+    return place
+
+
+def test_trainer_objects_beside_the_weights(tmp_path, trainer_module, monkeypatch):
+    class ModelCheckpoint:
+        def __init__(self, **state):
+            self.__dict__ = state
+
+    class AttributeDict(dict):
+        pass
+
+    class ContainerMetadata:
+        pass
+
+    def scalar(dtype, raw):
+        raise AssertionError("numpy was called")
+
+    class OldScalar:
+        def __reduce__(self):
+            return scalar, (np.dtype("float64"), b"\0" * 8)
+
+    trainer_module(ModelCheckpoint, "pytorch_lightning.callbacks.model_checkpoint")
+    trainer_module(AttributeDict, "pytorch_lightning.utilities.parsing")
+    trainer_module(ContainerMetadata, "omegaconf.base")
+    trainer_module(scalar, "numpy.core.multiarray")
+    metadata = ContainerMetadata()
+    metadata.object_type, metadata.resolver_cache = (
+        dict,
+        collections.defaultdict(dict, {"a": {"b": 1}}),
+    )
+    content = {
+        "state_dict": collections.OrderedDict(WEIGHTS),
+        "callbacks": {
+            ModelCheckpoint: {"best_model_score": np.float64(0.3)},
+            ModelCheckpoint(best=1): 2,
+            "plain": OldScalar(),
+        },
+        "hyper_parameters": AttributeDict(lr=1e-5, betas=(0.9, 0.999), config=metadata),
+        "optimizer_states": [{"state": {}, "param_groups": [np.arange(3)]}],
+        "args": argparse.Namespace(
+            path=pathlib.PosixPath("/x"), flags={1, 2}, values=collections.defaultdict(list)
+        ),
+        "global_step": 17,
+    }
+    path = save(tmp_path / "w.ckpt", content)
+    monkeypatch.undo()  # the stand-ins must do without the modules
+    assert_same_tensors(load_state_dict(path), WEIGHTS)
+    whole = load_pickle(path, "cpu")
+    assert whole["global_step"] == 17 and whole["hyper_parameters"]["betas"] == (0.9, 0.999)
+    assert isinstance(whole["args"], checkpoints.StandIn) and isinstance(
+        whole["hyper_parameters"]["config"], checkpoints.StandIn
+    )
+
+
+def test_stand_ins_last_for_one_file_only(tmp_path, trainer_module):
+    class ModelCheckpoint:
+        pass
+
+    trainer_module(ModelCheckpoint, "pytorch_lightning.callbacks.model_checkpoint")
+    path = save(tmp_path / "w.ckpt", {"state_dict": WEIGHTS, "callback": ModelCheckpoint()})
+    load_state_dict(path)
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(path, weights_only=True)
+
+
+# Files that bring code
+
+
+class Payload:
+    """Pickles as a call of `function`."""
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+def payloads(marker):
+    """Calls that would each make the file `marker`."""
+    statement = f"open({str(marker)!r}, 'w')"
+    return {
+        "posix.system": Payload(os.system, f"touch {marker}"),
+        "builtins.eval": Payload(builtins.eval, statement),
+        "builtins.exec": Payload(builtins.exec, statement),
+        "subprocess.Popen": Payload(subprocess.Popen, ["touch", str(marker)]),
+        "builtins.getattr": Payload(
+            pathlib.Path.touch, marker
+        ),  # pickled as getattr(Path, "touch")
+        "importlib": Payload(importlib.import_module, "this"),  # prints a poem
+        "pickle.loads": Payload(pickle.loads, pickle.dumps(Payload(os.system, f"touch {marker}"))),
+    }
+
+
+PAYLOADS = list(payloads(pathlib.Path()))
+
+
+def write_zip(path, content):
+    torch.save(content, path)
+
+
+def write_old(path, content):
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+
+
+def write_pickle(path, content):
+    path.write_bytes(pickle.dumps(content, protocol=2))
+
+
+def write_new_pickle(path, content):
+    path.write_bytes(pickle.dumps(content))
+
+
+def write_zip_after_pickle(path, content):
+    """Starts as a pickle, ends as an archive: readers disagree on what it is."""
+    with io.BytesIO() as archive:
+        torch.save({"state_dict": WEIGHTS}, archive)
+        path.write_bytes(pickle.dumps(content, protocol=2) + archive.getvalue())
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", ".safetensors"])
+@pytest.mark.parametrize(
+    "write", [write_zip, write_old, write_pickle, write_new_pickle, write_zip_after_pickle]
+)
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_nothing_of_a_malicious_file_runs(tmp_path, name, write, suffix):
+    marker, path = tmp_path / "executed", tmp_path / f"evil{suffix}"
+    payload = payloads(marker)[name]
+    for content in (
+        payload,
+        {"state_dict": {**WEIGHTS, "c": payload}},
+        {"state_dict": WEIGHTS, "hyper_parameters": [payload]},
+    ):
+        write(path, content)
+        with pytest.raises(ValueError) as caught:
+            load_state_dict(path)
+        message = str(caught.value)
+        assert message.startswith(f"{path}: ") and "\n" not in message
+        if suffix == ".ckpt" and write in (write_zip, write_old, write_pickle):
+            assert "refused, loading it would run code of the file's choice" in message
+        assert "weights_only=False" not in message
+    assert not marker.exists() and "this" not in sys.modules
+
+
+def test_the_payloads_work(tmp_path):
+    """Or the test above could not fail."""
+    for name in set(PAYLOADS) - {"importlib"}:
+        marker = tmp_path / name
+        result = pickle.loads(pickle.dumps(payloads(marker)[name]))
+        if isinstance(result, subprocess.Popen):
+            result.wait()
+        assert marker.exists(), name
+
+
+def test_functions_of_trainer_packages_are_never_called(tmp_path, trainer_module):
+    """Their names pass, for the sake of honest files; what stands in for them does nothing."""
+    marker = tmp_path / "executed.npy"
+
+    def run(path):
+        pathlib.Path(path).touch()
+
+    trainer_module(run, "pytorch_lightning.utilities.shell")
+    content = {
+        "state_dict": WEIGHTS,
+        "callbacks": [Payload(run, str(marker)), Payload(np.save, str(marker), [1])],
+    }
+    assert_same_tensors(load_state_dict(save(tmp_path / "w.ckpt", content)), WEIGHTS)
+    assert not marker.exists()
+    pickle.loads(pickle.dumps(content["callbacks"][0]))
+    assert marker.exists()  # the call would have worked
+
+
+# Files that are no checkpoint
+
+
+@pytest.mark.parametrize("suffix", WEIGHT_SUFFIXES)
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
+def test_truncated_files(tmp_path, suffix, share):
+    path = save(tmp_path / f"w{suffix}", {f"layer.{i}": torch.ones(50, 50) for i in range(4)})
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(ValueError, match=rf"w{suffix}: cannot be read as .* copy it again"):
+        load_state_dict(path)
+
+
+TEXTS = {
+    "empty": "",
+    "word": "hello",
+    "web page": "<html>404</html>\n",
+    "git-lfs": "version https://git-lfs.github.com/spec/v1\n",
+    "zeros": "\0" * 999,
+    "not ASCII": "µ" * 50,
+}
+
+
+@pytest.mark.parametrize("suffix", WEIGHT_SUFFIXES)
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_text_files(tmp_path, suffix, text):
+    path = tmp_path / f"w{suffix}"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf"w{suffix}: cannot be read as") as caught:
+        load_state_dict(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_flipped_bytes_give_a_named_error_or_nothing_at_all(tmp_path, zipped):
+    torch.save(
+        {"state_dict": WEIGHTS}, tmp_path / "whole.ckpt", _use_new_zipfile_serialization=zipped
+    )
+    whole, path = (tmp_path / "whole.ckpt").read_bytes(), tmp_path / "w.ckpt"
+    rng, errors = np.random.default_rng(0), 0
+    for _ in range(150):
+        data = bytearray(whole)
+        data[rng.integers(min(len(data), 900))] = rng.integers(256)
+        path.write_bytes(data)
+        try:
+            load_state_dict(path)
+        except ValueError as error:
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+            errors += 1
+    assert errors > 30
+
+
+def test_other_archives(tmp_path):
+    with zipfile.ZipFile(tmp_path / "zip.ckpt", "w") as archive:
+        archive.writestr("notes.txt", "hello")
+    torch.jit.script(torch.nn.ReLU()).save(tmp_path / "script.pt")
+    for name in ("zip.ckpt", "script.pt"):
+        with pytest.raises(ValueError, match=f"{name}: cannot be read as a checkpoint"):
+            load_state_dict(tmp_path / name)
+
+
+def test_paths_that_are_no_file(tmp_path):
+    for path in (tmp_path / "none.ckpt", tmp_path / "none.safetensors", tmp_path):
+        with pytest.raises(FileNotFoundError, match="no such checkpoint"):
+            load_state_dict(path)
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"epoch": 3}, [torch.ones(1)], torch.ones(1), {"state_dict": {"a": 1}}]
+)
+def test_files_without_named_tensors(tmp_path, content):
+    with pytest.raises(ValueError, match="holds no tensors by name"):
+        load_state_dict(save(tmp_path / "w.pt", content))
+
+
+# Strict loading
+
+
+@pytest.fixture
+def pair_of_layers():
+    """Function that builds two layers; parameters `0.weight` (2, 3), `0.bias`, `1.weight` (1, 2)."""
+    return lambda: nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1, bias=False))
+
+
+@pytest.fixture
+def tensors():
+    return {"0.weight": torch.ones(2, 3), "0.bias": torch.ones(2), "1.weight": torch.ones(1, 2)}
+
+
+def test_tensors_become_the_parameters_themselves(pair_of_layers, tensors):
+    """Type and memory included, also in a model that has no memory yet."""
+    tensors["0.bias"] = tensors["0.bias"].half()
+    with torch.device("meta"):
+        model = pair_of_layers().requires_grad_(False)
+    names = set(tensors)
+    load_strictly(model, tensors, "w.ckpt")
+    assert set(tensors) == names
+    for name, parameter in model.named_parameters():
+        assert parameter.data_ptr() == tensors[name].data_ptr(), name
+        assert parameter.dtype == tensors[name].dtype and not parameter.requires_grad
+
+
+def test_every_name_is_accounted_for(pair_of_layers, tensors):
+    del tensors["1.weight"]
+    tensors["head.bias"] = torch.ones(1)
+    expected = (
+        r"w.ckpt: does not fit Sequential; 1 tensors missing \['1.weight'\], "
+        r"1 left over \['head.bias'\]"
+    )
+    with pytest.raises(RuntimeError, match=expected):
+        load_strictly(pair_of_layers(), tensors, "w.ckpt")
+    with pytest.raises(RuntimeError, match="1 tensors missing"):
+        load_strictly(pair_of_layers(), tensors, "w.ckpt", may_be_left_over=("head.",))
+    with pytest.raises(RuntimeError, match="1 left over"):
+        load_strictly(pair_of_layers(), tensors, "w.ckpt", may_be_missing=("1.",))
+
+
+def test_what_may_be_missing_keeps_its_value(pair_of_layers, tensors):
+    del tensors["1.weight"]
+    tensors["head.bias"] = torch.ones(1)
+    model = pair_of_layers()
+    before = model[1].weight.clone()
+    load_strictly(model, tensors, "w.ckpt", ("1.",), ("head.",))
+    assert torch.equal(model[1].weight, before) and model[0].weight.eq(1).all()
+
+
+def test_another_shape_is_named_and_nothing_is_loaded(pair_of_layers, tensors):
+    tensors["0.weight"] = torch.ones(2, 4)
+    model = pair_of_layers()
+    before = model[0].bias.clone()
+    expected = r"1 tensors of another shape, such as 0.weight \(2, 4\) instead of \(2, 3\)"
+    with pytest.raises(RuntimeError, match=expected):
+        load_strictly(model, tensors, "w.ckpt")
+    assert torch.equal(model[0].bias, before)
+
+
+# Writing
+
+
+@pytest.mark.parametrize("suffix", WEIGHT_SUFFIXES)
+def test_what_is_saved_is_loaded(tmp_path, suffix):
+    path = tmp_path / f"w{suffix}"
+    save_weights({**WEIGHTS, "strided": torch.arange(12.0).view(3, 4).T}, path)
+    assert_same_tensors(
+        load_state_dict(path), {**WEIGHTS, "strided": torch.arange(12.0).view(3, 4).T}
+    )
+    assert list(tmp_path.iterdir()) == [path]
+    if suffix != ".safetensors":
+        assert set(torch.load(path, weights_only=True)) == {"state_dict"}
+
+
+def test_other_suffixes_are_refused(tmp_path):
+    with pytest.raises(
+        ValueError, match="w.bin: expected a name that ends in .ckpt, .pth, .pt, .safetensors"
+    ):
+        save_weights(WEIGHTS, tmp_path / "w.bin")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["w.ckpt", "w.safetensors"])
+@pytest.mark.parametrize("existing", [True, False])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("writer failed"),
+        KeyboardInterrupt(),
+    ],
+)
+def test_a_failure_half_way_leaves_no_file(tmp_path, monkeypatch, name, existing, failure):
+    path = tmp_path / name
+    if existing:
+        save(path, WEIGHTS)
+    before = path.read_bytes() if existing else None
+
+    def fail(content, file, *args):
+        pathlib.Path(file).write_bytes(b"half a file")
+        raise failure
+
+    monkeypatch.setattr(checkpoints, "save_file", fail)
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(KeyboardInterrupt if isinstance(failure, KeyboardInterrupt) else OSError):
+        save_weights({"a": torch.zeros(9)}, path)
+    assert list(tmp_path.iterdir()) == ([path] if existing else [])
+    assert not existing or path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["w.ckpt", "w.safetensors"])
+def test_file_size_limit_of_the_system(tmp_path, name):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError):
+            save_weights({"a": torch.zeros(100_000)}, tmp_path / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """A file system of 64 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    try:
+        mounted = (
+            subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", "size=64k", "none", folder], capture_output=True
+            ).returncode
+            == 0
+        )
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("may not mount a file system here")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("name", ["w.ckpt", "w.safetensors"])
+def test_full_disk(full_disk, name):
+    with pytest.raises(OSError, match=r"w\.|No space left"):
+        save_weights({"a": torch.zeros(100_000)}, full_disk / name)
+    assert not any(full_disk.iterdir())
