@@ -1,16 +1,17 @@
-"""Command-line options: types that check values, groups declared as classes, and where defaults come from.
+"""Command-line options: types that check values, groups declared as classes, sources of defaults.
 
 A group of options is a frozen dataclass that stands beside the code it configures:
 
     @dataclass(frozen=True)
     class NoiseOptions:
-        level: float = option(0.1, non_negative_float, "FLOAT", "deviation of the noise, grey levels in [0, 1]")
+        level: float = option(0.1, non_negative_float, "FLOAT", "deviation; 1 is white")
 
         def check(self):
-            if self.level > 1: raise OptionError("level", "expected at most 1")
+            if self.level > 1:
+                raise OptionError("level", "expected at most 1")
 
-A script adds the group to its parser with `add_options` and gets it back, filled and checked, with
-`read_options`. Functions take the dataclass, never the parser's namespace.
+A script adds the group to its parser with `add_options`. After parsing, `read_options` returns an
+object of the class, checked. Functions take this object, never the parser's namespace.
 """
 
 import argparse
@@ -25,15 +26,17 @@ from omegaconf import OmegaConf
 from core.yaml_files import read_yaml
 
 Options = TypeVar("Options")
-Flags = Mapping[
-    str, str
-]  # field of an options class -> option of a script, where it has another name
+Flags = Mapping[str, str]  # field of an options class -> the script's option, without dashes
 
-# Types: each turns text into a value, or says what is wrong with it
+# Types: functions that turn the text of an option into its value, or say what is wrong with it.
+# argparse turns ValueError and ArgumentTypeError into a message that names the option.
 
 
 def str_to_bool(text: str) -> bool:
-    """`true`, `yes`, `on`, `1` and their opposites, in any case; unlike `type=bool`, "False" is false."""
+    """True for `true`, `yes`, `on`, `1`; False for their opposites; capitals make no difference.
+
+    `type=bool` would read every text but the empty one as true, "False" included.
+    """
     value = text.strip().lower()
     if value in ("true", "t", "yes", "y", "on", "1"):
         return True
@@ -86,11 +89,14 @@ def fraction(text: str) -> float:
 
 
 class OptionError(ValueError):
-    """A value that does not fit; `read_options` puts the option's name in front of the message.
+    """A value that an options class refuses in its `check`.
+
+    A class knows its fields, not how a script names them: `read_options` puts the script's option
+    in front of the message.
 
     Args:
-        field: of the options class.
-        message: what was found or expected, and what to do.
+        field: name of the field with the refused value.
+        message: what was found, what was expected, what to do.
     """
 
     def __init__(self, field: str, message: str):
@@ -99,23 +105,28 @@ class OptionError(ValueError):
 
 
 def option(default, kind=None, metavar: str | None = None, help: str = "", **argument) -> Any:
-    """A field of an options class.
+    """A field of an options class, with what the command line needs to know of it.
 
     Args:
-        default: value when the option is not given.
-        kind: function from text to value, one of the types above for instance; `bool` makes a switch
-            that takes `--name`, `--name BOOL` and `--no-name`.
-        metavar: the value's name in the help.
-        help: unit and effect; the default is added to it.
-        argument: further arguments of `argparse.add_argument`, such as `choices`, `nargs` or
-            `aliases`, a tuple of other spellings.
+        default: value of the field where the option is not given.
+        kind: function from text to value, for instance one of the types above. `bool` makes a
+            switch: `--name`, `--name BOOL` and `--no-name`.
+        metavar: name of the value in the help.
+        help: unit and effect. The formatter of `new_parser` adds the default.
+        argument: further arguments of `argparse.add_argument`, such as `choices` or `nargs`, and
+            `aliases`, a tuple of other spellings (with dashes).
     """
     argument = {"kind": kind, "metavar": metavar, "help": help, **argument}
     return dataclasses.field(default=default, metadata=argument)
 
 
 def new_parser(doc: str, **arguments) -> argparse.ArgumentParser:
-    """A parser whose help begins with the first paragraph of a script's docstring and shows defaults."""
+    """A parser whose help shows defaults and begins with the first paragraph of `doc`.
+
+    Args:
+        doc: the script's `__doc__`.
+        arguments: further arguments of `argparse.ArgumentParser`.
+    """
     description = " ".join(doc.split("\n\n")[0].split())
     formatter = argparse.ArgumentDefaultsHelpFormatter
     return argparse.ArgumentParser(description=description, formatter_class=formatter, **arguments)
@@ -131,10 +142,10 @@ def add_options(
     """Add the options of a class to a parser, as a group.
 
     Args:
-        options: the class, or an object of it whose values are this script's defaults.
-        title, description: of the group in the help.
-        flags: the script's names for fields, without dashes; fields that it leaves out are no
-            options of this script. Every field under its own name when not given.
+        options: the class, or an object of it whose values become this script's defaults.
+        title, description: head of the group in the help.
+        flags: the script's option for each field that it offers. Fields that are left out become
+            no option and keep their default. Without `flags`, every field is an option of its name.
     """
     group = parser.add_argument_group(title, description)
     for field in dataclasses.fields(options):
@@ -157,46 +168,48 @@ def _add_option(group, name, default, kind, metavar, help, aliases=(), **argumen
         argument |= {"type": kind, "metavar": metavar} if kind else {"metavar": metavar}
     names = [f"--{name}", *aliases]
     group.add_argument(*names, dest=name.replace("-", "_"), default=default, help=help, **argument)
-    if kind is bool:
-        opposite = {
-            "dest": name.replace("-", "_"),
-            "action": "store_false",
-            "default": argparse.SUPPRESS,
-        }
-        group.add_argument(f"--no-{name}", **opposite, help=f"same as --{name} false")
+    if kind is bool:  # the opposite shares the destination, so it must not bring a second default
+        opposite = {"action": "store_false", "default": argparse.SUPPRESS}
+        group.add_argument(
+            f"--no-{name}",
+            dest=name.replace("-", "_"),
+            help=f"same as --{name} false",
+            **opposite,
+        )
 
 
 def read_options(
     options: type[Options] | Options, args: argparse.Namespace, flags: Flags | None = None
 ) -> Options:
-    """The options of a class as a script's command line gives them, checked.
+    """An object of the class with the values of the command line, checked.
 
     Args:
-        options, flags: as in `add_options`.
+        options, flags: as they were given to `add_options`.
         args: the parsed command line.
     Raises:
-        ValueError: the class's `check` refuses the values; the message begins with the option.
+        ValueError: the `check` of the class refuses a value. The message begins with the option
+            under the script's name for it.
     """
     names = flags or {field.name: field.name for field in dataclasses.fields(options)}
     values = {field: getattr(args, name.replace("-", "_")) for field, name in names.items()}
     if isinstance(options, type):
-        filled = options(**values)
+        result = options(**values)
     else:
-        filled = dataclasses.replace(options, **values)
+        result = dataclasses.replace(options, **values)
     try:
-        getattr(filled, "check", lambda: None)()
+        getattr(result, "check", lambda: None)()
     except OptionError as error:
         raise ValueError(f"--{names.get(error.field, error.field)}: {error.message}") from error
-    return filled
+    return result
 
 
-# Where values come from: the command line, then a file or an earlier run, then the defaults
+# Sources of values. The first that has one wins: command line, options file, earlier run, default.
 
-_NOT_GIVEN = object()
+_NOT_GIVEN = object()  # tells an option that was left out from one that was given its default
 
 
 def add_run_control(parser: argparse.ArgumentParser) -> None:
-    """Add `--options_file` and `--dry_run`, which `parse_given` and the script read."""
+    """Add `--options_file`, which `parse_given` reads, and `--dry_run`, which the script obeys."""
     group = parser.add_argument_group("control")
     group.add_argument(
         "--options_file",
@@ -212,12 +225,15 @@ def add_run_control(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_given(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> dict:
-    """The options that the command line names, by destination; what it leaves out is not there.
+    """The options that the user gave, by destination: those of the command line and of its file.
 
-    `--options_file`, where the parser has it, adds what the file names and the command line does not.
+    Where `--options_file` names an option that the command line names too, the command line wins.
+    Options that argparse itself requires must stand on the command line. Ends the process, as
+    argparse does, where a value or the file is wrong.
     """
-    empty = argparse.Namespace(**{action.dest: _NOT_GIVEN for action in parser._actions})
-    parsed = vars(parser.parse_args(argv, empty))
+    # argparse sets a default only where the namespace has no value yet, so given values stand out.
+    nothing = argparse.Namespace(**{action.dest: _NOT_GIVEN for action in parser._actions})
+    parsed = vars(parser.parse_args(argv, nothing))
     given = {name: value for name, value in parsed.items() if value is not _NOT_GIVEN}
     if given.get("options_file") is None:
         return given
@@ -227,74 +243,98 @@ def parse_given(parser: argparse.ArgumentParser, argv: Sequence[str] | None = No
         parser.error(str(error))
 
 
+def _actions(parser) -> dict[str, argparse.Action]:
+    """The parser's options by destination; of a switch the one that takes a value, not `--no-`."""
+    return {a.dest: a for a in reversed(parser._actions) if a.option_strings}
+
+
 def _from_file(parser, path: Path) -> dict:
-    """Options of a YAML file, converted and checked as on the command line."""
+    """Options of a YAML file by destination, converted and checked as on the command line.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no YAML mapping, an unknown option or a wrong value; names file and option.
+    """
     content = OmegaConf.to_container(read_yaml(path), resolve=True)
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected options by name, one `name: value` a line")
-    actions = {action.dest: action for action in parser._actions if action.option_strings}
+    actions = _actions(parser)
     unknown = sorted(map(str, content.keys() - (actions.keys() - {"help", "options_file"})))
     if unknown:
         raise ValueError(f"{path}: no option is named {unknown[0]}; --help lists all")
     found = {}
     for name, value in content.items():
-        if value is not None:
+        if value is not None:  # `name:` without a value keeps the default
             try:
                 found[name] = _as_on_command_line(parser, actions[name], value)
-            except argparse.ArgumentError as error:
-                raise ValueError(f"{path}: {name}: {error.message}") from error
+            except (argparse.ArgumentError, argparse.ArgumentTypeError) as error:
+                message = getattr(error, "message", str(error))  # without argparse's "argument --x"
+                raise ValueError(f"{path}: {name}: {message}") from error
     return found
 
 
 def _as_on_command_line(parser, action, value):
-    """What `--name VALUE` would give for a value of a YAML file."""
+    """What `--name VALUE` on the command line gives for a value of a YAML file.
+
+    The value goes through argparse as text, so a type refuses the same values in both places.
+    """
     if action.nargs == 0:  # a flag such as --dry_run
         return str_to_bool(str(value))
-    several = isinstance(value, list)
-    if several != (action.nargs in ("+", "*") or isinstance(action.nargs, int)):
-        raise argparse.ArgumentError(
-            None, f"{value!r}: expected {'a list' if not several else 'one value'}"
-        )
-    words = [str(word) for word in (value if several else [value])]
+    takes_list = action.nargs in ("+", "*") or isinstance(action.nargs, int)
+    if isinstance(value, list) != takes_list:
+        expected = "a list" if takes_list else "one value"
+        raise argparse.ArgumentError(None, f"{value!r}: expected {expected}")
+    words = [str(word) for word in (value if takes_list else [value])]
     if isinstance(action.nargs, int) and len(words) != action.nargs:
         raise argparse.ArgumentError(None, f"{value!r}: expected {action.nargs} values")
+    if action.nargs == "+" and not words:
+        raise argparse.ArgumentError(None, "expected at least one value")
     values = [parser._get_value(action, word) for word in words]
-    for one in values:
-        parser._check_value(action, one)
-    return values if several else values[0]
+    for converted in values:
+        parser._check_value(action, converted)
+    return values if takes_list else values[0]
 
 
 def with_defaults(
     parser: argparse.ArgumentParser, given: Mapping, earlier: Mapping | None = None
 ) -> argparse.Namespace:
-    """All options of a parser: those given, then those of an earlier run, then the defaults.
+    """All options of a parser: those given, else those of an earlier run, else the defaults.
 
     Args:
-        earlier: options as a run's record holds them (`plain`); texts are converted to their types.
+        given: options by destination, as `parse_given` returns them.
+        earlier: options by destination as the record of a run holds them (see `plain`). Texts
+            become what the option's type makes of them: "out" becomes `Path("out")`.
     """
     defaults = {
         action.dest: action.default
         for action in parser._actions
         if action.default is not argparse.SUPPRESS
     }
-    types = {action.dest: action.type for action in parser._actions if action.option_strings}
-    saved = {}
-    for name, value in (earlier or {}).items():
-        kind: Callable = types.get(name) or (lambda value: value)
+    types = {name: action.type for name, action in _actions(parser).items()}
+
+    def restored(name, value):
+        kind: Callable | None = types.get(name)
         if isinstance(value, list):
-            saved[name] = [kind(one) if isinstance(one, str) else one for one in value]
-        else:
-            saved[name] = kind(value) if isinstance(value, str) else value
+            return [restored(name, element) for element in value]
+        return kind(value) if kind and isinstance(value, str) else value
+
+    saved = {name: restored(name, value) for name, value in (earlier or {}).items()}
     return argparse.Namespace(**{**defaults, **saved, **given})
 
 
 def plain(value):
-    """An option as JSON stores it."""
+    """The value as it comes back from JSON: tuples as lists, paths as texts."""
     return json.loads(json.dumps(value, default=str))
 
 
 def changed_options(options: Mapping, saved: Mapping, free: set[str]) -> list[str]:
-    """Options that differ from those of an earlier run, other than the `free` ones."""
+    """The options, with dashes, whose values differ from those of an earlier run.
+
+    Args:
+        options: values of now by destination.
+        saved: values as the record of the earlier run holds them (see `plain`).
+        free: destinations that may differ.
+    """
     before = {name: value for name, value in saved.items() if name not in free}
     now = {name: plain(options.get(name)) for name in before}
     return [f"--{name}" for name in before if before[name] != now[name]]
@@ -303,7 +343,13 @@ def changed_options(options: Mapping, saved: Mapping, free: set[str]) -> list[st
 def refuse_changes(
     parser: argparse.ArgumentParser, given: Mapping, saved: Mapping, free: set[str], option: str
 ) -> None:
-    """End with an error where the command line changes an option of the run that `option` names."""
+    """End the process where the user changes an option of the run that is continued.
+
+    Args:
+        given: what the user gave, as `parse_given` returns it.
+        saved, free: as in `changed_options`.
+        option: the option that names the run, for the message.
+    """
     named = {name: saved[name] for name in saved if name in given}
     changed = changed_options(given, named, free)
     if changed:
