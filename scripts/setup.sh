@@ -1,11 +1,12 @@
 # shellcheck shell=bash
-# Sourced by demo.sh and test.sh: a virtual environment in .venv with what the file in $1 lists, installed once.
+# Sourced by demo.sh, lint.sh and test.sh: makes .venv and installs what the file in $1 lists.
+# Installs once, and again when that file, req.txt or pyproject.toml changes.
 # PYTHON names another interpreter than python3.
 
 requirements=$1
 python_in_venv=.venv/bin/python
 stamp=.venv/installed-$(basename "$requirements" .txt)
-wanted=$(cat req.txt "$requirements" | cksum)
+wanted=$(cat pyproject.toml req.txt "$requirements" | cksum)
 
 if [ ! -x "$python_in_venv" ] || ! "$python_in_venv" -c '' 2>/dev/null; then
     echo "making .venv"
@@ -16,5 +17,5 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     "$python_in_venv" -m pip install --quiet --disable-pip-version-check -r "$requirements"
     echo "$wanted" > "$stamp"
 fi
-# Threads that wait for each other sleep: spinning ones halve the speed of a machine that does something else beside.
+# Waiting threads sleep. Spinning ones halve the speed of a machine that does other work.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
