@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# The main job on the embedded nano model, from nothing to a picture: minutes on two CPU cores.
-# Results go to demo_run/ (or to the folder given as first argument), which is made anew.
+# Draw data, train, generate and score with the embedded nano model: minutes on two CPU cores.
+# Replaces demo_run/, or the folder given as first argument, with the results.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/setup.sh req.txt
 python=.venv/bin/python
 run=${1:-demo_run}
 if [ -e "$run" ] && [ ! -e "$run/.made_by_demo" ]; then
-    echo "$run exists and was not made by this script; name another folder" >&2
+    echo "$run exists and was not made by this script: name another folder" >&2
     exit 1
 fi
 rm -rf "$run"
@@ -16,14 +16,16 @@ touch "$run/.made_by_demo"
 SECONDS=0
 
 echo "== 1/5 draw a small FIB-SEM-like data set"
-"$python" utils/make_phantoms.py "$run/data" --train 240 --val 16 --test 64 --image_size 128 --seed 0
+"$python" utils/make_phantoms.py "$run/data" \
+    --train 240 --val 16 --test 64 --image_size 128 --seed 0
 mkdir -p "$run/unseen/images" "$run/unseen/masks"  # two slices of each of the eight test stacks
 for i in $(seq -f %05g 0 4 63); do
     for kind in images masks; do cp "$run/data/test/$kind/phantom_$i.png" "$run/unseen/$kind/"; done
 done
 
 echo "== 2/5 add a control branch to the embedded base"
-"$python" tool_add_control.py models/nano_base.safetensors "$run/control_nano_ini.ckpt" --config models/cldm_nano.yaml > "$run/add_control.log"
+"$python" tool_add_control.py models/nano_base.safetensors "$run/control_nano_ini.ckpt" \
+    --config models/cldm_nano.yaml > "$run/add_control.log"
 tail -n 1 "$run/add_control.log"
 
 echo "== 3/5 train it"
@@ -37,17 +39,23 @@ trained=$(ls -d "$run"/training/*/)
 
 echo "== 4/5 generate images for masks that training never saw"
 "$python" generate.py \
-    --config_yaml_path models/cldm_nano.yaml --model_weights_path "${trained}EM_best_results.ckpt" \
+    --config_yaml_path models/cldm_nano.yaml \
+    --model_weights_path "${trained}EM_best_results.ckpt" \
     --mask_dir "$run/unseen/masks" --n_augmentations_per_mask 3 --batch_size_per_inference 8 \
-    --sampler dpmpp --ddim_steps 20 --guess_mode --scale 4 --strength 1.5 --device cpu --seed 0 --output_base_dir "$run/generated"
+    --sampler dpmpp --ddim_steps 20 --guess_mode --scale 4 --strength 1.5 \
+    --device cpu --seed 0 --output_base_dir "$run/generated"
 generated=$(ls -d "$run"/generated/run_*/)
 
-echo "== 5/5 is the condition obeyed? a segmenter trained on real images reads the generated ones"
+# A segmenter trained on real images segments the generated ones; the masks are the ground truth.
+echo "== 5/5 do the images show what their masks say?"
 "$python" benchmarks/label_consistency.py \
     --train "$run/data/train/images" "$run/data/train/masks" \
     --test "$run/unseen/images" "$run/unseen/masks" \
-    --max_steps 250 --generated "${generated}images" "${generated}masks" --output "$run/label_consistency.json"
+    --max_steps 250 --generated "${generated}images" "${generated}masks" \
+    --output "$run/label_consistency.json"
 
-"$python" utils/compare.py "$generated" --image_path "$run/unseen/images" --output "$run/demo.png" > /dev/null
-echo "the demo took $((SECONDS / 60)) min $((SECONDS % 60)) s; mask | real image | generated images:"
+"$python" utils/compare.py "$generated" --image_path "$run/unseen/images" \
+    --output "$run/demo.png" > /dev/null
+echo "the demo took $((SECONDS / 60)) min $((SECONDS % 60)) s; columns of the picture:"
+echo "mask | real image | three generated images"
 echo "$run/demo.png"

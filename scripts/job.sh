@@ -1,12 +1,13 @@
-# Sourced by the *.slurm files, which Slurm runs and which put themselves into the queue when a shell runs them:
+# Sourced by the *.slurm files. A shell that runs one of them puts it into Slurm's queue; Slurm then
+# runs the same file as a job:
 #   bash scripts/train.slurm [sbatch options] -- [options of the Python script]
 # shellcheck shell=bash
 
 # shellcheck source=scripts/site.env
 source "${SITE_ENV:-scripts/site.env}"
-REQUEUE=75  # exit code of share.py: asked to stop by SIGUSR1, everything saved
+REQUEUE=75  # exit code of the Python scripts that SIGUSR1 stopped and that saved everything
 
-# Everything after `--` is for the Python script; what comes before it, for sbatch.
+# Options before `--` go to sbatch, those after it to the Python script.
 sbatch_options=()
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
     sbatch_options+=("$1")
@@ -25,17 +26,19 @@ submit() {
     shift
     [ -z "$PARTITION" ] || site+=(--partition="$PARTITION")
     [ -z "$ACCOUNT" ] || site+=(--account="$ACCOUNT")
-    # shellcheck disable=SC2206  # several options in one variable
+    # shellcheck disable=SC2206,SC2153  # SBATCH_OPTIONS, of site.env, holds several options
     site+=($SBATCH_OPTIONS)
-    mkdir -p logs  # a job whose log has no folder fails without a word
-    sbatch "${site[@]}" "${sbatch_options[@]}" "$@" "$script" -- "${python_options[@]}" | cut -d ';' -f 1
+    mkdir -p logs  # Slurm fails a job whose log has no folder without a message
+    sbatch "${site[@]}" "${sbatch_options[@]}" "$@" "$script" -- "${python_options[@]}" |
+        cut -d ';' -f 1  # --parsable adds the cluster's name after a semicolon
 }
 
-# Run Python on all tasks of the job; after the exit code $REQUEUE the job goes back into the queue, with its number.
+# Run Python on all tasks of the job. After the exit code $REQUEUE the job goes back into the queue
+# under its old number.
 run_python() {
     local python=(python) status=0 job=$SLURM_JOB_ID
     if [ -n "$MODULES" ]; then
-        set +u  # their scripts are not ours
+        set +u  # scripts of modules read variables that are not set
         # shellcheck disable=SC2086
         module load $MODULES
         set -u
@@ -45,10 +48,11 @@ run_python() {
     elif [ -n "$VENV" ]; then
         python=("$VENV/bin/python")
     fi
-    # srun does not everywhere hand on the CPUs per task; --wait ends all tasks when one of them has failed.
+    # Some versions of srun do not take over the job's CPUs per task. --wait ends all tasks after
+    # one has failed.
     srun --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" --wait=120 "${python[@]}" "$@" || status=$?
     if [ "$status" -eq "$REQUEUE" ]; then
-        # The number alone would requeue the whole array where it is the array's.
+        # The job's number alone can mean the whole array.
         [ -z "${SLURM_ARRAY_TASK_ID:-}" ] || job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
         scontrol requeue "$job"
     fi
