@@ -1,19 +1,21 @@
-"""What the detectors with a network share: published weights by name, and pictures as tensors."""
+"""Published weights and pictures as tensors, for all detectors that have a network."""
 
 import os
 from pathlib import Path
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import nn
 from torch.nn import functional as F
 
 from annotator.util import HWC3
-from core.checkpoints import load_pickle, load_state_dict
+from core.checkpoints import load_pickle, load_state_dict, load_strictly
 from core.downloads import WeightsFile, find_weights
 
 CKPTS = Path(__file__).parent / "ckpts"
-CKPTS_VARIABLE = "ANNOTATOR_CKPTS"  # environment variable: another folder of weights, looked in first, and downloaded to
+# Environment variable that names another folder of weights: looked in first, and downloaded to.
+CKPTS_VARIABLE = "ANNOTATOR_CKPTS"
 HUB = "https://huggingface.co/lllyasviel"
 
 
@@ -25,12 +27,15 @@ def published(
 
 
 def find_checkpoint(file: WeightsFile, weights: str | Path | None = None) -> Path:
-    """Path of a published file: `weights` is that file or a folder that holds it; without it see `CKPTS` and `CKPTS_VARIABLE`.
+    """Path of a published file.
 
     A file that is missing is downloaded into the first folder that was looked in.
 
+    Args:
+        weights: that file, or a folder that holds it. When not given, the folder that the
+            environment variable `CKPTS_VARIABLE` names is looked in, then `CKPTS`.
     Raises:
-        FileNotFoundError, ValueError, OSError: as `find_weights`.
+        FileNotFoundError, ValueError, OSError: see `core.downloads.find_weights`.
     """
     if weights is not None and not Path(weights).is_dir():
         return find_weights(file, Path(weights), option="--weights_path")
@@ -39,7 +44,11 @@ def find_checkpoint(file: WeightsFile, weights: str | Path | None = None) -> Pat
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors of a checkpoint by name, as `load_state_dict`; also of files that keep them under `model`, beside an optimizer."""
+    """Tensors of a checkpoint by name, floating-point ones as float32.
+
+    Beside the layouts that `load_state_dict` knows, a file may keep tensors under `model`, beside
+    an optimizer. `module.`, which data-parallel training puts before names, is taken off.
+    """
     content = load_state_dict(path) if path.suffix == ".safetensors" else load_pickle(path, "cpu")
     if isinstance(content, dict) and isinstance(content.get("model"), dict):
         content = content["model"]
@@ -56,45 +65,37 @@ def load_network(
     file: WeightsFile,
     weights: str | Path | None,
     device: str | torch.device,
-    spare: tuple[str, ...] = (),
+    training_only: tuple[str, ...] = (),
 ) -> nn.Module:
     """A network with published weights, in evaluation mode.
 
     Args:
         weights: as in `find_checkpoint`.
-        spare: prefixes of tensors that inference does not use: they may be missing, and so may any others be left over.
+        training_only: beginnings of the names that inference does not use. They may be missing.
+            If there are any, the file may also hold tensors of other networks.
     Raises:
         FileNotFoundError: no weights, and no way to download them.
-        RuntimeError: a file of another network.
+        ValueError: the file is no checkpoint, or loading it would run code.
+        RuntimeError: the file holds the weights of another network.
     """
     path = find_checkpoint(file, weights)
     tensors = read_tensors(path)
-    with torch.device("meta"):
+    with torch.device("meta"):  # no memory and no random numbers for values that the file replaces
         model = network()
-    own = model.state_dict()
-    for key in own.keys() - tensors.keys():
-        if key.startswith(spare):
-            tensors[key] = torch.zeros(own[key].shape, dtype=own[key].dtype)
-    missing = [key for key in own if key not in tensors]
-    left_over = [] if spare else [key for key in tensors if key not in own]
-    wrong = [key for key in own if key in tensors and own[key].shape != tensors[key].shape]
-    if missing or left_over or wrong:
-        raise RuntimeError(
-            f"{path}: not the weights of {network.__name__} ({file.name}); {len(missing)} tensors missing {missing[:2]}, "
-            f"{len(left_over)} left over {left_over[:2]}, {len(wrong)} of another shape {wrong[:2]}"
-        )
-    model.load_state_dict({key: tensors[key] for key in own}, assign=True)
+    if training_only:
+        own = model.state_dict()
+        tensors = {key: value for key, value in tensors.items() if key in own}
+        for key in own.keys() - tensors.keys():
+            if key.startswith(training_only):
+                tensors[key] = torch.zeros(own[key].shape, dtype=own[key].dtype)
+    load_strictly(model, tensors, f"{path}, expected {file.name}")
     return model.to(device).eval().requires_grad_(False)
 
 
 def to_tensor(images: list[np.ndarray], device: str | torch.device) -> torch.Tensor:
-    """Pictures of one size, as `HWC3` takes them -> float32 (N, 3, H, W) in 0..255, RGB."""
-    return (
-        torch.from_numpy(np.stack([HWC3(image) for image in images]))
-        .to(device)
-        .permute(0, 3, 1, 2)
-        .float()
-    )
+    """Pictures of one size, as `HWC3` takes them, as float32 (N, 3, H, W) in 0..255, RGB."""
+    pixels = torch.from_numpy(np.stack([HWC3(image) for image in images])).to(device)
+    return rearrange(pixels, "n h w c -> n c h w").float()
 
 
 def pad_to_multiple(x: torch.Tensor, multiple: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""What all detectors share: any 8-bit picture as RGB, and sizes that the published networks were used with."""
+"""Any 8-bit picture as RGB, and sizes as the published networks were used with."""
 
 import cv2
 import numpy as np
@@ -33,7 +33,9 @@ def HWC3(x: np.ndarray) -> np.ndarray:
 
 
 def resize_image(input_image: np.ndarray, resolution: int) -> np.ndarray:
-    """Bring the short side to `resolution` and both sides to the nearest multiple of 64, so the aspect ratio changes slightly.
+    """A picture whose short side has about `resolution` pixels.
+
+    Both sides become the nearest multiple of 64, so the aspect ratio changes slightly.
 
     Differs from the published code: a side never becomes 0, but at least 64.
 

@@ -1,12 +1,16 @@
-"""Edges by the method of Canny 1986, as OpenCV computes it (aperture 3, L1 norm of the gradient)."""
+"""Edges by the method of Canny 1986, as OpenCV computes it: aperture 3, L1 norm of the gradient."""
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from annotator import detector
+from annotator.detector import EDGES, Detector, DrawMaps, draw_one_by_one
 from annotator.util import HWC3
-from core.images import read_grey
+from core.options import OptionError, non_negative_float, option
 
 
 class CannyDetector:
@@ -17,17 +21,38 @@ class CannyDetector:
     ) -> np.ndarray:
         """Edges as uint8 (H, W), 0 or 255.
 
-        Colours are not made grey: at each pixel the channel of the steepest gradient counts.
+        Colours are not made grey: at each pixel the channel with the steepest gradient counts.
 
         Args:
-            img: uint8 RGB (H, W, 3); grey and RGBA are taken too.
-            low_threshold, high_threshold: on |dx| + |dy| of the 3 x 3 Sobel filters of grey levels 0..255; an edge starts above the
-                higher one and goes on above the lower one.
+            img: uint8 RGB (H, W, 3), or grey or RGBA.
+            low_threshold, high_threshold: on |dx| + |dy| of the 3 x 3 Sobel filters of grey levels
+                0..255. An edge starts above the high threshold and goes on above the low one.
         """
         return cv2.Canny(HWC3(img), low_threshold, high_threshold)
 
 
+@dataclass(frozen=True)
+class CannyOptions:
+    """Thresholds on the gradient, see `CannyDetector`."""
+
+    canny_low: float = option(100.0, non_negative_float, "FLOAT", "threshold where an edge ends")
+    canny_high: float = option(200.0, non_negative_float, "FLOAT", "threshold where an edge starts")
+
+    def check(self):
+        if self.canny_low > self.canny_high:
+            message = f"{self.canny_low:g} is above the high threshold, {self.canny_high:g}"
+            raise OptionError("canny_low", message)
+
+
+def make(options: CannyOptions) -> DrawMaps:
+    """A function that draws Canny's edges of pictures with these thresholds."""
+    thresholds = {"low_threshold": options.canny_low, "high_threshold": options.canny_high}
+    return partial(draw_one_by_one, partial(CannyDetector(), **thresholds))
+
+
+DETECTOR = Detector("canny", CannyOptions, EDGES, make)
+
+
 def edges_of_file(path: str | Path, low_threshold: float, high_threshold: float) -> np.ndarray:
-    """The edge map of a picture, made grey first and rounded to 8 bits: uint8 (H, W), 0 or 255; raises like `read_image`."""
-    grey = (read_grey(path) * 255).round().astype(np.uint8)
-    return CannyDetector()(grey, low_threshold, high_threshold)
+    """Canny's edges of a picture file, as `annotator.detector.edges_of_file` draws them."""
+    return detector.edges_of_file(path, make(CannyOptions(low_threshold, high_threshold)))

@@ -1,5 +1,7 @@
 """Soft edges by holistically-nested edge detection (Xie & Tu 2015), and scribbles made of them."""
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -7,8 +9,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from annotator.detector import EDGES, Detector, DrawMaps
 from annotator.hed.network import HEDNetwork
 from annotator.networks import load_network, published, to_tensor
+from core.options import option
 
 WEIGHTS = published("ControlNetHED.pth", "Annotators/resolve/main", licence="Apache-2.0")
 SMALLEST = 16  # pixels per side that the five blocks need
@@ -20,17 +24,25 @@ LINES = [np.array(rows, np.uint8) for rows in (
 
 
 def fuse(side_maps: list[np.ndarray], height: int, width: int) -> np.ndarray:
-    """Logits at several scales, float32 (h, w) -> their mean at full size as a probability, uint8 (H, W)."""
+    """Edge probability, uint8 (H, W), by the mean of the logits at all scales.
+
+    Args:
+        side_maps: logits of one picture, each float32 (h, w).
+        height, width: of the picture in pixels.
+    """
     full = [
         cv2.resize(side_map, (width, height), interpolation=cv2.INTER_LINEAR)
         for side_map in side_maps
     ]
-    edge = 1 / (1 + np.exp(-np.mean(full, axis=0).astype(np.float64)))
+    edge = 1 / (1 + np.exp(-np.mean(full, axis=0).astype(np.float64)))  # sigmoid
+    # Truncated, not rounded, as in the published code: models were trained on such maps.
     return (edge * 255).clip(0, 255).astype(np.uint8)
 
 
 def nms(x: np.ndarray, t: float, s: float) -> np.ndarray:
-    """Crests of a soft edge map: pixels that are highest along at least one of four directions after a blur.
+    """Crests of a soft edge map after a blur.
+
+    A pixel is on a crest if it is the highest of three along at least one of four directions.
 
     Args:
         x: uint8 (H, W).
@@ -45,29 +57,62 @@ def nms(x: np.ndarray, t: float, s: float) -> np.ndarray:
 
 
 def fake_scribble(edge: np.ndarray) -> np.ndarray:
-    """Bold strokes along the edges of a soft edge map, uint8 (H, W), 0 or 255: what a user might scribble."""
+    """Bold strokes along the edges of a soft edge map, as a user might scribble them.
+
+    Args:
+        edge: uint8 (H, W).
+    Returns:
+        uint8 (H, W), 0 or 255.
+    """
     crests = cv2.GaussianBlur(nms(edge, 127, 3.0), (0, 0), 3.0)
     return np.where(crests > 4, 255, 0).astype(np.uint8)
 
 
 class HEDdetector:
-    """Soft edges of a network that learned from people's drawings of outlines."""
+    """Soft edges by a network that learned from outlines that people drew."""
 
     def __init__(self, weights: str | Path | None = None, device: str | torch.device = "cpu"):
-        """`weights`: file, or folder that holds it; otherwise looked for and downloaded, see `annotator.networks`."""
+        """Load the network; `weights` as in `annotator.networks.find_checkpoint`."""
         self.device = device
         self.network = load_network(HEDNetwork, WEIGHTS, weights, device)
 
     def __call__(self, img: np.ndarray) -> np.ndarray:
-        """Edge strength as uint8 (H, W), of a uint8 RGB picture (H, W, 3) of any size; grey and RGBA are taken too."""
+        """Edge strength as uint8 (H, W).
+
+        Args:
+            img: uint8 RGB (H, W, 3) of any size, or grey or RGBA.
+        """
         return self.detect([img])[0]
 
     @torch.inference_mode()
     def detect(self, images: list[np.ndarray]) -> list[np.ndarray]:
-        """As `__call__`, of pictures of one size together."""
+        """Edge strengths, each as `__call__` gives it, of pictures of one size in one batch."""
         x = to_tensor(images, self.device)
         height, width = x.shape[2:]
         # Differs from the published code: pictures below 16 pixels are padded, not refused.
         x = F.pad(x, (0, max(SMALLEST - width, 0), 0, max(SMALLEST - height, 0)), mode="replicate")
         side_maps = [side_map[:, 0].cpu().numpy() for side_map in self.network(x)]
         return [fuse(maps, *x.shape[2:])[:height, :width] for maps in zip(*side_maps, strict=True)]
+
+
+@dataclass(frozen=True)
+class HEDOptions:
+    """What is drawn of the soft edges."""
+
+    hed_scribble: bool = option(False, bool, help="draw bold strokes instead of soft edges")
+
+
+def draw_scribbles(detector: HEDdetector, pictures: list[np.ndarray]) -> list[np.ndarray]:
+    """Scribbles along the edges of pictures of one size."""
+    return [fake_scribble(edge) for edge in detector.detect(pictures)]
+
+
+def make(options: HEDOptions, weights: str | Path | None, device: str | torch.device) -> DrawMaps:
+    """A function that draws soft edges or scribbles of pictures."""
+    detector = HEDdetector(weights, device)
+    return partial(draw_scribbles, detector) if options.hed_scribble else detector.detect
+
+
+DETECTOR = Detector(
+    "hed", HEDOptions, EDGES, make, weights=(WEIGHTS,), interpolation=cv2.INTER_LINEAR
+)

@@ -1,38 +1,60 @@
-"""Membranes of electron micrographs: dark lines of a known width, by a ridge filter (Sato et al. 1998) as scikit-image computes it."""
+"""Membranes of electron micrographs: dark lines of a known width.
+
+They are found by a ridge filter (Sato et al. 1998) as scikit-image computes it.
+"""
+
+from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
-from skimage.filters import apply_hysteresis_threshold, sato
-from skimage.morphology import skeletonize
+import skimage  # loads its parts at their first use, which spares other detectors 1.5 seconds
 
+from annotator.detector import EDGES, Detector, DrawMaps, draw_one_by_one
 from annotator.util import HWC3
+from core.options import (
+    OptionError,
+    non_negative_float,
+    non_negative_int,
+    option,
+    positive_float,
+)
 
-# Tuned by benchmarks/membrane_fscore.py on sections of neural tissue of 4.6 nm per pixel, whose membranes are about 6 pixels wide.
+# Chosen for the best F score on sections of neural tissue at 4.6 nm per pixel, where membranes are
+# about 6 pixels wide.
 SCALE, LOW, HIGH, MIN_LENGTH = 4.0, 0.35, 0.7, 30
 
 
 def ridge_strength(img: np.ndarray, scale: float) -> np.ndarray:
-    """How much each pixel looks like the middle of a dark line, float64 (H, W), at least 0; brightness and contrast do not matter.
+    """Strength of dark lines at each pixel, float64 (H, W), at least 0.
 
-    It is `scale`^2 times the larger second derivative of the picture after a Gaussian blur, in standard deviations of its grey levels.
+    It is `scale`^2 times the larger second derivative of the picture after a Gaussian blur, in
+    standard deviations of its grey levels. Brightness and contrast thus do not matter.
 
     Args:
         img: uint8, (H, W) or (H, W, C) as `HWC3` takes it.
         scale: deviation of the blur in pixels.
     """
     grey = cv2.cvtColor(HWC3(img), cv2.COLOR_RGB2GRAY).astype(np.float64)
-    return sato(
-        (grey - grey.mean()) / max(grey.std(), 1), sigmas=[scale], black_ridges=True
-    )  # 1: noise of one level is no line
+    # A deviation below one grey level is noise; dividing by it would make lines of the noise.
+    normalised = (grey - grey.mean()) / max(grey.std(), 1)
+    return skimage.filters.sato(normalised, sigmas=[scale], black_ridges=True)
 
 
 def thin_lines(strength: np.ndarray, low: float, high: float, min_length: int) -> np.ndarray:
-    """Middle lines, one pixel wide, of the regions above `low` that reach `high` somewhere: uint8 (H, W), 0 or 255."""
-    lines = skeletonize(apply_hysteresis_threshold(strength, low, high)).astype(np.uint8)
+    """Middle lines, one pixel wide, of regions of high strength: uint8 (H, W), 0 or 255.
+
+    Args:
+        strength: as `ridge_strength` gives it.
+        low, high: a region lies above `low` and reaches `high` somewhere.
+        min_length: pixels of a connected line; shorter ones are left out.
+    """
+    regions = skimage.filters.apply_hysteresis_threshold(strength, low, high)
+    lines = skimage.morphology.skeletonize(regions).astype(np.uint8)
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(lines, connectivity=8)
-    long_enough = statistics[:, cv2.CC_STAT_AREA] >= min_length
-    long_enough[0] = False  # the background
-    return np.where(long_enough[labels], 255, 0).astype(np.uint8)
+    is_long = statistics[:, cv2.CC_STAT_AREA] >= min_length
+    is_long[0] = False  # component 0 is the background
+    return np.where(is_long[labels], 255, 0).astype(np.uint8)
 
 
 class MembraneDetector:
@@ -49,9 +71,48 @@ class MembraneDetector:
         """Lines as uint8 (H, W), 0 or 255.
 
         Args:
-            img: uint8 RGB (H, W, 3) of any size; grey and RGBA are taken too.
+            img: uint8 RGB (H, W, 3) of any size, or grey or RGBA.
             scale: deviation of the blur in pixels, about two thirds of a membrane's width.
-            low, high: on `ridge_strength`; a line starts above the higher one and goes on above the lower one.
-            min_length: pixels of a connected line; shorter ones are left out.
+            low, high, min_length: as in `thin_lines`.
         """
         return thin_lines(ridge_strength(img, scale), low, high, min_length)
+
+
+@dataclass(frozen=True)
+class MembraneOptions:
+    """Scale and thresholds of the ridge filter, see `MembraneDetector`."""
+
+    membrane_scale: float = option(
+        SCALE,
+        positive_float,
+        "PIXELS",
+        "deviation of the blur, about two thirds of a membrane's width",
+    )
+    membrane_low: float = option(
+        LOW, non_negative_float, "FLOAT", "ridge strength where a line ends"
+    )
+    membrane_high: float = option(
+        HIGH, non_negative_float, "FLOAT", "ridge strength where a line starts"
+    )
+    membrane_min_length: int = option(
+        MIN_LENGTH, non_negative_int, "PIXELS", "shorter lines are left out"
+    )
+
+    def check(self):
+        if self.membrane_low > self.membrane_high:
+            message = f"{self.membrane_low:g} is above the high threshold, {self.membrane_high:g}"
+            raise OptionError("membrane_low", message)
+
+
+def make(options: MembraneOptions) -> DrawMaps:
+    """A function that draws the membranes of pictures with these settings."""
+    settings = {
+        "scale": options.membrane_scale,
+        "low": options.membrane_low,
+        "high": options.membrane_high,
+        "min_length": options.membrane_min_length,
+    }
+    return partial(draw_one_by_one, partial(MembraneDetector(), **settings))
+
+
+DETECTOR = Detector("membrane", MembraneOptions, EDGES, make)

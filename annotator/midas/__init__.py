@@ -1,27 +1,35 @@
-"""Depth from one picture (MiDaS, Ranftl et al. 2020 and 2021), and the surface normals that follow from it."""
+"""Depth from one picture (MiDaS, Ranftl et al. 2020 and 2021), and the normals that follow from it."""
 
 import math
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 
+from annotator.detector import Detector, DrawMaps
 from annotator.midas.network import DPTHybrid
 from annotator.networks import load_network, pad_to_multiple, published, to_tensor
+from core.options import fraction, option, positive_float
 
 WEIGHTS = published("dpt_hybrid-midas-501f0c75.pt", sha256="501f0c75", licence="MIT")
 SIZE_MULTIPLE = 32  # pixels
 
 
 def depth_and_normal(d: np.ndarray, a: float, bg_th: float) -> tuple[np.ndarray, np.ndarray]:
-    """Inverse depth, float32 (H, W) -> depth picture, uint8 (H, W), and normals, uint8 (H, W, 3).
+    """Depth picture and surface normals that follow from inverse depth.
 
-    Normals are (dd/dx, dd/dy, a) of the 3 x 3 Sobel filters, of length 1, from [-1, 1] to 0..255; x, y, z are in R, G, B.
+    Normals are (dd/dx, dd/dy, a) by the 3 x 3 Sobel filters, scaled to length 1, then from [-1, 1]
+    to 0..255. R, G, B hold x, y, z.
 
     Args:
-        a: the smaller, the steeper.
-        bg_th: where the depth, scaled to [0, 1], lies below it, the surface faces the viewer.
+        d: inverse depth, float32 (H, W).
+        a: z of the normals before they are scaled; the smaller, the steeper the surface looks.
+        bg_th: the surface faces the viewer where the depth, scaled to [0, 1], lies below this.
+    Returns:
+        depth, uint8 (H, W), and normals, uint8 (H, W, 3).
     """
     n = d - d.min()
     # Differs from the published code: a constant map has no depth, where 0 / 0 gave nan.
@@ -29,7 +37,7 @@ def depth_and_normal(d: np.ndarray, a: float, bg_th: float) -> tuple[np.ndarray,
     depth = (n * 255).clip(0, 255).astype(np.uint8)
     gx, gy = cv2.Sobel(d, cv2.CV_32F, 1, 0, ksize=3), cv2.Sobel(d, cv2.CV_32F, 0, 1, ksize=3)
     gx[n < bg_th] = gy[n < bg_th] = 0
-    normal = np.stack([gx, gy, np.full_like(gx, a)], axis=2)
+    normal = np.stack([gx, gy, np.full_like(gx, a)], axis=2)  # (H, W, 3)
     normal /= np.linalg.norm(normal, axis=2, keepdims=True)
     return depth, (normal * 127.5 + 127.5).clip(0, 255).astype(np.uint8)
 
@@ -38,7 +46,7 @@ class MidasDetector:
     """Inverse depth, larger is nearer, and normals."""
 
     def __init__(self, weights: str | Path | None = None, device: str | torch.device = "cpu"):
-        """`weights`: file, or folder that holds it; otherwise looked for and downloaded, see `annotator.networks`."""
+        """Load the network; `weights` as in `annotator.networks.find_checkpoint`."""
         self.device = device
         self.network = load_network(DPTHybrid, WEIGHTS, weights, device)
 
@@ -48,7 +56,9 @@ class MidasDetector:
         """Depth, uint8 (H, W), and normals, uint8 (H, W, 3), see `depth_and_normal`.
 
         Args:
-            img: uint8 RGB (H, W, 3) of any size; grey and RGBA are taken too. The network was made for about 384 pixels.
+            img: uint8 RGB (H, W, 3) of any size, or grey or RGBA. The network was trained on
+                pictures of 384 pixels.
+            a, bg_th: as in `depth_and_normal`.
         """
         return self.detect([img], a, bg_th)[0]
 
@@ -56,9 +66,62 @@ class MidasDetector:
     def detect(
         self, images: list[np.ndarray], a: float = 2 * math.pi, bg_th: float = 0.1
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """As `__call__`, of pictures of one size together."""
+        """Depths and normals, as `__call__` gives them, of pictures of one size in one batch."""
         x = to_tensor(images, self.device) / 127.5 - 1
         height, width = x.shape[2:]
         # Differs from the published code: sizes that 32 does not divide are padded, not refused.
         maps = self.network(pad_to_multiple(x, SIZE_MULTIPLE))[:, :height, :width].cpu().numpy()
         return [depth_and_normal(d, a, bg_th) for d in maps]
+
+
+@dataclass(frozen=True)
+class MidasOptions:
+    """What is drawn, and how steep normals look; defaults are those of the published demo."""
+
+    midas_output: str = option(
+        "depth",
+        choices=("depth", "normal"),
+        help="what to draw; normals in the channel order of published hints: z, y, x",
+    )
+    midas_a: float = option(
+        6.2, positive_float, "FLOAT", "z of the normals: the smaller, the steeper"
+    )
+    midas_bg_th: float = option(
+        0.4,
+        fraction,
+        "FLOAT",
+        "normals face the viewer where the depth in [0, 1] is below it",
+    )
+
+
+def draw_depths(
+    detector: MidasDetector, options: MidasOptions, pictures: list[np.ndarray]
+) -> list[np.ndarray]:
+    """Depth of pictures of one size, each uint8 (H, W)."""
+    results = detector.detect(pictures, a=options.midas_a, bg_th=options.midas_bg_th)
+    return [depth for depth, _ in results]
+
+
+def draw_normals(
+    detector: MidasDetector, options: MidasOptions, pictures: list[np.ndarray]
+) -> list[np.ndarray]:
+    """Normals of pictures of one size, each uint8 (H, W, 3) in the order z, y, x."""
+    results = detector.detect(pictures, a=options.midas_a, bg_th=options.midas_bg_th)
+    # The published code reversed the channels before it trained on them.
+    return [normal[..., ::-1].copy() for _, normal in results]
+
+
+def make(options: MidasOptions, weights: str | Path | None, device: str | torch.device) -> DrawMaps:
+    """A function that draws depth or normals of pictures."""
+    draw = draw_depths if options.midas_output == "depth" else draw_normals
+    return partial(draw, MidasDetector(weights, device), options)
+
+
+DETECTOR = Detector(
+    "midas",
+    MidasOptions,
+    "depth or normals",
+    make,
+    weights=(WEIGHTS,),
+    interpolation=cv2.INTER_LINEAR,
+)

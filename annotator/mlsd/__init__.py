@@ -1,5 +1,7 @@
 """Straight lines by M-LSD (Gu et al. 2022)."""
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -7,8 +9,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from annotator.detector import EDGES, Detector, DrawMaps
 from annotator.mlsd.network import MLSDNetwork
 from annotator.networks import load_network, pad_to_multiple, published, to_tensor
+from core.options import fraction, non_negative_float, option
 
 WEIGHTS = published("mlsd_large_512_fp32.pth", licence="Apache-2.0")
 SIZE_MULTIPLE = 16  # pixels
@@ -17,18 +21,20 @@ STRIDE = 2  # pixels of the picture per pixel of the maps
 
 
 def decode_lines(maps: torch.Tensor, thr_v: float, thr_d: float) -> np.ndarray:
-    """Lines of one picture's maps (see `MLSDNetwork.forward`), by falling score.
+    """Lines of one picture, the most probable first.
 
     Args:
-        maps: float32 (9, H / 2, W / 2); only the first five channels count.
+        maps: of `MLSDNetwork.forward`, float32 (9, H / 2, W / 2); the first five channels count.
         thr_v: least probability of a line's centre.
         thr_d: least distance of its ends, in pixels of the maps.
     Returns:
         float32 (lines, 4): x and y of start and end in pixels of the picture.
     """
-    p = maps[0].sigmoid()
+    p = maps[0].sigmoid()  # (h, w)
+    # Of neighbouring centres only the highest counts.
     p = torch.where(p == F.max_pool2d(p[None], 3, stride=1, padding=1)[0], p, 0)
-    # Differs from the published code: maps below 200 pixels and maps without lines are no errors, and errors are not drawn as black.
+    # Differs from the published code: maps below 200 pixels and maps without lines are no errors,
+    # and errors are not drawn as black.
     scores, index = p.flatten().topk(min(MOST_LINES, p.numel()))
     centre = torch.stack([index % p.shape[1], index // p.shape[1]])  # (x and y, lines)
     start, end = (
@@ -50,7 +56,7 @@ class MLSDdetector:
     """Straight lines as a binary picture."""
 
     def __init__(self, weights: str | Path | None = None, device: str | torch.device = "cpu"):
-        """`weights`: file, or folder that holds it; otherwise looked for and downloaded, see `annotator.networks`."""
+        """Load the network; `weights` as in `annotator.networks.find_checkpoint`."""
         self.device = device
         self.network = load_network(MLSDNetwork, WEIGHTS, weights, device)
 
@@ -58,7 +64,7 @@ class MLSDdetector:
         """Lines as uint8 (H, W), 0 or 255; thresholds as in `decode_lines`.
 
         Args:
-            img: uint8 RGB (H, W, 3) of any size; grey and RGBA are taken too.
+            img: uint8 RGB (H, W, 3) of any size, or grey or RGBA.
         """
         return self.detect([img], thr_v, thr_d)[0]
 
@@ -66,12 +72,30 @@ class MLSDdetector:
     def detect(
         self, images: list[np.ndarray], thr_v: float = 0.1, thr_d: float = 0.1
     ) -> list[np.ndarray]:
-        """As `__call__`, of pictures of one size together."""
+        """Lines, as `__call__` gives them, of pictures of one size in one batch."""
         x = to_tensor(images, self.device)
         height, width = x.shape[2:]
-        x = (
-            torch.cat([x, torch.ones_like(x[:, :1])], dim=1) / 127.5 - 1
-        )  # the fourth channel is 1 before scaling, as published
+        # The fourth channel is 1 before the scaling, as in the published code.
+        x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1) / 127.5 - 1  # (N, 4, H, W)
         # Differs from the published code: sizes that 16 does not divide are padded, not refused.
         maps = self.network(pad_to_multiple(x, SIZE_MULTIPLE))
         return [draw_lines(decode_lines(m, thr_v, thr_d), height, width) for m in maps]
+
+
+@dataclass(frozen=True)
+class MLSDOptions:
+    """Thresholds of `decode_lines`."""
+
+    mlsd_thr_v: float = option(0.1, fraction, "FLOAT", "least probability of a line")
+    mlsd_thr_d: float = option(
+        0.1, non_negative_float, "PIXELS", "least length of a line, at half resolution"
+    )
+
+
+def make(options: MLSDOptions, weights: str | Path | None, device: str | torch.device) -> DrawMaps:
+    """A function that draws the straight lines of pictures."""
+    detect = MLSDdetector(weights, device).detect
+    return partial(detect, thr_v=options.mlsd_thr_v, thr_d=options.mlsd_thr_d)
+
+
+DETECTOR = Detector("mlsd", MLSDOptions, EDGES, make, weights=(WEIGHTS,))

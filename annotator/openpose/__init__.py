@@ -1,10 +1,13 @@
 """Human poses by OpenPose (Cao et al. 2017). Its weights are for non-commercial research only."""
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from annotator.detector import Detector, DrawMaps
 from annotator.networks import load_network, published
 from annotator.openpose.body import NUM_JOINTS, assemble
 from annotator.openpose.draw import draw_hand, draw_people
@@ -12,6 +15,7 @@ from annotator.openpose.hand import hand_boxes, hand_joints
 from annotator.openpose.maps import Sampler, full_size, network_input
 from annotator.openpose.network import BodyNetwork, HandNetwork
 from annotator.util import HWC3
+from core.options import option
 
 LICENCE = "non-commercial research only"
 BODY_WEIGHTS = published("body_pose_model.pth", licence=LICENCE)
@@ -25,9 +29,12 @@ class OpenposeDetector:
     """Skeletons of people, and their hands on request."""
 
     def __init__(self, weights: str | Path | None = None, device: str | torch.device = "cpu"):
-        """`weights`: file of the body's network, or folder that holds it; otherwise looked for and downloaded, see `annotator.networks`.
+        """Load the body's network.
 
-        The hands' network is loaded when it is first needed, from beside the body's.
+        The hands' network is loaded when it is first needed, from the folder of the body's.
+
+        Args:
+            weights: of the body's network, as in `annotator.networks.find_checkpoint`.
         """
         self.device = device
         self.weights = weights
@@ -38,9 +45,11 @@ class OpenposeDetector:
         """Skeletons on black, uint8 RGB (H, W, 3), and what they were drawn from.
 
         Args:
-            img: uint8 RGB (H, W, 3) of any size; grey and RGBA are taken too.
+            img: uint8 RGB (H, W, 3) of any size, or grey or RGBA.
+            hand: draw hands too.
         Returns:
-            the picture; and `candidate` (x, y, score, number of each joint) and `subset` (people: see `body.assemble`) as lists.
+            the picture; and as lists `candidate` (x, y, score and number of each joint) and
+            `subset` (people, see `body.assemble`).
         """
         return self.detect([img], hand)[0]
 
@@ -48,7 +57,7 @@ class OpenposeDetector:
     def detect(
         self, images: list[np.ndarray], hand: bool = False
     ) -> list[tuple[np.ndarray, dict[str, list]]]:
-        """As `__call__`, of pictures of one size together."""
+        """Skeletons, as `__call__` gives them, of pictures of one size in one batch."""
         images = [HWC3(image) for image in images]
         height, width = images[0].shape[:2]
         factor = BODY_SCALE * NETWORK_HEIGHT / height
@@ -69,7 +78,7 @@ class OpenposeDetector:
         return results
 
     def load_hand(self) -> None:
-        """Load the hands' network where that has not happened."""
+        """Load the hands' network, unless that has happened before."""
         if self.hand is None:
             is_file = self.weights is not None and Path(self.weights).is_file()
             self.hand = load_network(
@@ -83,7 +92,12 @@ class OpenposeDetector:
     def find_hands(
         self, image: np.ndarray, candidate: np.ndarray, subset: np.ndarray
     ) -> list[np.ndarray]:
-        """Joints of every hand, each int64 (21, 2) in pixels of the uint8 RGB picture; (0, 0) for one that was not found."""
+        """Joints of every hand, each int64 (21, 2): x and y in pixels; (0, 0) where none was found.
+
+        Args:
+            image: uint8 RGB (H, W, 3).
+            candidate, subset: of the picture, see `body.assemble`.
+        """
         self.load_hand()
         hands = []
         for box in hand_boxes(candidate, subset, *image.shape[:2]):
@@ -96,7 +110,37 @@ class OpenposeDetector:
                 )[0]
                 heat = heat + full_size(maps, factor, *crop.shape[:2]) / len(HAND_SCALES)
             joints = hand_joints(heat)
-            hands.append(
-                np.where(joints > 0, joints + (box.x, box.y), 0)
-            )  # per coordinate, as published
+            # As in the published code, each coordinate moves only if it is not 0.
+            hands.append(np.where(joints > 0, joints + (box.x, box.y), 0))
         return hands
+
+
+@dataclass(frozen=True)
+class OpenposeOptions:
+    """What is drawn beside the body."""
+
+    openpose_hand: bool = option(False, bool, help="draw hands too")
+
+
+def draw_skeletons(
+    detector: OpenposeDetector, hand: bool, pictures: list[np.ndarray]
+) -> list[np.ndarray]:
+    """Skeletons of the people in pictures of one size, each uint8 RGB (H, W, 3)."""
+    return [canvas for canvas, _ in detector.detect(pictures, hand=hand)]
+
+
+def make(
+    options: OpenposeOptions, weights: str | Path | None, device: str | torch.device
+) -> DrawMaps:
+    """A function that draws the people of pictures."""
+    return partial(draw_skeletons, OpenposeDetector(weights, device), options.openpose_hand)
+
+
+DETECTOR = Detector(
+    "openpose",
+    OpenposeOptions,
+    "people",
+    make,
+    weights=(BODY_WEIGHTS,),
+    weights_by_option={"openpose_hand": HAND_WEIGHTS},
+)

@@ -1,6 +1,10 @@
-"""Segmentation of photographs into the 150 classes of ADE20K (Zhou et al. 2017) by UniFormer-S (Li et al. 2022)."""
+"""Segmentation of photographs by UniFormer-S (Li et al. 2022).
+
+Its 150 classes are those of ADE20K (Zhou et al. 2017).
+"""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -8,9 +12,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from annotator.detector import Detector, DrawMaps
 from annotator.networks import load_network, published, to_tensor
 from annotator.uniformer.network import UniformerNetwork
 from annotator.util import HWC3
+from core.options import option
 
 WEIGHTS = published("upernet_global_small.pth", licence="Apache-2.0")
 TRAINING_ONLY = ("auxiliary_head.",)  # tensors that a file may lack
@@ -22,13 +28,16 @@ STD = (58.395, 57.12, 57.375)
 
 
 def read_palette() -> tuple[list[str], np.ndarray]:
-    """Names of the classes, and their colours as uint8 (150, 3), RGB; classes 6 and 48 share one."""
+    """Names and colours of the classes; colours are RGB, uint8 (150, 3).
+
+    Classes 6 and 48 share a colour, so a class cannot be told from its colour.
+    """
     table = json.loads(PALETTE.read_text())
     return table["classes"], np.array(table["palette"], np.uint8)
 
 
 def network_size(height: int, width: int) -> tuple[int, int]:
-    """Size that a picture is brought to; small ones grow.
+    """Height and width at which the network sees a picture; small pictures grow.
 
     Differs from the published code: no side falls below 32, however elongated the picture is.
     """
@@ -37,15 +46,14 @@ def network_size(height: int, width: int) -> tuple[int, int]:
 
 
 def most_likely(logits: torch.Tensor, sizes: list[tuple[int, int]]) -> torch.Tensor:
-    """Index of the largest logit of every pixel, after bilinear resizing to each of `sizes` in turn.
+    """Index of the largest logit of every pixel, uint8 (N, H, W); of equal ones the first.
 
-    One class at a time: all of them at full size would take 150 floats per pixel, and longer.
+    Classes are resized one at a time. All of them together would take 150 floats per pixel, and
+    more time.
 
     Args:
         logits: (N, C, h, w) with C <= 256.
-        sizes: height and width.
-    Returns:
-        uint8 (N, H, W); the first of equal ones.
+        sizes: heights and widths that the logits are resized to, one after the other.
     """
     highest = logits.new_full((len(logits), 1, *sizes[-1]), -torch.inf)
     labels = torch.zeros_like(highest, dtype=torch.uint8)
@@ -73,24 +81,27 @@ class UniformerDetector:
         """Load the network.
 
         Args:
-            weights: file, or folder that holds it; otherwise looked for and downloaded, see `annotator.networks`.
-            swap_channels: show the network B, G, R as the published code does, although it learned from R, G, B.
+            weights: as in `annotator.networks.find_checkpoint`.
+            swap_channels: show the network B, G, R as the published code does, although it learned
+                from R, G, B.
         """
         self.device = device
         self.swap_channels = swap_channels
-        self.network = load_network(UniformerNetwork, WEIGHTS, weights, device, spare=TRAINING_ONLY)
+        self.network = load_network(
+            UniformerNetwork, WEIGHTS, weights, device, training_only=TRAINING_ONLY
+        )
         self.classes, self.palette = read_palette()
 
     def __call__(self, img: np.ndarray) -> np.ndarray:
         """Colours of the classes, uint8 RGB (H, W, 3).
 
         Args:
-            img: uint8 RGB (H, W, 3) of any size; grey and RGBA are taken too.
+            img: uint8 RGB (H, W, 3) of any size, or grey or RGBA.
         """
         return self.detect([img])[0]
 
     def detect(self, images: list[np.ndarray]) -> list[np.ndarray]:
-        """As `__call__`, of pictures of one size together."""
+        """Colours, as `__call__` gives them, of pictures of one size in one batch."""
         return list(self.palette[self.labels(images)])
 
     @torch.inference_mode()
@@ -110,3 +121,22 @@ class UniformerDetector:
             torch.tensor(values, device=self.device).view(3, 1, 1) for values in (MEAN, STD)
         )
         return most_likely(self.network((x - mean) / std), [(height, width), size]).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class UniformerOptions:
+    """What the network is shown."""
+
+    uniformer_swap_channels: bool = option(
+        True, bool, help="show the network B, G, R as the published code does"
+    )
+
+
+def make(
+    options: UniformerOptions, weights: str | Path | None, device: str | torch.device
+) -> DrawMaps:
+    """A function that draws the classes of pictures in their colours."""
+    return UniformerDetector(weights, device, options.uniformer_swap_channels).detect
+
+
+DETECTOR = Detector("uniformer", UniformerOptions, "classes", make, weights=(WEIGHTS,))

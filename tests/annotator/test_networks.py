@@ -60,7 +60,7 @@ def test_weights_are_found_by_the_environment_variable(weights, monkeypatch):
 
 def test_a_checkpoint_of_another_detector_is_named(weights):
     with pytest.raises(
-        RuntimeError, match=r"mlsd_large.*not the weights of HEDNetwork.*ControlNetHED.pth"
+        RuntimeError, match=r"mlsd_large.*expected ControlNetHED.pth: does not fit HEDNetwork"
     ):
         load_network(HEDNetwork, published("ControlNetHED.pth"), weights / WEIGHTS.name, "cpu")
 
@@ -110,13 +110,13 @@ def test_what_mmcv_leaves_beside_the_weights_is_read_as_nothing(tmp_path):
         torch.save(
             {"meta": meta, "state_dict": kept, "optimizer": {"step": 1}}, tmp_path / "file.pth"
         )
-        loaded = load_network(build, WEIGHTS, tmp_path / "file.pth", "cpu", spare=("1.",))
+        loaded = load_network(build, WEIGHTS, tmp_path / "file.pth", "cpu", training_only=("1.",))
         assert torch.equal(loaded[0].weight, network[0].weight)
     with pytest.raises(RuntimeError, match="2 tensors missing"):
         torch.save(
             {key: value for key, value in tensors.items() if "0." not in key}, tmp_path / "file.pth"
         )
-        load_network(build, WEIGHTS, tmp_path / "file.pth", "cpu", spare=("1.",))
+        load_network(build, WEIGHTS, tmp_path / "file.pth", "cpu", training_only=("1.",))
 
 
 def test_a_missing_file_is_named(tmp_path):

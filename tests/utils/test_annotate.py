@@ -9,7 +9,9 @@ from PIL import Image
 import annotator.midas
 import generate
 import train
+from annotator import folder
 from annotator.canny import CannyDetector
+from annotator.folder import RECORD
 from annotator.mlsd import WEIGHTS, MLSDdetector
 from annotator.mlsd.network import MLSDNetwork
 from annotator.networks import CKPTS_VARIABLE
@@ -139,19 +141,19 @@ def test_maps_feed_training_and_generation(
 
 def test_goes_on_where_it_stopped(run, monkeypatch, capsys):
     whole = maps(run(output="whole"))
-    real = annotate.write_png
+    real = folder.write_png
 
     def interrupted(path, picture):
         if path.stem == "cell_3":
             raise KeyboardInterrupt
         real(path, picture)
 
-    monkeypatch.setattr(annotate, "write_png", interrupted)
+    monkeypatch.setattr(folder, "write_png", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run()
-    monkeypatch.setattr(annotate, "write_png", real)
-    folder = run("--num_workers", 1)
-    assert "3 done already" in capsys.readouterr().out and maps(folder) == whole
+    monkeypatch.setattr(folder, "write_png", real)
+    resumed = run("--num_workers", 1)
+    assert "3 done already" in capsys.readouterr().out and maps(resumed) == whole
     monkeypatch.setattr(annotate, "draw_all", lambda *_: pytest.fail("drawn twice"))
     run()
 
@@ -164,7 +166,7 @@ def test_other_options_are_refused(run, pairs, tmp_path):
         run(detector="membrane")
     with pytest.raises(ValueError, match="holds files but no annotate.json"):
         run(output="pairs/masks")
-    (tmp_path / "edges" / annotate.RECORD).write_text("{")
+    (tmp_path / "edges" / RECORD).write_text("{")
     with pytest.raises(ValueError, match="annotate.json: damaged"):
         run()
 
@@ -178,9 +180,9 @@ def test_networks_see_batches_of_one_size(run, pairs, mlsd_weights, monkeypatch)
         "detect",
         lambda self, images, **options: seen.append(len(images)) or real(self, images, **options),
     )
-    folder = run("--batch_size", 4, detector="mlsd")
-    assert sorted(seen) == [1, 2, 4] and pixels(folder / "wide.png").shape == (64, 96)
-    record = json.loads((folder / annotate.RECORD).read_text())
+    output = run("--batch_size", 4, detector="mlsd")
+    assert sorted(seen) == [1, 2, 4] and pixels(output / "wide.png").shape == (64, 96)
+    record = json.loads((output / RECORD).read_text())
     assert (
         list(record["weights"]) == [WEIGHTS.name]
         and record["settings"]["mlsd_thr_v"] == 0.1
@@ -188,7 +190,7 @@ def test_networks_see_batches_of_one_size(run, pairs, mlsd_weights, monkeypatch)
     )
     assert maps(
         run("--weights_path", mlsd_weights / WEIGHTS.name, detector="mlsd", output="one")
-    ) == maps(folder)
+    ) == maps(output)
 
 
 def test_midas_draws_depth_or_the_published_order_of_normals(run, monkeypatch):
@@ -207,7 +209,7 @@ def test_midas_draws_depth_or_the_published_order_of_normals(run, monkeypatch):
             ]
 
     monkeypatch.setattr(annotator.midas, "MidasDetector", Plane)
-    monkeypatch.setattr(annotate, "find_all_weights", lambda args: {})
+    monkeypatch.setattr(annotate, "find_all_weights", lambda *_: {})
     assert (pixels(run(detector="midas") / "cell_0.png") == 7).all()
     assert (
         pixels(run("--midas_output", "normal", detector="midas", output="n") / "cell_0.png")
@@ -265,14 +267,14 @@ def test_bad_input_is_one_line(pairs, tmp_path, error_line, mlsd_weights, monkey
     (tmp_path / "empty").mkdir()
     assert "empty: holds no image" in line(images=tmp_path / "empty")
     assert "none: no such folder" in line(images=tmp_path / "none")
-    assert "--canny_low is above --canny_high" in line("--canny_low", 300)
+    assert "--canny_low: 300 is above the high threshold, 200" in line("--canny_low", 300)
     assert "--hed_scribble has no effect on --detector canny" in line("--hed_scribble")
     assert "canny needs no weights" in line("--weights_path", "x")
     assert "is the --input folder" in line("--output", pairs / "images")
     assert "--device tpu9" in line("--device", "tpu9")
     wrong = tmp_path / "mlsd.pth"
     wrong.write_bytes((mlsd_weights / WEIGHTS.name).read_bytes())
-    assert "mlsd.pth: not the weights of HEDNetwork (ControlNetHED.pth)" in line(
+    assert "mlsd.pth, expected ControlNetHED.pth: does not fit HEDNetwork" in line(
         "--weights_path", wrong, detector="hed"
     )
     assert "none.pth: no such file" in line("--weights_path", tmp_path / "none.pth", detector="hed")

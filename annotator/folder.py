@@ -1,0 +1,212 @@
+"""The maps of a whole folder of images: batches, progress, and a record for later runs.
+
+The record holds the settings and the weights that drew the maps. A run that is started again goes
+on if both are unchanged, and otherwise names what changed.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from annotator.detector import Detector, DrawMaps
+from annotator.networks import find_checkpoint
+from annotator.util import resize_image
+from core.downloads import sha256_of
+from core.files import write_json
+from core.images import check_image, read_image, to_uint8, write_png
+from core.options import changed_options, non_negative_int, option, plain, positive_int
+from core.pictures import evenly, fit, tile
+from core.workers import in_workers
+
+RECORD = "annotate.json"
+# In a folder of its own, so that no reader takes it for one of the maps.
+OVERVIEW = Path("overview") / "overview.png"
+OVERVIEW_ROWS, OVERVIEW_SIDE = 6, 384  # images; pixels of the longer side
+BAR_FROM = 200  # images from which on checking shows a progress bar
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """At which size maps are drawn, and with what the work is done."""
+
+    detect_resolution: int | None = option(
+        None,
+        positive_int,
+        "PIXELS",
+        "show the detector the images at this short side (multiples of 64) and bring its maps "
+        "back; published: 512, midas 384; not given: no resizing",
+    )
+    num_workers: int = option(
+        0,
+        non_negative_int,
+        "INT",
+        "processes for detectors without a network; 0: this process does the work",
+    )
+    batch_size: int = option(
+        4, positive_int, "INT", "images of equal size that a network sees at once"
+    )
+    device: str = option("auto", metavar="NAME", help="auto, cpu or cuda")
+
+
+# What an earlier run drew
+
+
+def map_path(output: Path, image: Path) -> Path:
+    """File of an image's map."""
+    return output / f"{image.stem}.png"
+
+
+def settings_that_draw(
+    detector: Detector, options: Any, images: Path, detect_resolution: int | None
+) -> dict:
+    """Everything that decides how maps look, apart from the weights, as JSON stores it."""
+    shared = {
+        "detector": detector.name,
+        "input": images.resolve(),
+        "detect_resolution": detect_resolution,
+    }
+    return plain(shared | asdict(options))
+
+
+def recorded_weights(output: Path, settings: Mapping) -> dict[str, str] | None:
+    """Checksums of the weights that drew the maps in `output`; None if nothing is there yet.
+
+    Args:
+        settings: of this run, as `settings_that_draw` gives them.
+    Raises:
+        ValueError: `output` holds something else than maps that these settings drew.
+    """
+    record = output / RECORD
+    if not record.is_file():
+        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+            raise ValueError(
+                f"--output {output}: holds files but no {RECORD}, so they are not the maps of an "
+                "earlier run. Name a new or an empty folder."
+            )
+        return None
+    try:
+        saved = json.loads(record.read_text())
+        before, weights = saved["settings"], saved["weights"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{record}: damaged ({error}). Name another --output.") from error
+    changed = changed_options(settings, before, set())
+    if changed:
+        value = before[changed[0].lstrip("-")]
+        raise ValueError(
+            f"--output {output}: was made with another {changed[0]} ({value}). "
+            "Name another folder, or use that value."
+        )
+    return weights
+
+
+def write_record(output: Path, settings: Mapping, weights: Mapping[str, str]) -> None:
+    """Make the folder of the maps, and store in it what draws them."""
+    output.mkdir(parents=True, exist_ok=True)
+    write_json(output / RECORD, {"settings": settings, "weights": weights})
+
+
+def find_all_weights(detector: Detector, options: Any, weights: Path | None) -> dict[str, str]:
+    """SHA-256 of each file of weights that the detector will read, by the file's name.
+
+    Files that are missing are downloaded.
+
+    Args:
+        options: of the detector.
+        weights: as in `find_checkpoint`, of the main file; further ones lie in the same folder.
+    Raises:
+        FileNotFoundError: a file is missing and cannot be downloaded.
+    """
+    paths = []
+    for file in detector.weights_files(options):
+        paths.append(find_checkpoint(file, paths[0].parent if weights and paths else weights))
+    return {path.name: sha256_of(path) for path in paths}
+
+
+def check_images(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
+    """Height and width of all files; raises ValueError at the first that cannot be read."""
+    few = len(paths) <= BAR_FROM
+    bar = tqdm(paths, desc="checking files", unit="image", disable=few, leave=False)
+    return {path: check_image(path) for path in bar}
+
+
+# Drawing
+
+
+def batches_of_one_size(
+    sizes: Mapping[Path, tuple[int, int]], batch_size: int
+) -> Iterator[list[Path]]:
+    """Lists of at most `batch_size` files of equal size."""
+    for _, group in groupby(sorted(sizes, key=sizes.get), key=sizes.get):
+        paths = list(group)
+        for start in range(0, len(paths), batch_size):
+            yield paths[start : start + batch_size]
+
+
+def draw_batch(
+    paths: list[Path], draw_maps: DrawMaps, interpolation: int, resolution: int | None
+) -> list[tuple[Path, np.ndarray]]:
+    """Images of one size, each with its map at the size of the image.
+
+    Args:
+        draw_maps, interpolation: of a `Detector`.
+        resolution: short side at which the detector sees the images; None: as they are.
+    """
+    images = [to_uint8(read_image(path)) for path in paths]
+    height, width = images[0].shape[:2]
+    shown = [resize_image(image, resolution) for image in images] if resolution else images
+    maps = []
+    for drawn in draw_maps(shown):
+        if drawn.shape[:2] != (height, width):
+            drawn = cv2.resize(drawn, (width, height), interpolation=interpolation)
+        maps.append(drawn)
+    return list(zip(paths, maps, strict=True))
+
+
+def draw_all(
+    sizes: Mapping[Path, tuple[int, int]],
+    output: Path,
+    detector: Detector,
+    draw_maps: DrawMaps,
+    run: RunOptions,
+) -> None:
+    """Write the map of each file, with a progress bar.
+
+    Args:
+        sizes: height and width of the files, as `check_images` gives them.
+        draw_maps: as `detector.build` returns it.
+    """
+    work = partial(
+        draw_batch,
+        draw_maps=draw_maps,
+        interpolation=detector.interpolation,
+        resolution=run.detect_resolution,
+    )
+    # A network gains from batches and holds its weights once; the others gain from processes.
+    has_network = bool(detector.weights)
+    batches = list(batches_of_one_size(sizes, run.batch_size if has_network else 1))
+    num_workers = 0 if has_network else min(run.num_workers, len(batches))
+    with tqdm(total=len(sizes), desc=detector.name, unit="image") as bar:
+        for drawn in in_workers(work, batches, num_workers):
+            for path, picture in drawn:
+                write_png(map_path(output, path), picture)
+                bar.update()
+
+
+def draw_overview(paths: Sequence[Path], output: Path) -> None:
+    """Write `OVERVIEW` into the folder of the maps: a few images, each beside its map."""
+
+    def small(path):
+        picture = read_image(path)
+        return fit(picture, min(OVERVIEW_SIDE, max(picture.shape[:2])))
+
+    rows = [[small(path), small(map_path(output, path))] for path in evenly(paths, OVERVIEW_ROWS)]
+    (output / OVERVIEW).parent.mkdir(exist_ok=True)
+    write_png(output / OVERVIEW, tile(rows))

@@ -1,0 +1,33 @@
+"""All detectors by name. To add one, import its folder and name it in `DETECTORS`."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+from annotator import canny, hed, membrane, midas, mlsd, openpose, uniformer
+from annotator.detector import EDGES, Detector
+
+DETECTORS = {
+    folder.DETECTOR.name: folder.DETECTOR
+    for folder in (canny, membrane, hed, mlsd, midas, openpose, uniformer)
+}
+
+
+def edge_detectors() -> dict[str, Detector]:
+    """The detectors whose maps are edge maps, by name."""
+    return {name: detector for name, detector in DETECTORS.items() if detector.draws == EDGES}
+
+
+def idle_options(detector: Detector, values: Mapping) -> list[str]:
+    """Options of other detectors that have another value than their default.
+
+    Args:
+        detector: the one that is used.
+        values: options by name, without dashes; others than those of detectors may be among them.
+    """
+    return [
+        field.name
+        for other in DETECTORS.values()
+        if other.name != detector.name
+        for field in fields(other.options)
+        if values.get(field.name, field.default) != field.default
+    ]

@@ -1,0 +1,74 @@
+"""Maps of a folder: batches, sizes, weights and the record of what drew them."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from annotator import openpose
+from annotator.canny import DETECTOR as CANNY
+from annotator.canny import CannyOptions
+from annotator.folder import (
+    batches_of_one_size,
+    draw_batch,
+    find_all_weights,
+    recorded_weights,
+    settings_that_draw,
+    write_record,
+)
+from core.downloads import sha256_of
+from core.images import write_png
+
+
+def test_batches_hold_one_size_and_every_file_once():
+    sizes = {Path(f"{i}.png"): (64, 96 if i in (1, 4) else 64) for i in range(7)}
+    batches = list(batches_of_one_size(sizes, 3))
+    assert [len(batch) for batch in batches] == [3, 2, 2]
+    assert all(len({sizes[path] for path in batch}) == 1 for batch in batches)
+    assert sorted(path for batch in batches for path in batch) == list(sizes)
+
+
+@pytest.mark.parametrize("interpolation", [cv2.INTER_NEAREST, cv2.INTER_LINEAR])
+def test_maps_are_brought_back_to_the_size_of_the_image(tmp_path, interpolation):
+    write_png(tmp_path / "a.png", np.zeros((100, 150), np.uint8))
+    shapes = []
+
+    def stripes(pictures):
+        shapes.extend(picture.shape for picture in pictures)
+        return [np.tile(np.array([0, 255], np.uint8), (128, 96))]
+
+    ((path, picture),) = draw_batch([tmp_path / "a.png"], stripes, interpolation, 128)
+    assert shapes == [(128, 192, 3)]
+    assert path == tmp_path / "a.png" and picture.shape == (100, 150)
+    assert (len(np.unique(picture)) > 2) == (interpolation == cv2.INTER_LINEAR)
+
+
+def test_the_record_is_compared(tmp_path):
+    settings = settings_that_draw(CANNY, CannyOptions(), tmp_path / "images", None)
+    assert settings == {
+        "detector": "canny",
+        "input": str(tmp_path / "images"),
+        "detect_resolution": None,
+        "canny_low": 100.0,
+        "canny_high": 200.0,
+    }
+    output = tmp_path / "maps"
+    assert recorded_weights(output, settings) is None
+    write_record(output, settings, {"a.pth": "12ab"})
+    assert recorded_weights(output, settings) == {"a.pth": "12ab"}
+    with pytest.raises(ValueError, match=r"another --detect_resolution \(None\)"):
+        recorded_weights(output, settings | {"detect_resolution": 512})
+    (output / "annotate.json").write_text("{}")
+    with pytest.raises(ValueError, match="annotate.json: damaged"):
+        recorded_weights(output, settings)
+
+
+def test_all_weights_are_looked_for_beside_the_main_file(tmp_path):
+    options = openpose.OpenposeOptions(openpose_hand=True)
+    main, hand = tmp_path / "my_body.pth", tmp_path / openpose.HAND_WEIGHTS.name
+    main.write_text("body")
+    hand.write_text("hand")
+    found = find_all_weights(openpose.DETECTOR, options, main)
+    assert found == {main.name: sha256_of(main), hand.name: sha256_of(hand)}
+    assert find_all_weights(CANNY, CannyOptions(), None) == {}
