@@ -25,8 +25,19 @@ def status(capsys):
     return call
 
 
+def training_words(config, weights, pairs, output_root):
+    words = f"--image_path {pairs / 'images'} --mask_path {pairs / 'masks'} --gpus 0 "
+    words += f"--cldm_config_path {config} --resume_path {weights} --output_root {output_root}"
+    return words.split()
+
+
 def make_generation(run, conditions, copies, num_shards=1, made=(), mode="mask_only"):
-    """A run folder as generate.py leaves it, with the pictures of the numbers `made`, each a second newer than the one before, the last new."""
+    """A run folder as generate.py leaves it.
+
+    Args:
+        made: numbers of the images that are there, each a second newer than the one before; the
+            last is new.
+    """
     for folder in ("images", "masks", "conditions/mask"):
         (run / folder).mkdir(parents=True)
     args = {
@@ -71,53 +82,12 @@ def age(path, hours):
 
 
 def test_a_real_training_and_generation(status, micro_yaml, micro_weights, pairs, tmp_path):
-    words = [
-        "--image_path",
-        pairs / "images",
-        "--mask_path",
-        pairs / "masks",
-        "--cldm_config_path",
-        micro_yaml,
-        "--resume_path",
-        micro_weights,
-    ]
-    train.main(
-        [
-            str(word)
-            for word in [
-                *words,
-                "--output_root",
-                tmp_path / "runs",
-                "--gpus",
-                0,
-                "--max_steps",
-                4,
-                "--logger",
-                "csv",
-            ]
-        ]
-    )
-    words = [
-        "--config_yaml_path",
-        micro_yaml,
-        "--model_weights_path",
-        micro_weights,
-        "--mask_dir",
-        pairs / "masks",
-        "--device",
-        "cpu",
-    ]
-    words += [
-        "--ddim_steps",
-        1,
-        "--num_shards",
-        2,
-        "--run_id",
-        "a",
-        "--output_base_dir",
-        tmp_path / "runs",
-    ]
-    generate.main([str(word) for word in [*words, "--shard_index", 1]])
+    words = training_words(micro_yaml, micro_weights, pairs, tmp_path / "runs")
+    train.main([*words, "--max_steps", "4", "--logger", "csv"])
+    words = f"--config_yaml_path {micro_yaml} --model_weights_path {micro_weights} --device cpu "
+    words += f"--mask_dir {pairs / 'masks'} --ddim_steps 1 --num_shards 2 --run_id a "
+    words += f"--output_base_dir {tmp_path / 'runs'} --shard_index"
+    generate.main([*words.split(), "1"])
     code, (training, total, first, second) = status(tmp_path / "runs")
     assert code == run_status.WORK_LEFT
     assert " done " in training and "4 / 4 steps" in training and "last.ckpt of step 4" in training
@@ -128,36 +98,14 @@ def test_a_real_training_and_generation(status, micro_yaml, micro_weights, pairs
         and "done" in second
         and "3 / 3 images" in second
     )
-    generate.main([str(word) for word in [*words, "--shard_index", 0]])
+    generate.main([*words.split(), "0"])
     assert status(tmp_path / "runs")[0] == 0
 
 
 def test_a_training_that_fails_says_why(status, micro_yaml, micro_weights, pairs, tmp_path):
-    words = [
-        "--image_path",
-        pairs / "images",
-        "--mask_path",
-        pairs / "masks",
-        "--cldm_config_path",
-        micro_yaml,
-        "--resume_path",
-        micro_weights,
-    ]
+    words = training_words(micro_yaml, micro_weights, pairs, tmp_path / "runs")
     with pytest.raises(ValueError, match="the loss is"):
-        train.main(
-            [
-                str(word)
-                for word in [
-                    *words,
-                    "--output_root",
-                    tmp_path / "runs",
-                    "--gpus",
-                    0,
-                    "--learning_rate",
-                    1e30,
-                ]
-            ]
-        )
+        train.main([*words, "--learning_rate", "1e30"])
     code, (line,) = status(tmp_path / "runs")
     assert code == 1 and " failed " in line and "lower --learning_rate" in line
 
