@@ -35,18 +35,15 @@ from core.options import (
     refuse_changes,
     with_defaults,
 )
+from core.prompts import read_prompts
 from core.records import new_run_id, write_run_record
 from core.signals import StoppedForRequeue, StopRequest
 from core.workers import in_workers
-from dataset import PROMPTS, condition_paths, read_prompts
 from generation.branches import (
     MODES,
-    channels,
     check_files,
-    condition_pictures,
     find_branches,
     ignored_options,
-    picture_folders,
     read_condition,
 )
 from generation.export import check_export, export_dataset
@@ -409,7 +406,7 @@ def parse_args(argv=None):
 
 def find_conditions(branches, skip_missing):
     """Conditions of all branches; see `join_conditions`."""
-    folders = [condition_paths(branch.folder, branch.condition_type) for branch in branches]
+    folders = [branch.condition.list_files(branch.folder) for branch in branches]
     conditions, left_out = join_conditions(folders, skip_missing)
     if left_out:
         print(f"{left_out} conditions without an edge map are left out")
@@ -447,7 +444,7 @@ def load_model(args, branches):
         raise ValueError(
             f"{weights}: holds no Stable Diffusion weights. Name those it was trained on with --base_weights_path."
         )
-    splits = [channels(branch, args.num_classes) for branch in branches]
+    splits = [branch.condition.hint_channels for branch in branches]
     model = create_model(args.config_yaml_path, weights, splits[0])
     controls = [
         create_control(args.config_yaml_path, b.weights, n)
@@ -534,7 +531,11 @@ def open_run(run_dir: Path, args, branches, description):
     for folder in (
         "images",
         "masks",
-        *(f"conditions/{name}" for branch in branches for name in picture_folders(branch)),
+        *(
+            f"conditions/{name}"
+            for branch in branches
+            for name in branch.condition.folders(branch.key)
+        ),
     ):
         (run_dir / folder).mkdir(parents=True)
     with whole_file(run_dir / STATE) as temporary:
@@ -549,14 +550,14 @@ def open_run(run_dir: Path, args, branches, description):
 
 def manifest_line(sample, args, branches, weights) -> dict:
     """Everything about one picture; paths of its files are relative to the run's folder."""
-    has_labels = any(branch.condition_type != "edge" for branch in branches)
+    has_labels = any(branch.condition.carries_labels for branch in branches)
     return {
         "image": f"images/image_{sample.name}",
         "mask": f"masks/image_{sample.name}" if has_labels else None,
         "conditions": {
             name: f"conditions/{name}/{name}_{sample.name}"
             for branch in branches
-            for name in picture_folders(branch)
+            for name in branch.condition.folders(branch.key)
         },
         "sources": {
             branch.key: str(path)
@@ -573,7 +574,7 @@ def manifest_line(sample, args, branches, weights) -> dict:
 def write_sample(run_dir: Path, line: dict, branches, hints, picture) -> None:
     """Files of one picture, the picture itself last: where it is, the others are too."""
     for branch, hint in zip(branches, hints, strict=True):
-        shown, labels = condition_pictures(branch, hint)
+        shown, labels = branch.condition.pictures(branch.key, hint), branch.condition.labels(hint)
         for name, pixels in shown.items():
             write_png(run_dir / line["conditions"][name], pixels)
         if labels is not None:
@@ -601,7 +602,7 @@ def generate(model, batches, total, args, branches, run_dir, multiple, weights) 
         for batch in batches:
             hints = [
                 [
-                    read_condition(b, path, args)
+                    read_condition(b, path)
                     for b, path in zip(branches, sample.condition.files, strict=True)
                 ]
                 for sample in batch
@@ -667,7 +668,7 @@ def main(argv=None):
     args, branches = parse_args(argv)
     config = read_config(args.config_yaml_path)
     multiple = size_multiple(config)
-    prompts = read_prompts(args.prompts_file) if args.prompts_file else PROMPTS
+    prompts = read_prompts(args.prompts_file)
     conditions = find_conditions(branches, args.skip_missing_edges)
     real = (
         check_export(args.export_dataset, args.include_real, args.num_classes)

@@ -20,6 +20,7 @@ from torch.utils.data import BatchSampler, DataLoader
 from cldm.logger import ImageLogger
 from cldm.model import create_model, native_size, read_config, size_multiple
 from cldm.sampling import SamplingOptions, sample_images
+from conditions import CONDITIONS
 from core.checkpoints import load_pickle
 from core.files import remove_leftovers
 from core.lightning import LAST, WholeFileIO, position
@@ -36,17 +37,10 @@ from core.options import (
     with_defaults,
 )
 from core.progress import Progress
+from core.prompts import read_prompts
 from core.records import new_run_id, write_run_record
 from core.signals import StoppedForRequeue
-from dataset import (
-    CONDITION_TYPES,
-    PROMPTS,
-    MyDataset,
-    ValidationSet,
-    check_pairs,
-    hint_channels,
-    read_prompts,
-)
+from dataset import MyDataset, ValidationSet, check_pairs
 from fid.backbones import CEM, load_cem
 from fid.validation import ValidationFid
 from share import run_script
@@ -93,7 +87,7 @@ def build_parser():
         )
     data.add_argument(
         "--condition_type",
-        choices=CONDITION_TYPES,
+        choices=CONDITIONS,
         default="segmentation",
         help="what the control branch is shown",
     )
@@ -430,7 +424,7 @@ def image_size(args) -> int:
 
 def build_datasets(args):
     """Training set and, where one is given, validation set; every file is checked."""
-    prompts = read_prompts(args.prompts_file) if args.prompts_file else PROMPTS
+    prompts = read_prompts(args.prompts_file)
     shared = {
         "condition_type": args.condition_type,
         "rgba_alpha_scale": args.rgba_alpha_scale,
@@ -447,13 +441,13 @@ def build_datasets(args):
         crop_scale=tuple(args.crop_scale),
         **shared,
     )
-    check_pairs(train_set.pairs, args.condition_type, args.num_classes)
+    check_pairs(train_set.pairs, train_set.condition)
     val_set = None
     if args.val_image_path:
         val_set = ValidationSet(
             MyDataset(args.val_image_path, getattr(args, f"val_{option}"), **shared)
         )
-        check_pairs(val_set.dataset.pairs, args.condition_type, args.num_classes)
+        check_pairs(val_set.dataset.pairs, val_set.dataset.condition)
     return train_set, val_set
 
 
@@ -491,8 +485,8 @@ def build_val_fid(args, val_set) -> ValidationFid | None:
     )
 
     def draw(model, samples, seeds):
-        hint = torch.stack([sample["hint"] for sample in samples]).permute(0, 3, 1, 2).contiguous()
-        return sample_images(model, hint, [sample["txt"] for sample in samples], seeds, options)
+        hint = torch.stack([sample.hint for sample in samples])
+        return sample_images(model, hint, [sample.prompt for sample in samples], seeds, options)
 
     device = args.fid_device if torch.cuda.is_available() else "cpu"
     backbone = load_cem(
@@ -630,7 +624,7 @@ def main(argv=None):
     model = create_model(
         args.cldm_config_path,
         weights,
-        hint_channels(args.condition_type, args.num_classes),
+        train_set.condition.hint_channels,
         args.init_extra_hint,
     ).train()
     align_weights(model)

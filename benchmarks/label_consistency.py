@@ -9,6 +9,7 @@ import argparse
 import json
 from pathlib import Path
 
+from conditions import ConditionOptions, create_condition
 from core.files import whole_file
 from core.options import non_negative_int, positive_float, positive_int
 from dataset import check_pairs, find_pairs
@@ -77,7 +78,7 @@ def main(argv=None):
     args = parse_args(argv)
     pairs = {name: find_pairs(*getattr(args, name)) for name in ("train", "test", "generated")}
     for some in pairs.values():
-        check_pairs(some, "segmentation", args.num_classes)
+        check_pairs(some, create_condition("segmentation", ConditionOptions(args.num_classes)))
     model = train_segmenter(
         pairs["train"], [], args.num_classes, args.max_steps, args.batch_size, args.learning_rate, args.image_size, args.seed,
         encoder=args.encoder, progress=True,

@@ -20,9 +20,10 @@ from tqdm import tqdm
 
 from annotator.canny import CannyDetector
 from annotator.membrane import HIGH, LOW, MIN_LENGTH, SCALE, ridge_strength, thin_lines
+from conditions.segmentation import read_mask
 from core.images import read_image
 from core.options import non_negative_float, non_negative_int, positive_int
-from dataset import find_pairs, read_mask
+from dataset import find_pairs
 from share import run_script
 
 CANNY_GRID = [

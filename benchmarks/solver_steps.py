@@ -14,8 +14,9 @@ import torch
 
 from cldm.model import create_model
 from cldm.sampling import SamplingOptions, sample_latents
+from conditions import ConditionOptions, create_condition
 from core.options import non_negative_float, non_negative_int, positive_int
-from dataset import PROMPTS, condition_paths, mask_to_hint, read_mask
+from core.prompts import PROMPTS
 from share import run_script
 
 RUNS = [("ddim", 20), ("ddim", 50), ("ddim", 100), ("dpmpp", 10), ("dpmpp", 20), ("dpmpp", 50)]
@@ -66,13 +67,11 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    paths = condition_paths(args.mask_dir)[: args.images]
-    hints = torch.stack(
-        [
-            torch.from_numpy(mask_to_hint(read_mask(path, args.num_classes), args.num_classes))
-            for path in paths
-        ]
-    ).permute(0, 3, 1, 2)
+    condition = create_condition("segmentation", ConditionOptions(args.num_classes))
+    paths = condition.list_files(args.mask_dir)[: args.images]
+    hints = torch.stack([torch.from_numpy(condition.read_hint(path)) for path in paths]).permute(
+        0, 3, 1, 2
+    )
     model = create_model(args.config_yaml_path, args.model_weights_path, args.num_classes)
     prompts, seeds = [PROMPTS[0]] * len(paths), [args.seed + i for i in range(len(paths))]
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from einops import rearrange
 from pytorch_lightning.callbacks import Callback
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -20,7 +21,8 @@ class ValidationFid(Callback):
     its share; features of the real images are computed once.
 
     Args:
-        dataset: validation samples, `jpg` float (h, w, 3) in [-1, 1] and what `draw` needs; the same in every process.
+        dataset: validation samples with an `image`, float (3, h, w) in [-1, 1], and what `draw`
+            needs; the same in every process.
         backbone: what scores; it is kept out of the trained model.
         draw: function from model, samples and seeds to pictures, uint8 (N, h, w, 3).
         batch_size: pictures drawn at once.
@@ -56,9 +58,8 @@ class ValidationFid(Callback):
                 seeds = [sample_seed(self.seed, "val_fid", index) for index in indices]
                 generated.append(self._features(self.draw(pl_module, samples, seeds)))
                 if self.real is None:
-                    real.append(
-                        self._features([sample["jpg"].numpy() / 2 + 0.5 for sample in samples])
-                    )
+                    pixels = [rearrange(sample.image, "c h w -> h w c") for sample in samples]
+                    real.append(self._features([one.numpy() / 2 + 0.5 for one in pixels]))
         self.real = _gather(trainer, real) if self.real is None else self.real
         generated = _gather(trainer, generated)
         distance = frechet_distance(statistics_of(self.real), statistics_of(generated))

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from annotator.canny import edges_of_file
+from conditions import Condition as ConditionKind
+from conditions import ConditionOptions, create_condition
 from core.images import check_image
-from core.pictures import class_colours
-from dataset import MASK_CHANNELS_OF_RGBA, check_condition, hint_channels, read_hint
 from generation.plan import Condition
 
 MODES = ("mask_only", "edge_only", "mask_and_edge", "rgba")
@@ -26,7 +26,7 @@ class Branch:
 
     Attributes:
         key: name of the branch and of its folder in `conditions/`.
-        condition_type: `segmentation`, `edge` or `rgba`.
+        condition: what its files hold.
         weights: file with `control_model.*`.
         folder: its condition files; real images where `canny` is set.
         strength: factor of its residuals beside --strength.
@@ -34,7 +34,7 @@ class Branch:
     """
 
     key: str
-    condition_type: str
+    condition: ConditionKind
     weights: Path
     folder: Path
     strength: float = 1.0
@@ -121,14 +121,14 @@ def find_branches(args) -> tuple[str, list[Branch]]:
     """
     mode = infer_mode(args)
     models, folders, strengths = _edge_options(args)
-    branches = []
+    options, branches = ConditionOptions(args.num_classes, args.rgba_alpha_scale), []
     if mode in ("mask_only", "mask_and_edge"):
         if not args.mask_dir:
             raise ValueError(f"--mask_dir is needed for --generation_mode {mode}")
         branches.append(
             Branch(
                 "mask",
-                "segmentation",
+                create_condition("segmentation", options),
                 args.mask_model_path or args.model_weights_path,
                 args.mask_dir,
                 args.mask_strength,
@@ -155,17 +155,25 @@ def find_branches(args) -> tuple[str, list[Branch]]:
                 else None
             )
             branches.append(
-                Branch(name, "edge", models[name], folder, strengths.get(name, 1.0), canny)
+                Branch(
+                    name,
+                    create_condition("edge", options),
+                    models[name],
+                    folder,
+                    strengths.get(name, 1.0),
+                    canny,
+                )
             )
     if mode == "rgba":
         if not args.rgba_dir:
             raise ValueError("--rgba_dir is needed for --generation_mode rgba")
-        if args.num_classes > MASK_CHANNELS_OF_RGBA:
-            raise ValueError(
-                f"--num_classes {args.num_classes}: an RGBA tensor has {MASK_CHANNELS_OF_RGBA} class planes"
-            )
         branches.append(
-            Branch("rgba", "rgba", args.rgba_model_path or args.model_weights_path, args.rgba_dir)
+            Branch(
+                "rgba",
+                create_condition("rgba", options),
+                args.rgba_model_path or args.model_weights_path,
+                args.rgba_dir,
+            )
         )
     return mode, branches
 
@@ -208,11 +216,11 @@ def ignored_options(args, given) -> dict[str, str]:
     return {f"--{name}": reason for name, reason in reasons.items() if name in given}
 
 
-def read_condition(branch: Branch, path: Path, args) -> np.ndarray:
+def read_condition(branch: Branch, path: Path) -> np.ndarray:
     """The hint that a file means to a branch, float32 (H, W, C) in [0, 1]."""
     if branch.canny:
         return np.repeat(edges_of_file(path, *branch.canny)[..., None] / np.float32(255), 3, axis=2)
-    return read_hint(path, branch.condition_type, args.num_classes, args.rgba_alpha_scale)
+    return branch.condition.read_hint(path)
 
 
 def check_files(
@@ -223,15 +231,11 @@ def check_files(
     Args:
         multiple: what sides must be multiples of, unless `args.pad`.
     Raises:
-        FileNotFoundError, ValueError: see `read_hint`; files of unequal sizes, or of one that the model does not take.
+        FileNotFoundError, ValueError: see `Condition.read`; files of unequal sizes, or of one that the model does not take.
     """
     first, sizes = condition.files[0], {}
     for branch, path in zip(branches, condition.files, strict=True):
-        sizes[path] = (
-            check_image(path)
-            if branch.canny
-            else check_condition(path, branch.condition_type, args.num_classes)
-        )
+        sizes[path] = check_image(path) if branch.canny else branch.condition.check(path)
     height, width = sizes[first]
     for path, (other_height, other_width) in sizes.items():
         if (other_height, other_width) != (height, width):
@@ -243,32 +247,3 @@ def check_files(
             f"{first}: {width} x {height} pixels, expected multiples of {multiple}. Resize it, or use --pad."
         )
     return height, width
-
-
-def channels(branch: Branch, num_classes: int) -> int:
-    """Hint channels of the branch."""
-    return hint_channels(branch.condition_type, num_classes)
-
-
-def picture_folders(branch: Branch) -> tuple[str, ...]:
-    """Folders in `conditions/` that show the branch's conditions."""
-    return ("rgba_edge_vis", "rgba_mask") if branch.condition_type == "rgba" else (branch.key,)
-
-
-def condition_pictures(
-    branch: Branch, hint: np.ndarray
-) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-    """What a run shows of a condition: uint8 pictures by folder, and class indices uint8 (H, W) where the condition holds them."""
-    if branch.condition_type == "edge":
-        shown, labels = [(hint[..., 0] * 255).round().astype(np.uint8)], None
-    elif branch.condition_type == "segmentation":
-        labels = hint.argmax(axis=2).astype(np.uint8)
-        shown = [labels]
-    else:
-        labels, edges = (
-            hint[..., :MASK_CHANNELS_OF_RGBA].argmax(axis=2).astype(np.uint8),
-            hint[..., MASK_CHANNELS_OF_RGBA:],
-        )
-        on_white = 1 - edges + edges * class_colours(labels)
-        shown = [(on_white * 255).round().astype(np.uint8), labels]
-    return dict(zip(picture_folders(branch), shown, strict=True)), labels

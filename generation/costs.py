@@ -13,7 +13,7 @@ from cldm.ddim_hacked import ddim_timesteps
 from cldm.multi import MultiConditionControlNet
 from cldm.sampling import SamplingOptions, sample_images
 from core.devices import wait_for
-from dataset import PROMPTS
+from core.prompts import PROMPTS
 
 MIXED = {"16": torch.float16, "bf16": torch.bfloat16}
 FEW, MORE = 1, 5  # sampling steps of the pictures whose difference in time is the cost of a step

@@ -16,10 +16,12 @@ from shutil import copyfile
 import numpy as np
 from tqdm import tqdm
 
+from conditions import ConditionOptions, create_condition
+from conditions.segmentation import read_mask
 from core.files import whole_folder
 from core.images import LUMA, read_image, write_png
 from core.signals import StopRequest
-from dataset import Pair, check_pairs, find_pairs, read_mask
+from dataset import Pair, check_pairs, find_pairs
 from generation.run_folder import MANIFEST
 
 COLUMNS = ("file", "split", "source", "group", "condition", "seed", "prompt")
@@ -46,7 +48,7 @@ def check_export(folder: Path, real: Sequence[Path] | None, num_classes: int) ->
     if not real:
         return []
     pairs = find_pairs(*real)
-    check_pairs(pairs, "segmentation", num_classes)
+    check_pairs(pairs, create_condition("segmentation", ConditionOptions(num_classes)))
     return pairs
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.pairing import find_partners
 from core.seeds import sample_seed
-from dataset import find_partners
 
 
 @dataclass(frozen=True)

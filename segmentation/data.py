@@ -9,8 +9,10 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from conditions import ConditionOptions, create_condition
+from conditions.segmentation import read_mask
 from core.images import read_grey
-from dataset import Pair, check_pairs, find_pairs, read_mask
+from dataset import Pair, check_pairs, find_pairs
 
 CACHE_BYTES = 2**30  # decoded pairs kept in memory, per worker
 
@@ -22,7 +24,7 @@ def gather_pairs(image_paths: list[Path], mask_paths: list[Path], num_classes: i
         for folders in zip(image_paths, mask_paths, strict=True)
         for pair in find_pairs(*folders)
     ]
-    check_pairs(pairs, "segmentation", num_classes)
+    check_pairs(pairs, create_condition("segmentation", ConditionOptions(num_classes)))
     return pairs
 
 

@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from torchmetrics.classification import MulticlassJaccardIndex
 from tqdm import tqdm
 
+from conditions.segmentation import read_mask
 from core.images import image_size
-from dataset import Pair, read_mask
+from dataset import Pair
 from segmentation.data import read_input
 from segmentation.network import predict
 

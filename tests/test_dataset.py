@@ -9,22 +9,14 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
-import dataset
-from dataset import (
-    PROMPTS,
-    MyDataset,
-    check_pairs,
-    condition_paths,
-    find_pairs,
-    hint_channels,
-    mask_to_hint,
-    read_edge,
-    read_hint,
-    read_mask,
-    read_prompts,
-    read_rgba,
-)
+from conditions import ConditionOptions, create_condition
+from conditions.rgba import read_rgba
+from conditions.segmentation import one_hot, read_mask
+from core.prompts import PROMPTS, read_prompts
+from core.views import View, draw_view, take_view
+from dataset import MyDataset, SampleKey, check_pairs, collate, find_pairs
 
 VNC = Path(__file__).parents[1] / "../shared/data/vnc/train"
 SHAPES = [(64, 64), (20, 300), (300, 20), (40, 60), (64, 112), (1, 5), (2, 2)]  # (height, width)
@@ -37,6 +29,18 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+def take(data, index, seed, view=None):
+    """The sample of a key under the published names, channels last."""
+    sample = data[SampleKey(index, seed, view)]
+    image, hint = (x.permute(1, 2, 0) for x in (sample.image, sample.hint))
+    return {"jpg": image, "txt": sample.prompt, "hint": hint}
+
+
+def read_hint(path, condition_type, num_classes=3, alpha_scale=1.0):
+    options = ConditionOptions(num_classes, alpha_scale)
+    return create_condition(condition_type, options).read_hint(path)
 
 
 def write(path, pixels):
@@ -165,20 +169,24 @@ def test_empty_and_missing_folders(tmp_path):
 
 def test_rgba_folders_hold_npz_or_pictures(tmp_path):
     folder = touch(tmp_path / "r", "a_2.npz", "a_2.png", "a_10.npz", "a_1.png")
-    assert [path.name for path in condition_paths(folder, "rgba")] == [
+    assert [path.name for path in create_condition("rgba").list_files(folder)] == [
         "a_1.png",
         "a_2.npz",
         "a_10.npz",
     ]
-    assert [path.name for path in condition_paths(folder, "edge")] == ["a_1.png", "a_2.png"]
-    with pytest.raises(ValueError, match="condition type 'depth'"):
-        condition_paths(folder, "depth")
+    assert [path.name for path in create_condition("edge").list_files(folder)] == [
+        "a_1.png",
+        "a_2.png",
+    ]
+    with pytest.raises(ValueError, match="condition type 'heat', expected one of segmentation"):
+        create_condition("heat")
 
 
 def test_check_pairs_finds_what_would_stop_training(tmp_path):
     images, masks = make_pairs(tmp_path, num=4)
     check_pairs(find_pairs(images, masks))
-    check_pairs(find_pairs(images, images, "edge"), "edge")
+    edge = create_condition("edge")
+    check_pairs(find_pairs(images, images, edge), edge)
     write(masks / "s_1.png", blobs((64, 32)))
     with pytest.raises(
         RuntimeError, match=r"images/s_1.png is 64 x 64 but .*masks/s_1.png is 32 x 64 pixels"
@@ -213,11 +221,11 @@ def test_each_class_is_one_channel(tmp_path, suffix, num_classes):
     assert hint.dtype == np.float32 and hint.shape == (64, 40, num_classes) == (
         64,
         40,
-        hint_channels("segmentation", num_classes),
+        create_condition("segmentation", ConditionOptions(num_classes)).hint_channels,
     )
     for i in range(num_classes):
         assert np.array_equal(hint[..., i], labels == i)
-    assert np.array_equal(mask_to_hint(labels, num_classes), hint)
+    assert np.array_equal(one_hot(labels, num_classes), hint)
 
 
 def test_grey_levels_are_refused_with_a_recipe(tmp_path):
@@ -260,6 +268,7 @@ def test_a_picture_is_no_mask(tmp_path):
 
 
 def test_edges(tmp_path):
+    read_edge = create_condition("edge").read_hint
     grey = np.arange(4096).reshape(64, 64).astype(np.uint8)
     edges = read_edge(write(tmp_path / "e.png", grey))
     assert edges.dtype == np.float32 and edges.shape == (64, 64, 3)
@@ -282,7 +291,7 @@ def rgba():
     labels[:20] = 0  # classes of unequal size, no symmetry
     alpha = np.zeros((64, 48, 1), np.float32)
     alpha[5, :7] = alpha[40:43, 11] = 1
-    return np.concatenate([mask_to_hint(labels, 3), alpha], axis=2)
+    return np.concatenate([one_hot(labels, 3), alpha], axis=2)
 
 
 @pytest.mark.parametrize("declared", [True, False])
@@ -294,7 +303,7 @@ def test_npz_value_ranges_are_exact(tmp_path, rgba, value_range, declared):
     hint = read_hint(tmp_path / "a.npz", "rgba")
     assert (
         hint.dtype == np.float32
-        and hint.shape[2] == hint_channels("rgba", 3) == 4
+        and hint.shape[2] == create_condition("rgba").hint_channels == 4
         and np.array_equal(hint, rgba)
     )
 
@@ -318,7 +327,7 @@ def test_alpha_scale_is_clipped_and_leaves_the_classes(tmp_path, rgba):
     rgba[..., 3] *= 0.5
     np.savez(tmp_path / "a.npz", rgba=rgba)
     for scale, edge in ((0.0, 0.0), (0.5, 0.25), (1.0, 0.5), (4.0, 1.0)):
-        scaled = read_hint(tmp_path / "a.npz", "rgba", rgba_alpha_scale=scale)
+        scaled = read_hint(tmp_path / "a.npz", "rgba", alpha_scale=scale)
         assert scaled[..., 3].max() == edge and np.array_equal(scaled[..., :3], rgba[..., :3])
 
 
@@ -403,7 +412,7 @@ def test_class_planes_survive_an_empty_alpha(tmp_path, rgba, augment, suffix):
     )
     alphas = []
     for seed in range(20):
-        hint = data[0, seed]["hint"]
+        hint = take(data, 0, seed)["hint"]
         assert hint.shape == (40, 40, 4)
         assert torch.equal(hint[..., :3].sum(dim=2), torch.ones(40, 40)) and set(
             hint[..., :3].unique().tolist()
@@ -439,14 +448,15 @@ def test_prompts_file(tmp_path):
 def test_prompts_are_drawn_evenly_and_dropped_as_often_as_asked(tmp_path):
     folders = make_pairs(tmp_path, num=1, shape=(8, 8))
     data = MyDataset(*folders, image_size=8, prompt_drop=0.3, prompts=("a", "b"))
-    texts = [data[0, seed]["txt"] for seed in range(800)]
+    texts = [take(data, 0, seed)["txt"] for seed in range(800)]
     for text, share in (("", 0.3), ("a", 0.35), ("b", 0.35)):
         assert abs(texts.count(text) / 800 - share) < 0.07  # four standard deviations
-    assert {MyDataset(*folders, image_size=8)[0, seed]["txt"] for seed in range(400)} == set(
+    assert {take(MyDataset(*folders, image_size=8), 0, seed)["txt"] for seed in range(400)} == set(
         PROMPTS
     )
     assert {
-        MyDataset(*folders, image_size=8, prompt_drop=1.0)[0, seed]["txt"] for seed in range(50)
+        take(MyDataset(*folders, image_size=8, prompt_drop=1.0), 0, seed)["txt"]
+        for seed in range(50)
     } == {""}
 
 
@@ -501,7 +511,7 @@ def test_no_black_corner_and_no_pixel_without_a_class(tmp_path, shape, augment):
     )
     data = MyDataset(images, masks, augment=augment, num_classes=4, image_size=48)
     for seed in range(40):
-        sample = data[0, seed]
+        sample = take(data, 0, seed)
         assert (
             sample["jpg"].shape == (48, 48, 3)
             and sample["jpg"].min() > 0.999
@@ -527,7 +537,7 @@ def test_image_and_mask_stay_aligned(tmp_path, shape, size, augment):
     data = MyDataset(images, masks, augment=augment, image_size=size)
     wrong = []
     for seed in range(30 if augment else 1):
-        sample = data[0, seed]
+        sample = take(data, 0, seed)
         from_image = (sample["jpg"][..., 0] + 1).round()
         wrong.append((from_image != sample["hint"].argmax(dim=2)).float().mean().item())
     assert (
@@ -541,11 +551,13 @@ def test_nearest_neighbour_is_not_shifted(tmp_path):
     images, masks = make_pairs(tmp_path, num=1, shape=(256, 256), image=ramp)
     write(masks / "s_0.png", ramp)
     data = MyDataset(images, masks, num_classes=256, image_size=32)
-    smooth, classes = data._read_layers(data.pairs[0])
-    view = dataset.View(0, 0, 256, 256, 0.0, False, False)
+    smooth = torch.from_numpy(ramp / np.float32(255))[None]
+    labels = data.condition.read(masks / "s_0.png").classes
+    classes = torch.from_numpy(labels).permute(2, 0, 1)
+    view = View(0, 0, 256, 256, 0.0, False, False)
     image, labels = (
-        dataset.take_view(smooth, view, 32, True),
-        dataset.take_view(classes, view, 32, False),
+        take_view(smooth, view, 32, True),
+        take_view(classes, view, 32, False),
     )
     assert abs((image[0] * 255 - labels[0]).mean().item()) < 1
 
@@ -558,7 +570,7 @@ def test_every_part_of_a_wide_picture_is_seen(tmp_path):
             tmp_path / name, shape=shape, num=1, image=(place * 255 // place.max()).astype(np.uint8)
         )
         data = MyDataset(images, masks, augment=True, image_size=16)
-        seen = torch.cat([data[0, seed]["jpg"].flatten() for seed in range(150)])
+        seen = torch.cat([take(data, 0, seed)["jpg"].flatten() for seed in range(150)])
         share = torch.histc((seen + 1) / 2, bins=10, min=0, max=1) / seen.numel()
         assert share.min() > 0.01, (
             name
@@ -567,7 +579,7 @@ def test_every_part_of_a_wide_picture_is_seen(tmp_path):
 
 def test_crop_scale_rotation_and_flips_are_drawn():
     generator = torch.Generator().manual_seed(0)
-    views = [dataset.draw_view(100, 100, (0.08, 1.0), generator) for _ in range(2000)]
+    views = [draw_view(100, 100, (0.08, 1.0), generator) for _ in range(2000)]
     areas = np.array([view.height * view.width for view in views]) / 1e4
     ratios = np.array([view.width / view.height for view in views])
     assert (
@@ -580,7 +592,7 @@ def test_crop_scale_rotation_and_flips_are_drawn():
     assert np.histogram([v.angle for v in views], bins=4, range=(0, 360))[0].min() > 400
     for flip in ("flip_horizontal", "flip_vertical"):
         assert abs(np.mean([getattr(view, flip) for view in views]) - 0.5) < 0.05
-    same = [dataset.draw_view(100, 100, (0.25, 0.25), generator) for _ in range(50)]
+    same = [draw_view(100, 100, (0.25, 0.25), generator) for _ in range(50)]
     assert all(abs(v.height * v.width - 2500) < 60 for v in same)
 
 
@@ -589,9 +601,9 @@ def test_the_margin_suffices_at_every_angle(size):
     bright = torch.ones(1, 40, 60)
     for angle in range(0, 361, 3):
         for height, width in ((40, 52), (31, 25)):
-            view = dataset.View(0, 3, height, width, float(angle), False, False)
-            assert dataset.take_view(bright, view, size, True).min() > 0.9999, angle
-            assert dataset.take_view(bright, view, size, False).min() == 1, angle
+            view = View(0, 3, height, width, float(angle), False, False)
+            assert take_view(bright, view, size, True).min() > 0.9999, angle
+            assert take_view(bright, view, size, False).min() == 1, angle
 
 
 def test_a_view_turns_and_flips():
@@ -607,9 +619,7 @@ def test_a_view_turns_and_flips():
         (90.0, False, False, [[0.3, 0.9], [0.1, 0.6]]),  # anticlockwise, as torchvision turns
     ):
         for smooth in (True, False):
-            seen = dataset.take_view(
-                quadrants, dataset.View(0, 0, 32, 32, angle, right, down), 32, smooth
-            )
+            seen = take_view(quadrants, View(0, 0, 32, 32, angle, right, down), 32, smooth)
             assert torch.allclose(seen[0, 8::16, 8::16], torch.tensor(expected), atol=1e-5)
 
 
@@ -622,13 +632,9 @@ def test_edges_stay_in_range_when_augmented(tmp_path):
         tmp_path / "images", tmp_path / "edges", augment=True, condition_type="edge", image_size=50
     )
     for seed in range(20):
-        sample = data[seed % 2, seed]
+        sample = take(data, seed % 2, seed)
         hint = sample["hint"]
-        assert (
-            hint.shape == (50, 50, hint_channels("edge", 3))
-            and 0 <= hint.min()
-            and 0 < hint.max() <= 1
-        )
+        assert hint.shape == (50, 50, 3) and 0 <= hint.min() and 0 < hint.max() <= 1
         assert torch.equal(hint[..., 0], hint[..., 2]) and torch.allclose(
             sample["jpg"], hint * 2 - 1
         )
@@ -651,32 +657,27 @@ def same(a, b):
 
 
 def test_a_seed_decides_everything(augmented):
-    first = augmented[1, 7]
-    assert first["seed"] == 7 and isinstance(first["seed"], int)
+    first = take(augmented, 1, 7)
     torch.manual_seed(99)
     state = torch.random.get_rng_state()
-    assert same(augmented[1, 7], first)
+    assert same(take(augmented, 1, 7), first)
     assert torch.equal(torch.random.get_rng_state(), state)  # the global generator is not touched
-    samples = [augmented[1, seed]["jpg"] for seed in range(20)]
+    samples = [take(augmented, 1, seed)["jpg"] for seed in range(20)]
     assert all(not torch.equal(a, b) for i, a in enumerate(samples) for b in samples[:i])
     augmented.pairs[0] = augmented.pairs[1]
     assert not torch.equal(
-        augmented[0, 7]["jpg"], first["jpg"]
+        take(augmented, 0, 7)["jpg"], first["jpg"]
     )  # equal seeds, other index: another crop
-    assert same(augmented[-2, 7], first)
+    assert same(take(augmented, -2, 7), first)
     with pytest.raises(IndexError):
-        augmented[3, 0]
+        take(augmented, 3, 0)
 
 
 def test_a_view_decides_what_is_seen_and_the_seed_the_rest(augmented):
-    first, other = augmented[1, 7, 3], augmented[1, 8, 3]
-    assert (
-        torch.equal(first["jpg"], other["jpg"])
-        and torch.equal(first["hint"], other["hint"])
-        and first["view"] == 3
-    )
-    assert not torch.equal(first["jpg"], augmented[1, 7, 4]["jpg"])
-    assert len({augmented[1, seed, 3]["txt"] for seed in range(20)}) > 5
+    first, other = take(augmented, 1, 7, 3), take(augmented, 1, 8, 3)
+    assert torch.equal(first["jpg"], other["jpg"]) and torch.equal(first["hint"], other["hint"])
+    assert not torch.equal(first["jpg"], take(augmented, 1, 7, 4)["jpg"])
+    assert len({take(augmented, 1, seed, 3)["txt"] for seed in range(20)}) > 5
 
 
 def test_plain_items_follow_the_global_generator(augmented):
@@ -685,29 +686,37 @@ def test_plain_items_follow_the_global_generator(augmented):
     torch.manual_seed(5)
     again = [augmented[0] for _ in range(3)]
     assert all(same(a, b) for a, b in zip(first, again, strict=True))
-    assert not torch.equal(first[0]["jpg"], first[1]["jpg"]) and "seed" not in first[0]
+    assert not torch.equal(first[0]["jpg"], first[1]["jpg"])
 
 
-def test_seeded_items_are_the_same_in_workers(augmented):
-    items = [(i % 3, seed) for i, seed in enumerate((11, 5, 2**62, 0, 5, -1))]
+def test_keyed_samples_are_the_same_in_workers(augmented):
+    keys = [SampleKey(i % 3, seed, weight=0.5) for i, seed in enumerate((11, 5, 2**62, 0, 5, -1))]
     batches = [
-        list(torch.utils.data.DataLoader(augmented, batch_size=2, sampler=items, num_workers=n))
+        list(DataLoader(augmented, 2, sampler=keys, num_workers=n, collate_fn=collate))
         for n in (0, 2)
     ]
-    assert all(same(a, b) for a, b in zip(*batches, strict=True))
-    assert [seed for batch in batches[0] for seed in batch["seed"].tolist()] == [
-        seed for _, seed in items
-    ]
-    assert batches[0][0]["jpg"].shape == (2, 32, 32, 3) and len(batches[0][0]["txt"]) == 2
+    for a, b in zip(*batches, strict=True):
+        assert torch.equal(a.images, b.images) and torch.equal(a.hints[0], b.hints[0])
+        assert a.prompts == b.prompts and a.keys == b.keys and a.weights.tolist() == [0.5, 0.5]
+    assert [key for batch in batches[0] for key in batch.keys] == keys
+    assert batches[0][0].images.shape == batches[0][0].hints[0].shape == (2, 3, 32, 32)
+
+
+def test_an_image_whose_latent_is_known_is_not_read(augmented):
+    whole = augmented[SampleKey(1, 7, 3)]
+    augmented.pairs[1].image.unlink()
+    known = augmented[SampleKey(1, 7, 3, needs_image=False)]
+    assert known.image is None and known.prompt == whole.prompt
+    assert torch.equal(known.hint, whole.hint)
+    batch = collate([known, augmented[SampleKey(0, 1)], known])
+    assert len(batch.images) == 1 and len(batch.hints[0]) == 3
 
 
 def test_the_loaders_generator_seeds_workers(augmented):
     def epoch(seed, global_seed):
         torch.manual_seed(global_seed)
         generator = torch.Generator().manual_seed(seed)
-        return list(
-            torch.utils.data.DataLoader(augmented, batch_size=3, num_workers=2, generator=generator)
-        )
+        return list(DataLoader(augmented, batch_size=3, num_workers=2, generator=generator))
 
     first, again, other = epoch(1, 10), epoch(1, 20), epoch(2, 10)
     assert same(first[0], again[0]) and not torch.equal(first[0]["jpg"], other[0]["jpg"])
@@ -719,7 +728,7 @@ def test_real_images(size):
     data = MyDataset(VNC / "images", VNC / "masks", augment=True, image_size=size)
     assert len(data) == 48 and all(pair.image.name == pair.condition.name for pair in data.pairs)
     check_pairs(data.pairs[:6])
-    sample = data[5, 1]
+    sample = take(data, 5, 1)
     assert sample["jpg"].shape == sample["hint"].shape == (size, size, 3)
     membrane, inside = (sample["jpg"][..., 0][sample["hint"][..., i] == 1].mean() for i in (1, 0))
     assert membrane < inside - 0.1  # stained membranes are dark: the mask lies on them

@@ -11,7 +11,8 @@ import generate
 from annotator.canny import CannyDetector
 from core.checkpoints import load_state_dict, save_weights, subset
 from core.images import read_labels, write_png
-from dataset import PROMPTS, find_pairs
+from core.prompts import PROMPTS
+from dataset import find_pairs
 from generation.run_folder import filling
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 import torch
+from einops import rearrange
 from torch.utils.data import Dataset, Sampler
 
 from core.seeds import sample_seed
+from dataset import SampleKey
 
 
 class SeededBatches(Sampler):
@@ -100,4 +102,19 @@ class WeightedSamples(Dataset):
 
     def __getitem__(self, item: tuple) -> dict:
         item, weight, whole_batch = item
-        return {**self.dataset[item], "weight": weight, "whole_batch": whole_batch}
+        if isinstance(item, tuple):
+            key = SampleKey(*item)
+        else:
+            key = self.dataset.key(item)
+        sample = self.dataset[key]
+        hwc = {"jpg": sample.image, "hint": sample.hint, "other_hint": sample.other_hint}
+        found = {
+            n: rearrange(x, "c h w -> h w c").contiguous() for n, x in hwc.items() if x is not None
+        }
+        found |= {
+            "txt": sample.prompt,
+            "seed": key.seed,
+            "weight": weight,
+            "whole_batch": whole_batch,
+        }
+        return found | ({"view": key.view} if key.view is not None else {})

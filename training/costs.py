@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from core.devices import wait_for
 from core.lightning import PRECISIONS
-from dataset import PROMPTS
+from core.prompts import PROMPTS
 
 
 class StepClock(pl.Callback):

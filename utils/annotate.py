@@ -24,8 +24,9 @@ from annotator.folder import (
 from annotator.networks import CKPTS_VARIABLE
 from annotator.registry import DETECTORS, idle_options
 from core.devices import pick_device
+from core.images import list_images
 from core.options import add_options, new_parser, read_options
-from dataset import condition_paths
+from core.pairing import in_natural_order
 from share import run_script
 
 
@@ -81,7 +82,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     detector, options = read_detector(parser, args)
     run = read_options(RunOptions, args)
-    paths = condition_paths(args.input, "edge")  # one file per stem, in natural order
+    paths = in_natural_order(list_images(args.input))  # one file per stem, in natural order
     if args.output.resolve() == args.input.resolve():
         raise ValueError(f"--output {args.output}: is the --input folder. Name another one.")
     device = pick_device(run.device)

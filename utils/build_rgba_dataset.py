@@ -23,12 +23,15 @@ from PIL import Image
 from tqdm import tqdm
 
 from annotator.canny import edges_of_file
+from conditions.rgba import CLASS_PLANES
+from conditions.segmentation import one_hot, read_mask
 from core.files import remove_leftovers, whole_file
 from core.images import list_images, read_image, write_png
 from core.options import non_negative_float, non_negative_int, positive_int
+from core.pairing import find_partners
 from core.pictures import class_colours, tile
 from core.workers import in_workers
-from dataset import MASK_CHANNELS_OF_RGBA, find_partners, mask_to_hint, raise_first, read_mask
+from dataset import raise_first
 from share import run_script
 
 FORMATS = ("npz", "png")
@@ -96,7 +99,7 @@ def build_rgba(labels: np.ndarray, edges: np.ndarray, beta_edge: float) -> np.nd
     Alpha is rounded to 8 bits, so that both formats hold the same tensor.
     """
     alpha = (edges * beta_edge).clip(0, 255).round().astype(np.float32) / 255
-    return np.concatenate([mask_to_hint(labels, MASK_CHANNELS_OF_RGBA), alpha[..., None]], axis=2)
+    return np.concatenate([one_hot(labels, CLASS_PLANES), alpha[..., None]], axis=2)
 
 
 def write_rgba(path: Path, rgba: np.ndarray, meta: str) -> None:
@@ -190,7 +193,7 @@ def parse_args(argv=None):
     inputs.add_argument(
         "--mask_dir", type=Path, required=True, metavar="DIR", help="masks of class indices"
     )
-    inputs.add_argument("--num-mask-classes", "--num_classes", type=positive_int, default=MASK_CHANNELS_OF_RGBA, metavar="INT",
+    inputs.add_argument("--num-mask-classes", "--num_classes", type=positive_int, default=CLASS_PLANES, metavar="INT",
                         help="classes of the masks, at most 3")  # fmt: skip
     inputs.add_argument(
         "--resize_masks",
@@ -257,9 +260,9 @@ def parse_args(argv=None):
         help="processes; 0 works in this one",
     )
     args = parser.parse_args(argv)
-    if args.num_mask_classes > MASK_CHANNELS_OF_RGBA:
+    if args.num_mask_classes > CLASS_PLANES:
         parser.error(
-            f"--num-mask-classes {args.num_mask_classes}: R, G and B hold {MASK_CHANNELS_OF_RGBA} class planes. Merge classes, "
+            f"--num-mask-classes {args.num_mask_classes}: R, G and B hold {CLASS_PLANES} class planes. Merge classes, "
             "or train a mask and an edge branch and generate with both (--generation_mode mask_and_edge)"
         )
     if args.canny_low > args.canny_high:

@@ -11,8 +11,8 @@ import numpy as np
 
 from core.images import list_images, read_image, read_labels, write_png
 from core.options import positive_int
+from core.pairing import match_names
 from core.pictures import class_colours, evenly, tile
-from dataset import match_names
 from share import run_script
 
 
@@ -73,8 +73,7 @@ def main(argv=None):
     if args.image_path:
         sources = sorted({Path(next(iter(record["sources"].values()))) for record in records})
         real = {
-            pair.condition: pair.image
-            for pair in match_names(list_images(args.image_path), sources)
+            source: image for image, source in match_names(list_images(args.image_path), sources)
         }
     write_png(args.output, draw_rows(records, args.run, real, args.rows, args.columns))
     print(args.output)

@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 from core.checkpoints import save_weights
 from core.images import list_images
 from core.options import add_options, new_parser, non_negative_int, option, read_options
-from dataset import PROMPTS, read_prompts
+from core.prompts import read_prompts
 from share import run_script
 from training.base import (
     AutoencoderOptions,
@@ -98,7 +98,7 @@ def main(argv=None):
     unet = read_options(UNetOptions, args, UNET_FLAGS)
     if files.output.exists():
         raise FileExistsError(f"--output {files.output} exists. Name another file or remove it.")
-    prompts = read_prompts(files.prompts_file) if files.prompts_file else PROMPTS
+    prompts = read_prompts(files.prompts_file)
     paths = list_images(files.image_path)
     pl.seed_everything(run.seed, verbose=False)
     model = build_base(files.config, files.init)

@@ -90,16 +90,19 @@ def levels():
     """Five samples: noise, and the grey level that is drawn for it."""
     rng = np.random.default_rng(0)
     return [
-        {
-            "jpg": torch.from_numpy(rng.random((40, 40, 3), dtype=np.float32) * 2 - 1),
-            "level": 30 * i,
-        }
+        SimpleNamespace(
+            image=torch.from_numpy(rng.random((3, 40, 40), dtype=np.float32) * 2 - 1), level=30 * i
+        )
         for i in range(5)
     ]
 
 
+def to_pixels(sample):
+    return sample.image.permute(1, 2, 0).numpy() / 2 + 0.5  # (h, w, 3)
+
+
 def drawn(samples):
-    return np.stack([np.full((40, 40, 3), sample["level"], np.uint8) for sample in samples])
+    return np.stack([np.full((40, 40, 3), sample.level, np.uint8) for sample in samples])
 
 
 def test_published_defaults():
@@ -158,9 +161,7 @@ def test_scores_do_not_depend_on_batches(cem_weights):
     assert [len(some) for some in seen] == [2, 2, 1, 2, 2, 1, 5, 5]
     assert sum(seen[:3], []) == sum(seen[3:6], []) == seen[6] and len(set(seen[6])) == 5
     prepare = backbone.preprocessing
-    real = backbone.features(
-        torch.stack([prepare(sample["jpg"].numpy() / 2 + 0.5) for sample in dataset])
-    )
+    real = backbone.features(torch.stack([prepare(to_pixels(sample)) for sample in dataset]))
     generated = backbone.features(
         torch.stack([prepare(np.full((40, 40, 3), 30 * i, np.uint8)) for i in range(5)])
     )
@@ -213,7 +214,7 @@ def test_two_processes_score_what_one_does(cem_weights, tmp_path):
     backbone = load_cem("cem500k", 32, cem_weights)
     real, generated = [], []
     for sample in levels():
-        real.append(backbone.preprocessing(sample["jpg"].numpy() / 2 + 0.5))
+        real.append(backbone.preprocessing(to_pixels(sample)))
         generated.append(backbone.preprocessing(drawn([sample])[0]))
     real, generated = (
         statistics_of(backbone.features(torch.stack(some))) for some in (real, generated)

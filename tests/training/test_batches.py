@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.batches import SeededBatches, Share, WeightedSamples
+from training.batches import SeededBatches, Share
 
 
 def epochs(views, count=5, **options):
@@ -61,11 +61,3 @@ def test_shares_follow_the_epoch_and_the_start():
     assert len(list(share)) == 1 and len(share) == 3
     share.sampler.set_epoch(2)
     assert len(list(share)) == 3
-
-
-def test_samples_carry_their_weight():
-    assert WeightedSamples([{"jpg": "a"}, {"jpg": "b"}])[1, 0.5, 4] == {
-        "jpg": "b",
-        "weight": 0.5,
-        "whole_batch": 4,
-    }

@@ -15,6 +15,7 @@ from annotator.folder import RECORD
 from annotator.mlsd import WEIGHTS, MLSDdetector
 from annotator.mlsd.network import MLSDNetwork
 from annotator.networks import CKPTS_VARIABLE
+from conditions import create_condition
 from core.images import write_png
 from dataset import MyDataset, find_pairs
 from tests.weights import fill_parameters
@@ -89,7 +90,7 @@ def test_maps_feed_training_and_generation(
     run, pairs, micro_yaml, micro_weights, branch_weights, tmp_path
 ):
     folder = run(*FINE, detector="membrane")
-    assert len(find_pairs(pairs / "images", folder, "edge")) == 6
+    assert len(find_pairs(pairs / "images", folder, create_condition("edge"))) == 6
     assert MyDataset(pairs / "images", folder, augment=False, condition_type="edge", image_size=64)[
         0
     ]["hint"].shape == (64, 64, 3)

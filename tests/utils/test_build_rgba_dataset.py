@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from annotator.canny import CannyDetector
+from conditions import create_condition
+from conditions.rgba import read_rgba
+from conditions.segmentation import one_hot, read_mask
 from core.images import read_image, write_png
-from dataset import condition_paths, mask_to_hint, read_hint, read_mask
 from utils import build_rgba_dataset
 
 
@@ -55,7 +57,7 @@ def expected(pairs, name, low=100, high=200):
     """Class planes and edges, worked out from the files."""
     edges = CannyDetector()(np.asarray(Image.open(pairs / "images" / f"{name}.png")), low, high)
     return np.concatenate(
-        [mask_to_hint(read_mask(pairs / "masks" / f"{name}.png", 3), 3), edges[..., None] / 255],
+        [one_hot(read_mask(pairs / "masks" / f"{name}.png", 3), 3), edges[..., None] / 255],
         axis=2,
     )
 
@@ -63,10 +65,10 @@ def expected(pairs, name, low=100, high=200):
 @pytest.mark.parametrize("kind", ["npz", "png"])
 def test_hints_are_masks_and_edges(build, pairs, kind):
     folder = build("--fmt", kind)
-    paths = condition_paths(folder, "rgba")
+    paths = create_condition("rgba").list_files(folder)
     assert [path.name for path in paths] == [f"cell_{i}.{kind}" for i in range(6)]
     for path in paths:
-        hint = read_hint(path, "rgba")
+        hint = read_rgba(path)
         assert 0 < hint[..., 3].mean() < 1 and np.array_equal(hint, expected(pairs, path.stem))
 
 
@@ -99,7 +101,7 @@ def test_png_order_is_rgba_for_every_reader(build, pairs):
 @pytest.mark.parametrize("beta", [0.0, 0.3, 0.5, 1.7])
 def test_both_formats_hold_the_same_hint_at_any_beta(build, beta):
     folder = build("--beta-edge", beta, "--fmt", "npz", "png")
-    npz, png = (read_hint(folder / f"cell_0.{kind}", "rgba") for kind in ("npz", "png"))
+    npz, png = (read_rgba(folder / f"cell_0.{kind}") for kind in ("npz", "png"))
     assert np.array_equal(npz[..., :3], png[..., :3])
     assert np.abs(npz - png).max() < 1e-7  # one rounding of (x + 1) / 2
     assert abs(png[..., 3].max() - min(beta, 1)) <= 0.5 / 255 + 1e-7
@@ -127,7 +129,7 @@ def test_a_killed_build_is_finished_by_the_next_one(build, tmp_path, monkeypatch
     process.join()
     monkeypatch.undo()
     assert process.exitcode == -signal.SIGKILL
-    there = {path: path.stat().st_mtime_ns for path in condition_paths(folder, "rgba")}
+    there = {path: path.stat().st_mtime_ns for path in create_condition("rgba").list_files(folder)}
     assert [path.name for path in there] == ["cell_0.npz", "cell_1.npz"] and list(
         folder.glob(".*.tmp.npz")
     )
@@ -159,7 +161,7 @@ def test_tensors_of_other_options_are_not_mixed(build, pairs, tmp_path):
         ):
             build("--fmt", kind, "--beta-edge", 0.5, dest=kind)
         build("--fmt", kind, "--beta-edge", 0.5, "--overwrite", dest=kind)
-        assert read_hint(folder / f"cell_0.{kind}", "rgba")[..., 3].max() == pytest.approx(
+        assert read_rgba(folder / f"cell_0.{kind}")[..., 3].max() == pytest.approx(
             0.5, abs=0.501 / 255
         )
     (tmp_path / "npz" / "100_200" / "cell_1.npz").write_bytes(b"half")
@@ -220,9 +222,7 @@ def test_equal_stems_in_two_folders_are_kept_apart_or_refused(build, nested, pai
     assert not (tmp_path / "out").exists()
     folder = build("--keep_folders", **where)
     for i, sub in enumerate("ab"):
-        assert np.array_equal(
-            read_hint(folder / sub / "cell_0.npz", "rgba"), expected(pairs, f"cell_{i}")
-        )
+        assert np.array_equal(read_rgba(folder / sub / "cell_0.npz"), expected(pairs, f"cell_{i}"))
     assert (folder / "preview" / "b" / "cell_0.png").is_file()
     (nested / "masks" / "b" / "cell_0.png").unlink()
     assert (
@@ -234,8 +234,11 @@ def test_sub_folders_are_searched_and_flattened(build, nested, pairs):
     for kind in ("images", "masks"):
         (nested / kind / "b" / "cell_0.png").rename(nested / kind / "b" / "cell_1.png")
     folder = build(images=nested / "images", masks=nested / "masks")
-    assert [path.stem for path in condition_paths(folder, "rgba")] == ["cell_0", "cell_1"]
-    assert np.array_equal(read_hint(folder / "cell_1.npz", "rgba"), expected(pairs, "cell_1"))
+    assert [path.stem for path in create_condition("rgba").list_files(folder)] == [
+        "cell_0",
+        "cell_1",
+    ]
+    assert np.array_equal(read_rgba(folder / "cell_1.npz"), expected(pairs, "cell_1"))
 
 
 def test_sizes_must_agree_unless_masks_may_be_resized(build, pairs):
@@ -248,7 +251,7 @@ def test_sizes_must_agree_unless_masks_may_be_resized(build, pairs):
         match=r"cell_2.png is 32 x 16 but .*cell_2.png is 64 x 64 pixels.*--resize_masks",
     ):
         build()
-    hint = read_hint(build("--resize_masks") / "cell_2.npz", "rgba")
+    hint = read_rgba(build("--resize_masks") / "cell_2.npz")
     assert np.array_equal(
         hint[..., 0], np.repeat([1, 0], 32)[None].repeat(64, 0)
     ) and np.array_equal(hint[..., 1], 1 - hint[..., 0])
@@ -291,9 +294,11 @@ def test_bad_input_is_one_line(pairs, tmp_path, error_line):
 def test_train_and_generate_take_the_folder_that_was_asked_for(build, tmp_path):
     """The published commands name DEST, not DEST/100_200."""
     folder = build()
-    assert condition_paths(tmp_path / "out", "rgba") == condition_paths(folder, "rgba")
+    assert create_condition("rgba").list_files(tmp_path / "out") == create_condition(
+        "rgba"
+    ).list_files(folder)
     build("--canny-low", 50)
     with pytest.raises(
         FileNotFoundError, match=r"out: holds 2 folders of tensors \(100_200, 50_200\). Name one"
     ):
-        condition_paths(tmp_path / "out", "rgba")
+        create_condition("rgba").list_files(tmp_path / "out")

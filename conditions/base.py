@@ -1,0 +1,112 @@
+"""Conditions: the kinds of picture that a control branch is shown (Zhang et al. 2023, Sec. 3.2)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from core.images import IMAGE_SUFFIXES, list_images, to_uint8
+from core.options import non_negative_float, option, positive_int
+from core.pairing import in_natural_order
+from core.views import View
+
+
+@dataclass(frozen=True)
+class ConditionOptions:
+    """How condition files are read."""
+
+    num_classes: int = option(
+        3, positive_int, "INT", "classes of the masks, one hint channel each; as in training"
+    )
+    rgba_alpha_scale: float = option(
+        1.0, non_negative_float, "FLOAT", "factor of the alpha (edge) channel, clipped to 1"
+    )
+
+
+class Layers(NamedTuple):
+    """A condition file as views see it, float32.
+
+    Attributes:
+        smooth: (H, W, k) in [0, 1], interpolated where a view resizes or turns it.
+        classes: (H, W, m), never interpolated: class indices or class planes.
+    """
+
+    smooth: np.ndarray
+    classes: np.ndarray
+
+
+class Condition:
+    """One kind of condition; each is a subclass, named once in `conditions.CONDITIONS`.
+
+    Class attributes:
+        name: as `--condition_type` and `NAME=CONDITION:DIR` say it.
+        suffixes: of its files.
+        carries_labels: whether a file holds the class of every pixel, so that its image has a mask.
+    """
+
+    name: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]] = IMAGE_SUFFIXES
+    carries_labels: ClassVar[bool] = False
+
+    def __init__(self, options: ConditionOptions = ConditionOptions()):  # noqa: B008  frozen
+        self.options = options
+
+    @property
+    def hint_channels(self) -> int:
+        """Channels of the hint, the first convolution's input."""
+        return 3
+
+    # From a file to a hint
+
+    def list_files(self, folder: str | Path) -> list[Path]:
+        """Condition files in natural order of their names.
+
+        Raises:
+            FileNotFoundError: no such folder, or nothing in it.
+            RuntimeError: two files share a stem.
+        """
+        return in_natural_order(list_images(folder, self.suffixes))
+
+    def read(self, path: str | Path) -> Layers:
+        """A file's layers.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: the file is damaged, or holds something else than this condition.
+        """
+        raise NotImplementedError
+
+    def to_hint(self, layers: Layers) -> np.ndarray:
+        """Layers, as read or seen by a view -> hint, float32 (H, W, `hint_channels`) in [0, 1]."""
+        raise NotImplementedError
+
+    def turn(self, hint: np.ndarray, view: View) -> np.ndarray:
+        """Adapt the values to a view that turned and mirrored the picture; as a rule they stay."""
+        return hint
+
+    def read_hint(self, path: str | Path) -> np.ndarray:
+        """The hint of a whole file, (H, W, `hint_channels`) in [0, 1]; raises like `read`."""
+        return self.to_hint(self.read(path))
+
+    def check(self, path: str | Path) -> tuple[int, int]:
+        """(height, width) of a file, which is read in full; raises like `read`."""
+        return self.read(path).classes.shape[:2]
+
+    # From a hint to pictures for people
+
+    def folders(self, branch: str) -> dict[str, bool]:
+        """Folders of `pictures` for a branch of this name -> whether they hold class indices."""
+        return {branch: self.carries_labels}
+
+    def pictures(self, branch: str, hint: np.ndarray) -> dict[str, np.ndarray]:
+        """What is stored beside an image: uint8 (H, W) or (H, W, 3) by the names of `folders`."""
+        raise NotImplementedError
+
+    def labels(self, hint: np.ndarray) -> np.ndarray | None:
+        """Class indices, uint8 (H, W), where the hint carries them."""
+        return None
+
+    def preview(self, hint: np.ndarray) -> np.ndarray:
+        """A hint as a colour picture, uint8 (H, W, 3)."""
+        return to_uint8(hint)

@@ -1,0 +1,42 @@
+"""Conditions that are one grey picture, shown to the branch as three equal channels."""
+
+import numpy as np
+
+from conditions.base import Condition, Layers
+from core.images import read_grey, to_uint8
+
+
+class GreyPicture(Condition):
+    """A picture whose brightness is the condition."""
+
+    def read(self, path):
+        grey = read_grey(path)[..., None]
+        return Layers(grey, grey[..., :0])
+
+    def to_hint(self, layers):
+        return np.repeat(layers.smooth, 3, axis=2)
+
+    def pictures(self, branch, hint):
+        return {branch: to_uint8(hint[..., 0])}
+
+
+class Edge(GreyPicture):
+    """Edge maps, bright on black; colours become their luma."""
+
+    name = "edge"
+
+    def read(self, path):
+        layers = super().read(path)
+        brightest = layers.smooth.max()
+        if 0 < brightest < 1.5 / 255:  # stored as 0 and 1: an all but black hint
+            raise ValueError(
+                f"{path}: the brightest edge is 1 of 255. "
+                "Store edges as 0..255: multiply the picture by 255."
+            )
+        return layers
+
+
+class Depth(GreyPicture):
+    """Depth maps, the nearer the brighter."""
+
+    name = "depth"

@@ -1,0 +1,163 @@
+"""Class planes and an edge map in one tensor: R, G, B are classes 0, 1, 2, and A is the edges.
+
+A four-channel hint is never a Pillow RGBA picture: Pillow multiplies colours by alpha when it
+resizes.
+"""
+
+import json
+import re
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from conditions.base import Condition, ConditionOptions, Layers
+from core.images import IMAGE_SUFFIXES, list_images, read_four_channels, to_uint8
+from core.pairing import in_natural_order
+from core.pictures import class_colours
+
+CLASS_PLANES = 3  # R, G, B
+DECLARED_RANGES = ("neg_one_to_one", "zero_one")  # what the `meta` of an .npz may say
+TOLERANCE = 1e-3  # rounding that the class planes of an .npz may show
+REMEDY = "Build it again with utils/build_rgba_dataset.py."
+# What numpy, zipfile and json raise for damaged archives
+ARCHIVE_ERRORS = (
+    OSError, ValueError, RuntimeError, LookupError, EOFError, TypeError, AttributeError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
+def read_rgba(path: str | Path, alpha_scale: float = 1.0) -> np.ndarray:
+    """Class planes and edges, float32 (H, W, 4) in [0, 1], from .npz or a four-channel picture.
+
+    An .npz holds `rgba` (H, W, 4) and, optionally, `meta`: JSON whose `value_range` is
+    `neg_one_to_one` or `zero_one`. Without it negative values mean [-1, 1], values above 1 mean
+    0..255.
+
+    Args:
+        alpha_scale: factor of A, which is then clipped to 1.
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: damaged, pickled (never loaded), not four channels, or values outside the range.
+    """
+    path = Path(path)
+    rgba = _read_npz(path) if path.suffix.lower() == ".npz" else read_four_channels(path)
+    rgba[..., 3] = np.clip(rgba[..., 3] * alpha_scale, 0, 1)
+    return rgba
+
+
+def _read_npz(path: Path) -> np.ndarray:
+    """`rgba` of an .npz as a new float32 array in [0, 1]."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            rgba = archive["rgba"]
+            meta = json.loads(archive["meta"].item()) if "meta" in archive else {}
+        value_range = meta.get("value_range")
+    except FileNotFoundError:
+        raise
+    except ARCHIVE_ERRORS as error:
+        raise ValueError(
+            f"{path}: not an archive of numbers with the key 'rgba' ({error}). {REMEDY}"
+        ) from error
+    if rgba.ndim != 3 or rgba.shape[2] != 4 or rgba.size == 0 or rgba.dtype.kind not in "buif":
+        raise ValueError(
+            f"{path}: 'rgba' is {rgba.dtype} {rgba.shape}, expected numbers (H, W, 4). {REMEDY}"
+        )
+    if value_range not in (None, *DECLARED_RANGES):
+        raise ValueError(
+            f"{path}: value_range {value_range!r}, "
+            f"expected {' or '.join(DECLARED_RANGES)}. {REMEDY}"
+        )
+    value_range = value_range or _guess_range(rgba)
+    rgba = _to_unit_range(rgba.astype(np.float32), value_range)
+    planes = rgba[..., :CLASS_PLANES]
+    # alpha may pass 1, where edges were stored with a factor
+    if not np.isfinite(rgba).all() or planes.min() < -TOLERANCE or planes.max() > 1 + TOLERANCE:
+        raise ValueError(f"{path}: values do not fit value_range {value_range}. {REMEDY}")
+    return rgba.clip(0, 1)
+
+
+def _guess_range(rgba: np.ndarray) -> str:
+    """The range of an archive that does not declare one."""
+    if rgba.min() < -TOLERANCE:
+        return "neg_one_to_one"
+    return "bytes" if rgba.max() > 1 + TOLERANCE else "zero_one"
+
+
+def _to_unit_range(rgba: np.ndarray, value_range: str) -> np.ndarray:
+    """Values of a declared or guessed range, brought to [0, 1]."""
+    if value_range == "neg_one_to_one":
+        return (rgba + 1) / 2
+    return rgba / 255 if value_range == "bytes" else rgba
+
+
+class RGBA(Condition):
+    """Tensors of class planes and edges.
+
+    Raises:
+        ValueError: more classes than the tensor has planes.
+    """
+
+    name = "rgba"
+    suffixes = (".npz", *IMAGE_SUFFIXES)
+    carries_labels = True
+
+    def __init__(self, options: ConditionOptions = ConditionOptions()):  # noqa: B008  frozen
+        super().__init__(options)
+        if options.num_classes > CLASS_PLANES:
+            raise ValueError(
+                f"--num_classes {options.num_classes}: "
+                f"an RGBA tensor has {CLASS_PLANES} class planes"
+            )
+
+    @property
+    def hint_channels(self):
+        return CLASS_PLANES + 1
+
+    def list_files(self, folder):
+        """As `Condition.list_files`; an .npz, which is exact, wins over a picture of its stem.
+
+        `folder` may also be the one that holds a single folder of tensors, named `<low>_<high>`.
+        """
+        paths = list_images(_tensor_folder(Path(folder)), self.suffixes)
+        exact = {path.stem for path in paths if path.suffix.lower() == ".npz"}
+        kept = [p for p in paths if p.suffix.lower() == ".npz" or p.stem not in exact]
+        return in_natural_order(kept)
+
+    def read(self, path):
+        rgba = read_rgba(path, self.options.rgba_alpha_scale)
+        return Layers(rgba[..., CLASS_PLANES:], rgba[..., :CLASS_PLANES])
+
+    def to_hint(self, layers):
+        return np.concatenate([layers.classes, layers.smooth], axis=2)
+
+    def labels(self, hint):
+        return hint[..., :CLASS_PLANES].argmax(axis=2).astype(np.uint8)
+
+    def folders(self, branch):
+        return {"rgba_edge_vis": False, "rgba_mask": True}  # the published names
+
+    def pictures(self, branch, hint):
+        labels, edges = self.labels(hint), hint[..., CLASS_PLANES:]
+        on_white = 1 - edges + edges * class_colours(labels)
+        return dict(zip(self.folders(branch), [to_uint8(on_white), labels], strict=True))
+
+    def preview(self, hint):
+        """Class colours, with edges in white."""
+        picture = to_uint8(class_colours(self.labels(hint)))
+        picture[hint[..., CLASS_PLANES] > 0.5] = 255
+        return picture
+
+
+def _tensor_folder(folder: Path) -> Path:
+    """`folder`, or the one folder of tensors in it, which is named after two thresholds."""
+    built = sorted(path for path in folder.glob("*_*") if re.fullmatch(r"\d+_\d+", path.name))
+    if not built or any(path.suffix.lower() in RGBA.suffixes for path in folder.iterdir()):
+        return folder
+    if len(built) > 1:
+        names = ", ".join(path.name for path in built)
+        raise FileNotFoundError(
+            f"{folder}: holds {len(built)} folders of tensors ({names}). Name one of them."
+        )
+    return built[0]

@@ -1,0 +1,70 @@
+"""The texts that samples and images are described with."""
+
+from pathlib import Path
+
+PROMPTS = (
+    "a FIB-SEM slice of a cell with nucleus and cytoplasm",
+    "a focused ion beam scanning electron microscopy image of a cell",
+    "an electron micrograph of a whole cell",
+    "a grayscale electron microscopy image of biological tissue",
+    "a FIB-SEM section through the middle of a cell",
+    "a volume electron microscopy slice with a dark cell nucleus",
+    "an EM image that shows nucleus, cytoplasm and background",
+    "a high-resolution electron micrograph of cell ultrastructure",
+    "a FIB-SEM image of a cell embedded in resin",
+    "a cell with mitochondria and endoplasmic reticulum under the electron microscope",
+    "a scanning electron microscopy cross-section of a cultured cell",
+    "a serial block-face image of cellular membranes",
+    "an electron microscopy picture of a nucleus with its envelope",
+    "a slice of a FIB-SEM stack with fine membrane detail",
+    "a backscattered electron image of a stained cell",
+    "a grainy electron micrograph of cytoplasm full of organelles",
+    "an isotropic FIB-SEM slice of a mammalian cell",
+    "heavy-metal stained cell, electron microscopy, black and white",
+    "a monochrome microscopy image of a cell and its surroundings",
+    "a FIB-SEM picture of a cell with a large round nucleus",
+    "an electron microscopy view of chromatin inside a nucleus",
+    "the cell body and its plasma membrane in electron microscopy",
+    "a nanometre-scale image of a cell interior",
+    "an ultrathin section of a cell imaged with electrons",
+    "a FIB-SEM frame with shot noise and faint curtaining",
+    "a biological specimen imaged by focused ion beam milling",
+    "a detailed EM slice of cell compartments",
+    "two-dimensional slice of a three-dimensional cell volume, FIB-SEM",
+    "an electron micrograph with vesicles scattered in the cytoplasm",
+    "neighbouring cells separated by membranes, electron microscopy",
+    "a low-contrast FIB-SEM image of soft tissue",
+    "a sharp electron microscopy image of organelles around a nucleus",
+    "electron microscopy of a cell on an empty resin background",
+    "a raw FIB-SEM acquisition of a single cell",
+    "a realistic scanning electron micrograph of cell structure",
+    "a grey-level section of a cell with clearly visible nucleus border",
+    "a cellular electron microscopy image suited for segmentation",
+)
+
+
+def read_prompts(path: str | Path | None = None) -> tuple[str, ...]:
+    """Prompts from a text file, one per line; the built-in ones without a file.
+
+    The file is UTF-8. Blank lines and lines that start with # are skipped.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not text, or no prompt in it.
+    """
+    if path is None:
+        return PROMPTS
+    try:
+        text = Path(path).read_text(
+            encoding="utf-8-sig"
+        )  # some editors put a byte order mark first
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: not UTF-8 text ({error.reason} at byte {error.start}), "
+            "expected one prompt per line"
+        ) from error
+    lines = [line.strip() for line in text.splitlines()]
+    prompts = tuple(line for line in lines if line and not line.startswith("#"))
+    if not prompts:
+        raise ValueError(f"{path}: holds no prompt, expected one per line")
+    return prompts
