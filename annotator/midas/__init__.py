@@ -1,4 +1,4 @@
-"""Depth from one picture (MiDaS, Ranftl et al. 2020 and 2021), and the normals that follow from it."""
+"""Depth from one picture (MiDaS, Ranftl et al. 2020, 2021), and the normals that follow from it."""
 
 import math
 from dataclasses import dataclass

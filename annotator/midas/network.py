@@ -1,9 +1,12 @@
-"""DPT-Hybrid, Ranftl et al. 2021: depth from a vision transformer on a ResNet-50, with a convolutional decoder.
+"""DPT-Hybrid (Ranftl et al. 2021): a vision transformer on a ResNet, with a convolutional decoder.
 
-The ResNet is that of Dosovitskiy et al. 2021: weight-standardised convolutions (Qiao et al. 2019), group norm, TensorFlow's padding.
+The ResNet is that of Dosovitskiy et al. 2021: weight-standardised convolutions (Qiao et al. 2019),
+group norm, TensorFlow's padding. Shapes below are for pictures of H x W pixels and L = H W / 256
+tokens, without the class token.
 """
 
 import torch
+from einops import rearrange
 from torch import nn
 from torch.nn import functional as F
 
@@ -16,7 +19,11 @@ FEATURES = 256  # channels of the decoder
 
 
 def pad_same(x, kernel_size: int, stride: int, value: float = 0.0):
-    """TensorFlow's SAME padding: the output has ceil(size / stride) pixels, the odd one of the padding goes to the end."""
+    """A map (N, C, h, w) with TensorFlow's SAME padding.
+
+    A convolution then gives ceil(size / stride) pixels. If the padding is odd, the end gets one
+    pixel more than the beginning.
+    """
     sizes = []
     for side in (x.shape[-1], x.shape[-2]):
         total = max((-(-side // stride) - 1) * stride + kernel_size - side, 0)
@@ -31,21 +38,23 @@ class StdConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel_size, stride, bias=False)
 
     def forward(self, x):
-        kernels = self.weight.flatten(1)[
-            None
-        ]  # (1, out, in k k): the batch norm of an array of one picture
-        weight = F.batch_norm(kernels, None, None, training=True, eps=1e-8).view_as(self.weight)
-        return F.conv2d(
-            pad_same(x, self.kernel_size[0], self.stride[0]), weight, stride=self.stride
-        )
+        """(N, in, h, w) -> (N, out, ceil(h / stride), ceil(w / stride))."""
+        # Kernels take the place of one picture with a channel per kernel: its batch norm brings
+        # each to mean 0 and variance 1.
+        kernels = rearrange(self.weight, "out c kh kw -> 1 out (c kh kw)")
+        weight = F.batch_norm(kernels, None, None, training=True, eps=1e-8)
+        weight = weight.view_as(self.weight)  # (out, in, k, k)
+        x = pad_same(x, self.kernel_size[0], self.stride[0])
+        return F.conv2d(x, weight, stride=self.stride)
 
 
 def norm(channels):
+    """The normalisation of the ResNet."""
     return nn.GroupNorm(32, channels, eps=1e-5)
 
 
 class Stem(nn.Module):
-    """To a quarter of the size."""
+    """The first layers, which bring a picture to a quarter of its size."""
 
     def __init__(self):
         super().__init__()
@@ -53,8 +62,10 @@ class Stem(nn.Module):
         self.norm = norm(64)
 
     def forward(self, x):
-        x = F.relu(self.norm(self.conv(x)))
-        return F.max_pool2d(pad_same(x, 3, 2, value=float("-inf")), 3, 2)
+        """(N, 3, H, W) -> (N, 64, H / 4, W / 4)."""
+        x = F.relu(self.norm(self.conv(x)))  # (N, 64, H / 2, W / 2)
+        # Padding of minus infinity never is the maximum.
+        return F.max_pool2d(pad_same(x, 3, 2, value=float("-inf")), 3, 2)  # (N, 64, H / 4, W / 4)
 
 
 class Downsample(nn.Module):
@@ -66,6 +77,7 @@ class Downsample(nn.Module):
         self.norm = norm(out_channels)
 
     def forward(self, x):
+        """(N, in, h, w) -> (N, out, h / stride, w / stride)."""
         return self.norm(self.conv(x))
 
 
@@ -83,13 +95,14 @@ class Bottleneck(nn.Module):
         self.conv3, self.norm3 = StdConv2d(hidden, out_channels, 1), norm(out_channels)
 
     def forward(self, x):
-        hidden = F.relu(self.norm1(self.conv1(x)))
-        hidden = F.relu(self.norm2(self.conv2(hidden)))
-        return F.relu(self.norm3(self.conv3(hidden)) + self.downsample(x))
+        """(N, in, h, w) -> (N, out, h / stride, w / stride)."""
+        hidden = F.relu(self.norm1(self.conv1(x)))  # (N, out / 4, h, w)
+        hidden = F.relu(self.norm2(self.conv2(hidden)))  # (N, out / 4, h / stride, w / stride)
+        return F.relu(self.norm3(self.conv3(hidden)) + self.downsample(x))  # (N, out, ...)
 
 
 class Stage(nn.Module):
-    """Bottlenecks of one size."""
+    """Bottlenecks at one scale; the first of them shrinks the map."""
 
     def __init__(self, in_channels, num_blocks, channels, stride):
         super().__init__()
@@ -100,11 +113,12 @@ class Stage(nn.Module):
         self.blocks = nn.Sequential(*blocks)
 
     def forward(self, x):
+        """(N, in, h, w) -> (N, channels, h / stride, w / stride)."""
         return self.blocks(x)
 
 
 class ResNet(nn.Module):
-    """Maps at strides 4, 8 and 16."""
+    """Convolutional encoder with maps at strides 4, 8 and 16."""
 
     def __init__(self):
         super().__init__()
@@ -114,16 +128,17 @@ class ResNet(nn.Module):
         )
 
     def forward(self, x):
-        x = self.stem(x)
+        """(N, 3, H, W) -> (N, 256, H / 4, W / 4), (N, 512, H / 8, ...), (N, 1024, H / 16, ...)."""
+        x = self.stem(x)  # (N, 64, H / 4, W / 4)
         maps = []
         for stage in self.stages:
-            x = stage(x)
+            x = stage(x)  # (N, C, H / s, W / s) with s = 4, 8, 16
             maps.append(x)
         return maps
 
 
 class PatchEmbed(nn.Module):
-    """Tokens from the deepest map of the ResNet; its other maps go along."""
+    """Tokens from the deepest map of the ResNet."""
 
     def __init__(self):
         super().__init__()
@@ -131,35 +146,43 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(STAGES[-1][1], WIDTH, 1)
 
     def forward(self, x):
-        *shallow, deep = self.backbone(x)
-        return shallow, self.proj(deep).flatten(2).transpose(1, 2)  # (N, H W / 256, 768)
+        """(N, 3, H, W) -> the ResNet's maps at strides 4 and 8, and tokens (N, L, 768)."""
+        *shallow, deep = self.backbone(x)  # deep: (N, 1024, H / 16, W / 16)
+        return shallow, rearrange(self.proj(deep), "n c h w -> n (h w) c")  # (N, L, 768)
 
 
 class Attention(nn.Module):
+    """Self-attention with twelve heads of 64 channels."""
+
     def __init__(self):
         super().__init__()
         self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
         self.proj = nn.Linear(WIDTH, WIDTH)
 
     def forward(self, x):
-        q, k, v = (
-            self.qkv(x).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
-        )  # each (N, heads, tokens, 64)
-        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        """Tokens (N, 1 + L, 768) -> tokens of the same shape."""
+        q, k, v = rearrange(
+            self.qkv(x), "n l (three heads d) -> three n heads l d", three=3, heads=HEADS
+        )  # each (N, heads, 1 + L, 64)
+        x = F.scaled_dot_product_attention(q, k, v)  # (N, heads, 1 + L, 64)
+        return self.proj(rearrange(x, "n heads l d -> n l (heads d)"))  # (N, 1 + L, 768)
 
 
 class MLP(nn.Module):
+    """Two linear layers on every token, the hidden one four times as wide."""
+
     def __init__(self):
         super().__init__()
         self.fc1 = nn.Linear(WIDTH, 4 * WIDTH)
         self.fc2 = nn.Linear(4 * WIDTH, WIDTH)
 
     def forward(self, x):
+        """Tokens (N, 1 + L, 768) -> tokens of the same shape."""
         return self.fc2(F.gelu(self.fc1(x)))
 
 
 class Block(nn.Module):
-    """A pre-norm transformer block."""
+    """A transformer block that normalises before attention and before the MLP."""
 
     def __init__(self):
         super().__init__()
@@ -167,12 +190,16 @@ class Block(nn.Module):
         self.norm2, self.mlp = nn.LayerNorm(WIDTH, eps=1e-6), MLP()
 
     def forward(self, x):
+        """Tokens (N, 1 + L, 768) -> tokens of the same shape."""
         x = x + self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 
 
 class VisionTransformer(nn.Module):
-    """Maps of the ResNet at strides 4 and 8, and the tokens behind two of the blocks; `norm` and `head` are only in the file."""
+    """Transformer on the tokens of a ResNet.
+
+    Depth does not use `norm` and `head`; they stand here because the published file has them.
+    """
 
     def __init__(self):
         super().__init__()
@@ -184,36 +211,50 @@ class VisionTransformer(nn.Module):
         self.head = nn.Linear(WIDTH, 1000)
 
     def position(self, height: int, width: int):
-        """The embedding for a grid of `height` x `width` tokens, (1, 1 + height width, 768)."""
-        grid = self.pos_embed[:, 1:].transpose(1, 2).unflatten(2, (GRID, GRID))
+        """Position embedding for a grid of `height` x `width` tokens, (1, 1 + L, 768)."""
+        cls, grid = self.pos_embed[:, :1], self.pos_embed[:, 1:]
+        grid = rearrange(grid, "1 (h w) c -> 1 c h w", h=GRID)  # (1, 768, 24, 24)
         grid = F.interpolate(grid, (height, width), mode="bilinear", align_corners=False)
-        return torch.cat([self.pos_embed[:, :1], grid.flatten(2).transpose(1, 2)], dim=1)
+        return torch.cat([cls, rearrange(grid, "1 c h w -> 1 (h w) c")], dim=1)
 
     def forward(self, x):
+        """Maps of the ResNet, and tokens after the blocks that `TAPS` names.
+
+        Args:
+            x: (N, 3, H, W).
+        Returns:
+            (N, 256, H / 4, W / 4), (N, 512, H / 8, W / 8), and twice (N, 1 + L, 768).
+        """
         shallow, tokens = self.patch_embed(x)
-        tokens = torch.cat([self.cls_token.expand(len(x), -1, -1), tokens], dim=1)
+        cls = self.cls_token.expand(len(x), -1, -1)  # (N, 1, 768)
+        tokens = torch.cat([cls, tokens], dim=1)  # (N, 1 + L, 768)
         tokens = tokens + self.position(x.shape[2] // PATCH, x.shape[3] // PATCH)
         taps = []
-        for block in self.blocks:
-            tokens = block(tokens)
-            taps.append(tokens)
-        return *shallow, *(taps[i] for i in TAPS)
+        for i, block in enumerate(self.blocks):
+            tokens = block(tokens)  # (N, 1 + L, 768)
+            if i in TAPS:
+                taps.append(tokens)
+        return *shallow, *taps
 
 
 class Readout(nn.Module):
-    """Mix what the class token knows into every other one, and drop it."""
+    """The tokens of the picture, each mixed with the class token, which is dropped."""
 
     def __init__(self):
         super().__init__()
         self.project = nn.Sequential(nn.Linear(2 * WIDTH, WIDTH), nn.GELU())
 
     def forward(self, tokens):
-        cls = tokens[:, :1].expand(-1, tokens.shape[1] - 1, -1)
-        return self.project(torch.cat([tokens[:, 1:], cls], dim=2))
+        """(N, 1 + L, 768) -> (N, L, 768)."""
+        cls = tokens[:, :1].expand(-1, tokens.shape[1] - 1, -1)  # (N, L, 768)
+        return self.project(torch.cat([tokens[:, 1:], cls], dim=2))  # (N, L, 768)
 
 
 class Reassemble(nn.ModuleDict):
-    """Tokens -> map (N, 768, H / 16, W / 16), or half of that; the keys are positions in the published file."""
+    """A map from tokens, at stride 16 or, if it is to be halved, 32.
+
+    The keys "0", "3" and "4" are positions in the published file.
+    """
 
     def __init__(self, halve):
         super().__init__({"0": Readout(), "3": nn.Conv2d(WIDTH, WIDTH, 1)})
@@ -221,26 +262,32 @@ class Reassemble(nn.ModuleDict):
             self["4"] = nn.Conv2d(WIDTH, WIDTH, 3, stride=2, padding=1)
 
     def forward(self, tokens, height, width):
-        x = self["3"](self["0"](tokens).transpose(1, 2).unflatten(2, (height, width)))
+        """Tokens (N, 1 + height width, 768) -> (N, 768, height, width) or half of that size."""
+        tokens = self["0"](tokens)  # (N, L, 768)
+        x = self["3"](rearrange(tokens, "n (h w) c -> n c h w", h=height, w=width))
         return self["4"](x) if "4" in self else x
 
 
 class ResidualConvUnit(nn.Module):
+    """Two convolutions, each after a ReLU, and a shortcut."""
+
     def __init__(self):
         super().__init__()
         self.conv1 = nn.Conv2d(FEATURES, FEATURES, 3, padding=1)
         self.conv2 = nn.Conv2d(FEATURES, FEATURES, 3, padding=1)
 
     def forward(self, x):
+        """(N, 256, h, w) -> (N, 256, h, w)."""
         return x + self.conv2(F.relu(self.conv1(F.relu(x))))
 
 
 def upscale(x):
+    """(N, C, h, w) at double the size."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
 
 
 class FeatureFusion(nn.Module):
-    """Add a shallower map to the path from below and double the size (Ranftl et al. 2021, Fig. 1)."""
+    """Add a shallower map to the path and double its size (Ranftl et al. 2021, Fig. 1)."""
 
     def __init__(self):
         super().__init__()
@@ -249,13 +296,14 @@ class FeatureFusion(nn.Module):
         self.resConfUnit2 = ResidualConvUnit()
 
     def forward(self, path, shallower=None):
+        """One or two maps (N, 256, h, w) -> (N, 256, 2 h, 2 w)."""
         if shallower is not None:
-            path = path + self.resConfUnit1(shallower)
-        return self.out_conv(upscale(self.resConfUnit2(path)))
+            path = path + self.resConfUnit1(shallower)  # (N, 256, h, w)
+        return self.out_conv(upscale(self.resConfUnit2(path)))  # (N, 256, 2 h, 2 w)
 
 
 class Decoder(nn.Module):
-    """Four maps -> inverse depth at full size."""
+    """Inverse depth at full size from maps at four scales."""
 
     def __init__(self):
         super().__init__()
@@ -272,11 +320,12 @@ class Decoder(nn.Module):
         )
 
     def forward(self, map1, map2, map3, map4):
-        path = self.refinenet4(self.layer4_rn(map4))  # stride 16
-        path = self.refinenet3(path, self.layer3_rn(map3))  # 8
-        path = self.refinenet2(path, self.layer2_rn(map2))  # 4
-        path = self.refinenet1(path, self.layer1_rn(map1))  # 2
-        return self.output_conv(path)[:, 0]
+        """Maps at strides 4, 8, 16 and 32 -> (N, H, W)."""
+        path = self.refinenet4(self.layer4_rn(map4))  # (N, 256, H / 16, W / 16)
+        path = self.refinenet3(path, self.layer3_rn(map3))  # (N, 256, H / 8, W / 8)
+        path = self.refinenet2(path, self.layer2_rn(map2))  # (N, 256, H / 4, W / 4)
+        path = self.refinenet1(path, self.layer1_rn(map1))  # (N, 256, H / 2, W / 2)
+        return rearrange(self.output_conv(path), "n 1 h w -> n h w")  # (N, H, W)
 
 
 class DPTHybrid(nn.Module):
@@ -293,9 +342,13 @@ class DPTHybrid(nn.Module):
         self.scratch = Decoder()
 
     def forward(self, x):
-        """RGB in [-1, 1], (N, 3, H, W), H and W multiples of 32 -> (N, H, W), at least 0, larger is nearer."""
+        """Inverse depth (N, H, W), at least 0; larger is nearer.
+
+        Args:
+            x: RGB in [-1, 1], (N, 3, H, W); H and W are multiples of 32.
+        """
         height, width = x.shape[2] // PATCH, x.shape[3] // PATCH
         map1, map2, tokens3, tokens4 = self.pretrained["model"](x)
-        map3 = self.pretrained["act_postprocess3"](tokens3, height, width)
-        map4 = self.pretrained["act_postprocess4"](tokens4, height, width)
-        return self.scratch(map1, map2, map3, map4)
+        map3 = self.pretrained["act_postprocess3"](tokens3, height, width)  # (N, 768, H / 16, ...)
+        map4 = self.pretrained["act_postprocess4"](tokens4, height, width)  # (N, 768, H / 32, ...)
+        return self.scratch(map1, map2, map3, map4)  # (N, H, W)

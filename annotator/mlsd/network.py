@@ -1,22 +1,26 @@
-"""M-LSD large, Gu et al. 2022: MobileNetV2 (Sandler et al. 2018) with a decoder that predicts line centres and displacements."""
+"""M-LSD large (Gu et al. 2022): a network that predicts centres of lines and displacements.
+
+The encoder is MobileNetV2 (Sandler et al. 2018). The decoder's blocks of types A, B and C are those
+of the M-LSD paper.
+"""
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-STAGES = (
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-)  # expansion, channels, blocks, first stride
-TAPS = {1: 16, 3: 24, 6: 32, 10: 64, 13: 96}  # backbone layer -> channels; strides 2, 4, 8, 16, 16
+# Of each stage of the encoder: expansion, channels, blocks, stride of the first block.
+STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1))
+# Layers that the decoder reads, with their channels; their strides are 2, 4, 8, 16, 16.
+TAPS = {1: 16, 3: 24, 6: 32, 10: 64, 13: 96}
 WIDTH = 64  # channels of the decoder
 
 
 class ConvBNReLU6(nn.Sequential):
-    """Convolution without bias, norm, ReLU6. With stride 2 it pads right and bottom only, as TensorFlow does for even sizes."""
+    """Convolution without bias, norm, ReLU6.
+
+    With stride 2 it pads right and bottom only, as TensorFlow does for even sizes: the published
+    weights were trained there.
+    """
 
     def __init__(self, in_channels, out_channels, kernel_size=3, stride=1, groups=1):
         self.pad_end = stride == 2
@@ -27,6 +31,7 @@ class ConvBNReLU6(nn.Sequential):
         super().__init__(conv, nn.BatchNorm2d(out_channels), nn.ReLU6())
 
     def forward(self, x):
+        """(N, in, h, w) -> (N, out, h / stride, w / stride)."""
         return super().forward(F.pad(x, (0, 1, 0, 1)) if self.pad_end else x)
 
 
@@ -45,6 +50,7 @@ class InvertedResidual(nn.Module):
         self.is_residual = stride == 1 and in_channels == out_channels
 
     def forward(self, x):
+        """(N, in, h, w) -> (N, out, h / stride, w / stride)."""
         return x + self.conv(x) if self.is_residual else self.conv(x)
 
 
@@ -63,22 +69,24 @@ class Backbone(nn.Module):
         self.features = nn.Sequential(*layers)
 
     def forward(self, x):
+        """(N, 4, H, W) -> the five maps of `TAPS`, (N, C, H / stride, W / stride)."""
         maps = []
         for i, layer in enumerate(self.features):
-            x = layer(x)
+            x = layer(x)  # (N, C, H / stride, W / stride)
             if i in TAPS:
                 maps.append(x)
         return maps
 
 
 def conv_bn_relu(in_channels, out_channels, kernel_size, dilation=1):
+    """A convolution that keeps the size, with bias, norm and ReLU."""
     padding = dilation * (kernel_size // 2)
     conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, dilation=dilation)
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU())
 
 
 class Join(nn.Module):
-    """A shallow map beside a deep one, 64 channels each, at the size of the shallow one (type A)."""
+    """A shallow and a deep map side by side, at the size of the shallow one (type A)."""
 
     def __init__(self, shallow_channels, deep_channels, upscale):
         super().__init__()
@@ -87,10 +95,11 @@ class Join(nn.Module):
         self.upscale = upscale
 
     def forward(self, shallow, deep):
-        deep = self.conv1(deep)
+        """(N, shallow, h, w), (N, deep, h, w) or (N, deep, h / 2, w / 2) -> (N, 128, h, w)."""
+        deep = self.conv1(deep)  # (N, 64, h, w) or half of that size
         if self.upscale:
             deep = F.interpolate(deep, scale_factor=2, mode="bilinear", align_corners=True)
-        return torch.cat([self.conv2(shallow), deep], dim=1)
+        return torch.cat([self.conv2(shallow), deep], dim=1)  # (N, 128, h, w)
 
 
 class Refine(nn.Module):
@@ -102,6 +111,7 @@ class Refine(nn.Module):
         self.conv2 = conv_bn_relu(2 * WIDTH, WIDTH, 3)
 
     def forward(self, x):
+        """(N, 128, h, w) -> (N, 64, h, w)."""
         return self.conv2(self.conv1(x) + x)
 
 
@@ -115,6 +125,7 @@ class Predict(nn.Module):
         self.conv3 = nn.Conv2d(WIDTH, 16, 1)
 
     def forward(self, x):
+        """(N, 64, h, w) -> (N, 16, h, w)."""
         return self.conv3(self.conv2(self.conv1(x)))
 
 
@@ -132,14 +143,19 @@ class MLSDNetwork(nn.Module):
         self.block23 = Predict()
 
     def forward(self, x):
-        """RGB and a constant in [-1, 1], (N, 4, H, W), H and W multiples of 16 -> (N, 9, H / 2, W / 2).
+        """Line maps.
 
-        Channels: 0 logit of a line's centre; 1, 2 and 3, 4 displacement (x, y) in pixels of the map to its start and end; 5..8 serve
-        training alone.
+        Args:
+            x: RGB and a constant in [-1, 1], (N, 4, H, W); H and W are multiples of 16.
+        Returns:
+            (N, 9, H / 2, W / 2). Channel 0: logit of a line's centre. Channels 1, 2 and 3, 4:
+            displacement (x, y) from the centre to start and end, in pixels of the map. Channels
+            5..8 serve training alone.
         """
         c1, c2, c3, c4, c5 = self.backbone(x)
-        x = self.block16(self.block15(c4, c5))
-        x = self.block18(self.block17(c3, x))
-        x = self.block20(self.block19(c2, x))
-        x = self.block22(self.block21(c1, x))
-        return self.block23(x)[:, 7:]
+        x = self.block16(self.block15(c4, c5))  # (N, 64, H / 16, W / 16)
+        x = self.block18(self.block17(c3, x))  # (N, 64, H / 8, W / 8)
+        x = self.block20(self.block19(c2, x))  # (N, 64, H / 4, W / 4)
+        x = self.block22(self.block21(c1, x))  # (N, 64, H / 2, W / 2)
+        # The first seven of 16 channels are maps of line segments that only training uses.
+        return self.block23(x)[:, 7:]  # (N, 9, H / 2, W / 2)

@@ -9,12 +9,14 @@ import numpy as np
 
 from annotator.openpose.maps import smooth
 
-NUM_JOINTS = 18  # nose, neck, right shoulder, elbow, wrist, left ones, right hip, knee, ankle, left ones, right and left eye, ear
+# Nose, neck, right shoulder, elbow and wrist, left ones, right hip, knee and ankle, left ones,
+# right and left eye, right and left ear.
+NUM_JOINTS = 18
 NEIGHBOURS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)  # of a pixel that may be a peak
 PEAK_THRESHOLD = 0.1  # of the blurred heat
 FIELD_THRESHOLD = 0.05  # of a field along a limb
 SAMPLES = 10  # points on a limb where its field is read
-LEAST_SHARE = 0.8  # more of these points than that exceed the threshold
+LEAST_SHARE = 0.8  # of a limb's points; more than this must exceed the threshold
 LEAST_PARTS = 4  # joints of a person
 LEAST_SCORE = 0.4  # of a person, per joint
 
@@ -28,12 +30,14 @@ class Limb(NamedTuple):
     y: int
 
 
-# In this order; the last two find no new people.
+# Joints counted from 1, as published, and the first channel of the field. The order counts: it
+# decides how people grow. The last two limbs find no new people.
 LIMBS = tuple(
     Limb(a - 1, b - 1, x, x + 1)
     for a, b, x in (
-        (2, 3, 12), (2, 6, 20), (3, 4, 14), (4, 5, 16), (6, 7, 22), (7, 8, 24), (2, 9, 0), (9, 10, 2), (10, 11, 4), (2, 12, 6),
-        (12, 13, 8), (13, 14, 10), (2, 1, 28), (1, 15, 30), (15, 17, 34), (1, 16, 32), (16, 18, 36), (3, 17, 18), (6, 18, 26),
+        (2, 3, 12), (2, 6, 20), (3, 4, 14), (4, 5, 16), (6, 7, 22), (7, 8, 24), (2, 9, 0),
+        (9, 10, 2), (10, 11, 4), (2, 12, 6), (12, 13, 8), (13, 14, 10), (2, 1, 28), (1, 15, 30),
+        (15, 17, 34), (1, 16, 32), (16, 18, 36), (3, 17, 18), (6, 18, 26),
     )
 )  # fmt: skip
 SKELETON = LIMBS[:17]  # those that found people and are drawn
@@ -46,16 +50,14 @@ def find_peaks(heat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Args:
         heat: float32 (18, H, W).
     Returns:
-        candidates, float64 (peaks, 4): x, y, heat before the blur, running number; and the joint of each, int64 (peaks,).
+        candidates, float64 (peaks, 4): x, y, heat before the blur, running number; and the joint of
+        each, int64 (peaks,).
     """
     places = []
     for channel in heat:
         blurred = smooth(channel)
-        places.append(
-            np.flatnonzero(
-                (blurred > PEAK_THRESHOLD) & (blurred == cv2.dilate(blurred, NEIGHBOURS))
-            )
-        )
+        is_highest = blurred == cv2.dilate(blurred, NEIGHBOURS)
+        places.append(np.flatnonzero((blurred > PEAK_THRESHOLD) & is_highest))
     joint = np.repeat(np.arange(len(heat)), [len(place) for place in places])
     y, x = np.divmod(np.concatenate(places), heat.shape[2])
     return np.stack([x, y, heat[joint, y, x], np.arange(len(x))], axis=1).astype(np.float64), joint
@@ -68,26 +70,28 @@ def connect(
 
     Args:
         first, second: candidates of the two joints, (A, 4) and (B, 4).
-        read: from y and x of any one shape to the x and y of the limb's part affinity field there, (2, *shape).
+        read: function that takes y and x of one shape and gives x and y of the limb's part affinity
+            field there, (2, *shape).
         height: of the picture in pixels.
     Returns:
-        running number of the first, of the second, and score of each pair, by falling score.
+        running number of the first candidate, of the second, and score of each pair; the highest
+        score comes first.
     """
     difference = second[None, :, :2] - first[:, None, :2]  # (A, B, 2)
     distance = np.maximum(np.linalg.norm(difference, axis=2), 0.001)
     steps = np.linspace(0, 1, SAMPLES)[:, None]
-    points = np.rint(first[:, None, None, :2] + difference[:, :, None] * steps).astype(
-        int
-    )  # (A, B, samples, 2)
-    direction = (difference / distance[..., None])[:, :, None]
-    along = (read(points[..., 1], points[..., 0]) * np.moveaxis(direction, 3, 0)).sum(
-        axis=0
-    )  # (A, B, samples)
-    score = along.mean(axis=2) + np.minimum(0.5 * height / distance - 1, 0)
+    points = first[:, None, None, :2] + difference[:, :, None] * steps  # (A, B, samples, 2)
+    points = np.rint(points).astype(int)
+    direction = (difference / distance[..., None])[:, :, None]  # (A, B, 1, 2)
+    field = read(points[..., 1], points[..., 0])  # (2, A, B, samples)
+    # The field along the limb (Cao et al. 2017, Eq. 10), with the integral as a mean of samples.
+    along = (field * np.moveaxis(direction, 3, 0)).sum(axis=0)  # (A, B, samples)
+    # Limbs longer than half of the picture lose score.
+    score = along.mean(axis=2) + np.minimum(0.5 * height / distance - 1, 0)  # (A, B)
     good = ((along > FIELD_THRESHOLD).sum(axis=2) > LEAST_SHARE * SAMPLES) & (score > 0)
     rows, columns = np.nonzero(good)
     pairs, used_rows, used_columns = [], set(), set()
-    for k in np.argsort(-score[rows, columns], kind="stable"):
+    for k in np.argsort(-score[rows, columns], kind="stable"):  # greedy, best pair first
         i, j = rows[k], columns[k]
         if i not in used_rows and j not in used_columns:
             used_rows.add(i)
@@ -105,11 +109,13 @@ def add_connection(
     heat: np.ndarray,
     may_be_new: bool,
 ) -> None:
-    """Put one connection, from candidate `a` to `b`, into the people found so far, rows as `assemble` returns them.
+    """Put one connection, from candidate `a` to `b`, into the people found so far.
 
-    Differs from the published code: of three rows or more that hold `a` or `b` the first two count; there they are an error.
+    Differs from the published code: of three rows or more that hold `a` or `b`, the first two
+    count. There they are an error.
 
     Args:
+        people: rows as `assemble` returns them; changed in place.
         heat: of every candidate.
         may_be_new: a connection that fits nobody begins a new row.
     """
@@ -123,8 +129,8 @@ def add_connection(
     row = people[found[0]]
     if len(found) > 1:
         other = people[found[1]]
-        if not ((row[:NUM_JOINTS] >= 0) & (other[:NUM_JOINTS] >= 0)).any():
-            row[:NUM_JOINTS] += other[:NUM_JOINTS] + 1
+        if not ((row[:NUM_JOINTS] >= 0) & (other[:NUM_JOINTS] >= 0)).any():  # one person
+            row[:NUM_JOINTS] += other[:NUM_JOINTS] + 1  # -1 stands for a joint not found
             row[TOTAL:] += other[TOTAL:]
             row[TOTAL] += score
             del people[found[1]]
@@ -141,10 +147,11 @@ def assemble(heat: np.ndarray, read: Callable) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         heat: float32 (18, H, W), one map per joint.
-        read: from a slice of the 38 part affinity fields, two per limb, and y and x to their values there, as `maps.Sampler`.
+        read: function that takes a slice of the 38 part affinity fields, two per limb, and y and x,
+            and gives the values there, as `maps.Sampler` does.
     Returns:
-        candidate, float64 (peaks, 4), as `find_peaks`; subset, float64 (people, 20): 18 numbers of candidates or -1, total score,
-        count of joints.
+        candidate, float64 (peaks, 4), as `find_peaks` gives it; and subset, float64 (people, 20):
+        18 numbers of candidates or -1, total score, count of joints.
     """
     candidate, joint = find_peaks(heat)
     by_joint = [candidate[joint == i] for i in range(NUM_JOINTS)]

@@ -1,4 +1,4 @@
-"""Where hands are to be looked for, and their joints from heat maps (Simon et al. 2017)."""
+"""Places where hands are looked for, and the joints of hands from heat maps (Simon et al. 2017)."""
 
 import math
 from typing import NamedTuple
@@ -23,7 +23,12 @@ class Box(NamedTuple):
 
 
 def hand_boxes(candidate: np.ndarray, subset: np.ndarray, height: int, width: int) -> list[Box]:
-    """Squares around the hands of all arms of which three joints were found; those below 20 pixels are left out."""
+    """Squares around the hands of all arms with three joints; those below 20 pixels are left out.
+
+    Args:
+        candidate, subset: as `body.assemble` gives them.
+        height, width: of the picture in pixels.
+    """
     boxes = []
     for person in subset:
         for arm in ARMS:
@@ -31,7 +36,7 @@ def hand_boxes(candidate: np.ndarray, subset: np.ndarray, height: int, width: in
             if (numbers < 0).any():
                 continue
             shoulder, elbow, wrist = candidate[numbers, :2]
-            centre = wrist + 0.33 * (wrist - elbow)
+            centre = wrist + 0.33 * (wrist - elbow)  # factors as published
             side = 1.5 * max(math.dist(wrist, elbow), 0.9 * math.dist(elbow, shoulder))
             x, y = np.maximum(centre - side / 2, 0)
             side = min(side, width - x, height - y)
@@ -46,15 +51,15 @@ def hand_joints(heat: np.ndarray) -> np.ndarray:
     Args:
         heat: float32 (21 or more, h, w).
     Returns:
-        x and y, int64 (21, 2); (0, 0) where a joint shows nowhere.
+        x and y, int64 (21, 2); (0, 0) for a joint that was not found.
     """
     joints = np.zeros((NUM_JOINTS, 2), np.int64)
     for i, own in enumerate(heat[:NUM_JOINTS]):
-        labels, number = ndimage.label(smooth(own) > HEAT_THRESHOLD, structure=np.ones((3, 3)))
+        spots, number = ndimage.label(smooth(own) > HEAT_THRESHOLD, structure=np.ones((3, 3)))
         if number:
-            strongest = 1 + np.argmax(ndimage.sum_labels(own, labels, range(1, number + 1)))
-            y, x = np.unravel_index(
-                np.argmax(np.where(labels == strongest, own, -np.inf)), own.shape
-            )
+            # The spot with the most heat in all, not the one with the highest peak.
+            strongest = 1 + np.argmax(ndimage.sum_labels(own, spots, range(1, number + 1)))
+            highest = np.argmax(np.where(spots == strongest, own, -np.inf))
+            y, x = np.unravel_index(highest, own.shape)
             joints[i] = x, y
     return joints

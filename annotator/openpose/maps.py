@@ -1,21 +1,30 @@
-"""From a picture to what a pose machine takes, and from its coarse maps back to pixels."""
+"""Input of a pose machine from a picture, and its coarse maps brought back to pixels."""
 
 import cv2
 import numpy as np
 import torch
+from einops import rearrange
 
 STRIDE = 8  # pixels of the network's input per pixel of its maps
 GREY = 128  # fills the padding
 LONGEST = 4096  # pixels; very elongated pictures shrink until they fit
-CELLS = 5  # of the maps, along an axis, between which a pixel lies: four pixels of the input, closer than a cell, of four cells each
+# Cells of the maps, along an axis, that a pixel depends on. Cubic resizing reads four pixels of the
+# network's input, which lie within one cell; each of these was made from four cells.
+CELLS = 5
 SIGMA = 3.0  # deviation, in pixels, of the blur before peaks are looked for
 RADIUS = 12  # four deviations
 
 
 def network_input(image: np.ndarray, factor: float) -> np.ndarray:
-    """A BGR picture (H, W, 3) resized by `factor` and padded right and below to multiples of 8 -> float32 (3, h, w) in [-0.5, 0.5].
+    """A picture as a pose machine takes it: float32 (3, h, w) in [-0.5, 0.5].
+
+    It is resized and padded right and below to multiples of 8.
 
     Differs from the published code: the long side is at most `LONGEST`, the short one at least 1.
+
+    Args:
+        image: uint8 BGR (H, W, 3).
+        factor: of both sides.
     """
     height, width = image.shape[:2]
     factor = min(factor, LONGEST / max(height, width))
@@ -28,29 +37,38 @@ def network_input(image: np.ndarray, factor: float) -> np.ndarray:
     )
     padding = [(0, -side % STRIDE) for side in small.shape[:2]]
     padded = np.pad(small, [*padding, (0, 0)], constant_values=GREY)
-    return padded.transpose(2, 0, 1).astype(np.float32) / 256 - 0.5
+    return rearrange(padded, "h w c -> c h w").astype(np.float32) / 256 - 0.5
 
 
 def small_size(factor: float, height: int, width: int) -> tuple[int, int]:
-    """What `network_input` makes of a picture's height and width, before the padding."""
+    """Height and width to which `network_input` resizes a picture, before the padding."""
     factor = min(factor, LONGEST / max(height, width))
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def full_size(maps: torch.Tensor, factor: float, height: int, width: int) -> np.ndarray:
-    """Maps of one picture, (C, h / 8, w / 8) -> float32 (C, H, W); the padding of `network_input` is cut off."""
+    """Maps of one picture at its full size, float32 (C, H, W).
+
+    Args:
+        maps: (C, h / 8, w / 8); the padding of `network_input` is cut off.
+        factor: as in `network_input`.
+        height, width: of the picture in pixels.
+    """
     small_h, small_w = small_size(factor, height, width)
     full = np.empty((len(maps), height, width), np.float32)
     for coarse, out in zip(maps.cpu().numpy(), full, strict=True):
-        small = cv2.resize(coarse, None, fx=STRIDE, fy=STRIDE, interpolation=cv2.INTER_CUBIC)[
-            :small_h, :small_w
-        ]
+        small = cv2.resize(coarse, None, fx=STRIDE, fy=STRIDE, interpolation=cv2.INTER_CUBIC)
+        small = small[:small_h, :small_w]
         out[:] = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
     return full
 
 
 class Sampler:
-    """Reads single pixels of what `full_size` would return, without making the whole maps: resizing is linear, along each axis apart."""
+    """Single pixels of what `full_size` returns, without making whole maps.
+
+    This works because resizing is linear and treats the two axes one after the other: a pixel is a
+    weighted sum of a few cells of the coarse maps.
+    """
 
     def __init__(self, maps: torch.Tensor, factor: float, height: int, width: int):
         """Arguments as those of `full_size`."""
@@ -62,10 +80,18 @@ class Sampler:
 
     @staticmethod
     def cells(coarse: int, small: int, full: int) -> tuple[np.ndarray, np.ndarray]:
-        """For every pixel along an axis of the picture: the cells of the maps it is made of, and their weights, both (full, 5)."""
-        matrix = cv2.resize(
-            np.eye(coarse, dtype=np.float32), None, fx=1, fy=STRIDE, interpolation=cv2.INTER_CUBIC
-        )[:small]
+        """Cells of the maps that each pixel along an axis depends on, and their weights.
+
+        Args:
+            coarse: cells of the maps along the axis.
+            small: pixels of the network's input, without the padding.
+            full: pixels of the picture.
+        Returns:
+            indices, int64 (full, 5), and weights, float32 (full, 5).
+        """
+        # Resizing the unit matrix gives the weights: row i says what pixel i is made of.
+        unit = np.eye(coarse, dtype=np.float32)
+        matrix = cv2.resize(unit, None, fx=1, fy=STRIDE, interpolation=cv2.INTER_CUBIC)[:small]
         matrix = cv2.resize(matrix, (coarse, full), interpolation=cv2.INTER_CUBIC)  # (full, coarse)
         count = min(CELLS, coarse)
         first = np.minimum((matrix != 0).argmax(axis=1), coarse - count)
@@ -73,11 +99,15 @@ class Sampler:
         return places, np.take_along_axis(matrix, places, axis=1)
 
     def __call__(self, channels: slice, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Values of some maps at integer pixels: y and x of any one shape -> float32 (channels, *shape)."""
+        """Values of some maps at whole pixels, float32 (channels, *shape).
+
+        Args:
+            channels: of the maps.
+            y, x: int64, both of the same `shape`.
+        """
         (rows, row_weights), (columns, column_weights) = self.rows, self.columns
-        around = self.maps[
-            channels, rows[y][..., :, None], columns[x][..., None, :]
-        ]  # (channels, *shape, 5, 5)
+        y_cells, x_cells = rows[y][..., :, None], columns[x][..., None, :]
+        around = self.maps[channels, y_cells, x_cells]  # (channels, *shape, 5, 5)
         return np.einsum("c...ij,...i,...j->c...", around, row_weights[y], column_weights[x])
 
 

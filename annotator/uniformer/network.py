@@ -1,32 +1,33 @@
-"""UniFormer-S (Li et al. 2022) under UPerNet (Xiao et al. 2018): labels of the 150 classes of ADE20K for every pixel."""
+"""UniFormer-S (Li et al. 2022) with the decoder of UPerNet (Xiao et al. 2018).
+
+It gives logits of the 150 classes of ADE20K for every pixel. The tensors' names are those of the
+published file, which mmsegmentation wrote.
+"""
 
 import torch
+from einops import rearrange
 from torch import nn
 from torch.nn import functional as F
 
 NUM_CLASSES = 150
-STAGES = (
-    (3, 64),
-    (4, 128),
-    (8, 320),
-    (3, 512),
-)  # blocks, channels; the first two convolve, the others attend
+STAGES = ((3, 64), (4, 128), (8, 320), (3, 512))  # blocks, channels; the last two use attention
 HEAD_WIDTH = 64  # channels of an attention head
 POOL_SIZES = (1, 2, 3, 6)  # of the pyramid pooling (Zhao et al. 2017)
 CHANNELS = 512  # of the decoder
 
 
 def resize(x, like):
+    """(N, C, h, w) at the height and width of the map `like`."""
     return F.interpolate(x, like.shape[2:], mode="bilinear", align_corners=False)
 
 
 def norm_channels(norm, x):
-    """Layer norm over the channels of (N, C, H, W)."""
-    return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    """Layer norm over the channels of (N, C, h, w)."""
+    return rearrange(norm(rearrange(x, "n c h w -> n h w c")), "n h w c -> n c h w")
 
 
 class PatchEmbed(nn.Module):
-    """Patches that do not overlap, as one vector each."""
+    """One vector for each patch; patches do not overlap."""
 
     def __init__(self, in_channels, channels, size):
         super().__init__()
@@ -34,20 +35,24 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(in_channels, channels, size, stride=size)
 
     def forward(self, x):
+        """(N, in, h, w) -> (N, channels, h // size, w // size)."""
         return norm_channels(self.norm, self.proj(x))
 
 
 class MLP(nn.Module):
+    """Two layers, 1 x 1 convolutions or linear ones, with a GELU between them."""
+
     def __init__(self, fc1, fc2):
         super().__init__()
         self.fc1, self.fc2 = fc1, fc2
 
     def forward(self, x):
+        """Maps (N, C, h, w) or tokens (N, h w, C) -> the same shape."""
         return self.fc2(F.gelu(self.fc1(x)))
 
 
 class ConvBlock(nn.Module):
-    """Local relations: a depth-wise 5 x 5 convolution in the place of attention."""
+    """A block for local relations: a depth-wise 5 x 5 convolution takes the place of attention."""
 
     def __init__(self, channels):
         super().__init__()
@@ -60,26 +65,31 @@ class ConvBlock(nn.Module):
         self.mlp = MLP(nn.Conv2d(channels, 4 * channels, 1), nn.Conv2d(4 * channels, channels, 1))
 
     def forward(self, x):
+        """(N, C, h, w) -> (N, C, h, w)."""
         x = x + self.pos_embed(x)
         x = x + self.conv2(self.attn(self.conv1(self.norm1(x))))
         return x + self.mlp(self.norm2(x))
 
 
 class Attention(nn.Module):
+    """Self-attention with heads of 64 channels."""
+
     def __init__(self, channels):
         super().__init__()
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
 
     def forward(self, x):
-        q, k, v = (
-            self.qkv(x).unflatten(2, (3, -1, HEAD_WIDTH)).permute(2, 0, 3, 1, 4)
-        )  # each (N, heads, tokens, 64)
-        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        """Tokens (N, L, C) -> tokens of the same shape."""
+        q, k, v = rearrange(
+            self.qkv(x), "n l (three heads d) -> three n heads l d", three=3, d=HEAD_WIDTH
+        )  # each (N, heads, L, 64)
+        x = F.scaled_dot_product_attention(q, k, v)  # (N, heads, L, 64)
+        return self.proj(rearrange(x, "n heads l d -> n l (heads d)"))  # (N, L, C)
 
 
 class AttentionBlock(nn.Module):
-    """Global relations: every position attends to every other."""
+    """A block for global relations: every position attends to every other."""
 
     def __init__(self, channels):
         super().__init__()
@@ -90,15 +100,16 @@ class AttentionBlock(nn.Module):
         self.mlp = MLP(nn.Linear(channels, 4 * channels), nn.Linear(4 * channels, channels))
 
     def forward(self, x):
+        """(N, C, h, w) -> (N, C, h, w)."""
         x = x + self.pos_embed(x)
-        tokens = x.flatten(2).transpose(1, 2)
+        tokens = rearrange(x, "n c h w -> n (h w) c")  # (N, L, C)
         tokens = tokens + self.attn(self.norm1(tokens))
         tokens = tokens + self.mlp(self.norm2(tokens))
-        return tokens.transpose(1, 2).unflatten(2, x.shape[2:])
+        return rearrange(tokens, "n (h w) c -> n c h w", h=x.shape[2])  # (N, C, h, w)
 
 
 class UniFormer(nn.Module):
-    """Maps of 64, 128, 320 and 512 channels at strides 4, 8, 16 and 32."""
+    """Encoder with maps at strides 4, 8, 16 and 32."""
 
     def __init__(self):
         super().__init__()
@@ -115,16 +126,19 @@ class UniFormer(nn.Module):
             setattr(self, f"norm{i}", nn.LayerNorm(channels, eps=1e-6))
 
     def forward(self, x):
+        """(N, 3, H, W) -> maps (N, C, H / s, W / s), C = 64, 128, 320, 512, s = 4, 8, 16, 32."""
         maps = []
         for i in range(1, len(STAGES) + 1):
-            x = self.get_submodule(f"blocks{i}")(self.get_submodule(f"patch_embed{i}")(x))
-            maps.append(
-                norm_channels(self.get_submodule(f"norm{i}"), x)
-            )  # the next stage gets the map as it is
+            x = self.get_submodule(f"patch_embed{i}")(x)  # (N, C, H / s, W / s)
+            x = self.get_submodule(f"blocks{i}")(x)  # (N, C, H / s, W / s)
+            # Only what goes to the decoder is normalised; the next stage gets `x` itself.
+            maps.append(norm_channels(self.get_submodule(f"norm{i}"), x))
         return maps
 
 
 class ConvModule(nn.Module):
+    """Convolution that keeps the size, batch norm, ReLU."""
+
     def __init__(self, in_channels, channels, kernel_size):
         super().__init__()
         self.conv = nn.Conv2d(
@@ -133,11 +147,12 @@ class ConvModule(nn.Module):
         self.bn = nn.BatchNorm2d(channels)
 
     def forward(self, x):
+        """(N, in, h, w) -> (N, channels, h, w)."""
         return F.relu(self.bn(self.conv(x)))
 
 
 class UPerHead(nn.Module):
-    """Pyramid pooling on the deepest map, a feature pyramid over all four, class logits at the size of the shallowest."""
+    """Pyramid pooling on the deepest map, then a feature pyramid over all four maps."""
 
     def __init__(self):
         super().__init__()
@@ -155,21 +170,21 @@ class UPerHead(nn.Module):
         self.conv_seg = nn.Conv2d(CHANNELS, NUM_CLASSES, 1)
 
     def forward(self, maps):
-        *shallow, deep = maps
-        top = self.bottleneck(
-            torch.cat([deep, *(resize(pool(deep), deep) for pool in self.psp_modules)], dim=1)
-        )
+        """The four maps of `UniFormer` -> class logits (N, 150, H / 4, W / 4)."""
+        *shallow, deep = maps  # deep: (N, 512, H / 32, W / 32)
+        pooled = [resize(pool(deep), deep) for pool in self.psp_modules]
+        top = self.bottleneck(torch.cat([deep, *pooled], dim=1))  # (N, 512, H / 32, W / 32)
         laterals = [conv(x) for conv, x in zip(self.lateral_convs, shallow, strict=True)]
         above = top
-        for i in reversed(range(len(laterals))):
-            above = laterals[i] = laterals[i] + resize(above, laterals[i])
+        for i in reversed(range(len(laterals))):  # from deep to shallow
+            above = laterals[i] = laterals[i] + resize(above, laterals[i])  # (N, 512, H / s, ...)
         levels = [conv(x) for conv, x in zip(self.fpn_convs, laterals, strict=True)]
-        levels = [resize(x, levels[0]) for x in (*levels, top)]
+        levels = [resize(x, levels[0]) for x in (*levels, top)]  # each (N, 512, H / 4, W / 4)
         return self.conv_seg(self.fpn_bottleneck(torch.cat(levels, dim=1)))
 
 
 class AuxiliaryHead(nn.Module):
-    """A second head that helped to train; it is only in the file."""
+    """A second head that only training used; it stands here because the published file has it."""
 
     def __init__(self):
         super().__init__()
@@ -177,6 +192,7 @@ class AuxiliaryHead(nn.Module):
         self.convs = nn.Sequential(ConvModule(STAGES[2][1], 256, 3))
 
     def forward(self, maps):
+        """The four maps of `UniFormer` -> class logits (N, 150, H / 16, W / 16)."""
         return self.conv_seg(self.convs(maps[2]))
 
 
@@ -190,5 +206,9 @@ class UniformerNetwork(nn.Module):
         self.auxiliary_head = AuxiliaryHead()
 
     def forward(self, x):
-        """Normalised pixels, (N, 3, H, W), H and W >= 32 -> (N, 150, H // 4, W // 4)."""
+        """Class logits (N, 150, H // 4, W // 4).
+
+        Args:
+            x: normalised pixels, (N, 3, H, W); H and W are at least 32.
+        """
         return self.decode_head(self.backbone(x))
