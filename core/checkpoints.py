@@ -214,8 +214,12 @@ def load_strictly(
             f"such as {wrong[0]} {found} instead of {expected}. Check that the file and the "
             "configuration belong together."
         )
+    # Without the layers' versions torch takes the tensors for those of its first releases, and
+    # fills in the counters that batch norms lacked then.
+    versioned = OrderedDict(tensors)
+    versioned._metadata = own._metadata
     # The model's own hooks may rename tensors while loading, so torch says what is missing.
-    missing, left_over = model.load_state_dict(tensors, strict=False, assign=True)
+    missing, left_over = model.load_state_dict(versioned, strict=False, assign=True)
     missing = [key for key in missing if not key.startswith(may_be_missing)]
     if missing or left_over:
         raise RuntimeError(

@@ -379,6 +379,14 @@ def test_what_may_be_missing_keeps_its_value(pair_of_layers, tensors):
     assert torch.equal(model[1].weight, before) and model[0].weight.eq(1).all()
 
 
+def test_counters_of_batch_norms_count_too():
+    """torch takes tensors without versions for old ones, and says nothing of these counters."""
+    tensors = dict(nn.BatchNorm1d(3).state_dict())
+    del tensors["num_batches_tracked"]
+    with pytest.raises(RuntimeError, match="1 tensors missing .*num_batches_tracked"):
+        load_strictly(nn.BatchNorm1d(3), tensors, "w.ckpt")
+
+
 def test_another_shape_is_named_and_nothing_is_loaded(pair_of_layers, tensors):
     tensors["0.weight"] = torch.ones(2, 4)
     model = pair_of_layers()
