@@ -114,7 +114,8 @@ def option(default, kind=None, metavar: str | None = None, help: str = "", **arg
         metavar: name of the value in the help.
         help: unit and effect. The formatter of `new_parser` adds the default.
         argument: further arguments of `argparse.add_argument`, such as `choices` or `nargs`, and
-            `aliases`, a tuple of other spellings (with dashes).
+            `aliases`, a tuple of other spellings (with dashes). `action="store_true"` makes a flag
+            without a value, which may stand right before a positional argument.
     """
     argument = {"kind": kind, "metavar": metavar, "help": help, **argument}
     return dataclasses.field(default=default, metadata=argument)
@@ -156,6 +157,16 @@ def add_options(
         _add_option(group, name, default, **field.metadata)
 
 
+def dashed(options: type | Any, **names: str) -> dict[str, str]:
+    """The fields of an options class as names with dashes, for `flags`: `image_size: image-size`.
+
+    Args:
+        names: other names of some fields, by field.
+    """
+    fields = [field.name for field in dataclasses.fields(options)]
+    return {name: names.get(name, name.replace("_", "-")) for name in fields}
+
+
 def add_bool(group, name: str, default: bool, help: str) -> None:
     """Add `--name`, `--name BOOL` and `--no-name` to an argparse parser or group."""
     _add_option(group, name.lstrip("-"), default, bool, "BOOL", help)
@@ -164,7 +175,7 @@ def add_bool(group, name: str, default: bool, help: str) -> None:
 def _add_option(group, name, default, kind, metavar, help, aliases=(), **argument):
     if kind is bool:
         argument |= {"type": str_to_bool, "nargs": "?", "const": True, "metavar": "BOOL"}
-    else:
+    elif "action" not in argument:  # an action such as `store_true` has no value to convert or name
         argument |= {"type": kind, "metavar": metavar} if kind else {"metavar": metavar}
     names = [f"--{name}", *aliases]
     group.add_argument(*names, dest=name.replace("-", "_"), default=default, help=help, **argument)

@@ -12,6 +12,7 @@ from core.options import (
     add_options,
     add_run_control,
     changed_options,
+    dashed,
     fraction,
     new_parser,
     non_negative_float,
@@ -124,6 +125,25 @@ def test_an_objects_values_are_the_scripts_defaults():
 )
 def test_a_switch_is_a_flag_or_takes_a_value(words, value):
     assert read(*words).clip is value
+
+
+@dataclass(frozen=True)
+class FlagOptions:
+    skip_corrupt: bool = option(False, action="store_true", help="leave broken files out")
+
+
+def test_a_flag_may_stand_before_a_positional_argument():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder")
+    add_options(parser, FlagOptions, "run", flags=dashed(FlagOptions))
+    args = parser.parse_args(["--skip-corrupt", "images"])
+    assert args.folder == "images" and read_options(FlagOptions, args).skip_corrupt
+    assert not read_options(FlagOptions, parser.parse_args(["images"])).skip_corrupt
+
+
+def test_names_with_dashes():
+    assert dashed(NoiseOptions, kind="the-kind")["kind"] == "the-kind"
+    assert dashed(FlagOptions) == {"skip_corrupt": "skip-corrupt"}
 
 
 def test_a_switch_can_be_on_its_own():
