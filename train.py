@@ -41,7 +41,8 @@ from core.prompts import read_prompts
 from core.records import new_run_id, write_run_record
 from core.signals import StoppedForRequeue
 from dataset import MyDataset, ValidationSet, check_pairs
-from fid.backbones import CEM, load_cem
+from fid.backbones import CEM
+from fid.backbones.loading import CemOptions, load_backbone
 from fid.validation import ValidationFid
 from share import run_script
 from training.batches import SeededBatches, Share, WeightedSamples
@@ -489,14 +490,10 @@ def build_val_fid(args, val_set) -> ValidationFid | None:
         return sample_images(model, hint, [sample.prompt for sample in samples], seeds, options)
 
     device = args.fid_device if torch.cuda.is_available() else "cpu"
-    backbone = load_cem(
-        args.fid_backbone,
-        args.fid_image_size,
-        args.fid_weights_path,
-        args.fid_download_dir,
-        device,
-        "--fid_weights_path",
+    network = CemOptions(
+        args.fid_backbone, args.fid_weights_path, args.fid_download_dir, args.fid_image_size, device
     )
+    backbone = load_backbone(network, "--fid_weights_path")
     return ValidationFid(
         val_set, backbone, draw, args.fid_batch_size, args.fid_num_workers, args.fid_seed
     )

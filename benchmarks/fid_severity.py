@@ -1,20 +1,26 @@
-"""Does a backbone see what harms electron micrographs? FID and KID of images against their blurred, noisy and shuffled selves.
+"""Scores of images against their harmed selves: does a backbone see what harms micrographs?
 
     python benchmarks/fid_severity.py data/test/images --network cem500k
 
-A score that is worth reporting grows with every severity. Shuffling swaps blocks of pixels under a random mask that covers a share of
-the image: grey levels stay, structure goes.
+Images are blurred, made noisy and shuffled. A score that is worth reporting grows with every
+severity. Shuffling swaps blocks of pixels under a random mask that covers a share of the image:
+grey levels stay, structure goes.
 """
 
 from pathlib import Path
 
 import numpy as np
+from einops import rearrange
 from PIL import Image, ImageFilter
 from tqdm import tqdm
 
-from core.images import read_image
+from core.images import read_image, to_uint8
+from core.options import add_options, dashed, new_parser, read_options
+from fid.backbones import Backbone
+from fid.backbones.loading import BackboneOptions, load_backbone
 from fid.distances import Statistics, frechet_distance, kid
-from fid.scoring import add_network, build_parser, load_network, read_folder
+from fid.features import FolderOptions
+from fid.images import read_folder
 from share import run_script
 
 BLOCK = 32  # pixels, what shuffling moves
@@ -23,69 +29,65 @@ SEVERITIES = {  # kind of harm -> strengths, none to strong
     "noise": (0, 10, 20, 40, 80),  # standard deviation in grey levels
     "shuffle": (0, 0.125, 0.25, 0.5, 1),  # share of the image
 }
+READING_FLAGS = {"skip_corrupt": "skip-corrupt"}  # images are harmed in this process, one by one
 
 
 def harm(pixels: np.ndarray, kind: str, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """uint8 (H, W) -> the same, harmed."""
+    """uint8 (H, W) -> the same, harmed; shuffling cuts it to whole blocks."""
     if not strength:
         return pixels
     if kind == "blur":
         return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(strength)))
     if kind == "noise":
-        return (
-            (pixels + rng.normal(0, strength, pixels.shape)).round().clip(0, 255).astype(np.uint8)
-        )
+        noisy = pixels + rng.normal(0, strength, pixels.shape)
+        return noisy.round().clip(0, 255).astype(np.uint8)
     rows, columns = (side // BLOCK for side in pixels.shape)
-    blocks = (
-        pixels[: rows * BLOCK, : columns * BLOCK]
-        .reshape(rows, BLOCK, columns, BLOCK)
-        .swapaxes(1, 2)
-        .copy()
-    )
-    masked = rng.choice(rows * columns, max(2, round(strength * rows * columns)), replace=False)
-    flat = blocks.reshape(rows * columns, BLOCK, BLOCK)
-    flat[masked] = flat[np.roll(masked, 1)]  # no block stays where it was
-    return (
-        flat.reshape(rows, columns, BLOCK, BLOCK)
-        .swapaxes(1, 2)
-        .reshape(rows * BLOCK, columns * BLOCK)
-    )
+    cut = pixels[: rows * BLOCK, : columns * BLOCK]
+    sizes = {"h": BLOCK, "w": BLOCK}
+    blocks = rearrange(cut, "(rows h) (columns w) -> (rows columns) h w", **sizes).copy()
+    masked = rng.choice(len(blocks), max(2, round(strength * len(blocks))), replace=False)
+    blocks[masked] = blocks[np.roll(masked, 1)]  # no masked block stays where it was
+    return rearrange(blocks, "(rows columns) h w -> (rows h) (columns w)", rows=rows, **sizes)
+
+
+def harmed_statistics(
+    originals: list[np.ndarray], backbone: Backbone, kind: str, strength: float
+) -> Statistics:
+    """Statistics of harmed images; the same call harms them the same way."""
+    rng = np.random.default_rng(0)
+    statistics = Statistics(keep_features=True)
+    for pixels in tqdm(originals, desc=f"{kind} {strength:g}", leave=False):
+        harmed = np.repeat(harm(pixels, kind, strength, rng)[..., None], 3, axis=2)
+        statistics.update(backbone.features(backbone.preprocessing(harmed)[None]))
+    return statistics
 
 
 def main(argv=None):
-    parser = build_parser(__doc__.split("\n\n")[0])
+    parser = new_parser(__doc__)
     parser.add_argument("real_dir", type=Path, help="real images")
-    add_network(parser)
+    add_options(parser, BackboneOptions, "network", flags=dashed(BackboneOptions))
+    add_options(parser, FolderOptions, "run", flags=READING_FLAGS)
     args = parser.parse_args(argv)
-    paths, _ = read_folder(args.real_dir, args.skip_corrupt)
-    backbone = load_network(args)
-    originals = [(read_image(path)[..., 0] * 255).round().astype(np.uint8) for path in paths]
-
-    def features(kind, strength):
-        rng = np.random.default_rng(0)
-        statistics = Statistics(keep_features=True)
-        for pixels in tqdm(originals, desc=f"{kind} {strength:g}", leave=False):
-            harmed = np.repeat(harm(pixels, kind, strength, rng)[..., None], 3, axis=2)
-            statistics.update(backbone.features(backbone.preprocessing(harmed)[None]))
-        return statistics
-
-    reference = features("blur", 0)
+    network = read_options(BackboneOptions, args, dashed(BackboneOptions))
+    reading = read_options(FolderOptions, args, READING_FLAGS)
+    paths, _ = read_folder(args.real_dir, reading.skip_corrupt)
+    backbone = load_backbone(network)
+    originals = [to_uint8(read_image(path)[..., 0]) for path in paths]
+    reference = harmed_statistics(originals, backbone, "blur", 0)
     print(
-        f"{len(paths)} images, {backbone.name}, weights {backbone.sha256[:12]}, {backbone.preprocessing.size} px\n"
+        f"{len(paths)} images, {backbone.name}, weights {backbone.sha256[:12]}, "
+        f"{backbone.preprocessing.size} px\n"
     )
     print("| harm | strength | FID | KID |\n| --- | ---: | ---: | ---: |")
     for kind, strengths in SEVERITIES.items():
         fids = []
         for strength in strengths:
-            harmed = features(kind, strength)
+            harmed = harmed_statistics(originals, backbone, kind, strength)
             fids.append(frechet_distance(reference, harmed))
-            print(
-                f"| {kind} | {strength:g} | {fids[-1]:.4f} | {kid(reference.features, harmed.features).value:.5f} |",
-                flush=True,
-            )
-        print(
-            f"| {kind} | | {'grows at every step' if np.all(np.diff(fids) > 0) else 'DOES NOT GROW at every step'} | |"
-        )
+            distance = kid(reference.features, harmed.features).value
+            print(f"| {kind} | {strength:g} | {fids[-1]:.4f} | {distance:.5f} |", flush=True)
+        grows = np.all(np.diff(fids) > 0)
+        print(f"| {kind} | | {'grows' if grows else 'DOES NOT GROW'} at every step | |")
 
 
 if __name__ == "__main__":

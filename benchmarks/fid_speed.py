@@ -1,13 +1,13 @@
-"""How fast are the scores? Our Frechet distance against scipy's matrix root, and a whole FID against pytorch-fid.
+"""How fast are the scores? Our Frechet distance against scipy's, a whole FID against pytorch-fid.
 
     python benchmarks/fid_speed.py
     python benchmarks/fid_speed.py --end_to_end 1000
 
-The second run draws that many pictures, halves them into two folders, and scores them with random Inception weights in both programs, which
-takes minutes on a CPU. Same network, same resizing, same batches: the difference is reading, statistics and distance.
+The second run draws that many pictures, halves them into two folders, and scores them with random
+Inception weights in both programs, which takes minutes on a CPU. Both have the same network,
+resizing and batches: the difference is reading, statistics and distance.
 """
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -18,21 +18,24 @@ import torch
 from pytorch_fid import fid_score, inception
 from tqdm import tqdm
 
-from core.images import write_png
-from core.options import positive_int
-from fid.backbones import DIMENSIONS, load_inception, tensorflow_inception
+from core.images import list_images, write_png
+from core.options import new_parser, positive_int
+from fid.backbones import BACKBONES
+from fid.backbones.inception import tensorflow_inception
+from fid.backbones.loading import BackboneOptions, load_backbone
 from fid.distances import frechet_distance, statistics_of
 from fid.features import folder_statistics
-from fid.images import find_images
 
+WIDTH = BACKBONES["pytorch-fid"].width
 SETS = (25, 233, 2000, 10000)  # images
 DECAY = 0.7  # of the features' standard deviations, k ** -0.7, about that of real ones
+BATCH_SIZE = 32
 
 
-def seconds(function):
-    """(result, wall time)"""
+def seconds(function, *arguments):
+    """(result, wall time) of a call."""
     start = time.perf_counter()
-    result = function()
+    result = function(*arguments)
     return result, time.perf_counter() - start
 
 
@@ -40,29 +43,34 @@ def by_sqrtm(x, y):
     """The usual way: covariances, and the matrix root of their product."""
     cov_x, cov_y = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
     root = scipy.linalg.sqrtm(cov_x @ cov_y)
-    return float(
-        ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(cov_x + cov_y) - 2 * np.trace(root.real)
-    )
+    traces = np.trace(cov_x + cov_y) - 2 * np.trace(root.real)
+    return float(((x.mean(0) - y.mean(0)) ** 2).sum() + traces)
+
+
+def by_singular_values(x, y):
+    """Our way, from the same features."""
+    return frechet_distance(statistics_of(x), statistics_of(y))
 
 
 def compare_distances():
+    """Print both distances, and their times, for sets of several sizes."""
     rng = np.random.default_rng(0)
-    deviations = np.arange(1, DIMENSIONS + 1) ** -DECAY
+    deviations = np.arange(1, WIDTH + 1) ** -DECAY
     print(
-        f"Frechet distance of two sets of n features, {DIMENSIONS} dimensions, {torch.get_num_threads()} thread(s); covariances included"
+        f"Frechet distance of two sets of n features, {WIDTH} dimensions, "
+        f"{torch.get_num_threads()} thread(s); covariances included"
     )
     print("     n      ours   sqrtm     ratio   distances")
     for n in SETS:
-        x, y = (rng.standard_normal((n, DIMENSIONS)) * deviations + shift for shift in (0, 0.01))
-        ours, fast = seconds(lambda: frechet_distance(statistics_of(x), statistics_of(y)))  # noqa: B023
-        theirs, slow = seconds(lambda: by_sqrtm(x, y))  # noqa: B023
-        print(
-            f"{n:6} {fast:7.3f} s {slow:6.1f} s {slow / fast:8.0f}   {ours:.6f} {theirs:.6f}",
-            flush=True,
-        )
+        x, y = (rng.standard_normal((n, WIDTH)) * deviations + shift for shift in (0, 0.01))
+        ours, fast = seconds(by_singular_values, x, y)
+        theirs, slow = seconds(by_sqrtm, x, y)
+        times = f"{fast:7.3f} s {slow:6.1f} s {slow / fast:8.0f}"
+        print(f"{n:6} {times}   {ours:.6f} {theirs:.6f}", flush=True)
 
 
 def draw_images(folder, count):
+    """Write noisy pictures of 256 pixels, by turns into the folders `real` and `generated`."""
     rng = np.random.default_rng(0)
     for i in tqdm(range(count), desc="draw"):
         path = folder / ("real" if i % 2 else "generated") / f"{i:05}.png"
@@ -71,37 +79,40 @@ def draw_images(folder, count):
 
 
 def compare_programs(count, num_workers):
+    """Print both programs' distance and time for `count` pictures."""
     torch.manual_seed(0)
-    weights = tensorflow_inception().state_dict()
-    inception.load_state_dict_from_url = lambda *args, **kwargs: weights
+    tensors = tensorflow_inception().state_dict()
+    inception.load_state_dict_from_url = lambda *args, **kwargs: tensors  # nothing is downloaded
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         draw_images(folder, count)
-        torch.save(weights, folder / "inception.pth")
+        weights = folder / "inception.pth"
+        torch.save(tensors, weights)
         sides = [folder / "real", folder / "generated"]
 
         def ours():
-            backbone = load_inception("pytorch-fid", weights_path=folder / "inception.pth")
-            return frechet_distance(
-                *(folder_statistics(find_images(side), backbone, 32, num_workers) for side in sides)
+            backbone = load_backbone(BackboneOptions("pytorch-fid", weights, device="cpu"))
+            statistics = (
+                folder_statistics(list_images(side), backbone, BATCH_SIZE, num_workers)
+                for side in sides
             )
+            return frechet_distance(*statistics)
 
         def theirs():
             return fid_score.calculate_fid_given_paths(
-                [str(side) for side in sides], 32, "cpu", DIMENSIONS, num_workers
+                [str(side) for side in sides], BATCH_SIZE, "cpu", WIDTH, num_workers
             )
 
         results = {"ours": seconds(ours), "pytorch-fid": seconds(theirs)}
     for program, (distance, wall) in results.items():
         print(
-            f"{program:12} {wall:7.1f} s for {count} images, {count / wall:.1f} images/s, FID {distance:.6f}"
+            f"{program:12} {wall:7.1f} s for {count} images, {count / wall:.1f} images/s, "
+            f"FID {distance:.6f}"
         )
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument(
         "--end_to_end",
         type=positive_int,

@@ -1,31 +1,23 @@
-"""CEM-FID: Frechet distance of real and generated electron micrographs in the features of a network trained on electron micrographs.
+"""CEM-FID: the Frechet distance of two folders in features of a network for electron micrographs.
 
 python fid/compute_cem_fid.py data/test/images my_synth_data/run_1/images
 """
 
-from core.devices import pick_device
-from fid.backbones import CEM, load_cem
-from fid.scoring import score_folders, score_parser
+from pathlib import Path
+
+from fid.backbones import BACKBONES
+from fid.backbones.loading import CemOptions
+from fid.results import ResultOptions
+from fid.score_script import ScoreScript
 from share import run_script
 
-
-def parse_args(argv=None):
-    parser = score_parser(__doc__.split("\n\n")[0], 224, "cem_fid.json")
-    parser.add_argument(
-        "--backbone", choices=tuple(CEM), default="cem500k", help="cem500k: MoCo v2; cem1.5m: SwAV"
-    )
-    return parser.parse_args(argv)
-
-
-def main(argv=None):
-    args = parse_args(argv)
-    device = pick_device(args.device)
-    score_folders(
-        args,
-        lambda: load_cem(
-            args.backbone, args.image_size, args.weights_path, args.download_dir, device
-        ),
-    )
+SCRIPT = ScoreScript(
+    __doc__,
+    CemOptions(image_size=BACKBONES["cem500k"].preprocessing.size),
+    "backbone",
+    ResultOptions(output_json=Path("cem_fid.json")),
+)
+parse_args, main = SCRIPT.parse_args, SCRIPT.main
 
 
 if __name__ == "__main__":

@@ -3,29 +3,21 @@
 python fid/compute_normal_fid.py data/test/images my_synth_data/run_1/images --standard clean-fid
 """
 
-from core.devices import pick_device
-from fid.backbones import INCEPTION, load_inception
-from fid.scoring import score_folders, score_parser
+from pathlib import Path
+
+from fid.backbones import BACKBONES
+from fid.backbones.loading import InceptionOptions
+from fid.results import ResultOptions
+from fid.score_script import ScoreScript
 from share import run_script
 
-
-def parse_args(argv=None):
-    parser = score_parser(__doc__.split("\n\n")[0], 299, "inception_fid.json")
-    parser.add_argument("--standard", choices=tuple(INCEPTION), default="torchvision",
-                        help="torchvision: as the published script, comparable with nothing else; clean-fid, pytorch-fid: the weights of "
-                             "published FIDs, resized with and without antialiasing")  # fmt: skip
-    return parser.parse_args(argv)
-
-
-def main(argv=None):
-    args = parse_args(argv)
-    device = pick_device(args.device)
-    score_folders(
-        args,
-        lambda: load_inception(
-            args.standard, args.image_size, args.weights_path, args.download_dir, device
-        ),
-    )
+SCRIPT = ScoreScript(
+    __doc__,
+    InceptionOptions(image_size=BACKBONES["torchvision"].preprocessing.size),
+    "standard",
+    ResultOptions(output_json=Path("inception_fid.json")),
+)
+parse_args, main = SCRIPT.parse_args, SCRIPT.main
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Distances between two sets of features: Frechet distance, KID, precision and recall. No image, no network, no file.
+"""Distances between two sets of features: Frechet distance, KID, precision and recall.
 
-The formulas and their sources are in fid/README.md.
+No image, no network, no file enters here. The formulas and their sources are in docs/fid.md; n and
+m are the numbers of samples of two sets, D is the number of dimensions.
 """
 
 from typing import NamedTuple
@@ -13,13 +14,14 @@ DENSITY_NEIGHBOURS = 5  # Naeem et al. 2020
 
 
 class Statistics:
-    """Count, mean and covariance of features, gathered batch by batch.
+    """Count, mean and covariance of features, collected batch by batch.
 
-    As long as there are no more samples than dimensions they are kept as they are, which takes less memory than a covariance
-    and makes the Frechet distance exact; from then on only mean and scatter are.
+    Up to D samples the samples themselves are kept: they take less memory than a covariance, and
+        the
+    Frechet distance from them is exact. From then on only their mean and scatter are kept.
 
     Args:
-        keep_features: keep them beyond that number too, as float32 (KID and `scarce` need them).
+        keep_features: keep the samples beyond D too, as float32 (KID and `scarce` need them).
     Attributes:
         count: samples so far.
         mu: their mean, (D,) float64.
@@ -36,14 +38,14 @@ class Statistics:
         """Add features (N, D)."""
         n, dimensions = features.shape
         mean = features.mean(axis=0, dtype=np.float64)
-        difference, total = mean - (0 if self.mu is None else self.mu), self.count + n
+        difference = mean - (0 if self.mu is None else self.mu)
+        total = self.count + n
         if self._scatter is None:
             self._batches.append(features)
         else:  # Chan et al. 1983: no cancellation, unlike a sum of squares
             centred = features - mean
-            self._scatter += centred.T @ centred + np.outer(difference, difference) * (
-                self.count * n / total
-            )
+            between = np.outer(difference, difference) * (self.count * n / total)
+            self._scatter += centred.T @ centred + between
         self.mu = mean if self.mu is None else self.mu + difference * (n / total)
         self.count = total
         if self._scatter is None and total > dimensions and not self.keep_features:
@@ -51,29 +53,24 @@ class Statistics:
             self._scatter, self._batches = centred.T @ centred, []
 
     def state(self) -> dict[str, np.ndarray]:
-        """Arrays that `from_state` makes the same statistics of."""
-        return (
-            {"features": self.features}
-            if self._batches
-            else {"count": self.count, "mu": self.mu, "scatter": self._scatter}
-        )
+        """Arrays from which `from_state` makes the same statistics."""
+        if self._batches:
+            return {"features": self.features}
+        return {"count": self.count, "mu": self.mu, "scatter": self._scatter}
 
     @classmethod
     def from_state(
         cls, state: dict[str, np.ndarray], keep_features: bool = False
     ) -> "Statistics | None":
-        """Statistics from `state`; None where features are to be kept and there are only their moments."""
+        """Statistics from `state`; None where features are wanted but `state` has moments alone."""
         statistics = cls(keep_features)
         if "features" in state:
             statistics.update(state["features"])
-        elif keep_features:
+            return statistics
+        if keep_features:
             return None
-        else:
-            statistics.count, statistics.mu, statistics._scatter = (
-                int(state["count"]),
-                state["mu"],
-                state["scatter"],
-            )
+        statistics.count, statistics.mu = int(state["count"]), state["mu"]
+        statistics._scatter = state["scatter"]
         return statistics
 
     @property
@@ -90,7 +87,10 @@ class Statistics:
         return self._scatter / (self.count - 1)
 
     def root(self) -> np.ndarray:
-        """A matrix R, (at most D, D), with R^T R = cov: the centred samples where they are few, else a triangular or an eigen root.
+        """A matrix R with R^T R = cov, (n, D) for n up to D, else (D, D).
+
+        R is made of the centred samples where they are few; otherwise it is a triangular root, or
+        one from eigenvalues.
 
         Raises:
             ValueError: fewer than two samples.
@@ -117,17 +117,17 @@ def statistics_of(features: np.ndarray) -> Statistics:
 
 
 def frechet_distance(first: Statistics, second: Statistics) -> float:
-    """Squared Frechet (2-Wasserstein) distance of two Gaussians (Dowson & Landau 1982; Heusel et al. 2017, Eq. 6).
+    """Squared Frechet (2-Wasserstein) distance of two Gaussians (Heusel et al. 2017, Eq. 6).
 
-    tr (S1 S2)^(1/2) is the sum of the singular values of R1 R2^T for any roots S = R^T R: the product has no more rows and columns than
-    there are samples, is never complex, and stays exact where S1 S2 is singular.
+    The closed form is that of Dowson & Landau 1982. For any roots S = R^T R, tr (S1 S2)^(1/2) is
+    the sum of the singular values of R1 R2^T. That product has no more rows and columns than there
+    are samples, is never complex, and stays exact where S1 S2 is singular.
     """
     roots = first.root(), second.root()
+    traces = sum(np.sum(root**2) for root in roots)  # tr R^T R = |R|^2
     singular_values = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False)
     difference = first.mu - second.mu
-    return float(
-        difference @ difference + sum(np.sum(root**2) for root in roots) - 2 * singular_values.sum()
-    )
+    return float(difference @ difference + traces - 2 * singular_values.sum())
 
 
 class Kid(NamedTuple):
@@ -153,10 +153,11 @@ def kid(
     subset_count: int = 100,
     seed: int = 42,
 ) -> Kid:
-    """Kernel distance (Binkowski et al. 2018) between features (n, D) and (m, D), kernel (x.y/D + 1)^3.
+    """Kernel distance (Binkowski et al. 2018) between features (n, D) and (m, D).
 
-    Sets above `subset_size`: the mean over random subsets and its standard error, as published. Smaller ones: the exact unbiased
-    estimate over all samples, where subsets would all be the same set; its standard error is the jackknife's.
+    The kernel is (x.y / D + 1)^3. Two sets above `subset_size` give the mean over random subsets
+    and its standard error, as published. For smaller sets all subsets would be the same set: they
+    give the exact unbiased estimate over all samples, with the standard error of the jackknife.
     """
     if min(len(real), len(generated)) <= subset_size:
         return Kid(*unbiased_mmd(real, generated), None, 1)
@@ -171,40 +172,38 @@ def kid(
 
 
 def unbiased_mmd(x: np.ndarray, y: np.ndarray) -> tuple[float, float | None]:
-    """Unbiased squared maximum mean discrepancy (Gretton et al. 2012, Eq. 3) of (n, D) and (m, D), and its jackknife standard error.
+    """Unbiased squared maximum mean discrepancy of (n, D) and (m, D), and its standard error.
 
-    The error errs on the safe side (Efron & Stein 1981), by a factor of up to 1.4 where the sets do not differ; it is None for sets of two.
+    The estimate is Eq. 3 of Gretton et al. 2012. The error is the jackknife's: it errs on the safe
+    side (Efron & Stein 1981), by a factor of up to 1.4 where the sets do not differ, and is None
+    for sets of two.
     """
     x, y = x.astype(np.float64), y.astype(np.float64)
     n, m = len(x), len(y)
-    xx, yy = (
-        _kernel_sums(x, x) - _self_kernels(x),
-        _kernel_sums(y, y) - _self_kernels(y),
-    )  # of one sample with all others
-    xy, yx = _kernel_sums(x, y), _kernel_sums(y, x)
-    within_x, within_y, cross = (
-        xx.sum() / (n * (n - 1)),
-        yy.sum() / (m * (m - 1)),
-        xy.sum() / (n * m),
-    )
+    xx = _kernel_sums(x, x) - _self_kernels(x)  # (n,), each sample with all others of its set
+    yy = _kernel_sums(y, y) - _self_kernels(y)  # (m,)
+    xy, yx = _kernel_sums(x, y), _kernel_sums(y, x)  # (n,), (m,)
+    within_x, within_y = xx.sum() / (n * (n - 1)), yy.sum() / (m * (m - 1))
+    cross = xy.sum() / (n * m)
     value = within_x + within_y - 2 * cross
     if min(n, m) < 3:
         return float(value), None
-    without_x = (
-        (xx.sum() - 2 * xx) / ((n - 1) * (n - 2)) + within_y - 2 * (xy.sum() - xy) / ((n - 1) * m)
-    )
-    without_y = (
-        within_x + (yy.sum() - 2 * yy) / ((m - 1) * (m - 2)) - 2 * (xy.sum() - yx) / (n * (m - 1))
-    )
+    # The estimate without one sample: its row and its column of the kernel matrix go.
+    within_fewer_x = (xx.sum() - 2 * xx) / ((n - 1) * (n - 2))
+    without_x = within_fewer_x + within_y - 2 * (xy.sum() - xy) / ((n - 1) * m)  # (n,)
+    within_fewer_y = (yy.sum() - 2 * yy) / ((m - 1) * (m - 2))
+    without_y = within_x + within_fewer_y - 2 * (xy.sum() - yx) / (n * (m - 1))  # (m,)
     variance = (n - 1) * without_x.var() + (m - 1) * without_y.var()
     return float(value), float(np.sqrt(variance))
 
 
 def _kernel(dots, dimensions):
+    """(x.y / D + 1)^3 of dot products."""
     return (dots / dimensions + 1) ** 3
 
 
 def _self_kernels(x):
+    """Kernel of each sample with itself, (n,)."""
     return _kernel((x * x).sum(axis=1), x.shape[1])
 
 
@@ -216,19 +215,18 @@ def _kernel_sums(x, y):
 
 
 def manifold_scores(real: np.ndarray, generated: np.ndarray) -> dict[str, float | None]:
-    """Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020) of features; n x m distances are held.
+    """Precision, recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020).
 
-    None where a set has no more samples than the neighbours that the score looks at.
+    A score is None where a set has no more samples than the neighbours that the score looks at. All
+    n x m distances are in memory at once.
     """
-    cross = distances(real, generated)
+    cross = distances(real, generated)  # (n, m)
     result = dict.fromkeys(("precision", "recall", "density", "coverage"))
     if min(cross.shape) > PRECISION_NEIGHBOURS:
-        result["precision"] = float(
-            (cross <= _radii(real, PRECISION_NEIGHBOURS)[:, None]).any(axis=0).mean()
-        )
-        result["recall"] = float(
-            (cross <= _radii(generated, PRECISION_NEIGHBOURS)[None]).any(axis=1).mean()
-        )
+        in_real = cross <= _radii(real, PRECISION_NEIGHBOURS)[:, None]
+        in_generated = cross <= _radii(generated, PRECISION_NEIGHBOURS)[None]
+        result["precision"] = float(in_real.any(axis=0).mean())
+        result["recall"] = float(in_generated.any(axis=1).mean())
     if len(real) > DENSITY_NEIGHBOURS:
         inside = cross <= _radii(real, DENSITY_NEIGHBOURS)[:, None]
         result["density"] = float(inside.sum(axis=0).mean() / DENSITY_NEIGHBOURS)
@@ -240,11 +238,12 @@ def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Euclidean distances of (n, D) and (m, D), (n, m) float64."""
     x, y = x.astype(np.float64), y.astype(np.float64)
     squares = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1)[None] - 2 * x @ y.T
-    return np.sqrt(squares.clip(0))
+    return np.sqrt(squares.clip(0))  # rounding may give less than 0 for equal samples
 
 
 def _radii(features, neighbours):
     """Distance of each sample to its k-th nearest neighbour in its own set, (n,)."""
-    return np.partition(distances(features, features), neighbours, axis=1)[
+    apart = distances(features, features)
+    return np.partition(apart, neighbours, axis=1)[
         :, neighbours
-    ]  # the nearest is itself
+    ]  # the nearest is the sample itself

@@ -6,12 +6,14 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from core.files import whole_file
+from core.options import non_negative_int, option, positive_int
 from fid.backbones import Backbone
 from fid.distances import Statistics
 from fid.images import read_batches
@@ -19,17 +21,42 @@ from fid.images import read_batches
 
 def default_cache_dir() -> Path:
     """Where a user's caches belong: `$XDG_CACHE_HOME` or `~/.cache`."""
-    return (
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        / "natural2nanoscale"
-        / "fid"
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return root / "natural2nanoscale" / "fid"
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """How the images of a folder are read and turned into features."""
+
+    batch_size: int = option(32, positive_int, "INT", "images per pass through the network")
+    num_workers: int = option(4, non_negative_int, "INT", "processes that read and resize images")
+    skip_corrupt: bool = option(
+        False,
+        action="store_true",
+        help="leave unreadable images out and count them, instead of stopping at the first",
     )
+    cache_dir: Path | None = option(
+        None,
+        Path,
+        "DIR",
+        "where the statistics of real images are kept; natural2nanoscale/fid in the user's cache "
+        "folder ($XDG_CACHE_HOME, ~/.cache) when not given",
+    )
+    no_cache: bool = option(
+        False, action="store_true", help="compute them anew, keep nothing; --cache-dir is not used"
+    )
+
+    @property
+    def cache(self) -> Path | None:
+        """The folder of cached statistics, or None for no cache."""
+        return None if self.no_cache else self.cache_dir or default_cache_dir()
 
 
 def batch_statistics(
     backbone: Backbone, batches: Iterable[torch.Tensor], keep_features: bool = False
 ) -> Statistics:
-    """Statistics of prepared images (N, C, size, size); `backbone.preprocessing` prepares pixels from anywhere."""
+    """Statistics of prepared images (N, C, size, size) (`backbone.preprocessing` prepares them)."""
     statistics = Statistics(keep_features)
     for batch in batches:
         statistics.update(backbone.features(batch))
@@ -45,20 +72,21 @@ def folder_statistics(
     cache_dir: Path | None = None,
     title: str = "images",
 ) -> Statistics:
-    """Statistics of image files; with `cache_dir` they are taken from there, or computed and left there.
+    """Statistics of image files; with `cache_dir` taken from there, or computed and left there.
 
-    A cached entry counts as long as paths, sizes and times of the files, the weights and the preprocessing are the same.
+    A cached entry counts as long as these are the same: paths, sizes and times of the files, the
+    weights and the preprocessing.
 
+    Args:
+        keep_features: keep all features, which KID and the judgement of few images need.
+        title: of the progress bar.
     Raises:
         ValueError: a file cannot be read, or the cached one is damaged.
         OSError: the cache cannot be written.
     """
     if cache_dir is None:
-        return batch_statistics(
-            backbone,
-            read_batches(paths, backbone.preprocessing, batch_size, num_workers, title),
-            keep_features,
-        )
+        batches = read_batches(paths, backbone.preprocessing, batch_size, num_workers, title)
+        return batch_statistics(backbone, batches, keep_features)
     cached = cache_dir / f"{_cache_key(paths, backbone)}.npz"
     if cached.is_file():
         statistics = _read(cached, keep_features)
@@ -75,6 +103,7 @@ def folder_statistics(
 
 
 def _cache_key(paths, backbone):
+    """Name of the entry, which changes with every file, the weights and the preprocessing."""
     files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     return hashlib.sha256(json.dumps([files, backbone.settings()]).encode()).hexdigest()[:32]
 

@@ -1,18 +1,18 @@
-"""Folders of images as batches for a network: one list, one decoding, one resizing for every score."""
+"""Folders of images as batches for a network: one decoding and one resizing for every score."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from einops import rearrange
 from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from core.images import IMAGE_SUFFIXES, check_image, read_image
+from core.images import check_image, list_images, read_image, to_uint8
 
 BAR_FROM = 200  # images from which checking shows a progress bar
 RESIZE_RULES = {  # name in a result -> what it is
@@ -24,12 +24,12 @@ RESIZE_RULES = {  # name in a result -> what it is
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From pixels to what a network takes.
+    """The way from pixels to the input of a network.
 
     Attributes:
         size: height and width; the aspect ratio is not kept.
         resize: one of `RESIZE_RULES`.
-        grey: one channel (ITU-R BT.601 luma, which leaves grey pictures as they are) instead of three.
+        grey: one channel (ITU-R BT.601 luma, which leaves grey pictures as they are), not three.
         mean, std: of the normalisation, in [0, 1] units, one number per channel.
     """
 
@@ -42,12 +42,13 @@ class Preprocessing:
     def __call__(self, pixels: np.ndarray) -> torch.Tensor:
         """uint8, or float in [0, 1], (H, W, 3) -> float32 (1 or 3, size, size).
 
-        Floats are rounded to 8 bits first: generated images have no more, and a real set of 16 bits should not differ by that.
+        Floats are rounded to 8 bits first: generated images have no more, and a real set of 16 bits
+        should not differ from them by that.
         """
         if pixels.dtype != np.uint8:
-            pixels = (pixels * 255).round().astype(np.uint8)
+            pixels = to_uint8(pixels)
         image = Image.fromarray(pixels)
-        x = self._resize(image.convert("L") if self.grey else image)
+        x = self._resize(image.convert("L") if self.grey else image)  # (C, size, size)
         return (x - torch.tensor(self.mean)[:, None, None]) / torch.tensor(self.std)[:, None, None]
 
     def _resize(self, image: Image.Image) -> torch.Tensor:
@@ -56,46 +57,26 @@ class Preprocessing:
         if self.resize == "pillow-bilinear":
             return _to_tensor(np.asarray(image.resize(size, Image.Resampling.BILINEAR)))
         if self.resize == "pillow-bicubic":
+            # Pillow resizes several channels in 8 bits only; one channel of floats keeps fractions.
             channels = [
                 np.asarray(channel.convert("F").resize(size, Image.Resampling.BICUBIC))
                 for channel in image.split()
             ]
-            return _to_tensor(np.stack(channels, axis=-1).clip(0, 255))
-        x = _to_tensor(np.asarray(image))
+            return _to_tensor(np.stack(channels, axis=-1).clip(0, 255))  # bicubic overshoots
+        x = _to_tensor(np.asarray(image))  # (C, H, W)
         return F.interpolate(x[None], size=size, mode="bilinear", align_corners=False)[0]
 
 
 def _to_tensor(pixels):
     """(H, W) or (H, W, C) in 0..255 -> float32 (C, H, W) in [0, 1]."""
     x = torch.from_numpy(pixels.astype(np.float32) / 255)
-    return x[None] if x.ndim == 2 else x.permute(2, 0, 1)
-
-
-def find_images(folder: str | Path) -> list[Path]:
-    """Image files in `folder` and below, sorted; names that start with a dot and linked folders are left out.
-
-    Raises:
-        FileNotFoundError: no such folder, or no image in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder")
-    names = (Path(parent) / name for parent, _, files in os.walk(folder) for name in files)
-    paths = sorted(
-        path
-        for path in names
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
-    if not paths:
-        raise FileNotFoundError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
-    return paths
+    return x[None] if x.ndim == 2 else rearrange(x, "h w c -> c h w")
 
 
 def check_nesting(real: Path, generated: Path) -> None:
     """Raise ValueError where one folder lies in the other: its images would count on both sides."""
-    outer, inner = sorted(
-        (Path(real).resolve(), Path(generated).resolve()), key=lambda path: len(path.parts)
-    )
+    resolved = Path(real).resolve(), Path(generated).resolve()
+    outer, inner = sorted(resolved, key=lambda path: len(path.parts))
     if outer != inner and outer in inner.parents:
         raise ValueError(
             f"{inner} lies inside {outer}: its images would count on both sides. Move it out."
@@ -103,15 +84,16 @@ def check_nesting(real: Path, generated: Path) -> None:
 
 
 def sound_images(paths: Sequence[Path], skip_corrupt: bool = False) -> tuple[list[Path], int]:
-    """The files that can be read, and how many cannot; those to be skipped are found by decoding every file.
+    """The files that can be read, and the number of the others.
 
+    Args:
+        skip_corrupt: leave unreadable files out; every file is decoded to find them.
     Raises:
         ValueError: a file cannot be read and `skip_corrupt` is off; fewer than two can be read.
     """
     sound, errors = [], []
-    for path in tqdm(
-        paths, desc="checking files", unit="image", disable=len(paths) <= BAR_FROM, leave=False
-    ):
+    hidden = len(paths) <= BAR_FROM
+    for path in tqdm(paths, desc="checking files", unit="image", disable=hidden, leave=False):
         try:
             check_image(path)
             if skip_corrupt:
@@ -124,13 +106,29 @@ def sound_images(paths: Sequence[Path], skip_corrupt: bool = False) -> tuple[lis
         raise ValueError(f"{errors[0]}{more} --skip-corrupt leaves such files out.")
     if len(sound) < 2:
         raise ValueError(
-            f"{paths[0].parent}: {len(sound)} readable image, expected at least two: one image has no spread to compare."
+            f"{paths[0].parent}: {len(sound)} readable image, expected at least two: "
+            "one image has no spread to compare."
         )
     return sound, len(errors)
 
 
+def read_folder(folder: Path, skip_corrupt: bool) -> tuple[list[Path], int]:
+    """Readable images of a folder and its sub-folders, and the number of others; prints both.
+
+    Raises:
+        FileNotFoundError, ValueError: as `list_images` and `sound_images`.
+    """
+    paths, skipped = sound_images(list_images(folder, recursive=True), skip_corrupt)
+    left_out = f", {skipped} unreadable ones left out" if skipped else ""
+    print(f"{folder}: {len(paths)} images{left_out}", flush=True)
+    return paths, skipped
+
+
 class _Images(Dataset):
-    """Prepared images; what cannot be read is its error, so that a worker process reports it in one line."""
+    """Prepared images, or the message of the error where an image cannot be read.
+
+    An exception would reach the user as the worker process's whole traceback.
+    """
 
     def __init__(self, paths, preprocessing):
         self.paths, self.preprocessing = paths, preprocessing
@@ -152,8 +150,11 @@ def read_batches(
     num_workers: int = 0,
     title: str = "images",
 ) -> Iterator[torch.Tensor]:
-    """Prepared images in order, (N, C, size, size), with a progress bar; decoding and resizing happen in `num_workers` processes.
+    """Prepared images in order, (N, C, size, size), with a progress bar.
 
+    Args:
+        num_workers: processes that decode and resize; 0 does it in this one.
+        title: of the progress bar.
     Raises:
         ValueError: a file cannot be read.
     """
@@ -161,12 +162,12 @@ def read_batches(
         _Images(paths, preprocessing),
         batch_size,
         num_workers=min(num_workers, len(paths)),
-        collate_fn=list,
+        collate_fn=list,  # an item may be an error, which does not stack
     )
     with tqdm(total=len(paths), desc=title, unit="image") as bar:
         for batch in loader:
             errors = [item for item in batch if isinstance(item, str)]
             if errors:
                 raise ValueError(errors[0])
-            yield torch.stack(batch)
+            yield torch.stack(batch)  # (N, C, size, size)
             bar.update(len(batch))

@@ -1,76 +1,38 @@
-"""Are generated images copies of training images? Each one's nearest training image, a picture of the closest pairs, the share of copies.
+"""The share of generated images that are copies of training images, and the closest pairs.
 
-    python fid/near_copies.py data/train/images my_synth_data/run_1/images --held_out data/test/images --output copies
+    python fid/near_copies.py data/train/images my_synth_data/run_1/images \
+        --held_out data/test/images --output copies
 
-An image counts as a copy when it lies closer to a training image than 99 % of the training images lie to their own nearest neighbour. Of
-fresh real images (`--held_out`) about 1 % do. Small sets of neighbouring slices are memorised easily (Dar et al. 2024).
+An image counts as a copy when it lies closer to a training image than 99 % of the training images
+lie to their own nearest neighbour. Of fresh real images (`--held_out`) about 1 % do. Small sets of
+neighbouring slices are memorised easily (Dar et al. 2024).
 """
 
 import csv
-import json
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-from core.files import whole_file
+from core.files import whole_file, write_json
 from core.images import read_image, write_png
-from core.options import fraction, positive_int
-from core.pictures import tile
-from fid.distances import distances
-from fid.features import folder_statistics
-from fid.images import check_nesting
-from fid.scoring import add_network, build_parser, describe, load_network, read_folder, writable
+from core.options import (
+    add_options,
+    dashed,
+    fraction,
+    new_parser,
+    positive_int,
+    read_options,
+)
+from fid.backbones.loading import BackboneOptions, load_backbone
+from fid.copies import copy_distance, correlation, draw_pairs, nearest
+from fid.features import FolderOptions, folder_statistics
+from fid.images import check_nesting, read_folder
+from fid.results import check_writable, describe
 from share import run_script
 
-THUMBNAIL = 64  # pixels at which a pair's correlation is taken: structure counts, noise does not
-SHOWN_SIZE = 224  # pixels of an image in the picture
-
-
-def nearest(features: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(index, distance) of each sample's nearest training sample, (n,) and (n,)."""
-    apart = distances(features, training)
-    index = apart.argmin(axis=1)
-    return index, apart[np.arange(len(features)), index]
-
-
-def copy_distance(training: np.ndarray, quantile: float) -> float:
-    """The distance below which a sample counts as a copy: that quantile of the training samples' distances to their nearest."""
-    apart = distances(training, training)
-    np.fill_diagonal(apart, np.inf)
-    return float(np.quantile(apart.min(axis=1), quantile))
-
-
-def correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Largest correlation of two pictures' thumbnails over the eight ways to turn and mirror one of them."""
-    a, b = _thumbnail(first), _thumbnail(second)
-    return max(
-        float((np.rot90(side, turns) * a).mean()) for side in (b, b[:, ::-1]) for turns in range(4)
-    )
-
-
-def _thumbnail(pixels):
-    grey = Image.fromarray((pixels * 255).round().astype(np.uint8)).convert("L")
-    small = np.asarray(grey.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX), dtype=np.float64)
-    return (small - small.mean()) / (small.std() + 1e-9)
-
-
-def draw_pairs(pairs: list[tuple[Path, Path]], columns: int = 4) -> np.ndarray:
-    """Pairs side by side, several in a row, as `tile` gives them."""
-
-    def shown(path):
-        image = Image.fromarray((read_image(path) * 255).round().astype(np.uint8))
-        return np.asarray(
-            image.resize((SHOWN_SIZE, SHOWN_SIZE), Image.Resampling.BICUBIC)
-        ) / np.float32(255)
-
-    thin, wide = (np.ones((SHOWN_SIZE, width, 3), np.float32) for width in (4, 24))
-    cells = [np.concatenate([shown(one), thin, shown(other), wide], axis=1) for one, other in pairs]
-    return tile([cells[i : i + columns] for i in range(0, len(cells), columns)])
+COLUMNS = ("generated", "nearest training image", "feature distance", "copy", "correlation")
 
 
 def parse_args(argv=None):
-    parser = build_parser(__doc__.split("\n\n")[0])
+    parser = new_parser(__doc__)
     parser.add_argument("training_dir", type=Path, help="images that the generator was trained on")
     parser.add_argument("gen_dir", type=Path, help="generated images")
     parser.add_argument(
@@ -96,67 +58,73 @@ def parse_args(argv=None):
         metavar="DIR",
         help="folder for pairs.csv, pairs.png and report.json",
     )
-    add_network(parser)
+    for title, group in (("network", BackboneOptions), ("run", FolderOptions)):
+        add_options(parser, group, title, flags=dashed(group))
     return parser.parse_args(argv)
+
+
+def write_pairs(path: Path, pairs: list[tuple[Path, Path, float]], limit: float) -> None:
+    """Write a CSV of generated images, nearest training images and their feature distances.
+
+    Args:
+        limit: the distance below which an image is a copy.
+    """
+    with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for generated, training, distance in pairs:
+            alike = correlation(read_image(generated), read_image(training))
+            writer.writerow([generated, training, distance, int(distance < limit), f"{alike:.3f}"])
 
 
 def main(argv=None):
     args = parse_args(argv)
-    writable(args.output / "report.json", "--output")
+    network = read_options(BackboneOptions, args, dashed(BackboneOptions))
+    reading = read_options(FolderOptions, args, dashed(FolderOptions))
+    check_writable(args.output / "report.json", "--output")
     folders = [args.training_dir, args.gen_dir, *([args.held_out] if args.held_out else [])]
     for folder in folders[1:]:
         check_nesting(args.training_dir, folder)
-    paths = [read_folder(folder, args.skip_corrupt)[0] for folder in folders]
-    backbone = load_network(args)
-    shared = (backbone, args.batch_size, args.num_workers, True)
-    training, *others = (
+    paths = [read_folder(folder, reading.skip_corrupt)[0] for folder in folders]
+    backbone = load_backbone(network)
+    training, generated, *held_out = (
         folder_statistics(
-            some, *shared, None if folder == args.gen_dir else args.cache_dir, folder.name
+            inside,
+            backbone,
+            reading.batch_size,
+            reading.num_workers,
+            keep_features=True,
+            cache_dir=None if folder == args.gen_dir else reading.cache,  # real images come again
+            title=folder.name,
         ).features
-        for folder, some in zip(folders, paths, strict=True)
+        for folder, inside in zip(folders, paths, strict=True)
     )
     limit = copy_distance(training, args.quantile)
-    index, apart = nearest(others[0], training)
-    order = apart.argsort()
-    found = [(paths[1][i], paths[0][index[i]], float(apart[i])) for i in order]
-    with (
-        whole_file(args.output / "pairs.csv") as temporary,
-        open(temporary, "w", newline="") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(
-            ["generated", "nearest training image", "feature distance", "copy", "correlation"]
-        )
-        for one, other, distance in found:
-            writer.writerow(
-                [
-                    one,
-                    other,
-                    distance,
-                    int(distance < limit),
-                    f"{correlation(read_image(one), read_image(other)):.3f}",
-                ]
-            )
-    write_png(args.output / "pairs.png", draw_pairs([pair[:2] for pair in found[: args.pairs]]))
+    index, apart = nearest(generated, training)
+    pairs = [(paths[1][i], paths[0][index[i]], float(apart[i])) for i in apart.argsort()]
+    write_pairs(args.output / "pairs.csv", pairs, limit)
+    write_png(args.output / "pairs.png", draw_pairs([pair[:2] for pair in pairs[: args.pairs]]))
     report = {
         "copies": float((apart < limit).mean()),
         "copy_distance": limit,
         "quantile": args.quantile,
         "num_training": len(training),
-    }
-    report |= {"num_generated": len(apart)} | describe(backbone)
+        "num_generated": len(apart),
+    } | describe(backbone)
     print(
-        f"{report['copies']:.1%} of {len(apart)} generated images are near-copies (feature distance below {limit:.4g})"
+        f"{report['copies']:.1%} of {len(apart)} generated images are near-copies "
+        f"(feature distance below {limit:.4g})"
     )
-    if args.held_out:
-        report["held_out_copies"] = float((nearest(others[1], training)[1] < limit).mean())
+    if held_out:
+        report["held_out_copies"] = float((nearest(held_out[0], training)[1] < limit).mean())
         print(
-            f"{report['held_out_copies']:.1%} of {len(others[1])} held-out real images would be called so"
+            f"{report['held_out_copies']:.1%} of {len(held_out[0])} held-out real images "
+            "would be called so"
         )
-    with whole_file(args.output / "report.json") as temporary:
-        temporary.write_text(json.dumps(report, indent=2) + "\n")
+    write_json(args.output / "report.json", report)
     print(
-        f"wrote {args.output / 'pairs.csv'}, {args.output / 'pairs.png'} (generated | training, closest first), {args.output / 'report.json'}"
+        f"wrote {args.output / 'pairs.csv'}, {args.output / 'pairs.png'} (generated | training, "
+        f"closest first), {args.output / 'report.json'}"
     )
 
 

@@ -1,6 +1,8 @@
-"""What a Frechet distance from few images is worth: its interval, its value for endless images, and the level of real against real.
+"""What a Frechet distance from few images is worth.
 
-All of it resamples the same features, so it works on their dot products: one matrix holds every subset's distance.
+Three answers: the interval of the distance, its value for endlessly many images, and the distance
+of real images from each other. All of them resample the same features, so they work on the dot
+products: one matrix holds the distance of every subset.
 """
 
 from dataclasses import asdict, dataclass
@@ -10,11 +12,17 @@ from tqdm import tqdm
 
 from fid.distances import Statistics
 
-MOST = 4096  # images of a set that are resampled; of a larger set that many are drawn
-LEVEL = 95  # per cent that an interval covers
+# Below this number of images an FID is called biased. The authors of the FID ask for more images
+# than the 2,048 dimensions of Inception's features, or the covariance is singular (Heusel et al.
+# 2017, published code). The literature uses this number, so it is the same for any feature width.
+FEW_IMAGES = 2048
+MAX_RESAMPLED = 4096  # images of a set that are resampled; from a larger set that many are drawn
+LEVEL = 95  # per cent of resamples that an interval covers
 SPLITS = 20  # of the real set, for real against real
-SHARES = np.linspace(1, 3, 9)  # FID-infinity: n / size of the subsets it is fitted on
-DRAWS = 5  # subsets of each size
+SHRINKAGES = np.linspace(
+    1, 3, 9
+)  # FID-infinity: n / size of the subsets that the line is fitted to
+SUBSETS_PER_SIZE = 5  # drawn for each of these
 
 
 @dataclass(frozen=True)
@@ -23,11 +31,14 @@ class ScarceReport:
 
     Attributes:
         fid_interval: 95 % bootstrap interval of the distance.
-        fid_infinity: the distance extrapolated to endlessly many images (Chong & Forsyth 2020); may be below 0.
+        fid_infinity: the distance extrapolated to endlessly many images (Chong & Forsyth 2020); it
+            may be below 0.
         floor_size: images of each set in the comparison below.
-        floor_fid: mean distance of two halves of the real set, of that many images each; None where it has fewer than four.
-        floor_interval: the range of 95 % of these.
-        generated_fid_at_floor_size: mean distance of as many generated from as many real images: to be compared with `floor_fid`.
+        floor_fid: mean distance of two halves of the real set, of that many images each; None where
+            the real set has fewer than four images.
+        floor_interval: the range of 95 % of these distances.
+        generated_fid_at_floor_size: mean distance of as many generated from as many real images, to
+            be compared with `floor_fid`.
     """
 
     fid_interval: tuple[float, float] | None
@@ -38,7 +49,7 @@ class ScarceReport:
     generated_fid_at_floor_size: float | None
 
     def fields(self) -> dict:
-        """As a result file states it."""
+        """The report as a result file states it."""
         return asdict(self)
 
 
@@ -47,25 +58,24 @@ class _Resampler:
 
     def __init__(self, real: np.ndarray, generated: np.ndarray):
         pooled = np.concatenate([real, generated]).astype(np.float64)
-        pooled -= pooled.mean(axis=0)  # distances do not mind, rounding does
+        pooled -= pooled.mean(axis=0)  # a shift leaves distances as they are, and helps rounding
         self.dots = pooled @ pooled.T
         self.real, self.generated = np.arange(len(real)), np.arange(len(real), len(pooled))
 
     def distance(self, i: np.ndarray, j: np.ndarray) -> float:
-        """Between the samples `i` and `j`, indices into both sets; repeated ones count as often.
+        """Distance between the samples `i` and `j`, indices into both sets; repeats count.
 
-        The singular values of the centred cross products are taken as roots of eigenvalues: three times faster, exact to about 1e-6 of
-        the largest.
+        The singular values of the centred cross products are taken as roots of eigenvalues: three
+        times faster, exact to about 1e-6 of the largest.
         """
         xx, yy, xy = (self.dots[np.ix_(*rows)] for rows in ((i, i), (j, j), (i, j)))
-        mean_xx, mean_yy = xx.mean(), yy.mean()
+        mean_xx, mean_yy = xx.mean(), yy.mean()  # |mu_x|^2, |mu_y|^2
         n, m = len(i), len(j)
         traces = (np.trace(xx) - n * mean_xx) / (n - 1) + (np.trace(yy) - m * mean_yy) / (m - 1)
-        cross = xy - xy.mean(axis=0) - xy.mean(axis=1)[:, None] + xy.mean()
-        cross = cross if n <= m else cross.T
-        roots = np.sqrt(np.linalg.eigvalsh(cross @ cross.T).clip(0)).sum() / np.sqrt(
-            (n - 1) * (m - 1)
-        )
+        cross = xy - xy.mean(axis=0) - xy.mean(axis=1)[:, None] + xy.mean()  # both sets centred
+        cross = cross if n <= m else cross.T  # the smaller of the two products with its transpose
+        squares = np.linalg.eigvalsh(cross @ cross.T).clip(0)
+        roots = np.sqrt(squares).sum() / np.sqrt((n - 1) * (m - 1))
         return mean_xx + mean_yy - 2 * xy.mean() + traces - 2 * roots
 
 
@@ -76,6 +86,7 @@ def report_scarcity(
 
     Args:
         resamples: of the bootstrap; 0 leaves the interval out.
+        seed: of all resampling.
     """
     rng = np.random.default_rng(seed)
     sets = [_at_most(statistics.features, rng) for statistics in (real, generated)]
@@ -88,60 +99,58 @@ def report_scarcity(
 
 
 def _at_most(features, rng):
-    return (
-        features
-        if len(features) <= MOST
-        else features[rng.choice(len(features), MOST, replace=False)]
-    )
+    """`features`, or `MAX_RESAMPLED` of them: the matrix of dot products grows with the square."""
+    if len(features) <= MAX_RESAMPLED:
+        return features
+    return features[rng.choice(len(features), MAX_RESAMPLED, replace=False)]
 
 
 def _bootstrap(resampler, fid, resamples, rng):
     """Interval of `fid`: both sets are drawn anew with replacement.
 
-    A resample repeats samples, which adds to the distance as having fewer does; only the spread around the resamples' mean is used.
+    A resample repeats samples, which adds to the distance as having fewer does. So only the spread
+    around the resamples' mean is used.
     """
     distances = []
     for _ in tqdm(range(resamples), desc="bootstrap", unit="resample", leave=False):
-        distances.append(
-            resampler.distance(
-                *(rng.choice(some, len(some)) for some in (resampler.real, resampler.generated))
-            )
-        )
+        drawn = (rng.choice(some, len(some)) for some in (resampler.real, resampler.generated))
+        distances.append(resampler.distance(*drawn))
     spread = np.array(distances) - np.mean(distances)
     return tuple(float(fid + edge) for edge in _range(spread))
 
 
 def _range(values):
+    """(low, high) that `LEVEL` per cent of the values lie between."""
     return np.percentile(values, [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
 
 
 def _infinity(resampler, rng):
-    """Intercept of a line through distances over 1 / n: both sets shrink by the same share."""
-    shares, distances = [], []
-    for share in SHARES:
-        sizes = [max(2, round(len(some) / share)) for some in (resampler.real, resampler.generated)]
-        for _ in range(1 if share == 1 else DRAWS):
-            subsets = (
-                rng.choice(some, size, replace=False)
-                for some, size in zip((resampler.real, resampler.generated), sizes, strict=True)
-            )
-            shares.append(share)
+    """Intercept of a line through distances over 1 / n; both sets shrink by the same share."""
+    shrinkages, distances = [], []
+    both = resampler.real, resampler.generated
+    for shrinkage in SHRINKAGES:
+        sizes = [max(2, round(len(some) / shrinkage)) for some in both]
+        for _ in range(1 if shrinkage == 1 else SUBSETS_PER_SIZE):
+            drawn = zip(both, sizes, strict=True)
+            subsets = (rng.choice(some, size, replace=False) for some, size in drawn)
+            shrinkages.append(shrinkage)
             distances.append(resampler.distance(*subsets))
-    return float(np.polyfit(shares, distances, 1)[1])
+    return float(np.polyfit(shrinkages, distances, 1)[1])
 
 
 def _floor(resampler, rng):
-    """(size, mean, range, generated at that size): halves of the real set against each other, and generated against real."""
+    """(size, mean, range, generated at that size), the last four fields of a `ScarceReport`.
+
+    Halves of the real set are compared with each other, and one half with as many generated images.
+    """
     size = min(len(resampler.real) // 2, len(resampler.generated))
     if size < 2:
         return size, None, None, None
     real, generated = [], []
     for _ in range(SPLITS):
         shuffled = rng.permutation(resampler.real)
-        real.append(resampler.distance(shuffled[:size], shuffled[size : 2 * size]))
-        generated.append(
-            resampler.distance(
-                shuffled[:size], rng.choice(resampler.generated, size, replace=False)
-            )
-        )
+        half, other_half = shuffled[:size], shuffled[size : 2 * size]
+        real.append(resampler.distance(half, other_half))
+        drawn = rng.choice(resampler.generated, size, replace=False)
+        generated.append(resampler.distance(half, drawn))
     return size, float(np.mean(real)), tuple(map(float, _range(real))), float(np.mean(generated))

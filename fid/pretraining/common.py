@@ -17,13 +17,13 @@ from torchvision.transforms.v2 import functional as TF
 
 from core.checkpoints import load_pickle
 from core.files import remove_leftovers, whole_file
-from core.images import read_grey
+from core.images import list_images, read_grey
 from core.lightning import LAST, WholeFileIO, position
 from core.lightning import PRECISIONS as LIGHTNING_PRECISIONS
 from core.options import non_negative_int
 from core.progress import Progress
 from core.seeds import sample_seed
-from fid.images import find_images, sound_images
+from fid.images import sound_images
 
 ALIASES = {
     "data_file": "data_path",
@@ -372,7 +372,7 @@ def fit(
     Raises:
         ValueError: an unreadable image, or fewer images than a batch.
     """
-    paths, _ = sound_images(find_images(settings.data_path))
+    paths, _ = sound_images(list_images(settings.data_path, recursive=True))
     weights = None if gamma is None else group_weights(paths, settings.data_path, gamma)
     sampler = SeededShard(len(paths), seed, weights, trainer.global_rank, trainer.world_size)
     if settings.resume:

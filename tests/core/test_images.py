@@ -199,6 +199,14 @@ def test_list_images(tmp_path):
     ]
 
 
+def test_linked_folders_are_left_out(tmp_path):
+    """A link to a folder that holds it would go on for ever."""
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "z.png").touch()
+    (tmp_path / "b" / "loop").symlink_to(tmp_path)
+    assert list_images(tmp_path, recursive=True) == [tmp_path / "b" / "z.png"]
+
+
 def test_whole_file_or_none(tmp_path):
     path = tmp_path / "a.txt"
     with whole_file(path) as temporary:

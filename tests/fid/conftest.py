@@ -7,19 +7,19 @@ import pytest
 import torch
 
 from core.images import write_png
-from fid.backbones import grey_resnet50
+from fid.backbones.cem import grey_resnet50
 from tests.weights import fill_parameters
 
 
 @pytest.fixture(scope="session")
 def resnet():
-    """A ResNet-50 for grey images whose features differ between images and are of ordinary size; never change it."""
+    """A grey ResNet-50 whose features differ between images, of ordinary size; never change it."""
     return fill_parameters(grey_resnet50()).eval()
 
 
 @pytest.fixture(scope="session")
 def cem_weights(resnet, tmp_path_factory):
-    """A checkpoint in the MoCo layout with the weights of `resnet` and norms of its own; the key encoder and queue hold next to nothing."""
+    """A checkpoint in the MoCo layout: the query encoder of `resnet`, and norms of its own."""
     path = tmp_path_factory.mktemp("cem") / "moco.pth.tar"
     tensors = {
         f"module.encoder_q.{key}": value
@@ -32,9 +32,9 @@ def cem_weights(resnet, tmp_path_factory):
 
 @pytest.fixture
 def published_file(published_shapes, tmp_path):
-    """Function from a table in fixtures/ to a checkpoint with its names and shapes, the optimizer and the rest as published.
+    """Function from a table in fixtures/ to a checkpoint with its names and shapes.
 
-    A tensor repeats one number, so the file is small.
+    The optimizer and the rest are as published. A tensor repeats one number, so the file is small.
     """
 
     def write(table, **content):
@@ -69,7 +69,7 @@ def published_file(published_shapes, tmp_path):
 
 @pytest.fixture
 def image_folders(tmp_path):
-    """`real` and `generated`: 6 and 5 grey 40-pixel pictures of stripes; the generated ones are darker."""
+    """`real` and `generated`: 6 and 5 grey 40-pixel stripes; the generated ones are darker."""
     rng = np.random.default_rng(0)
     for folder, count, level in (("real", 6, 150), ("generated", 5, 90)):
         (tmp_path / folder).mkdir()

@@ -3,13 +3,11 @@
 import csv
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from fid import compare_folders
-from fid.compare_folders import names_of
 
 
 @pytest.fixture
@@ -81,15 +79,11 @@ def test_earlier_results_join_a_table_made_the_same_way(image_folders, options, 
     )
 
 
-def test_names_are_what_tells_folders_apart():
-    assert names_of([Path("/a/run_1/images"), Path("/a/run_2/images")]) == ["run_1", "run_2"]
-    assert names_of([Path("/a/b"), Path("/a/c/d")]) == ["b", "c/d"]
-    assert names_of([Path("/a/b"), Path("/a/b/c")]) == ["b", "b/c"]
-    assert names_of([Path("/x/only")]) == ["only"]
-
-
 def test_bad_options(image_folders, options, error_line):
     assert "--names gives 1 names for 2 folders" in error_line(
         compare_folders.main, *options, "--names", "x"
+    )
+    assert "--names gives a name twice" in error_line(
+        compare_folders.main, *options, "--names", "x", "x"
     )
     assert "nothing to compare" in error_line(compare_folders.main, image_folders / "real")

@@ -12,45 +12,26 @@ import tifffile
 import torch
 from PIL import Image
 
+from core.images import list_images
 from fid import compute_cem_fid, compute_normal_fid
-from fid.backbones import load_cem, tensorflow_inception
+from fid.backbones.inception import tensorflow_inception
+from fid.backbones.loading import BackboneOptions, load_backbone
 from fid.distances import frechet_distance
 from fid.features import folder_statistics
-from fid.images import find_images
-from fid.scoring import print_summary, write_result
+from fid.results import print_summary, write_result
 
 
 @pytest.fixture
 def score(image_folders, cem_weights):
-    """Function that runs the CEM script on the image folders and returns the result; options may be added."""
+    """Function that runs a script on the image folders and returns the result, for any options."""
 
     def run(
         *options, main=compute_cem_fid.main, real="real", generated="generated", weights=cem_weights
     ):
-        fixed = (
-            "--weights-path",
-            weights,
-            "--image-size",
-            "32",
-            "--num-workers",
-            "0",
-            "--device",
-            "cpu",
-            "--no-cache",
-        )
-        output = ("--output-json", image_folders / "out" / "result.json")
-        main(
-            [
-                str(word)
-                for word in (
-                    image_folders / real,
-                    image_folders / generated,
-                    *fixed,
-                    *output,
-                    *options,
-                )
-            ]
-        )
+        fixed = "--image-size 32 --num-workers 0 --device cpu --no-cache".split()
+        files = "--weights-path", weights, "--output-json", image_folders / "out" / "result.json"
+        words = image_folders / real, image_folders / generated, *fixed, *files, *options
+        main([str(word) for word in words])
         (path,) = (image_folders / "out").iterdir()
         result = json.loads(path.read_text())
         path.unlink()
@@ -62,9 +43,19 @@ def score(image_folders, cem_weights):
 def test_published_defaults():
     args = compute_cem_fid.parse_args(["a", "b"])
     published = {
-        "backbone": "cem500k", "batch_size": 32, "num_workers": 4, "image_size": 224, "weights_path": None, "download_dir": None,
-        "output_json": Path("cem_fid.json"), "data_volume": None, "compute_kid": False, "kid_subset_size": 1000, "kid_subset_count": 100, "seed": 42,
-    }  # fmt: skip
+        "backbone": "cem500k",
+        "batch_size": 32,
+        "num_workers": 4,
+        "image_size": 224,
+        "weights_path": None,
+        "download_dir": None,
+        "output_json": Path("cem_fid.json"),
+        "data_volume": None,
+        "compute_kid": False,
+        "kid_subset_size": 1000,
+        "kid_subset_count": 100,
+        "seed": 42,
+    }
     assert published.items() <= vars(args).items()
     args = compute_normal_fid.parse_args(["a", "b"])
     assert (args.image_size, args.output_json, args.standard) == (
@@ -93,10 +84,10 @@ def test_result_holds_the_published_fields_and_what_they_rest_on(
         "20"
     )
     assert len(result["weights_sha256"]) == 64 and result["resize"].startswith("pillow-bilinear")
-    backbone = load_cem("cem500k", 32, cem_weights)
+    backbone = load_backbone(BackboneOptions("cem500k", cem_weights, image_size=32, device="cpu"))
     expected = frechet_distance(
         *(
-            folder_statistics(find_images(image_folders / name), backbone)
+            folder_statistics(list_images(image_folders / name, recursive=True), backbone)
             for name in ("real", "generated")
         )
     )
@@ -224,7 +215,7 @@ def test_weights_of_another_network_are_one_line(image_folders, error_line, tmp_
         "--output-json",
         tmp_path / "r.json",
     )
-    assert "w.pth: a checkpoint of another network" in line
+    assert "w.pth: does not fit ResNet" in line
 
 
 def test_a_pickle_that_runs_code_is_refused(image_folders, error_line, tmp_path):

@@ -1,4 +1,4 @@
-"""Distances against closed forms, against scipy, and against two published implementations on the same features."""
+"""Distances against closed forms, scipy, and two published implementations on the same features."""
 
 import numpy as np
 import pytest

@@ -5,18 +5,18 @@ import os
 import numpy as np
 import pytest
 
-from fid.backbones import load_cem
+from core.images import list_images
+from fid.backbones.loading import BackboneOptions, load_backbone
 from fid.features import folder_statistics
-from fid.images import find_images
 
 
 @pytest.fixture
 def backbone(cem_weights):
-    return load_cem("cem500k", 32, cem_weights)
+    return load_backbone(BackboneOptions("cem500k", cem_weights, image_size=32, device="cpu"))
 
 
 def test_batches_and_workers_do_not_matter(image_folders, backbone):
-    paths = find_images(image_folders / "real")
+    paths = list_images(image_folders / "real")
     one, other = (
         folder_statistics(paths, backbone, 6),
         folder_statistics(paths, backbone, 4, num_workers=1),
@@ -28,7 +28,8 @@ def test_batches_and_workers_do_not_matter(image_folders, backbone):
 def test_cache_is_used_until_anything_changes(
     image_folders, backbone, cem_weights, tmp_path, monkeypatch
 ):
-    paths, cache = find_images(image_folders / "real"), tmp_path / "cache"
+    paths, cache = list_images(image_folders / "real"), tmp_path / "cache"
+    larger = load_backbone(BackboneOptions("cem500k", cem_weights, image_size=48, device="cpu"))
     first = folder_statistics(paths, backbone, cache_dir=cache)
     assert len(list(cache.iterdir())) == 1
     with monkeypatch.context() as patch:
@@ -37,7 +38,7 @@ def test_cache_is_used_until_anything_changes(
             folder_statistics(paths, backbone, cache_dir=cache).features, first.features
         )
     folder_statistics(paths[:-1], backbone, cache_dir=cache)  # other files
-    folder_statistics(paths, load_cem("cem500k", 48, cem_weights), cache_dir=cache)  # another size
+    folder_statistics(paths, larger, cache_dir=cache)  # another size
     assert len(list(cache.iterdir())) == 3
     os.utime(paths[0], ns=(1, 1))  # a file changed
     folder_statistics(paths, backbone, cache_dir=cache)
@@ -47,7 +48,7 @@ def test_cache_is_used_until_anything_changes(
 def test_moments_alone_do_not_do_where_features_are_wanted(
     image_folders, backbone, tmp_path, monkeypatch
 ):
-    paths, cache = find_images(image_folders / "real"), tmp_path / "cache"
+    paths, cache = list_images(image_folders / "real"), tmp_path / "cache"
     statistics = folder_statistics(paths, backbone, cache_dir=cache)
     (file,) = cache.iterdir()
     np.savez(file, count=6, mu=statistics.mu, scatter=statistics.cov)
@@ -61,7 +62,7 @@ def test_moments_alone_do_not_do_where_features_are_wanted(
 
 
 def test_a_damaged_cache_is_named(image_folders, backbone, tmp_path):
-    paths, cache = find_images(image_folders / "real"), tmp_path / "cache"
+    paths, cache = list_images(image_folders / "real"), tmp_path / "cache"
     folder_statistics(paths, backbone, cache_dir=cache)
     (file,) = cache.iterdir()
     file.write_bytes(file.read_bytes()[:100])

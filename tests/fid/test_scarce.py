@@ -11,7 +11,7 @@ D = 16
 
 
 def gaussians(n, m, shift=0.5, seed=0, dimensions=D):
-    """Samples of two Gaussians of equal covariance: the true distance is `dimensions * shift ** 2`."""
+    """Samples of two Gaussians of equal covariance, `dimensions * shift ** 2` apart."""
     rng = np.random.default_rng(seed)
     return statistics_of(rng.standard_normal((n, dimensions)) + 7), statistics_of(
         rng.standard_normal((m, dimensions)) + 7 + shift
@@ -85,5 +85,5 @@ def test_seed_fixes_everything_and_large_sets_are_thinned(monkeypatch):
         == report_scarcity(*sets, 1.0, 5, seed=1)
         != report_scarcity(*sets, 1.0, 5, seed=2)
     )
-    monkeypatch.setattr(scarce, "MOST", 10)
+    monkeypatch.setattr(scarce, "MAX_RESAMPLED", 10)
     assert report_scarcity(*sets, 1.0, 0, seed=1).floor_size == 5

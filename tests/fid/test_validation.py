@@ -1,4 +1,4 @@
-"""The FID of validation images during training, with the micro model and a small backbone checkpoint."""
+"""The FID of validation images during training, with the micro model and a small checkpoint."""
 
 import csv
 import json
@@ -14,14 +14,14 @@ import torch
 
 import train
 from core.checkpoints import load_pickle
-from fid.backbones import load_cem
+from fid.backbones.loading import BackboneOptions, load_backbone
 from fid.distances import frechet_distance, kid, statistics_of
 from fid.validation import ValidationFid
 
 
 @pytest.fixture
 def options(micro_yaml, micro_weights, pairs):
-    """Function from a folder to the command line of a training on the micro model with validation pairs."""
+    """Function from a folder to the command line of a training with validation pairs."""
 
     def words(folder, *more):
         images, masks = pairs / "images", pairs / "masks"
@@ -72,6 +72,10 @@ def val_fid(cem_weights):
     return [str(word) for word in fid]
 
 
+def load_small_backbone(weights):
+    return load_backbone(BackboneOptions("cem500k", weights, image_size=32, device="cpu"))
+
+
 def only_run(folder):
     (run,) = folder.iterdir()
     return run
@@ -108,10 +112,20 @@ def drawn(samples):
 def test_published_defaults():
     args = train.parse_args(["--image_path", "a", "--mask_path", "b"])
     published = {
-        "enable_val_fid": False, "fid_batch_size": 2, "fid_num_workers": 0, "fid_ddim_steps": 50, "fid_guidance_scale": 9.0, "fid_eta": 0.0,
-        "fid_control_strength": 1.0, "fid_backbone": "cem500k", "fid_image_size": 512, "fid_device": "cuda", "fid_seed": 1234,
-        "fid_download_dir": None, "fid_weights_path": None,
-    }  # fmt: skip
+        "enable_val_fid": False,
+        "fid_batch_size": 2,
+        "fid_num_workers": 0,
+        "fid_ddim_steps": 50,
+        "fid_guidance_scale": 9.0,
+        "fid_eta": 0.0,
+        "fid_control_strength": 1.0,
+        "fid_backbone": "cem500k",
+        "fid_image_size": 512,
+        "fid_device": "cuda",
+        "fid_seed": 1234,
+        "fid_download_dir": None,
+        "fid_weights_path": None,
+    }
     assert published.items() <= vars(args).items()
 
 
@@ -137,7 +151,7 @@ def test_training_is_the_same_with_and_without(options, val_fid, tmp_path):
 
 def test_scores_do_not_depend_on_batches(cem_weights):
     """Samples hold the picture that is drawn of them."""
-    backbone = load_cem("cem500k", 32, cem_weights)
+    backbone = load_small_backbone(cem_weights)
     dataset = levels()
     seen = []
 
@@ -179,7 +193,7 @@ def score_share(rank, folder, weights):
     logged = []
     callback = ValidationFid(
         levels(),
-        load_cem("cem500k", 32, weights),
+        load_small_backbone(weights),
         lambda model, samples, seeds: drawn(samples),
         2,
         0,
@@ -211,7 +225,7 @@ def test_two_processes_score_what_one_does(cem_weights, tmp_path):
     assert [share.wait(120) for share in shares] == [0, 0]
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
     assert first == second and first[1][0] == 5
-    backbone = load_cem("cem500k", 32, cem_weights)
+    backbone = load_small_backbone(cem_weights)
     real, generated = [], []
     for sample in levels():
         real.append(backbone.preprocessing(to_pixels(sample)))

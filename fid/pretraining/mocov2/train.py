@@ -20,7 +20,7 @@ from lightly.models.utils import (
 from torch import nn
 from torch.nn import functional as F
 
-from fid.backbones import DIMENSIONS, grey_resnet50
+from fid.backbones.cem import RESNET50_WIDTH, grey_resnet50
 from fid.pretraining.common import EpochFiles, build_parser, build_trainer, fit, read_settings, view
 from share import run_script
 
@@ -54,7 +54,9 @@ class MoCo(pl.LightningModule):
         self.settings = settings
         self.encoder_q = grey_resnet50()
         self.encoder_q.fc = nn.Sequential(
-            nn.Linear(DIMENSIONS, DIMENSIONS), nn.ReLU(), nn.Linear(DIMENSIONS, settings.moco_dim)
+            nn.Linear(RESNET50_WIDTH, RESNET50_WIDTH),
+            nn.ReLU(),
+            nn.Linear(RESNET50_WIDTH, settings.moco_dim),
         )
         self.encoder_k = copy.deepcopy(self.encoder_q)
         deactivate_requires_grad(self.encoder_k)

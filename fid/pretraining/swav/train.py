@@ -17,7 +17,7 @@ from lightly.utils.scheduler import CosineWarmupScheduler
 from torch import nn
 from torch.nn import functional as F
 
-from fid.backbones import DIMENSIONS, grey_resnet50
+from fid.backbones.cem import RESNET50_WIDTH, grey_resnet50
 from fid.pretraining.common import EpochFiles, build_parser, build_trainer, fit, read_settings, view
 from share import run_script
 
@@ -45,7 +45,7 @@ class SwAV(pl.LightningModule):
         self.backbone = grey_resnet50()
         self.backbone.fc = nn.Identity()
         self.projection_head = nn.Sequential(
-            nn.Linear(DIMENSIONS, settings.hidden_mlp),
+            nn.Linear(RESNET50_WIDTH, settings.hidden_mlp),
             nn.BatchNorm1d(settings.hidden_mlp),
             nn.ReLU(),
             nn.Linear(settings.hidden_mlp, settings.feat_dim),

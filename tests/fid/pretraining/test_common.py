@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fid.images import find_images
+from core.images import list_images
 from fid.pretraining import common
 from fid.pretraining.common import (
     GaussianNoise,
@@ -92,7 +92,7 @@ def test_overrides_are_values_not_texts(tmp_path):
 
 
 def test_views_depend_on_index_and_seed_alone(em_folder):
-    dataset = Views(find_images(em_folder), [view(32, 0.2, 1, 0.5, 0.2)] * 2)
+    dataset = Views(list_images(em_folder, recursive=True), [view(32, 0.2, 1, 0.5, 0.2)] * 2)
     torch.manual_seed(1)
     before = torch.random.get_rng_state()
     first, second = dataset[0, 7]

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from fid.backbones import load_cem
+from fid.backbones.loading import BackboneOptions, load_backbone
 from fid.pretraining.common import read_config
 from fid.pretraining.swav.train import CONFIG, SwAV, copy_name, main
 
@@ -58,7 +58,9 @@ def test_checkpoint_has_the_published_names_and_loads(trained, published_shapes)
     content = torch.load(trained / "checkpoint.pth.tar", weights_only=True)
     published = published_shapes("keys_cem15m_swav.json") | {"module.prototypes.weight": (6, 128)}
     assert {key: tuple(value.shape) for key, value in content["state_dict"].items()} == published
-    backbone = load_cem("cem1.5m", weights_path=trained / "checkpoint.pth.tar")
+    backbone = load_backbone(
+        BackboneOptions("cem1.5m", trained / "checkpoint.pth.tar", device="cpu")
+    )
     assert torch.equal(backbone.network.conv1.weight, content["state_dict"]["module.conv1.weight"])
     assert backbone.preprocessing.mean == (0.57571,)
     assert (trained / "ckp-0.pth").exists() and (trained / "ckp-1.pth").exists()

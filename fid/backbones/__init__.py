@@ -1,0 +1,13 @@
+"""The registry of backbones: adding one is an entry in a file here and its name in `BACKBONES`."""
+
+from fid.backbones.base import Backbone, PublishedBackbone
+from fid.backbones.cem import CEM1_5M, CEM500K
+from fid.backbones.inception import CLEAN_FID, PYTORCH_FID, TORCHVISION
+
+BACKBONES = {
+    backbone.name: backbone for backbone in (CEM500K, CEM1_5M, TORCHVISION, CLEAN_FID, PYTORCH_FID)
+}
+CEM = (CEM500K.name, CEM1_5M.name)  # trained on electron micrographs
+INCEPTION = (TORCHVISION.name, CLEAN_FID.name, PYTORCH_FID.name)  # trained on photographs
+
+__all__ = ["BACKBONES", "CEM", "INCEPTION", "Backbone", "PublishedBackbone"]

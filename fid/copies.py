@@ -1,0 +1,71 @@
+"""Near-copies: generated images closer to a training image than training images are to each other.
+
+An image counts as a copy when its distance to the nearest training image is below the 1 % quantile
+of the distances of training images to their own nearest. So about 1 % of fresh real images would
+count.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from core.images import read_image, to_uint8
+from core.pictures import tile
+from fid.distances import distances
+
+THUMBNAIL = 64  # pixels at which a pair's correlation is taken: structure counts, noise does not
+SHOWN_SIZE = 224  # pixels of an image in the picture
+GAP, WIDE_GAP = 4, 24  # pixels between the two images of a pair, and between pairs
+
+
+def nearest(features: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(index, distance) of each sample's nearest training sample, (n,) and (n,)."""
+    apart = distances(features, training)  # (n, training)
+    index = apart.argmin(axis=1)
+    return index, apart[np.arange(len(features)), index]
+
+
+def copy_distance(training: np.ndarray, quantile: float) -> float:
+    """The distance below which a sample counts as a copy.
+
+    It is that quantile of the training samples' distances to their nearest.
+    """
+    apart = distances(training, training)
+    np.fill_diagonal(apart, np.inf)  # the nearest other sample counts
+    return float(np.quantile(apart.min(axis=1), quantile))
+
+
+def correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Largest correlation of two pictures' thumbnails over the eight ways to turn and mirror one.
+
+    Args:
+        first, second: float (H, W, 3) in [0, 1].
+    """
+    a, b = _thumbnail(first), _thumbnail(second)
+    return max(
+        float((np.rot90(side, turns) * a).mean()) for side in (b, b[:, ::-1]) for turns in range(4)
+    )
+
+
+def _thumbnail(pixels):
+    """Standardised grey levels, (THUMBNAIL, THUMBNAIL)."""
+    grey = Image.fromarray(to_uint8(pixels)).convert("L")
+    small = np.asarray(grey.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX), dtype=np.float64)
+    return (small - small.mean()) / (small.std() + 1e-9)  # an even picture has no deviation
+
+
+def draw_pairs(pairs: list[tuple[Path, Path]], columns: int = 4) -> np.ndarray:
+    """Pairs of image files side by side, several in a row, as `tile` gives them."""
+    thin, wide = (np.ones((SHOWN_SIZE, width, 3), np.float32) for width in (GAP, WIDE_GAP))
+    cells = [
+        np.concatenate([_shown(one), thin, _shown(other), wide], axis=1) for one, other in pairs
+    ]
+    return tile([cells[i : i + columns] for i in range(0, len(cells), columns)])
+
+
+def _shown(path):
+    """An image file as float32 (SHOWN_SIZE, SHOWN_SIZE, 3) in [0, 1]."""
+    image = Image.fromarray(to_uint8(read_image(path)))
+    resized = image.resize((SHOWN_SIZE, SHOWN_SIZE), Image.Resampling.BICUBIC)
+    return np.asarray(resized) / np.float32(255)

@@ -1,0 +1,142 @@
+"""Results of the scores: how they state what they rest on, are printed, compared and written."""
+
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from core.files import write_json
+from core.options import option
+from fid.backbones import Backbone
+from fid.images import RESIZE_RULES
+from fid.scarce import FEW_IMAGES
+
+# Fields of a result that two results must share to stand in one table.
+COMPARABLE = (
+    "real_dir",
+    "num_real",
+    "backbone",
+    "weights_sha256",
+    "image_size",
+    "resize",
+    "normalization_mean",
+    "normalization_std",
+)
+
+
+@dataclass(frozen=True)
+class ResultOptions:
+    """Where a result is written, and what is noted in it."""
+
+    output_json: Path = option(
+        Path("fid.json"), Path, "FILE", "result; the time (UTC) is added to its name"
+    )
+    data_volume: str | None = option(None, None, "TEXT", "copied into the result")
+
+
+def check_writable(path: Path, option: str) -> None:
+    """Make the folder of `path` and try to write there, before anything slow happens.
+
+    Raises:
+        OSError: it cannot be written; the message begins with `option`.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+        if path.is_dir():
+            raise IsADirectoryError("it is a folder")
+    except OSError as error:
+        raise OSError(
+            f"{option} {path}: cannot be written ({error}). Name another place."
+        ) from error
+
+
+def describe(backbone: Backbone) -> dict:
+    """How features were made, as a result states it; constants of one channel are plain numbers."""
+    preprocessing = backbone.preprocessing
+    mean, std = (
+        list(values) if len(values) > 1 else values[0]
+        for values in (preprocessing.mean, preprocessing.std)
+    )
+    return {
+        "backbone": backbone.name,
+        "weights": backbone.weights,
+        "weights_sha256": backbone.sha256,
+        "image_size": preprocessing.size,
+        "resize": f"{preprocessing.resize}: {RESIZE_RULES[preprocessing.resize]}",
+        "normalization_mean": mean,
+        "normalization_std": std,
+    }
+
+
+def check_comparable(results: dict[str, dict]) -> None:
+    """Check that results were made the same way.
+
+    Args:
+        results: by name; all are compared with the first.
+    Raises:
+        ValueError: two differ in one of the fields `COMPARABLE`.
+        KeyError: a result lacks one of them.
+    """
+    for name, result in results.items():
+        other, reference = next(iter(results.items()))
+        for field in COMPARABLE:
+            if result[field] != reference[field]:
+                raise ValueError(
+                    f"{name} and {other} do not belong in one table: {field} is {result[field]} "
+                    f"and {reference[field]}"
+                )
+
+
+def print_summary(result: dict) -> None:
+    """Print the scores of a result, a line each, with a warning where they rest on few images."""
+    print(
+        f"FID {result['fid']:.4f}  {result['num_real']} real, {result['num_generated']} generated "
+        f"images, {result['backbone']}, {result['image_size']} px"
+    )
+    if "kid" in result:
+        error = "" if result["kid_std"] is None else f" +- {result['kid_std']:.2g}"
+        size = result["kid_subset_size"]
+        used = f"subsets of {size}" if size else "all images at once"
+        print(f"KID {result['kid']:.6f}{error}  {used}")
+    for name in ("precision", "recall", "density", "coverage"):
+        if result.get(name) is not None:
+            print(f"{name} {result[name]:.4f}")
+    if result.get("scarce"):
+        _print_scarcity(result)
+
+
+def _print_scarcity(result: dict) -> None:
+    """Say what an FID from few images is worth, in the fields of a `ScarceReport`."""
+    n = min(result["num_real"], result["num_generated"])
+    print(
+        f"Fewer than {FEW_IMAGES} images ({n}): this FID is biased upwards and must not be "
+        "compared with one from other numbers of images. Judge by KID."
+    )
+    if result["fid_interval"]:
+        low, high = result["fid_interval"]
+        print(f"  95 % interval of the FID       {low:.4f} .. {high:.4f} (bootstrap)")
+    print(f"  for endless images             {result['fid_infinity']:.4f} (extrapolated)")
+    if result["floor_fid"] is not None:
+        each = f"({result['floor_size']} images each)"
+        print(f"  real against real              {result['floor_fid']:.4f} {each}")
+        print(
+            f"  generated against real         {result['generated_fid_at_floor_size']:.4f} {each}"
+        )
+
+
+def write_result(path: Path, result: dict) -> Path:
+    """Write a result as JSON under `path` with the result's time in its name.
+
+    Returns:
+        The file's path. No earlier result is overwritten: a number is added to its name instead.
+    """
+    time = datetime.fromisoformat(result["timestamp_utc"])
+    stamped = first = path.with_stem(f"{path.stem}_{time:%Y%m%d_%H%M}")
+    number = 1
+    while stamped.exists():  # the name has minutes only
+        number += 1
+        stamped = first.with_stem(f"{first.stem}_{number}")
+    write_json(stamped, result)
+    return stamped

@@ -1,0 +1,57 @@
+"""The command line of the two published scripts, which differ in networks and defaults alone."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.options import add_options, dashed, new_parser, read_options
+from fid.backbones.loading import BackboneOptions
+from fid.features import FolderOptions
+from fid.results import ResultOptions, check_writable, print_summary, write_result
+from fid.scoring import ScoreOptions, score_folders
+
+
+@dataclass(frozen=True)
+class ScoreScript:
+    """A script that scores one folder of generated images against one of real images.
+
+    Attributes:
+        doc: the script's docstring.
+        network: its defaults.
+        network_flag: its name for the choice of the network, without dashes in front.
+        result: its defaults.
+    """
+
+    doc: str
+    network: BackboneOptions
+    network_flag: str
+    result: ResultOptions
+
+    @property
+    def network_flags(self) -> dict[str, str]:
+        return dashed(self.network, network=self.network_flag)
+
+    def parse_args(self, argv=None) -> argparse.Namespace:
+        """The command line; nothing is opened."""
+        parser = new_parser(self.doc)
+        parser.add_argument("real_dir", type=Path, help="real images, sub-folders included")
+        parser.add_argument("gen_dir", type=Path, help="generated images, sub-folders included")
+        add_options(parser, self.network, "network", flags=self.network_flags)
+        add_options(parser, FolderOptions, "run", flags=dashed(FolderOptions))
+        add_options(parser, ScoreOptions, "scores", flags=dashed(ScoreOptions))
+        add_options(parser, self.result, "output", flags=dashed(ResultOptions))
+        return parser.parse_args(argv)
+
+    def main(self, argv=None) -> None:
+        """Parse, score, print and write."""
+        args = self.parse_args(argv)
+        network = read_options(self.network, args, self.network_flags)
+        reading = read_options(FolderOptions, args, dashed(FolderOptions))
+        scores = read_options(ScoreOptions, args, dashed(ScoreOptions))
+        output = read_options(self.result, args, dashed(ResultOptions))
+        check_writable(output.output_json, "--output-json")
+        result = score_folders(args.real_dir, args.gen_dir, network, reading, scores)
+        if output.data_volume:
+            result["data_volume"] = output.data_volume
+        print_summary(result)
+        print(f"wrote {write_result(output.output_json, result)}")

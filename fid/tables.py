@@ -1,0 +1,127 @@
+"""A table of results as CSV, Markdown and bars."""
+
+import csv
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from core.files import whole_file
+from fid.scarce import FEW_IMAGES
+
+NORMAL_95 = 1.96  # standard errors on either side that hold 95 % of a normal distribution
+BAR_COLOUR = "#0072b2"
+COLUMNS = (
+    "name",
+    "n",
+    "FID",
+    "FID low",
+    "FID high",
+    "KID",
+    "KID low",
+    "KID high",
+    "FID endless",
+    "real vs real",
+    "same n",
+    "n of both",
+)
+
+
+def names_of(folders: list[Path]) -> list[str]:
+    """What tells folders apart: their paths without the parts that all share at either end."""
+    parts = [folder.resolve().parts for folder in folders]
+    if len(parts) == 1:
+        return [parts[0][-1]]
+    shortest = min(map(len, parts))
+    start = min(_shared(parts), shortest - 1)
+    end = _shared([path[::-1] for path in parts])
+    end = 0 if end == shortest else end
+    return ["/".join(path[start : len(path) - end]) or path[-1] for path in parts]
+
+
+def _shared(paths: list[tuple[str, ...]]) -> int:
+    """Number of parts that all paths share at their beginning."""
+    count = 0
+    for level in zip(*paths, strict=False):
+        if len(set(level)) > 1:
+            break
+        count += 1
+    return count
+
+
+def row_of(name: str, result: dict) -> dict:
+    """A table row of a result; a score that was not computed is an empty text."""
+    row = dict.fromkeys(COLUMNS, "")
+    row |= {"name": name, "n": result["num_generated"], "FID": result["fid"]}
+    if result.get("kid") is not None:
+        row["KID"] = result["kid"]
+        if result["kid_std"] is not None:
+            reach = NORMAL_95 * result["kid_std"]
+            row |= {"KID low": result["kid"] - reach, "KID high": result["kid"] + reach}
+    if result.get("fid_interval"):
+        row["FID low"], row["FID high"] = result["fid_interval"]
+    if result.get("floor_fid") is not None:
+        row |= {
+            "real vs real": result["floor_fid"],
+            "same n": result["generated_fid_at_floor_size"],
+            "n of both": result["floor_size"],
+        }
+    if result.get("scarce"):
+        row["FID endless"] = result["fid_infinity"]
+    return row
+
+
+def write_csv(path: Path, rows: list[dict]) -> None:
+    """Write rows of `row_of` with all their digits."""
+    with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_markdown(path: Path, rows: list[dict], result: dict) -> None:
+    """Write rows of `row_of` for readers, with a line on how they were made.
+
+    Args:
+        result: one of the results; all were made the same way.
+    """
+    lines = ["| " + " | ".join(COLUMNS) + " |", "| --- |" + " ---: |" * (len(COLUMNS) - 1)]
+    for row in rows:
+        lines.append("| " + " | ".join(_cell(column, row[column]) for column in COLUMNS) + " |")
+    lines += [
+        "",
+        f"{result['num_real']} real images of `{result['real_dir']}`; {result['backbone']}, "
+        f"weights {result['weights_sha256'][:12]}, {result['image_size']} px, {result['resize']}. "
+        "Ranges cover 95 %.",
+    ]
+    if len({row["n"] for row in rows}) > 1:
+        lines += ["Numbers of images differ: compare KID, not FID."]
+    if result.get("scarce"):
+        lines += [
+            f"Fewer than {FEW_IMAGES} images: FIDs are biased upwards; "
+            "compare `same n` with `real vs real`."
+        ]
+    with whole_file(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n")
+
+
+def _cell(column: str, value) -> str:
+    """A value of a row as the Markdown table shows it."""
+    if column.startswith("KID") and value != "":
+        return f"{value:.5f}"  # KID is a hundred times smaller than FID
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def draw_bars(path: Path, rows: list[dict]) -> None:
+    """Draw FID and, where every row has it, KID, with their ranges, as a PNG."""
+    scores = [score for score in ("FID", "KID") if all(row[score] != "" for row in rows)]
+    figure = Figure(figsize=(5 * len(scores), 1 + 0.4 * len(rows)), layout="constrained")
+    axes = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
+    for axis, score in zip(axes, scores, strict=True):
+        axis.barh([row["name"] for row in rows], [row[score] for row in rows], color=BAR_COLOUR)
+        for i, row in enumerate(rows):
+            if row[f"{score} low"] != "":
+                axis.plot([row[f"{score} low"], row[f"{score} high"]], [i, i], color="black")
+        axis.set_xlabel(f"{score} (95 %)")
+    axis.invert_yaxis()  # the first row on top; the axes share it
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
