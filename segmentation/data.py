@@ -1,8 +1,8 @@
-"""Data of the segmenter: pairs of image and mask from several folders, random crops, disturbed images."""
+"""Data of the segmenter: pairs of image and mask, random crops, disturbed images."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 from torch.utils.data import Dataset
@@ -17,8 +17,14 @@ from dataset import Pair, check_pairs, find_pairs
 CACHE_BYTES = 2**30  # decoded pairs kept in memory, per worker
 
 
-def gather_pairs(image_paths: list[Path], mask_paths: list[Path], num_classes: int) -> list[Pair]:
-    """The pairs of several folders in one list, their sizes and labels checked."""
+def gather_pairs(
+    image_paths: Sequence[Path], mask_paths: Sequence[Path], num_classes: int
+) -> list[Pair]:
+    """Pairs of several folders in one list, their sizes and labels checked.
+
+    Raises:
+        FileNotFoundError, RuntimeError, ValueError: as `find_pairs` and `check_pairs`.
+    """
     pairs = [
         pair
         for folders in zip(image_paths, mask_paths, strict=True)
@@ -29,29 +35,41 @@ def gather_pairs(image_paths: list[Path], mask_paths: list[Path], num_classes: i
 
 
 def read_input(path: Path) -> torch.Tensor:
-    """The image as the segmenter takes it: float32 (1, H, W) in [0, 1]."""
+    """An image as the segmenter takes it, float32 (1, H, W) in [0, 1]."""
     return torch.from_numpy(read_grey(path)).unsqueeze(0)
 
 
+def read_target(path: Path, num_classes: int) -> torch.Tensor:
+    """A mask as class indices, int64 (H, W)."""
+    return torch.from_numpy(read_mask(path, num_classes))
+
+
 def reflect_to(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Extend (..., H, W) at the bottom and the right by reflection, as often as it takes; never shrinks."""
+    """Extend (..., H, W) at the bottom and the right by reflection.
+
+    Unlike `F.pad`, this reflects as often as it takes, so `x` may be much smaller than the result.
+    A side that is long enough stays as it is.
+    """
     for dim, size in ((-2, height), (-1, width)):
         n = x.shape[dim]
         if n < size:
-            period = max(2 * (n - 1), 1)
+            period = max(2 * (n - 1), 1)  # 0 1 2 1 | 0 1 2 1 | ... for n = 3
             i = torch.arange(size, device=x.device) % period
             x = x.index_select(dim, torch.where(i < n, i, period - i))
     return x
 
 
 def disturb(image: torch.Tensor) -> torch.Tensor:
-    """Other brightness, contrast, sharpness and noise for each image of a batch, (N, 1, H, W) in [0, 1] before and after.
+    """Change brightness, contrast, sharpness and noise of each image of a batch by itself.
 
-    Blur, because decoded latents are smoother than a microscope's images. On whole batches it takes a tenth of the time.
+    Blur is among them because decoded latents are smoother than the images of a microscope. Whole
+    batches take a tenth of the time that single images in the data set would.
+
+    Args:
+        image: (N, 1, H, W) in [0, 1]; the result is like it.
     """
-    brightness, contrast, blur, noise = torch.rand(
-        4, len(image), 1, 1, 1, device=image.device
-    ).unbind()
+    draws = torch.rand(4, len(image), 1, 1, 1, device=image.device)
+    brightness, contrast, blur, noise = draws.unbind()  # (N, 1, 1, 1) each
     smooth = F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="reflect"), 3, stride=1)
     image = torch.lerp(image, smooth, (2 * blur - 1).clamp(min=0))  # half of the images stay sharp
     mean = image.mean(dim=(-2, -1), keepdim=True)
@@ -60,12 +78,16 @@ def disturb(image: torch.Tensor) -> torch.Tensor:
 
 
 class SegmentationDataset(Dataset):
-    """Random square crops of image and mask, turned and flipped alike: float32 (1, S, S) in [0, 1] and int64 (S, S).
+    """Random square crops of image and mask, turned and flipped alike.
 
-    All randomness comes from torch's generator, which the loader seeds in workers too.
+    A sample is float32 (1, S, S) in [0, 1] and int64 (S, S). All randomness comes from torch's
+    generator, which the loader seeds in its workers too.
+
+    Args:
+        crop: S in pixels; smaller images are extended by reflection.
     """
 
-    def __init__(self, pairs: list[Pair], num_classes: int, crop: int):
+    def __init__(self, pairs: Sequence[Pair], num_classes: int, crop: int):
         self.pairs, self.num_classes, self.crop = pairs, num_classes, crop
         self.cache, self.cached_bytes = {}, 0
         self.cut = v2.Compose([v2.RandomCrop(crop), v2.RandomHorizontalFlip()])
@@ -76,10 +98,9 @@ class SegmentationDataset(Dataset):
     def _read(self, index):
         if index in self.cache:
             return self.cache[index]
-        image = read_input(self.pairs[index].image)
-        mask = torch.from_numpy(
-            read_mask(self.pairs[index].condition, self.num_classes).astype(np.uint8)
-        )
+        pair = self.pairs[index]
+        image = read_input(pair.image)
+        mask = read_target(pair.condition, self.num_classes).to(torch.uint8)  # an eighth of memory
         if self.cached_bytes < CACHE_BYTES:
             self.cache[index] = image, mask
             self.cached_bytes += image.nbytes + mask.nbytes
@@ -89,6 +110,5 @@ class SegmentationDataset(Dataset):
         image, mask = (reflect_to(x, self.crop, self.crop) for x in self._read(index))
         image, mask = self.cut(tv_tensors.Image(image), tv_tensors.Mask(mask))
         turns = int(torch.randint(4, ()))  # with the flip: all eight symmetries of the square
-        return image.as_subclass(torch.Tensor).rot90(turns, (-2, -1)), mask.as_subclass(
-            torch.Tensor
-        ).rot90(turns, (-2, -1)).long()
+        image, mask = (x.as_subclass(torch.Tensor).rot90(turns, (-2, -1)) for x in (image, mask))
+        return image, mask.long()

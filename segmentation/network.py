@@ -10,28 +10,34 @@ import torch
 from core.files import refuse_existing, whole_file
 from segmentation.data import reflect_to
 
-FORMAT = "em_segmenter_v1"  # names the checkpoint's layout, so that another .ckpt is told apart
-ENCODER = "tu-mobilenetv3_small_100"  # for phantoms; on real EM it misses mitochondria that resnet18 finds
+FORMAT = "em_segmenter_v1"  # names the checkpoint's layout, which tells it from any other .ckpt
+ENCODER = (
+    "tu-mobilenetv3_small_100"  # for phantoms; misses mitochondria of real EM, unlike resnet18
+)
 DECODER_CHANNELS = (48, 24, 16, 8)  # deep to shallow; as many as the encoder has levels
 SIZE_MULTIPLE = 32  # pixels; what a network of five levels needs, ours has four
 
 
 def build_segmenter(num_classes: int, encoder: str = ENCODER) -> torch.nn.Module:
-    """An untrained U-Net from one grey channel to `num_classes` logits; any image size that divides by 32.
+    """An untrained U-Net from one grey channel to `num_classes` logits.
 
+    It maps (N, 1, H, W) to (N, num_classes, H, W); H and W are multiples of `SIZE_MULTIPLE`.
+
+    Args:
+        encoder: its name in segmentation-models-pytorch.
     Raises:
         ValueError: segmentation-models-pytorch has no encoder of that name.
     """
-    if encoder not in smp.encoders.get_encoder_names() and not re.fullmatch(
-        r"tu-\w+", encoder
-    ):  # nothing that timm would download
+    known = smp.encoders.get_encoder_names()
+    # A timm name with a colon would be downloaded from a hub, so only plain names pass.
+    if encoder not in known and not re.fullmatch(r"tu-\w+", encoder):
         raise ValueError(
-            f"--encoder {encoder}: not an encoder of segmentation-models-pytorch, try resnet18 or {ENCODER}"
+            f"--encoder {encoder}: not an encoder of segmentation-models-pytorch, "
+            f"try resnet18 or {ENCODER}"
         )
-    depth = len(DECODER_CHANNELS)
     model = smp.Unet(
         encoder,
-        depth,
+        len(DECODER_CHANNELS),
         encoder_weights=None,
         decoder_channels=DECODER_CHANNELS,
         in_channels=1,
@@ -41,30 +47,46 @@ def build_segmenter(num_classes: int, encoder: str = ENCODER) -> torch.nn.Module
     return model.to(memory_format=torch.channels_last)
 
 
+@torch.inference_mode()
+def predict(model: torch.nn.Module, image: torch.Tensor) -> torch.Tensor:
+    """Class indices of one image, int64 (H, W) on the CPU.
+
+    Args:
+        model: put into evaluation mode.
+        image: (1, H, W) in [0, 1], of any size.
+    """
+    height, width = image.shape[-2:]
+    device = next(model.parameters()).device
+    sides = (math.ceil(n / SIZE_MULTIPLE) * SIZE_MULTIPLE for n in (height, width))
+    padded = reflect_to(image[None].to(device), *sides)  # (1, 1, H', W')
+    logits = model.eval()(padded.contiguous(memory_format=torch.channels_last))  # (1, C, H', W')
+    return logits.argmax(dim=1)[0, :height, :width].cpu()
+
+
 def save_segmenter(
     path: str | Path, model: torch.nn.Module, meta: dict, overwrite: bool = False
 ) -> None:
-    """Write weights, architecture and `meta` (plain numbers, texts, lists and dicts: it must load without a pickle's code).
+    """Write weights, architecture and notes.
 
+    Args:
+        meta: notes; plain numbers, texts, lists and dictionaries, because the file must load
+            without running a pickle's code.
     Raises:
         FileExistsError: `path` exists and `overwrite` is false.
     """
     refuse_existing(path, overwrite)
-    weights = {key: value.cpu() for key, value in model.state_dict().items()}
+    content = {
+        "format": FORMAT,
+        "architecture": model.architecture,
+        "state_dict": {key: value.cpu() for key, value in model.state_dict().items()},
+        "meta": meta,
+    }
     with whole_file(path) as temporary:
-        torch.save(
-            {
-                "format": FORMAT,
-                "architecture": model.architecture,
-                "state_dict": weights,
-                "meta": meta,
-            },
-            temporary,
-        )
+        torch.save(content, temporary)
 
 
 def load_segmenter(path: str | Path, device: str | torch.device = "cpu") -> torch.nn.Module:
-    """The model that `save_segmenter` wrote, in evaluation mode, its `meta` as attribute.
+    """The model that `save_segmenter` wrote, in evaluation mode, with its notes as `meta`.
 
     Raises:
         FileNotFoundError: no such file.
@@ -81,21 +103,7 @@ def load_segmenter(path: str | Path, device: str | torch.device = "cpu") -> torc
         raise
     except Exception as error:  # torch's reader meets garbage with any kind of exception
         raise ValueError(
-            f"{path}: damaged, or no segmenter. Give a checkpoint that `train_segmenter.py train` wrote."
+            f"{path}: damaged, or no segmenter. "
+            "Give a checkpoint that `train_segmenter.py train` wrote."
         ) from error
     return model.to(device).eval()
-
-
-@torch.inference_mode()
-def predict(model: torch.nn.Module, image: torch.Tensor) -> torch.Tensor:
-    """Class indices, int64 (H, W), of one grey image (1, H, W) in [0, 1] of any size; the model is put in evaluation mode."""
-    height, width = image.shape[-2:]
-    device = next(model.parameters()).device
-    padded = reflect_to(
-        image[None].to(device),
-        *(math.ceil(n / SIZE_MULTIPLE) * SIZE_MULTIPLE for n in (height, width)),
-    )
-    logits = model.eval()(
-        padded.contiguous(memory_format=torch.channels_last)
-    )  # (1, classes, H', W')
-    return logits.argmax(dim=1)[0, :height, :width].cpu()

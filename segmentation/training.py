@@ -1,7 +1,10 @@
-"""Training of the segmenter: disturbed crops, Dice and cross-entropy, weights of the best validation."""
+"""Training of the segmenter on disturbed crops; the weights of the best validation count."""
 
+import argparse
 import copy
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import segmentation_models_pytorch as smp
 import torch
@@ -9,73 +12,91 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, RandomSampler
 from tqdm import tqdm
 
+from core.options import non_negative_int, option, positive_float, positive_int
 from dataset import Pair
 from segmentation.data import SegmentationDataset, disturb
-from segmentation.network import ENCODER, build_segmenter
+from segmentation.network import ENCODER, SIZE_MULTIPLE, build_segmenter
 from segmentation.scoring import score
 
 WARM_UP = 0.1  # share of the steps in which the learning rate rises
 VALIDATIONS = 5  # evenly spaced over the training
 
 
+def side_of_crops(text: str) -> int:
+    """A positive multiple of `SIZE_MULTIPLE`."""
+    value = positive_int(text)
+    if value % SIZE_MULTIPLE:
+        raise argparse.ArgumentTypeError(f"{value} is no multiple of {SIZE_MULTIPLE}")
+    return value
+
+
+@dataclass(frozen=True)
+class SegmenterOptions:
+    """How the segmenter is trained."""
+
+    batch_size: int = option(16, positive_int, "INT", "crops per step")
+    learning_rate: float = option(3e-3, positive_float, "FLOAT", "highest learning rate of AdamW")
+    image_size: int = option(
+        128, side_of_crops, "PIXELS", f"side of the crops, a multiple of {SIZE_MULTIPLE}"
+    )
+    encoder: str = option(
+        ENCODER,
+        None,
+        "NAME",
+        "untrained encoder of segmentation-models-pytorch; "
+        "real images want resnet18 (3 times slower)",
+    )
+    seed: int = option(0, non_negative_int, "INT", "of weights, order and augmentation")
+    num_workers: int = option(0, non_negative_int, "INT", "processes that read images")
+
+
 def learning_rate_factor(step: int, steps: int) -> float:
-    """Linear warm-up, then a cosine that reaches zero after the last step."""
+    """Linear warm-up, then a cosine that reaches zero after the last step; in (0, 1]."""
     warm_up = max(1, round(WARM_UP * steps))
     return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def train_segmenter(
-    pairs: list[Pair], val_pairs: list[Pair], num_classes: int, steps: int, batch_size: int = 16, learning_rate: float = 3e-3,
-    crop: int = 128, seed: int = 0, device: str | torch.device = "cpu", encoder: str = ENCODER, num_workers: int = 0,
+    pairs: Sequence[Pair],
+    val_pairs: Sequence[Pair],
+    num_classes: int,
+    steps: int,
+    options: SegmenterOptions | None = None,
+    device: str | torch.device = "cpu",
     progress: bool = False,
-) -> torch.nn.Module:  # fmt: skip
-    """Train a U-Net from scratch with Dice + cross-entropy; equal arguments give equal weights on the CPU.
+) -> torch.nn.Module:
+    """A U-Net trained from scratch with Dice and cross-entropy, in evaluation mode.
 
-    Dice is computed per class over the batch, so that a class of few pixels counts as much as one of many.
+    Equal arguments give equal weights on the CPU. Dice is computed per class over the batch, so a
+    class of few pixels counts as much as one of many.
 
     Args:
-        pairs, val_pairs: files of images and masks; with `val_pairs`, which may be empty, the weights returned are those of the best
-            validation mIoU (a slightly flattering figure: report the score of a third set).
-        crop: side of the square training crops in pixels; smaller images are extended by reflection.
+        val_pairs: where there are any, the weights of the best validation are returned. Their score
+            flatters a little: report that of a third set.
+        steps: optimizer steps.
+        options: the defaults when None.
+        progress: show a progress bar.
     Raises:
         RuntimeError: the loss is no longer finite.
     """
+    options = options or SegmenterOptions()
     device = torch.device(device)
     best_miou, best_weights = -1.0, None
-    validate_at = (
-        {round(steps * k / VALIDATIONS) for k in range(1, VALIDATIONS + 1)} if val_pairs else set()
-    )
+    validate_at = {round(steps * k / VALIDATIONS) for k in range(1, VALIDATIONS + 1)}
     with torch.random.fork_rng():  # the caller's random state stays as it was
-        torch.manual_seed(seed)
-        model = build_segmenter(num_classes, encoder).to(device)
-        data = SegmentationDataset(pairs, num_classes, crop)
-        sampler = RandomSampler(
-            data, num_samples=steps * batch_size
-        )  # permutation after permutation, so every batch is full
-        loader = DataLoader(
-            data,
-            batch_size,
-            sampler=sampler,
-            num_workers=num_workers,
-            pin_memory=device.type == "cuda",
+        torch.manual_seed(options.seed)
+        model = build_segmenter(num_classes, options.encoder).to(device)
+        loader = _loader(pairs, num_classes, steps, options, device)
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=options.learning_rate, weight_decay=1e-2
         )
-        optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(step, steps)
         )
-        dice = smp.losses.DiceLoss("multiclass")
         bar = tqdm(loader, desc="train", unit="step", disable=not progress)
+        shown = {}
         for step, (image, mask) in enumerate(bar, start=1):
-            model.train()
-            image, mask = (
-                disturb(image.to(device)).contiguous(memory_format=torch.channels_last),
-                mask.to(device),
-            )
-            with torch.autocast(
-                device.type, torch.bfloat16, enabled=device.type == "cuda"
-            ):  # slow on CPUs without AMX
-                logits = model(image).float()
-            loss = dice(logits, mask) + F.cross_entropy(logits, mask)
+            loss = segmentation_loss(model.train(), image.to(device), mask.to(device))
             if not loss.isfinite():
                 raise RuntimeError(
                     f"the loss is {loss.item()} at step {step}. Use a smaller --learning_rate."
@@ -84,13 +105,41 @@ def train_segmenter(
             loss.backward()
             optimizer.step()
             schedule.step()
-            shown = {"loss": f"{loss.item():.3f}", "val mIoU": f"{best_miou:.3f}"}
-            if step in validate_at:
+            shown["loss"] = f"{loss.item():.3f}"
+            if val_pairs and step in validate_at:
                 miou = score(model, val_pairs, num_classes)["miou"]
+                shown["val mIoU"] = f"{miou:.3f}"
                 if miou > best_miou:
                     best_miou, best_weights = miou, copy.deepcopy(model.state_dict())
-                shown["val mIoU"] = f"{miou:.3f}"
-            bar.set_postfix({key: value for key, value in shown.items() if value != "-1.000"})
+            bar.set_postfix(shown)
     if best_weights is not None:
         model.load_state_dict(best_weights)
     return model.eval()
+
+
+def _loader(pairs, num_classes, steps, options, device) -> DataLoader:
+    """`steps` full batches: the sampler strings one permutation of the pairs to the next."""
+    data = SegmentationDataset(pairs, num_classes, options.image_size)
+    return DataLoader(
+        data,
+        options.batch_size,
+        sampler=RandomSampler(data, num_samples=steps * options.batch_size),
+        num_workers=options.num_workers,
+        pin_memory=device.type == "cuda",
+    )
+
+
+def segmentation_loss(
+    model: torch.nn.Module, image: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """Dice plus cross-entropy for disturbed images.
+
+    Args:
+        image: (N, 1, S, S) in [0, 1].
+        mask: class indices, int64 (N, S, S).
+    """
+    image = disturb(image).contiguous(memory_format=torch.channels_last)
+    # bfloat16 is slow on CPUs without AMX.
+    with torch.autocast(image.device.type, torch.bfloat16, enabled=image.device.type == "cuda"):
+        logits = model(image).float()  # (N, num_classes, S, S)
+    return smp.losses.DiceLoss("multiclass")(logits, mask) + F.cross_entropy(logits, mask)

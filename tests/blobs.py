@@ -1,4 +1,4 @@
-"""Pairs of a picture and a mask whose right answers are known: for whatever learns or scores masks."""
+"""Images with masks, and a segmenter, whose right answers are known."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ LEVELS = np.array([60, 140, 220])  # grey level of each class
 
 
 class OneHot(torch.nn.Module):
-    """Predicts class i where a 3-class image is nearest to the grey level i / 2: a segmenter whose answers are known."""
+    """A segmenter that predicts class i of 3 where the image is nearest to the grey level i / 2."""
 
     def __init__(self):
         super().__init__()

@@ -1,79 +1,97 @@
-"""Train a small U-Net on images and masks, and score with it how well a folder of images follows its masks (mIoU).
+"""Train a small U-Net on images and masks, or score how well images follow their masks (mIoU).
 
-A segmenter trained on real images and scored on generated ones tells whether a ControlNet obeys its masks; trained on real and
-generated images together, it tells whether the generated ones help.
+A segmenter trained on real images and scored on generated ones tells whether a ControlNet obeys its
+masks. Trained on real and generated images together, it tells whether the generated ones help.
 
-    python utils/train_segmenter.py train --image_path data/train/images --mask_path data/train/masks --output seg.ckpt
-    python utils/train_segmenter.py score --checkpoint seg.ckpt --image_path run/images --mask_path run/conditions/mask --shuffled
+    python utils/train_segmenter.py train --image_path data/train/images \\
+        --mask_path data/train/masks --output segmenter.ckpt
+    python utils/train_segmenter.py score --checkpoint segmenter.ckpt --image_path run/images \\
+        --mask_path run/conditions/mask --shuffled
 """
 
 import argparse
-import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.devices import pick_device
-from core.files import refuse_existing, whole_file
+from core.files import refuse_existing, write_json
 from core.images import write_png
-from core.options import add_bool, non_negative_int, positive_float, positive_int
+from core.options import add_options, option, positive_int, read_options
 from segmentation.data import gather_pairs
-from segmentation.network import (
-    ENCODER,
-    SIZE_MULTIPLE,
-    build_segmenter,
-    load_segmenter,
-    save_segmenter,
-)
+from segmentation.network import build_segmenter, load_segmenter, save_segmenter
 from segmentation.scoring import draw_rows, score
-from segmentation.training import train_segmenter
+from segmentation.training import SegmenterOptions, train_segmenter
 from share import run_script
 
 PICTURE_ROWS = 6
+MASKS_OF = "their masks (class indices): one folder for each, names that match"
 
 
-def print_scores(name: str, result: dict) -> None:
-    """One line: mIoU and the IoU of each class, and the same against other images' masks where it was asked for."""
+@dataclass(frozen=True)
+class Folders:
+    """Images and masks of both commands."""
+
+    image_path: tuple[Path, ...] = option(
+        (), Path, "DIR", "folders of images", nargs="+", required=True
+    )
+    mask_path: tuple[Path, ...] = option((), Path, "DIR", MASKS_OF, nargs="+", required=True)
+
+
+@dataclass(frozen=True)
+class TrainFiles:
+    """Further files of `train`."""
+
+    val_image_path: tuple[Path, ...] = option(
+        (), Path, "DIR", "folders of validation images", nargs="+"
+    )
+    val_mask_path: tuple[Path, ...] = option((), Path, "DIR", MASKS_OF, nargs="+")
+    num_classes: int = option(3, positive_int, "INT", "masks hold 0 .. INT-1")
+    output: Path = option(None, Path, "FILE", "checkpoint to write", required=True)
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """Options of `score`."""
+
+    checkpoint: Path = option(None, Path, "FILE", "segmenter that `train` wrote", required=True)
+    shuffled: bool = option(
+        False, bool, help="also score against the masks of other images: the level of chance"
+    )
+    output: Path | None = option(None, Path, "FILE", "JSON file to write")
+    picture: Path | None = option(
+        None, Path, "FILE", f"PNG to write: {PICTURE_ROWS} rows of image | mask | prediction"
+    )
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of both commands."""
+
+    device: str = option("auto", None, "NAME", "auto, cpu, cuda, cuda:1, ...")
+    overwrite: bool = option(False, bool, help="replace files that exist")
+
+
+def score_lines(name: str, result: dict) -> str:
+    """A line with mIoU and the IoU of each class; a second one for masks of other images."""
+    lines = []
     for suffix, title in (("", ""), ("_shuffled", " against masks of other images")):
         if f"miou{suffix}" in result:
-            iou = ", ".join(
-                f"{i}: {'absent' if x is None else f'{x:.4f}'}"
-                for i, x in enumerate(result[f"iou{suffix}"])
-            )
-            print(
-                f"{name}: mIoU {result[f'miou{suffix}']:.4f}{title} ({iou}; {result['images']} images)"
-            )
+            shown = ["absent" if x is None else f"{x:.4f}" for x in result[f"iou{suffix}"]]
+            classes = ", ".join(f"{i}: {iou}" for i, iou in enumerate(shown))
+            miou, images = result[f"miou{suffix}"], result["images"]
+            lines.append(f"{name}: mIoU {miou:.4f}{title} ({classes}; {images} images)")
+    return "\n".join(lines)
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(description=" ".join(__doc__.split("\n\n")[0].split()))
     commands = parser.add_subparsers(dest="command", required=True)
     formatter = {"formatter_class": argparse.ArgumentDefaultsHelpFormatter}
-    train_parser = commands.add_parser("train", help="train a segmenter and save it", **formatter)
-    score_parser = commands.add_parser(
-        "score", help="score a folder of images and masks with a saved segmenter", **formatter
-    )
-
-    def add_folders(group, prefix, required, what):
-        kind = {"type": Path, "nargs": "+", "required": required, "default": [], "metavar": "DIR"}
-        group.add_argument(f"--{prefix}image_path", help=f"folders of {what}", **kind)
-        group.add_argument(
-            f"--{prefix}mask_path",
-            help="their masks (class indices): one folder for each, names that match",
-            **kind,
-        )
-
-    data = train_parser.add_argument_group("data")
-    add_folders(data, "", True, "training images")
-    add_folders(data, "val_", False, "validation images")
-    data.add_argument(
-        "--num_classes", type=positive_int, default=3, metavar="INT", help="masks hold 0 .. INT-1"
-    )
-    data.add_argument(
-        "--output", type=Path, required=True, metavar="FILE", help="checkpoint to write"
-    )
-
-    training = train_parser.add_argument_group("training")
-    length = training.add_mutually_exclusive_group()
+    train = commands.add_parser("train", help="train a segmenter and save it", **formatter)
+    add_options(train, Folders, "training pairs")
+    add_options(train, TrainFiles, "other data")
+    length = train.add_argument_group("length").add_mutually_exclusive_group()
     length.add_argument(
         "--epochs",
         type=positive_int,
@@ -84,143 +102,87 @@ def parse_args(argv=None):
     length.add_argument(
         "--max_steps", type=positive_int, metavar="INT", help="optimizer steps, instead of --epochs"
     )
-    training.add_argument(
-        "--batch_size", type=positive_int, default=16, metavar="INT", help="crops per step"
+    add_options(train, SegmenterOptions, "training")
+    scoring = commands.add_parser(
+        "score", help="score folders of images and masks with a saved segmenter", **formatter
     )
-    training.add_argument(
-        "--learning_rate",
-        type=positive_float,
-        default=3e-3,
-        metavar="FLOAT",
-        help="highest learning rate of AdamW",
-    )
-    training.add_argument(
-        "--image_size",
-        type=positive_int,
-        default=128,
-        metavar="INT",
-        help="side of the crops, a multiple of 32 pixels",
-    )
-    training.add_argument("--encoder", default=ENCODER, metavar="NAME",
-                          help="untrained encoder of segmentation-models-pytorch; real images want resnet18 (3 times slower)")  # fmt: skip
-    training.add_argument(
-        "--seed",
-        type=non_negative_int,
-        default=0,
-        metavar="INT",
-        help="of weights, order and augmentation",
-    )
-    training.add_argument(
-        "--num_workers",
-        type=non_negative_int,
-        default=0,
-        metavar="INT",
-        help="processes that read images",
-    )
-
-    scoring = score_parser.add_argument_group("scoring")
-    scoring.add_argument(
-        "--checkpoint",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="segmenter that `train` wrote",
-    )
-    add_folders(scoring, "", True, "images")
-    add_bool(
-        scoring,
-        "--shuffled",
-        False,
-        help="also score against the masks of other images: the level of chance",
-    )
-    scoring.add_argument("--output", type=Path, metavar="FILE", help="JSON file to write")
-    scoring.add_argument(
-        "--picture",
-        type=Path,
-        metavar="FILE",
-        help=f"PNG to write: {PICTURE_ROWS} rows of image | mask | prediction",
-    )
-
-    for command in (train_parser, score_parser):
-        run = command.add_argument_group("run")
-        run.add_argument(
-            "--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ..."
-        )
-        add_bool(run, "--overwrite", False, help="replace files that exist")
-
+    add_options(scoring, Folders, "pairs")
+    add_options(scoring, ScoreOptions, "scoring")
+    for command in (train, scoring):
+        add_options(command, RunOptions, "run")
     args = parser.parse_args(argv)
-    command = train_parser if args.command == "train" else score_parser
+    check_command_line(train if args.command == "train" else scoring, args)
+    return args
+
+
+def check_command_line(command: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End with an error where folders of images and masks do not match, or one class is left."""
     for prefix in ("", "val_") if args.command == "train" else ("",):
         images, masks = getattr(args, f"{prefix}image_path"), getattr(args, f"{prefix}mask_path")
         if len(images) != len(masks):
             command.error(
-                f"--{prefix}image_path names {len(images)} folders, --{prefix}mask_path {len(masks)}: give one for each"
+                f"--{prefix}image_path names {len(images)} folders, "
+                f"--{prefix}mask_path {len(masks)}: give one for each"
             )
     if args.command == "train" and args.num_classes < 2:
         command.error("--num_classes must be at least 2")
-    if args.command == "train" and args.image_size % SIZE_MULTIPLE:
-        command.error(f"--image_size {args.image_size} is no multiple of {SIZE_MULTIPLE}")
-    return args
 
 
-def run_train(args) -> None:
+def train_and_save(args: argparse.Namespace) -> None:
     """Check, train, score the validation images, save."""
-    refuse_existing(args.output, args.overwrite)
-    device = pick_device(args.device)
-    build_segmenter(
-        args.num_classes, args.encoder
-    )  # a wrong name is found here, before the masks are read
-    pairs = gather_pairs(args.image_path, args.mask_path, args.num_classes)
-    val_pairs = gather_pairs(args.val_image_path, args.val_mask_path, args.num_classes)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    steps = args.max_steps or math.ceil(args.epochs * len(pairs) / args.batch_size)
+    folders, files = read_options(Folders, args), read_options(TrainFiles, args)
+    options, run = read_options(SegmenterOptions, args), read_options(RunOptions, args)
+    refuse_existing(files.output, run.overwrite)
+    device = pick_device(run.device)
+    build_segmenter(files.num_classes, options.encoder)  # finds a wrong name before masks are read
+    pairs = gather_pairs(folders.image_path, folders.mask_path, files.num_classes)
+    val_pairs = gather_pairs(files.val_image_path, files.val_mask_path, files.num_classes)
+    files.output.parent.mkdir(parents=True, exist_ok=True)
+    steps = args.max_steps or math.ceil(args.epochs * len(pairs) / options.batch_size)
     print(
-        f"training on {len(pairs)} images, validating on {len(val_pairs)}: {steps} steps of {args.batch_size} crops on {device}"
+        f"training on {len(pairs)} images, validating on {len(val_pairs)}: "
+        f"{steps} steps of {options.batch_size} crops on {device}"
     )
     model = train_segmenter(
-        pairs, val_pairs, args.num_classes, steps, args.batch_size, args.learning_rate, args.image_size, args.seed, device,
-        args.encoder, args.num_workers, progress=True,
-    )  # fmt: skip
-    meta = {
-        "options": {
-            key: value if isinstance(value, int | float | None) else str(value)
-            for key, value in vars(args).items()
-        }
-    }
+        pairs, val_pairs, files.num_classes, steps, options, device, progress=True
+    )
+    meta = {"options": {name: _plain(value) for name, value in vars(args).items()}}
     if val_pairs:
-        meta["val"] = score(model, val_pairs, args.num_classes)
-        print_scores("validation", meta["val"])
-    save_segmenter(args.output, model, meta, args.overwrite)
-    print(f"saved {args.output}")
+        meta["val"] = score(model, val_pairs, files.num_classes)
+        print(score_lines("validation", meta["val"]))
+    save_segmenter(files.output, model, meta, run.overwrite)
+    print(f"saved {files.output}")
 
 
-def run_score(args) -> None:
-    """Check, score, write what was asked for."""
-    for path in filter(None, (args.output, args.picture)):
-        refuse_existing(path, args.overwrite)
+def _plain(value):
+    """What a checkpoint may hold: it must load without running code."""
+    return value if isinstance(value, int | float | None) else str(value)
+
+
+def score_and_write(args: argparse.Namespace) -> None:
+    """Check, score, write the files that were asked for."""
+    folders, options = read_options(Folders, args), read_options(ScoreOptions, args)
+    run = read_options(RunOptions, args)
+    for path in filter(None, (options.output, options.picture)):
+        refuse_existing(path, run.overwrite)
         path.parent.mkdir(parents=True, exist_ok=True)
-    model = load_segmenter(args.checkpoint, pick_device(args.device))
+    model = load_segmenter(options.checkpoint, pick_device(run.device))
     num_classes = model.architecture["num_classes"]
-    pairs = gather_pairs(args.image_path, args.mask_path, num_classes)
-    result = score(model, pairs, num_classes, args.shuffled, progress=True)
-    print_scores(" ".join(map(str, args.image_path)), result)
-    if args.output:
-        sources = {
-            "checkpoint": args.checkpoint,
-            "image_path": args.image_path,
-            "mask_path": args.mask_path,
-        }
-        with whole_file(args.output) as temporary:
-            temporary.write_text(json.dumps(result | sources, indent=2, default=str) + "\n")
-        print(f"wrote {args.output}")
-    if args.picture:
-        write_png(args.picture, draw_rows(model, pairs[:PICTURE_ROWS], num_classes))
-        print(f"wrote {args.picture}")
+    pairs = gather_pairs(folders.image_path, folders.mask_path, num_classes)
+    result = score(model, pairs, num_classes, options.shuffled, progress=True)
+    print(score_lines(" ".join(map(str, folders.image_path)), result))
+    if options.output:
+        sources = {"checkpoint": options.checkpoint, **vars(folders)}
+        write_json(options.output, result | sources)
+        print(f"wrote {options.output}")
+    if options.picture:
+        write_png(options.picture, draw_rows(model, pairs[:PICTURE_ROWS], num_classes))
+        print(f"wrote {options.picture}")
 
 
 def main(argv=None):
     args = parse_args(argv)
-    run_train(args) if args.command == "train" else run_score(args)
+    train_and_save(args) if args.command == "train" else score_and_write(args)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import pytest
 
 from dataset import find_pairs
-from segmentation.training import train_segmenter
+from segmentation.training import SegmenterOptions, train_segmenter
 from tests.blobs import blobs, write_pairs
 
 STEPS = 50
@@ -26,4 +26,4 @@ def sets(folders):
 
 @pytest.fixture(scope="session")
 def trained(sets):
-    return train_segmenter(sets[0], [], 3, STEPS, batch_size=8, crop=64)
+    return train_segmenter(sets[0], [], 3, STEPS, SegmenterOptions(batch_size=8, image_size=64))

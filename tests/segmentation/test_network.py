@@ -1,4 +1,4 @@
-"""The segmenter's network and checkpoint: any image size, a round trip, files that are no segmenter."""
+"""The segmenter's network and checkpoint: image sizes, a round trip, files that are refused."""
 
 import os
 import pickle
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from segmentation.network import load_segmenter, predict, save_segmenter
-from segmentation.training import train_segmenter
+from segmentation.training import SegmenterOptions, train_segmenter
 from tests.blobs import write_pairs
 
 
@@ -24,7 +24,7 @@ def test_any_image_size(trained, tmp_path):
     ).float().mean() > 0.9  # far from the seam nothing changes
     small = write_pairs(tmp_path, [np.full((9, 50), 60)] * 2, [np.zeros((9, 50))] * 2)
     train_segmenter(
-        small, [], 2, steps=1, batch_size=2, crop=64
+        small, [], 2, steps=1, options=SegmenterOptions(batch_size=2, image_size=64)
     )  # both sides are smaller than the crop
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segmentation.training import learning_rate_factor, train_segmenter
+from segmentation.training import SegmenterOptions, learning_rate_factor, train_segmenter
 
 
 def test_equal_seeds_give_equal_weights_and_leave_the_callers_randomness_alone(sets):
@@ -11,7 +11,7 @@ def test_equal_seeds_give_equal_weights_and_leave_the_callers_randomness_alone(s
     expected = torch.rand(3)
     torch.manual_seed(7)
     models = [
-        train_segmenter(sets[0][:4], [], 3, steps=2, batch_size=2, crop=32, seed=seed)
+        train_segmenter(sets[0][:4], [], 3, 2, SegmenterOptions(2, image_size=32, seed=seed))
         for seed in (5, 5, 6)
     ]
     assert torch.equal(torch.rand(3), expected)
@@ -21,7 +21,7 @@ def test_equal_seeds_give_equal_weights_and_leave_the_callers_randomness_alone(s
 
 
 def test_returns_the_weights_of_the_best_validation(sets, monkeypatch):
-    """The validation after the second of five steps is made the best: training on must not change the result."""
+    """The second of five validations is made the best: what follows must not change the result."""
     seen = []
 
     def fake_score(model, pairs, num_classes):
@@ -29,7 +29,7 @@ def test_returns_the_weights_of_the_best_validation(sets, monkeypatch):
         return {"miou": 0.9 if len(seen) == 2 else 0.1}
 
     monkeypatch.setattr("segmentation.training.score", fake_score)
-    model = train_segmenter(sets[0][:4], sets[1], 3, steps=5, batch_size=2, crop=32)
+    model = train_segmenter(sets[0][:4], sets[1], 3, 5, SegmenterOptions(2, image_size=32))
     assert len(seen) == 5
     assert torch.equal(next(model.parameters()), seen[1])
     assert not torch.equal(seen[1], seen[4])

@@ -1,4 +1,4 @@
-"""The segmenter: learns, measures by hand-computed figures, survives a round trip, refuses bad input in one line."""
+"""The two commands of the segmenter: what they write and print, what they refuse."""
 
 import json
 import subprocess
@@ -118,7 +118,7 @@ def test_bad_input_is_found_before_training(folders, tmp_path, monkeypatch):
         ({"image_path": ["a", "b"]}, "--image_path names 2 folders, --mask_path 1"),
         ({"val_image_path": "a"}, "--val_image_path names 1 folders, --val_mask_path 0"),
         ({"num_classes": 1}, "--num_classes must be at least 2"),
-        ({"image_size": 100}, "--image_size 100 is no multiple of 32"),
+        ({"image_size": 100}, "--image_size: 100 is no multiple of 32"),
         ({"max_steps": 0}, "--max_steps: 0 is below 1"),
         ({"output": None}, "--output"),
         ({"epochs": 2, "max_steps": 2}, "not allowed with"),
