@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from einops import rearrange
 from tqdm import tqdm
 
 from cldm.model import create_control, create_model, read_config, size_multiple
@@ -26,12 +27,13 @@ from core.downloads import sha256_of
 from core.files import whole_file
 from core.images import write_png
 from core.options import (
+    add_options,
     changed_options,
-    fraction,
     non_negative_float,
     non_negative_int,
     parse_given,
     positive_int,
+    read_options,
     refuse_changes,
     with_defaults,
 )
@@ -80,15 +82,11 @@ FREE_ON_RESUME = PER_PROCESS | {
     "batch_size_per_inference"
 }  # options that change no picture of a set
 CHECKED_BY_ONE = 2000  # conditions that one process checks in the time that others need to start
-PICTURE_OPTIONS = (
-    "sampler",
-    "ddim_steps",
-    "scale",
-    "strength",
-    "eta",
-    "guess_mode",
-    "precision",
-)  # of every picture, in the manifest
+SAMPLING_FLAGS = {
+    "sampler": "sampler", "steps": "ddim_steps", "scale": "scale",
+    "strength": "strength", "eta": "eta", "guess_mode": "guess_mode",
+}  # fmt: skip
+PICTURE_OPTIONS = (*SAMPLING_FLAGS.values(), "precision")  # of every picture, in the manifest
 
 
 def build_parser():
@@ -233,26 +231,6 @@ def build_parser():
         help="images computed together; changes none of them",
     )
     sampling.add_argument(
-        "--sampler",
-        choices=("ddim", "dpmpp"),
-        default="ddim",
-        help="dpmpp is deterministic and needs about 20 steps",
-    )
-    sampling.add_argument(
-        "--ddim_steps",
-        type=positive_int,
-        default=70,
-        metavar="INT",
-        help="sampling steps, whichever sampler",
-    )
-    sampling.add_argument(
-        "--strength",
-        type=non_negative_float,
-        default=2.0,
-        metavar="FLOAT",
-        help="factor of the control residuals",
-    )
-    sampling.add_argument(
         "--mask_strength",
         type=non_negative_float,
         default=1.0,
@@ -266,27 +244,13 @@ def build_parser():
         help="further factors of the edge branches, 1 where not given",
     )
     sampling.add_argument(
-        "--scale",
-        type=non_negative_float,
-        default=9.0,
-        metavar="FLOAT",
-        help="classifier-free guidance, 1 for none",
-    )
-    sampling.add_argument(
-        "--eta", type=fraction, default=1.0, metavar="FLOAT", help="stochasticity of DDIM"
-    )
-    sampling.add_argument(
-        "--guess_mode",
-        action="store_true",
-        help="weaker control towards the shallow layers, none in the unconditional pass",
-    )
-    sampling.add_argument(
         "--seed",
         type=int,
         default=-1,
         metavar="INT",
         help="of noise and prompts; -1 draws one, which the run records",
     )
+    add_options(parser, SamplingOptions, "sampling", flags=SAMPLING_FLAGS)
     many = parser.add_argument_group("many images, many machines")
     many.add_argument(
         "--resume_run",
@@ -388,8 +352,10 @@ def parse_args(argv=None):
         args.device = "cuda" if torch.cuda.is_available() else "cpu"
     if args.device == "cpu" and args.precision == "16":
         parser.error("--precision 16 needs a GPU; use 32 on a CPU")
-    if args.sampler == "ddim" and not 1 <= args.ddim_steps <= 1000:
-        parser.error("--ddim_steps: expected 1 to 1000")
+    try:
+        read_options(SamplingOptions, args, SAMPLING_FLAGS)
+    except ValueError as error:
+        parser.error(str(error))
     if args.canny_low > args.canny_high:
         parser.error("--canny_low is above --canny_high")
     try:
@@ -589,9 +555,7 @@ def generate(model, batches, total, args, branches, run_dir, multiple, weights) 
     Raises:
         KeyboardInterrupt: a stop request came; the batch at hand was finished, fewer than `total` pictures are made.
     """
-    options = SamplingOptions(
-        args.ddim_steps, args.scale, args.strength, args.eta, args.guess_mode, args.sampler
-    )
+    options = read_options(SamplingOptions, args, SAMPLING_FLAGS)
     dtype = PRECISIONS[args.precision]
     start = time.monotonic()
     with (
@@ -607,13 +571,17 @@ def generate(model, batches, total, args, branches, run_dir, multiple, weights) 
                 ]
                 for sample in batch
             ]
-            joined = np.stack(
-                [pad_to_multiple(np.concatenate(hint, axis=2), multiple) for hint in hints]
-            )
+            per_branch = [
+                np.stack([pad_to_multiple(part, multiple) for part in parts])
+                for parts in zip(*hints, strict=True)
+            ]
             with torch.autocast(args.device, dtype, enabled=dtype != torch.float32):
                 pictures = sample_images(
                     model,
-                    torch.from_numpy(joined).permute(0, 3, 1, 2).contiguous(),
+                    [
+                        torch.from_numpy(rearrange(h, "n h w c -> n c h w").copy())
+                        for h in per_branch
+                    ],
                     [sample.prompt for sample in batch],
                     [sample.seed for sample in batch],
                     options,

@@ -19,7 +19,7 @@ from torch.utils.data import BatchSampler, DataLoader
 
 from cldm.logger import ImageLogger
 from cldm.model import create_model, native_size, read_config, size_multiple
-from cldm.sampling import SamplingOptions, sample_images
+from cldm.sampling import PREVIEW, sample_images
 from conditions import CONDITIONS
 from core.checkpoints import load_pickle
 from core.files import remove_leftovers
@@ -27,12 +27,13 @@ from core.lightning import LAST, WholeFileIO, position
 from core.lightning import PRECISIONS as LIGHTNING_PRECISIONS
 from core.options import (
     add_bool,
+    add_options,
     fraction,
-    non_negative_float,
     non_negative_int,
     parse_given,
     positive_float,
     positive_int,
+    read_options,
     refuse_changes,
     with_defaults,
 )
@@ -50,6 +51,10 @@ from training.checkpoints import BEST, ControlOnlyCheckpoint, SaveLast, align_we
 from training.loss_curve import LossCurve
 
 BEST_FID = "EM_best_fid"
+FID_SAMPLING = {
+    "steps": "fid_ddim_steps", "scale": "fid_guidance_scale",
+    "eta": "fid_eta", "strength": "fid_control_strength",
+}  # fmt: skip
 CONDITION_OPTION = {"segmentation": "mask_path", "edge": "edge_path", "rgba": "rgba_path"}
 FREE_ON_RESUME = {  # options that a resumed run may change without becoming another run
     "resume_training", "run_id", "max_epochs", "max_steps", "gpus", "num_processes", "num_nodes", "num_workers",
@@ -235,26 +240,7 @@ def build_parser():
         metavar="INT",
         help="processes that read the validation pairs",
     )
-    fid.add_argument(
-        "--fid_ddim_steps", type=positive_int, default=50, metavar="INT", help="DDIM steps"
-    )
-    fid.add_argument(
-        "--fid_guidance_scale",
-        type=non_negative_float,
-        default=9.0,
-        metavar="FLOAT",
-        help="weight of guidance, 1 for none",
-    )
-    fid.add_argument(
-        "--fid_eta", type=fraction, default=0.0, metavar="FLOAT", help="stochasticity of DDIM"
-    )
-    fid.add_argument(
-        "--fid_control_strength",
-        type=non_negative_float,
-        default=1.0,
-        metavar="FLOAT",
-        help="factor of all control residuals",
-    )
+    add_options(parser, PREVIEW, "images that the distance is computed of", flags=FID_SAMPLING)
     fid.add_argument(
         "--fid_backbone", choices=tuple(CEM), default="cem500k", help="network that scores"
     )
@@ -390,6 +376,10 @@ def parse_args(argv=None):
         parser.error(
             "--num_processes is for the CPU, with --gpus 0; on GPUs, --gpus says how many processes there are"
         )
+    try:
+        read_options(PREVIEW, args, FID_SAMPLING)
+    except ValueError as error:
+        parser.error(str(error))
     if args.precision == "16" and (args.gpus == 0 or not torch.cuda.is_available()):
         parser.error("--precision 16 needs a GPU; use 32 on a CPU")
     if (
@@ -481,13 +471,11 @@ def build_val_fid(args, val_set) -> ValidationFid | None:
         raise ValueError(
             f"--enable_val_fid: {len(val_set)} validation image has no spread to compare, expected at least two"
         )
-    options = SamplingOptions(
-        args.fid_ddim_steps, args.fid_guidance_scale, args.fid_control_strength, args.fid_eta
-    )
+    options = read_options(PREVIEW, args, FID_SAMPLING)
 
     def draw(model, samples, seeds):
         hint = torch.stack([sample.hint for sample in samples])
-        return sample_images(model, hint, [sample.prompt for sample in samples], seeds, options)
+        return sample_images(model, [hint], [sample.prompt for sample in samples], seeds, options)
 
     device = args.fid_device if torch.cuda.is_available() else "cpu"
     network = CemOptions(

@@ -15,7 +15,7 @@ import torch
 from cldm.model import create_model
 from cldm.sampling import SamplingOptions, sample_latents
 from conditions import ConditionOptions, create_condition
-from core.options import non_negative_float, non_negative_int, positive_int
+from core.options import add_options, non_negative_int, positive_int
 from core.prompts import PROMPTS
 from share import run_script
 
@@ -46,22 +46,10 @@ def parse_args(argv=None):
         "--images", type=positive_int, default=4, metavar="INT", help="masks to use"
     )
     parser.add_argument(
-        "--scale",
-        type=non_negative_float,
-        default=1.0,
-        metavar="FLOAT",
-        help="classifier-free guidance",
-    )
-    parser.add_argument(
-        "--strength",
-        type=non_negative_float,
-        default=1.0,
-        metavar="FLOAT",
-        help="factor of the control residuals",
-    )
-    parser.add_argument(
         "--seed", type=non_negative_int, default=0, metavar="INT", help="of the noise"
     )
+    flags = {"scale": "scale", "strength": "strength"}
+    add_options(parser, SamplingOptions(scale=1.0, strength=1.0), "sampling", flags=flags)
     return parser.parse_args(argv)
 
 
@@ -76,8 +64,8 @@ def main(argv=None):
     prompts, seeds = [PROMPTS[0]] * len(paths), [args.seed + i for i in range(len(paths))]
 
     def latents(sampler, steps):
-        options = SamplingOptions(steps, args.scale, args.strength, eta=0.0, sampler=sampler)
-        return sample_latents(model, hints, prompts, seeds, options, verbose=steps == 1000)
+        options = SamplingOptions(sampler, steps, args.strength, args.scale, eta=0.0)
+        return sample_latents(model, [hints], prompts, seeds, options, verbose=steps == 1000)
 
     truth = latents("ddim", 1000)
     distances = {}

@@ -13,7 +13,8 @@ from cldm.sampling import SamplingOptions
 from core.devices import pick_device
 from core.options import positive_int
 from core.text import duration, table
-from generation.costs import evaluations, measure_image
+from generation.costs import measure_image
+from ldm.samplers import SAMPLERS
 from share import run_script
 from training.costs import measure_step
 
@@ -66,7 +67,7 @@ def main(argv=None):
             branches,
             repeats=args.repeats,
         )
-        return cost.total(evaluations(sampler, steps))
+        return cost.total(SAMPLERS[sampler].evaluations(steps))
 
     add(
         "training step",

@@ -21,6 +21,13 @@ HINT_FACTOR = 8  # hint pixels per latent pixel
 GOLDEN_RATIO = 0.6180339887498949
 
 
+def side_by_side(parts):
+    """A tensor as it is, a list of tensors (N, c, H, W) as one (N, sum of c, H, W)."""
+    if not isinstance(parts, list):
+        return parts
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
 class ControlledUnetModel(UNetModel):
     """The U-Net, with the control branch's residuals added to its skips and its middle block."""
 
@@ -71,28 +78,40 @@ class ControlNet(UNetEncoder):
         self.middle_block_out = TimestepEmbedSequential(zero_module(nn.Conv2d(deepest, deepest, 1)))
 
     def encode_hint(self, hint):
-        """Condition image (N, hint_channels, H, W) -> features (N, model_channels, H/8, W/8); the same at every timestep."""
-        return self.input_hint_block(hint, None)
+        """Hint (N, hint_channels, H, W) -> features (N, model_channels, H/8, W/8).
+
+        They are the same at every timestep.
+        """
+        return self.input_hint_block(hint, None)  # (N, model_channels, H/8, W/8)
+
+    def encode_hints(self, hints):
+        """Features of a list of hints, as a list of one: parts of the hint go side by side."""
+        return [self.encode_hint(side_by_side(hints))]
 
     def forward(self, x, hint, timesteps, context, guided_hint=None):
         """Residuals that steer the locked U-Net towards `hint` (Zhang et al. 2023, Fig. 3).
 
         Args:
             x: noisy latents, (N, 4, H/8, W/8).
-            hint: condition image, (N, hint_channels, H, W), float in [0, 1]; not read when `guided_hint` is given.
+            hint: condition image, (N, hint_channels, H, W), float in [0, 1], or a list of parts of
+                it; not read when `guided_hint` is given.
             timesteps, context: (N,) int64 in [0, T); text embedding, (N, 77, context_dim).
-            guided_hint: what `encode_hint` gave for `hint`.
+            guided_hint: what `encode_hint` or `encode_hints` gave for `hint`.
         Returns:
-            One residual per input block from shallow to deep, the middle block's last (13 for SD 1.5); all zero at initialisation.
+            One residual per input block from shallow to deep, the middle block's last (13 for
+            SD 1.5); all zero at initialisation.
         Raises:
             ValueError: `hint` is not eight times the size of `x`.
         """
         if guided_hint is None:
+            hint = side_by_side(hint)  # (N, hint_channels, H, W)
             if hint.shape[2:] != (HINT_FACTOR * x.shape[2], HINT_FACTOR * x.shape[3]):
                 raise ValueError(
-                    f"hint of size {tuple(hint.shape[2:])} for latents of {tuple(x.shape[2:])}: expected {HINT_FACTOR} times theirs"
+                    f"hint of size {tuple(hint.shape[2:])} for latents of {tuple(x.shape[2:])}: "
+                    f"expected {HINT_FACTOR} times theirs"
                 )
             guided_hint = self.encode_hint(hint)
+        guided_hint = side_by_side(guided_hint)  # (N, model_channels, h, w)
         emb = self.embed_timesteps(timesteps)
         h, residuals = x, []
         for i, (block, zero_conv) in enumerate(
@@ -132,36 +151,39 @@ class ControlLDM(LatentDiffusion):
         self.sd_locked = True
 
     def encode_hints(self, cond):
-        """`cond` with its hints encoded, for loops that show the same hint to the network at many timesteps."""
+        """`cond` with its hints encoded as `guided_hint`, a list of features.
+
+        For loops that show the same hints to the network at many timesteps.
+        """
         if cond["c_concat"] is None:
             return cond
-        return {
-            **cond,
-            "guided_hint": [self.control_model.encode_hint(torch.cat(cond["c_concat"], dim=1))],
-        }
+        return {**cond, "guided_hint": self.control_model.encode_hints(cond["c_concat"])}
 
-    def apply_model(self, x_noisy, t, cond):
+    def apply_model(self, x_noisy, t, cond, control_scales=None):
         """The steered U-Net's prediction, shape of `x_noisy`.
 
         Args:
-            cond: `c_crossattn`: [context]; `c_concat`: [hint] or None for no control; `guided_hint`: from `encode_hints`, optional.
+            x_noisy, t: latents (N, 4, h, w); (N,) int64 in [0, T).
+            cond: `c_crossattn`: [context]; `c_concat`: a list of hints, one per branch, or None
+                for no control; `guided_hint`: from `encode_hints`, optional.
+            control_scales: strength of each residual, shallow to deep; the attribute's when not
+                given.
         """
-        context = torch.cat(cond["c_crossattn"], dim=1)
+        context = torch.cat(cond["c_crossattn"], dim=1)  # (N, 77, context_dim)
         if cond["c_concat"] is None:
-            return self.model.diffusion_model(x_noisy, t, context)
+            return self.model.diffusion_model(x_noisy, t, context)  # (N, 4, h, w)
         control = self.control_model(
             x=x_noisy,
-            hint=torch.cat(cond["c_concat"], dim=1),
+            hint=cond["c_concat"],
             timesteps=t,
             context=context,
-            guided_hint=cond["guided_hint"][0] if "guided_hint" in cond else None,
+            guided_hint=cond.get("guided_hint"),
         )
-        control = [
-            residual * scale for residual, scale in zip(control, self.control_scales, strict=True)
-        ]
+        scales = self.control_scales if control_scales is None else control_scales
+        control = [residual * scale for residual, scale in zip(control, scales, strict=True)]
         return self.model.diffusion_model(
             x_noisy, t, context, control=control, only_mid_control=self.only_mid_control
-        )
+        )  # (N, 4, h, w)
 
     def get_input(self, batch, posterior_noise=None):
         x_start, cond = super().get_input(batch, posterior_noise)

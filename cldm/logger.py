@@ -9,7 +9,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torchvision.utils import make_grid
 
-from cldm.sampling import SamplingOptions, sample_images, to_pixels
+from cldm.sampling import PREVIEW, SamplingOptions, sample_images, to_pixels
 from core.images import write_png
 from core.pictures import class_colours
 from core.seeds import sample_seed
@@ -60,12 +60,12 @@ class ImageLogger(Callback):
         run_dir: Path,
         every_n_batches: int,
         max_images: int = 4,
-        options: SamplingOptions | None = None,
+        options: SamplingOptions = PREVIEW,
     ):
         self.folder = run_dir / "image_log" / "train"
         self.every_n_batches = every_n_batches
         self.max_images = max_images
-        self.options = options or SamplingOptions(steps=50, scale=9.0, strength=1.0, eta=0.0)
+        self.options = options
 
     @torch.no_grad()
     def log_images(self, model, batch) -> dict[str, np.ndarray]:
@@ -83,7 +83,7 @@ class ImageLogger(Callback):
             "control": hint_to_pixels(hint),
             "conditioning": prompt_to_pixels(prompts, image.shape[2:]),
             f"samples_cfg_scale_{self.options.scale:.2f}": sample_images(
-                model, hint, prompts, seeds, self.options
+                model, [hint], prompts, seeds, self.options
             ),
         }
 

@@ -1,4 +1,7 @@
-"""Several control branches at once: their residuals, each times its branch's strength, add up (Zhang et al. 2023, Sec. 3.4)."""
+"""Several control branches at once (Zhang et al. 2023, Sec. 3.4).
+
+Their residuals add up, each times its branch's strength.
+"""
 
 import torch
 from torch import nn
@@ -9,11 +12,13 @@ class MultiConditionControlNet(nn.Module):
 
     Args:
         modules: one `ControlNet` for each condition.
-        channel_splits: hint channels of each; the hint holds them side by side in this order.
+        channel_splits: hint channels of each.
         condition_keys: a name for each.
-        per_condition_scales: factor of each branch's residuals, by name or in order; a branch at 0 is not computed.
+        per_condition_scales: factor of each branch's residuals, by name or in order; a branch at 0
+            is not computed.
     Raises:
-        ValueError: the lists differ in length, a name comes twice, or scales are given for other names.
+        ValueError: the lists differ in length, a name comes twice, or scales are given for other
+            names.
     """
 
     def __init__(self, modules, channel_splits, condition_keys, per_condition_scales):
@@ -22,13 +27,15 @@ class MultiConditionControlNet(nn.Module):
         if isinstance(per_condition_scales, dict):
             if set(per_condition_scales) != set(condition_keys):
                 raise ValueError(
-                    f"strengths for {sorted(per_condition_scales)}, but the conditions are {sorted(condition_keys)}"
+                    f"strengths for {sorted(per_condition_scales)}, "
+                    f"but the conditions are {sorted(condition_keys)}"
                 )
             per_condition_scales = [per_condition_scales[key] for key in condition_keys]
         counts = [len(modules), len(channel_splits), len(condition_keys), len(per_condition_scales)]
         if len(set(counts)) > 1 or not modules:
             raise ValueError(
-                f"{counts[0]} control branches, {counts[1]} channel counts, {counts[2]} names and {counts[3]} strengths: expected as many of each"
+                f"{counts[0]} control branches, {counts[1]} channel counts, {counts[2]} names and "
+                f"{counts[3]} strengths: expected as many of each"
             )
         if len(set(condition_keys)) < len(condition_keys):
             raise ValueError(f"two control branches of one name among {', '.join(condition_keys)}")
@@ -37,45 +44,51 @@ class MultiConditionControlNet(nn.Module):
         self.condition_keys = condition_keys
         self.per_condition_scales = list(per_condition_scales)
 
-    def _active(self):
+    def _hint_per_branch(self, hint):
+        """List of hints as it is; one concatenated hint, which notebooks pass, is split."""
+        if isinstance(hint, list) and len(hint) == len(self.branches):
+            return hint
+        hint = torch.cat(hint, dim=1) if isinstance(hint, list) else hint
+        return hint.split(self.channel_splits, dim=1)
+
+    def encode_hints(self, hints):
+        """Features of the branches in use, each (N, model_channels, H/8, W/8).
+
+        Args:
+            hints: one per branch, each (N, C, H, W); or one that holds them side by side.
+        """
         return [
+            branch.encode_hint(hint)
+            for branch, hint, scale in zip(
+                self.branches, self._hint_per_branch(hints), self.per_condition_scales, strict=True
+            )
+            if scale
+        ]
+
+    def forward(self, x, hint, timesteps, context, guided_hint=None):
+        """Sum of the branches' residuals, each times its strength.
+
+        Args:
+            x, timesteps, context: as in `ControlNet.forward`.
+            hint: as `hints` of `encode_hints`; not read when `guided_hint` is given.
+            guided_hint: what `encode_hints` gave for them.
+        Returns:
+            As `ControlNet.forward`; with every strength at 0, zeros that broadcast to any shape.
+        """
+        active = [
             (branch, scale)
             for branch, scale in zip(self.branches, self.per_condition_scales, strict=True)
             if scale
         ]
-
-    def encode_hint(self, hint):
-        """Hints side by side (N, sum of `channel_splits`, H, W) -> features of the branches in use side by side (N, k * model_channels, H/8, W/8)."""
-        hints = hint.split(self.channel_splits, dim=1)
-        features = [
-            branch.encode_hint(part)
-            for branch, part, scale in zip(
-                self.branches, hints, self.per_condition_scales, strict=True
-            )
-            if scale
-        ]
-        return torch.cat(features, dim=1) if features else hint[:, :0]
-
-    def forward(self, x, hint, timesteps, context, guided_hint=None):
-        """Sum of the branches' residuals, each times its strength; arguments as those of `ControlNet.forward`.
-
-        With every strength at 0, zeros that broadcast to any shape.
-        """
-        active = self._active()
         if not active:
             return [x.new_zeros(())] * (len(self.branches[0].zero_convs) + 1)
         if guided_hint is None:
-            guided_hint = self.encode_hint(hint)
+            guided_hint = self.encode_hints(hint)
         total = None
-        for (branch, scale), features in zip(
-            active, guided_hint.chunk(len(active), dim=1), strict=True
-        ):
-            residuals = [
-                scale * residual for residual in branch(x, None, timesteps, context, features)
-            ]
-            total = (
-                residuals
-                if total is None
-                else [a + b for a, b in zip(total, residuals, strict=True)]
-            )
-        return total
+        for (branch, scale), features in zip(active, guided_hint, strict=True):
+            residuals = [scale * r for r in branch(x, None, timesteps, context, features)]
+            if total is None:
+                total = residuals
+            else:
+                total = [a + b for a, b in zip(total, residuals, strict=True)]
+        return total  # 13 for SD 1.5: (N, c, h, w) with the sizes of the U-Net's skips

@@ -1,114 +1,154 @@
-"""The one way from conditions to pictures: training previews, validation and `generate.py` all draw through it."""
+"""From conditions to pictures, for everything that draws: previews, validation and whole sets.
 
+Hints go to the control branches as a list, one hint per branch. All noise of a picture comes from
+its own seed.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
+from einops import rearrange
 
 import config
-from cldm.ddim_hacked import DDIMSampler
-from ldm.models.diffusion.dpm_solver import DPMSolverSampler
-from ldm.models.diffusion.solver import draw_noise
+from cldm.guidance import guided_eps
+from core.options import OptionError, fraction, non_negative_float, option, positive_int
+from ldm.modules.diffusionmodules.util import TIMESTEPS
+from ldm.samplers import SAMPLERS
+from ldm.samplers.noise import draw_noise
 
 GUESS_DECAY = 0.825  # ratio of neighbouring control scales in guess mode (published value)
 
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How pictures are drawn; the defaults are those of `generate.py`.
+    """How pictures are drawn; `cldm.sampling.sample_images` follows it."""
 
-    Attributes:
-        steps: sampling steps.
-        scale: weight of classifier-free guidance, 1 for none.
-        strength: factor of all control residuals.
-        eta: stochasticity of DDIM, 0 to 1; `dpmpp` is always deterministic.
-        guess_mode: weaker control towards the shallow residuals, and none in the unconditional pass.
-        sampler: `ddim` or `dpmpp`.
-    """
+    sampler: str = option(
+        "ddim", help="dpmpp is deterministic and needs about 20 steps", choices=SAMPLERS
+    )
+    steps: int = option(70, positive_int, "INT", "sampling steps, whichever sampler")
+    strength: float = option(2.0, non_negative_float, "FLOAT", "factor of the control residuals")
+    scale: float = option(9.0, non_negative_float, "FLOAT", "classifier-free guidance, 1 for none")
+    eta: float = option(1.0, fraction, "FLOAT", "stochasticity of DDIM")
+    guess_mode: bool = option(
+        False,
+        bool,
+        help="weaker control towards the shallow layers, none in the unconditional pass",
+    )
 
-    steps: int = 70
-    scale: float = 9.0
-    strength: float = 2.0
-    eta: float = 1.0
-    guess_mode: bool = False
-    sampler: str = "ddim"
+    def check(self):
+        """Raise OptionError where the sampler cannot take so many steps."""
+        valid = SAMPLERS[self.sampler].valid_steps(TIMESTEPS)
+        if self.steps not in valid:
+            raise OptionError(
+                "steps", f"expected {valid[0]} to {valid[-1]} for sampler {self.sampler}"
+            )
+
+
+# What a training draws of itself: fewer steps, no noise of its own, the strength it trains with.
+PREVIEW = SamplingOptions(steps=50, strength=1.0, eta=0.0)
 
 
 def control_scales(strength: float, guess_mode: bool, count: int = 13) -> list[float]:
-    """Factors of the control residuals, shallow to deep: all `strength`, or falling towards the shallow ones in guess mode."""
+    """Factors of the control residuals, from shallow to deep.
+
+    All are `strength`; in guess mode they fall towards the shallow ones, as in the published code.
+    """
     return [
         strength * (GUESS_DECAY ** (count - 1 - i) if guess_mode else 1.0) for i in range(count)
     ]
 
 
 @torch.no_grad()
-def sample_latents(model, hint, prompts, seeds, options: SamplingOptions, verbose=False):
+def sample_latents(
+    model,
+    hints: list[torch.Tensor],
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    options: SamplingOptions,
+    verbose: bool = False,
+) -> torch.Tensor:
     """Latents for N conditions.
 
     Args:
         model: a ControlLDM.
-        hint: (N, C, H, W) in [0, 1]; H and W are multiples of the model's factor.
+        hints: one per control branch, each (N, C, H, W) in [0, 1]; H and W are multiples of the
+            model's factor.
         prompts, seeds: N texts and N whole numbers; all noise of a picture comes from its seed.
+        verbose: show a progress bar.
     Returns:
         z, (N, 4, H/8, W/8).
+    Raises:
+        ValueError: a number of steps that the sampler does not take.
     """
     factor = model.first_stage_model.downsampling
-    shape = (model.channels, hint.shape[2] // factor, hint.shape[3] // factor)
+    height, width = hints[0].shape[2:]
+    shape = (len(prompts), model.channels, height // factor, width // factor)
     if config.save_memory:
         model.low_vram_shift(is_diffusing=False)
     context = model.get_learned_conditioning(prompts)
     empty = model.get_unconditional_conditioning(len(prompts))
     if config.save_memory:
         model.low_vram_shift(is_diffusing=True)
-    cond = model.encode_hints({"c_crossattn": [context], "c_concat": [hint.to(model.device)]})
+    hints = [hint.to(model.device) for hint in hints]
+    cond = model.encode_hints({"c_crossattn": [context], "c_concat": hints})
     uncond = {**cond, "c_crossattn": [empty]}
     if options.guess_mode:
-        uncond = {"c_crossattn": uncond["c_crossattn"], "c_concat": None}
+        uncond = {"c_crossattn": [empty], "c_concat": None}
+    denoise = partial(
+        guided_eps,
+        model,
+        cond=cond,
+        uncond=uncond,
+        scale=options.scale,
+        control_scales=control_scales(
+            options.strength, options.guess_mode, len(model.control_scales)
+        ),
+    )
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    arguments = {
-        "S": options.steps,
-        "batch_size": len(prompts),
-        "shape": shape,
-        "conditioning": cond,
-        "x_T": draw_noise((len(prompts), *shape), generators, model.device),
-        "unconditional_guidance_scale": options.scale,
-        "unconditional_conditioning": uncond,
-        "generators": generators,
-        "verbose": verbose,
-    }
-    before = model.control_scales
-    model.control_scales = control_scales(options.strength, options.guess_mode, len(before))
-    try:
-        if options.sampler == "dpmpp":
-            return DPMSolverSampler(model).sample(**arguments)[0]
-        return DDIMSampler(model).sample(**arguments, eta=options.eta)[0]
-    finally:
-        model.control_scales = before
+    return SAMPLERS[options.sampler].sample(
+        denoise,
+        draw_noise(shape, generators, model.device),
+        model.alphas_cumprod.double().cpu().numpy(),
+        options.steps,
+        eta=options.eta,
+        generators=generators,
+        verbose=verbose,
+    )
 
 
 @torch.no_grad()
 def sample_images(
-    model, hint, prompts, seeds, options: SamplingOptions, verbose=False
+    model,
+    hints: list[torch.Tensor],
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    options: SamplingOptions,
+    verbose: bool = False,
 ) -> np.ndarray:
     """Pictures for N conditions, uint8 (N, H, W, 3); arguments as in `sample_latents`.
 
-    On a CPU one picture is computed at a time: nothing is lost, and the last bits of a product can depend on how many
-    samples share it, so only then is a picture the same, byte by byte, whatever the batch. The decoder, whose memory
-    grows fastest, always takes one at a time.
+    On a CPU one picture is computed at a time. The last bits of a product can depend on how many
+    samples share it, so only then is a picture the same, byte by byte, whatever the batch; and a
+    CPU loses no time by it. The decoder, whose memory grows fastest, always takes one at a time.
     """
-    share = 1 if model.device.type == "cpu" else len(hint)
+    together = 1 if model.device.type == "cpu" else len(prompts)
     pictures = []
-    for i in range(0, len(hint), share):
-        part = slice(i, i + share)
-        z = sample_latents(model, hint[part], prompts[part], seeds[part], options, verbose)
+    for i in range(0, len(prompts), together):
+        part = slice(i, i + together)
+        z = sample_latents(
+            model, [hint[part] for hint in hints], prompts[part], seeds[part], options, verbose
+        )
         if config.save_memory:
             model.low_vram_shift(is_diffusing=False)
         pictures += [to_pixels(model.decode_first_stage(z[j : j + 1])) for j in range(len(z))]
     return np.concatenate(pictures)
 
 
-def to_pixels(images) -> np.ndarray:
+def to_pixels(images: torch.Tensor) -> np.ndarray:
     """(N, 3, H, W) in [-1, 1] -> uint8 (N, H, W, 3), rounded and clipped."""
-    return (
-        ((images.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    )
+    levels = ((images.float().clamp(-1, 1) + 1) * 127.5).round().byte()
+    return rearrange(levels, "n c h w -> n h w c").cpu().numpy()

@@ -12,6 +12,7 @@ from conditions import Condition as ConditionKind
 from conditions import ConditionOptions, create_condition
 from core.images import check_image
 from generation.plan import Condition
+from ldm.samplers import SAMPLERS
 
 MODES = ("mask_only", "edge_only", "mask_and_edge", "rgba")
 RESERVED = ("mask", "rgba", "rgba_mask", "rgba_edge_vis")  # folders of the other conditions
@@ -211,8 +212,7 @@ def ignored_options(args, given) -> dict[str, str]:
     reasons = dict.fromkeys(idle, f"in mode {mode}")
     if uses_edges and not args.edge_from_images:
         reasons |= dict.fromkeys(OF_DRAWN_EDGES, "without --edge_from_images")
-    if args.sampler == "dpmpp":
-        reasons["eta"] = "by --sampler dpmpp"
+    reasons |= dict.fromkeys(SAMPLERS[args.sampler].ignores, f"by --sampler {args.sampler}")
     return {f"--{name}": reason for name, reason in reasons.items() if name in given}
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import torch
 from tqdm import tqdm
 
-from cldm.ddim_hacked import ddim_timesteps
 from cldm.multi import MultiConditionControlNet
 from cldm.sampling import SamplingOptions, sample_images
 from core.devices import wait_for
@@ -29,11 +28,6 @@ class ImageCost(NamedTuple):
         return self.fixed + evaluations * self.evaluation
 
 
-def evaluations(sampler: str, steps: int) -> int:
-    """How often a picture asks the U-Net: the published DDIM schedule has 72 timesteps where 70 are asked for."""
-    return len(ddim_timesteps(steps, 1000)) if sampler == "ddim" else steps
-
-
 def measure_image(
     model,
     image_size: int,
@@ -48,8 +42,8 @@ def measure_image(
     channels, control = model.control_model.hint_channels, model.control_model
     names = [f"branch {i}" for i in range(branches)]
     controls = [control, *(copy.deepcopy(control) for _ in names[1:])]
-    hint = torch.rand(batch_size, branches * channels, image_size, image_size)
-    arguments = hint, PROMPTS[:1] * batch_size, list(range(batch_size))
+    hints = [torch.rand(batch_size, channels, image_size, image_size) for _ in names]
+    arguments = hints, PROMPTS[:1] * batch_size, list(range(batch_size))
 
     def seconds(steps):
         start = time.perf_counter()

@@ -1,9 +1,9 @@
 """A diffusion model whose every answer is known: data from one normal distribution per value."""
 
-import numpy as np
 import torch
 
-from ldm.modules.diffusionmodules.util import make_betas
+from cldm.guidance import guided_eps
+from ldm.modules.diffusionmodules.util import make_alphas_cumprod
 
 
 class GaussianModel:
@@ -17,7 +17,7 @@ class GaussianModel:
 
     def __init__(self, mu=0.5, sd=0.3, parameterization="eps"):
         self.mu, self.sd, self.parameterization = mu, sd, parameterization
-        self.alphas_cumprod = torch.from_numpy(np.cumprod(1 - make_betas(1000, 0.00085, 0.012)))
+        self.alphas_cumprod = torch.from_numpy(make_alphas_cumprod())
         self.asked = []  # timesteps, in the order of the calls
 
     def variance(self, t):
@@ -33,6 +33,10 @@ class GaussianModel:
             return eps
         pred_x0 = (x - (1 - abar).sqrt() * eps) / abar.sqrt()
         return abar.sqrt() * eps - (1 - abar).sqrt() * pred_x0
+
+    def predict_eps(self, x, t):
+        """The noise expected in `x` at timestep `t`, as samplers ask for it."""
+        return guided_eps(self, x, t, {})
 
     def solution(self, x_T, start=999, end=0):
         """Where the probability flow carries `x_T` from timestep `start` to `end`: the standardised value stays the same."""

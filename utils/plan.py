@@ -14,11 +14,14 @@ import torch
 from cldm.model import create_model, native_size, read_config, size_multiple
 from cldm.sampling import SamplingOptions
 from core.devices import peak_memory, pick_device
-from core.options import non_negative_float, positive_float, positive_int
+from core.options import add_options, positive_float, positive_int, read_options
 from core.text import duration, table
-from generation.costs import MIXED, evaluations, measure_image
+from generation.costs import MIXED, measure_image
+from ldm.samplers import SAMPLERS
 from share import run_script
 from training.costs import measure_step
+
+SAMPLING_FLAGS = {"sampler": "sampler", "steps": "ddim_steps", "scale": "scale"}
 
 
 def plan(args, seconds_per_step: float | None, seconds_per_image: float | None) -> list[list[str]]:
@@ -128,21 +131,6 @@ def parse_args(argv=None):
         metavar="INT",
         help="control branches that steer an image",
     )
-    here.add_argument("--sampler", choices=("ddim", "dpmpp"), default="ddim", help="of the images")
-    here.add_argument(
-        "--ddim_steps",
-        type=positive_int,
-        default=70,
-        metavar="INT",
-        help="sampling steps, whichever sampler",
-    )
-    here.add_argument(
-        "--scale",
-        type=non_negative_float,
-        default=9.0,
-        metavar="FLOAT",
-        help="guidance; at 1 an image costs half",
-    )
     here.add_argument(
         "--precision",
         choices=("32", *MIXED),
@@ -157,6 +145,7 @@ def parse_args(argv=None):
         metavar="INT",
         help="measurements; their median counts",
     )
+    add_options(parser, SamplingOptions, "image", "what is measured", SAMPLING_FLAGS)
     args = parser.parse_args(argv)
     args.measure = args.measure if args.measure is None else args.measure or ["step", "image"]
     if args.measure is None and args.seconds_per_step is None and args.seconds_per_image is None:
@@ -168,8 +157,10 @@ def parse_args(argv=None):
             parser.error(
                 f"--seconds_per_{what} is given, so --measure must not measure it: name the other one alone"
             )
-    if args.sampler == "ddim" and args.ddim_steps > 1000:
-        parser.error("--ddim_steps: expected 1 to 1000")
+    try:
+        read_options(SamplingOptions, args, SAMPLING_FLAGS)
+    except ValueError as error:
+        parser.error(str(error))
     return args
 
 
@@ -205,7 +196,7 @@ def main(argv=None):
                 flush=True,
             )
         if "image" in args.measure:
-            options = SamplingOptions(scale=args.scale, sampler=args.sampler)
+            options = read_options(SamplingOptions, args, SAMPLING_FLAGS)
             cost = measure_image(
                 model,
                 size,
@@ -216,7 +207,7 @@ def main(argv=None):
                 args.precision,
                 args.repeats,
             )
-            count = evaluations(args.sampler, args.ddim_steps)
+            count = SAMPLERS[options.sampler].evaluations(options.steps)
             seconds_per_image = cost.total(count)
             print(
                 f"image: {duration(cost.fixed)} and {count} times {duration(cost.evaluation)}, peak memory so far {peak_memory(device):.1f} GiB"

@@ -1,10 +1,10 @@
-"""DDIM: its schedules, its step, and its samples from a Gaussian whose probability flow is known in closed form."""
+"""The published sampler on a Gaussian whose probability flow is known in closed form."""
 
-import numpy as np
 import pytest
 import torch
 
-from cldm.ddim_hacked import DDIMSampler, ddim_step, ddim_timesteps
+from cldm.ddim_hacked import DDIMSampler
+from ldm.samplers.ddim import ddim_timesteps
 from tests.analytic import GaussianModel, rms
 
 SHAPE = (4, 2, 2)
@@ -43,39 +43,6 @@ def test_golden_schedules(golden):
     assert sampler.ddim_sigmas == pytest.approx(golden["ddim_sigmas_50_eta1"].numpy(), rel=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("steps", "count", "last"),
-    [
-        (1, 1, 1),
-        (3, 3, 667),
-        (7, 8, 995),
-        (9, 9, 889),
-        (27, 27, 963),
-        (600, 999, 999),
-        (1000, 999, 999),
-    ],
-)
-def test_awkward_numbers_of_steps(steps, count, last):
-    timesteps = ddim_timesteps(steps, 1000)
-    assert len(timesteps) == count and timesteps[0] == 1 and timesteps[-1] == last
-    assert set(np.diff(timesteps)) <= {1000 // steps} and timesteps.dtype == np.int64
-    model = GaussianModel()
-    assert sample(model, steps, X_T[:2]).isfinite().all()
-    assert model.asked == timesteps[::-1].tolist()
-
-
-@pytest.mark.parametrize("steps", range(1, 1001, 37))
-def test_every_timestep_is_one_of_the_schedule(steps):
-    timesteps = ddim_timesteps(steps, 1000)
-    assert timesteps.min() >= 1 and timesteps.max() <= 999 and len(timesteps) >= min(steps, 999)
-
-
-@pytest.mark.parametrize("steps", [0, -5, 1001])
-def test_impossible_numbers_of_steps(steps):
-    with pytest.raises(ValueError, match=f"{steps} sampling steps, expected 1 to 1000"):
-        ddim_timesteps(steps, 1000)
-
-
 def test_sigma_is_that_of_ddpm_at_eta_1():
     """With all timesteps and eta 1, sigma_t^2 is the posterior variance of DDPM (Ho et al. 2020, Eq. 7)."""
     model = GaussianModel()
@@ -93,34 +60,6 @@ def test_sigma_is_that_of_ddpm_at_eta_1():
 def test_eta_out_of_range(eta):
     with pytest.raises(ValueError, match=f"eta {eta}, expected 0 to 1"):
         sample(GaussianModel(), 10, eta=eta)
-
-
-# One step
-
-
-@pytest.mark.parametrize("abar_t", [0.999, 0.5, 0.005])
-def test_given_the_true_noise_the_step_predicts_x_start(abar_t):
-    x_start, noise = torch.randn(2, 3, *SHAPE, dtype=torch.float64)
-    x_noisy = abar_t**0.5 * x_start + (1 - abar_t) ** 0.5 * noise
-    x_prev, pred_x0 = ddim_step(x_noisy, noise, abar_t, 1.0, 0.0, 0.0)
-    torch.testing.assert_close(pred_x0, x_start)
-    torch.testing.assert_close(x_prev, x_start)  # abar_prev = 1: no noise is left
-    x_prev, _ = ddim_step(x_noisy, noise, abar_t, 0.9995, 0.0, 0.0)
-    torch.testing.assert_close(x_prev, 0.9995**0.5 * x_start + 0.0005**0.5 * noise)
-
-
-def test_the_variance_after_a_stochastic_step_is_that_of_the_schedule():
-    """With x_0 and independent noises, x_prev has variance 1 - abar_prev around its mean for any sigma_t."""
-    x_start, (noise, fresh) = (
-        torch.tensor(2.0, dtype=torch.float64),
-        torch.randn(2, 200_000, dtype=torch.float64),
-    )
-    abar_t, abar_prev = 0.3, 0.6
-    x_noisy = abar_t**0.5 * x_start + (1 - abar_t) ** 0.5 * noise
-    for sigma_t in (0.0, 0.2, 0.4):
-        x_prev, _ = ddim_step(x_noisy, noise, abar_t, abar_prev, sigma_t, fresh)
-        assert x_prev.mean().item() == pytest.approx(abar_prev**0.5 * 2, abs=0.01)
-        assert x_prev.var().item() == pytest.approx(1 - abar_prev, rel=0.02)
 
 
 # Samples

@@ -24,7 +24,7 @@ class Fixed(nn.Module):
 
 
 def residuals(net, hint):
-    return net(x=torch.zeros(len(hint), 4, 2, 2), hint=hint, timesteps=None, context=None)
+    return net(x=torch.zeros(2, 4, 2, 2), hint=hint, timesteps=None, context=None)
 
 
 def test_residuals_add_up_times_the_strengths():
@@ -38,6 +38,18 @@ def test_each_branch_sees_its_own_channels():
     hint = torch.stack([torch.full((8, 8), float(v)) for v in (1, 10, 100)])[None]
     net = MultiConditionControlNet([Fixed(), Fixed()], [1, 2], ["a", "b"], {"b": 1.0, "a": 1000.0})
     assert residuals(net, hint)[0].tolist() == [1000 * 1 + 110]
+
+
+def test_a_list_of_hints_is_not_joined_and_split():
+    """Hints of different widths, one per branch, give what their concatenation gives."""
+    hints = [torch.full((2, 3, 8, 8), 2.0), torch.full((2, 1, 8, 8), 5.0)]
+    net = MultiConditionControlNet([Fixed(), Fixed()], [3, 1], ["mask", "edge"], [1.0, 10.0])
+    features = net.encode_hints(hints)
+    assert [f.mean().item() for f in features] == [6.0, 5.0]
+    assert [f.data_ptr() for f in net._hint_per_branch(hints)] == [h.data_ptr() for h in hints]
+    for hint in (hints, torch.cat(hints, dim=1), [torch.cat(hints, dim=1)]):
+        assert residuals(net, hint)[0].tolist() == [56.0, 56.0]
+    assert net(torch.zeros(2, 4, 1, 1), None, None, None, features)[0].tolist() == [56.0, 56.0]
 
 
 def test_a_branch_at_zero_is_not_computed():

@@ -1,10 +1,20 @@
 """The one way from conditions to pictures: noise that belongs to a picture, control scales, both samplers."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from cldm.sampling import SamplingOptions, control_scales, sample_images, sample_latents, to_pixels
+from cldm.sampling import (
+    PREVIEW,
+    SamplingOptions,
+    control_scales,
+    sample_images,
+    sample_latents,
+    to_pixels,
+)
+from core.options import OptionError, add_options, new_parser, read_options
 
 FEW = SamplingOptions(steps=2, scale=3.0)
 HINT = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -24,47 +34,82 @@ def test_control_scales():
 )
 def test_a_picture_depends_on_its_seed_and_condition_alone(shared_tiny_cldm, options):
     seeds = [5, 6, 7]
-    batch = sample_latents(shared_tiny_cldm, HINT, PROMPTS, seeds, options)
+    batch = sample_latents(shared_tiny_cldm, [HINT], PROMPTS, seeds, options)
     assert batch.shape == (3, 4, 8, 8) and batch.isfinite().all()
     for i in (2, 0):
-        single = sample_latents(shared_tiny_cldm, HINT[[i]], [PROMPTS[i]], [seeds[i]], options)
+        single = sample_latents(shared_tiny_cldm, [HINT[[i]]], [PROMPTS[i]], [seeds[i]], options)
         torch.testing.assert_close(
             single[0], batch[i], rtol=1e-3, atol=1e-3
         )  # sums in another order; strayed noise is off by 1
-    other_seed = sample_latents(shared_tiny_cldm, HINT[:1], PROMPTS[:1], [8], options)
+    other_seed = sample_latents(shared_tiny_cldm, [HINT[:1]], PROMPTS[:1], [8], options)
     assert (other_seed[0] - batch[0]).abs().max() > 0.1
 
 
 def test_same_call_same_picture_and_no_trace_in_the_model(shared_tiny_cldm):
-    pictures = [sample_images(shared_tiny_cldm, HINT[:1], PROMPTS[:1], [5], FEW) for _ in range(2)]
+    pictures = [
+        sample_images(shared_tiny_cldm, [HINT[:1]], PROMPTS[:1], [5], FEW) for _ in range(2)
+    ]
     assert pictures[0].shape == (1, 64, 64, 3) and pictures[0].dtype == np.uint8
     assert np.array_equal(*pictures) and np.ptp(pictures[0]) > 0
     assert shared_tiny_cldm.control_scales == [1.0] * 13
 
 
 def test_pictures_are_the_same_bytes_in_any_batch(shared_tiny_cldm):
-    batch = sample_images(shared_tiny_cldm, HINT, PROMPTS, [5, 6, 7], FEW)
+    batch = sample_images(shared_tiny_cldm, [HINT], PROMPTS, [5, 6, 7], FEW)
     assert np.array_equal(
-        sample_images(shared_tiny_cldm, HINT[[2, 1]], [PROMPTS[2], PROMPTS[1]], [7, 6], FEW),
+        sample_images(shared_tiny_cldm, [HINT[[2, 1]]], [PROMPTS[2], PROMPTS[1]], [7, 6], FEW),
         batch[[2, 1]],
     )
 
 
-def test_scales_are_restored_after_an_error(tiny_cldm):
+def test_the_models_own_scales_are_not_touched(tiny_cldm):
     tiny_cldm.control_scales = [0.5] * 13
     with pytest.raises(ValueError, match="0 sampling steps"):
-        sample_latents(tiny_cldm, HINT[:1], PROMPTS[:1], [5], SamplingOptions(steps=0))
+        sample_latents(tiny_cldm, [HINT[:1]], PROMPTS[:1], [5], SamplingOptions(steps=0))
     assert tiny_cldm.control_scales == [0.5] * 13
 
 
 def test_strength_0_ignores_the_hint(shared_tiny_cldm):
     def sample(hint, strength):
         return sample_latents(
-            shared_tiny_cldm, hint, ["a cell"], [5], SamplingOptions(steps=2, strength=strength)
+            shared_tiny_cldm, [hint], ["a cell"], [5], SamplingOptions(steps=2, strength=strength)
         )
 
     assert torch.equal(sample(HINT[:1], 0.0), sample(HINT[1:2], 0.0))
     assert not torch.allclose(sample(HINT[:1], 1.0), sample(HINT[1:2], 1.0), atol=1e-2)
+
+
+def test_control_scales_reach_the_model_as_an_argument(shared_tiny_cldm, monkeypatch):
+    seen = []
+    apply_model = shared_tiny_cldm.apply_model
+
+    def record(x, t, cond, control_scales=None):
+        seen.append(control_scales)
+        return apply_model(x, t, cond, control_scales)
+
+    monkeypatch.setattr(shared_tiny_cldm, "apply_model", record)
+    options = SamplingOptions(steps=1, strength=0.5)
+    sample_latents(shared_tiny_cldm, [HINT[:1]], PROMPTS[:1], [5], options)
+    assert seen == [[0.5] * 13]
+
+
+@pytest.mark.parametrize(("sampler", "most"), [("ddim", 1000), ("dpmpp", 999)])
+def test_the_sampler_says_how_many_steps_there_can_be(sampler, most):
+    SamplingOptions(sampler, most).check()
+    for steps in (0, most + 1):
+        with pytest.raises(OptionError, match=f"steps: expected 1 to {most} for .* {sampler}"):
+            SamplingOptions(sampler, steps).check()
+
+
+def test_options_under_other_names():
+    """As scripts use them: some fields alone, named anew, with defaults of their own."""
+    flags = {"steps": "fid_ddim_steps", "scale": "fid_scale"}
+    parser = new_parser("Draw.")
+    add_options(parser, PREVIEW, "sampling", flags=flags)
+    options = read_options(PREVIEW, parser.parse_args(["--fid_scale", "4"]), flags)
+    assert options == dataclasses.replace(PREVIEW, scale=4.0) and options.steps == 50
+    with pytest.raises(ValueError, match="--fid_ddim_steps: expected 1 to 1000"):
+        read_options(PREVIEW, parser.parse_args(["--fid_ddim_steps", "1001"]), flags)
 
 
 def test_to_pixels_rounds_and_clips():

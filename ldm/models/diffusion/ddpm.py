@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ldm.modules.diffusionmodules.util import make_betas
+from ldm.modules.diffusionmodules.util import LINEAR_END, LINEAR_START, TIMESTEPS, make_betas
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 from ldm.util import instantiate_from_config
 
@@ -44,9 +44,9 @@ class LatentDiffusion(pl.LightningModule):
         unet_config,
         first_stage_config,
         cond_stage_config,
-        timesteps=1000,
-        linear_start=0.00085,
-        linear_end=0.012,
+        timesteps=TIMESTEPS,
+        linear_start=LINEAR_START,
+        linear_end=LINEAR_END,
         scale_factor=1.0,
         parameterization="eps",
         first_stage_key="jpg",

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 GROUPS = 32  # of every group norm in the Stable Diffusion family
+TIMESTEPS, LINEAR_START, LINEAR_END = 1000, 0.00085, 0.012  # T, beta_1, beta_T of Stable Diffusion
 
 
 def group_norm(channels: int, eps: float = 1e-5) -> nn.GroupNorm:
@@ -34,6 +35,19 @@ def timestep_embedding(timesteps, dim, max_period=10000):
     return nn.functional.pad(embedding, (0, dim % 2))
 
 
-def make_betas(timesteps: int, linear_start: float, linear_end: float) -> np.ndarray:
-    """beta_t of latent diffusion, (T,) float64: linear in sqrt(beta) (Rombach et al. 2022, their 'linear' schedule)."""
+def make_betas(
+    timesteps: int = TIMESTEPS, linear_start: float = LINEAR_START, linear_end: float = LINEAR_END
+) -> np.ndarray:
+    """beta_t of latent diffusion, (T,) float64.
+
+    Linear in sqrt(beta), which Rombach et al. (2022) call the 'linear' schedule; Ho et al. (2020)
+    are linear in beta itself.
+    """
     return np.linspace(linear_start**0.5, linear_end**0.5, timesteps, dtype=np.float64) ** 2
+
+
+def make_alphas_cumprod(
+    timesteps: int = TIMESTEPS, linear_start: float = LINEAR_START, linear_end: float = LINEAR_END
+) -> np.ndarray:
+    """alpha-bar_t of the same schedule, (T,) float64 (Ho et al. 2020, Sec. 2)."""
+    return np.cumprod(1 - make_betas(timesteps, linear_start, linear_end))

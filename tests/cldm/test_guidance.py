@@ -1,9 +1,9 @@
-"""Guidance by hand, and noise that belongs to a sample."""
+"""Guidance by hand."""
 
 import pytest
 import torch
 
-from ldm.models.diffusion.solver import draw_noise, guided_eps, join_conditions
+from cldm.guidance import guided_eps, join_conditions
 from tests.analytic import GaussianModel
 
 X = torch.randn(3, 4, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -88,14 +88,12 @@ def test_join_conditions():
     assert joined["a"][0].tolist() == [[0, 0], [1, 1]] and joined["b"][0].tolist() == [0, 1]
 
 
-def test_noise_of_a_sample_is_the_same_in_any_batch():
-    def draw(seeds):
-        return draw_noise(
-            (len(seeds), 4, 2, 2), [torch.Generator().manual_seed(seed) for seed in seeds]
-        )
+def test_further_options_reach_the_model():
+    class Model(Recorder):
+        def apply_model(self, x, t, cond, offset):
+            return super().apply_model(x, t, cond) + offset
 
-    assert torch.equal(draw([7, 8, 9])[2:], draw([9]))
-    torch.manual_seed(5)
-    expected = torch.randn(2, 4, 2, 2)
-    torch.manual_seed(5)
-    assert torch.equal(draw_noise((2, 4, 2, 2)), expected)
+    hint, x = torch.zeros(1, 3, 2, 2), torch.zeros(1, 4, 1, 1)
+    cond = {"c_crossattn": [torch.ones(1)], "c_concat": [hint]}
+    for uncond in (None, cond, {**cond, "c_concat": None}):
+        assert guided_eps(Model(), x, 1, cond, uncond, 3.0, offset=10.0).item() == 11.0

@@ -1,0 +1,46 @@
+"""Classifier-free guidance (Ho & Salimans 2022): one noise prediction out of two conditions."""
+
+import torch
+
+
+def join_conditions(first: dict, second: dict) -> dict:
+    """Two conditions of the same shape as one batch, `first` before `second`."""
+    return {
+        key: [torch.cat(both) for both in zip(first[key], second[key], strict=True)]
+        for key in first
+    }
+
+
+def guided_eps(model, x, t, cond, uncond=None, scale=1.0, **model_options):
+    """Noise in `x` at timestep `t`, `u + scale * (c - u)` (Ho & Salimans 2022, Eq. 6).
+
+    Both predictions come from one pass, unless one is controlled and the other not (guess mode).
+
+    Args:
+        model: anything with `apply_model`, `alphas_cumprod` and `parameterization`.
+        x, t: (N, C, h, w); a whole number in [0, T).
+        cond, uncond: as `model.apply_model` takes them; guidance is off without `uncond` or at
+            scale 1.
+        model_options: further arguments of `model.apply_model`.
+    """
+    timesteps = torch.full((len(x),), t, device=x.device, dtype=torch.long)
+    if uncond is None or scale == 1:
+        output = model.apply_model(x, timesteps, cond, **model_options)
+    elif cond.get("c_concat") is not None and uncond.get("c_concat") is None:
+        output = model.apply_model(x, timesteps, uncond, **model_options)
+        controlled = model.apply_model(x, timesteps, cond, **model_options)
+        output = output + scale * (controlled - output)
+    else:
+        # Either side may come with its hint encoded, or not: only what both have is joined.
+        shared = [key for key, value in cond.items() if value is not None and key in uncond]
+        both = join_conditions(*({key: c[key] for key in shared} for c in (uncond, cond)))
+        both.setdefault("c_concat", None)
+        output = model.apply_model(
+            torch.cat([x, x]), torch.cat([timesteps, timesteps]), both, **model_options
+        )
+        output, conditional = output.chunk(2)
+        output = output + scale * (conditional - output)
+    if model.parameterization == "v":  # eps from v (Salimans & Ho 2022, appendix D)
+        abar = model.alphas_cumprod[t]
+        output = abar.sqrt() * output + (1 - abar).sqrt() * x
+    return output

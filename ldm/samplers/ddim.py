@@ -1,0 +1,126 @@
+"""DDIM (Song et al. 2021, arXiv:2010.02502), with the timesteps of the published sampler."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ldm.samplers.noise import draw_noise
+from ldm.samplers.sampler import Denoiser, Sampler, check_steps
+
+
+class DdimSchedule(NamedTuple):
+    """Timesteps and coefficients of a run of S steps, each (S,), from the smallest timestep up.
+
+    Attributes:
+        timesteps: int64.
+        abar, abar_prev: alpha-bar at each timestep and at the one below it, float64.
+        sigmas: sigma_t, float64.
+    """
+
+    timesteps: np.ndarray
+    abar: np.ndarray
+    abar_prev: np.ndarray
+    sigmas: np.ndarray
+
+
+def valid_steps(num_timesteps: int) -> range:
+    """Numbers of steps that can be asked for: 1 to T."""
+    return range(1, num_timesteps + 1)
+
+
+def ddim_timesteps(steps: int, num_timesteps: int) -> np.ndarray:
+    """Uniform timesteps, ascending, int64: every (T // steps)-th, plus one.
+
+    As in the published sampler, the stride is rounded down, so there can be more of them than
+    `steps`: asking for 70 of 1000 gives 72.
+    Differs from the published sampler: a last timestep of T, which the schedule does not have, is
+    left out (3 steps of 1000 would end there).
+
+    Raises:
+        ValueError: `steps` is not within 1..T.
+    """
+    check_steps(steps, valid_steps(num_timesteps))
+    timesteps = np.arange(0, num_timesteps, num_timesteps // steps) + 1
+    return timesteps[timesteps < num_timesteps]
+
+
+def ddim_schedule(steps: int, alphas_cumprod: np.ndarray, eta: float) -> DdimSchedule:
+    """Timesteps and coefficients; sigma_t is Eq. 16 of Song et al. 2021.
+
+    Args:
+        alphas_cumprod: alpha-bar_t, (T,) float64.
+        eta: 0 for the deterministic sampler, 1 for the noise of DDPM.
+    Raises:
+        ValueError: an impossible number of steps, or `eta` not within 0..1. Above 1 the step of
+            Eq. 12 would take the root of a negative number.
+    """
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta {eta}, expected 0 to 1")
+    timesteps = ddim_timesteps(steps, len(alphas_cumprod))
+    abar = alphas_cumprod[timesteps]
+    abar_prev = np.concatenate([alphas_cumprod[:1], abar[:-1]])
+    ratio = (1 - abar_prev) / (1 - abar)
+    return DdimSchedule(timesteps, abar, abar_prev, eta * np.sqrt(ratio * (1 - abar / abar_prev)))
+
+
+def ddim_step(x_noisy, eps, abar_t, abar_prev, sigma_t, noise):
+    """One step from timestep t to the one below it (Song et al. 2021, Eq. 12).
+
+    Args:
+        x_noisy, eps: latents at t and the noise predicted in them, (N, C, h, w).
+        abar_t, abar_prev, sigma_t: see `DdimSchedule`.
+        noise: fresh noise like `x_noisy`; anything where `sigma_t` is 0.
+    Returns:
+        The latents below, and the predicted x_0.
+    """
+    pred_x0 = (x_noisy - (1 - abar_t) ** 0.5 * eps) / abar_t**0.5
+    towards_x_t = (1 - abar_prev - sigma_t**2) ** 0.5 * eps
+    return abar_prev**0.5 * pred_x0 + towards_x_t + sigma_t * noise, pred_x0
+
+
+def sample(
+    denoise: Denoiser,
+    x_T: torch.Tensor,
+    alphas_cumprod: np.ndarray,
+    steps: int,
+    eta: float = 0.0,
+    generators: Sequence[torch.Generator] | None = None,
+    on_step: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None,
+    verbose: bool = False,
+) -> torch.Tensor:
+    """Samples, shape of `x_T`.
+
+    Args:
+        x_T: noise to start from, (N, C, h, w).
+        alphas_cumprod: alpha-bar_t, (T,) float64.
+        steps: number asked for; see `ddim_timesteps`.
+        eta: stochasticity, 0 to 1.
+        generators: one CPU generator per sample for the noise of the steps; see `draw_noise`.
+        on_step: called after each step with the number of steps that are left, the latents and the
+            predicted x_0.
+        verbose: show a progress bar.
+    Raises:
+        ValueError: as `ddim_schedule`.
+    """
+    schedule = ddim_schedule(steps, alphas_cumprod, eta)
+    x, count = x_T, len(schedule.timesteps)
+    for i in tqdm(reversed(range(count)), desc="DDIM", total=count, disable=not verbose):
+        timestep, abar_t, abar_prev, sigma_t = (values[i].item() for values in schedule)
+        eps = denoise(x, timestep)
+        noise = draw_noise(x.shape, generators, x.device) if sigma_t > 0 else 0.0
+        x, pred_x0 = ddim_step(x, eps, abar_t, abar_prev, sigma_t, noise)
+        if on_step:
+            on_step(i, x, pred_x0)
+    return x
+
+
+DDIM = Sampler(
+    name="ddim",
+    title="DDIM (Song et al. 2021)",
+    sample=sample,
+    timesteps=lambda steps, abar: ddim_timesteps(steps, len(abar))[::-1],
+    valid_steps=valid_steps,
+)

@@ -1,0 +1,97 @@
+"""DPM-Solver++(2M) (Lu et al. 2022, arXiv:2211.01095, Algorithm 2).
+
+Second order at one network pass per step: about 20 steps come as close as 50 of DDIM.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ldm.samplers.sampler import Denoiser, Sampler, check_steps
+
+
+def valid_steps(num_timesteps: int) -> range:
+    """Numbers of steps that can be asked for: 1 to T - 1, as each step joins two timesteps."""
+    return range(1, num_timesteps)
+
+
+def half_log_snr(abar):
+    """lambda = log(alpha / sigma), the variable in which the solver's steps are even."""
+    return 0.5 * np.log(abar / (1 - abar))
+
+
+def dpmpp_timesteps(steps: int, alphas_cumprod: np.ndarray) -> np.ndarray:
+    """Descending timesteps from T - 1 to 0, int64; the network is asked at all but the last.
+
+    They are even in `half_log_snr`. More than about 20 steps of 1000 ask for a timestep near 0
+    twice. It is taken once, so there can be fewer timesteps than `steps` + 1.
+
+    Raises:
+        ValueError: `steps` is not within 1..T-1.
+    """
+    check_steps(steps, valid_steps(len(alphas_cumprod)))
+    lambdas = half_log_snr(alphas_cumprod)
+    targets = np.linspace(lambdas[-1], lambdas[0], steps + 1)
+    # np.interp wants ascending abscissae, and lambda falls with t: hence the signs.
+    timesteps = np.interp(-targets, -lambdas, np.arange(len(lambdas))).round().astype(np.int64)
+    return np.unique(timesteps)[::-1]
+
+
+def dpmpp_step(x, pred_x0, previous_x0, abar, abar_next, abar_previous):
+    """One step from alpha-bar to the next one; first order where there is no step before it.
+
+    With lambda = log(alpha / sigma) and h its increase: x' = sigma'/sigma x - alpha' (e^-h - 1) D,
+    where D is x_0 extrapolated from this prediction and the one before.
+
+    Args:
+        x, pred_x0: latents and the x_0 predicted from them, (N, C, h, w).
+        previous_x0, abar_previous: prediction and alpha-bar of the step before, or None.
+    """
+    h = half_log_snr(abar_next) - half_log_snr(abar)
+    D = pred_x0
+    if previous_x0 is not None:
+        r = (half_log_snr(abar) - half_log_snr(abar_previous)) / h
+        D = (1 + 0.5 / r) * pred_x0 - 0.5 / r * previous_x0
+    return ((1 - abar_next) / (1 - abar)) ** 0.5 * x - abar_next**0.5 * np.expm1(-h) * D
+
+
+def sample(
+    denoise: Denoiser,
+    x_T: torch.Tensor,
+    alphas_cumprod: np.ndarray,
+    steps: int,
+    eta: float = 0.0,
+    generators: Sequence[torch.Generator] | None = None,
+    on_step: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None,
+    verbose: bool = False,
+) -> torch.Tensor:
+    """Samples, shape of `x_T`; arguments as in `ldm.samplers.ddim.sample`.
+
+    The solver is deterministic: `eta` and `generators` change nothing.
+
+    Raises:
+        ValueError: as `dpmpp_timesteps`.
+    """
+    timesteps = dpmpp_timesteps(steps, alphas_cumprod)
+    abar = alphas_cumprod[timesteps].tolist()
+    x, previous_x0, count = x_T, None, len(timesteps) - 1
+    for i in tqdm(range(count), desc="DPM-Solver++", disable=not verbose):
+        eps = denoise(x, int(timesteps[i]))
+        pred_x0 = (x - (1 - abar[i]) ** 0.5 * eps) / abar[i] ** 0.5
+        x = dpmpp_step(x, pred_x0, previous_x0, abar[i], abar[i + 1], abar[i - 1] if i else None)
+        previous_x0 = pred_x0
+        if on_step:
+            on_step(count - 1 - i, x, pred_x0)
+    return x
+
+
+DPMPP = Sampler(
+    name="dpmpp",
+    title="DPM-Solver++ (Lu et al. 2022), deterministic, about 20 steps",
+    sample=sample,
+    timesteps=lambda steps, abar: dpmpp_timesteps(steps, abar)[:-1],
+    valid_steps=valid_steps,
+    ignores=("eta",),
+)

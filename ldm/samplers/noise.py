@@ -1,0 +1,22 @@
+"""Noise that belongs to a sample, whatever the batch."""
+
+from collections.abc import Sequence
+
+import torch
+
+
+def draw_noise(
+    shape: tuple[int, ...],
+    generators: Sequence[torch.Generator] | None = None,
+    device: torch.device | str = "cpu",
+) -> torch.Tensor:
+    """Standard normal noise of `shape`, (N, ...).
+
+    Args:
+        generators: one CPU generator per sample. A sample's noise then depends on its generator
+            alone, and is the same on every device. torch's global generator when not given.
+    """
+    if generators is None:
+        return torch.randn(shape, device=device)
+    samples = [torch.randn(shape[1:], generator=generator) for generator in generators]
+    return torch.stack(samples).to(device)

@@ -1,0 +1,51 @@
+"""What a sampler is: a function from noise to samples, and the facts that callers need."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ldm.modules.diffusionmodules.util import make_alphas_cumprod
+
+# (x, t) -> eps: the noise predicted in x, (N, C, h, w), at the timestep t, a whole number.
+Denoiser = Callable[[torch.Tensor, int], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """One entry of `ldm.samplers.SAMPLERS`.
+
+    Attributes:
+        name: what options call it.
+        title: name and paper, for help texts.
+        sample: the sampling loop. All samplers take the arguments of `ldm.samplers.ddim.sample`.
+        timesteps: function (steps, alphas_cumprod) -> the timesteps at which the denoiser is asked,
+            in this order.
+        valid_steps: function T -> the numbers of steps that a schedule of T timesteps allows.
+        ignores: options, named as the arguments of `sample`, that change nothing.
+    """
+
+    name: str
+    title: str
+    sample: Callable[..., torch.Tensor]
+    timesteps: Callable[[int, np.ndarray], Sequence[int]]
+    valid_steps: Callable[[int], range]
+    ignores: tuple[str, ...] = ()
+
+    def evaluations(self, steps: int, alphas_cumprod: np.ndarray | None = None) -> int:
+        """Number of times that an image asks the denoiser.
+
+        Args:
+            alphas_cumprod: the schedule, (T,); that of Stable Diffusion when not given.
+        Raises:
+            ValueError: `steps` is not one of `valid_steps`.
+        """
+        schedule = make_alphas_cumprod() if alphas_cumprod is None else alphas_cumprod
+        return len(self.timesteps(steps, schedule))
+
+
+def check_steps(steps: int, valid: range) -> None:
+    """Raise ValueError unless `steps` is one of `valid`."""
+    if steps not in valid:
+        raise ValueError(f"{steps} sampling steps, expected {valid[0]} to {valid[-1]}")
