@@ -369,3 +369,9 @@ def refuse_changes(
             f"{changed[0]} differs from the run that {option} names ({before}); "
             "leave it out, or start a new run"
         )
+
+
+def format_options(options: Mapping, hidden: Sequence[str] = ()) -> str:
+    """Options as an options file holds them, a `name: value` a line; hidden ones are left out."""
+    shown = {name: plain(value) for name, value in options.items() if name not in hidden}
+    return OmegaConf.to_yaml(OmegaConf.create(shown)).rstrip()

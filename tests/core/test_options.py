@@ -13,6 +13,7 @@ from core.options import (
     add_run_control,
     changed_options,
     dashed,
+    format_options,
     fraction,
     new_parser,
     non_negative_float,
@@ -321,3 +322,18 @@ def test_changes_of_a_run_are_refused(capsys):
     given = {"clip": False}
     line = error_of(capsys, refuse_changes, parser, given, saved, {"seed"}, "--resume")
     assert "--clip differs from the run that --resume names (True); leave it out" in line
+
+
+def test_options_are_shown_as_a_file_that_gives_them_again(tmp_path):
+    parser = new_parser("Draw.")
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--sides", type=int, nargs=2, default=(3, 4))
+    parser.add_argument("--key")
+    add_run_control(parser)
+    args = parser.parse_args(["--folder", "a b", "--key", "secret"])
+    text = format_options(vars(args), hidden=("key", "options_file"))
+    assert "secret" not in text
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    assert parse_given(parser, ["--options_file", str(path)])["folder"] == Path("a b")
+    assert parse_given(parser, ["--options_file", str(path)])["sides"] == [3, 4]
