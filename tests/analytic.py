@@ -1,4 +1,4 @@
-"""A diffusion model whose every answer is known: data from one normal distribution per value."""
+"""A diffusion model whose answers are known: every value of the data is normally distributed."""
 
 import torch
 
@@ -9,10 +9,12 @@ from ldm.modules.diffusionmodules.util import make_alphas_cumprod
 class GaussianModel:
     """Ideal predictor for data from N(mu, sd^2), with what the samplers ask of a model; float64.
 
-    x_t is then N(alpha mu, alpha^2 sd^2 + sigma^2), and the noise expected in it is sigma (x - alpha mu) over that variance.
+    With alpha^2 = alpha-bar_t and sigma^2 = 1 - alpha-bar_t, x_t is then distributed as
+    N(alpha mu, alpha^2 sd^2 + sigma^2). The noise expected in x_t is sigma (x_t - alpha mu) over
+    that variance.
 
     Args:
-        parameterization: `eps`, or `v` for alpha eps - sigma x_0.
+        parameterization: what `apply_model` predicts: `eps`, or `v` for alpha eps - sigma x_0.
     """
 
     def __init__(self, mu=0.5, sd=0.3, parameterization="eps"):
@@ -21,10 +23,14 @@ class GaussianModel:
         self.asked = []  # timesteps, in the order of the calls
 
     def variance(self, t):
+        """Variance of x_t."""
         return self.alphas_cumprod[t] * self.sd**2 + 1 - self.alphas_cumprod[t]
 
     def apply_model(self, x, t, cond):
-        """`cond` may shift the mean: {"c_crossattn": [shift]}, one number per sample."""
+        """The prediction for `x`, (N, C, H, W), at timesteps `t`, (N,).
+
+        `cond` may shift the mean: {"c_crossattn": [shift]}, one number per sample.
+        """
         self.asked.append(int(t[0]))
         mu = self.mu + (cond["c_crossattn"][0].view(-1, 1, 1, 1) if cond.get("c_crossattn") else 0)
         abar = self.alphas_cumprod[t].view(-1, 1, 1, 1)
@@ -39,12 +45,15 @@ class GaussianModel:
         return guided_eps(self, x, t, {})
 
     def solution(self, x_T, start=999, end=0):
-        """Where the probability flow carries `x_T` from timestep `start` to `end`: the standardised value stays the same."""
-        standardised = (x_T - self.alphas_cumprod[start].sqrt() * self.mu) / self.variance(
-            start
-        ).sqrt()
-        return self.alphas_cumprod[end].sqrt() * self.mu + standardised * self.variance(end).sqrt()
+        """Where the probability flow carries `x_T` from timestep `start` to `end`.
+
+        The flow keeps the standardised value, (x - mean) / standard deviation.
+        """
+        mean_start, mean_end = (self.alphas_cumprod[t].sqrt() * self.mu for t in (start, end))
+        standardised = (x_T - mean_start) / self.variance(start).sqrt()
+        return mean_end + standardised * self.variance(end).sqrt()
 
 
 def rms(difference) -> float:
+    """Root of the mean square of a tensor."""
     return difference.square().mean().sqrt().item()

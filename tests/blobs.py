@@ -17,10 +17,12 @@ class OneHot(torch.nn.Module):
         self.unused = torch.nn.Parameter(torch.zeros(()))
 
     def forward(self, x):
+        """Grey images, (N, 1, H, W) in [0, 1] -> logits, (N, 3, H, W)."""
         return -torch.cat([(x - i / 2).abs() for i in range(3)], dim=1)
 
 
 def write_pairs(folder, images, masks):
+    """Write (H, W) arrays to folder/images and folder/masks; returns the pairs."""
     for kind, arrays in (("images", images), ("masks", masks)):
         (folder / kind).mkdir(parents=True)
         for i, pixels in enumerate(arrays):
@@ -29,7 +31,11 @@ def write_pairs(folder, images, masks):
 
 
 def blobs(count, seed, size=64):
-    """Noisy pictures of a disk (1) with a core (2) somewhere on the ground (0), and their masks."""
+    """Noisy pictures of a disk (class 1) with a core (2) on the ground (0), and their masks.
+
+    Returns:
+        two lists of `count` arrays (size, size): grey levels in 0..255, class indices.
+    """
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:size, :size]
     masks = []

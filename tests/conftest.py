@@ -1,4 +1,4 @@
-"""What several test files share: the tiny model of the golden numbers, fresh copies of it, and the numbers themselves."""
+"""Fixtures that several test files share: small models, golden numbers, pairs, error lines."""
 
 import copy
 import json
@@ -28,7 +28,7 @@ def one_thread():
 
 @pytest.fixture(autouse=True)
 def seed():
-    """What a test draws without a generator is the same in every run and order of tests."""
+    """Seed torch, so that a test draws the same numbers in every run and order of tests."""
     torch.manual_seed(0)
 
 
@@ -39,14 +39,17 @@ def tiny_yaml() -> Path:
 
 @pytest.fixture(scope="session")
 def golden() -> dict[str, torch.Tensor]:
-    """Inputs and outputs of the tiny model, from an independent implementation (see `test_cldm.py`)."""
+    """Inputs and outputs of the tiny model.
+
+    They come from an independent implementation (see `test_cldm.py`).
+    """
     with np.load(FIXTURES / "golden_tiny_sd15.npz", allow_pickle=False) as entries:
         return {name: torch.from_numpy(entries[name]) for name in entries.files}
 
 
 @pytest.fixture(scope="session")
 def published_shapes():
-    """Function from the name of a table in fixtures/ to {tensor name: shape} of a published checkpoint."""
+    """Function that reads a table of fixtures/: {tensor name: shape} of a published checkpoint."""
     return lambda table: {
         name: tuple(shape) for name, shape in json.loads((FIXTURES / table).read_text()).items()
     }
@@ -54,7 +57,10 @@ def published_shapes():
 
 @pytest.fixture(scope="session")
 def shared_tiny_cldm(tiny_yaml):
-    """The tiny model with the golden weights, in evaluation mode; shared by all tests, so never change it."""
+    """The tiny model with the golden weights, in evaluation mode.
+
+    All tests share it, so never change it.
+    """
     config = yaml.safe_load(tiny_yaml.read_text())["model"]
     return fill_parameters(instantiate_from_config(config)).eval()
 
@@ -70,10 +76,12 @@ def tiny_cldm(shared_tiny_cldm):
 
 @pytest.fixture(scope="session")
 def micro_yaml(tmp_path_factory) -> Path:
-    """The nano configuration with everything at its smallest: 64-pixel images, half a million parameters."""
-    model = yaml.safe_load((FIXTURES.parent.parent / "models" / "cldm_nano.yaml").read_text())[
-        "model"
-    ]
+    """The nano configuration with every part at its smallest.
+
+    Images have 64 pixels, the model has half a million parameters.
+    """
+    nano = FIXTURES.parent.parent / "models" / "cldm_nano.yaml"
+    model = yaml.safe_load(nano.read_text())["model"]
     params = model["params"]
     params["image_size"] = 8
     for part in ("control_stage_config", "unet_config"):
@@ -98,25 +106,23 @@ def micro_weights(micro_yaml) -> Path:
 
 @pytest.fixture(scope="session")
 def branch_weights(micro_yaml, micro_weights):
-    """Function from (name, hint channels) to a complete checkpoint with the base of `micro_weights` and a control branch of its own."""
+    """Function that makes a checkpoint of the micro model with a control branch of its own.
+
+    It takes a name, which decides the branch's weights, and the number of hint channels. The
+    weights of the base are those of `micro_weights`.
+    """
 
     def make(name, channels):
         path = micro_yaml.with_name(f"{name}.safetensors")
         if not path.exists():
             torch.manual_seed(sum(map(ord, name)))
-            control = fill_zero_layers(
-                create_model(micro_yaml, hint_channels=channels), std=0.05
-            ).control_model
-            base = {
-                key: value
-                for key, value in load_state_dict(micro_weights).items()
-                if not key.startswith("control_model.")
+            model = fill_zero_layers(create_model(micro_yaml, hint_channels=channels), std=0.05)
+            base = load_state_dict(micro_weights)
+            weights = {
+                key: value if key.startswith("control_model.") else base[key]
+                for key, value in model.state_dict().items()
             }
-            save_weights(
-                base
-                | {f"control_model.{key}": value for key, value in control.state_dict().items()},
-                path,
-            )
+            save_weights(weights, path)
         return path
 
     return make
@@ -124,29 +130,30 @@ def branch_weights(micro_yaml, micro_weights):
 
 @pytest.fixture
 def pairs(tmp_path) -> Path:
-    """Folder with `images` and `masks`: six 64-pixel pictures whose grey level follows the class."""
+    """Folder with `images` and `masks`: six pairs of 64 pixels; grey levels follow the classes."""
+    root = tmp_path / "pairs"
     for folder in ("images", "masks"):
-        (tmp_path / "pairs" / folder).mkdir(parents=True)
+        (root / folder).mkdir(parents=True)
     rng = np.random.default_rng(0)
     for i in range(6):
         rows, columns = np.mgrid[:64, :64]
         mask = (columns > 12 + 4 * i).astype(np.uint8) + (columns + rows > 80 + 4 * i)
-        write_png(
-            tmp_path / "pairs" / "images" / f"cell_{i}.png",
-            (mask * 80 + rng.integers(0, 40, mask.shape)).astype(np.uint8),
-        )
-        write_png(tmp_path / "pairs" / "masks" / f"cell_{i}.png", mask.astype(np.uint8))
-    return tmp_path / "pairs"
+        image = mask * 80 + rng.integers(0, 40, mask.shape)
+        write_png(root / "images" / f"cell_{i}.png", image.astype(np.uint8))
+        write_png(root / "masks" / f"cell_{i}.png", mask.astype(np.uint8))
+    return root
 
 
 @pytest.fixture
 def error_line(capsys):
-    """Function that runs a script's `main` as the command line does and returns its one error line."""
+    """Function that runs a script's `main` as the command line does and returns its error line.
+
+    It fails where the script succeeds, or prints more than one line on standard error.
+    """
 
     def run(main, *argv) -> str:
-        getattr(
-            tqdm, "_instances", set()
-        ).clear()  # bars left open where an earlier test's error ended a loop: new ones would be drawn below
+        # An error that ended a loop left its bar open; the next bar would be drawn below it
+        getattr(tqdm, "_instances", set()).clear()
         with pytest.raises(SystemExit) as end:
             run_script(lambda: main([str(word) for word in argv]))
         assert end.value.code in (1, 2)

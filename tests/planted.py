@@ -1,4 +1,4 @@
-"""Network outputs whose answer is known: outlines, planes, straight lines and people, as the detectors' networks would show them."""
+"""Outputs of the detectors' networks for known scenes: outlines, straight lines and people."""
 
 import numpy as np
 import torch
@@ -6,11 +6,12 @@ import torch
 from annotator.openpose.body import LIMBS, NUM_JOINTS
 from annotator.openpose.network import NUM_FIELDS, NUM_HEATMAPS
 
-LOGIT = 6.0  # of a sure pixel; minus this of a sure other one
+LOGIT = 6.0  # of a sure yes; -LOGIT is of a sure no
 
-# A person who faces the viewer, arms apart: x and y of the 18 joints, in body heights around the middle.
+# A person who faces the viewer, arms apart: (x, y) of the 18 joints, in body heights.
 FIGURE = np.array([
-    [0, -0.42], [0, -0.3], [-0.11, -0.3], [-0.18, -0.15], [-0.25, 0], [0.11, -0.3], [0.18, -0.15], [0.25, 0],
+    [0, -0.42], [0, -0.3],
+    [-0.11, -0.3], [-0.18, -0.15], [-0.25, 0], [0.11, -0.3], [0.18, -0.15], [0.25, 0],
     [-0.08, 0.05], [-0.09, 0.28], [-0.1, 0.5], [0.08, 0.05], [0.09, 0.28], [0.1, 0.5],
     [-0.04, -0.46], [0.04, -0.46], [-0.09, -0.43], [0.09, -0.43],
 ])  # fmt: skip
@@ -19,13 +20,19 @@ FIGURE = np.array([
 def edge_maps(
     distance: np.ndarray, scales: tuple[int, ...] = (1, 2, 4, 8, 16)
 ) -> list[torch.Tensor]:
-    """HED's side outputs, (1, 1, H / s, W / s), of an outline where `distance`, (H, W) in pixels, is 0; one pixel of each map wide."""
-    return [
-        torch.from_numpy(LOGIT * (1 - np.abs(distance[s // 2 :: s, s // 2 :: s]) / s)).float()[
-            None, None
-        ]
-        for s in scales
-    ]
+    """HED's side outputs for an outline that is one pixel of each map wide.
+
+    Args:
+        distance: (H, W), pixels to the outline, 0 on it.
+    Returns:
+        one tensor (1, 1, H / s, W / s) of logits for each scale s.
+    """
+    maps = []
+    for s in scales:
+        centres = distance[s // 2 :: s, s // 2 :: s]
+        logits = LOGIT * (1 - np.abs(centres) / s)
+        maps.append(torch.from_numpy(logits).float()[None, None])
+    return maps
 
 
 def line_maps(lines: np.ndarray, height: int, width: int) -> torch.Tensor:
@@ -55,9 +62,9 @@ def add_limb(field: np.ndarray, start: np.ndarray, end: np.ndarray, half_width: 
     direction = (end - start) / length
     along = (columns - start[0]) * direction[0] + (rows - start[1]) * direction[1]
     across = (columns - start[0]) * direction[1] - (rows - start[1]) * direction[0]
-    field[
-        :, (np.abs(across) <= half_width) & (along >= -half_width) & (along <= length + half_width)
-    ] = direction[:, None]
+    beside = np.abs(across) <= half_width
+    between = (along >= -half_width) & (along <= length + half_width)
+    field[:, beside & between] = direction[:, None]
 
 
 def pose_maps(
@@ -71,9 +78,8 @@ def pose_maps(
     heat = np.zeros((NUM_HEATMAPS, height, width), np.float32)
     fields = np.zeros((NUM_FIELDS, height, width), np.float32)
     for joint in range(NUM_JOINTS):
-        heat[joint] = heat_map(
-            [p[joint] for p in people if not np.isnan(p[joint]).any()], height, width, sigma
-        )
+        points = [person[joint] for person in people if not np.isnan(person[joint]).any()]
+        heat[joint] = heat_map(points, height, width, sigma)
     heat[-1] = 1 - heat[:-1].max(axis=0)
     for limb in LIMBS:
         for person in people:

@@ -58,7 +58,10 @@ def slurm():
 
 @pytest.fixture(scope="module")
 def five_pairs(tmp_path_factory):
-    """Folder with `images` and `masks`: five 64-pixel pictures, which neither two processes nor batches of four divide."""
+    """Folder with `images` and `masks`: five 64-pixel pictures.
+
+    Neither two processes nor batches of four divide five.
+    """
     folder = tmp_path_factory.mktemp("five")
     rng = np.random.default_rng(0)
     for kind in ("images", "masks"):
@@ -156,7 +159,10 @@ def final_state(run):
 
 
 def test_two_processes_train_like_one(options, whole_run, tmp_path):
-    """The same images per step: losses, also those of validation, differ by the order of sums alone (relative 1e-4 over 20 steps)."""
+    """Both see the same images per step, so losses differ only by the order of sums.
+
+    That is a relative 1e-4 over 20 steps, in validation too.
+    """
     train.main([*options, "--batch_size", "4", "--output_root", str(tmp_path)])
     (run,) = tmp_path.iterdir()
     one, two = losses(run), losses(whole_run)
@@ -201,7 +207,10 @@ def field(description, name):
 def test_a_job_out_of_time_requeues_itself_and_ends_like_one_that_was_not(
     slurm, options, whole_run, tmp_path
 ):
-    """Two processes under srun; USR1 is what Slurm sends before the time is over. Weights and losses are the same bit by bit."""
+    """Weights and losses are the same bit by bit.
+
+    Two processes run under srun. Slurm sends USR1 before the time is over.
+    """
     shape = [
         "--nodes=1",
         "--ntasks-per-node=2",
@@ -222,9 +231,8 @@ def test_a_job_out_of_time_requeues_itself_and_ends_like_one_that_was_not(
     assert (run / "last.ckpt").exists(), log.read_text()
     subprocess.run(["scancel", "--signal=USR1", job], env=slurm, check=True)
     description = wait_for_job(slurm, job)
-    assert (
-        field(description, "JobState") == "COMPLETED" and field(description, "Restarts") == "1"
-    ), log.read_text()
+    assert field(description, "JobState") == "COMPLETED", log.read_text()
+    assert field(description, "Restarts") == "1", log.read_text()
     (step, weights, curve), (expected_step, expected, expected_curve) = (
         final_state(run),
         final_state(whole_run),
@@ -279,18 +287,12 @@ def test_an_array_with_a_killed_and_a_requeued_task_makes_the_same_set(
     description = wait_for_job(slurm, last)
     assert field(description, "JobState") == "COMPLETED"
     tasks = [wait_for_job(slurm, f"{array}_{task}") for task in range(4)]
-    assert [field(task, "JobState") for task in tasks] == [
-        "COMPLETED",
-        "CANCELLED",
-        "COMPLETED",
-        "COMPLETED",
-    ]
+    states = [field(task, "JobState") for task in tasks]
+    assert states == ["COMPLETED", "CANCELLED", "COMPLETED", "COMPLETED"]
     assert [field(task, "Restarts") for task in tasks] == ["0", "0", "1", "0"]
     whole, parts = (files_of_set(folder) for folder in (tmp_path / "whole" / "run_whole", run))
-    assert (
-        len([name for name in whole if name.startswith("images")]) == 120
-        and (run / "overview.png").exists()
-    )
+    assert len([name for name in whole if name.startswith("images")]) == 120
+    assert (run / "overview.png").exists()
     assert whole == parts
 
 

@@ -89,18 +89,14 @@ def test_a_run_leaves_weights_state_losses_and_its_record(
     assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert list((run / "tensorboard").glob("events*"))
     metrics = (run / "csv" / "version_0" / "metrics.csv").read_text()
-    assert all(
-        name in metrics
-        for name in ("train/loss_step", "train/loss_epoch", "val/loss", "val/hint_gap")
-    )
+    for name in ("train/loss_step", "train/loss_epoch", "val/loss", "val/hint_gap"):
+        assert name in metrics
     logged = sorted(path.name for path in (run / "image_log" / "train").iterdir())
     keys = ("conditioning", "control", "reconstruction", "samples_cfg_scale_9.00")
     assert logged == [f"{key}_gs-000004_e-000001_b-000000.png" for key in keys]
     record = json.loads((run / "args.json").read_text())
-    assert (
-        record["args"]["batch_size"] == 2
-        and record["versions"]["torch"] == torch.__version__.split("+")[0]
-    )
+    assert record["args"]["batch_size"] == 2
+    assert record["versions"]["torch"] == torch.__version__.split("+")[0]
     assert {"command", "git_revision"} <= set(record)
 
 
@@ -112,9 +108,8 @@ def test_a_run_shorter_than_an_epoch_leaves_its_weights(options, pairs, tmp_path
     train.main([*options, *validation(pairs), "--max_steps", "1", *words])
     run = only_run(tmp_path)
     kept, last = load_state_dict(run / name), final_state(run)[0]
-    assert all(torch.equal(value, last[key]) for key, value in kept.items()) and any(
-        key.startswith("control_model.") for key in kept
-    )
+    assert all(torch.equal(value, last[key]) for key, value in kept.items())
+    assert any(key.startswith("control_model.") for key in kept)
 
 
 def test_only_the_control_branch_changes(options, tmp_path, micro_weights):
@@ -216,17 +211,20 @@ def test_defaults_are_the_published_ones():
     }
     published |= {"num_workers": 0, "wandb_project": "EM-ControlNet", "rgba_alpha_scale": 1.0}
     assert {key: vars(args)[key] for key in published} == published
-    assert args.resume_path == Path(
-        "models/control_sd15_ini.ckpt"
-    ) and args.cldm_config_path == Path("models/cldm_v15.yaml")
+    assert args.resume_path == Path("models/control_sd15_ini.ckpt")
+    assert args.cldm_config_path == Path("models/cldm_v15.yaml")
     assert train.build_parser().parse_args(["--resume", "x.ckpt"]).resume_path == Path("x.ckpt")
 
 
 def start(options):
     return subprocess.Popen(
-        [sys.executable, "train.py", *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        [sys.executable, "train.py", *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
 
 
 def wait_for(path, process):
@@ -235,7 +233,10 @@ def wait_for(path, process):
 
 
 def test_killed_and_interrupted_runs_resume_to_the_same_weights(options, pairs, tmp_path):
-    """Ctrl-C, then kill -9 in the middle of an epoch: the end is that of a run never interrupted, bit by bit."""
+    """Ctrl-C, then kill -9 within an epoch: both times the run resumes.
+
+    At the end it equals a run that was never interrupted, bit by bit.
+    """
     options = [
         *options,
         *validation(pairs),
@@ -257,11 +258,9 @@ def test_killed_and_interrupted_runs_resume_to_the_same_weights(options, pairs, 
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     run = only_run(tmp_path)
-    assert (
-        process.returncode == 130
-        and f"--resume_training {run}" in output
-        and "Traceback" not in output
-    )
+    assert process.returncode == 130
+    assert f"--resume_training {run}" in output
+    assert "Traceback" not in output
     stopped_at = final_state(run)[2]
     assert 4 <= stopped_at < 25
 
@@ -279,13 +278,13 @@ def test_killed_and_interrupted_runs_resume_to_the_same_weights(options, pairs, 
     (weights, moments, step), (expected, expected_moments, _) = final_state(run), final_state(whole)
     assert step == 25
     assert all(torch.equal(weights[key], expected[key]) for key in expected)
-    assert all(
-        torch.equal(moments[i]["exp_avg"], expected_moments[i]["exp_avg"]) for i in expected_moments
+    for i, expected_moment in expected_moments.items():
+        assert torch.equal(moments[i]["exp_avg"], expected_moment["exp_avg"])
+    curve, expected_curve = (
+        load_pickle(folder / "last.ckpt", "cpu")["callbacks"]["LossCurve"]
+        for folder in (run, whole)
     )
-    assert (
-        load_pickle(run / "last.ckpt", "cpu")["callbacks"]["LossCurve"]
-        == load_pickle(whole / "last.ckpt", "cpu")["callbacks"]["LossCurve"]
-    )
+    assert curve == expected_curve
 
 
 def test_resume_takes_the_options_of_the_run(options, tmp_path, error_line):
@@ -294,14 +293,16 @@ def test_resume_takes_the_options_of_the_run(options, tmp_path, error_line):
     train.main(["--resume_training", str(run), "--max_steps", "4"])
     assert final_state(run)[2] == 4
     assert position(load_pickle(run / "last.ckpt", "cpu")) == (1, 1)
-    assert "--batch_size differs" in error_line(
-        train.main, "--resume_training", run, "--batch_size", 3
-    )
+    error = error_line(train.main, "--resume_training", run, "--batch_size", 3)
+    assert "--batch_size differs" in error
     assert "args.json: not there" in error_line(train.main, "--resume_training", tmp_path)
 
 
 def test_a_finished_run_can_be_prolonged(options, tmp_path):
-    """Two epochs, prolonged to four, end like four; also where an epoch is one batch, and where steps are counted."""
+    """Two epochs, prolonged to four, end like four.
+
+    The same holds where an epoch is one batch and where steps are counted.
+    """
     for batch_size, limit, short, long in (
         ("2", "--max_epochs", "2", "4"),
         ("6", "--max_epochs", "2", "4"),
@@ -347,17 +348,18 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(
 
     monkeypatch.setattr(train, "create_model", poisoned)
     line = error_line(train.main, *options, "--max_steps", 9, "--save_every", 2)
-    assert (
-        "step 5: the loss is nan" in line
-        and "last.ckpt is of step 4" in line
-        and "--learning_rate" in line
-    )
+    assert "step 5: the loss is nan" in line
+    assert "last.ckpt is of step 4" in line
+    assert "--learning_rate" in line
     state, _, step = final_state(only_run(tmp_path))
     assert step == 4 and all(value.isfinite().all() for value in state.values())
 
 
 def test_validation_is_the_same_each_time_and_feels_the_hint(options, pairs, tmp_path):
-    """With weights that hardly move, two epochs give the same validation loss and gap to 1e-5; the gap is not zero."""
+    """With weights that hardly move, two validations give the same loss and gap to 1e-5.
+
+    The gap is not zero.
+    """
     train.main([*options, *validation(pairs), "--max_epochs", "2", "--learning_rate", "1e-12"])
     history = load_pickle(only_run(tmp_path) / "last.ckpt", "cpu")["callbacks"]["LossCurve"][
         "history"
@@ -370,7 +372,10 @@ def test_validation_is_the_same_each_time_and_feels_the_hint(options, pairs, tmp
 
 @pytest.mark.parametrize(("views", "encoded"), [(1, 6), (2, 12), (0, 24)])
 def test_a_view_is_encoded_once(options, tmp_path, monkeypatch, views, encoded):
-    """Four epochs of six images: the frozen autoencoder sees each view once, and latents are drawn anew from what it said."""
+    """In four epochs of six images the frozen autoencoder sees each view once.
+
+    Latents are drawn anew from the distribution that it gave.
+    """
     seen, encode, drawn = [], AutoencoderKL.encode, []
     monkeypatch.setattr(
         AutoencoderKL, "encode", lambda self, image: seen.append(image) or encode(self, image)
@@ -451,10 +456,10 @@ def test_no_space_left_is_one_line_and_leaves_no_half_file(
         raise RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed")
 
     monkeypatch.setattr("training.checkpoints.torch.save", full_disk)
-    assert "Is the disk full?" in error_line(
-        train.main, *options, "--max_steps", 2, "--save_every", 1
-    )
-    assert not list(only_run(tmp_path).glob("*.ckpt")) and not list(only_run(tmp_path).glob(".*"))
+    error = error_line(train.main, *options, "--max_steps", 2, "--save_every", 1)
+    assert "Is the disk full?" in error
+    assert not list(only_run(tmp_path).glob("*.ckpt"))
+    assert not list(only_run(tmp_path).glob(".*"))
 
 
 def test_checkpoints_of_a_trainer_load_without_running_code(tmp_path):

@@ -1,4 +1,4 @@
-"""Weights that depend on a tensor's name alone, so that two implementations with the same names can be compared."""
+"""Weights that depend on a tensor's name alone, to compare implementations with equal names."""
 
 import math
 import zlib
@@ -10,8 +10,9 @@ from safetensors.torch import save_file
 def named_value(name: str, shape: tuple[int, ...]) -> torch.Tensor:
     """Normal noise from a CPU generator seeded with the CRC-32 of `name`.
 
-    Matrices and kernels are divided by the root of their fan-in; vectors that end in `weight`, the scales of norms, are
-    1 + noise / 10; other vectors are noise / 50. This is the rule behind the golden numbers.
+    Matrices and kernels are divided by the root of their fan-in. Vectors whose name ends in
+    `weight`, the scales of norms, are 1 + noise / 10. Other vectors are noise / 50. The golden
+    numbers were made by this rule.
     """
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))
     if len(shape) > 1:
@@ -29,7 +30,10 @@ def fill_parameters(module: torch.nn.Module) -> torch.nn.Module:
 
 @torch.no_grad()
 def fill_zero_layers(module: torch.nn.Module, std: float) -> torch.nn.Module:
-    """Draw anew every parameter of `module` that is all zero: a fresh network hides behind its zero layers."""
+    """Draw every all-zero parameter of `module` from N(0, std^2); returns `module`.
+
+    A fresh network's zero layers would hide whatever stands before them.
+    """
     generator = torch.Generator().manual_seed(0)
     for parameter in module.parameters():
         if not parameter.any():
@@ -47,7 +51,7 @@ def save(path, content):
 
 
 def assert_same_tensors(actual, expected):
-    """The same names, and under each the same type and values."""
+    """Check that two state dicts have equal names and, for each name, equal type and values."""
     assert set(actual) == set(expected)
     for name, value in expected.items():
         assert actual[name].dtype == value.dtype and torch.equal(actual[name], value), name
