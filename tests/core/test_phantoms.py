@@ -7,10 +7,8 @@ from core.phantoms import (
     BACKGROUND,
     CYTOPLASM,
     NUCLEUS,
-    Noise,
     draw_phantom,
     get_stack,
-    stripes,
 )
 
 
@@ -31,7 +29,7 @@ def test_a_phantom_depends_on_seed_split_and_index_alone():
 
 
 def test_first_slice_does_not_reuse_the_random_numbers_of_its_stack():
-    """SeedSequence pads with zeros, so [seed, split, stack] and [seed, split, stack, 0] would be one stream."""
+    """SeedSequence pads with zeros: [seed, split, stack] and [seed, split, stack, 0] are one."""
     stream = [np.random.default_rng([0, 0, 0, last]).random() for last in (0, 1)]
     assert np.random.default_rng([0, 0, 0]).random() == stream[0] != stream[1]
 
@@ -79,7 +77,7 @@ def test_class_shares(phantoms):
 
 
 def test_grey_levels_alone_do_not_give_the_class(phantoms):
-    """The best look-up table from grey level to class errs on many pixels, yet resin is brighter than cytoplasm on average."""
+    """The best table from grey level to class errs on many pixels, yet resin is the brighter."""
     image, mask = (np.stack(arrays) for arrays in zip(*phantoms, strict=True))
     counts = np.stack(
         [
@@ -101,17 +99,3 @@ def test_other_sizes_show_the_same_cells(index):
     smaller = large_image.reshape(128, 2, 128, 2).mean(axis=(1, 3))
     assert np.corrcoef(smaller.ravel(), image.ravel())[0, 1] > 0.85
     assert draw_phantom(0, "train", index, 100)[0].shape == (100, 100)
-
-
-def test_noise_has_mean_0_and_deviation_1():
-    values = np.concatenate(
-        [Noise(np.random.default_rng(seed), 6).at(128, z=2.0).ravel() for seed in range(8)]
-    )
-    assert abs(values.mean()) < 0.05
-    assert 0.85 < values.std() < 1.15
-
-
-def test_stripes_are_distances():
-    assert np.allclose(
-        stripes(np.array([2.0, 2.5, 0.0, 6.0]), period=4, width=1), [-0.5, 0, 1.5, -0.5]
-    )
