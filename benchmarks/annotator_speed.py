@@ -1,34 +1,69 @@
-"""How much CPU time does everything around a detector's network take, beside the network itself?
+"""Measure the CPU time that everything around a detector's network takes, beside the network.
 
     python benchmarks/annotator_speed.py
 
-The networks have random weights, so their own outputs mean nothing; what follows them gets planted maps instead, with many edges, 200
-lines and several people. `around` is the whole detector with a network that answers at once, so reading the picture is in it too.
+The networks have random weights, so their own outputs mean nothing. What follows them gets planted
+maps instead, with many edges, 200 lines and several people. `around` is the whole detector with a
+network that answers at once; reading the picture is part of it.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import torch
-from planted import FIGURE, edge_maps, heat_map, line_maps, pose_maps
+from torch import nn
 from tqdm import tqdm
 
 from annotator import hed, midas, mlsd, openpose, uniformer
 from annotator.openpose.maps import STRIDE
-from core.options import positive_int
+from annotator.planted import FIGURE, edge_maps, heat_map, line_maps, pose_maps
+from core.downloads import WeightsFile
+from core.options import add_options, new_parser, option, positive_int, read_options
 
-HAND = np.random.default_rng(0).uniform(
-    0.2, 0.8, (openpose.hand.NUM_JOINTS, 2)
-)  # joints, in sides of its square
+# Joints of a hand, in sides of its square.
+HAND = np.random.default_rng(0).uniform(0.2, 0.8, (openpose.hand.NUM_JOINTS, 2))
 
 
-def seconds(function, repeats: int) -> float:
-    """Median CPU time, of all threads: other work on the machine hardly changes it."""
+@dataclass(frozen=True)
+class SpeedOptions:
+    """The picture, and how often each network runs."""
+
+    size: int = option(
+        512, positive_int, "INT", "side of the square picture in pixels, a multiple of 64"
+    )
+    people: int = option(5, positive_int, "INT", "people in the picture")
+    repeats: int = option(
+        3, positive_int, "INT", "runs of each network, of which the median counts"
+    )
+
+
+@dataclass(frozen=True)
+class Case:
+    """A detector to measure.
+
+    Attributes:
+        detector: class, with the folder of the weights as its argument.
+        networks: classes of its networks, each with the file of its weights.
+        answers: for each network, by its attribute in the detector, a function from the network's
+            input to planted maps.
+        options: of a call of the detector.
+    """
+
+    name: str
+    detector: type
+    networks: list[tuple[type[nn.Module], WeightsFile]]
+    answers: dict[str, Callable]
+    options: dict = field(default_factory=dict)
+
+
+def median_seconds(function: Callable, repeats: int) -> float:
+    """Median CPU time of all threads; other work on the machine hardly changes it."""
     times = []
     for _ in range(repeats):
         start = time.process_time()
@@ -37,153 +72,137 @@ def seconds(function, repeats: int) -> float:
     return statistics.median(times)
 
 
-def build(detector, networks, folder):
-    """The detector with random weights, through files as users have them."""
-    for network, file in networks:
-        torch.save(network().state_dict(), folder / file.name)
-    return detector(folder)
+# Planted maps
 
 
-def ring(size):
-    """Signed distance of every pixel to the nearest of many circles around the middle."""
+def draw_rings(size: int) -> np.ndarray:
+    """Signed distance of every pixel to the nearest of many circles, (size, size)."""
     rows, columns = np.mgrid[:size, :size] - size / 2
     return (np.hypot(rows, columns) + 8) % 16 - 8
 
 
-def crowd(size, people):
-    """Full figures side by side, in pixels of a square of `size`."""
-    middles = (np.arange(people) + 0.5) * size / people
-    return [FIGURE * 0.7 * size + (x, size / 2) for x in middles]
-
-
-def cases(size, people):
-    """Name, class, its networks, options, and for each network by attribute: from its input to planted maps."""
-    rng = np.random.default_rng(0)
+def draw_lines(size: int, rng: np.random.Generator) -> np.ndarray:
+    """As many lines as M-LSD decodes at most, (lines, 4) in pixels."""
     starts = rng.uniform(0.1 * size, 0.9 * size, (mlsd.MOST_LINES, 2))
-    lines = np.concatenate(
-        [starts, (starts + rng.uniform(-100, 100, starts.shape)).clip(0, size - 1)], axis=1
-    )
+    ends = (starts + rng.uniform(-100, 100, starts.shape)).clip(0, size - 1)
+    return np.concatenate([starts, ends], axis=1)
 
-    def poses(x):
-        side = x.shape[2] // STRIDE
-        heat, fields = pose_maps(crowd(side, people), side, side, sigma=0.7)
-        return [torch.from_numpy(maps)[None] for maps in (fields, heat)]
 
-    def hands(x):
-        side = x.shape[2] // STRIDE
-        maps = np.stack(
-            [heat_map([joint * side], side, side, sigma=side / 40) for joint in (*HAND, HAND[0])]
-        )
-        return torch.from_numpy(maps)[None].expand(len(x), -1, -1, -1)
+def draw_poses(x: torch.Tensor, people: int) -> list[torch.Tensor]:
+    """OpenPose's fields and heat maps of full figures side by side, for an input (1, 3, h, w)."""
+    side = x.shape[2] // STRIDE
+    middles = (np.arange(people) + 0.5) * side / people
+    crowd = [FIGURE * 0.7 * side + (middle, side / 2) for middle in middles]
+    heat, fields = pose_maps(crowd, side, side, sigma=0.7)
+    return [torch.from_numpy(maps)[None] for maps in (fields, heat)]
 
+
+def draw_hand(x: torch.Tensor) -> torch.Tensor:
+    """Heat maps of one hand and the background for an input (N, 3, h, w)."""
+    side = x.shape[2] // STRIDE
+    joints = (*HAND, HAND[0])
+    maps = [heat_map([joint * side], side, side, sigma=side / 40) for joint in joints]
+    return torch.from_numpy(np.stack(maps))[None].expand(len(x), -1, -1, -1)
+
+
+def make_cases(size: int, people: int) -> list[Case]:
+    """All detectors with a network, for a square picture of `size` pixels."""
+    rng = np.random.default_rng(0)
+    edges = edge_maps(draw_rings(size))
+    lines = line_maps(draw_lines(size, rng), size, size)[None]
     plane = torch.from_numpy(np.add.outer(np.arange(size), rng.uniform(0, 1, size))).float()[None]
     logits = torch.randn(1, 150, 128, 128)
+
+    def poses(x):
+        return draw_poses(x, people)
+
     body = (openpose.network.BodyNetwork, openpose.BODY_WEIGHTS)
     hand = (openpose.network.HandNetwork, openpose.HAND_WEIGHTS)
+    hed_network = (hed.HEDNetwork, hed.WEIGHTS)
+    midas_network = (midas.DPTHybrid, midas.WEIGHTS)
+    mlsd_network = (mlsd.MLSDNetwork, mlsd.WEIGHTS)
+    uniformer_network = (uniformer.UniformerNetwork, uniformer.WEIGHTS)
+    person = openpose.OpenposeDetector
     return [
-        (
-            "hed",
-            hed.HEDdetector,
-            [(hed.HEDNetwork, hed.WEIGHTS)],
-            {},
-            {"network": lambda x: edge_maps(ring(size))},
-        ),
-        (
-            "midas",
-            midas.MidasDetector,
-            [(midas.DPTHybrid, midas.WEIGHTS)],
-            {},
-            {"network": lambda x: plane},
-        ),
-        (
-            "mlsd",
-            mlsd.MLSDdetector,
-            [(mlsd.MLSDNetwork, mlsd.WEIGHTS)],
-            {},
-            {"network": lambda x: line_maps(lines, size, size)[None]},
-        ),
-        ("openpose", openpose.OpenposeDetector, [body], {}, {"body": poses}),
-        (
+        Case("hed", hed.HEDdetector, [hed_network], {"network": lambda x: edges}),
+        Case("midas", midas.MidasDetector, [midas_network], {"network": lambda x: plane}),
+        Case("mlsd", mlsd.MLSDdetector, [mlsd_network], {"network": lambda x: lines}),
+        Case("openpose", person, [body], {"body": poses}),
+        Case(
             "openpose, hands",
-            openpose.OpenposeDetector,
+            person,
             [body, hand],
-            {"hand": True},
-            {"body": poses, "hand": hands},
+            {"body": poses, "hand": draw_hand},
+            options={"hand": True},
         ),
-        (
+        Case(
             "uniformer",
             uniformer.UniformerDetector,
-            [(uniformer.UniformerNetwork, uniformer.WEIGHTS)],
-            {},
+            [uniformer_network],
             {"network": lambda x: logits},
         ),
     ]
 
 
+# Measuring
+
+
+def build(case: Case, folder: Path):
+    """The detector with random weights, which it loads from files as users have them."""
+    for network, file in case.networks:
+        torch.save(network().state_dict(), folder / file.name)
+    return case.detector(folder)
+
+
 class Replay:
-    """Answers with what a network was made to answer before; on its first pass it makes it, and times the real network."""
+    """A network that gives planted maps.
+
+    On its first pass it makes these maps and times the real network. Afterwards it repeats them.
+    """
 
     def __init__(self, network, answer, repeats):
         self.network, self.answer, self.repeats = network, answer, repeats
         self.answers, self.seconds, self.position = [], 0.0, 0
-        self.recording = True
+        self.is_recording = True
 
     def __call__(self, x):
-        if self.recording:
+        if self.is_recording:
             with torch.inference_mode():
-                self.seconds += seconds(lambda: self.network(x), self.repeats)
+                self.seconds += median_seconds(lambda: self.network(x), self.repeats)
             self.answers.append(self.answer(x))
         answer = self.answers[self.position % len(self.answers)]
         self.position += 1
         return answer
 
 
-def measure(detector, answers, picture, options, repeats):
-    """Seconds in the networks, seconds around them."""
-    if "hand" in answers:
+def measure(detector, case: Case, picture: np.ndarray, repeats: int) -> tuple[float, float]:
+    """Seconds in the networks, and seconds around them."""
+    if "hand" in case.answers:
         detector.load_hand()
     replays = {
-        name: Replay(getattr(detector, name), answer, repeats) for name, answer in answers.items()
+        name: Replay(getattr(detector, name), answer, repeats)
+        for name, answer in case.answers.items()
     }
     with mock.patch.multiple(detector, **replays):
-        detector(picture, **options)
+        detector(picture, **case.options)
         for replay in replays.values():
-            replay.recording = False
-        around = seconds(lambda: detector(picture, **options), 3 * repeats)
+            replay.is_recording = False
+        around = median_seconds(lambda: detector(picture, **case.options), 3 * repeats)
     return sum(replay.seconds for replay in replays.values()), around
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument(
-        "--size",
-        type=positive_int,
-        default=512,
-        metavar="INT",
-        help="side of the square picture in pixels, a multiple of 64",
-    )
-    parser.add_argument(
-        "--people", type=positive_int, default=5, metavar="INT", help="people in the picture"
-    )
-    parser.add_argument(
-        "--repeats",
-        type=positive_int,
-        default=3,
-        metavar="INT",
-        help="runs of each network, of which the median counts",
-    )
-    args = parser.parse_args()
-    picture = np.random.default_rng(0).integers(0, 256, (args.size, args.size, 3), np.uint8)
+def main(argv=None):
+    parser = new_parser(__doc__)
+    add_options(parser, SpeedOptions, "measurement")
+    options = read_options(SpeedOptions, parser.parse_args(argv))
+    size = options.size
+    picture = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
     rows = []
-    for name, detector, networks, options, answers in tqdm(
-        cases(args.size, args.people), desc="detectors"
-    ):
+    for case in tqdm(make_cases(size, options.people), desc="detectors"):
         with tempfile.TemporaryDirectory() as folder:
-            built = build(detector, networks, Path(folder))
-            rows.append((name, *measure(built, answers, picture, options, args.repeats)))
-    print(f"one picture of {args.size} x {args.size}, {torch.get_num_threads()} thread(s)")
+            detector = build(case, Path(folder))
+            rows.append((case.name, *measure(detector, case, picture, options.repeats)))
+    print(f"one picture of {size} x {size}, {torch.get_num_threads()} thread(s)")
     print("detector             network       around     share")
     for name, network, around in rows:
         print(f"{name:16} {network:9.3f} s {1000 * around:9.1f} ms {around / network:9.1%}")

@@ -1,92 +1,85 @@
-"""The README's picture of the detectors, from a phantom and, for the networks, from planted outputs that need no weights.
+"""Draw the documentation's picture of the detectors; it needs no weights.
 
     python utils/draw_detectors.py demo/detectors.png
 
-Upper row: a phantom, its Canny edges, its membranes. Lower row: what M-LSD, MiDaS (depth, normals), OpenPose and UniFormer
-draw when their networks say, in this order: a house; a ball on a plane, twice; a standing person; the phantom's mask.
+Upper row: a phantom, its Canny edges, its membranes. Lower row: what M-LSD, MiDaS (depth, normals),
+OpenPose and UniFormer draw when their networks say, in this order: a house; a ball on a plane,
+twice; a standing person; the phantom's mask. What the networks say is planted.
 """
 
-import argparse
 from pathlib import Path
 
-import cv2
 import numpy as np
-import torch
+from einops import repeat
 
 from annotator.canny import CannyDetector
 from annotator.membrane import MembraneDetector
 from annotator.midas import depth_and_normal
 from annotator.mlsd import decode_lines, draw_lines
 from annotator.openpose.draw import draw_people
+from annotator.planted import line_maps
 from annotator.uniformer import read_palette
 from core.images import write_png
+from core.options import new_parser
 from core.phantoms import draw_phantom
 from core.pictures import tile
 from share import run_script
 
 SIZE = 256  # pixels
 MEMBRANE_SCALE = 2.0  # pixels; the phantom's membranes are 4 pixels wide
-HOUSE = [
-    (60, 110, 60, 220),
-    (60, 220, 196, 220),
-    (196, 220, 196, 110),
-    (196, 110, 60, 110),
-    (60, 110, 128, 50),
-    (128, 50, 196, 110),
-]
+HOUSE = (  # x1, y1, x2, y2 of its lines
+    (60, 110, 60, 220), (60, 220, 196, 220), (196, 220, 196, 110),
+    (196, 110, 60, 110), (60, 110, 128, 50), (128, 50, 196, 110),
+)  # fmt: skip
 PERSON = np.array([  # x, y of the joints in OpenPose's order
-    (128, 48), (128, 80), (98, 82), (84, 118), (78, 152), (158, 82), (172, 118), (180, 150), (110, 150), (106, 190), (102, 232),
-    (146, 150), (150, 190), (154, 232), (121, 41), (135, 41), (112, 46), (144, 46),
+    (128, 48), (128, 80), (98, 82), (84, 118), (78, 152), (158, 82), (172, 118), (180, 150),
+    (110, 150), (106, 190), (102, 232), (146, 150), (150, 190), (154, 232), (121, 41), (135, 41),
+    (112, 46), (144, 46),
 ])  # fmt: skip
 
 
-def planted_lines(lines) -> torch.Tensor:
-    """Maps of a network that is sure of these lines (x1, y1, x2, y2 in pixels), float32 (9, SIZE / 2, SIZE / 2)."""
-    maps = torch.full((9, SIZE // 2, SIZE // 2), -9.0)
-    for line in lines:
-        ends = torch.tensor(line).view(2, 2) / 2
-        centre = ends.mean(dim=0).round()
-        column, row = centre.int().tolist()
-        maps[0, row, column] = 9
-        maps[1:5, row, column] = (ends - centre).flatten()
-    return maps
+def draw_house() -> np.ndarray:
+    """The lines that M-LSD decodes from maps of a house, uint8 (SIZE, SIZE)."""
+    lines = decode_lines(line_maps(HOUSE, SIZE, SIZE), thr_v=0.1, thr_d=0.1)
+    return draw_lines(lines, SIZE, SIZE)
+
+
+def draw_ball() -> tuple[np.ndarray, np.ndarray]:
+    """Depth, uint8 (SIZE, SIZE), and normals, uint8 (SIZE, SIZE, 3), of a ball on a plane."""
+    rows, columns = np.mgrid[:SIZE, :SIZE].astype(np.float32)
+    height = np.sqrt(np.clip(80**2 - (rows - 128) ** 2 - (columns - 128) ** 2, 0, None))
+    return depth_and_normal(height + 20, a=6.2, bg_th=0.4)
+
+
+def draw_person() -> np.ndarray:
+    """The skeleton of a standing person, uint8 RGB (SIZE, SIZE, 3)."""
+    numbers = np.arange(len(PERSON))
+    scores = np.ones(len(PERSON))
+    candidate = np.column_stack([PERSON, scores, numbers]).astype(float)
+    subset = np.array([[*numbers, 1, len(PERSON)]], float)  # one person with all joints
+    return draw_people(np.zeros((SIZE, SIZE, 3), np.uint8), candidate, subset)
+
+
+def as_colours(picture: np.ndarray) -> np.ndarray:
+    """A uint8 picture, grey or RGB, as float32 (H, W, 3) in [0, 1]."""
+    if picture.ndim == 2:
+        picture = repeat(picture, "h w -> h w 3")
+    return picture / np.float32(255)
 
 
 def draw() -> np.ndarray:
-    """The picture, as `tile` gives it."""
+    """The picture, uint8 (H, W, 3)."""
     image, mask = draw_phantom(0, "train", 2, SIZE)
     upper = [image, CannyDetector()(image), MembraneDetector()(image, scale=MEMBRANE_SCALE)]
-    rows, columns = np.mgrid[:SIZE, :SIZE].astype(np.float32)
-    ball = np.sqrt(np.clip(80**2 - (rows - 128) ** 2 - (columns - 128) ** 2, 0, None)) + 20
-    candidate = np.column_stack([PERSON, np.ones(len(PERSON)), np.arange(len(PERSON))]).astype(
-        float
-    )
-    subset = np.array([[*range(len(PERSON)), 1, len(PERSON)]], float)
-    lower = [
-        draw_lines(decode_lines(planted_lines(HOUSE), 0.1, 0.1), SIZE, SIZE),
-        *depth_and_normal(ball, 6.2, 0.4),
-    ]
-    lower += [
-        draw_people(np.zeros((SIZE, SIZE, 3), np.uint8), candidate, subset),
-        read_palette()[1][mask],
-    ]
-
-    def colours(picture):
-        return (
-            picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
-        ) / np.float32(255)
-
-    return tile([[colours(picture) for picture in row] for row in (upper, lower)])
-
-
-def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("output", type=Path, help="PNG to write")
-    return parser.parse_args(argv)
+    palette = read_palette()[1]
+    lower = [draw_house(), *draw_ball(), draw_person(), palette[mask]]
+    return tile([[as_colours(picture) for picture in row] for row in (upper, lower)])
 
 
 def main(argv=None):
-    args = parse_args(argv)
+    parser = new_parser(__doc__)
+    parser.add_argument("output", type=Path, help="PNG to write")
+    args = parser.parse_args(argv)
     write_png(args.output, draw())
     print(args.output)
 

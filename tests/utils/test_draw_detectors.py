@@ -1,11 +1,12 @@
 import numpy as np
 
 from annotator.mlsd import decode_lines
-from utils.draw_detectors import HOUSE, SIZE, draw, planted_lines
+from annotator.planted import line_maps
+from utils.draw_detectors import HOUSE, SIZE, draw
 
 
 def test_planted_lines_are_decoded():
-    found = decode_lines(planted_lines(HOUSE), 0.1, 0.1)
+    found = decode_lines(line_maps(HOUSE, SIZE, SIZE), 0.1, 0.1)
     assert sorted(map(tuple, found.tolist())) == sorted(HOUSE)
 
 
