@@ -83,7 +83,7 @@ def draw_rings(size: int) -> np.ndarray:
 
 def draw_lines(size: int, rng: np.random.Generator) -> np.ndarray:
     """As many lines as M-LSD decodes at most, (lines, 4) in pixels."""
-    starts = rng.uniform(0.1 * size, 0.9 * size, (mlsd.MOST_LINES, 2))
+    starts = rng.uniform(0.1 * size, 0.9 * size, (mlsd.MAX_LINES, 2))
     ends = (starts + rng.uniform(-100, 100, starts.shape)).clip(0, size - 1)
     return np.concatenate([starts, ends], axis=1)
 

@@ -2,9 +2,10 @@
 
     python utils/annotate.py --detector membrane --input data/train/images --output data/train/edges
 
-The pictures keep names and sizes of the images. Those of canny, hed, mlsd and membrane are edge
-maps: they feed `train.py --condition_type edge --edge_path` and `generate.py --edge_dirs`. All
-others but midas depth are colour pictures.
+The maps keep names and sizes of the images. Those of canny, membrane, hed and mlsd are edge maps:
+they feed `train.py --condition_type edge --edge_path` and `generate.py --edge_dirs`. Those of midas
+are what the conditions `depth` and `normal` read. Those of openpose and uniformer are colour
+pictures.
 """
 
 from pathlib import Path

@@ -15,7 +15,7 @@ from annotator.networks import load_network, published, to_tensor
 from core.options import option
 
 WEIGHTS = published("ControlNetHED.pth", "Annotators/resolve/main", licence="Apache-2.0")
-SMALLEST = 16  # pixels per side that the five blocks need
+MIN_SIDE = 16  # pixels per side that the five blocks need
 # Three pixels in a row: horizontal, vertical and the two diagonals.
 LINES = [np.array(rows, np.uint8) for rows in (
     [[0, 0, 0], [1, 1, 1], [0, 0, 0]], [[0, 1, 0], [0, 1, 0], [0, 1, 0]],
@@ -90,7 +90,7 @@ class HEDdetector:
         x = to_tensor(images, self.device)
         height, width = x.shape[2:]
         # Differs from the published code: pictures below 16 pixels are padded, not refused.
-        x = F.pad(x, (0, max(SMALLEST - width, 0), 0, max(SMALLEST - height, 0)), mode="replicate")
+        x = F.pad(x, (0, max(MIN_SIDE - width, 0), 0, max(MIN_SIDE - height, 0)), mode="replicate")
         side_maps = [side_map[:, 0].cpu().numpy() for side_map in self.network(x)]
         return [fuse(maps, *x.shape[2:])[:height, :width] for maps in zip(*side_maps, strict=True)]
 

@@ -16,7 +16,7 @@ from core.options import fraction, non_negative_float, option
 
 WEIGHTS = published("mlsd_large_512_fp32.pth", licence="Apache-2.0")
 SIZE_MULTIPLE = 16  # pixels
-MOST_LINES = 200  # candidates per picture
+MAX_LINES = 200  # candidates per picture
 STRIDE = 2  # pixels of the picture per pixel of the maps
 
 
@@ -35,7 +35,7 @@ def decode_lines(maps: torch.Tensor, thr_v: float, thr_d: float) -> np.ndarray:
     p = torch.where(p == F.max_pool2d(p[None], 3, stride=1, padding=1)[0], p, 0)
     # Differs from the published code: maps below 200 pixels and maps without lines are no errors,
     # and errors are not drawn as black.
-    scores, index = p.flatten().topk(min(MOST_LINES, p.numel()))
+    scores, index = p.flatten().topk(min(MAX_LINES, p.numel()))
     centre = torch.stack([index % p.shape[1], index // p.shape[1]])  # (x and y, lines)
     start, end = (
         centre + maps[channels].flatten(1)[:, index] for channels in (slice(1, 3), slice(3, 5))

@@ -16,9 +16,9 @@ NEIGHBOURS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)  # of a pixel
 PEAK_THRESHOLD = 0.1  # of the blurred heat
 FIELD_THRESHOLD = 0.05  # of a field along a limb
 SAMPLES = 10  # points on a limb where its field is read
-LEAST_SHARE = 0.8  # of a limb's points; more than this must exceed the threshold
-LEAST_PARTS = 4  # joints of a person
-LEAST_SCORE = 0.4  # of a person, per joint
+MIN_SHARE = 0.8  # of a limb's points; more than this must exceed the threshold
+MIN_JOINTS = 4  # joints of a person
+MIN_SCORE = 0.4  # of a person, per joint
 
 
 class Limb(NamedTuple):
@@ -88,7 +88,7 @@ def connect(
     along = (field * np.moveaxis(direction, 3, 0)).sum(axis=0)  # (A, B, samples)
     # Limbs longer than half of the picture lose score.
     score = along.mean(axis=2) + np.minimum(0.5 * height / distance - 1, 0)  # (A, B)
-    good = ((along > FIELD_THRESHOLD).sum(axis=2) > LEAST_SHARE * SAMPLES) & (score > 0)
+    good = ((along > FIELD_THRESHOLD).sum(axis=2) > MIN_SHARE * SAMPLES) & (score > 0)
     rows, columns = np.nonzero(good)
     pairs, used_rows, used_columns = [], set(), set()
     for k in np.argsort(-score[rows, columns], kind="stable"):  # greedy, best pair first
@@ -161,5 +161,5 @@ def assemble(heat: np.ndarray, read: Callable) -> tuple[np.ndarray, np.ndarray]:
         for a, b, score in connect(by_joint[limb.a], by_joint[limb.b], field, heat.shape[1]):
             add_connection(people, limb, a, b, score, candidate[:, 2], may_be_new=i < len(SKELETON))
     subset = np.array(people).reshape(-1, NUM_JOINTS + 2)
-    keep = (subset[:, COUNT] >= LEAST_PARTS) & (subset[:, TOTAL] >= LEAST_SCORE * subset[:, COUNT])
+    keep = (subset[:, COUNT] >= MIN_JOINTS) & (subset[:, TOTAL] >= MIN_SCORE * subset[:, COUNT])
     return candidate, subset[keep]

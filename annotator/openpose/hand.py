@@ -11,7 +11,7 @@ from annotator.openpose.maps import smooth
 NUM_JOINTS = 21
 HEAT_THRESHOLD = 0.05  # of the blurred heat
 ARMS = ((5, 6, 7), (2, 3, 4))  # shoulder, elbow and wrist, the left arm first
-SMALLEST_BOX = 20  # pixels
+MIN_BOX_SIDE = 20  # pixels
 
 
 class Box(NamedTuple):
@@ -40,7 +40,7 @@ def hand_boxes(candidate: np.ndarray, subset: np.ndarray, height: int, width: in
             side = 1.5 * max(math.dist(wrist, elbow), 0.9 * math.dist(elbow, shoulder))
             x, y = np.maximum(centre - side / 2, 0)
             side = min(side, width - x, height - y)
-            if side >= SMALLEST_BOX:
+            if side >= MIN_BOX_SIDE:
                 boxes.append(Box(int(x), int(y), int(side)))
     return boxes
 

@@ -22,7 +22,7 @@ WEIGHTS = published("upernet_global_small.pth", licence="Apache-2.0")
 TRAINING_ONLY = ("auxiliary_head.",)  # tensors that a file may lack
 PALETTE = Path(__file__).parent / "ade20k_palette.json"
 SHORT_SIDE, LONG_SIDE = 512, 2048  # pixels; the network sees as much as fits into both
-SMALLEST = 32  # pixels per side that its strides need
+MIN_SIDE = 32  # pixels per side that its strides need
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 
@@ -42,7 +42,7 @@ def network_size(height: int, width: int) -> tuple[int, int]:
     Differs from the published code: no side falls below 32, however elongated the picture is.
     """
     factor = min(LONG_SIDE / max(height, width), SHORT_SIDE / min(height, width))
-    return max(int(height * factor + 0.5), SMALLEST), max(int(width * factor + 0.5), SMALLEST)
+    return max(int(height * factor + 0.5), MIN_SIDE), max(int(width * factor + 0.5), MIN_SIDE)
 
 
 def most_likely(logits: torch.Tensor, sizes: list[tuple[int, int]]) -> torch.Tensor:

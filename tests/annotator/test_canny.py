@@ -1,4 +1,4 @@
-"""Canny on drawn pictures: an outline is found where it is, and the thresholds are those of the 3 x 3 Sobel filters."""
+"""Canny on drawn pictures: outlines are found, and thresholds hold for the 3 x 3 Sobel filters."""
 
 import numpy as np
 import pytest
@@ -16,12 +16,10 @@ def disc(height=96, width=128, step=120):
 def test_finds_the_outline_of_a_disc_and_nothing_else():
     picture, inside = disc()
     edges = CannyDetector()(picture, 100, 200)
-    outline = binary_dilation(inside) & ~inside | inside & binary_dilation(
-        ~inside
-    )  # the pixels on both sides
-    assert (
-        edges.dtype == np.uint8 and edges.shape == (96, 128) and set(np.unique(edges)) == {0, 255}
-    )
+    # The pixels on both sides.
+    outline = binary_dilation(inside) & ~inside | inside & binary_dilation(~inside)
+    assert edges.dtype == np.uint8 and edges.shape == (96, 128)
+    assert set(np.unique(edges)) == {0, 255}
     assert not (edges > 0)[~outline].any()
     assert (binary_dilation(edges > 0, iterations=2) | ~outline).all()
 

@@ -1,4 +1,4 @@
-"""HED around its network: side outputs become one probability at full size, crests and scribbles lie on the outline."""
+"""HED around its network: side outputs become one probability; scribbles lie on the outline."""
 
 import numpy as np
 import pytest
@@ -11,9 +11,8 @@ from annotator.planted import edge_maps
 
 HEIGHT, WIDTH = 96, 160
 ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH]
-ELLIPSE = (
-    np.sqrt(((COLUMNS - 80) / 50) ** 2 + ((ROWS - 48) / 30) ** 2) - 1
-) * 38  # about the distance to it, in pixels
+# About the distance to an ellipse, in pixels.
+ELLIPSE = (np.sqrt(((COLUMNS - 80) / 50) ** 2 + ((ROWS - 48) / 30) ** 2) - 1) * 38
 
 
 @pytest.fixture
@@ -32,7 +31,10 @@ def test_an_ellipse_comes_out_where_it_is(detector):
 
 
 def test_side_outputs_are_averaged_as_logits_and_truncated():
-    """sigmoid((2 + 0 - 1 + 0 + 0) / 5) = 0.549834, times 255 is 140.2; the mean of probabilities would give 137."""
+    """sigmoid((2 + 0 - 1 + 0 + 0) / 5) = 0.549834, times 255 is 140.2.
+
+    The mean of probabilities would give 137.
+    """
     sides = [
         np.full((size, 2 * size), value, np.float32)
         for size, value in zip((32, 16, 8, 4, 2), (2, 0, -1, 0, 0), strict=True)
@@ -51,9 +53,8 @@ def test_crests_and_scribbles_follow_the_ellipse():
     crests, scribble = nms(edge, 127, 3.0), fake_scribble(edge)
     for strokes in (crests, scribble):
         assert strokes.dtype == np.uint8 and set(np.unique(strokes)) == {0, 255}
-    assert (
-        np.abs(ELLIPSE[crests > 0]).max() < 6
-    )  # at the poles a whole column is highest along the rows
+    # At the poles a whole column is highest along the rows.
+    assert np.abs(ELLIPSE[crests > 0]).max() < 6
     assert distance_transform_edt(crests == 0)[np.abs(ELLIPSE) < 0.5].max() < 3  # it is closed
     assert np.abs(ELLIPSE[scribble > 0]).max() < 12
     assert (scribble[np.abs(ELLIPSE) < 1] == 255).all()

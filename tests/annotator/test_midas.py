@@ -27,9 +27,8 @@ def test_the_background_faces_the_viewer():
     _, normal = depth_and_normal(d, a=1.0, bg_th=0.5)
     background = d / d.max() < 0.5
     assert (normal[background] == (127, 127, 255)).all()
-    assert (
-        normal[1:-1, 1:-1][~background[1:-1, 1:-1]] == (254, 127, 143)
-    ).all()  # (8, 0, 1) / sqrt(65)
+    slope = normal[1:-1, 1:-1][~background[1:-1, 1:-1]]
+    assert (slope == (254, 127, 143)).all()  # (8, 0, 1) / sqrt(65)
 
 
 @pytest.mark.parametrize("value", [0.0, 7.5])
@@ -41,7 +40,7 @@ def test_a_constant_map_has_no_depth(value):
 
 @pytest.fixture
 def detector(monkeypatch):
-    """A detector whose network answers the red channel, and takes nothing but multiples of 32 in [-1, 1]."""
+    """A detector whose network gives the red channel; it takes multiples of 32 and [-1, 1] only."""
 
     def network(x):
         assert x.shape[2] % 32 == x.shape[3] % 32 == 0 and x.min() >= -1 and x.max() <= 1
@@ -56,11 +55,8 @@ def test_depth_of_a_picture_is_its_own_brightness(detector):
     picture[..., 0] = COLUMNS
     depth, normal = detector(picture)
     assert np.abs(depth - COLUMNS * 255 / 95).max() <= 1
-    assert (
-        normal.shape == (64, 96, 3)
-        and (normal[1:-1, 20:-1, 1] == 127).all()
-        and (normal[1:-1, 20:-1, 0] > 127).all()
-    )
+    assert normal.shape == (64, 96, 3)
+    assert (normal[1:-1, 20:-1, 1] == 127).all() and (normal[1:-1, 20:-1, 0] > 127).all()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 2), (33, 47)])
@@ -69,6 +65,5 @@ def test_any_size_and_channels(detector, size):
     depth, normal = detector(grey)
     assert depth.shape == size and normal.shape == (*size, 3)
     rgba = np.stack([grey, grey, grey, np.full_like(grey, 255)], axis=2)
-    assert (detector(rgba)[0] == depth).all() and (
-        detector.detect([rgba[..., :3], grey])[1][1] == normal
-    ).all()
+    assert (detector(rgba)[0] == depth).all()
+    assert (detector.detect([rgba[..., :3], grey])[1][1] == normal).all()

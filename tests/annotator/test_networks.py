@@ -19,10 +19,14 @@ from tests.weights import fill_parameters
 @pytest.mark.parametrize(
     ("network", "table"),
     [
-        (HEDNetwork, "hed"), (DPTHybrid, "midas_dpt_hybrid"), (MLSDNetwork, "mlsd_large"),
-        (BodyNetwork, "openpose_body"), (HandNetwork, "openpose_hand"), (UniformerNetwork, "uniformer_upernet"),
+        (HEDNetwork, "hed"),
+        (DPTHybrid, "midas_dpt_hybrid"),
+        (MLSDNetwork, "mlsd_large"),
+        (BodyNetwork, "openpose_body"),
+        (HandNetwork, "openpose_hand"),
+        (UniformerNetwork, "uniformer_upernet"),
     ],
-)  # fmt: skip
+)
 def test_names_and_shapes_are_the_published_ones(network, table, published_shapes):
     with torch.device("meta"):
         own = {name: tuple(tensor.shape) for name, tensor in network().state_dict().items()}
@@ -65,8 +69,8 @@ def test_a_checkpoint_of_another_detector_is_named(weights):
         load_network(HEDNetwork, published("ControlNetHED.pth"), weights / WEIGHTS.name, "cpu")
 
 
-class RunsCode:
-    """Pickled, it makes a folder when it is read."""
+class FolderMaker:
+    """An object whose pickle makes a folder when it is read."""
 
     def __init__(self, path):
         self.path = path
@@ -76,7 +80,7 @@ class RunsCode:
 
 
 def test_a_file_that_runs_code_is_refused(tmp_path):
-    torch.save({"state_dict": {}, "meta": RunsCode(tmp_path / "ran")}, tmp_path / WEIGHTS.name)
+    torch.save({"state_dict": {}, "meta": FolderMaker(tmp_path / "ran")}, tmp_path / WEIGHTS.name)
     with pytest.raises(ValueError, match=f"{WEIGHTS.name}: refused, loading it would run code"):
         MLSDdetector(tmp_path)
     assert not (tmp_path / "ran").exists()
@@ -88,16 +92,15 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path):
         MLSDdetector(tmp_path)
 
 
-def test_what_mmcv_leaves_beside_the_weights_is_read_as_nothing(tmp_path):
-    """Class names, palette and arrays in `meta`, an optimizer, `module.` in front; a second head may be there, or not."""
+def test_a_file_of_mmcv_is_read(tmp_path):
+    """It holds class names, palette and arrays in `meta`, an optimizer, and names in `module.`.
+
+    A second head may be there, or not.
+    """
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.Conv2d(4, 2, 1))
     tensors = {f"module.{key}": value for key, value in network.state_dict().items()}
-    meta = {
-        "CLASSES": ("wall",),
-        "PALETTE": [[1, 2, 3]],
-        "mean": np.float64(0.5),
-        "std": np.ones(3),
-    }
+    meta = {"CLASSES": ("wall",), "PALETTE": [[1, 2, 3]]}
+    meta |= {"mean": np.float64(0.5), "std": np.ones(3)}
 
     def build():
         return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.Conv2d(4, 2, 1))
@@ -112,10 +115,9 @@ def test_what_mmcv_leaves_beside_the_weights_is_read_as_nothing(tmp_path):
         )
         loaded = load_network(build, WEIGHTS, tmp_path / "file.pth", "cpu", training_only=("1.",))
         assert torch.equal(loaded[0].weight, network[0].weight)
+    kept = {key: value for key, value in tensors.items() if "0." not in key}
+    torch.save(kept, tmp_path / "file.pth")
     with pytest.raises(RuntimeError, match="2 tensors missing"):
-        torch.save(
-            {key: value for key, value in tensors.items() if "0." not in key}, tmp_path / "file.pth"
-        )
         load_network(build, WEIGHTS, tmp_path / "file.pth", "cpu", training_only=("1.",))
 
 

@@ -1,4 +1,4 @@
-"""OpenPose around its networks: planted heat maps and part fields become the people they show, and nobody else."""
+"""OpenPose around its networks: planted maps become the people they show, and nobody else."""
 
 import numpy as np
 import pytest
@@ -29,17 +29,20 @@ NOBODY = np.full((NUM_JOINTS, 2), np.nan)
 
 
 def reader(fields):
-    """What reads whole maps, (38, H, W), for `assemble`."""
+    """Function that reads whole maps, (38, H, W), for `assemble`."""
     return lambda channels, y, x: fields[channels, y, x]
 
 
 def limb_reader(field):
-    """What reads one limb's whole maps, (2, H, W), for `connect`; and their height."""
+    """Function that reads one limb's whole maps, (2, H, W), for `connect`; and their height."""
     return lambda y, x: field[:, y, x], field.shape[1]
 
 
 def people_of(heat, fields):
-    """Joints of everybody found, (people, 18, 2), nan for what was not found, from left to right; and the rows they are from."""
+    """Joints of all people from left to right, (people, 18, 2), and their rows in `subset`.
+
+    Joints that were not found are nan.
+    """
     candidate, subset = assemble(heat[:NUM_JOINTS], reader(fields))
     points = np.vstack([candidate[:, :2], [np.nan, np.nan]])
     joints = points[subset[:, :NUM_JOINTS].astype(int)]
@@ -51,9 +54,8 @@ def test_two_people_who_overlap_are_two_skeletons():
     assert OTHER[:, 0].min() < ONE[:, 0].max()
     joints, subset = people_of(*pose_maps([ONE, OTHER], HEIGHT, WIDTH, sigma=2.0))
     assert np.array_equal(joints, [ONE, OTHER])
-    assert (subset[:, COUNT] == NUM_JOINTS).all() and (
-        subset[:, TOTAL] > 1.5 * NUM_JOINTS
-    ).all()  # 18 peaks and 17 limbs of about 1
+    assert (subset[:, COUNT] == NUM_JOINTS).all()
+    assert (subset[:, TOTAL] > 1.5 * NUM_JOINTS).all()  # 18 peaks and 17 limbs of about 1
 
 
 def test_nobody_is_found_where_nobody_is():
@@ -82,10 +84,8 @@ def test_a_peak_keeps_its_place_and_its_heat_before_the_blur():
 
 @pytest.mark.parametrize(("covered", "found"), [(10, True), (9, True), (8, False)])
 def test_a_limb_needs_nine_of_ten_samples(covered, found):
-    first, second = (
-        np.array([[5.0, 10, 1, 0]]),
-        np.array([[50.0, 10, 1, 1]]),
-    )  # samples every 5 pixels
+    # Samples every 5 pixels.
+    first, second = np.array([[5.0, 10, 1, 0]]), np.array([[50.0, 10, 1, 1]])
     field = np.zeros((2, 100, 60), np.float32)
     field[0, :, : 5 * covered + 3] = 0.5
     pairs = connect(first, second, *limb_reader(field))
@@ -113,7 +113,7 @@ def test_each_joint_is_in_one_pair_the_best_first():
 
 
 def test_parts_without_a_common_joint_are_merged_by_the_limb_between_them():
-    """Without neck and nose, an arm and the ear are joined by shoulder to ear, the last limb but one."""
+    """Without neck and nose, the last limb but one joins an arm and the ear."""
     person = NOBODY.copy()
     person[[2, 3, 4, 14, 16]] = ONE[[2, 3, 4, 14, 16]]
     joints, subset = people_of(*pose_maps([person], HEIGHT, WIDTH, sigma=2.0))
@@ -144,7 +144,10 @@ HEAT = np.linspace(0.1, 1, 10)
 
 
 def connected(*people):
-    """Rows after a connection from candidate 1 to 2 with score 0.5, as dictionaries of their set entries."""
+    """Rows after a connection from candidate 1 to 2 with score 0.5.
+
+    A row is a dictionary of the entries that are set.
+    """
     rows = list(people)
     add_connection(rows, LIMB, 1, 2, 0.5, HEAT, may_be_new=True)
     return [
@@ -154,24 +157,24 @@ def connected(*people):
 
 
 def test_rules_for_people_that_a_connection_meets():
-    # one row: the second joint is added; a connection that is there already changes nothing
+    # One row: the second joint is added; a connection that is there already changes nothing.
     assert connected(row(1, j2=1)) == [{2: 1, 16: 2, TOTAL: 1.8, COUNT: 2}]
     assert connected(row(1, j2=1, j16=2)) == [{2: 1, 16: 2, TOTAL: 1, COUNT: 2}]
-    # the first joint is never set by it
+    # The first joint is never set.
     assert connected(row(1, j16=2)) == [{16: 2, TOTAL: 1, COUNT: 1}]
-    # two rows without a common joint are merged, the second goes
+    # Two rows without a common joint become one.
     assert connected(row(1, j2=1, j3=5), row(2, j16=2)) == [
         {2: 1, 3: 5, 16: 2, TOTAL: 3.5, COUNT: 3}
     ]
-    # two rows with a common joint: the first gets the second joint, whatever it had
+    # Two rows with a common joint: the first gets the second joint, whatever it had.
     both = connected(row(1, j2=1, j5=4), row(2, j5=6, j16=2))
     assert both == [{2: 1, 5: 4, 16: 2, TOTAL: 1.8, COUNT: 3}, {5: 6, 16: 2, TOTAL: 2, COUNT: 2}]
-    # three rows: the first two count, the third stays
+    # Three rows: the first two count, the third stays.
     assert connected(row(1, j2=1), row(2, j16=2), row(3, j2=1, j7=8)) == [
         {2: 1, 16: 2, TOTAL: 3.5, COUNT: 2},
         {2: 1, 7: 8, TOTAL: 3, COUNT: 2},
     ]
-    # nobody: a new person
+    # Nobody: a new person.
     assert connected() == [{2: 1, 16: 2, TOTAL: 1.0, COUNT: 2}]
 
 
@@ -190,9 +193,8 @@ def test_a_joint_and_a_limb_are_drawn_in_their_colours():
     subset[0, [2, 3]] = 0, 1  # right shoulder and elbow: the third limb
     canvas = draw_people(np.zeros((64, 80, 3), np.uint8), candidate, subset)
     assert canvas[30, 40].tolist() == [round(0.6 * c) for c in COLOURS[2]]
-    assert canvas[33, 20].tolist() == list(COLOURS[2]) and canvas[33, 60].tolist() == list(
-        COLOURS[3]
-    )  # outside the limb
+    assert canvas[33, 20].tolist() == list(COLOURS[2])  # outside the limb
+    assert canvas[33, 60].tolist() == list(COLOURS[3])
     rows, columns = np.nonzero(canvas.any(axis=2))
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (26, 34, 16, 64)
 
@@ -206,19 +208,20 @@ def test_limbs_at_the_border_are_cut_off():
 
 
 def test_hand_boxes():
-    """Centre 0.33 beyond the wrist, side 1.5 times the longer of the lower arm and 0.9 of the upper one; the left arm comes first."""
+    """Centre 0.33 beyond the wrist, side 1.5 times the lower arm or 0.9 of the upper one.
+
+    The longer of the two counts. The left arm comes first.
+    """
     candidate = np.zeros((6, 4))
     candidate[:3, :2] = (100, 100), (140, 100), (190, 100)  # right: lower arm 50
     candidate[3:, :2] = (300, 10), (300, 60), (300, 70)  # left: upper arm 50
     subset = np.full((1, 20), -1.0)
     subset[0, [2, 3, 4, 5, 6, 7]] = range(6)
     assert hand_boxes(candidate, subset, 400, 400) == [Box(266, 39, 67), Box(169, 62, 75)]
-    assert hand_boxes(candidate, subset, 400, 210) == [
-        Box(169, 62, 41)
-    ]  # the left one lies outside, the right one shrinks
-    assert hand_boxes(candidate, subset, 80, 400) == [
-        Box(266, 39, 40)
-    ]  # 18 pixels would be left of the right one
+    # The left box lies outside, the right one shrinks.
+    assert hand_boxes(candidate, subset, 400, 210) == [Box(169, 62, 41)]
+    # 18 pixels would remain of the right one.
+    assert hand_boxes(candidate, subset, 80, 400) == [Box(266, 39, 40)]
     subset[0, 3] = -1
     assert hand_boxes(candidate, subset, 400, 400) == [Box(266, 39, 67)]
 
@@ -226,9 +229,8 @@ def test_hand_boxes():
 def test_hand_joints_are_the_top_of_the_strongest_spot():
     heat = np.zeros((22, 80, 90), np.float32)
     heat[0] = heat_map([(30, 20)], 80, 90, 3.0)
-    heat[1] = heat_map([(60, 10)], 80, 90, 3.0) + 0.7 * heat_map(
-        [(20, 50)], 80, 90, 6.0
-    )  # lower and further down, but more of it
+    heat[1] = heat_map([(60, 10)], 80, 90, 3.0)
+    heat[1] += 0.7 * heat_map([(20, 50)], 80, 90, 6.0)  # a lower peak, but more heat in all
     heat[2] = 0.04
     joints = hand_joints(heat)
     assert joints[:3].tolist() == [[30, 20], [20, 50], [0, 0]] and not joints[3:].any()
@@ -247,38 +249,35 @@ def test_missing_joints_of_a_hand_are_not_drawn():
 def test_pictures_are_padded_with_grey_and_maps_cut_back():
     x = network_input(np.full((100, 150, 3), 255, np.uint8), 0.5)
     assert x.shape == (3, 56, 80) and x.dtype == np.float32
-    assert (
-        (x[:, :50, :75] == 255 / 256 - 0.5).all()
-        and (x[:, 50:] == 0).all()
-        and (x[:, :, 75:] == 0).all()
-    )
+    assert (x[:, :50, :75] == 255 / 256 - 0.5).all()
+    assert (x[:, 50:] == 0).all() and (x[:, :, 75:] == 0).all()
     maps = torch.arange(10.0).expand(1, 7, 10)
     full = full_size(maps, 0.5, 100, 150)
     assert full.shape == (1, 100, 150)
     columns = np.arange(150)
     expected = ((columns + 0.5) * 0.5 - STRIDE / 2) / STRIDE  # centres of pixels
-    assert (
-        np.abs(full[0] - expected)[:, 32:-32].max() < 0.1
-    )  # the cubic kernel is not exact on ramps
+    # The cubic kernel is not exact on ramps.
+    assert np.abs(full[0] - expected)[:, 32:-32].max() < 0.1
 
 
 @pytest.mark.parametrize("size", [(512, 448), (100, 150), (33, 47), (400, 2), (1, 1), (40, 4300)])
 def test_single_pixels_are_those_of_the_whole_maps(size):
     factor = 184 / size[0]
-    cells = [
-        side // STRIDE for side in network_input(np.zeros((*size, 3), np.uint8), factor).shape[1:]
-    ]
+    shown = network_input(np.zeros((*size, 3), np.uint8), factor)
+    cells = [side // STRIDE for side in shown.shape[1:]]
     maps = torch.randn(4, *cells, generator=torch.Generator().manual_seed(0))
     y, x = np.random.default_rng(0).integers(0, size, (300, 2)).T.reshape(2, 30, 10)
     values = Sampler(maps, factor, *size)(slice(1, 3), y, x)
     assert values.shape == (2, 30, 10)
-    assert (
-        np.abs(values - full_size(maps, factor, *size)[1:3, y, x]).max() < 2e-5
-    )  # sums in another order
+    whole = full_size(maps, factor, *size)[1:3, y, x]
+    assert np.abs(values - whole).max() < 2e-5  # sums in another order
 
 
 class Planted:
-    """Answers with maps of `people`, given in pixels of a picture of `height`, for whatever size it is shown."""
+    """A network that gives maps of `people`, who are in pixels of a picture of `height`.
+
+    The maps fit whatever size it is shown.
+    """
 
     def __init__(self, people, height):
         self.people, self.height, self.seen = people, height, []
@@ -287,9 +286,8 @@ class Planted:
         self.seen.append(x)
         rows, columns = (side // STRIDE for side in x.shape[2:])
         factor = 184 / self.height / STRIDE
-        heat, fields = pose_maps(
-            [(person + 0.5) * factor - 0.5 for person in self.people], rows, columns, sigma=0.7
-        )
+        people = [(person + 0.5) * factor - 0.5 for person in self.people]
+        heat, fields = pose_maps(people, rows, columns, sigma=0.7)
         return [torch.from_numpy(maps).expand(len(x), -1, -1, -1) for maps in (fields, heat)]
 
 
@@ -309,15 +307,11 @@ def test_people_in_a_picture(detector):
     candidate, subset = np.array(found["candidate"]), np.array(found["subset"])
     joints = candidate[subset[:, :NUM_JOINTS].astype(int), :2]
     assert (subset[:, COUNT] == NUM_JOINTS).all()
-    assert (
-        np.abs(joints[np.argsort(joints[:, 0, 0])] - detector.body.people).max() < 8
-    )  # a cell of the maps is 22 pixels
+    joints = joints[np.argsort(joints[:, 0, 0])]  # from left to right
+    assert np.abs(joints - detector.body.people).max() < 8  # a cell of the maps is 22 pixels
     seen = detector.body.seen[0]
-    assert seen.shape == (1, 3, 184, 168) and seen[0, :, 9, 9].tolist() == [
-        -0.5,
-        0,
-        255 / 256 - 0.5,
-    ]  # BGR
+    assert seen.shape == (1, 3, 184, 168)
+    assert seen[0, :, 9, 9].tolist() == [-0.5, 0, 255 / 256 - 0.5]  # BGR
 
 
 def test_pictures_together_are_as_pictures_alone(detector):
@@ -350,11 +344,7 @@ def test_hands_are_looked_for_in_their_boxes(detector):
 @pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 2), (33, 47)])
 def test_nobody_in_a_picture_of_any_size(detector, size):
     detector.body = Planted([], 512)
-    for picture in (
-        np.zeros(size, np.uint8),
-        np.zeros((*size, 3), np.uint8),
-        np.zeros((*size, 4), np.uint8),
-    ):
-        canvas, found = detector(picture, hand=True)
+    for shape in (size, (*size, 3), (*size, 4)):
+        canvas, found = detector(np.zeros(shape, np.uint8), hand=True)
         assert canvas.shape == (*size, 3) and not canvas.any()
         assert found == {"candidate": [], "subset": []}

@@ -1,4 +1,4 @@
-"""UniFormer around its network: classes become colours, at the picture's own size, and the network sees what it was used to."""
+"""UniFormer around its network: what it is shown, and classes as colours at the picture's size."""
 
 import numpy as np
 import pytest
@@ -79,7 +79,7 @@ def test_logits_take_the_size_of_the_network_input_before_that_of_the_picture(de
     ],
 )
 def test_sizes_of_the_network_input(size, expected):
-    """205 = 300 * 2048 / 3000 rounded, 513 = 1001 * 0.512 rounded; 32 is the least that the strides allow."""
+    """205 = 300 * 2048 / 3000 rounded, 513 = 1001 * 0.512 rounded; strides need at least 32."""
     assert network_size(*size) == expected
 
 
@@ -108,6 +108,5 @@ def test_any_size_and_channels(detector, size):
     picture = detector(grey)
     assert picture.shape == (*size, 3)
     rgba = np.stack([grey, grey, grey, np.full_like(grey, 255)], axis=2)
-    assert (detector(rgba) == picture).all() and (
-        detector.detect([grey, rgba[..., :3]])[1] == picture
-    ).all()
+    assert (detector(rgba) == picture).all()
+    assert (detector.detect([grey, rgba[..., :3]])[1] == picture).all()

@@ -1,4 +1,5 @@
 import json
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,41 +16,28 @@ from annotator.folder import RECORD
 from annotator.mlsd import WEIGHTS, MLSDdetector
 from annotator.mlsd.network import MLSDNetwork
 from annotator.networks import CKPTS_VARIABLE
+from annotator.registry import DETECTORS
 from conditions import create_condition
 from core.images import write_png
 from dataset import MyDataset, find_pairs
 from tests.weights import fill_parameters
 from utils import annotate
 
-FINE = [
-    "--membrane_scale",
-    1,
-    "--membrane_low",
-    0.2,
-    "--membrane_high",
-    0.4,
-    "--membrane_min_length",
-    5,
-]  # finds something in the grain
+# Finds something in the grain.
+FINE = ["--membrane_scale", 1, "--membrane_low", 0.2, "--membrane_high", 0.4]
+FINE += ["--membrane_min_length", 5]
 
 
 @pytest.fixture
 def run(pairs, tmp_path):
-    """Function that annotates the images of `pairs` with further options and returns the output folder."""
+    """Function that annotates the images of `pairs` with further options.
+
+    It returns the output folder.
+    """
 
     def run(*options, detector="canny", images=pairs / "images", output="edges"):
-        words = [
-            "--detector",
-            detector,
-            "--input",
-            images,
-            "--output",
-            tmp_path / output,
-            "--device",
-            "cpu",
-            *options,
-        ]
-        annotate.main([str(word) for word in words])
+        words = ["--detector", detector, "--input", images, "--output", tmp_path / output]
+        annotate.main([str(word) for word in (*words, "--device", "cpu", *options)])
         return tmp_path / output
 
     return run
@@ -73,10 +61,8 @@ def pixels(path):
 @pytest.mark.parametrize(("detector", "options"), [("canny", []), ("membrane", FINE)])
 def test_workers_make_the_same_maps(run, detector, options):
     alone = maps(run(*options, detector=detector))
-    assert (
-        len(set(alone.values())) == 6
-        and maps(run(*options, "--num_workers", 2, detector=detector, output="workers")) == alone
-    )
+    assert len(set(alone.values())) == 6
+    assert maps(run(*options, "--num_workers", 2, detector=detector, output="workers")) == alone
 
 
 def test_maps_are_the_detectors(run, pairs):
@@ -91,52 +77,17 @@ def test_maps_feed_training_and_generation(
 ):
     folder = run(*FINE, detector="membrane")
     assert len(find_pairs(pairs / "images", folder, create_condition("edge"))) == 6
-    assert MyDataset(pairs / "images", folder, augment=False, condition_type="edge", image_size=64)[
-        0
-    ]["hint"].shape == (64, 64, 3)
-    words = [
-        "--image_path",
-        pairs / "images",
-        "--edge_path",
-        folder,
-        "--condition_type",
-        "edge",
-        "--cldm_config_path",
-        micro_yaml,
-    ]
-    words += [
-        "--resume_path",
-        micro_weights,
-        "--output_root",
-        tmp_path / "runs",
-        "--max_steps",
-        1,
-        "--gpus",
-        0,
-        "--image_size",
-        64,
-    ]
-    train.main([str(word) for word in words])
+    options = {"augment": False, "condition_type": "edge", "image_size": 64}
+    assert MyDataset(pairs / "images", folder, **options)[0]["hint"].shape == (64, 64, 3)
+    words = ["--image_path", pairs / "images", "--edge_path", folder, "--condition_type", "edge"]
+    words += ["--cldm_config_path", micro_yaml, "--resume_path", micro_weights]
+    words += ["--output_root", tmp_path / "runs", "--max_steps", 1, "--gpus", 0]
+    train.main([str(word) for word in (*words, "--image_size", 64)])
     assert list((tmp_path / "runs").glob("*/EM_best_results.ckpt"))
-    words = [
-        "--config_yaml_path",
-        micro_yaml,
-        "--base_weights_path",
-        micro_weights,
-        "--output_base_dir",
-        tmp_path / "out",
-    ]
-    words += [
-        "--edge_dirs",
-        f"edge={folder}",
-        "--edge_model_paths",
-        f"edge={branch_weights('edge', 3)}",
-        "--ddim_steps",
-        1,
-        "--device",
-        "cpu",
-    ]
-    generate.main([str(word) for word in words])
+    words = ["--config_yaml_path", micro_yaml, "--base_weights_path", micro_weights]
+    words += ["--output_base_dir", tmp_path / "out", "--edge_dirs", f"edge={folder}"]
+    words += ["--edge_model_paths", f"edge={branch_weights('edge', 3)}", "--ddim_steps", 1]
+    generate.main([str(word) for word in (*words, "--device", "cpu")])
     assert len(list((tmp_path / "out").glob("*/images/*.png"))) == 6
 
 
@@ -176,22 +127,19 @@ def test_networks_see_batches_of_one_size(run, pairs, mlsd_weights, monkeypatch)
     write_png(pairs / "images" / "wide.png", np.zeros((64, 96, 3), np.uint8))
     monkeypatch.setenv(CKPTS_VARIABLE, str(mlsd_weights))
     seen, real = [], MLSDdetector.detect
-    monkeypatch.setattr(
-        MLSDdetector,
-        "detect",
-        lambda self, images, **options: seen.append(len(images)) or real(self, images, **options),
-    )
+
+    def detect(self, images, **options):
+        seen.append(len(images))
+        return real(self, images, **options)
+
+    monkeypatch.setattr(MLSDdetector, "detect", detect)
     output = run("--batch_size", 4, detector="mlsd")
     assert sorted(seen) == [1, 2, 4] and pixels(output / "wide.png").shape == (64, 96)
     record = json.loads((output / RECORD).read_text())
-    assert (
-        list(record["weights"]) == [WEIGHTS.name]
-        and record["settings"]["mlsd_thr_v"] == 0.1
-        and "canny_low" not in record["settings"]
-    )
-    assert maps(
-        run("--weights_path", mlsd_weights / WEIGHTS.name, detector="mlsd", output="one")
-    ) == maps(output)
+    assert list(record["weights"]) == [WEIGHTS.name]
+    assert record["settings"]["mlsd_thr_v"] == 0.1 and "canny_low" not in record["settings"]
+    one = run("--weights_path", mlsd_weights / WEIGHTS.name, detector="mlsd", output="one")
+    assert maps(one) == maps(output)
 
 
 def test_midas_draws_depth_or_the_published_order_of_normals(run, monkeypatch):
@@ -201,21 +149,15 @@ def test_midas_draws_depth_or_the_published_order_of_normals(run, monkeypatch):
 
         def detect(self, images, a, bg_th):
             assert (a, bg_th) == (6.2, 0.4)
-            return [
-                (
-                    np.full(image.shape[:2], 7, np.uint8),
-                    np.broadcast_to(np.array([1, 2, 3], np.uint8), image.shape),
-                )
-                for image in images
-            ]
+            depth = np.full(images[0].shape[:2], 7, np.uint8)
+            normal = np.broadcast_to(np.array([1, 2, 3], np.uint8), images[0].shape)
+            return [(depth, normal)] * len(images)
 
     monkeypatch.setattr(annotator.midas, "MidasDetector", Plane)
     monkeypatch.setattr(annotate, "find_all_weights", lambda *_: {})
     assert (pixels(run(detector="midas") / "cell_0.png") == 7).all()
-    assert (
-        pixels(run("--midas_output", "normal", detector="midas", output="n") / "cell_0.png")
-        == [3, 2, 1]
-    ).all()
+    normals = run("--midas_output", "normal", detector="midas", output="normals")
+    assert (pixels(normals / "cell_0.png") == [3, 2, 1]).all()
 
 
 def test_detect_resolution_keeps_the_size_of_the_image(run, pairs):
@@ -234,37 +176,19 @@ def test_bits_and_channels(run, tmp_path):
     tifffile.imwrite(folder / "deep.tif", grey.astype(np.uint16) * 257)
     rgb = np.repeat(grey[..., None], 3, axis=2)
     write_png(folder / "rgb.png", rgb)
-    Image.fromarray(np.concatenate([rgb, np.full_like(rgb[..., :1], 255)], axis=2)).save(
-        folder / "rgba.png"
-    )
+    write_png(folder / "rgba.png", np.dstack([rgb, np.full_like(grey, 255)]))
     found = maps(run(images=folder))
-    assert (
-        len(found) == 4
-        and len(set(found.values())) == 1
-        and pixels(tmp_path / "edges" / "deep.png").any()
-    )
+    assert len(found) == 4 and len(set(found.values())) == 1
+    assert pixels(tmp_path / "edges" / "deep.png").any()
 
 
 def test_bad_input_is_one_line(pairs, tmp_path, error_line, mlsd_weights, monkeypatch):
     def line(*words, detector="canny", images=pairs / "images"):
-        return error_line(
-            annotate.main,
-            "--detector",
-            detector,
-            "--input",
-            images,
-            "--output",
-            tmp_path / "out",
-            "--device",
-            "cpu",
-            *words,
-        )
+        files = ["--detector", detector, "--input", images, "--output", tmp_path / "out"]
+        return error_line(annotate.main, *files, "--device", "cpu", *words)
 
     unknown = line(detector="sobel")
-    assert all(
-        name in unknown
-        for name in ("sobel", "canny", "hed", "midas", "mlsd", "openpose", "uniformer", "membrane")
-    )
+    assert all(name in unknown for name in ("sobel", *DETECTORS))
     (tmp_path / "empty").mkdir()
     assert "empty: holds no image" in line(images=tmp_path / "empty")
     assert "none: no such folder" in line(images=tmp_path / "none")
@@ -280,14 +204,11 @@ def test_bad_input_is_one_line(pairs, tmp_path, error_line, mlsd_weights, monkey
     )
     assert "none.pth: no such file" in line("--weights_path", tmp_path / "none.pth", detector="hed")
     monkeypatch.setattr(
-        "core.downloads.download", lambda *_: (_ for _ in ()).throw(TimeoutError("no network"))
+        "core.downloads.download", mock.Mock(side_effect=TimeoutError("no network"))
     )
     missing = line("--weights_path", tmp_path / "empty", detector="openpose")
-    assert (
-        "body_pose_model.pth" in missing
-        and str(tmp_path / "empty") in missing
-        and "no network" in missing
-    )
+    for words in ("body_pose_model.pth", str(tmp_path / "empty"), "no network"):
+        assert words in missing
     (pairs / "images" / "cell_7.png").write_text("text")
     assert "cell_7.png: cannot be read as an image" in line()
     (pairs / "images" / "cell_7.png").unlink()
