@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import torch
-import yaml
 
 from core.checkpoints import SkipInitialisation, load_state_dict, load_strictly, subset
+from core.yaml_files import read_yaml, to_plain
 from ldm.util import instantiate_from_config
 
 # The noise schedule is computed from the configuration. A file may carry it, of another
@@ -23,19 +23,13 @@ FIRST_HINT = "control_model.input_hint_block.0.weight"
 
 
 def read_config(path: str | Path) -> dict:
-    """The `model:` part of a YAML of this family.
+    """The `model:` part of a YAML of this family, in plain dictionaries with all values filled in.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not YAML, or without a `model:` that has `target:` and `params:`.
+        FileNotFoundError, ValueError: as `read_yaml`.
+        ValueError: no `model:` that has `target:` and `params:`.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such configuration file")
-    try:
-        config = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
+    config = to_plain(read_yaml(path))
     model = config.get("model") if isinstance(config, dict) else None
     if not isinstance(model, dict) or not isinstance(model.get("params"), dict):
         raise ValueError(f"{path}: expected a `model:` with `target:` and `params:`")
@@ -43,7 +37,10 @@ def read_config(path: str | Path) -> dict:
 
 
 def native_size(config: dict) -> int:
-    """Side of the images in pixels that a configuration is made for: its latents' times the autoencoder's factor."""
+    """Side in pixels of the images that a configuration is made for.
+
+    It is the side of the latents times the autoencoder's factor.
+    """
     params = config["params"]
     return params["image_size"] * 2 ** (
         len(params["first_stage_config"]["params"]["ddconfig"]["ch_mult"]) - 1
@@ -51,7 +48,7 @@ def native_size(config: dict) -> int:
 
 
 def size_multiple(config: dict) -> int:
-    """What height and width must divide by: the autoencoder's factor times the U-Net's."""
+    """Number that divides height and width of every image: autoencoder's factor times U-Net's."""
     params = config["params"]
     levels = len(params["first_stage_config"]["params"]["ddconfig"]["ch_mult"]) + len(
         params["unet_config"]["params"]["channel_mult"]
@@ -69,13 +66,15 @@ def create_model(
 
     Args:
         config_path: any configuration of this family, the published ones included.
-        weights_path: a complete checkpoint, or several that are complete together, the later winning; the tensors are
-            mapped from the files, and no weight is initialised first.
+        weights_path: a complete checkpoint, or several that are complete together, the later
+            winning. The tensors are mapped from the files, and no weight is initialised first.
         hint_channels: overrides the number of the configuration.
-        new_hint: what to do with another number of hint channels in the checkpoint, and say so: `random` initialises the first
-            hint convolution anew, `zeros` keeps it and adds channels whose weights are zero. None raises.
+        new_hint: what to do with another number of hint channels in the checkpoint. `random`
+            initialises the first hint convolution anew, `zeros` keeps it and adds channels whose
+            weights are zero; both print a line. None raises.
     Raises:
-        FileNotFoundError, ValueError: see `read_config`, `instantiate_from_config`, `load_state_dict`.
+        FileNotFoundError, ValueError: as `read_config`, `instantiate_from_config`,
+            `load_state_dict`.
         RuntimeError: the checkpoint does not fit the configuration.
     """
     config = read_config(config_path)
@@ -101,11 +100,15 @@ def create_model(
 def create_control(
     config_path: str | Path, weights_path: str | Path, hint_channels: int
 ) -> torch.nn.Module:
-    """The control branch alone, in evaluation mode; of the file nothing but its `control_model.*` is read.
+    """The control branch alone, in evaluation mode.
+
+    Nothing but `control_model.*` is taken from the file.
 
     Raises:
-        FileNotFoundError, ValueError: see `read_config` and `load_state_dict`; no control branch in the file.
-        RuntimeError: the checkpoint does not fit the configuration, or was trained with another number of hint channels.
+        FileNotFoundError, ValueError: as `read_config` and `load_state_dict`; no control branch in
+            the file.
+        RuntimeError: the checkpoint does not fit the configuration, or was trained with another
+            number of hint channels.
     """
     prefix = "control_model."
     state_dict = subset(load_state_dict(weights_path), [prefix])
@@ -126,7 +129,11 @@ def create_control(
 
 
 def create_first_stage(config_path: str | Path, weights_path: str | Path) -> torch.nn.Module:
-    """The autoencoder of a YAML file alone, with its weights from a complete checkpoint, in evaluation mode; raises like `create_model`."""
+    """The autoencoder of a YAML file alone, frozen, with its weights from a complete checkpoint.
+
+    Raises:
+        As `create_model`.
+    """
     config = read_config(config_path)["params"]["first_stage_config"]
     prefix = "first_stage_model."
     state_dict = {

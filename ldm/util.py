@@ -3,28 +3,36 @@
 import importlib
 
 import torch
+from omegaconf import DictConfig, OmegaConf
 
-ALLOWED_PACKAGES = (
-    "cldm.",
-    "ldm.",
-    "torch.nn.",
-)  # a target elsewhere could run any code of the machine
+from core.yaml_files import to_plain
+
+# Packages whose classes published configurations name. A target elsewhere could run any code.
+ALLOWED_PACKAGES = ("cldm.", "ldm.", "torch.nn.")
 
 
-def instantiate_from_config(config: dict, **extra) -> torch.nn.Module:
-    """Build `config["target"]` with `config["params"]`; `extra` adds to the parameters.
+def instantiate_from_config(config: dict | DictConfig, **extra) -> torch.nn.Module:
+    """Build `config["target"]` with `config["params"]`.
 
+    Args:
+        config: a dictionary, or a node of OmegaConf, whose interpolations are filled in.
+        extra: further parameters, which win over those of the configuration.
     Raises:
-        ValueError: no target, a target outside `ALLOWED_PACKAGES`, no such class, or a class that is no network module.
+        ValueError: no target, a target outside `ALLOWED_PACKAGES`, no such class, or a class that
+            is no network module.
     """
+    if OmegaConf.is_config(config):
+        config = to_plain(config)
     target = config.get("target") if isinstance(config, dict) else None
     if not isinstance(target, str):
         raise ValueError(
-            f"configuration without a target: {config!r}. Each part needs `target:` and, where it has any, `params:`."
+            f"configuration without a target: {config!r}. "
+            "Each part needs `target:` and, where it has any, `params:`."
         )
     if not target.startswith(ALLOWED_PACKAGES):
         raise ValueError(
-            f"target {target!r} refused: a configuration may only name classes of cldm, ldm and torch.nn"
+            f"target {target!r} refused: a configuration may only name classes of "
+            "cldm, ldm and torch.nn"
         )
     module_name, _, class_name = target.rpartition(".")
     try:

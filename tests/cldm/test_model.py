@@ -1,5 +1,7 @@
 """From configuration and weights to a model: complete or refused, and the same by every way."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import yaml
@@ -9,6 +11,7 @@ from core.checkpoints import WEIGHT_SUFFIXES, SkipInitialisation, load_state_dic
 from ldm.util import instantiate_from_config
 from tests.weights import assert_same_tensors, fill_parameters, save
 
+MODELS = Path(__file__).parents[2] / "models"
 FIRST_HINT = "control_model.input_hint_block.0."
 TEXT = "cond_stage_model.transformer.text_model."
 
@@ -241,6 +244,33 @@ def test_bad_configurations(tmp_path, text, message, monkeypatch):
     assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == [path]
     with pytest.raises(FileNotFoundError, match="no such configuration"):
         create_model(tmp_path / "none.yaml")
+
+
+def test_interpolation_and_numbers_without_a_point(tmp_path, mini_yaml):
+    """As published files write them: sizes of the U-Net referred to, `18215e-5`, no quotes."""
+    config = yaml.safe_load(mini_yaml.read_text())
+    params = config["model"]["params"]
+    for key in ("model_channels", "channel_mult", "context_dim"):
+        params["control_stage_config"]["params"][key] = (
+            f"${{model.params.unet_config.params.{key}}}"
+        )
+    params["scale_factor"] = "SCALE"
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(config).replace("SCALE", "18215e-5"))
+    read = read_config(path)
+    expected = read_config(mini_yaml)
+    assert read["params"]["scale_factor"] == 0.18215
+    assert read["params"]["control_stage_config"] == expected["params"]["control_stage_config"]
+    model = create_model(path)
+    assert type(model.control_model.channel_mult) is tuple and model.scale_factor == 0.18215
+
+
+@pytest.mark.parametrize("name", ["cldm_nano", "cldm_v15", "cldm_v21"])
+def test_the_shipped_control_branches_have_the_sizes_of_their_unet(name):
+    params = read_config(MODELS / f"{name}.yaml")["params"]
+    control, unet = params["control_stage_config"]["params"], params["unet_config"]["params"]
+    del unet["out_channels"]
+    assert control == {**unet, "hint_channels": 3} and isinstance(control["channel_mult"], list)
 
 
 def test_hint_channels_need_a_control_branch(tmp_path, mini_yaml):

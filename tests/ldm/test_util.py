@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from ldm.util import instantiate_from_config
 
@@ -15,6 +16,23 @@ def test_builds_with_params_and_extras():
     assert isinstance(
         instantiate_from_config({"target": "torch.nn.Identity", "params": None}), torch.nn.Identity
     )
+
+
+def test_a_node_of_omegaconf_builds_what_its_dictionary_builds():
+    """Interpolation reaches outside the node; the module gets plain numbers and lists."""
+    content = OmegaConf.create(
+        {
+            "width": 3,
+            "layer": {
+                "target": "torch.nn.Linear",
+                "params": {"in_features": "${width}", "out_features": "${.in_features}"},
+            },
+        }
+    )
+    assert instantiate_from_config(content.layer).weight.shape == (3, 3)
+    content.layer.params.in_features = "${oc.env:HOME}"
+    with pytest.raises(ValueError, match="calls the resolver oc.env"):
+        instantiate_from_config(content.layer)
 
 
 OUTSIDE = [

@@ -1,0 +1,118 @@
+"""YAML files: interpolation inside the file, numbers as people write them, nothing from outside."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from core.yaml_files import read_yaml, to_plain
+
+
+@pytest.fixture
+def yaml_file(tmp_path):
+    """Function that writes a text as a YAML file and returns its path."""
+
+    def write(text):
+        path = tmp_path / "run.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_values_of_the_same_file_are_filled_in(yaml_file):
+    path = yaml_file(
+        "unet: {width: 320, mults: [1, 2, 4]}\n"
+        "control: {width: '${unet.width}', mults: '${unet.mults}', name: 'w${unet.width}'}\n"
+        "nested: {a: '${.b}', b: '${control.width}'}\n"
+    )
+    content = read_yaml(path)
+    assert content.control.width == 320 and content.nested.a == 320
+    plain = to_plain(content)
+    assert plain["control"] == {"width": 320, "mults": [1, 2, 4], "name": "w320"}
+    assert type(plain) is dict and type(plain["control"]["mults"]) is list
+
+
+def test_a_part_of_a_file_becomes_plain_with_values_from_outside_it(yaml_file):
+    path = yaml_file("width: 8\nmodel: {width: '${width}'}\n")
+    assert to_plain(read_yaml(path).model) == {"width": 8}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("18215e-5", 0.18215), ("1e-4", 1e-4), ("1E4", 1e4), ("0.0120", 0.012),
+        ("8.5e-04", 0.00085), ("64", 64), ("-1", -1),
+    ],
+)  # fmt: skip
+def test_numbers(yaml_file, text, value):
+    found = read_yaml(yaml_file(f"value: {text}")).value
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "resolver"),
+    [
+        ("key: ${oc.env:HOME}", "oc.env"),
+        ("key: ${oc.env:NO_SUCH_VARIABLE,fallback}", "oc.env"),
+        ("key: 'a ${ oc.env : HOME } b'", "oc.env"),
+        ("key: {inner: [1, '${oc.decode:abc}']}", "oc.decode"),
+        ("a: 1\nkey: '${oc.select:a}'", "oc.select"),
+        ("name: oc.env\nkey: '${${name}:HOME}'", "_"),
+        ("name: HOME\nkey: '${oc.env:${name}}'", "oc.env"),
+        ("a: {b: oc.env}\nc: b\nkey: '${${a.${c}}:HOME}'", "_"),
+    ],
+)
+def test_resolvers_are_refused(yaml_file, text, resolver, monkeypatch):
+    monkeypatch.setenv("HOME", "/a/secret/place")
+    with pytest.raises(ValueError, match="run.yaml: ") as caught:
+        read_yaml(yaml_file(text))
+    assert "secret" not in str(caught.value)
+    assert f"calls the resolver {resolver}, which is off here" in str(caught.value)
+
+
+def test_a_colon_beside_a_reference_is_no_call(yaml_file):
+    content = read_yaml(yaml_file("a: x\nb: 'time: ${a}:30'\nc: [y]\nd: '${c[0]}'"))
+    assert content.b == "time: x:30" and content.d == "y"
+
+
+def test_resolvers_of_other_code_are_not_called(yaml_file):
+    called = []
+    OmegaConf.register_new_resolver("test_only", called.append)
+    try:
+        with pytest.raises(ValueError, match="calls the resolver test_only"):
+            read_yaml(yaml_file("key: ${test_only:1}"))
+    finally:
+        OmegaConf.clear_resolver("test_only")
+    assert not called
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1", "not a YAML file"),
+        ("a: 1\na: 2", "not a YAML file"),
+        ("7", "not a YAML file"),
+        ("!!python/object/apply:os.system ['touch executed']", "not a YAML file"),
+        ("a: ${nowhere.b}", "nowhere"),
+        ("a: ${b}\nb: ${a}", "run.yaml: "),
+        ("a: '${b'", "run.yaml: "),
+    ],
+)
+def test_broken_files_give_one_line(yaml_file, text, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = yaml_file(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_yaml(path)
+    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_bytes_that_are_no_text(tmp_path):
+    (tmp_path / "run.yaml").write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(ValueError, match="run.yaml: not a YAML file"):
+        read_yaml(tmp_path / "run.yaml")
+
+
+def test_missing_file(tmp_path):
+    for path in (tmp_path / "none.yaml", tmp_path):
+        with pytest.raises(FileNotFoundError, match="no such configuration file"):
+            read_yaml(path)
