@@ -1,17 +1,19 @@
-"""How does cost grow? Training step and image, one thing changed at a time, side by side on this machine.
+"""How does cost grow? Training step and image, one thing changed at a time, on this machine.
 
     python benchmarks/throughput.py --config models/cldm_nano.yaml
 
-Random weights; prints seconds and the ratio to the first row of each block. Needs minutes on a CPU with the nano model.
+Random weights. Prints seconds, and their ratio to the first row of each block. The nano model takes
+minutes on a CPU.
 """
 
-import argparse
+import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 
 from cldm.model import create_model, native_size, read_config
 from cldm.sampling import SamplingOptions
 from core.devices import pick_device
-from core.options import positive_int
+from core.options import add_options, new_parser, option, positive_int, read_options
 from core.text import duration, table
 from generation.costs import measure_image
 from ldm.samplers import SAMPLERS
@@ -19,80 +21,75 @@ from share import run_script
 from training.costs import measure_step
 
 
+@dataclass(frozen=True)
+class StudyOptions:
+    """What is measured, and on what."""
+
+    config: Path = option(Path("models/cldm_nano.yaml"), Path, "YAML", "model configuration")
+    device: str = option("auto", help="auto takes a GPU where there is one")
+    repeats: int = option(5, positive_int, "INT", "measurements of each; their median counts")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How an image is drawn in one measurement."""
+
+    side: int  # pixels
+    batch: int = 1
+    branches: int = 1
+    sampling: SamplingOptions = SamplingOptions()
+
+
+def drawings(side: int) -> dict[str, Drawing]:
+    """Drawings by what is changed; the first one is the reference."""
+    plain = Drawing(side)
+    change = dataclasses.replace
+    return {
+        f"{side} pixels, batch 1, 1 branch, ddim 70, guidance 9": plain,
+        "dpmpp 20": change(plain, sampling=SamplingOptions(sampler="dpmpp", steps=20)),
+        "no guidance": change(plain, sampling=SamplingOptions(scale=1.0)),
+        "batch 8": change(plain, batch=8),
+        "2 branches": change(plain, branches=2),
+        "3 branches": change(plain, branches=3),
+        f"{2 * side} pixels": change(plain, side=2 * side),
+    }
+
+
+def block(title: str, seconds: dict[str, float]) -> list[list[str]]:
+    """Rows of the table, the ratio being that to the first."""
+    first = next(iter(seconds.values()))
+    return [[title, name, duration(s), f"{s / first:.2f}"] for name, s in seconds.items()]
+
+
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument(
-        "--config",
-        type=Path,
-        default=Path("models/cldm_nano.yaml"),
-        metavar="YAML",
-        help="model configuration",
-    )
-    parser.add_argument("--device", default="auto", help="auto takes a GPU where there is one")
-    parser.add_argument(
-        "--repeats",
-        type=positive_int,
-        default=5,
-        metavar="INT",
-        help="measurements of each; their median counts",
-    )
+    parser = new_parser(__doc__)
+    add_options(parser, StudyOptions, "study")
     return parser.parse_args(argv)
 
 
 def main(argv=None):
-    args = parse_args(argv)
-    device, size = pick_device(args.device), native_size(read_config(args.config))
-    model = create_model(args.config)
-    rows = [["what", "changed", "seconds", "ratio"]]
+    study = read_options(StudyOptions, parse_args(argv))
+    device, side = pick_device(study.device), native_size(read_config(study.config))
+    model = create_model(study.config)
 
-    def add(what, changes, measure):
-        first = None
-        for name, values in changes:
-            seconds = measure(*values)
-            first = first or seconds
-            rows.append([what, name, duration(seconds), f"{seconds / first:.2f}"])
+    def step(pixels, batch):
+        return measure_step(model, pixels, batch, device, repeats=study.repeats)
 
-    def step(side, batch):
-        return measure_step(model, side, batch, device, repeats=args.repeats)
-
-    def image(side=size, batch=1, branches=1, scale=9.0, sampler="ddim", steps=70):
+    def image(d: Drawing):
         cost = measure_image(
-            model,
-            side,
-            batch,
-            device,
-            SamplingOptions(scale=scale, sampler=sampler),
-            branches,
-            repeats=args.repeats,
+            model, d.side, d.batch, device, d.sampling, d.branches, repeats=study.repeats
         )
-        return cost.total(SAMPLERS[sampler].evaluations(steps))
+        return cost.total(SAMPLERS[d.sampling.sampler].evaluations(d.sampling.steps))
 
-    add(
-        "training step",
-        [
-            (f"{size} pixels, batch 2", (size, 2)),
-            ("batch 4", (size, 4)),
-            ("batch 8", (size, 8)),
-            (f"{2 * size} pixels", (2 * size, 2)),
-        ],
-        step,
-    )
-    add(
-        "image",
-        [
-            (f"{size} pixels, batch 1, 1 branch, ddim 70, guidance 9", ()),
-            ("dpmpp 20", (size, 1, 1, 9.0, "dpmpp", 20)),
-            ("no guidance", (size, 1, 1, 1.0)),
-            ("batch 8", (size, 8)),
-            ("2 branches", (size, 1, 2)),
-            ("3 branches", (size, 1, 3)),
-            (f"{2 * size} pixels", (2 * size,)),
-        ],
-        image,
-    )
-    print(table(rows))
+    steps = {
+        f"{side} pixels, batch 2": step(side, 2),
+        "batch 4": step(side, 4),
+        "batch 8": step(side, 8),
+        f"{2 * side} pixels": step(2 * side, 2),
+    }
+    images = {name: image(drawing) for name, drawing in drawings(side).items()}
+    header = ["what", "changed", "seconds", "ratio"]
+    print(table([header, *block("training step", steps), *block("image", images)]))
 
 
 if __name__ == "__main__":

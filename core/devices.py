@@ -6,13 +6,15 @@ import torch
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` is the GPU when there is one; raises ValueError for a device that is not there."""
+    """The device that `--device` names; for `auto` the GPU where there is one.
+
+    Raises:
+        ValueError: torch does not know the device, or finds no GPU.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = (
-            torch.device("cuda" if torch.cuda.is_available() else "cpu")
-            if name == "auto"
-            else torch.device(name)
-        )
+        device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(
             f"--device {name}: torch knows no such device. Use auto, cpu or cuda."
@@ -22,14 +24,24 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or the number of CPU threads in use."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"the CPU, {torch.get_num_threads()} thread(s)"
+
+
 def wait_for(device: torch.device) -> None:
-    """Return when the device has done what it was asked to."""
+    """Return when the device has finished what it was asked to do.
+
+    A GPU works while Python goes on, so a clock that does not wait measures nothing.
+    """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def peak_memory(device: torch.device) -> float:
-    """The most memory in use so far in GiB: of the GPU, or of the whole process on the CPU."""
+    """The most memory used so far, in GiB: on the GPU, or by the whole process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts in KiB

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import statistics
 import time
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -14,17 +15,23 @@ from cldm.sampling import SamplingOptions, sample_images
 from core.devices import wait_for
 from core.prompts import PROMPTS
 
-MIXED = {"16": torch.float16, "bf16": torch.bfloat16}
-FEW, MORE = 1, 5  # sampling steps of the pictures whose difference in time is the cost of a step
+MIXED = {"16": torch.float16, "bf16": torch.bfloat16}  # --precision -> type of autocast
+FEW, MORE = 1, 5  # sampling steps of two runs whose difference in time is the cost of a step
 
 
 class ImageCost(NamedTuple):
-    """Seconds of one image: for text, hint and decoder, and for each evaluation of U-Net and control branches."""
+    """Seconds of one image.
+
+    Attributes:
+        fixed: for text, hints and decoder.
+        evaluation: for each evaluation of U-Net and control branches.
+    """
 
     fixed: float
     evaluation: float
 
     def total(self, evaluations: int) -> float:
+        """Seconds of an image whose sampler asks the U-Net so often."""
         return self.fixed + evaluations * self.evaluation
 
 
@@ -38,11 +45,17 @@ def measure_image(
     precision: str = "32",
     repeats: int = 3,
 ) -> ImageCost:
-    """What an image costs as generate.py draws it, medians of `repeats`; `options.steps` plays no part."""
-    channels, control = model.control_model.hint_channels, model.control_model
-    names = [f"branch {i}" for i in range(branches)]
-    controls = [control, *(copy.deepcopy(control) for _ in names[1:])]
-    hints = [torch.rand(batch_size, channels, image_size, image_size) for _ in names]
+    """Cost of an image in a batch, as medians of `repeats` measurements.
+
+    Args:
+        model: a `ControlLDM` with one control branch; left as it was, but on `device`.
+        image_size: height and width in pixels.
+        options: their `steps` play no part.
+        branches: control branches that steer the image, each with the weights of the model's one.
+        precision: "32", or a key of `MIXED`.
+    """
+    size = (batch_size, model.control_model.hint_channels, image_size, image_size)
+    hints = [torch.rand(size) for _ in range(branches)]
     arguments = hints, PROMPTS[:1] * batch_size, list(range(batch_size))
 
     def seconds(steps):
@@ -52,22 +65,26 @@ def measure_image(
         wait_for(device)
         return (time.perf_counter() - start) / batch_size
 
-    model.control_model = MultiConditionControlNet(
-        controls, [channels] * branches, names, [1.0] * branches
-    )
-    try:
+    with several_branches(model, branches):
         model.eval().to(device)
-        seconds(FEW)  # warms up
-        few, more = zip(
-            *(
-                (seconds(FEW), seconds(MORE))
-                for _ in tqdm(range(repeats), desc="images", leave=False)
-            ),
-            strict=True,
-        )
+        seconds(FEW)  # the first run also compiles, allocates and picks kernels
+        bar = tqdm(range(repeats), desc="images", leave=False)
+        pairs = [(seconds(FEW), seconds(MORE)) for _ in bar]
+    per_step = statistics.median(more - few for few, more in pairs) / (MORE - FEW)
+    evaluation = max(0.0, per_step)  # noise can make the difference of two short runs negative
+    fixed = statistics.median(few for few, _ in pairs) - FEW * evaluation
+    return ImageCost(max(0.0, fixed), evaluation)
+
+
+@contextmanager
+def several_branches(model, number: int):
+    """Give the model `number` copies of its control branch inside the block."""
+    control = model.control_model
+    controls = [control, *(copy.deepcopy(control) for _ in range(number - 1))]
+    names = [f"branch {i}" for i in range(number)]
+    channels, scales = [control.hint_channels] * number, [1.0] * number
+    model.control_model = MultiConditionControlNet(controls, channels, names, scales)
+    try:
+        yield
     finally:
         model.control_model = control
-    evaluation = max(
-        0.0, statistics.median(b - a for a, b in zip(few, more, strict=True)) / (MORE - FEW)
-    )
-    return ImageCost(max(0.0, statistics.median(few) - FEW * evaluation), evaluation)

@@ -14,7 +14,7 @@ from core.prompts import PROMPTS
 
 
 class StepClock(pl.Callback):
-    """Notes the seconds of each training step, the optimizer's work included, the reading of images not."""
+    """Notes the seconds of each training step: with the optimizer, without reading images."""
 
     def __init__(self):
         self.seconds = []
@@ -36,11 +36,16 @@ def measure_step(
     precision: str = "32",
     repeats: int = 3,
 ) -> float:
-    """Seconds of a training step as train.py makes it: the median of `repeats` after one that warms up."""
-    sides = (image_size, image_size)
+    """Seconds of a training step: the median of `repeats`, after one that warms up.
+
+    Args:
+        model: a `ControlLDM`; its weights change.
+        image_size: height and width in pixels.
+        precision: a key of `PRECISIONS`.
+    """
     sample = {
-        "jpg": torch.rand(*sides, 3) * 2 - 1,
-        "hint": torch.rand(*sides, model.control_model.hint_channels),
+        "jpg": torch.rand(image_size, image_size, 3) * 2 - 1,
+        "hint": torch.rand(image_size, image_size, model.control_model.hint_channels),
         "txt": PROMPTS[0],
         "seed": 0,
     }
@@ -56,7 +61,7 @@ def measure_step(
         callbacks=[clock, TQDMProgressBar(leave=False)],
     )
     model.train()
-    model.first_stage_model.eval()
+    model.first_stage_model.eval()  # frozen, as in every training
     trainer.fit(model, DataLoader([sample] * (batch_size * (repeats + 1)), batch_size))
     model.eval()
     return statistics.median(clock.seconds[1:])

@@ -1,20 +1,29 @@
-"""How many GPU hours does it take? From the seconds of a step and of an image, given or measured here.
+"""Tell how many GPU hours a training and a generation take, from the cost of a step and an image.
+
+The costs are given, or measured on this machine:
 
     python utils/plan.py --seconds_per_step 0.9 --seconds_per_image 12
-    python utils/plan.py --measure --config models/cldm_nano.yaml --images 10553 --sampler dpmpp --ddim_steps 20
+    python utils/plan.py --measure --config models/cldm_nano.yaml --sampler dpmpp --ddim_steps 20
 
 The defaults are the paper's: 600 epochs over 233 images in batches of 2, 10,553 images.
 """
 
 import argparse
+import math
+from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from cldm.model import create_model, native_size, read_config, size_multiple
 from cldm.sampling import SamplingOptions
-from core.devices import peak_memory, pick_device
-from core.options import add_options, positive_float, positive_int, read_options
+from core.devices import device_name, peak_memory, pick_device
+from core.options import (
+    add_options,
+    new_parser,
+    option,
+    positive_float,
+    positive_int,
+    read_options,
+)
 from core.text import duration, table
 from generation.costs import MIXED, measure_image
 from ldm.samplers import SAMPLERS
@@ -24,195 +33,163 @@ from training.costs import measure_step
 SAMPLING_FLAGS = {"sampler": "sampler", "steps": "ddim_steps", "scale": "scale"}
 
 
-def plan(args, seconds_per_step: float | None, seconds_per_image: float | None) -> list[list[str]]:
-    """Header and rows of what the work amounts to; what has no cost is left out."""
-    rows = [
-        ["work", "in all", "each", "hours of one", f"days on {args.gpus}" if args.gpus > 1 else ""]
-    ]
-    steps = args.epochs * -(-args.pairs // args.batch_size)
-    training = f"train {args.epochs:,} epochs, {args.pairs:,} images, batch {args.batch_size}"
-    for work, count, unit, seconds in (
-        (training, steps, "steps", seconds_per_step),
-        (f"generate {args.images:,} images", args.images, "images", seconds_per_image),
+@dataclass(frozen=True)
+class WorkOptions:
+    """The work that is planned."""
+
+    epochs: int = option(600, positive_int, "INT", "passes over the training images")
+    pairs: int = option(233, positive_int, "INT", "training images")
+    batch_size: int = option(2, positive_int, "INT", "images per training step and GPU")
+    images: int = option(10553, positive_int, "INT", "images to generate")
+    gpus: int = option(
+        1, positive_int, "INT", "GPUs that share the work; nothing is lost between them"
+    )
+
+
+@dataclass(frozen=True)
+class KnownCosts:
+    """Costs that were measured before."""
+
+    seconds_per_step: float | None = option(
+        None, positive_float, "S", "of one training step; the first steps of a run are slower"
+    )
+    seconds_per_image: float | None = option(
+        None, positive_float, "S", "of one generated image: 60 / images per minute of generate.py"
+    )
+
+
+@dataclass(frozen=True)
+class MeasureOptions:
+    """What is measured, and on what."""
+
+    measure: tuple[str, ...] | None = option(
+        None,
+        None,
+        "WHAT",
+        "step, image, or both when neither is named",
+        nargs="*",
+        choices=("step", "image"),
+    )
+    config: Path = option(Path("models/cldm_v15.yaml"), Path, "YAML", "model configuration")
+    image_size: int | None = option(
+        None, positive_int, "PIXELS", "height and width; the configuration's when not given"
+    )
+    batch_size_per_inference: int = option(1, positive_int, "INT", "images generated together")
+    branches: int = option(1, positive_int, "INT", "control branches that steer an image")
+    precision: str = option(
+        "32", help="16 and bf16 compute in mixed precision", choices=("32", *MIXED)
+    )
+    device: str = option("auto", help="auto takes a GPU where there is one")
+    repeats: int = option(3, positive_int, "INT", "measurements; their median counts")
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """What is measured: `--measure` alone means both."""
+        return () if self.measure is None else tuple(self.measure) or ("step", "image")
+
+
+def plan(work: WorkOptions, costs: KnownCosts) -> list[list[str]]:
+    """Header and rows of a table of the work; a part whose cost is None is left out."""
+    days = f"days on {work.gpus}" if work.gpus > 1 else ""
+    rows = [["work", "in all", "each", "hours of one", days]]
+    steps = work.epochs * math.ceil(work.pairs / work.batch_size)
+    training = f"train {work.epochs:,} epochs, {work.pairs:,} images, batch {work.batch_size}"
+    for name, count, unit, seconds in (
+        (training, steps, "steps", costs.seconds_per_step),
+        (f"generate {work.images:,} images", work.images, "images", costs.seconds_per_image),
     ):
         if seconds is not None:
             hours = count * seconds / 3600
-            rows.append(
-                [
-                    work,
-                    f"{count:,} {unit}",
-                    duration(seconds),
-                    f"{hours:,.1f}",
-                    f"{hours / 24 / args.gpus:,.2f}" if args.gpus > 1 else "",
-                ]
-            )
+            shared = f"{hours / 24 / work.gpus:,.2f}" if work.gpus > 1 else ""
+            rows.append([name, f"{count:,} {unit}", duration(seconds), f"{hours:,.1f}", shared])
     return rows
 
 
+def measure_costs(
+    work: WorkOptions, known: KnownCosts, here: MeasureOptions, sampling: SamplingOptions
+) -> KnownCosts:
+    """Measure what `here` names, print it, and return all costs.
+
+    Random weights take as long as trained ones.
+
+    Raises:
+        ValueError: device, precision or size do not fit; found before the model is built.
+    """
+    device = pick_device(here.device)
+    if device.type == "cpu" and here.precision == "16":
+        raise ValueError("--precision 16 needs a GPU; use 32 or bf16 on a CPU")
+    config = read_config(here.config)
+    size, multiple = here.image_size or native_size(config), size_multiple(config)
+    if size % multiple:
+        raise ValueError(f"--image_size {size}: must be a multiple of {multiple} for {here.config}")
+    print(
+        f"{here.config}, {size} x {size} pixels, precision {here.precision}, "
+        f"on {device_name(device)}",
+        flush=True,
+    )
+    model = create_model(here.config)
+    per_step, per_image = known.seconds_per_step, known.seconds_per_image
+    if "step" in here.measured:
+        per_step = measure_step(model, size, work.batch_size, device, here.precision, here.repeats)
+        print(
+            f"training step of {work.batch_size}: {duration(per_step)}, "
+            f"peak memory {peak_memory(device):.1f} GiB",
+            flush=True,
+        )
+    if "image" in here.measured:
+        batch = here.batch_size_per_inference
+        cost = measure_image(
+            model, size, batch, device, sampling, here.branches, here.precision, here.repeats
+        )
+        count = SAMPLERS[sampling.sampler].evaluations(sampling.steps)
+        per_image = cost.total(count)
+        print(
+            f"image: {duration(cost.fixed)} and {count} times {duration(cost.evaluation)}, "
+            f"peak memory so far {peak_memory(device):.1f} GiB"
+        )
+    return KnownCosts(per_step, per_image)
+
+
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    work = parser.add_argument_group("work")
-    work.add_argument(
-        "--epochs",
-        type=positive_int,
-        default=600,
-        metavar="INT",
-        help="passes over the training images",
-    )
-    work.add_argument(
-        "--pairs", type=positive_int, default=233, metavar="INT", help="training images"
-    )
-    work.add_argument(
-        "--batch_size",
-        type=positive_int,
-        default=2,
-        metavar="INT",
-        help="images per training step and GPU",
-    )
-    work.add_argument(
-        "--images", type=positive_int, default=10553, metavar="INT", help="images to generate"
-    )
-    work.add_argument(
-        "--gpus",
-        type=positive_int,
-        default=1,
-        metavar="INT",
-        help="GPUs that share the work; nothing is lost between them",
-    )
-    known = parser.add_argument_group("measured before")
-    known.add_argument(
-        "--seconds_per_step",
-        type=positive_float,
-        metavar="S",
-        help="of one training step; the first steps of a run are slower",
-    )
-    known.add_argument(
-        "--seconds_per_image",
-        type=positive_float,
-        metavar="S",
-        help="of one generated image: 60 / images per minute of generate.py",
-    )
-    here = parser.add_argument_group(
-        "measure on this machine", "with random weights, which take as long as trained ones"
-    )
-    here.add_argument(
-        "--measure",
-        nargs="*",
-        choices=("step", "image"),
-        metavar="WHAT",
-        help="step, image, or both when neither is named",
-    )
-    here.add_argument(
-        "--config",
-        type=Path,
-        default=Path("models/cldm_v15.yaml"),
-        metavar="YAML",
-        help="model configuration",
-    )
-    here.add_argument(
-        "--image_size",
-        type=positive_int,
-        metavar="PIXELS",
-        help="height and width; the configuration's when not given",
-    )
-    here.add_argument(
-        "--batch_size_per_inference",
-        type=positive_int,
-        default=1,
-        metavar="INT",
-        help="images generated together",
-    )
-    here.add_argument(
-        "--branches",
-        type=positive_int,
-        default=1,
-        metavar="INT",
-        help="control branches that steer an image",
-    )
-    here.add_argument(
-        "--precision",
-        choices=("32", *MIXED),
-        default="32",
-        help="16 and bf16 compute in mixed precision",
-    )
-    here.add_argument("--device", default="auto", help="auto takes a GPU where there is one")
-    here.add_argument(
-        "--repeats",
-        type=positive_int,
-        default=3,
-        metavar="INT",
-        help="measurements; their median counts",
-    )
+    parser = new_parser(__doc__)
+    add_options(parser, WorkOptions, "work")
+    add_options(parser, KnownCosts, "measured before")
+    add_options(parser, MeasureOptions, "measure on this machine", "with random weights")
     add_options(parser, SamplingOptions, "image", "what is measured", SAMPLING_FLAGS)
     args = parser.parse_args(argv)
-    args.measure = args.measure if args.measure is None else args.measure or ["step", "image"]
-    if args.measure is None and args.seconds_per_step is None and args.seconds_per_image is None:
+    check_command_line(parser, args)
+    return args
+
+
+def check_command_line(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End with an error unless each cost is given or measured, and none is both."""
+    measured = read_options(MeasureOptions, args).measured
+    if not measured and args.seconds_per_step is None and args.seconds_per_image is None:
         parser.error(
-            "what does it cost? Give --seconds_per_step or --seconds_per_image, or --measure it here"
+            "what does it cost? Give --seconds_per_step or --seconds_per_image, "
+            "or --measure it here"
         )
-    for what in args.measure or ():
+    for what in measured:
         if getattr(args, f"seconds_per_{what}") is not None:
             parser.error(
-                f"--seconds_per_{what} is given, so --measure must not measure it: name the other one alone"
+                f"--seconds_per_{what} is given, so --measure must not measure it: "
+                "name the other one alone"
             )
     try:
         read_options(SamplingOptions, args, SAMPLING_FLAGS)
     except ValueError as error:
         parser.error(str(error))
-    return args
 
 
 def main(argv=None):
     args = parse_args(argv)
-    seconds_per_step, seconds_per_image = args.seconds_per_step, args.seconds_per_image
-    if args.measure:
-        device = pick_device(args.device)
-        if device.type == "cpu" and args.precision == "16":
-            raise ValueError("--precision 16 needs a GPU; use 32 or bf16 on a CPU")
-        config = read_config(args.config)
-        size = args.image_size or native_size(config)
-        if size % size_multiple(config):
-            raise ValueError(
-                f"--image_size {size}: must be a multiple of {size_multiple(config)} for {args.config}"
-            )
-        name = (
-            torch.cuda.get_device_name(device)
-            if device.type == "cuda"
-            else f"the CPU, {torch.get_num_threads()} thread(s)"
+    work, costs = read_options(WorkOptions, args), read_options(KnownCosts, args)
+    here = read_options(MeasureOptions, args)
+    if here.measured:
+        costs = measure_costs(
+            work, costs, here, read_options(SamplingOptions, args, SAMPLING_FLAGS)
         )
-        print(
-            f"{args.config}, {size} x {size} pixels, precision {args.precision}, on {name}",
-            flush=True,
-        )
-        model = create_model(args.config)
-        if "step" in args.measure:
-            seconds_per_step = measure_step(
-                model, size, args.batch_size, device, args.precision, args.repeats
-            )
-            print(
-                f"training step of {args.batch_size}: {duration(seconds_per_step)}, peak memory {peak_memory(device):.1f} GiB",
-                flush=True,
-            )
-        if "image" in args.measure:
-            options = read_options(SamplingOptions, args, SAMPLING_FLAGS)
-            cost = measure_image(
-                model,
-                size,
-                args.batch_size_per_inference,
-                device,
-                options,
-                args.branches,
-                args.precision,
-                args.repeats,
-            )
-            count = SAMPLERS[options.sampler].evaluations(options.steps)
-            seconds_per_image = cost.total(count)
-            print(
-                f"image: {duration(cost.fixed)} and {count} times {duration(cost.evaluation)}, peak memory so far {peak_memory(device):.1f} GiB"
-            )
-    print(table(plan(args, seconds_per_step, seconds_per_image)))
+    print(table(plan(work, costs)))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@ import torch
 
 from cldm.model import create_model
 from cldm.sampling import SamplingOptions
-from generation.costs import measure_image
+from generation import costs
+from generation.costs import ImageCost, measure_image
 
 
 def test_measuring_images_leaves_the_model_as_it_was(micro_yaml):
@@ -14,3 +15,20 @@ def test_measuring_images_leaves_the_model_as_it_was(micro_yaml):
     )
     assert model.control_model is control
     assert cost.total(10) == pytest.approx(cost.fixed + 10 * cost.evaluation)
+
+
+def test_costs_are_told_apart_by_the_number_of_steps(micro_yaml, monkeypatch):
+    """Drawing is replaced by a clock that runs 7 s for a batch and 2 s for each of its steps."""
+    now, sizes = [0.0], []
+
+    def fake_images(model, hints, prompts, seeds, options):
+        sizes.append([tuple(hint.shape) for hint in hints])
+        now[0] += 7 + 2 * options.steps
+
+    monkeypatch.setattr(costs, "sample_images", fake_images)
+    monkeypatch.setattr(costs.time, "perf_counter", lambda: now[0])
+    model = create_model(micro_yaml)
+    cost = measure_image(model, 64, 4, torch.device("cpu"), SamplingOptions(), 3, repeats=2)
+    assert cost == ImageCost(fixed=7 / 4, evaluation=2 / 4)  # of each of four images
+    assert cost.total(70) == pytest.approx((7 + 2 * 70) / 4)
+    assert sizes == [[(4, 3, 64, 64)] * 3] * 5  # a run that warms up, then two pairs

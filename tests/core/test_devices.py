@@ -1,0 +1,28 @@
+import pytest
+import torch
+
+from core.devices import device_name, peak_memory, pick_device, wait_for
+
+
+def test_auto_takes_the_gpu_where_there_is_one(monkeypatch):
+    for available, kind in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda available=available: available)
+        assert pick_device("auto").type == kind
+
+
+def test_devices_that_are_not_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="--device warp: torch knows no such device"):
+        pick_device("warp")
+    with pytest.raises(ValueError, match="--device cuda:1: torch finds no GPU"):
+        pick_device("cuda:1")
+
+
+def test_memory_of_a_cpu_is_that_of_the_process():
+    device = torch.device("cpu")
+    before = peak_memory(device)
+    block = torch.ones(2**27)  # 0.5 GiB
+    wait_for(device)
+    assert peak_memory(device) >= max(before, block.nbytes / 2**30)
+    assert peak_memory(device) < 64  # GiB, not MiB
+    assert "thread" in device_name(device)
