@@ -1,3 +1,5 @@
+"""A folder of small micrographs."""
+
 import numpy as np
 import pytest
 

@@ -1,39 +1,12 @@
-"""SwAV: learns from images to a checkpoint that loads, and resumes exactly."""
+"""SwAV: its loss, its crops, prototypes and queue, its optimizer."""
 
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from fid.backbones.loading import BackboneOptions, load_backbone
-from fid.pretraining.common import read_config
-from fid.pretraining.swav.train import CONFIG, SwAV, copy_name, main
-
-TINY = (
-    "epochs=2", "batch_size=2", "size_crops=[32, 24]", "nmb_crops=[2, 1]", "nmb_prototypes=6", "queue_length=4", "epoch_queue_starts=0", "workers=0",
-    "freeze_prototypes_niters=1", "print_freq=1",
-)  # fmt: skip
-
-
-def options(em_folder, folder, *changes):
-    return [
-        "--data_path",
-        str(em_folder),
-        "--model_dir",
-        str(folder),
-        "--device",
-        "cpu",
-        "--set",
-        *TINY,
-        *changes,
-    ]
-
-
-@pytest.fixture(scope="module")
-def trained(em_folder, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("swav")
-    main(options(em_folder, folder))
-    return folder
+from fid.pretraining.settings import read_settings
+from fid.pretraining.swav.swav import CONFIG, SwAV, SwavSettings, copy_name
 
 
 @pytest.fixture
@@ -44,7 +17,8 @@ def model():
         "nmb_crops=[2, 1]",
         "epoch_queue_starts=0",
     ]
-    model = SwAV(SimpleNamespace(**read_config(CONFIG, changes)), queue_length=4).train()
+    changes += ["min_scale_crops=[0.1, 0.1]", "max_scale_crops=[1, 1]"]
+    model = SwAV(read_settings(SwavSettings, CONFIG, changes), queue_length=4).train()
     model._trainer = SimpleNamespace(current_epoch=0, global_step=0)
     model.log = lambda *args, **kwargs: None
     return model
@@ -52,40 +26,6 @@ def model():
 
 def crops(batch=2):
     return [torch.randn(batch, 1, side, side) for side in (32, 32, 24)]
-
-
-def test_checkpoint_has_the_published_names_and_loads(trained, published_shapes):
-    content = torch.load(trained / "checkpoint.pth.tar", weights_only=True)
-    published = published_shapes("keys_cem15m_swav.json") | {"module.prototypes.weight": (6, 128)}
-    assert {key: tuple(value.shape) for key, value in content["state_dict"].items()} == published
-    backbone = load_backbone(
-        BackboneOptions("cem1.5m", trained / "checkpoint.pth.tar", device="cpu")
-    )
-    assert torch.equal(backbone.network.conv1.weight, content["state_dict"]["module.conv1.weight"])
-    assert backbone.preprocessing.mean == (0.57571,)
-    assert (trained / "ckp-0.pth").exists() and (trained / "ckp-1.pth").exists()
-
-
-def test_resumed_run_is_the_uninterrupted_one(trained, em_folder, tmp_path):
-    """The learning rate follows the length of the whole run, so the first half is one that was cut off after an epoch."""
-    from fid.pretraining import common
-
-    class CutOff(common.EpochFiles):
-        def on_train_epoch_end(self, trainer, pl_module):
-            super().on_train_epoch_end(trainer, pl_module)
-            trainer.should_stop = True
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fid.pretraining.swav.train.EpochFiles", CutOff)
-        main(options(em_folder, tmp_path))
-    assert torch.load(tmp_path / "checkpoint.pth.tar", weights_only=True)["epoch"] == 1
-    main([*options(em_folder, tmp_path, "workers=1"), "--resume", str(tmp_path / "last.ckpt")])
-    whole, resumed = (
-        torch.load(folder / "checkpoint.pth.tar", weights_only=True)["state_dict"]
-        for folder in (trained, tmp_path)
-    )
-    for key, value in whole.items():
-        assert torch.equal(resumed[key], value), key
 
 
 def test_crops_of_one_size_share_a_pass(model):
@@ -144,7 +84,7 @@ def test_every_process_goes_on_with_its_own_queue(model):
 
 
 def test_loss_by_hand(model):
-    """Targets from three Sinkhorn rounds of each assigned crop; cross-entropy of every other crop, averaged."""
+    """Targets from three Sinkhorn rounds of each assigned crop; mean cross-entropy of others."""
     model.eval()
     model.queue = model.queue[:, :0]
     batch = crops(4)

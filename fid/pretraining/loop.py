@@ -1,0 +1,236 @@
+"""What both pre-trainings share around their recipes: options, checkpoints, trainer and loop."""
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.strategies import DDPStrategy
+from torch.utils.data import DataLoader
+
+from core.checkpoints import load_pickle
+from core.files import remove_leftovers, whole_file
+from core.images import list_images
+from core.lightning import LAST, PRECISIONS, WholeFileIO, position
+from core.options import add_options, new_parser, non_negative_int, option
+from core.progress import Progress
+from fid.images import sound_images
+from fid.pretraining.settings import AnySettings, Settings
+from fid.pretraining.views import SeededShard, Views, group_weights
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """Folders and files of a run, in place of the configuration's."""
+
+    data_path: Path | None = option(
+        None,
+        Path,
+        "DIR",
+        "images, sub-folders included; the configuration's when not given",
+    )
+    model_dir: Path | None = option(
+        None,
+        Path,
+        "DIR",
+        "where checkpoints and losses go; the configuration's when not given",
+    )
+    resume: Path | None = option(
+        None,
+        Path,
+        "FILE",
+        f"{LAST} of a run to go on with: weights, optimizer, queue, epoch",
+    )
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a recipe is run on this machine, and changes to its configuration."""
+
+    changes: tuple[str, ...] = option(
+        (), None, "KEY=VALUE", "values in place of the configuration's", nargs="+"
+    )
+    device: str = option(
+        "auto",
+        help="auto takes all GPUs, or the CPU where there is none",
+        choices=("auto", "cpu", "gpu"),
+    )
+    precision: str | None = option(
+        None,
+        help="of the arithmetic, bf16 mixed with 32; 32, or on GPUs the recipe's, when not given",
+        choices=("32", "bf16"),
+    )
+    seed: int = option(0, non_negative_int, "INT", "of weights, order and augmentation")
+
+
+RUN_FLAGS = {"changes": "set", "device": "device", "precision": "precision", "seed": "seed"}
+
+
+def build_parser(doc: str, config: Path) -> argparse.ArgumentParser:
+    """The parser of both scripts.
+
+    Args:
+        doc: the script's docstring.
+        config: the published configuration.
+    """
+    parser = new_parser(doc)
+    parser.add_argument("config", type=Path, nargs="?", default=config, help="YAML configuration")
+    add_options(parser, FileOptions, "files")
+    add_options(parser, RunOptions, "run", flags=RUN_FLAGS)
+    return parser
+
+
+def prepare_folder(settings: AnySettings, files: FileOptions) -> AnySettings:
+    """`settings` with the paths that `files` names; the folder of the run is made.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such checkpoint to resume, or it holds weights
+            alone.
+        FileExistsError: another run's checkpoints would be overwritten.
+    """
+    given = {name: path for name, path in vars(files).items() if path is not None}
+    settings = dataclasses.replace(settings, **given)
+    last = settings.model_dir / LAST
+    if settings.resume:
+        if not settings.resume.is_file():
+            raise FileNotFoundError(f"--resume {settings.resume}: no such file")
+        if "loops" not in load_pickle(settings.resume, "cpu"):  # Lightning's position in the run
+            raise ValueError(
+                f"--resume {settings.resume}: holds weights alone, expected the {LAST} of a run"
+            )
+    elif last.exists():
+        raise FileExistsError(
+            f"{last}: exists already. Name another --model_dir, or go on with --resume {last}."
+        )
+    settings.model_dir.mkdir(parents=True, exist_ok=True)
+    return settings
+
+
+class EpochFiles(Callback):
+    """After every epoch the checkpoint in the published layout, and now and then a copy to keep.
+
+    Args:
+        folder: of the run.
+        name: of the file that is always the newest.
+        copy_name: function from the epoch, from 0, to the name of a copy to keep, or None.
+    """
+
+    def __init__(self, folder: Path, name: str, copy_name: Callable[[int], str | None]):
+        self.folder, self.name, self.copy_name = folder, name, copy_name
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        """Write the files; `pl_module.published()` gives tensors under the published names."""
+        if not trainer.is_global_zero:
+            return
+        content = pl_module.published() | {
+            "epoch": trainer.current_epoch + 1,
+            "optimizer": trainer.optimizers[0].state_dict(),
+            "norms": list(pl_module.settings.norms),
+        }
+        for name in filter(None, (self.name, self.copy_name(trainer.current_epoch))):
+            with whole_file(self.folder / name) as temporary:
+                torch.save(content, temporary)
+
+    def on_train_end(self, trainer, pl_module):
+        """Say what the files are for."""
+        if trainer.is_global_zero:
+            print(
+                f"to score with it: --weights-path {self.folder / self.name}\n"
+                f"to go on: --resume {self.folder / LAST}"
+            )
+
+
+def build_trainer(
+    settings: Settings,
+    files: EpochFiles,
+    run: RunOptions,
+    gpu_precision: str = "32",
+    sync_batchnorm: bool = False,
+) -> pl.Trainer:
+    """Lightning's trainer on all GPUs, or on the CPU.
+
+    Args:
+        gpu_precision: the recipe's, one of `PRECISIONS`, where `run` names none.
+        sync_batchnorm: batch norms see the batches of all GPUs.
+    """
+    gpus = 0 if run.device == "cpu" else torch.cuda.device_count()
+    # Sent buffers would overwrite the queues of all GPUs with the first one's (SwAV).
+    strategy = DDPStrategy(broadcast_buffers=False) if gpus > 1 else "auto"
+    return pl.Trainer(
+        accelerator=run.device,
+        devices=gpus or 1,
+        strategy=strategy,
+        precision=PRECISIONS[run.precision or (gpu_precision if gpus else "32")],
+        sync_batchnorm=sync_batchnorm,
+        max_epochs=settings.epochs,
+        use_distributed_sampler=False,  # `SeededShard` shares the images out
+        log_every_n_steps=settings.print_freq,
+        enable_model_summary=False,
+        logger=CSVLogger(settings.model_dir, name=settings.experiment_name),
+        callbacks=[
+            TQDMProgressBar(),
+            Progress(settings.model_dir),
+            files,
+            ModelCheckpoint(
+                settings.model_dir,
+                "last",
+                save_on_train_epoch_end=True,
+                enable_version_counter=False,
+            ),
+        ],
+        plugins=[WholeFileIO()],
+    )
+
+
+def fit(
+    trainer: pl.Trainer,
+    recipe: pl.LightningModule,
+    settings: Settings,
+    batch_size: int,
+    seed: int,
+    gamma: float | None = None,
+) -> None:
+    """Train `recipe` on the images of `settings.data_path`.
+
+    Args:
+        recipe: has `views()`, the augmentations that make the views of an image.
+        batch_size: images per process.
+        seed: of order and augmentation.
+        gamma: see `group_weights`; None visits every image once per epoch.
+    Raises:
+        FileNotFoundError, ValueError: no image, an unreadable one, or fewer than a batch.
+        KeyboardInterrupt: after Ctrl-C.
+    """
+    paths, _ = sound_images(list_images(settings.data_path, recursive=True))
+    weights = None if gamma is None else group_weights(paths, settings.data_path, gamma)
+    sampler = SeededShard(len(paths), seed, weights, trainer.global_rank, trainer.world_size)
+    if settings.resume:  # workers read ahead before Lightning says which epoch it is
+        sampler.epoch, _ = position(load_pickle(settings.resume, "cpu"))
+    if len(sampler) < batch_size:
+        raise ValueError(
+            f"{settings.data_path}: {len(sampler)} images per process, fewer than a batch of "
+            f"{batch_size}. Lower it: --set batch_size=..."
+        )
+    loader = DataLoader(
+        Views(paths, recipe.views()),
+        batch_size,
+        sampler=sampler,
+        num_workers=settings.workers,
+        drop_last=True,
+    )
+    if trainer.is_global_zero:
+        remove_leftovers(settings.model_dir)
+        print(
+            f"{len(paths)} images, {len(loader)} batches of {batch_size} an epoch, "
+            f"{trainer.world_size} process(es), {settings.epochs} epochs",
+            flush=True,
+        )
+    try:
+        trainer.fit(recipe, loader, ckpt_path=settings.resume, weights_only=True)
+    except SystemExit as end:  # how Lightning ends after Ctrl-C
+        raise KeyboardInterrupt from end
