@@ -1,0 +1,260 @@
+"""Building of RGBA tensors from images and masks: the files that `conditions.rgba` reads.
+
+One job is one image. It stands for itself, so jobs can run in any order and in several processes,
+and a build that was killed goes on with the files that are missing.
+"""
+
+import json
+import zipfile
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from conditions.rgba import CLASS_PLANES
+from conditions.segmentation import one_hot, read_mask
+from core.files import whole_file
+from core.images import list_images, read_image, to_uint8, write_png
+from core.options import OptionError, non_negative_float, non_negative_int, option, positive_int
+from core.pairing import find_partners
+from core.pictures import class_colours, tile
+
+FORMATS = ("npz", "png")
+
+DrawEdges = Callable[[Path, float, float], np.ndarray]  # file, thresholds -> uint8 (H, W)
+
+
+@dataclass(frozen=True)
+class TensorOptions:
+    """What a tensor holds."""
+
+    num_mask_classes: int = option(
+        CLASS_PLANES,
+        positive_int,
+        "INT",
+        f"classes of the masks, at most {CLASS_PLANES}",
+        aliases=("--num_classes",),
+    )
+    canny_low: int = option(100, non_negative_int, "INT", "threshold where an edge ends")
+    canny_high: int = option(200, non_negative_int, "INT", "threshold where an edge starts")
+    beta_edge: float = option(
+        1.0,
+        non_negative_float,
+        "FLOAT",
+        "factor of the edges, which are then clipped to 1 and rounded to 8 bits",
+    )
+
+    def check(self):
+        """Raise OptionError where masks have too many classes or thresholds are in wrong order."""
+        if self.num_mask_classes > CLASS_PLANES:
+            raise OptionError(
+                "num_mask_classes",
+                f"{self.num_mask_classes} classes, but R, G and B hold {CLASS_PLANES} planes. "
+                "Merge classes, or train a mask and an edge branch and generate with both "
+                "(--generation_mode mask_and_edge)",
+            )
+        if self.canny_low > self.canny_high:
+            message = f"{self.canny_low} is above the high threshold, {self.canny_high}"
+            raise OptionError("canny_low", message)
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of tensors, after the thresholds."""
+        return f"{self.canny_low}_{self.canny_high}"
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How files are paired and written."""
+
+    resize_masks: bool = option(
+        False, bool, help="fit masks of another size to their images, without interpolation"
+    )
+    keep_folders: bool = option(
+        False,
+        bool,
+        help="pair files within equal sub-folders and keep these; otherwise equal stems are an "
+        "error",
+    )
+    fmt: tuple[str, ...] = option(
+        ("npz",), help="formats to write; both hold the same tensor", choices=FORMATS, nargs="+"
+    )
+    preview_max: int = option(32, non_negative_int, "INT", "number of previews")
+    overwrite: bool = option(False, bool, help="make files that exist again")
+
+
+class Job(NamedTuple):
+    """One image to work on.
+
+    Attributes:
+        name: of the files to write, without suffix; with a sub-folder where these are kept.
+        preview: picture to write for people to look at; None for none.
+    """
+
+    image: Path
+    mask: Path
+    name: Path
+    preview: Path | None
+
+
+# Pairs
+
+
+def by_folder(paths: Iterable[Path], top: Path, keep_folders: bool) -> dict[Path, list[Path]]:
+    """Files by their folder relative to `top`; all in one where folders are not kept."""
+    folders = defaultdict(list)
+    for path in paths:
+        folders[path.relative_to(top).parent if keep_folders else Path()].append(path)
+    return folders
+
+
+def find_jobs(
+    image_dir: Path, mask_dir: Path, preview_dir: Path, options: BuildOptions
+) -> tuple[list[Job], list[Path]]:
+    """Jobs for the images that have a mask, and the names of the images that have none.
+
+    Both folders are searched with their sub-folders.
+
+    Raises:
+        FileNotFoundError: no such folder, or no image in it.
+        RuntimeError: two files would give one tensor, or no image has a mask.
+    """
+    images, masks = (
+        by_folder(list_images(folder, recursive=True), folder, options.keep_folders)
+        for folder in (image_dir, mask_dir)
+    )
+    jobs, missing = [], []
+    for folder, here in images.items():
+        try:
+            partners = find_partners(here, masks.get(folder, []))
+        except RuntimeError as error:
+            remedy = "" if options.keep_folders else ", or use --keep_folders"
+            raise RuntimeError(f"{error}{remedy}") from error
+        for image in here:
+            name = folder / image.stem
+            if image in partners:
+                preview = preview_dir / f"{name}.png" if len(jobs) < options.preview_max else None
+                jobs.append(Job(image, partners[image], name, preview))
+            else:
+                missing.append(name)
+    if not jobs:
+        raise RuntimeError(
+            f"{mask_dir}: no mask for any of the {len(missing)} images of {image_dir}. "
+            "Give both files of a pair the same stem"
+        )
+    return jobs, missing
+
+
+def read_pair(job: Job, num_classes: int, resize_masks: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Picture, float (H, W, 3) in [0, 1], and class indices (H, W).
+
+    Args:
+        resize_masks: fit a mask of another size, without interpolation.
+    Raises:
+        RuntimeError: the sizes differ and `resize_masks` is false.
+    """
+    picture, labels = read_image(job.image), read_mask(job.mask, num_classes)
+    (height, width), (mask_height, mask_width) = picture.shape[:2], labels.shape
+    if (mask_height, mask_width) == (height, width):
+        return picture, labels
+    if not resize_masks:
+        raise RuntimeError(
+            f"{job.mask} is {mask_width} x {mask_height} but {job.image} is {width} x {height} "
+            "pixels (width x height). Correct it, or use --resize_masks"
+        )
+    nearest = cv2.INTER_NEAREST_EXACT  # INTER_NEAREST shifts by half a pixel
+    return picture, cv2.resize(labels.astype(np.uint8), (width, height), interpolation=nearest)
+
+
+# Tensors
+
+
+def build_rgba(labels: np.ndarray, edges: np.ndarray, beta_edge: float) -> np.ndarray:
+    """A tensor, float32 (H, W, 4) in [0, 1]: class planes and edges.
+
+    Alpha is rounded to 8 bits, so that both formats hold the same tensor.
+
+    Args:
+        labels: class indices (H, W).
+        edges: uint8 (H, W).
+        beta_edge: factor of the edges.
+    """
+    alpha = (edges * beta_edge).clip(0, 255).round().astype(np.float32) / 255
+    return np.concatenate([one_hot(labels, CLASS_PLANES), alpha[..., None]], axis=2)
+
+
+def write_rgba(path: Path, rgba: np.ndarray, meta: str) -> None:
+    """Write a tensor, (H, W, 4) in [0, 1], with a note: .npz in [-1, 1], or .png of 8 bits."""
+    if path.suffix == ".png":
+        write_png(path, to_uint8(rgba), {"meta": meta})
+        return
+    with whole_file(path) as temporary:
+        np.savez_compressed(temporary, rgba=rgba * 2 - 1, meta=meta)
+
+
+def read_meta(path: Path) -> str | None:
+    """The note that `write_rgba` left; None where the file is damaged or has none."""
+    try:
+        if path.suffix == ".png":
+            with Image.open(path) as image:
+                return image.info.get("meta")
+        with np.load(path, allow_pickle=False) as archive:
+            return str(archive["meta"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+def describe(job: Job, tensor: TensorOptions) -> str:
+    """The published note of a tensor, which also tells whether an old file can be kept."""
+    return json.dumps(
+        {
+            "image_path": str(job.image),
+            "mask_path": str(job.mask),
+            "value_range": "neg_one_to_one",  # of the .npz; a .png has the 8 bits of its kind
+            "canny_low": tensor.canny_low,
+            "canny_high": tensor.canny_high,
+            "beta_edge": tensor.beta_edge,
+        }
+    )
+
+
+def run_job(
+    job: Job, folder: Path, tensor: TensorOptions, options: BuildOptions, draw_edges: DrawEdges
+) -> bool | Exception:
+    """Make one image's files: the preview, then the tensor.
+
+    Returns:
+        False where all files exist already, True where one was made, or what is wrong with the
+        input: the other jobs go on, and all problems are reported together.
+    """
+    meta = describe(job, tensor)
+    paths = [folder / f"{job.name}.{kind}" for kind in options.fmt]
+    try:
+        todo = [path for path in paths if options.overwrite or not path.exists()]
+        other = [path for path in paths if path not in todo and read_meta(path) != meta]
+        if other:
+            raise RuntimeError(
+                f"{other[0]}: is there and was made from other files or options. "
+                "Use --overwrite, or another --dest_dir"
+            )
+        draw = job.preview and (options.overwrite or not job.preview.exists())
+        if not todo and not draw:
+            return False
+        picture, labels = read_pair(job, tensor.num_mask_classes, options.resize_masks)
+        edges = draw_edges(job.image, tensor.canny_low, tensor.canny_high)
+        if draw:
+            shown = np.repeat(edges[..., None], 3, axis=2) / 255  # (H, W, 3)
+            job.preview.parent.mkdir(parents=True, exist_ok=True)
+            write_png(job.preview, tile([[picture, class_colours(labels), shown]]))
+        for path in todo:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_rgba(path, build_rgba(labels, edges, tensor.beta_edge), meta)
+    except (ValueError, RuntimeError, OSError) as error:
+        return error
+    return True
