@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from annotator.detector import Detector, DrawMaps
-from annotator.networks import find_checkpoint
+from annotator.networks import find_checkpoint, further_weights
 from annotator.util import resize_image
 from core.downloads import sha256_of
 from core.files import write_json
@@ -126,7 +126,7 @@ def find_all_weights(detector: Detector, options: Any, weights: Path | None) -> 
     """
     paths = []
     for file in detector.weights_files(options):
-        paths.append(find_checkpoint(file, paths[0].parent if weights and paths else weights))
+        paths.append(find_checkpoint(file, further_weights(weights) if paths else weights))
     return {path.name: sha256_of(path) for path in paths}
 
 

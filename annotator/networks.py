@@ -43,6 +43,17 @@ def find_checkpoint(file: WeightsFile, weights: str | Path | None = None) -> Pat
     return find_weights(file, folders=list(map(Path, folders)), option="--weights_path")
 
 
+def further_weights(weights: str | Path | None) -> Path | None:
+    """Place of a detector's further files, for `find_checkpoint`: the folder of the main file.
+
+    Args:
+        weights: of the main file, as in `find_checkpoint`.
+    """
+    if weights is None or Path(weights).is_dir():
+        return weights
+    return Path(weights).parent
+
+
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Tensors of a checkpoint by name, floating-point ones as float32.
 
@@ -50,6 +61,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     an optimizer. `module.`, which data-parallel training puts before names, is taken off.
     """
     content = load_state_dict(path) if path.suffix == ".safetensors" else load_pickle(path, "cpu")
+    # Here only: elsewhere `model` would be a tensor's name or a part of a larger network.
     if isinstance(content, dict) and isinstance(content.get("model"), dict):
         content = content["model"]
     elif not isinstance(content, dict) or not any(map(torch.is_tensor, content.values())):
@@ -80,13 +92,15 @@ def load_network(
     """
     path = find_checkpoint(file, weights)
     tensors = read_tensors(path)
-    with torch.device("meta"):  # no memory and no random numbers for values that the file replaces
+    # On `meta`, tensors take no memory and draw no random numbers; the file replaces all of them.
+    with torch.device("meta"):
         model = network()
     if training_only:
         own = model.state_dict()
         tensors = {key: value for key, value in tensors.items() if key in own}
         for key in own.keys() - tensors.keys():
             if key.startswith(training_only):
+                # No use is made of it, but a tensor left on `meta` cannot go to a device.
                 tensors[key] = torch.zeros(own[key].shape, dtype=own[key].dtype)
     load_strictly(model, tensors, f"{path}, expected {file.name}")
     return model.to(device).eval().requires_grad_(False)

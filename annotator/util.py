@@ -1,4 +1,4 @@
-"""Any 8-bit picture as RGB, and sizes as the published networks were used with."""
+"""Pictures as RGB, and at the sizes that the published networks were used with."""
 
 import cv2
 import numpy as np
@@ -28,7 +28,8 @@ def HWC3(x: np.ndarray) -> np.ndarray:
         return x
     if x.shape[2] == 1:
         return np.repeat(x, 3, axis=2)
-    alpha = x[..., 3:].astype(np.float32) / 255
+    alpha = x[..., 3:].astype(np.float32) / 255  # (H, W, 1)
+    # Truncated, not rounded, as in the published code.
     return (x[..., :3] * alpha + 255 * (1 - alpha)).clip(0, 255).astype(np.uint8)
 
 
@@ -45,10 +46,11 @@ def resize_image(input_image: np.ndarray, resolution: int) -> np.ndarray:
     """
     height, width = input_image.shape[:2]
     k = resolution / min(height, width)
+    # round() takes halves to the even number, as the published code does.
     height, width = (
         max(SIDE_MULTIPLE, round(side * k / SIDE_MULTIPLE) * SIDE_MULTIPLE)
         for side in (height, width)
     )
-    return cv2.resize(
-        input_image, (width, height), interpolation=cv2.INTER_LANCZOS4 if k > 1 else cv2.INTER_AREA
-    )
+    # Sharp when the picture grows; when it shrinks, averages keep fine texture from aliasing.
+    interpolation = cv2.INTER_LANCZOS4 if k > 1 else cv2.INTER_AREA
+    return cv2.resize(input_image, (width, height), interpolation=interpolation)

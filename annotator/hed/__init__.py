@@ -52,6 +52,7 @@ def nms(x: np.ndarray, t: float, s: float) -> np.ndarray:
         uint8 (H, W), 0 or 255.
     """
     x = cv2.GaussianBlur(x.astype(np.float32), (0, 0), s)
+    # A pixel that equals its dilation along a line is the highest there.
     crest = np.any([cv2.dilate(x, kernel=line) == x for line in LINES], axis=0)
     return np.where(crest & (x > t), 255, 0).astype(np.uint8)
 
@@ -64,7 +65,7 @@ def fake_scribble(edge: np.ndarray) -> np.ndarray:
     Returns:
         uint8 (H, W), 0 or 255.
     """
-    crests = cv2.GaussianBlur(nms(edge, 127, 3.0), (0, 0), 3.0)
+    crests = cv2.GaussianBlur(nms(edge, 127, 3.0), (0, 0), 3.0)  # values as published
     return np.where(crests > 4, 255, 0).astype(np.uint8)
 
 
@@ -91,7 +92,7 @@ class HEDdetector:
         height, width = x.shape[2:]
         # Differs from the published code: pictures below 16 pixels are padded, not refused.
         x = F.pad(x, (0, max(MIN_SIDE - width, 0), 0, max(MIN_SIDE - height, 0)), mode="replicate")
-        side_maps = [side_map[:, 0].cpu().numpy() for side_map in self.network(x)]
+        side_maps = [side_map[:, 0].cpu().numpy() for side_map in self.network(x)]  # (N, h, w)
         return [fuse(maps, *x.shape[2:])[:height, :width] for maps in zip(*side_maps, strict=True)]
 
 

@@ -15,7 +15,7 @@ from annotator.networks import load_network, pad_to_multiple, published, to_tens
 from core.options import fraction, option, positive_float
 
 WEIGHTS = published("dpt_hybrid-midas-501f0c75.pt", sha256="501f0c75", licence="MIT")
-SIZE_MULTIPLE = 32  # pixels
+SIZE_MULTIPLE = 32  # pixels; the largest stride in the network
 
 
 def depth_and_normal(d: np.ndarray, a: float, bg_th: float) -> tuple[np.ndarray, np.ndarray]:
@@ -35,6 +35,7 @@ def depth_and_normal(d: np.ndarray, a: float, bg_th: float) -> tuple[np.ndarray,
     # Differs from the published code: a constant map has no depth, where 0 / 0 gave nan.
     n = n / max(n.max(), np.finfo(np.float32).tiny)
     depth = (n * 255).clip(0, 255).astype(np.uint8)
+    # Gradients of `d` itself: its range, unlike that of `n`, is part of how steep a surface looks.
     gx, gy = cv2.Sobel(d, cv2.CV_32F, 1, 0, ksize=3), cv2.Sobel(d, cv2.CV_32F, 0, 1, ksize=3)
     gx[n < bg_th] = gy[n < bg_th] = 0
     normal = np.stack([gx, gy, np.full_like(gx, a)], axis=2)  # (H, W, 3)

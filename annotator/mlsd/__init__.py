@@ -15,7 +15,7 @@ from annotator.networks import load_network, pad_to_multiple, published, to_tens
 from core.options import fraction, non_negative_float, option
 
 WEIGHTS = published("mlsd_large_512_fp32.pth", licence="Apache-2.0")
-SIZE_MULTIPLE = 16  # pixels
+SIZE_MULTIPLE = 16  # pixels; the largest stride in the network
 MAX_LINES = 200  # candidates per picture
 STRIDE = 2  # pixels of the picture per pixel of the maps
 
@@ -37,9 +37,8 @@ def decode_lines(maps: torch.Tensor, thr_v: float, thr_d: float) -> np.ndarray:
     # and errors are not drawn as black.
     scores, index = p.flatten().topk(min(MAX_LINES, p.numel()))
     centre = torch.stack([index % p.shape[1], index // p.shape[1]])  # (x and y, lines)
-    start, end = (
-        centre + maps[channels].flatten(1)[:, index] for channels in (slice(1, 3), slice(3, 5))
-    )
+    displacement = maps[1:5].flatten(1)[:, index]  # (x and y to the start, to the end; lines)
+    start, end = centre + displacement[:2], centre + displacement[2:]
     keep = (scores > thr_v) & ((start - end).norm(dim=0) > thr_d)
     return (torch.cat([start, end])[:, keep].T * STRIDE).cpu().numpy()
 

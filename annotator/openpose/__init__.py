@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from annotator.detector import Detector, DrawMaps
-from annotator.networks import load_network, published
+from annotator.networks import further_weights, load_network, published
 from annotator.openpose.body import NUM_JOINTS, assemble
 from annotator.openpose.draw import draw_hand, draw_people
 from annotator.openpose.hand import hand_boxes, hand_joints
@@ -20,9 +20,9 @@ from core.options import option
 LICENCE = "non-commercial research only"
 BODY_WEIGHTS = published("body_pose_model.pth", licence=LICENCE)
 HAND_WEIGHTS = published("hand_pose_model.pth", licence=LICENCE)
-NETWORK_HEIGHT = 368  # pixels at scale 1
+NETWORK_HEIGHT = 368  # pixels at which the networks see a picture, or a hand, at scale 1
 BODY_SCALE = 0.5
-HAND_SCALES = (0.5, 1.0, 1.5, 2.0)
+HAND_SCALES = (0.5, 1.0, 1.5, 2.0)  # heat maps are averaged over these
 
 
 class OpenposeDetector:
@@ -61,15 +61,15 @@ class OpenposeDetector:
         images = [HWC3(image) for image in images]
         height, width = images[0].shape[:2]
         factor = BODY_SCALE * NETWORK_HEIGHT / height
+        size = (factor, height, width)
+        # Reversed channels: the network was trained on B, G, R.
         x = np.stack([network_input(image[..., ::-1], factor) for image in images])
+        fields, heat = self.body(torch.from_numpy(x).to(self.device))  # (N, 38, h, w), (N, 19, ...)
         results = []
-        for image, fields, heat in zip(
-            images, *self.body(torch.from_numpy(x).to(self.device)), strict=True
-        ):
-            size = factor, height, width
-            candidate, subset = assemble(
-                full_size(heat[:NUM_JOINTS], *size), Sampler(fields, *size)
-            )
+        for image, own_fields, own_heat in zip(images, fields, heat, strict=True):
+            joint_heat = full_size(own_heat[:NUM_JOINTS], *size)  # (18, H, W)
+            # Of the fields, twice as many maps, only pixels along limbs are read.
+            candidate, subset = assemble(joint_heat, Sampler(own_fields, *size))
             canvas = draw_people(np.zeros_like(image), candidate, subset)
             if hand:
                 for joints in self.find_hands(image, candidate, subset):
@@ -80,13 +80,8 @@ class OpenposeDetector:
     def load_hand(self) -> None:
         """Load the hands' network, unless that has happened before."""
         if self.hand is None:
-            is_file = self.weights is not None and Path(self.weights).is_file()
-            self.hand = load_network(
-                HandNetwork,
-                HAND_WEIGHTS,
-                Path(self.weights).parent if is_file else self.weights,
-                self.device,
-            )
+            weights = further_weights(self.weights)
+            self.hand = load_network(HandNetwork, HAND_WEIGHTS, weights, self.device)
 
     @torch.inference_mode()
     def find_hands(
@@ -105,9 +100,8 @@ class OpenposeDetector:
             heat = np.zeros((1, *crop.shape[:2]), np.float32)
             for scale in HAND_SCALES:
                 factor = scale * NETWORK_HEIGHT / crop.shape[0]
-                maps = self.hand(
-                    torch.from_numpy(network_input(crop, factor))[None].to(self.device)
-                )[0]
+                x = torch.from_numpy(network_input(crop, factor))[None].to(self.device)
+                (maps,) = self.hand(x)  # (22, h, w)
                 heat = heat + full_size(maps, factor, *crop.shape[:2]) / len(HAND_SCALES)
             joints = hand_joints(heat)
             # As in the published code, each coordinate moves only if it is not 0.

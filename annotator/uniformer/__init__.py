@@ -23,6 +23,7 @@ TRAINING_ONLY = ("auxiliary_head.",)  # tensors that a file may lack
 PALETTE = Path(__file__).parent / "ade20k_palette.json"
 SHORT_SIDE, LONG_SIDE = 512, 2048  # pixels; the network sees as much as fits into both
 MIN_SIDE = 32  # pixels per side that its strides need
+# Of ImageNet's pixels in 0..255, in the order R, G, B.
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 
@@ -59,11 +60,9 @@ def most_likely(logits: torch.Tensor, sizes: list[tuple[int, int]]) -> torch.Ten
     labels = torch.zeros_like(highest, dtype=torch.uint8)
     for label, plane in enumerate(logits.split(1, dim=1)):
         for size in sizes:
-            plane = (
-                F.interpolate(plane, size, mode="bilinear", align_corners=False)
-                if plane.shape[2:] != size
-                else plane
-            )
+            if plane.shape[2:] != size:
+                plane = F.interpolate(plane, size, mode="bilinear", align_corners=False)
+        # Only a strictly larger logit replaces a label, so that of equal ones the first stays.
         labels.masked_fill_(plane > highest, label)
         highest = torch.maximum(highest, plane)
     return labels[:, 0]
@@ -109,18 +108,19 @@ class UniformerDetector:
         """Class indices 0..149, uint8 (N, H, W), of pictures of one size."""
         size = images[0].shape[:2]
         height, width = network_size(*size)
-        x = to_tensor(
-            [
-                cv2.resize(HWC3(image), (width, height), interpolation=cv2.INTER_LINEAR)
-                for image in images
-            ],
-            self.device,
-        )
+        resized = [
+            cv2.resize(HWC3(image), (width, height), interpolation=cv2.INTER_LINEAR)
+            for image in images
+        ]
+        x = to_tensor(resized, self.device)  # (N, 3, h, w)
+        # MEAN and STD stay in the order R, G, B when the channels are swapped, as published.
         x = x.flip(1) if self.swap_channels else x
         mean, std = (
             torch.tensor(values, device=self.device).view(3, 1, 1) for values in (MEAN, STD)
         )
-        return most_likely(self.network((x - mean) / std), [(height, width), size]).cpu().numpy()
+        logits = self.network((x - mean) / std)  # (N, 150, h // 4, w // 4)
+        # As published, logits take the network's input size first and then the picture's.
+        return most_likely(logits, [(height, width), size]).cpu().numpy()  # (N, H, W)
 
 
 @dataclass(frozen=True)

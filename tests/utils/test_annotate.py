@@ -1,4 +1,5 @@
 import json
+from dataclasses import dataclass
 from unittest import mock
 
 import numpy as np
@@ -12,13 +13,15 @@ import generate
 import train
 from annotator import folder
 from annotator.canny import CannyDetector
+from annotator.detector import EDGES, Detector
 from annotator.folder import RECORD
 from annotator.mlsd import WEIGHTS, MLSDdetector
 from annotator.mlsd.network import MLSDNetwork
 from annotator.networks import CKPTS_VARIABLE
-from annotator.registry import DETECTORS
+from annotator.registry import DETECTORS, edge_detectors
 from conditions import create_condition
 from core.images import write_png
+from core.options import option
 from dataset import MyDataset, find_pairs
 from tests.weights import fill_parameters
 from utils import annotate
@@ -158,6 +161,28 @@ def test_midas_draws_depth_or_the_published_order_of_normals(run, monkeypatch):
     assert (pixels(run(detector="midas") / "cell_0.png") == 7).all()
     normals = run("--midas_output", "normal", detector="midas", output="normals")
     assert (pixels(normals / "cell_0.png") == [3, 2, 1]).all()
+
+
+@dataclass(frozen=True)
+class ThresholdOptions:
+    threshold_level: int = option(128, int, "INT", "grey level")
+
+
+def make_threshold(options):
+    return lambda pictures: [
+        np.where(picture[..., 0] > options.threshold_level, 255, 0).astype(np.uint8)
+        for picture in pictures
+    ]
+
+
+def test_a_new_detector_is_one_entry(run, pairs, monkeypatch):
+    new = Detector("threshold", ThresholdOptions, EDGES, make_threshold)
+    monkeypatch.setitem(DETECTORS, "threshold", new)
+    drawn = run("--threshold_level", 90, detector="threshold")
+    image = pixels(pairs / "images" / "cell_0.png")
+    assert np.array_equal(pixels(drawn / "cell_0.png") > 0, image.reshape(64, 64, -1)[..., 0] > 90)
+    assert json.loads((drawn / RECORD).read_text())["settings"]["threshold_level"] == 90
+    assert edge_detectors()["threshold"] is new
 
 
 def test_detect_resolution_keeps_the_size_of_the_image(run, pairs):
