@@ -1,4 +1,7 @@
-"""ControlNet on latent diffusion (Zhang et al. 2023): a trainable copy of the U-Net's encoder steers the locked U-Net."""
+"""ControlNet on latent diffusion (Zhang et al. 2023).
+
+A trainable copy of the U-Net's encoder steers the locked U-Net.
+"""
 
 import torch
 from torch import nn
@@ -8,15 +11,8 @@ from ldm.modules.diffusionmodules.openaimodel import TimestepEmbedSequential, UN
 from ldm.modules.diffusionmodules.util import zero_module
 from ldm.util import instantiate_from_config
 
-HINT_CHANNELS = (
-    16,
-    16,
-    32,
-    32,
-    96,
-    96,
-    256,
-)  # widths of the hint encoder; every second convolution halves the size
+# Widths of the hint encoder. The convolutions at index 2, 4 and 6 halve the size.
+HINT_CHANNELS = (16, 16, 32, 32, 96, 96, 256)
 HINT_FACTOR = 8  # hint pixels per latent pixel
 GOLDEN_RATIO = 0.6180339887498949
 
@@ -36,25 +32,29 @@ class ControlledUnetModel(UNetModel):
 
         Args:
             x, timesteps, context: latents (N, 4, h, w); (N,); text embedding (N, 77, context_dim).
-            control: residuals from shallow to deep, the middle block's last, read only; None for the plain U-Net.
+            control: residuals from shallow to deep, the middle block's last; None for the plain
+                U-Net. The list is not changed: the published code empties it.
             only_mid_control: add the middle block's residual alone.
         """
-        emb = self.embed_timesteps(timesteps)
+        emb = self.embed_timesteps(timesteps)  # (N, 4 * model_channels)
         h, skips = self.encode(x, emb, context)
         if control is not None:
-            h = h + control[-1]
+            h = h + control[-1]  # (N, c, h / 2^levels, w / 2^levels)
             if not only_mid_control:
                 skips = [
                     skip + residual for skip, residual in zip(skips, control[:-1], strict=True)
                 ]
-        return self.decode(h, skips, emb, context)
+        return self.decode(h, skips, emb, context)  # (N, 4, h, w)
 
 
 class ControlNet(UNetEncoder):
-    """The control branch: the U-Net's encoder with a hint encoder in front and a zero convolution behind every block.
+    """The control branch (Zhang et al. 2023, Fig. 3).
+
+    The U-Net's encoder, with a hint encoder in front and a zero convolution behind every block.
 
     Args:
-        hint_channels: channels of the condition image: 3 for an RGB-like mask or edges, one per class for label maps, 4 for RGBA.
+        hint_channels: channels of the condition image: 3 for an RGB-like mask or edges, one per
+            class for label maps, 4 for RGBA.
         encoder: the sizes of `UNetEncoder`; they must be those of the U-Net.
     """
 
@@ -112,14 +112,14 @@ class ControlNet(UNetEncoder):
                 )
             guided_hint = self.encode_hint(hint)
         guided_hint = side_by_side(guided_hint)  # (N, model_channels, h, w)
-        emb = self.embed_timesteps(timesteps)
+        emb = self.embed_timesteps(timesteps)  # (N, 4 * model_channels)
         h, residuals = x, []
         for i, (block, zero_conv) in enumerate(
             zip(self.input_blocks, self.zero_convs, strict=True)
         ):
-            h = block(h, emb, context)
-            if i == 0:
-                h = h + guided_hint
+            h = block(h, emb, context)  # (N, block_channels[i], h / 2^level, w / 2^level)
+            if i == 0:  # the hint enters behind the first convolution, where sizes are the latents'
+                h = h + guided_hint  # (N, model_channels, h, w)
             residuals.append(zero_conv(h, emb, context))
         h = self.middle_block(h, emb, context)
         residuals.append(self.middle_block_out(h, emb, context))
@@ -222,7 +222,12 @@ class ControlLDM(LatentDiffusion):
         return parameters
 
     def low_vram_shift(self, is_diffusing):
-        """Keep on the GPU only what the coming phase needs: the U-Net and control branch, or the autoencoder and text encoder."""
+        """Keep on the GPU only what the coming phase needs.
+
+        Args:
+            is_diffusing: U-Net and control branch are needed; otherwise autoencoder and text
+                encoder.
+        """
         device = self.device
         for part in (self.model, self.control_model):
             part.to(device if is_diffusing else "cpu")

@@ -1,6 +1,10 @@
-"""The transformer that reads the prompt inside the U-Net (Rombach et al. 2022, Sec. 3.3 and appendix E.2.1)."""
+"""The transformer that reads the prompt inside the U-Net.
+
+Rombach et al. 2022, Sec. 3.3 and appendix E.2.1.
+"""
 
 import torch.nn.functional as F
+from einops import rearrange
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -12,11 +16,12 @@ class GEGLU(nn.Module):
 
     def __init__(self, dim_in, dim_out):
         super().__init__()
-        self.proj = nn.Linear(dim_in, 2 * dim_out)
+        self.proj = nn.Linear(dim_in, 2 * dim_out)  # both halves in one product
 
     def forward(self, x):
-        x, gate = self.proj(x).chunk(2, dim=-1)
-        return x * F.gelu(gate)
+        """(N, L, dim_in) -> (N, L, dim_out)."""
+        x, gate = self.proj(x).chunk(2, dim=-1)  # (N, L, dim_out) each
+        return x * F.gelu(gate)  # (N, L, dim_out)
 
 
 class FeedForward(nn.Module):
@@ -27,11 +32,17 @@ class FeedForward(nn.Module):
         self.net = nn.Sequential(GEGLU(dim, 4 * dim), nn.Dropout(dropout), nn.Linear(4 * dim, dim))
 
     def forward(self, x):
-        return self.net(x)
+        """(N, L, dim) -> (N, L, dim)."""
+        return self.net(x)  # (N, L, dim)
 
 
 class CrossAttention(nn.Module):
-    """Multi-head attention from `x` to `context`, or to itself without one."""
+    """Multi-head attention from `x` to `context`, or to itself without one.
+
+    Args:
+        query_dim, context_dim: width of `x` and of `context`; the same when not given.
+        heads, dim_head: number of heads and width of each.
+    """
 
     def __init__(self, query_dim, context_dim=None, heads=8, dim_head=64, dropout=0.0):
         super().__init__()
@@ -45,17 +56,23 @@ class CrossAttention(nn.Module):
 
     def forward(self, x, context=None):
         """(N, L, query_dim) and (N, M, context_dim) -> (N, L, query_dim)."""
-        context = x if context is None else context
+        context = x if context is None else context  # (N, M, context_dim)
         q, k, v = (
-            y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            rearrange(y, "n l (heads d) -> n heads l d", heads=self.heads)
             for y in (self.to_q(x), self.to_k(context), self.to_v(context))
-        )
-        out = F.scaled_dot_product_attention(q, k, v)  # (N, heads, L, dim_head)
-        return self.to_out(out.transpose(1, 2).flatten(2))
+        )  # (N, heads, L, d), twice (N, heads, M, d)
+        out = F.scaled_dot_product_attention(q, k, v)  # (N, heads, L, d)
+        return self.to_out(rearrange(out, "n heads l d -> n l (heads d)"))  # (N, L, query_dim)
 
 
 class BasicTransformerBlock(nn.Module):
-    """Self-attention, attention to the text, feed-forward; each after a layer norm and with a residual."""
+    """Self-attention, attention to the text, feed-forward; each after a layer norm, residual.
+
+    Args:
+        dim: width of the tokens, `heads * dim_head` in this family.
+        use_checkpoint: compute the block again in the backward pass instead of keeping its
+            activations: less memory, more time.
+    """
 
     def __init__(self, dim, heads, dim_head, dropout=0.0, context_dim=None, use_checkpoint=False):
         super().__init__()
@@ -68,18 +85,27 @@ class BasicTransformerBlock(nn.Module):
         self.use_checkpoint = use_checkpoint
 
     def forward(self, x, context=None):
+        """Tokens (N, L, dim) and text (N, 77, context_dim) -> (N, L, dim)."""
         if self.use_checkpoint and self.training:
-            return checkpoint(self._forward, x, context, use_reentrant=False)
-        return self._forward(x, context)
+            return checkpoint(self._forward, x, context, use_reentrant=False)  # (N, L, dim)
+        return self._forward(x, context)  # (N, L, dim)
 
     def _forward(self, x, context):
-        x = x + self.attn1(self.norm1(x))
-        x = x + self.attn2(self.norm2(x), context)
-        return x + self.ff(self.norm3(x))
+        x = x + self.attn1(self.norm1(x))  # (N, L, dim)
+        x = x + self.attn2(self.norm2(x), context)  # (N, L, dim)
+        return x + self.ff(self.norm3(x))  # (N, L, dim)
 
 
 class SpatialTransformer(nn.Module):
-    """Transformer over the pixels of a feature map: (N, C, H, W) -> (N, C, H, W), the input unchanged at initialisation."""
+    """Transformer over the pixels of a feature map; the identity at initialisation.
+
+    Args:
+        in_channels: channels of the map.
+        heads, dim_head: number of heads and width of each; their product is the tokens' width.
+        depth: number of transformer blocks.
+        use_linear: project with linear layers as SD 2.x does; SD 1.x uses 1x1 convolutions. The
+            result is the same, the shapes of the published weights differ.
+    """
 
     def __init__(
         self,
@@ -94,38 +120,35 @@ class SpatialTransformer(nn.Module):
     ):
         super().__init__()
         inner_dim = heads * dim_head
-        self.use_linear = (
-            use_linear  # SD 2.x projects with linear layers, SD 1.x with 1x1 convolutions
-        )
+        self.use_linear = use_linear
         self.norm = group_norm(in_channels, eps=1e-6)
-        self.proj_in = (
-            nn.Linear(in_channels, inner_dim)
-            if use_linear
-            else nn.Conv2d(in_channels, inner_dim, 1)
-        )
+
+        def projection(channels, out_channels):
+            if use_linear:
+                return nn.Linear(channels, out_channels)
+            return nn.Conv2d(channels, out_channels, 1)
+
+        self.proj_in = projection(in_channels, inner_dim)
         self.transformer_blocks = nn.ModuleList(
             BasicTransformerBlock(inner_dim, heads, dim_head, dropout, context_dim, use_checkpoint)
             for _ in range(depth)
         )
-        self.proj_out = zero_module(
-            nn.Linear(inner_dim, in_channels)
-            if use_linear
-            else nn.Conv2d(inner_dim, in_channels, 1)
-        )
+        self.proj_out = zero_module(projection(inner_dim, in_channels))
 
     def forward(self, x, context=None):
+        """Features (N, C, H, W) and text (N, 77, context_dim) -> (N, C, H, W)."""
         height = x.shape[2]
-        y = self.norm(x)
+        y = self.norm(x)  # (N, C, H, W)
         if not self.use_linear:
-            y = self.proj_in(y)
-        y = y.flatten(2).transpose(1, 2)  # (N, H*W, inner_dim)
+            y = self.proj_in(y)  # (N, inner_dim, H, W)
+        y = rearrange(y, "n c h w -> n (h w) c")  # (N, H*W, inner_dim), or C with use_linear
         if self.use_linear:
-            y = self.proj_in(y)
+            y = self.proj_in(y)  # (N, H*W, inner_dim)
         for block in self.transformer_blocks:
-            y = block(y, context)
+            y = block(y, context)  # (N, H*W, inner_dim)
         if self.use_linear:
-            y = self.proj_out(y)
-        y = y.transpose(1, 2).unflatten(2, (height, -1))  # (N, inner_dim, H, W)
+            y = self.proj_out(y)  # (N, H*W, C)
+        y = rearrange(y, "n (h w) c -> n c h w", h=height)  # (N, inner_dim, H, W), or C
         if not self.use_linear:
-            y = self.proj_out(y)
-        return x + y
+            y = self.proj_out(y)  # (N, C, H, W)
+        return x + y  # (N, C, H, W)

@@ -1,12 +1,17 @@
-"""Encoder and decoder of the autoencoder (Esser et al. 2021, as Rombach et al. 2022 use them), in their published names."""
+"""Encoder and decoder of the autoencoder, in the names of the published weights.
+
+Esser et al. 2021, as Rombach et al. 2022 use them.
+"""
 
 import torch.nn.functional as F
+from einops import rearrange
 from torch import nn
 
-from ldm.modules.diffusionmodules.util import group_norm
+from ldm.modules.diffusionmodules.util import Upsample, group_norm
 
 
 def norm(channels):
+    """The autoencoder's group norm."""
     return group_norm(channels, eps=1e-6)
 
 
@@ -20,13 +25,16 @@ class ResnetBlock(nn.Module):
         self.norm2 = norm(out_channels)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        # Published weights have no entry for an identity, so the attribute is left out there.
         if in_channels != out_channels:
             self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x):
-        h = self.conv1(F.silu(self.norm1(x)))
-        h = self.conv2(self.dropout(F.silu(self.norm2(h))))
-        return h + (self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x)
+        """(N, in_channels, H, W) -> (N, out_channels, H, W)."""
+        h = self.conv1(F.silu(self.norm1(x)))  # (N, out_channels, H, W)
+        h = self.conv2(self.dropout(F.silu(self.norm2(h))))  # (N, out_channels, H, W)
+        shortcut = self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x
+        return h + shortcut  # (N, out_channels, H, W)
 
 
 class AttnBlock(nn.Module):
@@ -41,12 +49,14 @@ class AttnBlock(nn.Module):
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x):
-        y = self.norm(x)
+        """(N, C, H, W) -> (N, C, H, W)."""
+        y = self.norm(x)  # (N, C, H, W)
         q, k, v = (
-            conv(y).flatten(2).transpose(1, 2)[:, None] for conv in (self.q, self.k, self.v)
+            rearrange(conv(y), "n c h w -> n 1 (h w) c") for conv in (self.q, self.k, self.v)
         )  # (N, 1, H*W, C)
-        y = F.scaled_dot_product_attention(q, k, v)[:, 0].transpose(1, 2).unflatten(2, x.shape[2:])
-        return x + self.proj_out(y)
+        y = F.scaled_dot_product_attention(q, k, v)  # (N, 1, H*W, C)
+        y = rearrange(y, "n 1 (h w) c -> n c h w", h=x.shape[2])  # (N, C, H, W)
+        return x + self.proj_out(y)  # (N, C, H, W)
 
 
 class Middle(nn.Module):
@@ -59,7 +69,8 @@ class Middle(nn.Module):
         self.block_2 = ResnetBlock(channels, channels, dropout)
 
     def forward(self, x):
-        return self.block_2(self.attn_1(self.block_1(x)))
+        """(N, C, h, w) -> (N, C, h, w)."""
+        return self.block_2(self.attn_1(self.block_1(x)))  # (N, C, h, w)
 
 
 class Downsample(nn.Module):
@@ -70,22 +81,17 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2)
 
     def forward(self, x):
-        return self.conv(F.pad(x, (0, 1, 0, 1)))
-
-
-class Upsample(nn.Module):
-    """Twice the size: nearest neighbour, then a convolution."""
-
-    def __init__(self, channels):
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x):
-        return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
+        """(N, C, H, W) -> (N, C, H/2, W/2)."""
+        return self.conv(F.pad(x, (0, 1, 0, 1)))  # (N, C, H/2, W/2)
 
 
 class Level(nn.Module):
-    """The blocks of one resolution, then the change of size where there is one."""
+    """The blocks of one resolution, then the change of size where there is one.
+
+    Args:
+        resample: `downsample` or `upsample` with its module, or nothing. The keyword is part of
+            the published names.
+    """
 
     def __init__(self, in_channels, channels, blocks, dropout, **resample):
         super().__init__()
@@ -93,23 +99,29 @@ class Level(nn.Module):
             ResnetBlock(in_channels if i == 0 else channels, channels, dropout)
             for i in range(blocks)
         )
-        for (
-            name,
-            module,
-        ) in resample.items():  # `downsample` or `upsample`: part of the published names
+        for name, module in resample.items():
             self.add_module(name, module)
         self.resample = tuple(resample)
 
     def forward(self, x):
+        """(N, in_channels, H, W) -> (N, channels, H, W), or half or twice the size."""
         for block in self.block:
-            x = block(x)
+            x = block(x)  # (N, channels, H, W)
         for name in self.resample:
-            x = getattr(self, name)(x)
+            x = getattr(self, name)(x)  # (N, channels, H/2, W/2) or (N, channels, 2H, 2W)
         return x
 
 
 class Encoder(nn.Module):
-    """Image (N, in_channels, H, W) -> moments (N, 2 z_channels, H/f, W/f) with f = 2 ** (len(ch_mult) - 1)."""
+    """Image -> moments of the posterior over latents.
+
+    Args:
+        in_channels: of the image.
+        ch, ch_mult: level i has `ch * ch_mult[i]` channels; the size halves between levels, so
+            f = 2 ** (len(ch_mult) - 1).
+        num_res_blocks: blocks per level.
+        z_channels: channels of the mean; as many of the log variance.
+    """
 
     def __init__(self, in_channels, ch, ch_mult, num_res_blocks, z_channels, dropout=0.0):
         super().__init__()
@@ -125,14 +137,16 @@ class Encoder(nn.Module):
         self.conv_out = nn.Conv2d(channels, 2 * z_channels, 3, padding=1)
 
     def forward(self, x):
-        h = self.conv_in(x)
+        """(N, in_channels, H, W) -> (N, 2 z_channels, H/f, W/f)."""
+        h = self.conv_in(x)  # (N, ch, H, W)
         for level in self.down:
-            h = level(h)
-        return self.conv_out(F.silu(self.norm_out(self.mid(h))))
+            h = level(h)  # half the size each time but the last
+        h = self.mid(h)  # (N, ch * ch_mult[-1], H/f, W/f)
+        return self.conv_out(F.silu(self.norm_out(h)))  # (N, 2 z_channels, H/f, W/f)
 
 
 class Decoder(nn.Module):
-    """Latents (N, z_channels, h, w) -> image (N, out_ch, f h, f w); the list `up` counts from the highest resolution."""
+    """Latents -> image; arguments as in `Encoder`, with one block more per level."""
 
     def __init__(self, out_ch, ch, ch_mult, num_res_blocks, z_channels, dropout=0.0):
         super().__init__()
@@ -142,6 +156,7 @@ class Decoder(nn.Module):
         levels = []
         for i, mult in reversed(list(enumerate(ch_mult))):
             resample = {"upsample": Upsample(mult * ch)} if i else {}
+            # Published names count `up` from the highest resolution, which is built last.
             levels.insert(0, Level(channels, mult * ch, num_res_blocks + 1, dropout, **resample))
             channels = mult * ch
         self.up = nn.ModuleList(levels)
@@ -149,7 +164,8 @@ class Decoder(nn.Module):
         self.conv_out = nn.Conv2d(channels, out_ch, 3, padding=1)
 
     def forward(self, z):
-        h = self.mid(self.conv_in(z))
+        """(N, z_channels, h, w) -> (N, out_ch, f h, f w)."""
+        h = self.mid(self.conv_in(z))  # (N, ch * ch_mult[-1], h, w)
         for level in reversed(self.up):
-            h = level(h)
-        return self.conv_out(F.silu(self.norm_out(h)))
+            h = level(h)  # twice the size each time but the last
+        return self.conv_out(F.silu(self.norm_out(h)))  # (N, out_ch, f h, f w)

@@ -1,36 +1,34 @@
-"""The U-Net of Stable Diffusion (Dhariwal & Nichol 2021, Rombach et al. 2022) in the names of its published weights."""
+"""The U-Net of Stable Diffusion, in the names of its published weights.
+
+Dhariwal & Nichol 2021; Rombach et al. 2022, Sec. 3.3.
+"""
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ldm.modules.attention import SpatialTransformer
-from ldm.modules.diffusionmodules.util import group_norm, timestep_embedding, zero_module
+from ldm.modules.diffusionmodules.util import (
+    Upsample,
+    group_norm,
+    timestep_embedding,
+    zero_module,
+)
 
 
 class TimestepEmbedSequential(nn.Sequential):
     """A sequence that hands the timestep embedding and the text to the layers that read them."""
 
     def forward(self, x, emb, context=None):
+        """Features (N, c, h, w), embedding (N, emb_channels), text (N, 77, d) -> features."""
         for layer in self:
             if isinstance(layer, ResBlock):
-                x = layer(x, emb)
+                x = layer(x, emb)  # (N, c', h, w)
             elif isinstance(layer, SpatialTransformer):
-                x = layer(x, context)
+                x = layer(x, context)  # (N, c', h, w)
             else:
-                x = layer(x)
+                x = layer(x)  # (N, c', h', w')
         return x
-
-
-class Upsample(nn.Module):
-    """Twice the size: nearest neighbour, then a convolution."""
-
-    def __init__(self, channels):
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x):
-        return self.conv(nn.functional.interpolate(x, scale_factor=2, mode="nearest"))
 
 
 class Downsample(nn.Module):
@@ -41,11 +39,19 @@ class Downsample(nn.Module):
         self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
 
     def forward(self, x):
-        return self.op(x)
+        """(N, C, H, W) -> (N, C, H/2, W/2)."""
+        return self.op(x)  # (N, C, H/2, W/2)
 
 
 class ResBlock(nn.Module):
-    """Two convolutions with a residual; the timestep embedding is added between them."""
+    """Two convolutions with a residual; the timestep embedding is added between them.
+
+    Args:
+        channels, out_channels: of input and output.
+        emb_channels: width of the timestep embedding.
+        use_checkpoint: compute the block again in the backward pass instead of keeping its
+            activations: less memory, more time.
+    """
 
     def __init__(self, channels, emb_channels, out_channels, dropout=0.0, use_checkpoint=False):
         super().__init__()
@@ -65,28 +71,41 @@ class ResBlock(nn.Module):
         self.use_checkpoint = use_checkpoint
 
     def forward(self, x, emb):
+        """(N, channels, h, w) and (N, emb_channels) -> (N, out_channels, h, w)."""
         if self.use_checkpoint and self.training:
             return checkpoint(self._forward, x, emb, use_reentrant=False)
-        return self._forward(x, emb)
+        return self._forward(x, emb)  # (N, out_channels, h, w)
 
     def _forward(self, x, emb):
-        h = self.in_layers(x)
-        h = h + self.emb_layers(emb)[:, :, None, None]
-        return self.skip_connection(x) + self.out_layers(h)
+        h = self.in_layers(x)  # (N, out_channels, h, w)
+        h = h + self.emb_layers(emb)[:, :, None, None]  # (N, out_channels, 1, 1) broadcasts
+        return self.skip_connection(x) + self.out_layers(h)  # (N, out_channels, h, w)
 
 
 class UNetEncoder(nn.Module):
-    """The half that the U-Net and the control branch have in common: time embedding, input blocks, middle block.
+    """The half that the U-Net and the control branch have in common.
+
+    It holds the time embedding, the input blocks and the middle block.
 
     Args:
+        in_channels: of the latents.
         model_channels: channels of the first level; level i has `channel_mult[i]` times as many.
-        attention_resolutions: downsampling factors (1, 2, 4, ...) at which a transformer follows each residual block.
-        num_heads, num_head_channels: one of them; SD 1.x fixes the number of heads, SD 2.x their width.
+        num_res_blocks: residual blocks per level.
+        attention_resolutions: downsampling factors (1, 2, 4, ...) at which a transformer follows
+            each residual block.
+        num_heads, num_head_channels: one of them; SD 1.x fixes the number of heads, SD 2.x their
+            width.
         transformer_depth, context_dim: blocks per transformer; width of the text embedding.
-        image_size, legacy: stand in published configurations and change nothing here: the network takes any size, and
-            `legacy` only concerns attention without text.
+        use_checkpoint: see `ResBlock`.
+        use_linear_in_transformer: see `SpatialTransformer`.
+        image_size, legacy: stand in published configurations and change nothing here. The network
+            takes any size, and `legacy` only concerns attention without text.
     Raises:
-        ValueError: the configuration asks for attention without text, which no model of this family has.
+        ValueError: the configuration asks for attention without text, which no model of this family
+            has.
+
+    Attributes:
+        block_channels: output channels of each input block.
     """
 
     def __init__(
@@ -110,7 +129,7 @@ class UNetEncoder(nn.Module):
         super().__init__()
         if not use_spatial_transformer or context_dim is None:
             raise ValueError(
-                "this U-Net reads a text: give use_spatial_transformer: true and a context_dim"
+                "the U-Net reads a text: give use_spatial_transformer: true and a context_dim"
             )
         if (num_heads == -1) == (num_head_channels == -1):
             raise ValueError("give either num_heads or num_head_channels to the U-Net")
@@ -137,7 +156,7 @@ class UNetEncoder(nn.Module):
         self.input_blocks = nn.ModuleList(
             [TimestepEmbedSequential(nn.Conv2d(in_channels, model_channels, 3, padding=1))]
         )
-        self.block_channels = [model_channels]  # output channels of each input block
+        self.block_channels = [model_channels]
         channels = model_channels
         for level, mult in enumerate(channel_mult):
             for _ in range(num_res_blocks):
@@ -163,7 +182,7 @@ class UNetEncoder(nn.Module):
         return SpatialTransformer(channels, heads, channels // heads, **self.transformer_options)
 
     def _stage(self, level, channels):
-        """A residual block to the width of `level`, and its transformer where that level has one."""
+        """A residual block to the width of `level`, and a transformer where the level has one."""
         out_channels = self.channel_mult[level] * self.model_channels
         layers = [self._res_block(channels, out_channels)]
         if 2**level in self.attention_resolutions:
@@ -172,12 +191,18 @@ class UNetEncoder(nn.Module):
 
     def embed_timesteps(self, timesteps):
         """(N,) timesteps -> (N, 4 * model_channels)."""
-        embedding = timestep_embedding(timesteps, self.model_channels)
+        embedding = timestep_embedding(timesteps, self.model_channels)  # (N, model_channels)
+        # The embedding is computed in float32 also where the weights have half precision.
         return self.time_embed(embedding.to(self.time_embed[0].weight.dtype))
 
 
 class UNetModel(UNetEncoder):
-    """Noise predictor: latents (N, in_channels, h, w), timesteps (N,), text (N, 77, context_dim) -> (N, out_channels, h, w)."""
+    """Noise predictor.
+
+    Args:
+        out_channels: of the prediction, those of the latents.
+        encoder: arguments of `UNetEncoder`.
+    """
 
     def __init__(self, out_channels, **encoder):
         super().__init__(**encoder)
@@ -198,20 +223,31 @@ class UNetModel(UNetEncoder):
         )
 
     def encode(self, x, emb, context):
-        """Middle block's output and the input blocks' outputs, shallow first."""
+        """Middle block's output and the input blocks' outputs, shallow first.
+
+        Args:
+            x, emb, context: latents (N, in_channels, h, w); what `embed_timesteps` gave; text
+                (N, 77, context_dim).
+        """
         h, skips = x, []
         for block in self.input_blocks:
-            h = block(h, emb, context)
+            h = block(h, emb, context)  # (N, block_channels[i], h / 2^level, w / 2^level)
             skips.append(h)
         return self.middle_block(h, emb, context), skips
 
     def decode(self, h, skips, emb, context):
-        """What `encode` gave -> (N, out_channels, h, w); the deepest skip is read first."""
+        """Prediction (N, out_channels, h, w) from what `encode` gave."""
         for block, skip in zip(self.output_blocks, reversed(skips), strict=True):
-            h = block(torch.cat([h, skip], dim=1), emb, context)
-        return self.out(h)
+            h = torch.cat([h, skip], dim=1)  # the deepest skip first
+            h = block(h, emb, context)  # twice the size after the last block of a level
+        return self.out(h)  # (N, out_channels, h, w)
 
     def forward(self, x, timesteps, context):
-        emb = self.embed_timesteps(timesteps)
+        """Prediction, (N, out_channels, h, w).
+
+        Args:
+            x, timesteps, context: latents (N, in_channels, h, w); (N,); text (N, 77, context_dim).
+        """
+        emb = self.embed_timesteps(timesteps)  # (N, 4 * model_channels)
         h, skips = self.encode(x, emb, context)
-        return self.decode(h, skips, emb, context)
+        return self.decode(h, skips, emb, context)  # (N, out_channels, h, w)

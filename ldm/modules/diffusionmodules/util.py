@@ -1,9 +1,10 @@
-"""Small parts that the U-Net, the control branch and the schedules share."""
+"""Parts that several networks share, and the noise schedule of the family."""
 
 import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 GROUPS = 32  # of every group norm in the Stable Diffusion family
@@ -11,28 +12,53 @@ TIMESTEPS, LINEAR_START, LINEAR_END = 1000, 0.00085, 0.012  # T, beta_1, beta_T 
 
 
 def group_norm(channels: int, eps: float = 1e-5) -> nn.GroupNorm:
-    """Group norm of 32 groups; the U-Net uses the default eps, its transformers and the autoencoder 1e-6."""
+    """Group norm of 32 groups.
+
+    The U-Net uses the default `eps`, its transformers and the autoencoder 1e-6.
+    """
     return nn.GroupNorm(GROUPS, channels, eps=eps)
 
 
 def zero_module(module: nn.Module) -> nn.Module:
-    """Set all parameters of `module` to zero and return it (Zhang et al. 2023, Sec. 3.1: 'zero convolution')."""
+    """Set all parameters of `module` to zero and return it.
+
+    A residual branch that ends in such a layer adds nothing until it has learned something. This
+    is the 'zero convolution' of Zhang et al. (2023), Sec. 3.1.
+    """
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module
 
 
+class Upsample(nn.Module):
+    """Twice the size: nearest neighbour, then a convolution."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x):
+        """(N, C, H, W) -> (N, C, 2H, 2W)."""
+        return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))  # (N, C, 2H, 2W)
+
+
 def timestep_embedding(timesteps, dim, max_period=10000):
-    """Sinusoidal embedding of (N,) timesteps, (N, dim): cosines first, then sines (Vaswani et al. 2017, Sec. 3.5)."""
+    """Sinusoidal embedding of (N,) timesteps, (N, dim) float32 (Vaswani et al. 2017, Sec. 3.5).
+
+    Cosines come first, then sines, as in Dhariwal & Nichol (2021); the paper interleaves them.
+
+    Args:
+        max_period: the slowest wave takes about 2 pi times this many timesteps.
+    """
     half = dim // 2
     frequencies = torch.exp(
         -math.log(max_period)
         * torch.arange(half, dtype=torch.float32, device=timesteps.device)
         / half
     )
-    angles = timesteps[:, None].float() * frequencies[None]
-    embedding = torch.cat([angles.cos(), angles.sin()], dim=-1)
-    return nn.functional.pad(embedding, (0, dim % 2))
+    angles = timesteps[:, None].float() * frequencies[None]  # (N, dim // 2)
+    embedding = torch.cat([angles.cos(), angles.sin()], dim=-1)  # (N, dim), or dim - 1 if odd
+    return F.pad(embedding, (0, dim % 2))  # (N, dim)
 
 
 def make_betas(

@@ -1,23 +1,33 @@
-"""The frozen text encoders: CLIP ViT-L/14 (SD 1.x) and OpenCLIP ViT-H/14 (SD 2.x), under their published names.
+"""The frozen text encoders: CLIP ViT-L/14 (SD 1.x) and OpenCLIP ViT-H/14 (SD 2.x).
 
-Both are causal pre-norm transformers (Radford et al. 2021); they differ in names, activation and which layer is read.
+Both are causal pre-norm transformers (Radford et al. 2021). They differ in the names of their
+published weights, in the activation and in the layer that is read.
 """
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import nn
 
 from ldm.modules.encoders.tokenizer import CONTEXT_LENGTH, EOS, VOCABULARY_SIZE, tokenize
 
 
 def causal_attention(q, k, v, heads):
-    """Each token attends to itself and those before it; pads are not masked. (N, L, C) each -> (N, L, C)."""
-    q, k, v = (y.unflatten(-1, (heads, -1)).transpose(1, 2) for y in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+    """Attention of each token to itself and those before it, (N, L, C); pads are not masked.
+
+    Args:
+        q, k, v: (N, L, C).
+        heads: number of heads, which share the C channels.
+    """
+    q, k, v = (
+        rearrange(y, "n l (heads d) -> n heads l d", heads=heads) for y in (q, k, v)
+    )  # (N, heads, L, d)
+    y = F.scaled_dot_product_attention(q, k, v, is_causal=True)  # (N, heads, L, d)
+    return rearrange(y, "n heads l d -> n l (heads d)")  # (N, L, C)
 
 
 class TextEncoder(nn.Module):
-    """What the encoders share: tokens in, states out, frozen.
+    """Base of both encoders: tokenizes texts and hands them to `encode_tokens`.
 
     Args:
         pad: token id after the end of the text.
@@ -28,18 +38,21 @@ class TextEncoder(nn.Module):
         self.pad = pad
 
     def freeze(self):
+        """Switch dropout and gradients off."""
         self.eval()
         self.requires_grad_(False)
 
     def forward(self, texts):
         """List of N prompts -> context (N, 77, width)."""
-        tokens = tokenize(list(texts), self.pad)
-        return self.encode_tokens(tokens.to(next(self.parameters()).device))
+        tokens = tokenize(list(texts), self.pad)  # (N, 77)
+        return self.encode_tokens(tokens.to(next(self.parameters()).device))  # (N, 77, width)
 
     encode = forward  # the name that notebooks call
 
 
 class CLIPAttention(nn.Module):
+    """Causal self-attention in CLIP's names."""
+
     def __init__(self, width, heads):
         super().__init__()
         self.heads = heads
@@ -49,25 +62,28 @@ class CLIPAttention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, x):
-        return self.out_proj(
-            causal_attention(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.heads)
-        )
+        """(N, L, width) -> (N, L, width)."""
+        q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)  # (N, L, width)
+        return self.out_proj(causal_attention(q, k, v, self.heads))  # (N, L, width)
 
 
 class CLIPMLP(nn.Module):
+    """Feed-forward layer with the 'quick' GELU that these weights were trained with."""
+
     def __init__(self, width):
         super().__init__()
         self.fc1 = nn.Linear(width, 4 * width)
         self.fc2 = nn.Linear(4 * width, width)
 
     def forward(self, x):
-        x = self.fc1(x)
-        return self.fc2(
-            x * torch.sigmoid(1.702 * x)
-        )  # the 'quick' GELU that these weights were trained with
+        """(N, L, width) -> (N, L, width)."""
+        x = self.fc1(x)  # (N, L, 4 width)
+        return self.fc2(x * torch.sigmoid(1.702 * x))  # (N, L, width)
 
 
 class CLIPLayer(nn.Module):
+    """Attention and feed-forward, each after a layer norm and with a residual."""
+
     def __init__(self, width, heads):
         super().__init__()
         self.self_attn = CLIPAttention(width, heads)
@@ -76,12 +92,13 @@ class CLIPLayer(nn.Module):
         self.layer_norm2 = nn.LayerNorm(width)
 
     def forward(self, x):
-        x = x + self.self_attn(self.layer_norm1(x))
-        return x + self.mlp(self.layer_norm2(x))
+        """(N, L, width) -> (N, L, width)."""
+        x = x + self.self_attn(self.layer_norm1(x))  # (N, L, width)
+        return x + self.mlp(self.layer_norm2(x))  # (N, L, width)
 
 
 class CLIPTextTransformer(nn.Module):
-    """Token ids (N, 77) -> states before each layer and after the last, all without the final norm."""
+    """The transformer in CLIP's names; the final norm is left to the caller."""
 
     def __init__(self, width, layers, heads):
         super().__init__()
@@ -93,13 +110,11 @@ class CLIPTextTransformer(nn.Module):
         self.final_layer_norm = nn.LayerNorm(width)
 
     def forward(self, tokens):
-        x = (
-            self.embeddings.token_embedding(tokens)
-            + self.embeddings.position_embedding.weight[: tokens.shape[1]]
-        )
-        states = [x]
+        """Ids (N, 77) -> states before each layer and after the last, each (N, 77, width)."""
+        positions = self.embeddings.position_embedding.weight[: tokens.shape[1]]  # (77, width)
+        states = [self.embeddings.token_embedding(tokens) + positions]  # (N, 77, width)
         for layer in self.encoder.layers:
-            states.append(layer(states[-1]))
+            states.append(layer(states[-1]))  # (N, 77, width)
         return states
 
 
@@ -107,12 +122,16 @@ class FrozenCLIPEmbedder(TextEncoder):
     """SD 1.x text encoder, CLIP ViT-L/14 by default; the nano model sets its own size.
 
     Args:
-        layer: `last` (all states after the final norm, what SD 1.x reads), `pooled` (of those the one at the first end
-            token, (N, 1, width)) or `hidden` (the states before layer `layer_idx`, without the final norm).
+        layer: `last`, all states after the final norm, which SD 1.x reads; `pooled`, of those the
+            one at the first end token, (N, 1, width); or `hidden`, the states before layer
+            `layer_idx`, without the final norm.
+        freeze: whether to freeze the encoder.
         width, layers, heads: size of the transformer.
-        version, device, max_length: stand in published configurations; the size is given here, the device is the model's.
+        version, device: stand in published configurations and are not read.
+        max_length: always 77, the number of positions.
     Raises:
-        ValueError: unknown `layer`, `hidden` without a `layer_idx` in reach, a `max_length` other than 77.
+        ValueError: unknown `layer`, `hidden` without a `layer_idx` in reach, a `max_length` other
+            than 77.
     """
 
     def __init__(
@@ -136,7 +155,8 @@ class FrozenCLIPEmbedder(TextEncoder):
             raise ValueError(f"layer {layer!r}: expected last, pooled or hidden")
         if layer == "hidden" and (layer_idx is None or abs(layer_idx) > layers):
             raise ValueError(
-                f"layer_idx {layer_idx}: expected a number within -{layers}..{layers} for layer hidden"
+                f"layer_idx {layer_idx}: expected a number within -{layers}..{layers} "
+                "for layer hidden"
             )
         self.layer, self.layer_idx = layer, layer_idx
         self.transformer = nn.Module()
@@ -146,19 +166,22 @@ class FrozenCLIPEmbedder(TextEncoder):
             self.freeze()
 
     def encode_tokens(self, tokens):
-        """Ids (N, 77) -> context (N, 77, width)."""
-        states = self.transformer.text_model(tokens)
+        """Ids (N, 77) -> context (N, 77, width), or (N, 1, width) for layer `pooled`."""
+        states = self.transformer.text_model(tokens)  # (N, 77, width) each
         if self.layer == "hidden":
-            return states[self.layer_idx]
-        z = self.transformer.text_model.final_layer_norm(states[-1])
+            return states[self.layer_idx]  # (N, 77, width)
+        z = self.transformer.text_model.final_layer_norm(states[-1])  # (N, 77, width)
         if self.layer == "pooled":
-            first_end = (tokens == EOS).int().argmax(dim=1)
-            z = z[torch.arange(len(z), device=z.device), first_end][:, None]
+            first_end = (tokens == EOS).int().argmax(dim=1)  # (N,)
+            z = z[torch.arange(len(z), device=z.device), first_end][:, None]  # (N, 1, width)
         return z
 
 
 def _accept_other_names(module, state_dict, prefix, *_):
-    """Checkpoints carry the constant `position_ids` (older ones) or lack the part `text_model.` (converted ones)."""
+    """Rename what other programs name differently, before loading.
+
+    Older checkpoints carry the constant `position_ids`; converted ones lack the part `text_model.`
+    """
     start = f"{prefix}transformer."
     for key in [key for key in state_dict if key.startswith(start)]:
         if key.endswith("embeddings.position_ids"):
@@ -168,6 +191,8 @@ def _accept_other_names(module, state_dict, prefix, *_):
 
 
 class OpenCLIPAttention(nn.Module):
+    """Causal self-attention in the names of `nn.MultiheadAttention`, which OpenCLIP uses."""
+
     def __init__(self, width, heads):
         super().__init__()
         self.heads = heads
@@ -177,21 +202,28 @@ class OpenCLIPAttention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
 
     def forward(self, x):
-        q, k, v = F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
-        return self.out_proj(causal_attention(q, k, v, self.heads))
+        """(N, L, width) -> (N, L, width)."""
+        joined = F.linear(x, self.in_proj_weight, self.in_proj_bias)  # (N, L, 3 width)
+        q, k, v = joined.chunk(3, dim=-1)  # (N, L, width)
+        return self.out_proj(causal_attention(q, k, v, self.heads))  # (N, L, width)
 
 
 class OpenCLIPMLP(nn.Module):
+    """Feed-forward layer with the exact GELU."""
+
     def __init__(self, width):
         super().__init__()
         self.c_fc = nn.Linear(width, 4 * width)
         self.c_proj = nn.Linear(4 * width, width)
 
     def forward(self, x):
-        return self.c_proj(F.gelu(self.c_fc(x)))
+        """(N, L, width) -> (N, L, width)."""
+        return self.c_proj(F.gelu(self.c_fc(x)))  # (N, L, width)
 
 
 class OpenCLIPLayer(nn.Module):
+    """Attention and feed-forward, each after a layer norm and with a residual."""
+
     def __init__(self, width, heads):
         super().__init__()
         self.ln_1 = nn.LayerNorm(width)
@@ -200,12 +232,17 @@ class OpenCLIPLayer(nn.Module):
         self.mlp = OpenCLIPMLP(width)
 
     def forward(self, x):
-        x = x + self.attn(self.ln_1(x))
-        return x + self.mlp(self.ln_2(x))
+        """(N, L, width) -> (N, L, width)."""
+        x = x + self.attn(self.ln_1(x))  # (N, L, width)
+        return x + self.mlp(self.ln_2(x))  # (N, L, width)
 
 
 class OpenCLIPTextTower(nn.Module):
-    """The text half of OpenCLIP; `text_projection` and `logit_scale` are carried for their names and never used."""
+    """The parameters of OpenCLIP's text half; `FrozenOpenCLIPEmbedder` runs them.
+
+    `text_projection` and `logit_scale` are kept because published checkpoints hold them. Nothing
+    reads them.
+    """
 
     def __init__(self, width, layers, heads):
         super().__init__()
@@ -225,10 +262,13 @@ class FrozenOpenCLIPEmbedder(TextEncoder):
     """SD 2.x text encoder, OpenCLIP ViT-H/14 by default.
 
     Args:
-        layer: `penultimate` (all layers but the last, then the final norm: what SD 2.x reads) or `last`.
-        arch, version, device, max_length: as in `FrozenCLIPEmbedder`.
+        arch: always `ViT-H-14`.
+        layer: `penultimate`, all layers but the last, then the final norm, which SD 2.x reads; or
+            `last`.
+        Others as in `FrozenCLIPEmbedder`.
     Raises:
-        ValueError: unknown `layer`, another architecture than ViT-H-14, a `max_length` other than 77.
+        ValueError: unknown `layer`, another architecture than ViT-H-14, a `max_length` other than
+            77.
     """
 
     def __init__(
@@ -261,15 +301,14 @@ class FrozenOpenCLIPEmbedder(TextEncoder):
     def encode_tokens(self, tokens):
         """Ids (N, 77) -> context (N, 77, width)."""
         model = self.model
-        x = model.token_embedding(tokens) + model.positional_embedding
-        for layer in model.transformer.resblocks[
-            : len(model.transformer.resblocks) - self.skipped_layers
-        ]:
-            x = layer(x)
-        return model.ln_final(x)
+        x = model.token_embedding(tokens) + model.positional_embedding  # (N, 77, width)
+        layers = model.transformer.resblocks
+        for layer in layers[: len(layers) - self.skipped_layers]:
+            x = layer(x)  # (N, 77, width)
+        return model.ln_final(x)  # (N, 77, width)
 
 
 def _fill_unused_tensors(module, state_dict, prefix, *_):
-    """Converted checkpoints drop the two tensors that conditioning never reads."""
+    """Add the two tensors that conditioning never reads where a converted checkpoint lacks them."""
     for name in ("text_projection", "logit_scale"):
         state_dict.setdefault(f"{prefix}model.{name}", getattr(module.model, name).detach())

@@ -1,19 +1,20 @@
-"""Text to token ids: CLIP's byte-pair encoding, from the vocabulary file that open_clip carries (no network)."""
+"""Text to token ids by CLIP's byte-pair encoding.
+
+The vocabulary file comes with open_clip, so nothing is downloaded.
+"""
 
 from functools import lru_cache
 
 import torch
 
-BOS, EOS = 49406, 49407
+BOS, EOS = 49406, 49407  # ids of the tokens that begin and end a text
 VOCABULARY_SIZE = 49408
-CONTEXT_LENGTH = 77
+CONTEXT_LENGTH = 77  # tokens, BOS and EOS included
 
 
 @lru_cache(maxsize=1)
 def _bpe():
-    from open_clip.tokenizer import (
-        SimpleTokenizer,  # here, because open_clip takes seconds to import
-    )
+    from open_clip.tokenizer import SimpleTokenizer  # takes seconds to import
 
     return SimpleTokenizer()
 
@@ -21,9 +22,13 @@ def _bpe():
 def tokenize(texts: list[str], pad: int) -> torch.Tensor:
     """Ids (N, 77) int64: BOS, the text, EOS, then `pad`; longer texts are cut and end in EOS.
 
-    Where cleaning differs between CLIP tokenizers (HTML entities, control characters), this one does what open_clip does.
-    SD 1.x pads with EOS, SD 2.x with 0; the pads are read by the cross-attention, so the value matters.
+    CLIP tokenizers clean texts differently (HTML entities, control characters); this one does what
+    open_clip does.
+
+    Args:
+        pad: EOS for SD 1.x, 0 for SD 2.x. The cross-attention reads the pads, so the value matters.
     """
-    ids = _bpe()(texts, context_length=CONTEXT_LENGTH)
-    after_end = (ids == EOS).cumsum(dim=1) - (ids == EOS).long() > 0
-    return ids.masked_fill(after_end, pad)
+    ids = _bpe()(texts, context_length=CONTEXT_LENGTH)  # (N, 77), padded with 0
+    ends = ids == EOS
+    after_end = ends.cumsum(dim=1) - ends.long() > 0  # (N, 77): right of the first EOS
+    return ids.masked_fill(after_end, pad)  # (N, 77)
