@@ -1,4 +1,4 @@
-"""Start-up that every script shares: one clear line for bad input, a record of each run, a clean end on Ctrl-C."""
+"""Start and end of every script: one clear line for bad input, a clean end on Ctrl-C."""
 
 import logging
 import os
@@ -9,7 +9,8 @@ from pathlib import Path
 
 from core.signals import StoppedForRequeue
 
-QUIET = (  # advice of libraries that does not apply to the users of these scripts
+# Warnings of libraries that do not apply to the users of these scripts.
+QUIET_WARNINGS = (
     ".*does not have many workers.*",
     ".*GPU available but not used.*",
     ".*module\\(s\\) in eval mode at the start of training.*",
@@ -21,26 +22,27 @@ QUIET = (  # advice of libraries that does not apply to the users of these scrip
     ".*LeafSpec.*",  # between Lightning and torch
     ".*The number of training batches.*smaller than the logging interval.*",
 )
+QUIET_LOGGERS = {
+    "pytorch_lightning.utilities.rank_zero": logging.WARNING,
+    "lightning_fabric.utilities.seed": logging.WARNING,
+    "tifffile": logging.CRITICAL,  # it logs errors before it raises them
+}
 
-
-REQUEUE = 75  # exit code (EX_TEMPFAIL of sysexits.h): asked to stop by SIGUSR1, all saved; scripts/job.sh puts the job back into the queue
+# Exit code after SIGUSR1, EX_TEMPFAIL of sysexits.h: everything is saved, and scripts/job.sh puts
+# the job back into the queue.
+REQUEUE = 75
 
 
 def run_script(main: Callable[[], None]) -> None:
-    """Call `main` and end the process: exit code 0, 1 after a one-line error, 130 after Ctrl-C, `REQUEUE` after SIGUSR1.
+    """Call `main`, and turn the errors of bad input into one line.
 
-    The environment variable DEBUG=1 shows the whole traceback instead of the line.
+    Exit codes: 0; 1 after an error; 130 after Ctrl-C; `REQUEUE` after SIGUSR1. With the environment
+    variable DEBUG=1, an error shows its whole traceback.
     """
-    for message in QUIET:
+    for message in QUIET_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
-    for name in (
-        "pytorch_lightning.utilities.rank_zero",
-        "lightning_fabric.utilities.seed",
-        "tifffile",
-    ):
-        logging.getLogger(name).setLevel(
-            logging.CRITICAL if name == "tifffile" else logging.WARNING
-        )
+    for name, level in QUIET_LOGGERS.items():
+        logging.getLogger(name).setLevel(level)
     try:
         main()
     except KeyboardInterrupt as stop:

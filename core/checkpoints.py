@@ -53,7 +53,7 @@ class StandIn:
 class StandInDictionary:
     """Placeholder for a trainer's dictionary class; an OrderedDict that keeps the items.
 
-    The weights-only reader fills no other kind of dictionary than its own, so `__new__` returns one.
+    The weights-only reader fills only dictionaries of its own kind, so `__new__` returns one.
     """
 
     def __new__(cls, *args, **kwargs):

@@ -1,4 +1,4 @@
-"""Published weights on this machine: looked for where they may lie, downloaded where they do not."""
+"""Published weights: found on this machine, or downloaded."""
 
 import fcntl
 import hashlib
@@ -20,7 +20,14 @@ NETWORK_ERRORS = (urllib.error.URLError, http.client.HTTPException, ConnectionEr
 
 
 class WeightsFile(NamedTuple):
-    """A file that others published: its name on disk, where it is from, its SHA-256 (or how that begins) and licence where they are known."""
+    """A file that others published.
+
+    Attributes:
+        name: on disk.
+        url: where it is downloaded from; None where users must fetch it themselves.
+        sha256: checksum in hexadecimal, or its beginning; None where it is not known.
+        licence: as the publisher names it.
+    """
 
     name: str
     url: str | None = None
@@ -29,7 +36,7 @@ class WeightsFile(NamedTuple):
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
+    """SHA-256 of the content of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -41,16 +48,17 @@ def find_weights(
     download_dir: Path | None = None,
     option: str = "--weights-path",
 ) -> Path:
-    """Path of `file`: what the user gave, else from `folders`, else from `download_dir`, else downloaded.
+    """Path of a weights file: the one the user gave, else one found, else a download.
 
     Args:
-        given: the user's own file of any name; nothing else is looked at then.
-        folders: places to look in, in this order.
-        download_dir: looked in last, and where a download goes; the first of `folders` when not given.
+        given: the user's own file, of any name. Where there is one, no other is searched for.
+        folders: folders to search, in this order.
+        download_dir: searched last; a download is written there. The first of `folders` when None.
         option: the script's name for `given`, for messages.
     Raises:
-        FileNotFoundError: no such file, and it cannot be downloaded; the message says which file to put where.
-        ValueError: the download's checksum is not the known one.
+        FileNotFoundError: no such file, and it cannot be downloaded. The message says which file to
+            put where.
+        ValueError: the checksum of the download is not the known one.
         OSError: the download cannot be written.
     """
     if given is not None:
@@ -65,28 +73,27 @@ def find_weights(
     target = download_dir or next(iter(folders), None)
     if file.url is None or target is None:
         raise FileNotFoundError(f"{looked}. Put it there or name it with {option}.")
-    print(
-        f"downloading {file.url} to {target}"
-        + (f" (licence: {file.licence})" if file.licence else ""),
-        flush=True,
-    )
+    licence = f" (licence: {file.licence})" if file.licence else ""
+    print(f"downloading {file.url} to {target}{licence}", flush=True)
     try:
         download(file.url, target / file.name, file.sha256)
     except NETWORK_ERRORS as error:
         raise FileNotFoundError(
-            f"{looked}, and {file.url} could not be downloaded ({error}). Download it elsewhere and put it at "
-            f"{target / file.name}, or name it with {option}."
+            f"{looked}, and {file.url} could not be downloaded ({error}). "
+            f"Download it elsewhere and put it at {target / file.name}, or name it with {option}."
         ) from error
     return target / file.name
 
 
 def download(url: str, path: Path, sha256: str | None = None) -> None:
-    """Fetch `url` into `path`, with a progress bar; goes on where an earlier attempt, or another run, was cut off.
+    """Fetch `url` into `path`, with a progress bar.
 
-    What has arrived waits in `<path>.part`, which one process at a time writes.
+    Bytes are collected in `<path>.part`. A later call, or another process, goes on where this one
+    was cut off. One process at a time writes.
 
     Raises:
-        URLError, HTTPException, ConnectionError, TimeoutError: the server cannot be reached or gives up.
+        URLError, HTTPException, ConnectionError, TimeoutError: the server cannot be reached, or the
+            connection breaks again and again.
         ValueError: the checksum does not begin with `sha256`; nothing is kept then.
         OSError: `path` cannot be written.
     """
@@ -101,7 +108,7 @@ def download(url: str, path: Path, sha256: str | None = None) -> None:
                 _fetch(url, file)
                 break
             except NETWORK_ERRORS as error:
-                if wait is None or not _may_pass(error):
+                if wait is None or not _is_temporary(error):
                     raise
                 time.sleep(wait)
         file.flush()
@@ -109,40 +116,40 @@ def download(url: str, path: Path, sha256: str | None = None) -> None:
         if sha256 and not found.startswith(sha256):
             part.unlink()
             raise ValueError(
-                f"{url}: the download's SHA-256 is {found}, expected {sha256}. Try again; if it repeats, the file was changed."
+                f"{url}: the download's SHA-256 is {found}, expected {sha256}. "
+                "Try again; if it repeats, the published file was changed."
             )
         os.replace(part, path)
 
 
-def _may_pass(error: Exception) -> bool:
-    """Whether another attempt makes sense: a connection that broke or a busy server, not a missing network or page."""
+def _is_temporary(error: Exception) -> bool:
+    """Whether another attempt makes sense: after a broken connection, or for a busy server."""
     if isinstance(error, urllib.error.HTTPError):
-        return error.code >= 500 or error.code == 429
-    return not isinstance(error, urllib.error.URLError)
+        return error.code >= 500 or error.code == 429  # 429: too many requests
+    return not isinstance(error, urllib.error.URLError)  # no network, no such host
 
 
 def _fetch(url, file):
-    """Append to `file` what it lacks of `url`; starts over where the server cannot send a part."""
+    """Append to `file` the rest of `url`; start over where the server cannot send a part."""
     file.seek(0, os.SEEK_END)
-    headers = {"User-Agent": "natural2nanoscale"} | (
-        {"Range": f"bytes={file.tell()}-"} if file.tell() else {}
-    )
+    headers = {"User-Agent": "natural2nanoscale"}
+    if file.tell():
+        headers["Range"] = f"bytes={file.tell()}-"
+    request = urllib.request.Request(url, headers=headers)
     try:
-        response = urllib.request.urlopen(
-            urllib.request.Request(url, headers=headers), timeout=TIMEOUT
-        )
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             if error.headers.get("Content-Range") == f"bytes */{file.tell()}":
                 return  # everything had arrived
             file.truncate(0)
             raise ConnectionError(
-                "what had been downloaded is longer than the file, starting over"
+                "the partial download is longer than the file, starting over"
             ) from error
         raise
     with response:
         if response.status != http.client.PARTIAL_CONTENT:
-            file.truncate(0)
+            file.truncate(0)  # the server sends the whole file again
         start = file.seek(0, os.SEEK_END)
         length = response.headers.get("Content-Length")
         total = start + int(length) if length else None

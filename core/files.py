@@ -9,16 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def _let_others_read(temporary: Path, mode: int) -> None:
-    """Give what `tempfile` made private the rights that a new file or folder has."""
-    umask = os.umask(0)
-    os.umask(umask)
-    temporary.chmod(mode & ~umask)
-
-
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes the name `path` when the block ends well and vanishes when it does not.
+    """Yield a temporary path beside `path`, to be written in the block.
+
+    When the block ends well, the temporary file takes the name `path`, in one step. When the block
+    raises, the temporary file is deleted.
 
     Raises:
         OSError: the folder cannot be written or the disk is full; `path` is then as it was before.
@@ -39,7 +35,10 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`, whose parents are made; it takes the name `path` when the block ends well, else it vanishes.
+    """Yield a temporary folder beside `path`, to be filled in the block.
+
+    When the block ends well, the temporary folder takes the name `path`. When the block raises, it
+    is deleted with its content. Missing parents of `path` are made.
 
     Raises:
         OSError: nothing can be written there, or `path` exists and is not an empty folder.
@@ -55,12 +54,19 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _let_others_read(temporary: Path, mode: int) -> None:
+    """Give what `tempfile` made for its owner alone the rights of a new file or folder."""
+    umask = os.umask(0)  # the only way to read it is to set it
+    os.umask(umask)
+    temporary.chmod(mode & ~umask)
+
+
 def write_json(path: str | Path, content) -> None:
     """Write `content` as indented JSON to a file that is either whole or as it was before.
 
     Args:
-        content: dictionaries and lists of plain values; anything else, such as a path or a device, is
-            stored as its text.
+        content: dictionaries and lists of plain values; anything else, such as a path or a device,
+            is stored as its text.
     Raises:
         OSError: as `whole_file`.
     """
@@ -70,12 +76,19 @@ def write_json(path: str | Path, content) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what processes that were killed left of `whole_file` anywhere below `folder`; for when no process writes there."""
+    """Delete temporary files that killed processes left below `folder`.
+
+    Call it only while no process writes there: a file in the making looks the same.
+    """
     for path in folder.rglob(".*.tmp.*"):
         path.unlink(missing_ok=True)
 
 
 def refuse_existing(path: str | Path, overwrite: bool) -> None:
-    """Raise FileExistsError where something would be overwritten that should not be."""
+    """Check that nothing is overwritten by accident.
+
+    Raises:
+        FileExistsError: `path` exists and `overwrite` is false.
+    """
     if Path(path).exists() and not overwrite:
         raise FileExistsError(f"{path}: exists already. Give another name or --overwrite.")

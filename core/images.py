@@ -1,4 +1,4 @@
-"""Image files in, whole files out: the one place where pixels are read from and written to disk."""
+"""Image files: the one place where pixels are read from disk and written to it."""
 
 import struct
 import zlib
@@ -18,7 +18,7 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 GREY_MODES = ("1", "L", "I;16", "I;16B", "I")  # Pillow's names
 STRETCHED = {"L;2": 85, "L;4": 17}  # factors by which Pillow multiplies 2- and 4-bit grey levels
-# What Pillow, tifffile and imagecodecs raise for broken files; their own error classes derive from these.
+# What Pillow, tifffile and imagecodecs raise for broken files. Their own classes derive from these.
 DECODER_ERRORS = (
     OSError,
     SyntaxError,
@@ -36,8 +36,11 @@ DECODER_ERRORS += (Image.DecompressionBombError,)
 def list_images(
     folder: str | Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES, recursive: bool = False
 ) -> list[Path]:
-    """Image files in `folder`, in its sub-folders too if `recursive`, sorted; files that start with a dot are left out.
+    """Image files in a folder, sorted by path. Files whose name begins with a dot are left out.
 
+    Args:
+        suffixes: of the files that count, in lower case.
+        recursive: search sub-folders too.
     Raises:
         FileNotFoundError: `folder` does not exist or holds no image.
     """
@@ -57,7 +60,7 @@ def list_images(
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Turn whatever a decoder raises into a ValueError that names `path`."""
+    """Turn what decoders raise in the block into a ValueError that names `path`."""
     try:
         yield
     except FileNotFoundError:
@@ -69,7 +72,12 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _read_tiff(path: Path, as_stored: bool) -> np.ndarray:
-    """The one page of a TIFF, (H, W) or (H, W, channels); its colour table and white-is-zero hold unless `as_stored`."""
+    """The one page of a TIFF, (H, W) or (H, W, channels).
+
+    Args:
+        as_stored: apply neither the colour table nor the inversion of white-is-zero files: for class
+            indices, which are numbers and no colours.
+    """
     with _naming(path), tifffile.TiffFile(path) as tiff:
         num_pages, page = len(tiff.pages), tiff.pages[0]
         pixels = page.asarray() if num_pages == 1 else None
@@ -88,7 +96,11 @@ def _read_tiff(path: Path, as_stored: bool) -> np.ndarray:
 
 
 def _read_pixels(path: Path, modes: tuple[str, ...]) -> np.ndarray:
-    """Pixels as stored, (H, W) or (H, W, channels); what has none of the Pillow `modes` is made RGB."""
+    """Pixels as stored, (H, W) or (H, W, channels).
+
+    Args:
+        modes: Pillow's modes that are kept; a picture of another mode becomes RGB.
+    """
     if path.suffix.lower() in TIFF_SUFFIXES:
         return _read_tiff(path, as_stored="P" in modes)
     with _naming(path), Image.open(path) as image:
@@ -96,10 +108,8 @@ def _read_pixels(path: Path, modes: tuple[str, ...]) -> np.ndarray:
         if image.mode not in modes:
             image = image.convert("RGB")  # alpha, CMYK and the like carry nothing that EM needs
         pixels = np.array(image)
-    if (
-        "P" in modes and raw_mode in STRETCHED
-    ):  # class indices are wanted, Pillow stretched them to 0..255
-        pixels //= STRETCHED[raw_mode]
+    if "P" in modes and raw_mode in STRETCHED:
+        pixels //= STRETCHED[raw_mode]  # class indices, which Pillow stretched to 0..255
     return pixels
 
 
@@ -117,7 +127,9 @@ def _to_unit(path: Path, pixels: np.ndarray) -> np.ndarray:
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Grey or RGB picture as float32 (H, W, 3) in [0, 1]; grey is copied to three channels, 16-bit scaled by 65535, alpha dropped.
+    """A grey or RGB picture, float32 (H, W, 3) in [0, 1].
+
+    Grey is copied to three channels. 8 bits are divided by 255, 16 bits by 65535. Alpha is dropped.
 
     Raises:
         FileNotFoundError: no such file.
@@ -136,31 +148,38 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def read_grey(path: str | Path) -> np.ndarray:
-    """Grey or RGB picture as float32 (H, W) in [0, 1], colours as their luma; raises like `read_image`."""
+    """A grey or RGB picture, float32 (H, W) in [0, 1]; raises like `read_image`.
+
+    Colours become their luma. Grey pictures come exactly as stored: a weighted sum of three equal
+    channels would round.
+    """
     picture = read_image(path)
     if (picture == picture[..., :1]).all():
-        return picture[..., 0]  # exactly as stored
+        return picture[..., 0]
     return picture @ LUMA
 
 
 def read_four_channels(path: str | Path) -> np.ndarray:
-    """A four-channel picture as float32 (H, W, 4) in [0, 1], in the order R, G, B, A; colours are not multiplied by alpha.
+    """A four-channel picture, float32 (H, W, 4) in [0, 1], in the order R, G, B, A.
+
+    Colours are not multiplied by alpha.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not an image, truncated, a stack, neither 8- nor 16-bit, or not of four channels.
+        ValueError: as `read_image`, or not of four channels.
     """
     path = Path(path)
     pixels = _read_pixels(path, modes=("RGBA", "RGB", *GREY_MODES))
     if pixels.ndim != 3 or pixels.shape[2] != 4:
-        raise ValueError(
-            f"{path}: {1 if pixels.ndim == 2 else pixels.shape[2]} channel(s), expected four (R, G, B, A)"
-        )
+        channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+        raise ValueError(f"{path}: {channels} channel(s), expected four (R, G, B, A)")
     return _to_unit(path, pixels)
 
 
 def read_labels(path: str | Path) -> np.ndarray:
-    """Class indices as int64 (H, W), exactly as stored; an RGB file counts only when its three channels are equal.
+    """Class indices, int64 (H, W), exactly as stored.
+
+    An RGB file is taken where its three channels are equal.
 
     Raises:
         FileNotFoundError: no such file.
@@ -171,7 +190,8 @@ def read_labels(path: str | Path) -> np.ndarray:
     if labels.ndim == 3:
         if labels.shape[2] >= 3 and (labels[..., :3] != labels[..., :1]).any():
             raise ValueError(
-                f"{path}: a colour picture, expected class indices 0, 1, 2, ... Save one grey value per class."
+                f"{path}: a colour picture, expected class indices 0, 1, 2, ... "
+                "Save one grey value per class."
             )
         labels = labels[..., 0]
     if labels.dtype.kind not in "bui":
@@ -182,7 +202,7 @@ def read_labels(path: str | Path) -> np.ndarray:
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """(height, width) from the file's header, without decoding the pixels; raises like `read_image`."""
+    """(height, width) from the header, without decoding pixels; raises like `read_image`."""
     path = Path(path)
     if path.suffix.lower() in TIFF_SUFFIXES:
         with _naming(path), tifffile.TiffFile(path) as tiff:
@@ -192,7 +212,9 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def check_image(path: str | Path) -> tuple[int, int]:
-    """(height, width) of a file that `read_image` will read; finds a truncated file without decoding PNG or TIFF.
+    """Check that `read_image` will read a file, and return its (height, width).
+
+    A truncated PNG or TIFF is found without decoding it.
 
     Raises:
         FileNotFoundError, ValueError: as `read_image`.
@@ -212,7 +234,7 @@ def check_image(path: str | Path) -> tuple[int, int]:
         offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
     )
     if num_pages > 1 or stored > num_bytes or page.dtype not in (bool, np.uint8, np.uint16):
-        read_image(path)  # says what is wrong
+        read_image(path)  # raises the error that tells what is wrong
     return page.imagelength, page.imagewidth
 
 
@@ -222,10 +244,11 @@ def to_uint8(picture: np.ndarray) -> np.ndarray:
 
 
 def write_png(path: str | Path, pixels: np.ndarray, text: dict[str, str] | None = None) -> None:
-    """Write uint8 `pixels`, (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, as a PNG that is either whole or not there.
+    """Write a PNG that is either whole or not there.
 
     Args:
-        text: notes stored in the file by keyword.
+        pixels: uint8, (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA.
+        text: notes to store in the file, by keyword.
     """
     info = PngInfo()
     for keyword, note in (text or {}).items():

@@ -1,4 +1,4 @@
-"""What every Lightning training here shares: precisions, and checkpoints that are whole and safe."""
+"""What all Lightning trainings share: precisions, and checkpoints that are whole and safe."""
 
 from pathlib import Path
 

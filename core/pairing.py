@@ -33,7 +33,7 @@ def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 def in_natural_order(paths: Iterable[Path]) -> list[Path]:
-    """Files of different stems, sorted so that img_9 stands before img_10; raises like `by_stem`."""
+    """Files of different stems, sorted so that img_9 precedes img_10; raises like `by_stem`."""
     return sorted(by_stem(paths).values(), key=natural_order)
 
 

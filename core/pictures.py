@@ -5,8 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-COLOURS = np.array(  # of classes 0, 1, 2, ...: black, then Okabe & Ito's palette, which colour-blind readers can tell apart
-    [[0, 0, 0], [0, 114, 178], [240, 228, 66], [213, 94, 0], [0, 158, 115], [204, 121, 167], [86, 180, 233], [230, 159, 0]],
+# Of classes 0, 1, 2, ...: black, then the palette of Okabe and Ito, whose colours colour-blind
+# readers can tell apart.
+COLOURS = np.array(
+    [[0, 0, 0], [0, 114, 178], [240, 228, 66], [213, 94, 0],
+     [0, 158, 115], [204, 121, 167], [86, 180, 233], [230, 159, 0]],
     dtype=np.float32,
 ) / 255  # fmt: skip
 GAP = 2  # white pixels between tiles
@@ -14,18 +17,14 @@ FONT_SIZE, LINE = 15, 22  # pixels: of letters, and of a line of them
 
 
 def class_colours(labels: np.ndarray) -> np.ndarray:
-    """Class indices (H, W) -> float32 (H, W, 3) in [0, 1]; from the ninth class on colours repeat."""
+    """Class indices (H, W) as colours, float32 (H, W, 3) in [0, 1]; they repeat after eight."""
     return COLOURS[labels % len(COLOURS)]
 
 
 def evenly(items: Sequence, number: int) -> list:
     """Up to `number` of the items, evenly spread, the first and the last among them."""
-    return [
-        items[i]
-        for i in np.unique(
-            np.linspace(0, len(items) - 1, min(number, len(items))).round().astype(int)
-        )
-    ]
+    places = np.linspace(0, len(items) - 1, min(number, len(items))).round().astype(int)
+    return [items[i] for i in np.unique(places)]
 
 
 def to_image(picture: np.ndarray) -> Image.Image:
@@ -37,13 +36,13 @@ def fit(picture: np.ndarray, side: int) -> np.ndarray:
     """A picture, float (H, W, 3) in [0, 1], scaled so that its longer side has `side` pixels."""
     height, width = picture.shape[:2]
     size = [max(1, round(n * side / max(height, width))) for n in (width, height)]
-    return np.asarray(to_image(picture).resize(size, Image.Resampling.HAMMING)) / np.float32(
-        255
-    )  # no ringing at the borders of classes
+    # Lanczos and bicubic filters would ring at the borders of classes.
+    small = to_image(picture).resize(size, Image.Resampling.HAMMING)
+    return np.asarray(small) / np.float32(255)
 
 
 def write_line(words: str, width: int) -> np.ndarray:
-    """Black words on white, uint8 (LINE, width, 3); the middle of what is too long is left out."""
+    """Black words on white, uint8 (LINE, width, 3); words that are too long lose their middle."""
     font = ImageFont.load_default(FONT_SIZE)
     shown, kept = words, len(words)
     while kept > 1 and font.getlength(shown) > width:
@@ -57,10 +56,11 @@ def write_line(words: str, width: int) -> np.ndarray:
 def tile(
     rows: Sequence[Sequence[np.ndarray]], heads: Sequence[str] = (), titles: Sequence[str] = ()
 ) -> np.ndarray:
-    """Pictures, float (H, W, 3) in [0, 1], in a grid on white -> uint8; sizes may differ and rows may be short.
+    """Pictures in a grid on white, uint8 (H, W, 3).
 
     Args:
-        heads, titles: what is written above each column and above each row.
+        rows: pictures, float (H, W, 3) in [0, 1]; sizes may differ and rows may be short.
+        heads, titles: words above each column and above each row.
     """
     head, title = (LINE if words else 0 for words in (heads, titles))
     cell_h = max(picture.shape[0] for row in rows for picture in row) + title + GAP

@@ -1,23 +1,29 @@
-"""How far a training is, in a small file of its run's folder that `utils/run_status.py` reads while the run goes on."""
+"""How far a training is, in a small file of its folder that others read while it goes on."""
 
-import json
 import math
 import time
 from pathlib import Path
 
 from pytorch_lightning.callbacks import Callback
 
-from core.files import whole_file
+from core.files import write_json
 
 PROGRESS = "progress.json"
 EVERY = 10  # seconds between two writes
 
 
 class Progress(Callback):
-    """Keeps `progress.json`: step, steps in all, loss, seconds per step of this process (validation and saving included), checkpoint, state.
+    """Callback that keeps `progress.json` up to date.
 
-    The state is `running`, `done`, `stopped` (it can be resumed) or `failed`, with the error; a killed process leaves `running`
-    and an old `updated`, seconds since 1970.
+    Its content:
+        state: `running`, `done`, `stopped` (it can be resumed) or `failed`. A killed process leaves
+            `running` behind, and an old time in `updated`.
+        step, total_steps: optimizer steps; `total_steps` is None for a training without end.
+        loss: of the last step that was noted.
+        seconds_per_step: mean of this process, with validation and saving.
+        checkpoint_step: step of the last full checkpoint.
+        error: message of a failed training.
+        updated: time of writing, seconds since 1970.
     """
 
     def __init__(self, run_dir: Path):
@@ -44,9 +50,8 @@ class Progress(Callback):
             self.content["loss"] = float(outputs["loss"])
             self._write(trainer)
 
-    def on_save_checkpoint(
-        self, trainer, pl_module, checkpoint
-    ):  # weights alone, which nothing goes on from, do not call it
+    def on_save_checkpoint(self, trainer, pl_module, checkpoint):
+        # Lightning does not call it for files of weights alone, from which no run can go on.
         self.content["checkpoint_step"] = checkpoint["global_step"]
         self._write(trainer)
 
@@ -58,12 +63,10 @@ class Progress(Callback):
         self._write(trainer)
 
     def on_exception(self, trainer, pl_module, exception):
-        stopped = isinstance(exception, KeyboardInterrupt)
-        self.content |= (
-            {"state": "stopped"}
-            if stopped
-            else {"state": "failed", "error": " ".join(str(exception).split())}
-        )
+        if isinstance(exception, KeyboardInterrupt):
+            self.content["state"] = "stopped"
+        else:
+            self.content |= {"state": "failed", "error": " ".join(str(exception).split())}
         self._write(trainer)
 
     def _write(self, trainer):
@@ -72,8 +75,6 @@ class Progress(Callback):
             return
         self.content |= {"step": trainer.global_step, "updated": time.time()}
         if self.first_step is not None and trainer.global_step > self.first_step:
-            self.content["seconds_per_step"] = (self.written - self.start) / (
-                trainer.global_step - self.first_step
-            )
-        with whole_file(self.path) as temporary:
-            temporary.write_text(json.dumps(self.content) + "\n")
+            steps = trainer.global_step - self.first_step
+            self.content["seconds_per_step"] = (self.written - self.start) / steps
+        write_json(self.path, self.content)

@@ -4,6 +4,13 @@ import hashlib
 
 
 def sample_seed(seed: int, name: str, index: int) -> int:
-    """Seed of one sample, 63 bits, from the run's seed, a name and a number; nothing else enters."""
+    """Seed of one sample, a whole number of 63 bits.
+
+    Nothing enters but the arguments, so a sample is the same in any order, batch or process.
+
+    Args:
+        seed: of the run.
+        name, index: of the sample.
+    """
     digest = hashlib.sha256(f"{seed}/{name}/{index}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    return int.from_bytes(digest[:8], "big") >> 1  # torch's generators take signed 64 bits

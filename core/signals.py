@@ -4,11 +4,16 @@ import signal
 
 
 class StoppedForRequeue(KeyboardInterrupt):
-    """SIGUSR1, by which Slurm announces the end of a job's time, has stopped the work; the same command goes on with it."""
+    """The work was stopped by SIGUSR1, by which Slurm announces the end of a job's time.
+
+    Everything is saved; the same command goes on with it.
+    """
 
 
 class StopRequest:
-    """Whether a scheduler has asked the process to end soon, by SIGTERM or SIGUSR1; truth value of a context manager.
+    """Context manager that is true once SIGTERM or SIGUSR1 has asked the process to end soon.
+
+    The work checks it between two pieces, so nothing is cut off in the middle.
 
     Attributes:
         received: number of the signal, 0 for none.

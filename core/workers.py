@@ -9,12 +9,19 @@ from concurrent.futures import ProcessPoolExecutor
 
 import cv2
 
-# Workers begin as clean processes: the copy of a process that runs threads (torch, OpenCV, wandb) can wait for a lock that none of its threads will free.
+# Workers begin as clean processes. A copy of a process that runs threads (torch, OpenCV, wandb) can
+# inherit a lock that is held, and wait forever for a thread that the copy does not have.
 CLEAN = multiprocessing.get_context("forkserver")
 
 
 def in_workers(function: Callable, items: Sequence, num_workers: int, chunk: int = 4) -> Iterator:
-    """`map(function, items)` in `num_workers` processes, which are handed `chunk` items at a time, or in this one where that is below two."""
+    """Results of `function` for all items, in their order.
+
+    Args:
+        function: must be importable by a worker, as must what `functools.partial` binds to it.
+        num_workers: processes; below two, this process does the work.
+        chunk: number of items that a worker is handed at a time.
+    """
     if num_workers < 2:
         yield from map(function, items)
         return
@@ -22,17 +29,18 @@ def in_workers(function: Callable, items: Sequence, num_workers: int, chunk: int
         try:
             yield from pool.map(function, items, chunksize=chunk)
         except BaseException:
-            pool.shutdown(cancel_futures=True)  # or an error would wait for all that is left
+            pool.shutdown(cancel_futures=True)  # or an error would wait for all items
             raise
 
 
 def _prepare() -> None:
-    """One thread for OpenCV; Ctrl-C is for the process that waits for all, and none outlives that one."""
+    """Set up a worker: one OpenCV thread, no Ctrl-C of its own, no life after the main process."""
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process stops the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
+    """Wait until the main process has ended, even by SIGKILL, and end this one."""
     multiprocessing.parent_process().join()
     os._exit(1)

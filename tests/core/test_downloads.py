@@ -1,4 +1,4 @@
-"""Weights: where they are looked for, and a download over a connection that breaks, against a local server."""
+"""Weights: where they are searched, and downloads from a local server that breaks off."""
 
 import hashlib
 import threading
@@ -14,9 +14,11 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves CONTENT; `server.plan` says how each request is treated, in turn, then all are answered in full.
+    """Serves CONTENT.
 
-    `drop`: break the connection half-way. `no range`: ignore the range asked for. A number: that HTTP status.
+    `server.plan` says how each request is treated, in turn: `drop` breaks the connection half-way,
+    `no range` ignores the range asked for, a number is an HTTP status. Later requests are answered
+    in full.
     """
 
     def do_GET(self):
@@ -82,7 +84,8 @@ def test_folders_are_looked_through_in_order_before_the_download_folder(tmp_path
 def test_without_an_address_the_message_says_which_file_to_put_where(tmp_path):
     with pytest.raises(
         FileNotFoundError,
-        match=f"w.pth: not in {tmp_path}/a or {tmp_path}/b. Put it there or name it with --weights-path",
+        match=f"w.pth: not in {tmp_path}/a or {tmp_path}/b. "
+        "Put it there or name it with --weights-path",
     ):
         find_weights(WeightsFile("w.pth"), None, [tmp_path / "a"], tmp_path / "b")
 

@@ -1,4 +1,4 @@
-"""Reading pixels: every format gives the numbers that were written, broken files are named, files are whole or absent."""
+"""Pixels: every format gives the numbers that were written; broken files are named."""
 
 import struct
 import zlib
