@@ -97,6 +97,7 @@ def recorded_weights(output: Path, settings: Mapping) -> dict[str, str] | None:
         before, weights = saved["settings"], saved["weights"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{record}: damaged ({error}). Name another --output.") from error
+    # Maps of two settings in one folder could not be told apart.
     changed = changed_options(settings, before, set())
     if changed:
         value = before[changed[0].lstrip("-")]
@@ -144,6 +145,7 @@ def batches_of_one_size(
     sizes: Mapping[Path, tuple[int, int]], batch_size: int
 ) -> Iterator[list[Path]]:
     """Lists of at most `batch_size` files of equal size."""
+    # The sort is stable: files of one size keep their order, whatever lies between them.
     for _, group in groupby(sorted(sizes, key=sizes.get), key=sizes.get):
         paths = list(group)
         for start in range(0, len(paths), batch_size):
@@ -159,7 +161,7 @@ def draw_batch(
         draw_maps, interpolation: of a `Detector`.
         resolution: short side at which the detector sees the images; None: as they are.
     """
-    images = [to_uint8(read_image(path)) for path in paths]
+    images = [to_uint8(read_image(path)) for path in paths]  # each (H, W, 3)
     height, width = images[0].shape[:2]
     shown = [resize_image(image, resolution) for image in images] if resolution else images
     maps = []

@@ -6,6 +6,7 @@ from dataclasses import fields
 from annotator import canny, hed, membrane, midas, mlsd, openpose, uniformer
 from annotator.detector import EDGES, Detector
 
+# Scripts offer them, and show their options, in this order.
 DETECTORS = {
     folder.DETECTOR.name: folder.DETECTOR
     for folder in (canny, membrane, hed, mlsd, midas, openpose, uniformer)

@@ -78,7 +78,7 @@ def median_seconds(function: Callable, repeats: int) -> float:
 def draw_rings(size: int) -> np.ndarray:
     """Signed distance of every pixel to the nearest of many circles, (size, size)."""
     rows, columns = np.mgrid[:size, :size] - size / 2
-    return (np.hypot(rows, columns) + 8) % 16 - 8
+    return (np.hypot(rows, columns) + 8) % 16 - 8  # a circle every 16 pixels
 
 
 def draw_lines(size: int, rng: np.random.Generator) -> np.ndarray:
@@ -150,7 +150,7 @@ def make_cases(size: int, people: int) -> list[Case]:
 def build(case: Case, folder: Path):
     """The detector with random weights, which it loads from files as users have them."""
     for network, file in case.networks:
-        torch.save(network().state_dict(), folder / file.name)
+        torch.save(network().state_dict(), folder / file.name)  # published names
     return case.detector(folder)
 
 
@@ -178,12 +178,13 @@ class Replay:
 def measure(detector, case: Case, picture: np.ndarray, repeats: int) -> tuple[float, float]:
     """Seconds in the networks, and seconds around them."""
     if "hand" in case.answers:
-        detector.load_hand()
+        detector.load_hand()  # otherwise its first use would, and replace what is planted
     replays = {
         name: Replay(getattr(detector, name), answer, repeats)
         for name, answer in case.answers.items()
     }
     with mock.patch.multiple(detector, **replays):
+        # The first pass makes the maps, so that the timed ones do not.
         detector(picture, **case.options)
         for replay in replays.values():
             replay.is_recording = False

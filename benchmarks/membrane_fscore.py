@@ -124,6 +124,7 @@ def canny_edges(image: np.ndarray, settings: list[tuple]) -> list[np.ndarray]:
 
 def membrane_lines(image: np.ndarray, settings: list[tuple]) -> list[np.ndarray]:
     """The membrane detector's lines, bool (H, W), for each (scale, low, high, min_length)."""
+    # Once for each scale: the thresholds that follow are far cheaper than the filter.
     strength = {
         scale: ridge_strength(image, scale)
         for scale in dict.fromkeys(setting[0] for setting in settings)
@@ -141,6 +142,7 @@ def score(
         detect: see `Method`.
         title: of the progress bar.
     """
+    # Summed over the set before F is computed, so that pictures with few membranes count less.
     totals = np.zeros((len(settings), 4), np.int64)
     for image, truth in tqdm(samples, desc=title, unit="image"):
         totals += [count(edges, truth, tolerance) for edges in detect(image, settings)]
@@ -165,6 +167,7 @@ def tune_and_test(name: str, method: Method, tune: list, test: list, tolerance: 
     scores = score(tune, method.detect, method.grid, tolerance, f"tune {name}")
     best = max(range(len(scores)), key=lambda i: scores[i].f)
     lines = []
+    # The setting is chosen on one set and scored on the other, which it has not seen.
     for label, setting in (("default", method.default), ("tuned", method.grid[best])):
         if setting is None:
             continue

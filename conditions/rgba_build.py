@@ -27,7 +27,7 @@ from core.pictures import class_colours, tile
 
 FORMATS = ("npz", "png")
 
-DrawEdges = Callable[[Path, float, float], np.ndarray]  # file, thresholds -> uint8 (H, W)
+DrawEdges = Callable[[Path], np.ndarray]  # picture file -> uint8 (H, W), 0 or 255
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ def run_job(
         if not todo and not draw:
             return False
         picture, labels = read_pair(job, tensor.num_mask_classes, options.resize_masks)
-        edges = draw_edges(job.image, tensor.canny_low, tensor.canny_high)
+        edges = draw_edges(job.image)
         if draw:
             shown = np.repeat(edges[..., None], 3, axis=2) / 255  # (H, W, 3)
             job.preview.parent.mkdir(parents=True, exist_ok=True)

@@ -89,13 +89,13 @@ def main(argv=None):
     device = pick_device(run.device)
     settings = settings_that_draw(detector, options, args.input, run.detect_resolution)
     before = recorded_weights(args.output, settings)
-    sizes = check_images(paths)
+    sizes = check_images(paths)  # all of them, so that nothing is drawn if one cannot be read
     missing = {path: sizes[path] for path in paths if not map_path(args.output, path).is_file()}
     print(
         f"{detector.name}: {len(paths)} images in {args.input}, "
         f"{len(paths) - len(missing)} done already"
     )
-    if missing:
+    if missing:  # a folder that is complete needs no weights
         weights = find_all_weights(detector, options, args.weights_path)
         if before not in (None, weights):
             raise ValueError(

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from annotator.canny import edges_of_file
+from annotator import canny
+from annotator.detector import edges_of_file
 from conditions.rgba_build import BuildOptions, TensorOptions, find_jobs, run_job
 from core.files import remove_leftovers, whole_file
 from core.options import add_options, new_parser, non_negative_int, option, read_options
@@ -100,7 +101,9 @@ def main(argv=None):
     preview_dir = folders.preview_dir or folder / PREVIEW
     jobs, missing = find_jobs(folders.img_dir, folders.mask_dir, preview_dir, options)
     folder.mkdir(parents=True, exist_ok=True)
-    work = partial(run_job, folder=folder, tensor=tensor, options=options, draw_edges=edges_of_file)
+    draw_maps = canny.make(canny.CannyOptions(tensor.canny_low, tensor.canny_high))
+    draw_edges = partial(edges_of_file, draw_maps=draw_maps)
+    work = partial(run_job, folder=folder, tensor=tensor, options=options, draw_edges=draw_edges)
     made, problems = 0, []
     results = in_workers(work, jobs, folders.num_workers)
     for result in tqdm(results, total=len(jobs), desc="rgba tensors", unit="image", leave=False):

@@ -28,6 +28,7 @@ class CannyDetector:
             low_threshold, high_threshold: on |dx| + |dy| of the 3 x 3 Sobel filters of grey levels
                 0..255. An edge starts above the high threshold and goes on above the low one.
         """
+        # Three equal channels have the gradients of the grey picture, so nothing is lost.
         return cv2.Canny(HWC3(img), low_threshold, high_threshold)
 
 
