@@ -8,8 +8,27 @@ import numpy as np
 import torch
 from torch import nn
 
+from core.checkpoints import load_state_dict
 from core.downloads import WeightsFile
 from fid.images import Preprocessing
+
+
+def tensors_without(heads: tuple[str, ...], path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint of one of torchvision's networks, without some layers.
+
+    Files from before torch 0.4.1 lack the counters of batch norms. Only training reads them, so
+    they are filled in.
+
+    Args:
+        heads: beginnings of names that are left out.
+    Raises:
+        FileNotFoundError, ValueError: as `load_state_dict`.
+    """
+    tensors = load_state_dict(path)
+    norms = [name.removesuffix("running_var") for name in tensors if name.endswith("running_var")]
+    counters = {f"{norm}num_batches_tracked": torch.tensor(0) for norm in norms}
+    tensors = counters | tensors
+    return {name: tensors[name] for name in tensors if not name.startswith(heads)}
 
 
 def no_norms(path: Path) -> None:

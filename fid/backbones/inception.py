@@ -1,16 +1,14 @@
 """Inception v3, trained on photographs, by the three standards of published FIDs."""
 
-from pathlib import Path
+from functools import partial
 
-import torch
 from torch import nn
 from torch.nn import functional as F
 from torchvision.models import inception_v3
 from torchvision.models.inception import BasicConv2d, InceptionE
 
-from core.checkpoints import load_state_dict
 from core.downloads import WeightsFile
-from fid.backbones.base import PublishedBackbone
+from fid.backbones.base import PublishedBackbone, tensors_without
 from fid.images import Preprocessing
 
 INCEPTION_WIDTH = 2048  # channels of its last block
@@ -90,12 +88,6 @@ def headless_torchvision_inception() -> nn.Module:
     return network
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint without its classifiers; raises like `load_state_dict`."""
-    tensors = load_state_dict(path)
-    return {key: value for key, value in tensors.items() if not key.startswith(HEADS)}
-
-
 def _published(name, about, weights, content, build, resize, mean, std):
     """The entry of one standard; (mean, std) are three numbers each, or one for all channels."""
     mean, std = (x if isinstance(x, tuple) else (x,) * 3 for x in (mean, std))
@@ -104,7 +96,7 @@ def _published(name, about, weights, content, build, resize, mean, std):
         about=about,
         weights=weights,
         build=build,
-        read=read_tensors,
+        read=partial(tensors_without, HEADS),
         preprocessing=Preprocessing(299, resize, False, mean, std),
         width=INCEPTION_WIDTH,
         result_name="inception_v3",

@@ -4,6 +4,7 @@ import pytest
 import torch
 from einops import rearrange
 from pytorch_fid import inception as published_inception
+from torchvision.models import inception_v3
 
 from fid.backbones.inception import tensorflow_inception
 from fid.backbones.loading import BackboneOptions, load_backbone
@@ -36,6 +37,20 @@ def test_tensorflow_inception_is_the_published_one(monkeypatch, tmp_path):
     )
     assert expected.std() > 1e-3
     torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
+
+
+def test_old_files_without_counters_load(tmp_path):
+    """torchvision's file comes from a torch that did not count the batches of batch norms."""
+    published = {
+        name: value
+        for name, value in inception_v3(init_weights=False).state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    assert "AuxLogits.fc.weight" in published
+    torch.save(published, tmp_path / "inception.pth")
+    network = load("torchvision", tmp_path / "inception.pth").network
+    stem = "Conv2d_1a_3x3.conv.weight"
+    assert torch.equal(network.state_dict()[stem], published[stem])
 
 
 def test_standards_of_inception(tmp_path):
