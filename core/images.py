@@ -75,7 +75,7 @@ def _read_tiff(path: Path, as_stored: bool) -> np.ndarray:
     """The one page of a TIFF, (H, W) or (H, W, channels).
 
     Args:
-        as_stored: apply neither the colour table nor the inversion of white-is-zero files: for class
+        as_stored: apply neither colour table nor inversion of white-is-zero files: for class
             indices, which are numbers and no colours.
     """
     with _naming(path), tifffile.TiffFile(path) as tiff:

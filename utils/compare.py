@@ -1,82 +1,99 @@
-"""One picture of a generation: mask | real image | generated images, a row for each mask.
+"""Draw one picture of a generation: mask | real image | generated images, a row for each mask.
 
-python utils/compare.py my_synth_data/run_... --image_path data/test/images --output comparison.png
+    python utils/compare.py my_synth_data/run_... --image_path data/test/images \\
+        --output comparison.png
 """
 
-import argparse
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from core.images import list_images, read_image, read_labels, write_png
-from core.options import positive_int
+from core.options import add_options, new_parser, option, positive_int, read_options
 from core.pairing import match_names
 from core.pictures import class_colours, evenly, tile
 from share import run_script
 
 
+@dataclass(frozen=True)
+class ComparisonOptions:
+    """What is shown, and where."""
+
+    image_path: Path | None = option(
+        None, Path, "DIR", "real images of the masks; leaves their column out when not given"
+    )
+    output: Path = option(None, Path, "FILE", "PNG to write", required=True)
+    rows: int = option(12, positive_int, "INT", "masks to show")
+    columns: int = option(4, positive_int, "INT", "generated images of each")
+
+
+def source_of(record: dict) -> Path:
+    """The mask file of a generated image: the first of the files that steered it."""
+    return Path(next(iter(record["sources"].values())))
+
+
+def read_manifest(run_dir: Path) -> list[dict]:
+    """The records of a generation, one for each image.
+
+    Raises:
+        FileNotFoundError: there is no manifest.
+        ValueError: no image, or none that was made from a mask.
+    """
+    path = run_dir / "manifest.jsonl"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: not there, so {run_dir} is no folder of generate.py, or holds no image yet"
+        )
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    if not records or records[0]["mask"] is None:
+        raise ValueError(f"{run_dir}: holds no image that was made from a mask")
+    return records
+
+
 def draw_rows(
     records: list[dict], run_dir: Path, real: dict[Path, Path], rows: int, columns: int
 ) -> np.ndarray:
-    """A tiled picture, uint8 (H, W, 3), of up to `rows` masks evenly chosen and `columns` generated images of each.
+    """A tiled picture, uint8 (H, W, 3).
 
     Args:
-        records: lines of the run's manifest.
+        records: of the run's manifest.
         real: the real image of each mask's source file; empty for none.
+        rows: number of masks, which are evenly chosen.
+        columns: number of generated images of each mask.
     """
     by_mask = {}
     for record in records:
-        by_mask.setdefault(Path(next(iter(record["sources"].values()))), []).append(record)
-    table = []
+        by_mask.setdefault(source_of(record), []).append(record)
+    pictures = []
     for mask in evenly(list(by_mask), rows):
         shown = by_mask[mask][:columns]
         row = [class_colours(read_labels(run_dir / shown[0]["mask"]))]
         if real:
             row.append(read_image(real[mask]))
-        table.append([*row, *(read_image(run_dir / record["image"]) for record in shown)])
-    return tile(table)
+        pictures.append([*row, *(read_image(run_dir / record["image"]) for record in shown)])
+    return tile(pictures)
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("run", type=Path, help="folder that generate.py made")
-    parser.add_argument(
-        "--image_path",
-        type=Path,
-        metavar="DIR",
-        help="real images of the masks; leaves their column out when not given",
-    )
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="PNG to write")
-    parser.add_argument(
-        "--rows", type=positive_int, default=12, metavar="INT", help="masks to show"
-    )
-    parser.add_argument(
-        "--columns", type=positive_int, default=4, metavar="INT", help="generated images of each"
-    )
+    add_options(parser, ComparisonOptions, "picture")
     return parser.parse_args(argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
-    manifest = args.run / "manifest.jsonl"
-    if not manifest.is_file():
-        raise FileNotFoundError(
-            f"{manifest}: not there, so {args.run} is no folder of generate.py, or holds no image yet"
-        )
-    records = [json.loads(line) for line in manifest.read_text().splitlines()]
-    if not records or records[0]["mask"] is None:
-        raise ValueError(f"{args.run}: holds no image that was made from a mask")
+    options = read_options(ComparisonOptions, args)
+    records = read_manifest(args.run)
     real = {}
-    if args.image_path:
-        sources = sorted({Path(next(iter(record["sources"].values()))) for record in records})
-        real = {
-            source: image for image, source in match_names(list_images(args.image_path), sources)
-        }
-    write_png(args.output, draw_rows(records, args.run, real, args.rows, args.columns))
-    print(args.output)
+    if options.image_path:
+        sources = sorted({source_of(record) for record in records})
+        pairs = match_names(list_images(options.image_path), sources)
+        real = {source: image for image, source in pairs}
+    write_png(options.output, draw_rows(records, args.run, real, options.rows, options.columns))
+    print(options.output)
 
 
 if __name__ == "__main__":

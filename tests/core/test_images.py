@@ -14,6 +14,7 @@ from core.images import (
     image_size,
     list_images,
     read_four_channels,
+    read_grey,
     read_image,
     read_labels,
     to_uint8,
@@ -93,9 +94,8 @@ def grey_png(path, labels, bits):
     """Grey PNG of 2 or 4 bits per pixel, which Pillow reads but cannot write."""
 
     def chunk(name, data):
-        return (
-            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        )
+        checksum = struct.pack(">I", zlib.crc32(name + data))
+        return struct.pack(">I", len(data)) + name + data + checksum
 
     per_byte = 8 // bits
     packed = sum(
@@ -132,6 +132,15 @@ def test_labels_of_a_colour_picture(tmp_path):
     write_png(tmp_path / "colour.png", np.stack([labels, labels, 0 * labels], axis=-1))
     with pytest.raises(ValueError, match="colour.png: a colour picture"):
         read_labels(tmp_path / "colour.png")
+
+
+def test_grey_is_the_luma_of_colours_and_exact_for_grey_pictures(tmp_path):
+    primaries = np.eye(3, dtype=np.uint8)[None] * 255  # (1, 3, 3): red, green, blue
+    write_png(tmp_path / "colour.png", primaries)
+    assert read_grey(tmp_path / "colour.png")[0] == pytest.approx([0.299, 0.587, 0.114])
+    for name, pixels in (("grey.png", RAMP), ("rgb.png", np.repeat(RAMP[..., None], 3, axis=2))):
+        write_png(tmp_path / name, pixels)
+        assert np.array_equal(read_grey(tmp_path / name), RAMP.astype(np.float32) / 255)
 
 
 def test_alpha_is_dropped_or_kept(tmp_path):

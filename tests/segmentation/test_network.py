@@ -19,13 +19,11 @@ def test_any_image_size(trained, tmp_path):
         assert labels.shape == (height, width)
     image = torch.rand(1, 64, 96)
     odd = predict(trained, image[:, :61, :90])
-    assert (
-        odd[:32, :32] == predict(trained, image)[:32, :32]
-    ).float().mean() > 0.9  # far from the seam nothing changes
+    same = odd[:32, :32] == predict(trained, image)[:32, :32]
+    assert same.float().mean() > 0.9  # far from the seam nothing changes
     small = write_pairs(tmp_path, [np.full((9, 50), 60)] * 2, [np.zeros((9, 50))] * 2)
-    train_segmenter(
-        small, [], 2, steps=1, options=SegmenterOptions(batch_size=2, image_size=64)
-    )  # both sides are smaller than the crop
+    # Both sides are smaller than the crop.
+    train_segmenter(small, [], 2, 1, SegmenterOptions(batch_size=2, image_size=64))
 
 
 def test_round_trip_gives_identical_predictions(trained, sets, tmp_path):

@@ -23,11 +23,8 @@ def test_score_is_what_counting_by_hand_gives(tmp_path):
     masks = [[[0, 1], [1, 1]], [[1, 1]]]
     pairs = write_pairs(tmp_path, images, masks)
     result = score(OneHot(), pairs, 3)
-    assert result["iou"] == [
-        pytest.approx(1 / 2),
-        pytest.approx(4 / 5),
-        None,
-    ]  # pooled over both images
+    # Pooled over both images.
+    assert result["iou"] == [pytest.approx(1 / 2), pytest.approx(4 / 5), None]
     assert result["miou"] == pytest.approx((1 / 2 + 4 / 5) / 2)  # the absent class is left out
 
 
@@ -36,10 +33,8 @@ def test_perfect_and_shuffled_scores_by_hand(tmp_path):
     pairs = write_pairs(tmp_path, [mask * 127.5 for mask in masks], masks)
     result = score(OneHot(), pairs, 3, shuffled=True)
     assert (result["miou"], result["iou"]) == (1, [1, 1, None])
-    assert (result["miou_shuffled"], result["iou_shuffled"]) == (
-        0,
-        [0, 0, None],
-    )  # the equal mask is no other mask
+    # The equal mask is no other mask.
+    assert (result["miou_shuffled"], result["iou_shuffled"]) == (0, [0, 0, None])
 
 
 def test_other_masks_have_equal_size_and_other_content(tmp_path):
@@ -48,9 +43,8 @@ def test_other_masks_have_equal_size_and_other_content(tmp_path):
     names = [[path.name for path in others] for others in other_masks(pairs)]
     assert names == [["02.png"], ["02.png"], ["00.png", "01.png"], []]
     many = [np.full((2, 2), i) for i in range(40)]
-    assert {len(others) for others in other_masks(write_pairs(tmp_path / "many", many, many))} == {
-        8
-    }
+    others = other_masks(write_pairs(tmp_path / "many", many, many))
+    assert {len(paths) for paths in others} == {8}
     for same in (pairs[:1], pairs[:2]):
         with pytest.raises(ValueError, match="--shuffled needs at least two different masks"):
             other_masks(same)
@@ -63,11 +57,5 @@ def test_picture_shows_image_mask_and_prediction(tmp_path):
     pairs = write_pairs(tmp_path, [[[0, 128], [255, 0]], [[0]]], [mask, [[2]]])
     picture = draw_rows(OneHot(), pairs, 3)
     assert picture[:2].tolist() == [[0, 128, 0, 128, 0, 128], [255, 0, 255, 255, 255, 0]]
-    assert picture[4].tolist() == [
-        0,
-        255,
-        0,
-        255,
-        255,
-        255,
-    ]  # the second, narrower row is filled up with white
+    # The second, narrower row is filled up with white.
+    assert picture[4].tolist() == [0, 255, 0, 255, 255, 255]

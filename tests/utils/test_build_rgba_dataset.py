@@ -28,18 +28,9 @@ def build(pairs, tmp_path):
         folder="100_200",
         workers=0,
     ):
-        words = [
-            "--img_dir",
-            images,
-            "--mask_dir",
-            masks,
-            "--dest_dir",
-            tmp_path / dest,
-            "--num_workers",
-            workers,
-            *options,
-        ]
-        build_rgba_dataset.main([str(word) for word in words])
+        words = f"--img_dir {images} --mask_dir {masks} --dest_dir {tmp_path / dest} "
+        words += f"--num_workers {workers}"
+        build_rgba_dataset.main([*words.split(), *map(str, options)])
         return tmp_path / dest / folder
 
     return build
@@ -56,10 +47,8 @@ def files(folder):
 def expected(pairs, name, low=100, high=200):
     """Class planes and edges, worked out from the files."""
     edges = CannyDetector()(np.asarray(Image.open(pairs / "images" / f"{name}.png")), low, high)
-    return np.concatenate(
-        [one_hot(read_mask(pairs / "masks" / f"{name}.png", 3), 3), edges[..., None] / 255],
-        axis=2,
-    )
+    planes = one_hot(read_mask(pairs / "masks" / f"{name}.png", 3), 3)
+    return np.concatenate([planes, edges[..., None] / 255], axis=2)
 
 
 @pytest.mark.parametrize("kind", ["npz", "png"])
@@ -76,12 +65,8 @@ def test_the_published_format(build, pairs):
     folder = build("--canny-low", 40, "--canny-high", 90, folder="40_90")
     with np.load(folder / "cell_2.npz", allow_pickle=False) as archive:
         rgba, meta = archive["rgba"], json.loads(archive["meta"].item())
-    assert (
-        rgba.dtype == np.float32
-        and rgba.shape == (64, 64, 4)
-        and rgba.min() == -1
-        and rgba.max() == 1
-    )
+    assert rgba.dtype == np.float32 and rgba.shape == (64, 64, 4)
+    assert rgba.min() == -1 and rgba.max() == 1
     assert np.array_equal((rgba + 1) / 2, expected(pairs, "cell_2", 40, 90))
     assert meta == {
         "image_path": str(pairs / "images" / "cell_2.png"),
@@ -136,9 +121,8 @@ def test_a_killed_build_is_finished_by_the_next_one(build, tmp_path, monkeypatch
     monkeypatch.undo()
     assert process.exitcode == -signal.SIGKILL
     there = {path: path.stat().st_mtime_ns for path in create_condition("rgba").list_files(folder)}
-    assert [path.name for path in there] == ["cell_0.npz", "cell_1.npz"] and list(
-        folder.glob(".*.tmp.npz")
-    )
+    assert [path.name for path in there] == ["cell_0.npz", "cell_1.npz"]
+    assert list(folder.glob(".*.tmp.npz"))
     build(dest="killed")
     assert files(folder) == files(whole)
     assert {path: path.stat().st_mtime_ns for path in there} == there
@@ -167,9 +151,8 @@ def test_tensors_of_other_options_are_not_mixed(build, pairs, tmp_path):
         ):
             build("--fmt", kind, "--beta-edge", 0.5, dest=kind)
         build("--fmt", kind, "--beta-edge", 0.5, "--overwrite", dest=kind)
-        assert read_rgba(folder / f"cell_0.{kind}")[..., 3].max() == pytest.approx(
-            0.5, abs=0.501 / 255
-        )
+        strongest = read_rgba(folder / f"cell_0.{kind}")[..., 3].max()
+        assert strongest == pytest.approx(0.5, abs=0.501 / 255)
     (tmp_path / "npz" / "100_200" / "cell_1.npz").write_bytes(b"half")
     with pytest.raises(RuntimeError, match="cell_1.npz: is there"):
         build("--beta-edge", 0.5, dest="npz")
@@ -177,29 +160,24 @@ def test_tensors_of_other_options_are_not_mixed(build, pairs, tmp_path):
 
 def test_previews_show_image_mask_and_edges(build, pairs, tmp_path):
     folder = build("--preview-max", 2)
-    assert [path.name for path in sorted((folder / "preview").iterdir())] == [
-        "cell_0.png",
-        "cell_1.png",
-    ]
+    names = [path.name for path in sorted((folder / "preview").iterdir())]
+    assert names == ["cell_0.png", "cell_1.png"]
     shown = read_image(folder / "preview" / "cell_1.png")
     assert shown.shape == (68, 200, 3)
     assert np.array_equal(shown[2:66, 2:66], read_image(pairs / "images" / "cell_1.png"))
-    assert np.array_equal(
-        shown[2:66, 134:198, 0], expected(pairs, "cell_1")[..., 3].astype(np.float32)
-    )
+    edges = expected(pairs, "cell_1")[..., 3].astype(np.float32)
+    assert np.array_equal(shown[2:66, 134:198, 0], edges)
     build("--preview_dir", tmp_path / "look", "--preview-max", 1, dest="other")
-    assert [path.name for path in (tmp_path / "look").iterdir()] == ["cell_0.png"] and not (
-        tmp_path / "other" / "100_200" / "preview"
-    ).exists()
+    assert [path.name for path in (tmp_path / "look").iterdir()] == ["cell_0.png"]
+    assert not (tmp_path / "other" / "100_200" / "preview").exists()
 
 
 def test_images_without_a_mask_are_listed(build, pairs, capsys):
     mask = (pairs / "masks" / "cell_4.png").read_bytes()
     (pairs / "masks" / "cell_4.png").unlink()
     folder = build()
-    assert (folder / "missing_masks.txt").read_text() == "cell_4\n" and not (
-        folder / "cell_4.npz"
-    ).exists()
+    assert (folder / "missing_masks.txt").read_text() == "cell_4\n"
+    assert not (folder / "cell_4.npz").exists()
     assert "1 images have no mask" in capsys.readouterr().out
     (pairs / "masks" / "cell_4.png").write_bytes(mask)
     build()
@@ -212,9 +190,8 @@ def nested(pairs, tmp_path):
     for i, sub in enumerate("ab"):
         for kind in ("images", "masks"):
             (tmp_path / "nested" / kind / sub).mkdir(parents=True)
-            (tmp_path / "nested" / kind / sub / "cell_0.png").write_bytes(
-                (pairs / kind / f"cell_{i}.png").read_bytes()
-            )
+            picture = (pairs / kind / f"cell_{i}.png").read_bytes()
+            (tmp_path / "nested" / kind / sub / "cell_0.png").write_bytes(picture)
     return tmp_path / "nested"
 
 
@@ -231,52 +208,37 @@ def test_equal_stems_in_two_folders_are_kept_apart_or_refused(build, nested, pai
         assert np.array_equal(read_rgba(folder / sub / "cell_0.npz"), expected(pairs, f"cell_{i}"))
     assert (folder / "preview" / "b" / "cell_0.png").is_file()
     (nested / "masks" / "b" / "cell_0.png").unlink()
-    assert (
-        build("--keep_folders", **where, dest="fewer") / "missing_masks.txt"
-    ).read_text() == "b/cell_0\n"
+    fewer = build("--keep_folders", **where, dest="fewer")
+    assert (fewer / "missing_masks.txt").read_text() == "b/cell_0\n"
 
 
 def test_sub_folders_are_searched_and_flattened(build, nested, pairs):
     for kind in ("images", "masks"):
         (nested / kind / "b" / "cell_0.png").rename(nested / kind / "b" / "cell_1.png")
     folder = build(images=nested / "images", masks=nested / "masks")
-    assert [path.stem for path in create_condition("rgba").list_files(folder)] == [
-        "cell_0",
-        "cell_1",
-    ]
+    stems = [path.stem for path in create_condition("rgba").list_files(folder)]
+    assert stems == ["cell_0", "cell_1"]
     assert np.array_equal(read_rgba(folder / "cell_1.npz"), expected(pairs, "cell_1"))
 
 
 def test_sizes_must_agree_unless_masks_may_be_resized(build, pairs):
-    write_png(
-        pairs / "masks" / "cell_2.png",
-        np.repeat(np.arange(2, dtype=np.uint8), 16)[None].repeat(16, 0),
-    )  # 32 x 16
+    halves = np.repeat(np.arange(2, dtype=np.uint8), 16)[None].repeat(16, 0)  # 32 x 16
+    write_png(pairs / "masks" / "cell_2.png", halves)
     with pytest.raises(
         RuntimeError,
         match=r"cell_2.png is 32 x 16 but .*cell_2.png is 64 x 64 pixels.*--resize_masks",
     ):
         build()
     hint = read_rgba(build("--resize_masks") / "cell_2.npz")
-    assert np.array_equal(
-        hint[..., 0], np.repeat([1, 0], 32)[None].repeat(64, 0)
-    ) and np.array_equal(hint[..., 1], 1 - hint[..., 0])
+    assert np.array_equal(hint[..., 0], np.repeat([1, 0], 32)[None].repeat(64, 0))
+    assert np.array_equal(hint[..., 1], 1 - hint[..., 0])
 
 
 def test_bad_input_is_one_line(pairs, tmp_path, error_line):
     def line(*options, images=pairs / "images", masks=pairs / "masks"):
-        return error_line(
-            build_rgba_dataset.main,
-            "--img_dir",
-            images,
-            "--mask_dir",
-            masks,
-            "--num_workers",
-            0,
-            "--dest_dir",
-            tmp_path / "out",
-            *options,
-        )
+        words = f"--img_dir {images} --mask_dir {masks} --num_workers 0 "
+        words += f"--dest_dir {tmp_path / 'out'}"
+        return error_line(build_rgba_dataset.main, *words.split(), *options)
 
     assert "none: no such folder" in line(images=tmp_path / "none")
     assert "--num-mask-classes: 4 classes, but R, G and B hold 3 planes. Merge" in line(
@@ -291,18 +253,16 @@ def test_bad_input_is_one_line(pairs, tmp_path, error_line):
     write_png(pairs / "masks" / "cell_3.png", np.full((64, 64), 3, np.uint8))
     assert "cell_3.png: found value(s) 3, expected 0..2" in line()
     assert "cell_0.png: found value(s) 2, expected 0..1" in line("--num_classes", 2, "--overwrite")
-    (pairs / "images" / "cell_0.png").write_bytes(
-        (pairs / "images" / "cell_0.png").read_bytes()[:200]
-    )
+    broken = pairs / "images" / "cell_0.png"
+    broken.write_bytes(broken.read_bytes()[:200])
     assert "cell_0.png: cannot be read as an image" in line("--overwrite")
 
 
 def test_train_and_generate_take_the_folder_that_was_asked_for(build, tmp_path):
     """The published commands name DEST, not DEST/100_200."""
     folder = build()
-    assert create_condition("rgba").list_files(tmp_path / "out") == create_condition(
-        "rgba"
-    ).list_files(folder)
+    rgba = create_condition("rgba")
+    assert rgba.list_files(tmp_path / "out") == rgba.list_files(folder)
     build("--canny-low", 50)
     with pytest.raises(
         FileNotFoundError, match=r"out: holds 2 folders of tensors \(100_200, 50_200\). Name one"

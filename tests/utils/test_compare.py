@@ -10,7 +10,7 @@ from utils import compare
 
 @pytest.fixture
 def run(tmp_path):
-    """A run folder of two masks with two images each, one of them not made; real images beside it."""
+    """A run of two masks with two images each, one of them missing, and the real images."""
     for folder in ("run/images", "run/masks", "masks", "real"):
         (tmp_path / folder).mkdir(parents=True)
     records = []
@@ -22,23 +22,19 @@ def run(tmp_path):
             if (i, copy) == (1, 1):
                 continue
             name = f"image_cond{i}_batch{copy}_sample0.png"
-            write_png(
-                tmp_path / "run" / "images" / name, np.full((16, 16), 200 + 10 * i + copy, np.uint8)
-            )
+            image = np.full((16, 16), 200 + 10 * i + copy, np.uint8)
+            write_png(tmp_path / "run" / "images" / name, image)
             write_png(tmp_path / "run" / "masks" / name, np.full((16, 16), i, np.uint8))
-            records.append(
-                {"image": f"images/{name}", "mask": f"masks/{name}", "sources": {"mask": str(mask)}}
-            )
-    (tmp_path / "run" / "manifest.jsonl").write_text(
-        "".join(json.dumps(record) + "\n" for record in records)
-    )
+            files = {"image": f"images/{name}", "mask": f"masks/{name}"}
+            records.append({**files, "sources": {"mask": str(mask)}})
+    lines = [json.dumps(record) + "\n" for record in records]
+    (tmp_path / "run" / "manifest.jsonl").write_text("".join(lines))
     return tmp_path
 
 
 def test_rows_are_mask_real_and_generated_images(run):
-    compare.main(
-        [str(run / "run"), "--image_path", str(run / "real"), "--output", str(run / "out.png")]
-    )
+    words = f"{run / 'run'} --image_path {run / 'real'} --output {run / 'out.png'}"
+    compare.main(words.split())
     picture = (read_image(run / "out.png") * 255).round()
     cell = 16 + GAP
     assert picture.shape[:2] == (GAP + 2 * cell, GAP + 4 * cell)

@@ -8,20 +8,9 @@ from utils import pretrain_base
 
 
 def command(pairs, micro_yaml, output, *more):
-    words = [
-        "--image_path",
-        pairs / "images",
-        "--config",
-        micro_yaml,
-        "--output",
-        output,
-        "--image_size",
-        64,
-        "--vae_image_size",
-        32,
-    ]
-    words += ["--vae_batch_size", 2, "--unet_batch_size", 2, *more]
-    return [str(word) for word in words]
+    words = f"--image_path {pairs / 'images'} --config {micro_yaml} --output {output} "
+    words += "--image_size 64 --vae_image_size 32 --vae_batch_size 2 --unet_batch_size 2"
+    return [*words.split(), *map(str, more)]
 
 
 def test_base_goes_through_tool_add_control(pairs, micro_yaml, tmp_path):
