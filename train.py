@@ -623,7 +623,7 @@ def main(argv=None):
         run_dir.mkdir(
             parents=True, exist_ok=bool(args.run_id)
         )  # a job may have ended before its first checkpoint
-        write_run_record(run_dir / "args.json", args)
+        write_run_record(run_dir / "args.json", vars(args))
     say(f"run folder: {run_dir}", flush=True)
 
     share = trainer.global_rank, trainer.world_size

@@ -1,18 +1,17 @@
 """The record of a run: command, options, versions and git revision."""
 
-import argparse
 import importlib.metadata
-import json
 import os
 import platform
 import secrets
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from core.files import whole_file
+from core.files import write_json
 
 SECRET_OPTIONS = ("--wandb_api_key",)
 
@@ -46,20 +45,22 @@ def without_secrets(command: list[str]) -> list[str]:
     return shown
 
 
-def write_run_record(path: Path, args: argparse.Namespace) -> None:
-    """Write command, options, versions and git revision as JSON; secrets are left out."""
+def write_run_record(path: Path, options: Mapping) -> None:
+    """Write command, options, versions and git revision as JSON; secrets are left out.
+
+    Args:
+        options: values by name, without dashes.
+    """
     secret = {option.lstrip("-") for option in SECRET_OPTIONS}
-    options = {key: value for key, value in vars(args).items() if key not in secret}
     record = {
         "command": shlex.join(without_secrets([sys.executable, *sys.argv])),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "args": options,
+        "args": {name: value for name, value in options.items() if name not in secret},
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "git_revision": git_revision(),
     }
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=2, default=str) + "\n")
+    write_json(path, record)
 
 
 def git_revision() -> str | None:
