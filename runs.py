@@ -171,7 +171,9 @@ def generation_statuses(
     plan = SamplePlan(conditions, copies, record["seed"], state["prompts"])
     count = num_shards or record["num_shards"]
     images = {name: (run / "images" / name).stat() for name in finished_images(run)}
-    complete = names_with_companions(run, record["generation_mode"])
+    # Runs of older versions do not say it. Of these, edges alone gave no masks.
+    has_masks = state.get("has_masks", record["generation_mode"] != "edge_only")
+    complete = names_with_companions(run, has_masks)
     # The shards of a run may wait in a queue for days, so only a run in one part has a start.
     started = (run / RECORD).stat().st_mtime if count == 1 else None
     shards = []
@@ -227,13 +229,13 @@ def _sum_of_shards(title: str, shards: list[Status]) -> Status:
     )
 
 
-def names_with_companions(run: Path, mode: str) -> set[str]:
+def names_with_companions(run: Path, has_masks: bool) -> set[str]:
     """Names in `images/` for which `masks/` and each folder of `conditions/` hold a picture.
 
     Args:
-        mode: the run's `--generation_mode`; "edge_only" writes no masks.
+        has_masks: whether the run writes masks.
     """
-    folders = {} if mode == "edge_only" else {"image": run / "masks"}  # prefix of names -> folder
+    folders = {"image": run / "masks"} if has_masks else {}  # prefix of names -> folder
     folders |= {folder.name: folder for folder in (run / "conditions").iterdir()}
     found = [
         {"image" + name.removeprefix(prefix) for name in os.listdir(folder)}

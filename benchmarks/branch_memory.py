@@ -17,11 +17,12 @@ WRITE_CONTROL = """
     save_weights(subset(load_state_dict(sys.argv[1]), ["control_model."]), sys.argv[2])
 """
 MEASURE = """
-    import argparse, resource, sys, time
+    import resource, sys, time
     from pathlib import Path
-    import generate
     from cldm.model import create_model
+    from conditions import create_condition
     from generation.branches import Branch
+    from generation.model import ModelOptions, load_model
     config, full, control, branches = *sys.argv[1:4], int(sys.argv[4])
     start = time.perf_counter()
     LOAD
@@ -32,8 +33,10 @@ MEASURE = """
 """
 WAYS = {
     "one model, further control networks": """
-    args = argparse.Namespace(config_yaml_path=config, base_weights_path=None, num_classes=3, device="cpu")
-    models = [generate.load_model(args, [Branch(str(i), "edge", Path(control if i else full), Path()) for i in range(branches)])]
+    options = ModelOptions(config_yaml_path=Path(config), device="cpu")
+    edge = create_condition("edge")
+    weights = [Path(control if i else full) for i in range(branches)]
+    models = [load_model(options, [Branch(str(i), edge, w, Path()) for i, w in enumerate(weights)])]
     """,
     "one full model for each branch": """
     models = [create_model(config, full) for _ in range(branches)]

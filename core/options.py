@@ -219,6 +219,9 @@ def read_options(
 _NOT_GIVEN = object()  # tells an option that was left out from one that was given its default
 
 
+RUN_CONTROL = ("options_file", "dry_run")  # what `add_run_control` adds; no options of a run
+
+
 def add_run_control(parser: argparse.ArgumentParser) -> None:
     """Add `--options_file`, which `parse_given` reads, and `--dry_run`, which the script obeys."""
     group = parser.add_argument_group("control")

@@ -1,61 +1,109 @@
-"""What `generate.py` is asked to steer with: one branch for each condition, from the options that name weights, folders and strengths."""
+"""Control branches of a generation, each with its condition, weights, folder and strength.
+
+The general form is `--branches NAME=CONDITION:DIR`. `generation/published.py` turns the options
+for masks, edge maps and RGBA tensors into branches too.
+"""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from annotator.canny import edges_of_file
-from conditions import Condition as ConditionKind
-from conditions import ConditionOptions, create_condition
+from annotator.detector import DrawMaps, edges_of_file
+from conditions import CONDITIONS, Condition, ConditionOptions, Layers, create_condition
 from core.images import check_image
-from generation.plan import Condition
-from ldm.samplers import SAMPLERS
+from core.options import option
 
-MODES = ("mask_only", "edge_only", "mask_and_edge", "rgba")
-RESERVED = ("mask", "rgba", "rgba_mask", "rgba_edge_vis")  # folders of the other conditions
-LABEL_FOLDERS = ("mask", "rgba_mask")  # in `conditions/`: of class indices
-LEGACY_NAME = "edge"  # of --edge_model_path and --edge_dir, which name none
-OF_DRAWN_EDGES = ("edge_detector", "canny_low", "canny_high")  # options of --edge_from_images
+NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"  # a branch names a folder, so no slash and no leading dot
 
 
 @dataclass(frozen=True)
 class Branch:
-    """One condition of a run.
+    """One control branch of a run.
 
     Attributes:
-        key: name of the branch and of its folder in `conditions/`.
-        condition: what its files hold.
+        name: of the branch in the run's files and, as a rule, of its folder in `conditions/`.
+        condition: what the files hold.
         weights: file with `control_model.*`.
-        folder: its condition files; real images where `canny` is set.
-        strength: factor of its residuals beside --strength.
-        canny: low and high threshold where edges are drawn from images on the fly.
+        folder: where the files lie.
+        strength: factor of the branch's residuals beside --strength; 0 leaves it out.
+        draw_edges: set where the files are real images, whose edges this function draws.
     """
 
-    key: str
-    condition: ConditionKind
+    name: str
+    condition: Condition
     weights: Path
     folder: Path
     strength: float = 1.0
-    canny: tuple[float, float] | None = None
+    draw_edges: DrawMaps | None = None
+
+    @property
+    def folders(self) -> dict[str, bool]:
+        """Folders in `conditions/` -> whether they hold class indices."""
+        return self.condition.folders(self.name)
+
+    def list_files(self) -> list[Path]:
+        """The branch's files in natural order; raises like `Condition.list_files`."""
+        return self.condition.list_files(self.folder)
+
+    def check(self, path: Path) -> tuple[int, int]:
+        """(height, width) of a file, which is read in full; raises like `Condition.read`."""
+        return check_image(path) if self.draw_edges else self.condition.check(path)
+
+    def read_hint(self, path: Path) -> np.ndarray:
+        """The hint of a file, float32 (H, W, C) in [0, 1]; raises like `Condition.read`."""
+        if self.draw_edges is None:
+            return self.condition.read_hint(path)
+        edges = edges_of_file(path, self.draw_edges)[..., None] / np.float32(255)  # (H, W, 1)
+        return self.condition.to_hint(Layers(smooth=edges, classes=edges[..., :0]))
 
 
-def split_named(option: str, words) -> dict[str, str]:
-    """`name=value` words as a dictionary.
+@dataclass(frozen=True)
+class BranchOptions:
+    """Branches of any registered condition."""
 
+    branches: Sequence[str] | None = option(
+        None,
+        nargs="+",
+        metavar="NAME=CONDITION:DIR",
+        help=f"branches, each with a folder of conditions of one kind: {', '.join(CONDITIONS)}",
+    )
+    branch_weights: Sequence[str] | None = option(
+        None,
+        nargs="+",
+        metavar="NAME=FILE",
+        help="weights of these branches; --model_weights_path where not given",
+    )
+    branch_strengths: Sequence[str] | None = option(
+        None,
+        nargs="+",
+        metavar="NAME=FLOAT",
+        help="factors of these branches beside --strength; 1 where not given",
+    )
+
+
+def split_named(
+    option: str, words: Sequence[str] | None, reserved: Sequence[str] = ()
+) -> dict[str, str]:
+    """`NAME=VALUE` words as a dictionary.
+
+    Args:
+        option: with dashes, for the messages.
+        reserved: names that no branch may have.
     Raises:
-        ValueError: a word without `=`, a name twice, or one that is no plain folder name or is taken.
+        ValueError: a word without `=`, a name twice, or a name that is reserved or no folder name.
     """
     found = {}
     for word in words or ():
         name, equals, value = word.partition("=")
         if not (equals and value):
             raise ValueError(f"{option} {word}: expected name=value")
-        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name) or name in RESERVED:
+        if not re.fullmatch(NAME, name) or name in reserved:
+            taken = f", and is none of {', '.join(reserved)}" if reserved else ""
             raise ValueError(
-                f"{option} {word}: a name is made of letters, digits, _, - and ., and is none of {', '.join(RESERVED)}"
+                f"{option} {word}: a name is made of letters, digits, _, - and .{taken}"
             )
         if name in found:
             raise ValueError(f"{option}: two branches are named {name}")
@@ -63,187 +111,96 @@ def split_named(option: str, words) -> dict[str, str]:
     return found
 
 
-def _edge_options(args):
-    """Weights, folders and strengths of the edge branches by name."""
-    given = {}
-    for option, named, single in (
-        ("--edge_model_paths", args.edge_model_paths, args.edge_model_path),
-        ("--edge_dirs", args.edge_dirs, args.edge_dir),
-    ):
-        found = split_named(option, named)
-        if single:
-            if LEGACY_NAME in found:
-                raise ValueError(
-                    f"{option}: two branches are named {LEGACY_NAME}, the name that {option.rstrip('s')} stands for"
-                )
-            found[LEGACY_NAME] = single
-        given[option] = {name: Path(value) for name, value in found.items()}
+def refuse_unknown(option: str, named: dict, expected: Collection[str]) -> None:
+    """Raise ValueError where a `NAME=VALUE` option names a branch that does not exist."""
+    for name in named:
+        if name not in expected:
+            names = ", ".join(expected) or "nothing"
+            raise ValueError(f"{option} {name}: no such branch, expected one of {names}")
+
+
+def split_strengths(
+    option: str, words: Sequence[str] | None, expected: Collection[str]
+) -> dict[str, float]:
+    """Strengths by branch from `NAME=FLOAT` words.
+
+    Raises:
+        ValueError: as `split_named`, for a branch that is not `expected`, and for no number.
+    """
     strengths = {}
-    for name, value in split_named("--edge_strengths", args.edge_strengths).items():
+    for name, value in split_named(option, words).items():
         try:
             strengths[name] = float(value)
         except ValueError:
-            raise ValueError(f"--edge_strengths {name}={value}: not a number") from None
-    models, folders = given["--edge_model_paths"], given["--edge_dirs"]
-    if args.edge_from_images:
-        if LEGACY_NAME in folders:
-            raise ValueError(
-                f"--edge_from_images: draws the edges of branch {LEGACY_NAME}, for which a folder is given too"
-            )
-        folders[LEGACY_NAME] = args.edge_from_images
-    return models, folders, strengths
+            raise ValueError(f"{option} {name}={value}: not a number") from None
+    refuse_unknown(option, strengths, expected)
+    return strengths
 
 
-def infer_mode(args) -> str:
-    """The mode that was asked for, or the one that the given inputs amount to."""
-    if args.generation_mode:
-        return args.generation_mode
-    edges = args.edge_dir or args.edge_dirs or args.edge_from_images
-    if args.rgba_dir:
-        if args.mask_dir or edges:
-            raise ValueError(
-                "--rgba_dir beside --mask_dir or edges: say with --generation_mode which is meant"
-            )
-        return "rgba"
-    if args.mask_dir:
-        return "mask_and_edge" if edges else "mask_only"
-    if edges:
-        return "edge_only"
-    raise ValueError(
-        "no condition is given: use --mask_dir, --edge_dirs, --edge_from_images or --rgba_dir"
-    )
-
-
-def find_branches(args) -> tuple[str, list[Branch]]:
-    """Mode and branches, the mask's before the edges', which keep the order of their folders.
-
-    Raises:
-        ValueError: folders or weights are missing, names do not agree, or there are more classes than an RGBA tensor holds.
-    """
-    mode = infer_mode(args)
-    models, folders, strengths = _edge_options(args)
-    options, branches = ConditionOptions(args.num_classes, args.rgba_alpha_scale), []
-    if mode in ("mask_only", "mask_and_edge"):
-        if not args.mask_dir:
-            raise ValueError(f"--mask_dir is needed for --generation_mode {mode}")
-        branches.append(
-            Branch(
-                "mask",
-                create_condition("segmentation", options),
-                args.mask_model_path or args.model_weights_path,
-                args.mask_dir,
-                args.mask_strength,
-            )
-        )
-    if mode in ("edge_only", "mask_and_edge"):
-        if not folders:
-            raise ValueError(
-                f"--edge_dirs name=DIR or --edge_from_images is needed for --generation_mode {mode}"
-            )
-        if models.keys() != folders.keys():
-            raise ValueError(
-                f"--edge_model_paths names {', '.join(models) or 'nothing'}, but the edges are {', '.join(folders)}: each branch needs both"
-            )
-        unknown = [name for name in strengths if name not in folders]
-        if unknown:
-            raise ValueError(
-                f"--edge_strengths {unknown[0]}: no such branch, expected one of {', '.join(folders)}"
-            )
-        for name, folder in folders.items():
-            canny = (
-                (args.canny_low, args.canny_high)
-                if args.edge_from_images and name == LEGACY_NAME
-                else None
-            )
-            branches.append(
-                Branch(
-                    name,
-                    create_condition("edge", options),
-                    models[name],
-                    folder,
-                    strengths.get(name, 1.0),
-                    canny,
-                )
-            )
-    if mode == "rgba":
-        if not args.rgba_dir:
-            raise ValueError("--rgba_dir is needed for --generation_mode rgba")
-        branches.append(
-            Branch(
-                "rgba",
-                create_condition("rgba", options),
-                args.rgba_model_path or args.model_weights_path,
-                args.rgba_dir,
-            )
-        )
-    return mode, branches
-
-
-def ignored_options(args, given) -> dict[str, str]:
-    """Options that were given but that the run does not read, with the reason.
+def named_branches(
+    options: BranchOptions, condition_options: ConditionOptions, default_weights: Path
+) -> list[Branch]:
+    """Branches of `--branches`, in the order in which they are given.
 
     Args:
-        args: all options, the mode among them.
-        given: the options of the command line, None where one is not on it.
-    """
-    mode = args.generation_mode
-    uses_mask, uses_edges = (
-        mode in ("mask_only", "mask_and_edge"),
-        mode in ("edge_only", "mask_and_edge"),
-    )
-    idle = []
-    if not uses_mask:
-        idle += ["mask_dir", "mask_model_path", "mask_strength"]
-    if not uses_edges:
-        idle += [
-            "edge_dir",
-            "edge_dirs",
-            "edge_model_path",
-            "edge_model_paths",
-            "edge_strengths",
-            "edge_from_images",
-            "skip_missing_edges",
-        ]
-        idle += OF_DRAWN_EDGES
-    if mode == "edge_only":
-        idle.append("num_classes")
-    if mode != "rgba":
-        idle += ["rgba_dir", "rgba_model_path", "rgba_alpha_scale"]
-    reasons = dict.fromkeys(idle, f"in mode {mode}")
-    if uses_edges and not args.edge_from_images:
-        reasons |= dict.fromkeys(OF_DRAWN_EDGES, "without --edge_from_images")
-    reasons |= dict.fromkeys(SAMPLERS[args.sampler].ignores, f"by --sampler {args.sampler}")
-    return {f"--{name}": reason for name, reason in reasons.items() if name in given}
-
-
-def read_condition(branch: Branch, path: Path) -> np.ndarray:
-    """The hint that a file means to a branch, float32 (H, W, C) in [0, 1]."""
-    if branch.canny:
-        return np.repeat(edges_of_file(path, *branch.canny)[..., None] / np.float32(255), 3, axis=2)
-    return branch.condition.read_hint(path)
-
-
-def check_files(
-    condition: Condition, branches: Sequence[Branch], args, multiple: int
-) -> tuple[int, int]:
-    """(height, width) of the files of a condition, all read in full.
-
-    Args:
-        multiple: what sides must be multiples of, unless `args.pad`.
+        default_weights: file of the branches that `--branch_weights` does not name.
     Raises:
-        FileNotFoundError, ValueError: see `Condition.read`; files of unequal sizes, or of one that the model does not take.
+        ValueError: a malformed word, an unknown condition, or weights or a strength for no branch.
     """
-    first, sizes = condition.files[0], {}
-    for branch, path in zip(branches, condition.files, strict=True):
-        sizes[path] = check_image(path) if branch.canny else branch.condition.check(path)
-    height, width = sizes[first]
-    for path, (other_height, other_width) in sizes.items():
-        if (other_height, other_width) != (height, width):
+    places = split_named("--branches", options.branches)
+    weights = split_named("--branch_weights", options.branch_weights)
+    refuse_unknown("--branch_weights", weights, places)
+    strengths = split_strengths("--branch_strengths", options.branch_strengths, places)
+    branches = []
+    for name, place in places.items():
+        kind, colon, folder = place.partition(":")
+        if not (colon and folder):
+            raise ValueError(f"--branches {name}={place}: expected NAME=CONDITION:DIR")
+        if kind not in CONDITIONS:
+            expected = ", ".join(CONDITIONS)
             raise ValueError(
-                f"{path}: {other_width} x {other_height} pixels, but {first} has {width} x {height}"
+                f"--branches {name}={place}: no condition is named {kind}, expected one of "
+                f"{expected}"
             )
-    if (height % multiple or width % multiple) and not args.pad:
+        branches.append(
+            Branch(
+                name,
+                create_condition(kind, condition_options),
+                Path(weights.get(name, default_weights)),
+                Path(folder),
+                strengths.get(name, 1.0),
+            )
+        )
+    return branches
+
+
+def check_branches(branches: Sequence[Branch]) -> None:
+    """Raise ValueError where there is no branch, or where two would share a name or a folder."""
+    if not branches:
         raise ValueError(
-            f"{first}: {width} x {height} pixels, expected multiples of {multiple}. Resize it, or use --pad."
+            "no condition is given: use --mask_dir, --edge_dirs, --edge_from_images, --rgba_dir "
+            "or --branches"
         )
-    return height, width
+    owners = {}
+    for branch in branches:
+        for name in {branch.name, *branch.folders}:
+            if owners.setdefault(name, branch) is not branch:
+                raise ValueError(
+                    f"two branches are named {name}, or store their conditions under this name. "
+                    "Rename one of them."
+                )
+
+
+def label_folders(branches: Sequence[Branch]) -> set[str]:
+    """Folders in `conditions/` that hold class indices."""
+    return {
+        folder
+        for branch in branches
+        for folder, holds_labels in branch.folders.items()
+        if holds_labels
+    }
+
+
+def has_labels(branches: Sequence[Branch]) -> bool:
+    """Whether images get masks, because a branch carries the class of every pixel."""
+    return any(branch.condition.carries_labels for branch in branches)

@@ -14,8 +14,8 @@ from cldm.multi import MultiConditionControlNet
 from cldm.sampling import SamplingOptions, sample_images
 from core.devices import wait_for
 from core.prompts import PROMPTS
+from generation.model import mixed_precision
 
-MIXED = {"16": torch.float16, "bf16": torch.bfloat16}  # --precision -> type of autocast
 FEW, MORE = 1, 5  # sampling steps of two runs whose difference in time is the cost of a step
 
 
@@ -52,7 +52,7 @@ def measure_image(
         image_size: height and width in pixels.
         options: their `steps` play no part.
         branches: control branches that steer the image, each with the weights of the model's one.
-        precision: "32", or a key of `MIXED`.
+        precision: one of `generation.model.PRECISIONS`.
     """
     size = (batch_size, model.control_model.hint_channels, image_size, image_size)
     hints = [torch.rand(size) for _ in range(branches)]
@@ -60,7 +60,7 @@ def measure_image(
 
     def seconds(steps):
         start = time.perf_counter()
-        with torch.autocast(device.type, MIXED.get(precision), enabled=precision in MIXED):
+        with mixed_precision(device.type, precision):
             sample_images(model, *arguments, dataclasses.replace(options, steps=steps))
         wait_for(device)
         return (time.perf_counter() - start) / batch_size

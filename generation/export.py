@@ -1,41 +1,106 @@
-"""A finished run as a data set for segmentation: `images/` and `masks/` with equal names, and `splits.csv`, which says what each pair is.
+"""A finished run as a data set for segmentation: `images/`, `masks/` and `splits.csv`.
 
-All images are 8-bit PNGs of the same number of channels, all masks 8-bit class indices. Every pair is of the split `train`: generated images
-show the masks they were made from, so none may end up in a test set, nor in training beside a test image of its mask. Pairs that
-share a mask share the column `group`; a later split keeps groups together.
+Image and mask of a pair have equal names. All images are 8-bit PNGs with the same number of
+channels, all masks 8-bit class indices. `splits.csv` says of each pair what it is. Every pair is of
+the split `train`: a generated image shows the mask that it was made from, so it must neither be
+tested on, nor trained on beside a test image of its mask. Pairs that share a mask share the column
+`group`, so that a later split can keep groups together.
 """
 
 import csv
-import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
 
 import numpy as np
 from tqdm import tqdm
 
-from conditions import ConditionOptions, create_condition
+from conditions import ConditionOptions, Segmentation
 from conditions.segmentation import read_mask
 from core.files import whole_folder
 from core.images import LUMA, read_image, write_png
+from core.options import OptionError, option
 from core.signals import StopRequest
 from dataset import Pair, check_pairs, find_pairs
-from generation.run_folder import MANIFEST
+from generation.run_folder import IMAGES, MASKS, read_manifest
 
 COLUMNS = ("file", "split", "source", "group", "condition", "seed", "prompt")
+SYNTHETIC, REAL = "synthetic", "real"  # in the column `source`
+MAX_THREADS = 8  # more do not write faster
 
 
-def check_export(folder: Path, real: Sequence[Path] | None, num_classes: int) -> list[Pair]:
-    """Real pairs to include; everything that would stop the export is found before anything slow happens.
+@dataclass(frozen=True)
+class ExportOptions:
+    """Whether the finished run becomes a data set, and with which real pairs."""
 
-    Args:
-        real: folders of images and of masks.
-    Raises:
-        FileExistsError: `folder` holds something already.
-        OSError, ValueError, RuntimeError: it cannot be written, or the real files are not sound pairs.
+    export_dataset: Path | None = option(
+        None, Path, "DIR", "new folder for the finished run as images/, masks/ and splits.csv"
+    )
+    include_real: Sequence[Path] | None = option(
+        None,
+        Path,
+        ("IMAGES", "MASKS"),
+        "real training pairs that --export_dataset adds",
+        nargs=2,
+    )
+
+    def check(self):
+        if self.include_real and not self.export_dataset:
+            raise OptionError("include_real", "needs --export_dataset")
+
+    def words(self) -> list:
+        """The options as words of a command line."""
+        words = ["--export_dataset", self.export_dataset] if self.export_dataset else []
+        return words + (["--include_real", *self.include_real] if self.include_real else [])
+
+
+@dataclass(frozen=True)
+class ExportedPair:
+    """A pair of the data set.
+
+    Attributes:
+        pair: image and mask, where they lie now.
+        source: what the column of this name says.
+        line: of the manifest; None for a real pair.
     """
+
+    pair: Pair
+    source: str
+    line: dict | None = None
+
+    @property
+    def name(self) -> str:
+        """File name in `images/` and `masks/`."""
+        if self.line is None:
+            return f"real_{self.pair.image.stem}.png"
+        return f"synth_{self.pair.image.stem.removeprefix('image_')}.png"
+
+    def table_row(self) -> tuple:
+        """Cells in the order of `COLUMNS`."""
+        if self.line is None:
+            condition, seed, prompt = self.pair.condition, "", ""
+        else:
+            condition = Path(next(iter(self.line["sources"].values())))
+            seed, prompt = self.line["seed"], self.line["prompt"]
+        return self.name, "train", self.source, condition.stem, condition, seed, prompt
+
+
+def check_export(options: ExportOptions, num_classes: int) -> list[Pair]:
+    """Find everything that would stop the export, before anything slow happens.
+
+    Returns:
+        The real pairs to include; none where nothing is exported.
+    Raises:
+        FileExistsError: the new folder holds something already.
+        OSError, ValueError, RuntimeError: the folder cannot be written, or the real files are not
+            sound pairs.
+    """
+    folder = options.export_dataset
+    if folder is None:
+        return []
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise FileExistsError(
             f"--export_dataset {folder}: exists and is not an empty folder. Name a new one."
@@ -45,64 +110,75 @@ def check_export(folder: Path, real: Sequence[Path] | None, num_classes: int) ->
         raise PermissionError(
             f"--export_dataset {folder}: nothing can be written to {parent}. Name another place."
         )
-    if not real:
+    if not options.include_real:
         return []
-    pairs = find_pairs(*real)
-    check_pairs(pairs, create_condition("segmentation", ConditionOptions(num_classes)))
+    pairs = find_pairs(*options.include_real)
+    check_pairs(pairs, Segmentation(ConditionOptions(num_classes)))
     return pairs
 
 
 def is_grey(path: Path) -> bool:
+    """Whether the three channels of an image are equal."""
     pixels = read_image(path)
     return bool((pixels == pixels[..., :1]).all())
 
 
-def export_dataset(folder: Path, run_dir: Path, pairs: Sequence[Pair], num_classes: int) -> int:
-    """Write real and generated pairs to `folder`, whole or not at all; how many they are.
+def pairs_to_export(run_dir: Path, real: Sequence[Pair]) -> Iterator[ExportedPair]:
+    """The real pairs, then those of the run's manifest."""
+    yield from (ExportedPair(pair, REAL) for pair in real)
+    for line in read_manifest(run_dir):
+        yield ExportedPair(Pair(run_dir / line["image"], run_dir / line["mask"]), SYNTHETIC, line)
 
-    Where all real images are grey, generated ones become grey too, so that no colour cast tells them apart.
+
+def write_pair(folder: Path, exported: ExportedPair, grey: bool, num_classes: int) -> None:
+    """Write image and mask of a pair.
+
+    Args:
+        grey: whether images get one channel; generated ones are copied as they are otherwise.
+    Raises:
+        ValueError, FileNotFoundError: a file is damaged or gone.
+    """
+    image, mask = exported.pair
+    if exported.line and not grey:
+        copyfile(image, folder / IMAGES / exported.name)
+    else:
+        # On the scale of 0..255, so that a mean of levels that ends in .5 rounds as it always did.
+        levels = read_image(image) * 255
+        levels = (levels @ LUMA if grey else levels).round().astype(np.uint8)
+        write_png(folder / IMAGES / exported.name, levels)
+    labels = read_mask(mask, num_classes).astype(np.uint8)
+    write_png(folder / MASKS / exported.name, labels)
+
+
+def export_dataset(folder: Path, run_dir: Path, real: Sequence[Pair], num_classes: int) -> int:
+    """Write real and generated pairs to `folder`, whole or not at all; returns their number.
+
+    Where all real images are grey, generated ones become grey too, so that no colour cast tells
+    them apart.
 
     Raises:
         KeyboardInterrupt: the process was asked to end.
     """
-    lines = [json.loads(line) for line in (run_dir / MANIFEST).read_text().splitlines()]
-    rows = [("real", f"real_{pair.image.stem}.png", pair, None) for pair in pairs]
-    rows += [("synthetic", f"synth_{Path(line['image']).stem.removeprefix('image_')}.png", Pair(run_dir / line["image"], run_dir / line["mask"]), line)
-             for line in lines]  # fmt: skip
+    exported = list(pairs_to_export(run_dir, real))
     with (
         whole_folder(folder) as temporary,
         StopRequest() as stop,
-        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+        ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool,
     ):
-        grey = bool(pairs) and all(pool.map(is_grey, [pair.image for pair in pairs]))
+        grey = bool(real) and all(pool.map(is_grey, [pair.image for pair in real]))
 
-        def write(row):
-            source, name, pair, _ = row
+        def write(pair):
             if stop:
                 raise KeyboardInterrupt
-            if source == "synthetic" and not grey:
-                copyfile(pair.image, temporary / "images" / name)
-            else:
-                pixels = read_image(pair.image) * 255
-                write_png(
-                    temporary / "images" / name,
-                    (pixels @ LUMA if grey else pixels).round().astype(np.uint8),
-                )
-            write_png(
-                temporary / "masks" / name, read_mask(pair.condition, num_classes).astype(np.uint8)
-            )
+            write_pair(temporary, pair, grey, num_classes)
 
-        for kind in ("images", "masks"):
+        for kind in (IMAGES, MASKS):
             (temporary / kind).mkdir()
-        for _ in tqdm(
-            pool.map(write, rows), total=len(rows), desc="export", unit="pair", leave=False
-        ):
+        written = pool.map(write, exported)
+        for _ in tqdm(written, total=len(exported), desc="export", unit="pair", leave=False):
             pass
         with open(temporary / "splits.csv", "w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(COLUMNS)
-            for source, name, pair, line in rows:
-                condition = Path(next(iter(line["sources"].values()))) if line else pair.condition
-                seed, prompt = (line["seed"], line["prompt"]) if line else ("", "")
-                table.writerow((name, "train", source, condition.stem, condition, seed, prompt))
-    return len(rows)
+            table.writerows(pair.table_row() for pair in exported)
+    return len(exported)

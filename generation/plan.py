@@ -1,7 +1,7 @@
-"""Which pictures a generation makes: a plan that no batch size, order of work or number of machines changes.
+"""The plan of a generation: which images are made, whatever the batch size and the machines.
 
-Pictures are numbered; everything about number k follows from the run's seed, its condition's name and its copy, and is
-worked out when it is asked for, so a plan of 100,000 pictures costs nothing.
+Images are numbered. Everything about number k follows from the run's seed, the name of its
+conditions and its copy. It is computed when asked for, so a plan of 100,000 images costs nothing.
 """
 
 from collections import defaultdict
@@ -9,17 +9,33 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.pairing import find_partners
+from core.options import OptionError, option, positive_int
+from core.pairing import LISTED, find_partners
 from core.seeds import sample_seed
 
 
 @dataclass(frozen=True)
-class Condition:
-    """Files that steer a picture together.
+class PlanOptions:
+    """Which images are made of the conditions."""
+
+    n_augmentations_per_mask: int = option(1, positive_int, "INT", "images per condition")
+    seed: int = option(-1, int, "INT", "of noise and prompts; -1 draws one, which the run records")
+    prompts_file: Path | None = option(
+        None, Path, "FILE", "one prompt per line, in place of the 37 built-in ones"
+    )
+
+    def check(self):
+        if self.seed < -1:
+            raise OptionError("seed", "expected -1 or a number of at least 0")
+
+
+@dataclass(frozen=True)
+class ConditionSet:
+    """Files that steer an image together.
 
     Attributes:
-        number: among the conditions of the run.
-        files: one for each control branch, in their order.
+        number: of the set in the run.
+        files: one for each control branch, in the order of the branches.
     """
 
     number: int
@@ -27,105 +43,129 @@ class Condition:
 
     @property
     def name(self) -> str:
-        """What seeds depend on: the first file's stem."""
+        """The first file's stem, on which seeds depend."""
         return self.files[0].stem
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture to make.
+    """One image to make.
 
     Attributes:
-        copy: number of the picture among those of its condition.
+        copy: number of the image among those of its conditions.
         seed: of its noise.
     """
 
-    condition: Condition
+    conditions: ConditionSet
     copy: int
     prompt: str
     seed: int
 
     @property
     def name(self) -> str:
-        return sample_name(self.condition.number, self.copy)
+        """What the names of the image's files end in."""
+        return sample_name(self.conditions.number, self.copy)
 
 
-def sample_name(condition: int, copy: int) -> str:
-    """The published file name; there, too, a batch holds one copy by default."""
-    return f"cond{condition}_batch{copy}_sample0.png"
+def sample_name(number: int, copy: int) -> str:
+    """The published ending of file names, which counts batches of one copy each.
+
+    Args:
+        number: of the condition set.
+        copy: see `Sample`.
+    """
+    return f"cond{number}_batch{copy}_sample0.png"
 
 
+@dataclass(frozen=True)
 class SamplePlan(Sequence):
-    """The pictures of a run, `copies` of each condition, in order."""
+    """The images of a run in order: `copies` of each condition set.
 
-    def __init__(
-        self, conditions: Sequence[Condition], copies: int, seed: int, prompts: Sequence[str]
-    ):
-        self.conditions, self.copies, self.seed, self.prompts = conditions, copies, seed, prompts
+    Attributes:
+        seed: of the run; names of files do not depend on it.
+        prompts: the texts that images draw theirs from.
+    """
+
+    condition_sets: Sequence[ConditionSet]
+    copies: int
+    seed: int
+    prompts: Sequence[str]
 
     def __len__(self) -> int:
-        return len(self.conditions) * self.copies
+        return len(self.condition_sets) * self.copies
 
     def __getitem__(self, k: int) -> Sample:
-        condition, copy = self.conditions[k // self.copies], k % self.copies
-        seed = sample_seed(self.seed, condition.name, copy)
-        return Sample(
-            condition, copy, self.prompts[sample_seed(seed, "prompt", 0) % len(self.prompts)], seed
-        )
+        conditions, copy = self.condition_sets[k // self.copies], k % self.copies
+        seed = sample_seed(self.seed, conditions.name, copy)
+        # A seed of its own, so that the prompt does not depend on how much noise is drawn.
+        prompt = self.prompts[sample_seed(seed, "prompt", 0) % len(self.prompts)]
+        return Sample(conditions, copy, prompt, seed)
 
     def file_name(self, k: int) -> str:
-        """Name of picture k's file."""
+        """Name of image k's file."""
         return "image_" + sample_name(k // self.copies, k % self.copies)
 
+    def sets_of(self, numbers: Iterable[int]) -> list[ConditionSet]:
+        """The condition sets of these images, in order, each once."""
+        return [self.condition_sets[i] for i in dict.fromkeys(k // self.copies for k in numbers)]
+
     def shard(self, index: int, count: int) -> range:
-        """Numbers of the pictures that machine `index` of `count` makes: a block of neighbours, which share their conditions."""
+        """Numbers of the images that machine `index` of `count` makes.
+
+        They are neighbours, because neighbours share their conditions.
+        """
         return range(len(self) * index // count, len(self) * (index + 1) // count)
 
 
 def join_conditions(
     folders: Sequence[Sequence[Path]], skip_missing: bool = False
-) -> tuple[list[Condition], int]:
-    """Conditions from one list of files for each branch; the first list leads, the others are looked through for its names.
+) -> tuple[list[ConditionSet], int]:
+    """Condition sets from one list of files for each branch.
+
+    The first list leads: for each of its files the other lists are searched for a partner.
 
     Returns:
-        the conditions, and how many of the first list were left out because a branch has no file for them.
+        The sets, and how many files of the first list were left out because one has no partner.
     Raises:
-        RuntimeError: files are missing and `skip_missing` is off, or no condition is left.
+        RuntimeError: files are missing and `skip_missing` is off, or no set is left.
     """
     first, *others = folders
     partners = [find_partners(first, other) for other in others]
     complete = [path for path in first if all(path in found for found in partners)]
-    missing = (
-        [path.name for path in first if path not in set(complete)]
-        if len(complete) < len(first)
-        else []
-    )
+    missing = len(first) - len(complete)
     if missing and not (skip_missing and complete):
-        without = next(
-            other for other, found in zip(others, partners, strict=True) if len(found) < len(first)
-        )
-        named = f"{len(missing)} of {len(first)} conditions of {first[0].parent} ({', '.join(missing[:5])})"
-        raise RuntimeError(
-            f"{without[0].parent}: no file for {named}"
-            + ("" if skip_missing else "; --skip_missing_edges leaves such conditions out")
-        )
-    return [
-        Condition(i, (path, *(found[path] for found in partners)))
-        for i, path in enumerate(complete)
-    ], len(missing)
+        raise RuntimeError(_missing_partners(folders, partners, complete, skip_missing))
+    files = ((path, *(found[path] for found in partners)) for path in complete)
+    return [ConditionSet(i, paths) for i, paths in enumerate(files)], missing
+
+
+def _missing_partners(folders, partners, complete, skip_missing) -> str:
+    """The message about files of the first list that have no partner, for `join_conditions`."""
+    first, *others = folders
+    left_out = sorted({*first} - {*complete}, key=first.index)
+    names = ", ".join(path.name for path in left_out[:LISTED])
+    lacking = next(
+        other for other, found in zip(others, partners, strict=True) if len(found) < len(first)
+    )
+    message = (
+        f"{lacking[0].parent}: no file for {len(left_out)} of {len(first)} conditions of "
+        f"{first[0].parent} ({names})"
+    )
+    remedy = "" if skip_missing else "; --skip_missing_edges leaves such conditions out"
+    return message + remedy
 
 
 def make_batches(
     samples: Iterable[Sample], sizes: dict[int, tuple[int, int]], batch_size: int
 ) -> Iterator[list[Sample]]:
-    """Batches of pictures of equal size, which may belong to different conditions.
+    """Batches of images of equal size, which may belong to different condition sets.
 
     Args:
-        sizes: (height, width) by condition number.
+        sizes: (height, width) by number of the condition set.
     """
     waiting = defaultdict(list)
     for sample in samples:
-        group = waiting[sizes[sample.condition.number]]
+        group = waiting[sizes[sample.conditions.number]]
         group.append(sample)
         if len(group) == batch_size:
             yield group[:]

@@ -1,12 +1,13 @@
-"""What a run shows of itself: `overview.png` and `report.html`, both of a sample of its conditions and pictures.
+"""What a run made, for people: `overview.png` and `report.html`, both with examples of its images.
 
-The page needs nothing beside itself: styles and thumbnails stand in it. Where it lies in the run's folder, thumbnails lead to the files.
+The page needs no other file: styles and thumbnails are part of it. In the run's folder, thumbnails
+link to the files.
 """
 
 import base64
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -17,24 +18,25 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from core.files import whole_file
 from core.images import read_image, read_labels, write_png
 from core.pictures import COLOURS, class_colours, evenly, fit, tile, to_image
-from generation.branches import LABEL_FOLDERS
-from generation.run_folder import RECORD, STATE
+from generation.run_folder import RECORD
+from generation.scores import read_scores
 
 OVERVIEW, REPORT = "overview.png", "report.html"
-CONDITIONS, COPIES = 12, 4  # shown: conditions of a run, and pictures of each
-CELL, OVERVIEW_WIDTH = (
-    224,
-    1600,
-)  # pixels: longer side of a picture in the overview; about the width that rows are set side by side to
-THUMBNAIL, QUALITY = (
-    160,
-    40,
-)  # pixels and WebP quality; the grain of electron micrographs hardly compresses
+EXAMPLE_CONDITIONS, EXAMPLE_IMAGES = 12, 4  # conditions that are shown, and images of each
+CELL = 224  # pixels, the longer side of a picture in the overview
+OVERVIEW_WIDTH = 1600  # pixels; narrow rows stand side by side up to about this width
+THUMBNAIL = 160  # pixels
+QUALITY = 40  # of WebP; the grain of electron micrographs hardly compresses
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A picture of the sample: float (H, W, 3) in [0, 1], and its file relative to the run's folder."""
+class Picture:
+    """A picture of the examples.
+
+    Attributes:
+        file: path relative to the run's folder.
+        pixels: float (H, W, 3) in [0, 1].
+    """
 
     file: str
     pixels: np.ndarray
@@ -42,40 +44,51 @@ class Shown:
 
 @dataclass(frozen=True)
 class Row:
-    """One condition of the sample.
+    """The example of one condition set.
 
     Attributes:
-        source: name of the condition's first file.
+        source: name of the set's first file.
         conditions: its pictures by folder in `conditions/`.
-        results: images made from it, with their lines of the manifest.
+        images: those made from it, with their lines of the manifest.
     """
 
     source: str
-    conditions: dict[str, Shown]
-    results: list[tuple[Shown, dict]]
+    conditions: dict[str, Picture]
+    images: list[tuple[Picture, dict]]
 
 
-def choose(done: Sequence[int], copies: int) -> list[list[int]]:
-    """Numbers of the pictures to show, by condition, of the pictures that are there (in order)."""
+def examples_of(done: Sequence[int], copies: int) -> list[list[int]]:
+    """Numbers of the images to show, one list for each condition set.
+
+    Args:
+        done: numbers of the images that are there, in order.
+        copies: planned images of each condition set.
+    """
     groups = [list(group) for _, group in groupby(done, key=lambda k: k // copies)]
-    return [group[:COPIES] for group in evenly(groups, CONDITIONS)]
+    return [group[:EXAMPLE_IMAGES] for group in evenly(groups, EXAMPLE_CONDITIONS)]
 
 
-def read_rows(run_dir: Path, sample: list[list[dict]]) -> list[Row]:
-    """The sample's pictures, from their lines in the manifest, grouped by condition.
+def read_rows(
+    run_dir: Path, examples: Sequence[Sequence[dict]], label_folders: Collection[str]
+) -> list[Row]:
+    """The pictures of the examples.
 
+    Args:
+        examples: lines of the manifest, one list for each condition set.
+        label_folders: folders in `conditions/` whose pictures hold class indices.
     Raises:
         ValueError, FileNotFoundError: a picture is damaged or gone; the message names it.
     """
 
-    def read(file, in_colours=False):
+    def read(file, holds_labels=False):
         path = run_dir / file
-        return Shown(file, class_colours(read_labels(path)) if in_colours else read_image(path))
+        pixels = class_colours(read_labels(path)) if holds_labels else read_image(path)
+        return Picture(file, pixels)
 
     rows = []
-    for lines in sample:
+    for lines in examples:
         conditions = {
-            folder: read(file, folder in LABEL_FOLDERS)
+            folder: read(file, folder in label_folders)
             for folder, file in lines[0]["conditions"].items()
         }
         source = Path(next(iter(lines[0]["sources"].values()))).name
@@ -83,129 +96,98 @@ def read_rows(run_dir: Path, sample: list[list[dict]]) -> list[Row]:
     return rows
 
 
-def draw_overview(rows: list[Row], title: str) -> np.ndarray:
-    """Conditions and results side by side, uint8 (H, W, 3); narrow rows stand in several columns."""
-    table = [
-        [
-            fit(shown.pixels, CELL)
-            for shown in (*row.conditions.values(), *(result for result, _ in row.results))
-        ]
-        for row in rows
-    ]
-    heads = [
-        *rows[0].conditions,
-        *(f"image {i + 1}" for i in range(max(len(row.results) for row in rows))),
-    ]
-    across = max(1, round(OVERVIEW_WIDTH / (CELL * len(heads))))
-    height = -(-len(rows) // across)
-    parts = [slice(i, i + height) for i in range(0, len(rows), height)]
-    blocks = [
-        tile(table[part], heads[: max(map(len, table[part]))], [row.source for row in rows[part]])
-        / np.float32(255)
-        for part in parts
-    ]  # a column of an unfinished run may hold fewer images than another
+def draw_overview(rows: Sequence[Row], title: str) -> np.ndarray:
+    """Conditions beside the images made from them, uint8 (H, W, 3).
+
+    Each row is one condition set. Narrow rows stand in several columns.
+    """
+    table = []
+    for row in rows:
+        pictures = [*row.conditions.values(), *(image for image, _ in row.images)]
+        table.append([fit(picture.pixels, CELL) for picture in pictures])
+    most_images = max(len(row.images) for row in rows)
+    heads = [*rows[0].conditions, *(f"image {i + 1}" for i in range(most_images))]
+    columns = max(1, round(OVERVIEW_WIDTH / (CELL * len(heads))))
+    rows_of_column = -(-len(rows) // columns)
+    blocks = []
+    for start in range(0, len(rows), rows_of_column):
+        part = slice(start, start + rows_of_column)
+        # A column of an unfinished run may hold fewer images than another.
+        own_heads = heads[: max(map(len, table[part]))]
+        block = tile(table[part], own_heads, [row.source for row in rows[part]])
+        blocks.append(block / np.float32(255))
     return tile([blocks], titles=[title])
 
 
-def thumbnail(shown: Shown) -> dict:
-    """Attributes of a picture's <img>."""
-    small = to_image(fit(shown.pixels, THUMBNAIL))
+def thumbnail(picture: Picture) -> dict:
+    """Attributes of a picture's `<img>`."""
+    small = to_image(fit(picture.pixels, THUMBNAIL))
     buffer = io.BytesIO()
     small.save(buffer, format="WEBP", quality=QUALITY)
     encoded = base64.b64encode(buffer.getvalue()).decode()
     return {
-        "file": shown.file,
+        "file": picture.file,
         "src": f"data:image/webp;base64,{encoded}",
         "width": small.width,
         "height": small.height,
     }
 
 
-def read_scores(run_dir: Path, pictures: int) -> list[dict]:
-    """What the scripts in fid/ wrote into the run's folder (`--output-json RUN/...`), as the page shows it; other files are left out.
-
-    Args:
-        pictures: in the run by now; a score of another number says so.
-    """
-    found = []
-    for path in sorted(run_dir.glob("*.json")):
-        if path.name in (RECORD, STATE):
-            continue
-        try:
-            score = json.loads(path.read_text())
-            kid = None
-            if score.get("kid") is not None:
-                kid = f"{score['kid']:.4f}" + (
-                    f" ± {score['kid_std']:.2g}" if score.get("kid_std") is not None else ""
-                )
-            notes = []
-            if score.get("scarce"):
-                notes.append("too few images for an FID: judge by KID")
-            if score["num_generated"] != pictures:
-                notes.append(f"of {score['num_generated']:,} of the run's {pictures:,} images")
-            if Path(score["gen_dir"]).parts[-2:] != (run_dir.resolve().name, "images"):
-                notes.append(f"of {score['gen_dir']}")
-            interval = (
-                "{:.2f} to {:.2f}".format(*score["fid_interval"])
-                if score.get("fid_interval")
-                else None
-            )
-            found.append({
-                "file": path.name, "network": score["backbone"], "size": score["image_size"], "fid": f"{score['fid']:.2f}", "interval": interval,
-                "kid": kid, "real": score["num_real"], "generated": score["num_generated"], "real_dir": score["real_dir"], "notes": notes,
-            })  # fmt: skip
-        except (ValueError, KeyError, TypeError, AttributeError):  # not JSON, or not a score
-            continue
-    return found
+def class_legend(num_classes: int) -> list[str]:
+    """Colours of the classes as `#rrggbb`."""
+    colours = (COLOURS[:num_classes] * 255).round().astype(int)
+    return ["#{:02x}{:02x}{:02x}".format(*colour) for colour in colours]
 
 
 def write_report(
     run_dir: Path,
-    sample: list[list[dict]],
+    examples: Sequence[Sequence[dict]],
     *,
-    pictures: int,
+    done: int,
     planned: int,
-    conditions: int,
+    num_conditions: int,
     prompts: Sequence[str],
+    label_folders: Collection[str],
 ) -> None:
     """Write the overview and the page, each whole.
 
     Args:
-        sample: lines of the manifest of the pictures to show, by condition (`choose`); at least one.
-        pictures, planned, conditions: numbers of those that are there, and of the whole run.
-        prompts: that pictures drew theirs from.
+        examples: lines of the manifest of the images to show, one list for each condition set (see
+            `examples_of`); at least one.
+        done, planned: numbers of images that are there and of the whole run.
+        num_conditions: condition sets of the run.
+        prompts: that images drew theirs from.
+        label_folders: as in `read_rows`.
     """
-    rows = read_rows(run_dir, sample)
-    record = json.loads((run_dir / RECORD).read_text())
+    rows = read_rows(run_dir, examples, label_folders)
     title = (
-        f"{len(rows)} of {conditions:,} conditions; {pictures:,} of {planned:,} images are there"
+        f"{len(rows)} of {num_conditions:,} conditions; {done:,} of {planned:,} images are there"
     )
     write_png(run_dir / OVERVIEW, draw_overview(rows, title))
+    record = json.loads((run_dir / RECORD).read_text())
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
+        autoescape=True,  # file names and prompts come from users
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    first_line = examples[0][0]
     page = environment.get_template("report.html.jinja").render(
         run=run_dir.resolve().name,
         rows=rows,
-        pictures=pictures,
+        done=done,
         planned=planned,
-        conditions=conditions,
-        copies=COPIES,
+        num_conditions=num_conditions,
+        images_of_each=EXAMPLE_IMAGES,
         args=record["args"],
         record=record,
-        classes=[
-            "#{:02x}{:02x}{:02x}".format(*(colour * 255).round().astype(int))
-            for colour in COLOURS[: record["args"]["num_classes"]]
-        ],
-        label_folders=LABEL_FOLDERS,
-        weights=sample[0][0]["weights"],
-        strengths=sample[0][0]["options"]["strengths"],
+        classes=class_legend(record["args"]["num_classes"]),
+        label_folders=label_folders,
+        weights=first_line["weights"],
+        strengths=first_line["options"]["strengths"],
         prompts=prompts,
-        scores=read_scores(run_dir, pictures),
+        scores=read_scores(run_dir, done),
         thumbnail=thumbnail,
     )
     with whole_file(run_dir / REPORT) as temporary:

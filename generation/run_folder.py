@@ -1,22 +1,21 @@
-"""The folder of one generation, which several processes may fill and which a killed one goes on with.
+"""The folder of a generation, into which several processes may write at once.
 
-A picture counts as made when its file in `images/` is there; it is renamed into place last. Everything else, the manifest
-included, follows from the plan and from which pictures are there.
+An image counts as made when its file in `images/` is there; that file is renamed into place last.
+Everything else, the manifest included, follows from the plan and from the images that are there.
 """
 
 import fcntl
 import json
 import os
 import time
-from collections import deque
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from core.files import remove_leftovers, whole_file
 
 RECORD, STATE, MANIFEST = "args.json", "generate_state.json", "manifest.jsonl"
+IMAGES, MASKS, CONDITIONS = "images", "masks", "conditions"
 PATIENCE = 60  # seconds in which the process that made the folder must have described the run
 
 
@@ -28,8 +27,14 @@ def read_record(run_dir: Path) -> dict:
     return json.loads(path.read_text())["args"]
 
 
-def create_run(run_dir: Path) -> bool:
-    """Make the folder; False where another process has made it, after waiting until that one has described the run."""
+def make_folder(run_dir: Path) -> bool:
+    """Make the folder, or wait for the process that has made it before to write the record.
+
+    Returns:
+        Whether this process has made it.
+    Raises:
+        FileNotFoundError: the record does not appear.
+    """
     run_dir.parent.mkdir(parents=True, exist_ok=True)
     try:
         run_dir.mkdir()
@@ -46,72 +51,69 @@ def create_run(run_dir: Path) -> bool:
 
 
 def finished_images(run_dir: Path) -> set[str]:
-    """Names of the pictures that are there."""
-    return {
-        entry.name for entry in os.scandir(run_dir / "images") if not entry.name.startswith(".")
-    }
+    """Names of the images that are there."""
+    return {entry.name for entry in os.scandir(run_dir / IMAGES) if not entry.name.startswith(".")}
+
+
+# Locks. They lie on files that are never replaced, so all processes lock the same file. They reach
+# other machines where the file system has locks for that.
 
 
 @contextmanager
-def only_one(run_dir: Path):
-    """One process at a time in the block; processes on other machines too where the file system has locks."""
-    with open(run_dir / RECORD, "r+") as record:  # never replaced, so all lock the same file
-        try:
+def lock_manifest(run_dir: Path) -> Iterator[None]:
+    """Let one process at a time into the block."""
+    with open(run_dir / RECORD, "r+") as record:
+        # Without locks in the file system a line could be doubled, until the manifest is written
+        # whole again.
+        with suppress(OSError):
             fcntl.flock(record, fcntl.LOCK_EX)
-        except OSError:  # a file system without locks: a line could be doubled until the manifest is next written whole
-            pass
         yield
 
 
 @contextmanager
-def filling(run_dir: Path):
-    """Any number of processes at a time in the block, where pictures are written; `remove_half_written` keeps away from them."""
-    with open(run_dir / STATE, "r+") as state:  # never replaced either
+def lock_images(run_dir: Path) -> Iterator[None]:
+    """Keep `remove_half_written` away while images are written; any number of processes may."""
+    with open(run_dir / STATE, "r+") as state:
         with suppress(OSError):
             fcntl.flock(state, fcntl.LOCK_SH)
         yield
 
 
 def remove_half_written(run_dir: Path) -> None:
-    """Remove what killed processes left among the pictures; not where another process is in `filling` or the file system has no locks."""
+    """Remove the temporary files that killed processes left among the images.
+
+    Nothing is removed while a process is inside `lock_images`, or without locks.
+    """
     with open(run_dir / STATE, "r+") as state, suppress(OSError):
         fcntl.flock(state, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for folder in ("images", "masks", "conditions"):
+        for folder in (IMAGES, MASKS, CONDITIONS):
             remove_leftovers(run_dir / folder)
 
 
+# The manifest: one line of JSON for each image
+
+
+def read_manifest(run_dir: Path) -> list[dict]:
+    """The lines of the manifest.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    path = run_dir / MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: not there, so {run_dir} is no folder of generate.py, or holds no image yet"
+        )
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def append_to_manifest(run_dir: Path, line: dict) -> None:
-    with only_one(run_dir), open(run_dir / MANIFEST, "a") as file:
+    """Add a line at the end, whatever other processes do."""
+    with lock_manifest(run_dir), open(run_dir / MANIFEST, "a") as file:
         file.write(json.dumps(line) + "\n")
 
 
 def write_manifest(run_dir: Path, lines: Iterable[dict]) -> None:
-    """Write the manifest whole; the caller makes sure, with `only_one`, that no line is appended meanwhile."""
+    """Write the manifest whole; the caller holds `lock_manifest`, so no line is added meanwhile."""
     with whole_file(run_dir / MANIFEST) as temporary, open(temporary, "w") as file:
         file.writelines(json.dumps(line) + "\n" for line in lines)
-
-
-class Writer:
-    """Does jobs in order in a thread, so that files are written while the next pictures are computed.
-
-    A context manager that ends when all is written; an error of a job is raised by a later `submit` or at the end.
-    """
-
-    LIMIT = 64  # jobs that may wait; each holds a picture
-
-    def __init__(self):
-        self.pool, self.waiting = ThreadPoolExecutor(1), deque()
-
-    def submit(self, function, *arguments) -> None:
-        while self.waiting and (len(self.waiting) >= self.LIMIT or self.waiting[0].done()):
-            self.waiting.popleft().result()
-        self.waiting.append(self.pool.submit(function, *arguments))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        self.pool.shutdown(wait=True, cancel_futures=False)
-        if error is None:
-            while self.waiting:
-                self.waiting.popleft().result()

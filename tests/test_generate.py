@@ -13,7 +13,9 @@ from core.checkpoints import load_state_dict, save_weights, subset
 from core.images import read_labels, write_png
 from core.prompts import PROMPTS
 from dataset import find_pairs
-from generation.run_folder import filling
+from generation import drawing, inputs, model
+from generation.run_folder import lock_images
+from generation.shards import shard_of_environment
 
 
 @pytest.fixture
@@ -147,7 +149,7 @@ def test_control_only_weights_need_their_base(run, micro_weights, tmp_path):
 
 
 def test_interruption_leaves_whole_files_only(run, monkeypatch, tmp_path):
-    real, calls = generate.sample_images, []
+    real, calls = drawing.sample_images, []
 
     def interrupted(*arguments):
         calls.append(1)
@@ -155,7 +157,7 @@ def test_interruption_leaves_whole_files_only(run, monkeypatch, tmp_path):
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(generate, "sample_images", interrupted)
+    monkeypatch.setattr(drawing, "sample_images", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run()
     (folder,) = (tmp_path / "out").iterdir()
@@ -171,7 +173,7 @@ def test_interruption_leaves_whole_files_only(run, monkeypatch, tmp_path):
 def test_bad_input_is_one_line_before_the_model_loads(
     micro_yaml, micro_weights, pairs, tmp_path, error_line, monkeypatch
 ):
-    monkeypatch.setattr(generate, "create_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(model, "create_model", lambda *_: pytest.fail("loaded"))
     common = [
         "--config_yaml_path",
         micro_yaml,
@@ -203,8 +205,8 @@ def test_bad_input_is_one_line_before_the_model_loads(
 def test_many_conditions_are_checked_in_several_processes(
     micro_yaml, micro_weights, pairs, error_line, monkeypatch
 ):
-    monkeypatch.setattr(generate, "CHECKED_BY_ONE", 2)
-    monkeypatch.setattr(generate.os, "sched_getaffinity", lambda pid: {0, 1})
+    monkeypatch.setattr(inputs, "CHECKED_BY_ONE", 2)
+    monkeypatch.setattr(inputs.os, "sched_getaffinity", lambda pid: {0, 1})
     write_png(pairs / "masks" / "cell_4.png", np.full((64, 64), 9, np.uint8))
     common = [
         "--config_yaml_path",
@@ -236,8 +238,10 @@ def edges(pairs):
 @pytest.fixture
 def edge_options(edges, branch_weights):
     """Words that name two edge branches."""
-    return ["--edge_model_paths", f"membrane={branch_weights('membrane', 3)}", f"outline={branch_weights('outline', 3)}",
-            "--edge_dirs", f"membrane={edges / 'membrane'}", f"outline={edges / 'outline'}"]  # fmt: skip
+    names = ("membrane", "outline")
+    weights = [f"{name}={branch_weights(name, 3)}" for name in names]
+    folders = [f"{name}={edges / name}" for name in names]
+    return ["--edge_model_paths", *weights, "--edge_dirs", *folders]
 
 
 def test_mask_and_edges(run, pairs, edge_options):
@@ -368,7 +372,7 @@ def test_options_of_drawn_edges_and_of_classes(pairs, capsys):
 def test_bad_branches(
     micro_yaml, pairs, edges, edge_options, branch_weights, tmp_path, error_line, monkeypatch
 ):
-    monkeypatch.setattr(generate, "create_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(model, "create_model", lambda *_: pytest.fail("loaded"))
     common = [
         "--config_yaml_path",
         micro_yaml,
@@ -446,7 +450,7 @@ def test_any_sharding_or_interruption_gives_the_same_set(run, tmp_path, monkeypa
 
     folder = shard(2)
     assert len(pictures(folder)) == 6
-    real, calls = generate.sample_images, []
+    real, calls = drawing.sample_images, []
 
     def interrupted(*arguments):
         calls.append(len(arguments[2]))
@@ -454,14 +458,14 @@ def test_any_sharding_or_interruption_gives_the_same_set(run, tmp_path, monkeypa
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(generate, "sample_images", interrupted)
+    monkeypatch.setattr(drawing, "sample_images", interrupted)
     base = ["--output_base_dir", tmp_path / "shards"]
     with pytest.raises(KeyboardInterrupt):
         generate.main(
             [str(word) for word in ["--resume_run", folder, "--batch_size_per_inference", 4]]
         )
     assert calls == [4, 4] and len(pictures(folder)) == 10 and len(manifest(folder)) == 10
-    monkeypatch.setattr(generate, "sample_images", real)
+    monkeypatch.setattr(drawing, "sample_images", real)
     generate.main([str(word) for word in ["--resume_run", folder, *base]])
     assert files(folder) == files(whole)
 
@@ -469,7 +473,7 @@ def test_any_sharding_or_interruption_gives_the_same_set(run, tmp_path, monkeypa
 def test_nothing_is_made_twice(run, monkeypatch, capsys):
     folder = run("--run_id", "one")
     before = {path: path.stat().st_mtime_ns for path in (folder / "images").iterdir()}
-    monkeypatch.setattr(generate, "create_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(model, "create_model", lambda *_: pytest.fail("loaded"))
     generate.main(["--resume_run", str(folder)])
     assert {path: path.stat().st_mtime_ns for path in (folder / "images").iterdir()} == before
     assert "6 there already" in capsys.readouterr().out
@@ -483,7 +487,7 @@ def test_leftovers_of_killed_processes_go_when_the_set_is_complete(run):
     ]
     for path in leftovers:
         path.touch()
-    with filling(folder):  # another process
+    with lock_images(folder):  # another process
         generate.main(["--resume_run", str(folder)])
     assert all(path.exists() for path in leftovers)
     picture.unlink()
@@ -507,17 +511,16 @@ def test_shards_of_a_slurm_array_and_of_torchrun(monkeypatch):
         "SLURM_ARRAY_TASK_COUNT": 4,
     }.items():
         monkeypatch.setenv(name, str(value))
-    assert generate.shard_of_environment() == (2, 4)
+    assert shard_of_environment() == (2, 4)
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert generate.shard_of_environment() == (5, 8)
+    assert shard_of_environment() == (5, 8)
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "31")
-    args, _ = generate.parse_args(["--mask_dir", "m", "--device", "cpu"])
-    assert (args.shard_index, args.num_shards, args.run_id) == (5, 8, "slurm_31")
-    args, _ = generate.parse_args(
-        ["--mask_dir", "m", "--device", "cpu", "--num_shards", "1", "--shard_index", "0"]
-    )
-    assert (args.num_shards, args.run_id) == (1, None)
+    words = ["--mask_dir", "m", "--device", "cpu"]
+    _, settings = generate.parse_args(words)
+    assert settings.shard == (5, 8) and settings.run_name == "slurm_31"
+    _, settings = generate.parse_args([*words, "--num_shards", "1", "--shard_index", "0"])
+    assert settings.shard == (0, 1) and settings.run_name is None
 
 
 def test_another_run_is_not_joined(run, pairs, tmp_path, error_line, branch_weights):
@@ -553,13 +556,13 @@ def test_changed_weights_are_noticed(run, micro_weights, tmp_path):
 
 
 def test_a_stop_request_ends_after_the_batch_in_hand(run, monkeypatch, tmp_path):
-    real = generate.sample_images
+    real = drawing.sample_images
 
     def signalled(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         return real(*arguments)
 
-    monkeypatch.setattr(generate, "sample_images", signalled)
+    monkeypatch.setattr(drawing, "sample_images", signalled)
     with pytest.raises(KeyboardInterrupt):
         run("--batch_size_per_inference", 2)
     (folder,) = (tmp_path / "out").iterdir()
@@ -577,7 +580,7 @@ def test_overview_and_report_are_made_again_without_the_model(run, monkeypatch, 
     )
     for name in made:
         (folder / name).write_text("half")
-    monkeypatch.setattr(generate, "create_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(model, "create_model", lambda *_: pytest.fail("loaded"))
     generate.main(["--resume_run", str(folder)])
     assert {name: (folder / name).read_bytes() for name in made} == made
     assert str(folder / "report.html") in capsys.readouterr().out
@@ -597,7 +600,7 @@ def test_export_at_the_end_and_of_a_finished_run(
     real = ["--include_real", pairs / "images", pairs / "masks"]
     folder = run("--export_dataset", tmp_path / "set", *real)
     assert len(list((tmp_path / "set" / "images").iterdir())) == 12
-    monkeypatch.setattr(generate, "create_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(model, "create_model", lambda *_: pytest.fail("loaded"))
     generate.main([str(word) for word in ("--resume_run", folder)])  # the target is not handed on
     generate.main(
         [
@@ -612,7 +615,7 @@ def test_export_at_the_end_and_of_a_finished_run(
     assert "exists and is not an empty folder" in error_line(
         generate.main, "--resume_run", folder, "--export_dataset", tmp_path / "set"
     )
-    assert "--include_real needs --export_dataset" in error_line(
+    assert "--include_real: needs --export_dataset" in error_line(
         generate.main, "--resume_run", folder, *real
     )
     shard = ("--num_shards", 2, "--shard_index", 0)

@@ -25,7 +25,8 @@ from core.options import (
     read_options,
 )
 from core.text import duration, table
-from generation.costs import MIXED, measure_image
+from generation.costs import measure_image
+from generation.model import PRECISIONS
 from ldm.samplers import SAMPLERS
 from share import run_script
 from training.costs import measure_step
@@ -77,7 +78,7 @@ class MeasureOptions:
     batch_size_per_inference: int = option(1, positive_int, "INT", "images generated together")
     branches: int = option(1, positive_int, "INT", "control branches that steer an image")
     precision: str = option(
-        "32", help="16 and bf16 compute in mixed precision", choices=("32", *MIXED)
+        "32", help="16 and bf16 compute in mixed precision", choices=tuple(PRECISIONS)
     )
     device: str = option("auto", help="auto takes a GPU where there is one")
     repeats: int = option(3, positive_int, "INT", "measurements; their median counts")

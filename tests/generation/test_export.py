@@ -39,8 +39,13 @@ def run_dir(tmp_path, pairs):
     return folder
 
 
+def check(folder, *real):
+    """The real pairs of an export."""
+    return export.check_export(export.ExportOptions(folder, real or None), 3)
+
+
 def exported(run_dir, pairs, tmp_path):
-    real = export.check_export(tmp_path / "set", [pairs / "images", pairs / "masks"], 3)
+    real = check(tmp_path / "set", pairs / "images", pairs / "masks")
     assert export.export_dataset(tmp_path / "set", run_dir, real, 3) == 10
     return tmp_path / "set"
 
@@ -126,7 +131,7 @@ def test_colours_stay_where_a_real_image_has_them_or_none_is_given(run_dir, pair
     folder = exported(run_dir, pairs, tmp_path)
     assert {image.shape for image, _ in Folder(folder)} == {(64, 64, 3)}
     alone = tmp_path / "alone"
-    assert export.export_dataset(alone, run_dir, export.check_export(alone, None, 3), 3) == 4
+    assert export.export_dataset(alone, run_dir, check(alone), 3) == 4
     name = "cond0_batch0_sample0.png"
     assert (alone / "images" / f"synth_{name}").read_bytes() == (
         run_dir / "images" / f"image_{name}"
@@ -145,13 +150,13 @@ def test_a_failure_leaves_nothing(run_dir, pairs, tmp_path):
 def test_bad_targets_and_pairs(pairs, tmp_path):
     real = [pairs / "images", pairs / "masks"]
     (tmp_path / "empty").mkdir()
-    assert len(export.check_export(tmp_path / "empty", real, 3)) == 6
+    assert len(check(tmp_path / "empty", *real)) == 6
     (tmp_path / "empty" / "x").touch()
     for taken in (tmp_path / "empty", tmp_path / "empty" / "x"):
         with pytest.raises(FileExistsError, match="--export_dataset .* not an empty folder"):
-            export.check_export(taken, real, 3)
+            check(taken, *real)
     with pytest.raises(PermissionError, match="nothing can be written to"):
-        export.check_export(tmp_path / "empty" / "x" / "y", real, 3)
+        check(tmp_path / "empty" / "x" / "y", *real)
     (pairs / "masks" / "cell_3.png").unlink()
     with pytest.raises(RuntimeError, match="do not pair one to one"):
-        export.check_export(tmp_path / "new", real, 3)
+        check(tmp_path / "new", *real)

@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from generation.plan import Condition, Sample, SamplePlan, join_conditions, make_batches
+from generation.plan import ConditionSet, Sample, SamplePlan, join_conditions, make_batches
 
 
 def plan(names, copies=3, seed=5):
     return SamplePlan(
-        [Condition(i, (Path(f"masks/{name}.png"),)) for i, name in enumerate(names)],
+        [ConditionSet(i, (Path(f"masks/{name}.png"),)) for i, name in enumerate(names)],
         copies,
         seed,
         ["a", "b", "c"],
@@ -35,15 +35,15 @@ def test_shards_part_the_plan(count):
 def test_a_plan_is_worked_out_when_asked():
     """10 billion pictures: neither time nor memory."""
     huge = plan("abcdefghij", copies=10**9)
-    assert len(huge) == 10**10 and huge[10**10 - 1].condition.name == "j"
+    assert len(huge) == 10**10 and huge[10**10 - 1].conditions.name == "j"
     assert len(huge.shard(3, 7)) in (10**10 // 7, 10**10 // 7 + 1)
 
 
 def test_batches_mix_conditions_of_equal_size_only():
     sizes = dict(enumerate([(64, 64), (32, 64), (64, 64), (64, 64), (32, 64)]))
-    samples = [Sample(Condition(i, (Path("m.png"),)), 0, "", i) for i in sizes]
+    samples = [Sample(ConditionSet(i, (Path("m.png"),)), 0, "", i) for i in sizes]
     batches = list(make_batches(samples, sizes, 2))
-    assert sorted(sample.condition.number for batch in batches for sample in batch) == [
+    assert sorted(sample.conditions.number for batch in batches for sample in batch) == [
         0,
         1,
         2,
@@ -51,7 +51,7 @@ def test_batches_mix_conditions_of_equal_size_only():
         4,
     ]
     assert all(
-        len({sizes[sample.condition.number] for sample in batch}) == 1 and len(batch) <= 2
+        len({sizes[sample.conditions.number] for sample in batch}) == 1 and len(batch) <= 2
         for batch in batches
     )
     assert len(batches) == 3
@@ -85,7 +85,8 @@ def test_missing_edges():
     masks, edges = paths("masks", ["a.png", "b.png", "c.png"]), paths("edges", ["b.png"])
     with pytest.raises(
         RuntimeError,
-        match=r"edges: no file for 2 of 3 conditions of masks \(a.png, c.png\); --skip_missing_edges",
+        match=r"edges: no file for 2 of 3 conditions of masks \(a.png, c.png\); "
+        "--skip_missing_edges",
     ):
         join_conditions([masks, edges])
     conditions, left_out = join_conditions([masks, edges], skip_missing=True)

@@ -7,6 +7,7 @@ import pytest
 from core.images import read_image, write_png
 from core.pictures import GAP, LINE, class_colours, evenly, fit, tile
 from generation import report
+from generation.scores import read_scores
 
 VOID = ("meta", "br", "img")
 
@@ -37,17 +38,36 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def make_run(tmp_path):
-    """Function from the numbers of conditions and copies to a run folder (noise, which compresses worst) and its sample for the report."""
+    """Function from the numbers of conditions and copies to a run folder and its examples.
+
+    The pictures are noise, which compresses worst.
+    """
 
     def make(conditions, copies, source="cell_{}.png", prompt="a cell"):
         run_dir = tmp_path / "run_x"
         for folder in ("images", "conditions/mask", "conditions/membrane"):
             (run_dir / folder).mkdir(parents=True)
-        (run_dir / "args.json").write_text(json.dumps({
-            "command": "python generate.py --prompts_file '<b>.txt'", "started": "now", "python": "3.11", "versions": {"torch": "2"}, "git_revision": None,
-            "args": {"n_augmentations_per_mask": copies, "generation_mode": "mask_and_edge", "sampler": "ddim", "ddim_steps": 7, "strength": 2.0, "scale": 9.0,
-                     "seed": 5, "num_classes": 3, "edge_dirs": ["membrane=a b"], "mask_dir": "m", "rgba_dir": None},
-        }))  # fmt: skip
+        options = {
+            "n_augmentations_per_mask": copies,
+            "sampler": "ddim",
+            "ddim_steps": 7,
+            "strength": 2.0,
+            "scale": 9.0,
+            "seed": 5,
+            "num_classes": 3,
+            "edge_dirs": ["membrane=a b"],
+            "mask_dir": "m",
+            "rgba_dir": None,
+        }
+        record = {
+            "command": "python generate.py --prompts_file '<b>.txt'",
+            "started": "now",
+            "args": options,
+            "python": "3.11",
+            "versions": {"torch": "2"},
+            "git_revision": None,
+        }
+        (run_dir / "args.json").write_text(json.dumps(record))
         rng = np.random.default_rng(0)
 
         def line(k):
@@ -65,13 +85,20 @@ def make_run(tmp_path):
                 rng.integers(0, 256, (64, 96), dtype=np.uint8),
             )
             return {
-                "image": f"images/image_{name}", "conditions": {key: f"conditions/{key}/{key}_{name}" for key in ("mask", "membrane")},
-                "sources": {"mask": "masks/" + source.format(k // copies)}, "prompt": prompt, "seed": k, "weights": {"mask": "a1b2", "base": "c3d4"},
+                "image": f"images/image_{name}",
+                "conditions": {
+                    key: f"conditions/{key}/{key}_{name}" for key in ("mask", "membrane")
+                },
+                "sources": {"mask": "masks/" + source.format(k // copies)},
+                "prompt": prompt,
+                "seed": k,
+                "weights": {"mask": "a1b2", "base": "c3d4"},
                 "options": {"strengths": {"mask": 1.0}},
-            }  # fmt: skip
+            }
 
         return run_dir, [
-            [line(k) for k in group] for group in report.choose(range(conditions * copies), copies)
+            [line(k) for k in group]
+            for group in report.examples_of(range(conditions * copies), copies)
         ]
 
     return make
@@ -79,15 +106,16 @@ def make_run(tmp_path):
 
 def numbers(pictures, planned=None, conditions=2):
     return {
-        "pictures": pictures,
+        "done": pictures,
         "planned": planned or pictures,
-        "conditions": conditions,
+        "num_conditions": conditions,
+        "label_folders": {"mask"},
         "prompts": ["a cell", "b"],
     }
 
 
 def test_sample_is_spread_over_the_conditions_that_have_pictures():
-    assert [group[0] // 10 for group in report.choose(range(1000), 10)] == [
+    assert [group[0] // 10 for group in report.examples_of(range(1000), 10)] == [
         0,
         9,
         18,
@@ -101,8 +129,8 @@ def test_sample_is_spread_over_the_conditions_that_have_pictures():
         90,
         99,
     ]
-    assert report.choose([3, 4, 9, 10, 11], 5) == [[3, 4], [9], [10, 11]]
-    assert all(len(group) == 4 for group in report.choose(range(1000), 10))
+    assert report.examples_of([3, 4, 9, 10, 11], 5) == [[3, 4], [9], [10, 11]]
+    assert all(len(group) == 4 for group in report.examples_of(range(1000), 10))
     assert evenly("abcde", 3) == ["a", "c", "e"] and evenly("ab", 9) == ["a", "b"]
 
 
@@ -166,7 +194,7 @@ def test_scores_in_the_run_folder_are_shown(make_run):
         ("bytes.json", "\xff"),
     ):
         (run_dir / name).write_text(text, encoding="latin-1")
-    first, second = report.read_scores(run_dir, 2)
+    first, second = read_scores(run_dir, 2)
     assert (first["fid"], first["kid"], first["notes"]) == (
         "12.35",
         None,
@@ -214,8 +242,8 @@ def test_fit_keeps_proportions():
 
 
 def test_overview_of_a_run_that_has_just_begun():
-    """Narrow rows stand in columns; those of the second have fewer images than those of the first."""
-    shown = report.Shown("x.png", np.full((32, 32, 3), 0.5, np.float32))
+    """Narrow rows stand in columns; the second column has fewer images than the first."""
+    shown = report.Picture("x.png", np.full((32, 32, 3), 0.5, np.float32))
     rows = [
         report.Row(f"cell_{i}", {"mask": shown}, [(shown, {})] * count)
         for i, count in enumerate((3, 1))

@@ -5,21 +5,20 @@ import pytest
 
 from generation import run_folder
 from generation.run_folder import (
-    Writer,
     append_to_manifest,
-    create_run,
     finished_images,
+    make_folder,
     write_manifest,
 )
 
 
 def test_only_one_process_makes_the_folder(tmp_path, monkeypatch):
-    assert create_run(tmp_path / "base" / "run")
+    assert make_folder(tmp_path / "base" / "run")
     monkeypatch.setattr(run_folder, "PATIENCE", 0.3)
     with pytest.raises(FileNotFoundError, match="exists without args.json"):  # its maker died
-        create_run(tmp_path / "base" / "run")
+        make_folder(tmp_path / "base" / "run")
     (tmp_path / "base" / "run" / "args.json").write_text("{}")
-    assert not create_run(tmp_path / "base" / "run")
+    assert not make_folder(tmp_path / "base" / "run")
 
 
 def test_half_written_pictures_do_not_count(tmp_path):
@@ -47,22 +46,3 @@ def test_manifest_of_many_writers_has_every_line(tmp_path):
     assert sorted(lines) == list(range(200))
     write_manifest(tmp_path, ({"k": k} for k in range(3)))
     assert (tmp_path / "manifest.jsonl").read_text() == '{"k": 0}\n{"k": 1}\n{"k": 2}\n'
-
-
-def test_writer_keeps_order_and_raises_what_went_wrong():
-    done = []
-    with Writer() as writer:
-        for i in range(200):
-            writer.submit(done.append, i)
-    assert done == list(range(200))
-    with pytest.raises(OSError, match="disk full"), Writer() as writer:
-        writer.submit(lambda: (_ for _ in ()).throw(OSError("disk full")))
-
-
-def test_interruption_still_writes_what_was_computed():
-    done = []
-    with pytest.raises(KeyboardInterrupt), Writer() as writer:
-        for i in range(20):
-            writer.submit(done.append, i)
-        raise KeyboardInterrupt
-    assert done == list(range(20))

@@ -1,0 +1,80 @@
+"""The loop of a generation: conditions are read, images drawn, files written in the background."""
+
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from tqdm import tqdm
+
+from cldm.sampling import SamplingOptions, sample_images
+from core.options import option, positive_int
+from core.signals import StoppedForRequeue, StopRequest
+from generation.inputs import read_hints, stack_hints
+from generation.model import mixed_precision
+from generation.plan import make_batches
+from generation.run import Run
+from generation.run_folder import lock_images
+from generation.writer import BackgroundWriter
+
+
+@dataclass(frozen=True)
+class DrawingOptions:
+    """How images are computed, beside what decides how they look."""
+
+    batch_size_per_inference: int = option(
+        1, positive_int, "INT", "images computed together; changes none of them"
+    )
+
+
+def draw_images(
+    run: Run,
+    numbers: Sequence[int],
+    model: torch.nn.Module,
+    sampling: SamplingOptions,
+    *,
+    sizes: Mapping[int, tuple[int, int]],
+    batch_size: int,
+    precision: str,
+    multiple: int,
+) -> None:
+    """Draw images of a run and write their files.
+
+    Args:
+        numbers: of the images in the plan.
+        model: as `load_model` gives it.
+        sizes: (height, width) by number of the condition set.
+        precision: one of `generation.model.PRECISIONS`.
+        multiple: what the model's heights and widths must be multiples of.
+    Raises:
+        KeyboardInterrupt: a scheduler asked the process to stop. The batch at hand was finished,
+            and images are missing.
+    """
+    batches = make_batches((run.plan[k] for k in numbers), sizes, batch_size)
+    start = time.monotonic()
+    with (
+        lock_images(run.folder),
+        StopRequest() as stop,
+        BackgroundWriter() as writer,
+        tqdm(total=len(numbers), desc="generate", unit="image") as bar,
+    ):
+        for batch in batches:
+            hints = [read_hints(sample, run.branches) for sample in batch]
+            with mixed_precision(model.device.type, precision):
+                images = sample_images(
+                    model,
+                    stack_hints(hints, multiple),
+                    [sample.prompt for sample in batch],
+                    [sample.seed for sample in batch],
+                    sampling,
+                )  # uint8 (N, H, W, 3)
+            for sample, own_hints, image in zip(batch, hints, images, strict=True):
+                height, width = own_hints[0].shape[:2]  # before padding
+                writer.submit(run.write, sample, own_hints, image[:height, :width])
+            bar.update(len(batch))
+            bar.set_postfix_str(f"{60 * bar.n / (time.monotonic() - start):.1f} images/min")
+            if stop:
+                break
+    if bar.n < len(numbers):
+        raise StoppedForRequeue if stop.received == signal.SIGUSR1 else KeyboardInterrupt

@@ -1,0 +1,116 @@
+"""Condition files as a generation reads them: checked before the model loads, then as hints."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from einops import rearrange
+from tqdm import tqdm
+
+from core.options import option
+from core.workers import in_workers
+from generation.branches import Branch
+from generation.plan import ConditionSet, Sample
+
+CHECKED_BY_ONE = 2000  # sets that one process checks in the time that other processes need to start
+BAR_FROM = 200  # sets from which on checking shows a progress bar
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """What happens to conditions that are incomplete, or of a size that the model does not take."""
+
+    skip_missing_edges: bool = option(
+        False, bool, help="leave conditions out for which a branch has no file, instead of stopping"
+    )
+    pad: bool = option(
+        False,
+        bool,
+        help="mirror conditions up to a size that the model takes, and crop the images back",
+    )
+
+
+def check_condition_sets(
+    condition_sets: Sequence[ConditionSet], branches: Sequence[Branch], multiple: int, pad: bool
+) -> dict[int, tuple[int, int]]:
+    """(height, width) by number of the condition set; every file is read once, in full.
+
+    Args:
+        multiple, pad: see `check_condition_set`.
+    Raises:
+        FileNotFoundError, ValueError: as `check_condition_set`.
+    """
+    check = partial(check_condition_set, branches=branches, multiple=multiple, pad=pad)
+    many = len(condition_sets) >= CHECKED_BY_ONE
+    num_workers = len(os.sched_getaffinity(0)) if many else 0
+    sizes = in_workers(check, condition_sets, num_workers, chunk=64)
+    bar = tqdm(
+        sizes,
+        desc="checking conditions",
+        total=len(condition_sets),
+        disable=len(condition_sets) < BAR_FROM,
+        leave=False,
+    )
+    return {files.number: size for files, size in zip(condition_sets, bar, strict=True)}
+
+
+def check_condition_set(
+    conditions: ConditionSet, branches: Sequence[Branch], multiple: int, pad: bool
+) -> tuple[int, int]:
+    """(height, width) of the files of a set, all read in full.
+
+    Args:
+        multiple: what sides must be multiples of, unless `pad` is set.
+    Raises:
+        FileNotFoundError, ValueError: a bad file (see `Condition.read`), files of unequal sizes, or
+            a size that the model does not take.
+    """
+    first = conditions.files[0]
+    sizes = {
+        path: branch.check(path) for branch, path in zip(branches, conditions.files, strict=True)
+    }
+    height, width = sizes[first]
+    for path, (other_height, other_width) in sizes.items():
+        if (other_height, other_width) != (height, width):
+            raise ValueError(
+                f"{path}: {other_width} x {other_height} pixels, but {first} has {width} x {height}"
+            )
+    if (height % multiple or width % multiple) and not pad:
+        raise ValueError(
+            f"{first}: {width} x {height} pixels, expected multiples of {multiple}. "
+            "Resize it, or use --pad."
+        )
+    return height, width
+
+
+def read_hints(sample: Sample, branches: Sequence[Branch]) -> list[np.ndarray]:
+    """The hints of an image, one for each branch, float32 (H, W, C) in [0, 1]."""
+    files = sample.conditions.files
+    return [branch.read_hint(path) for branch, path in zip(branches, files, strict=True)]
+
+
+def pad_to_multiple(hint: np.ndarray, multiple: int) -> np.ndarray:
+    """A hint mirrored at the right and lower border until its sides are multiples of `multiple`.
+
+    Pictures smaller than the border are mirrored repeatedly.
+    """
+    padding = [(0, -side % multiple) for side in hint.shape[:2]]
+    return np.pad(hint, [*padding, (0, 0)], mode="symmetric")
+
+
+def stack_hints(hints: Sequence[Sequence[np.ndarray]], multiple: int) -> list[torch.Tensor]:
+    """Hints of a batch as the model takes them: one tensor for each branch, (N, C, H, W).
+
+    Args:
+        hints: for each image its hints, as `read_hints` gives them; all of one height and width.
+        multiple: H and W become multiples of it.
+    """
+    return [
+        torch.from_numpy(
+            rearrange([pad_to_multiple(hint, multiple) for hint in of_branch], "n h w c -> n c h w")
+        ).contiguous()
+        for of_branch in zip(*hints, strict=True)
+    ]

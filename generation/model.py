@@ -1,0 +1,130 @@
+"""The model of a generation: one Stable Diffusion model, and a control network for each branch."""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from cldm.model import create_control, create_model
+from cldm.multi import MultiConditionControlNet
+from core.checkpoints import load_state_dict
+from core.downloads import sha256_of
+from core.options import OptionError, option
+from generation.branches import Branch
+
+PRECISIONS = {"16": torch.float16, "32": torch.float32, "bf16": torch.bfloat16}
+BASE = "base"  # key of the Stable Diffusion weights beside the names of the branches
+UNET = "model.diffusion_model."  # begins the names of tensors that only a complete checkpoint has
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Files of the model, and where and how precisely it computes."""
+
+    config_yaml_path: Path = option(
+        Path("./models/cldm_v15.yaml"), Path, "YAML", "model configuration"
+    )
+    model_weights_path: Path = option(
+        Path("./models/EM_best_results.ckpt"),
+        Path,
+        "FILE",
+        "trained weights, .ckpt, .pth or .safetensors",
+    )
+    base_weights_path: Path | None = option(
+        None, Path, "FILE", "Stable Diffusion weights; the first branch's file when not given"
+    )
+    device: str = option(
+        "auto",
+        choices=("auto", "cpu", "cuda", "mps"),
+        help="auto takes a GPU where there is one",
+    )
+    precision: str = option(
+        "32", choices=tuple(PRECISIONS), help="16 and bf16 compute in mixed precision"
+    )
+
+    def check(self):
+        if self.device in ("cuda", "mps") and not getattr(torch, self.device).is_available():
+            raise OptionError("device", f"{self.device} is not available on this machine")
+        if self.precision == "16" and self.device_type == "cpu":
+            raise OptionError("precision", "16 needs a GPU; use 32 on a CPU")
+
+    @property
+    def device_type(self) -> str:
+        """The kind of device that computes: `cpu`, `cuda` or `mps`."""
+        if self.device != "auto":
+            return self.device
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def mixed_precision(device_type: str, precision: str) -> AbstractContextManager:
+    """Context in which a model computes with one of `PRECISIONS`."""
+    dtype = PRECISIONS[precision]
+    return torch.autocast(device_type, dtype, enabled=dtype != torch.float32)
+
+
+def weights_files(branches: Sequence[Branch], base: Path | None) -> dict[str, Path]:
+    """Files of weights by the name of their branch, and those of the base if they are apart.
+
+    Raises:
+        FileNotFoundError: a file does not exist.
+        ValueError: a branch has the name that stands for the base, or no file holds the base.
+    """
+    files = {branch.name: branch.weights for branch in branches}
+    if base and BASE in files:
+        raise ValueError(
+            f"a branch is named {BASE}, the name of the file that --base_weights_path gives. "
+            "Rename the branch."
+        )
+    if base:
+        files[BASE] = base
+    for path in files.values():
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such checkpoint")
+    first = branches[0].weights
+    if not base and not any(key.startswith(UNET) for key in load_state_dict(first)):
+        raise ValueError(
+            f"{first}: holds no Stable Diffusion weights. "
+            "Name those it was trained on with --base_weights_path."
+        )
+    return files
+
+
+def checksums(files: Mapping[str, Path]) -> dict[str, str]:
+    """SHA-256 of files by name; a file that several names share is read once."""
+    bar = tqdm(set(files.values()), desc="read weights", unit="file", leave=False)
+    digests = {path: sha256_of(path) for path in bar}
+    return {name: digests[path] for name, path in files.items()}
+
+
+def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Module:
+    """A `ControlLDM` whose control network has all branches, in evaluation mode on its device.
+
+    The first branch's file brings the base too, unless `base_weights_path` does. Of the other
+    files only the control networks are loaded, which saves their memory.
+
+    Raises:
+        FileNotFoundError, ValueError, RuntimeError: see `create_model` and `create_control`.
+    """
+    first, *others = branches
+    weights = first.weights
+    if options.base_weights_path:
+        weights = [options.base_weights_path, weights]
+    config = options.config_yaml_path
+    model = create_model(config, weights, first.condition.hint_channels)
+    controls = [model.control_model]
+    controls += [
+        create_control(config, branch.weights, branch.condition.hint_channels) for branch in others
+    ]
+    model.control_model = MultiConditionControlNet(
+        controls,
+        [branch.condition.hint_channels for branch in branches],
+        [branch.name for branch in branches],
+        [branch.strength for branch in branches],
+    )
+    device = options.device_type
+    # torchrun starts one process for each GPU and numbers them
+    return model.to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device)

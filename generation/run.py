@@ -1,0 +1,296 @@
+"""A run of the generator: what its images are made of, and the folder that they are written to."""
+
+import dataclasses
+import json
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from core.files import write_json
+from core.images import write_png
+from core.options import RUN_CONTROL, changed_options, option
+from core.records import new_run_id, write_run_record
+from generation.branches import Branch, has_labels, label_folders
+from generation.export import ExportOptions
+from generation.plan import Sample, SamplePlan
+from generation.published import MASK
+from generation.report import examples_of, write_report
+from generation.run_folder import (
+    CONDITIONS,
+    IMAGES,
+    MASKS,
+    RECORD,
+    STATE,
+    append_to_manifest,
+    finished_images,
+    lock_manifest,
+    make_folder,
+    read_record,
+    remove_half_written,
+    write_manifest,
+)
+from generation.shards import Shard, ShardOptions, shared_run_id
+
+# Options that the manifest repeats in every line
+IMAGE_OPTIONS = ("sampler", "ddim_steps", "scale", "strength", "eta", "guess_mode", "precision")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where the images go."""
+
+    output_base_dir: Path = option(
+        Path("my_synth_data"), Path, "DIR", "where the run's folder is made"
+    )
+    run_id: str | None = option(
+        None,
+        metavar="NAME",
+        help="folder run_NAME, which all shards share; the Slurm array's number, else a new one, "
+        "when not given",
+    )
+    resume_run: Path | None = option(
+        None,
+        Path,
+        "RUN",
+        "make what is missing in a run's folder; takes that run's options",
+    )
+
+
+# Options that belong to one call, so a resumed run does not take them over.
+OF_ONE_CALL = {*RUN_CONTROL} | {
+    field.name
+    for group in (RunOptions, ShardOptions, ExportOptions)
+    for field in dataclasses.fields(group)
+}
+# Options that change no image: a run may be resumed with other values.
+FREE_ON_RESUME = OF_ONE_CALL | {"batch_size_per_inference"}
+
+
+def name_of_run(options: RunOptions, shard: Shard) -> str | None:
+    """`--run_id`, or the name that all tasks of a Slurm array know; None where there is neither."""
+    if options.run_id or options.resume_run or shard.count == 1:
+        return options.run_id
+    return shared_run_id()
+
+
+def folder_of_run(options: RunOptions, name: str | None) -> Path:
+    """The folder to resume, or the one of the name; a new name where that is None."""
+    return options.resume_run or options.output_base_dir / f"run_{name or new_run_id()}"
+
+
+def options_of_run(run_dir: Path) -> dict:
+    """Options that a resumed run takes over; raises like `read_record`."""
+    saved = read_record(run_dir)
+    return {name: value for name, value in saved.items() if name not in OF_ONE_CALL}
+
+
+class Run:
+    """One generation. Several processes may make parts of it, one after the other or at once.
+
+    Attributes:
+        folder: where everything is written.
+        options: the command line's options by name, as the record stores them. A seed of -1 becomes
+            the run's seed when the run is created or joined.
+        plan: the images, with the run's seed.
+        branches: what steers the images.
+        weights: SHA-256 of the weights by the name of their branch.
+        config: the model's configuration.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        options: Mapping,
+        plan: SamplePlan,
+        branches: Sequence[Branch],
+        weights: Mapping[str, str],
+        config: Mapping,
+    ):
+        self.folder, self.plan, self.branches = folder, plan, branches
+        self.options, self.weights, self.config = dict(options), weights, config
+
+    @property
+    def seed(self) -> int:
+        """Seed of noise and prompts, -1 as long as none is drawn."""
+        return self.options["seed"]
+
+    @property
+    def exists(self) -> bool:
+        """Whether the folder is there and described, so that it can be joined."""
+        return (self.folder / RECORD).is_file()
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether `masks/` gets a file for each image."""
+        return has_labels(self.branches)
+
+    @cached_property
+    def condition_folders(self) -> list[str]:
+        """Folders in `conditions/`."""
+        return [folder for branch in self.branches for folder in branch.folders]
+
+    @cached_property
+    def description(self) -> dict:
+        """What a resumed run must find unchanged, beside its options."""
+        sets = self.plan.condition_sets
+        names = [branch.name for branch in self.branches]
+        paths = {name: [str(files.files[i]) for files in sets] for i, name in enumerate(names)}
+        return {
+            "primary_condition_key": names[0],
+            "condition_paths": paths,
+            "mask_paths": paths.get(MASK, []),
+            "condition_records": [
+                {
+                    "condition": files.number,
+                    "files": dict(zip(names, map(str, files.files), strict=True)),
+                }
+                for files in sets
+            ],
+            "prompts": list(self.plan.prompts),
+            "weights": dict(self.weights),
+            "config": self.config,
+            "has_masks": self.has_masks,
+        }
+
+    def open(self) -> None:
+        """Create the run, or join it where another process has; raises like `join`."""
+        if make_folder(self.folder):
+            self._create()
+        else:
+            self.join()
+
+    def _create(self) -> None:
+        """Fill a new folder; the record comes last, so a folder with a record is ready for use."""
+        self._take_seed(secrets.randbelow(2**31) if self.seed == -1 else self.seed)
+        for folder in (IMAGES, MASKS, *(f"{CONDITIONS}/{name}" for name in self.condition_folders)):
+            (self.folder / folder).mkdir(parents=True)
+        saved_at = datetime.now().astimezone().isoformat(timespec="seconds")
+        state = {"args": self.options, **self.description, "saved_at": saved_at}
+        write_json(self.folder / STATE, state)
+        write_run_record(self.folder / RECORD, self.options)
+
+    def join(self) -> None:
+        """Take the seed of the run that is there, after making sure that it is this run.
+
+        Raises:
+            ValueError: options, conditions, prompts, weights or the configuration are not those
+                that the run was started with.
+        """
+        saved = read_record(self.folder)
+        if self.seed == -1:
+            self.options["seed"] = saved["seed"]
+        changed = changed_options(self.options, saved, FREE_ON_RESUME)
+        if changed:
+            before = saved[changed[0].lstrip("-")]
+            raise ValueError(
+                f"{self.folder}: was started with another {changed[0]} ({before}). "
+                "Use that, or start a new run."
+            )
+        state = json.loads((self.folder / STATE).read_text())
+        for key, name in (
+            ("condition_paths", "condition files"),
+            ("prompts", "prompts"),
+            ("weights", "weights"),
+            ("config", "configuration"),
+        ):
+            if state[key] != self.description[key]:
+                raise ValueError(
+                    f"{self.folder}: the {name} are not those that this run was started with. "
+                    "Put them back, or start a new run."
+                )
+        self._take_seed(self.seed)
+
+    def _take_seed(self, seed: int) -> None:
+        self.options["seed"] = seed
+        self.plan = dataclasses.replace(self.plan, seed=seed)
+
+    def pending(self, numbers: Iterable[int]) -> list[int]:
+        """Which of these images are not there yet."""
+        there = finished_images(self.folder) if self.exists else set()
+        return [k for k in numbers if self.plan.file_name(k) not in there]
+
+    def headline(self, shard: Shard) -> str:
+        """Numbers of images and conditions, and what steers them, in one line."""
+        own = self.plan.shard(*shard)
+        there = len(own) - len(self.pending(own))
+        part = f" (shard {shard.index} of {shard.count}: {len(own)})" if shard.count > 1 else ""
+        names = ", ".join(branch.name for branch in self.branches)
+        return (
+            f"{len(self.plan)} images of {len(self.plan.condition_sets)} conditions{part}, "
+            f"{there} there already, steered by {names}"
+        )
+
+    def manifest_line(self, sample: Sample) -> dict:
+        """Everything about one image; the paths of its files are relative to the run's folder."""
+        names = [branch.name for branch in self.branches]
+        mask = f"{MASKS}/image_{sample.name}" if self.has_masks else None
+        return {
+            "image": f"{IMAGES}/image_{sample.name}",
+            "mask": mask,
+            "conditions": {
+                folder: f"{CONDITIONS}/{folder}/{folder}_{sample.name}"
+                for folder in self.condition_folders
+            },
+            "sources": dict(zip(names, map(str, sample.conditions.files), strict=True)),
+            "prompt": sample.prompt,
+            "seed": sample.seed,
+            "weights": self.weights,
+            "options": {name: self.options[name] for name in IMAGE_OPTIONS}
+            | {"strengths": {branch.name: branch.strength for branch in self.branches}},
+        }
+
+    def write(self, sample: Sample, hints: Sequence[np.ndarray], image: np.ndarray) -> None:
+        """Write the files of one image; the image comes last, so where it is, the others are too.
+
+        Args:
+            hints: one for each branch, float32 (H, W, C) in [0, 1].
+            image: uint8 (H, W, 3).
+        """
+        line, labels = self.manifest_line(sample), None
+        for branch, hint in zip(self.branches, hints, strict=True):
+            for folder, picture in branch.condition.pictures(branch.name, hint).items():
+                write_png(self.folder / line["conditions"][folder], picture)
+            if labels is None:
+                labels = branch.condition.labels(hint)  # the first branch that has them decides
+        if labels is not None:
+            write_png(self.folder / line["mask"], labels)
+        write_png(self.folder / line["image"], image)
+        append_to_manifest(self.folder, line)
+
+    def finish(self) -> int:
+        """Write the manifest in the plan's order, the overview and the report.
+
+        When processes end together, the last one to come here sees the images of all. If these are
+        all that are planned, it also removes the temporary files of killed processes.
+
+        Returns:
+            The number of images that are there.
+        """
+        with lock_manifest(self.folder):
+            there = finished_images(self.folder)
+            done = [k for k in range(len(self.plan)) if self.plan.file_name(k) in there]
+            write_manifest(self.folder, (self.manifest_line(self.plan[k]) for k in done))
+            if done:
+                self._write_report(done)
+            if len(done) == len(self.plan):
+                remove_half_written(self.folder)
+        return len(done)
+
+    def _write_report(self, done: list[int]) -> None:
+        write_report(
+            self.folder,
+            [
+                [self.manifest_line(self.plan[k]) for k in numbers]
+                for numbers in examples_of(done, self.plan.copies)
+            ],
+            done=len(done),
+            planned=len(self.plan),
+            num_conditions=len(self.plan.condition_sets),
+            prompts=self.plan.prompts,
+            label_folders=label_folders(self.branches),
+        )

@@ -1,0 +1,57 @@
+"""Scores of a run, read from the files that the programs of `fid/` write into its folder."""
+
+import json
+from pathlib import Path
+
+from generation.run_folder import IMAGES, RECORD, STATE
+
+
+def read_scores(run_dir: Path, num_images: int) -> list[dict]:
+    """Scores as the report shows them; other JSON files are left out.
+
+    Args:
+        num_images: in the run by now. A score of another number of images says so.
+    """
+    found = []
+    for path in sorted(run_dir.glob("*.json")):
+        if path.name in (RECORD, STATE):
+            continue
+        try:
+            score = json.loads(path.read_text())
+            found.append(_score_row(path.name, score, run_dir, num_images))
+        except (ValueError, KeyError, TypeError, AttributeError):  # not JSON, or not a score
+            continue
+    return found
+
+
+def _score_row(file: str, score: dict, run_dir: Path, num_images: int) -> dict:
+    """One score with its numbers as texts.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: `score` is something else.
+    """
+    kid, interval = None, None
+    if score.get("kid") is not None:
+        deviation = score.get("kid_std")
+        kid = f"{score['kid']:.4f}" + (f" ± {deviation:.2g}" if deviation is not None else "")
+    if score.get("fid_interval"):
+        interval = "{:.2f} to {:.2f}".format(*score["fid_interval"])
+    notes = []
+    if score.get("scarce"):
+        notes.append("too few images for an FID: judge by KID")
+    if score["num_generated"] != num_images:
+        notes.append(f"of {score['num_generated']:,} of the run's {num_images:,} images")
+    if Path(score["gen_dir"]).parts[-2:] != (run_dir.resolve().name, IMAGES):
+        notes.append(f"of {score['gen_dir']}")
+    return {
+        "file": file,
+        "network": score["backbone"],
+        "size": score["image_size"],
+        "fid": f"{score['fid']:.2f}",
+        "interval": interval,
+        "kid": kid,
+        "real": score["num_real"],
+        "generated": score["num_generated"],
+        "real_dir": score["real_dir"],
+        "notes": notes,
+    }

@@ -1,0 +1,154 @@
+"""All options of a generation, by group, and what follows from them before a file is read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from cldm.sampling import SamplingOptions
+from conditions import ConditionOptions
+from core.options import Flags
+from generation.branches import (
+    Branch,
+    BranchOptions,
+    check_branches,
+    has_labels,
+    named_branches,
+)
+from generation.drawing import DrawingOptions
+from generation.export import ExportOptions
+from generation.inputs import InputOptions
+from generation.model import ModelOptions
+from generation.plan import PlanOptions
+from generation.published import (
+    DRAWN_ON_THE_FLY,
+    PublishedOptions,
+    infer_mode,
+    published_branches,
+    unused_options,
+)
+from generation.run import RunOptions, name_of_run
+from generation.shards import Shard, ShardOptions, find_shard
+from ldm.samplers import SAMPLERS
+
+
+class Group(NamedTuple):
+    """A group of options: its class, its head in the help, and `flags` of `add_options`."""
+
+    options: type
+    title: str
+    flags: Flags | None = None
+
+
+SAMPLING_FLAGS = {
+    "sampler": "sampler", "steps": "ddim_steps", "strength": "strength",
+    "scale": "scale", "eta": "eta", "guess_mode": "guess_mode",
+}  # fmt: skip
+# Field of `Settings` -> its group, in the order of the help
+GROUPS = {
+    "model": Group(ModelOptions, "model"),
+    "published": Group(PublishedOptions, "masks, edge maps and RGBA tensors"),
+    "named": Group(BranchOptions, "conditions of any kind"),
+    "conditions": Group(ConditionOptions, "reading of conditions"),
+    "inputs": Group(InputOptions, "incomplete conditions"),
+    "plan": Group(PlanOptions, "images"),
+    "sampling": Group(SamplingOptions, "sampling", SAMPLING_FLAGS),
+    "drawing": Group(DrawingOptions, "computation"),
+    "run": Group(RunOptions, "run"),
+    "shards": Group(ShardOptions, "many machines"),
+    "export": Group(ExportOptions, "data set"),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of one call.
+
+    Attributes:
+        drawn_edges: options of the detector `published.edge_detector`.
+    """
+
+    model: ModelOptions
+    published: PublishedOptions
+    named: BranchOptions
+    conditions: ConditionOptions
+    inputs: InputOptions
+    plan: PlanOptions
+    sampling: SamplingOptions
+    drawing: DrawingOptions
+    run: RunOptions
+    shards: ShardOptions
+    export: ExportOptions
+    drawn_edges: Any
+
+    def check(self) -> None:
+        """Raise ValueError where options of several groups contradict each other."""
+        check_branches(self.branches)
+        if self.shard.count > 1 and not (self.run_name or self.run.resume_run):
+            raise ValueError(
+                "--run_id is needed with --num_shards: all shards write into one folder"
+            )
+        if self.export.export_dataset and self.shard.count > 1:
+            raise ValueError(
+                "--export_dataset needs the whole set: when all shards are done, use it with "
+                "--resume_run"
+            )
+        if self.export.export_dataset and not has_labels(self.branches):
+            raise ValueError(
+                "--export_dataset: no condition carries labels, so the images have no masks"
+            )
+
+    @cached_property
+    def shard(self) -> Shard:
+        """The part that this process makes; raises like `find_shard`."""
+        return find_shard(self.shards)
+
+    @cached_property
+    def run_name(self) -> str | None:
+        """See `name_of_run`."""
+        return name_of_run(self.run, self.shard)
+
+    @cached_property
+    def mode(self) -> str | None:
+        """The published mode; see `infer_mode`, also for what is raised."""
+        return infer_mode(self.published)
+
+    @cached_property
+    def branches(self) -> list[Branch]:
+        """The branches of the published options, then those of `--branches`.
+
+        Raises:
+            ValueError: as `published_branches` and `named_branches`.
+        """
+        default_weights = self.model.model_weights_path
+        detector = DRAWN_ON_THE_FLY[self.published.edge_detector]
+        published = published_branches(
+            self.published,
+            self.mode,
+            self.conditions,
+            default_weights,
+            detector.build(self.drawn_edges),
+        )
+        return published + named_branches(self.named, self.conditions, default_weights)
+
+    def record(self, values: Mapping) -> dict:
+        """Options by name as a run stores them: with what was found where nothing was given.
+
+        Args:
+            values: all options of the command line by name.
+        """
+        return {
+            **values,
+            "generation_mode": self.mode,
+            "device": self.model.device_type,
+            "run_id": self.run_name,
+            "num_shards": self.shard.count,
+            "shard_index": self.shard.index,
+        }
+
+    def unused(self) -> dict[str, str]:
+        """Options that this run does not read, without dashes, with the reason."""
+        sampler = SAMPLERS[self.sampling.sampler]
+        return unused_options(self.published, self.mode, self.branches) | dict.fromkeys(
+            sampler.ignores, f"by --sampler {sampler.name}"
+        )

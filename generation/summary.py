@@ -1,0 +1,86 @@
+"""What a run would do, as text for `--dry_run`."""
+
+from collections.abc import Sequence
+
+from cldm.sampling import SamplingOptions
+from core.text import table
+from generation.export import ExportOptions
+from generation.report import OVERVIEW, REPORT
+from generation.run import Run
+from generation.run_folder import CONDITIONS, IMAGES, MANIFEST, MASKS, RECORD, STATE
+from ldm.samplers import SAMPLERS
+
+
+def plan_text(
+    run: Run,
+    pending: int,
+    sampling: SamplingOptions,
+    export: ExportOptions,
+    num_real: int,
+) -> str:
+    """What would be computed and written.
+
+    Args:
+        pending: images that this process would make.
+        sampling: how they would be drawn.
+        export: whether the finished run would become a data set.
+        num_real: real pairs in that data set.
+    """
+    plan, steps = run.plan, sampling.steps
+    evaluations = SAMPLERS[sampling.sampler].evaluations(steps)
+    lines = [
+        f"conditions: {len(plan.condition_sets):,}",
+        f"images: {len(plan):,}, {plan.copies:,} for each condition",
+        f"prompts: {len(plan.prompts):,}, one drawn for each image",
+        f"sampling: {sampling.sampler}, {steps} steps, {evaluations} evaluations of the U-Net "
+        "for each image",
+        "branches:",
+        _indented(_branch_table(run)),
+        f"folder: {_folder(run)}",
+        "files to be written:",
+        _indented(_file_table(run, pending)),
+    ]
+    if export.export_dataset:
+        lines.append(
+            f"data set: {export.export_dataset}, {num_real + len(plan):,} pairs, {num_real:,} real"
+        )
+    return "\n".join(lines)
+
+
+def _folder(run: Run) -> str:
+    """The run's folder; its name stays open where the run draws one when it starts."""
+    if run.exists:
+        return f"{run.folder}, there already"
+    return f"{run.folder if run.options['run_id'] else run.folder.parent / 'run_<time>'}, new"
+
+
+def _branch_table(run: Run) -> str:
+    rows = [["name", "condition", "files", "strength", "folder", "weights"]]
+    for branch in run.branches:
+        rows.append(
+            [
+                branch.name,
+                branch.condition.name,
+                f"{len(run.plan.condition_sets):,}",
+                f"{branch.strength:g}",
+                f"{branch.folder}{' (edges are drawn)' if branch.draw_edges else ''}",
+                str(branch.weights),
+            ]
+        )
+    return table(rows)
+
+
+def _file_table(run: Run, pending: int) -> str:
+    """Numbers of files by folder; those of the run's images that are there already included."""
+    there = len(run.plan) - len(run.pending(range(len(run.plan))))
+    folders = [f"{CONDITIONS}/{name}/" for name in run.condition_folders]
+    folders = [f"{IMAGES}/", *([f"{MASKS}/"] if run.has_masks else []), *folders]
+    rows = [["where", "now", "there already"]]
+    rows += [[folder, f"{pending:,}", f"{there:,}"] for folder in folders]
+    single: Sequence[str] = (RECORD, STATE, MANIFEST, OVERVIEW, REPORT)
+    rows += [[name, "1", f"{int((run.folder / name).is_file())}"] for name in single]
+    return table(rows)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())
