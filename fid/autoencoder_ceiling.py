@@ -1,4 +1,4 @@
-"""What the autoencoder alone costs: real images against their own encode-decode.
+r"""What the autoencoder alone costs: real images against their own encode-decode.
 
     python fid/autoencoder_ceiling.py data/test/images --config models/cldm_v15.yaml \
         --model models/control_sd15_ini.ckpt --output ceiling
@@ -27,7 +27,13 @@ from fid.results import check_writable, describe, print_summary
 from fid.scoring import ScoreOptions, compare
 from share import run_script
 
-GROUPS = {"network": BackboneOptions, "run": FolderOptions, "scores": ScoreOptions}
+# Images are reconstructed one by one, as they may differ in size: no batches, workers or cache.
+READING_FLAGS = {"skip_corrupt": "skip-corrupt"}
+GROUPS = {  # title -> options class, the script's options
+    "network": (BackboneOptions, dashed(BackboneOptions)),
+    "run": (FolderOptions, READING_FLAGS),
+    "scores": (ScoreOptions, dashed(ScoreOptions)),
+}
 SHOWN = 6  # pairs in the picture
 
 
@@ -55,31 +61,34 @@ def parse_args(argv=None):
         metavar="DIR",
         help="folder for report.json and two pictures",
     )
-    for title, group in GROUPS.items():
-        add_options(parser, group, title, flags=dashed(group))
+    for title, (group, flags) in GROUPS.items():
+        add_options(parser, group, title, flags=flags)
     return parser.parse_args(argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
     network, reading, scores = (
-        read_options(group, args, dashed(group)) for group in GROUPS.values()
+        read_options(group, args, flags) for group, flags in GROUPS.values()
     )
     check_writable(args.output / "report.json", "--output")
     paths, _ = read_folder(args.real_dir, reading.skip_corrupt)
     device = pick_device(network.device)
     backbone = load_backbone(network)
     model = create_first_stage(args.config, args.model).to(device)
+    # All features are kept: there are seldom enough images to do without KID.
     real, reconstructed = Statistics(keep_features=True), Statistics(keep_features=True)
     ratios, spectra, shown = [], np.zeros((2, BANDS)), []
     for path in tqdm(paths, desc="encode and decode", unit="image"):
         pair = reconstruct(model, read_image(path), device)
         for statistics, pixels in zip((real, reconstructed), pair, strict=True):
-            statistics.update(backbone.features(backbone.preprocessing(pixels)[None]))
+            batch = backbone.preprocessing(pixels)[None]  # (1, C, size, size)
+            statistics.update(backbone.features(batch))
         ratios.append(psnr(*pair))
         spectra += [power_spectrum(pixels) / len(paths) for pixels in pair]
         if len(shown) < SHOWN:
             shown.append([pixels / np.float32(255) for pixels in pair])
+    # Fine structure, such as membranes and noise, lies in the upper half.
     upper_half = spectra[:, BANDS // 2 :].sum(axis=1)
     result = {"psnr_db": float(np.mean(ratios))}
     result |= compare(real, reconstructed, scores) | describe(backbone)

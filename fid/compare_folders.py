@@ -1,4 +1,4 @@
-"""One table for several folders of generated images against one real set: CSV, Markdown and bars.
+r"""One table for several folders of generated images against one real set: CSV, Markdown and bars.
 
     python fid/compare_folders.py data/test/images --generated runs/a/images runs/b/images \
         --output table
@@ -70,8 +70,8 @@ def read_results(paths: list[Path]) -> dict[str, dict]:
     for path in paths:
         try:
             result = json.loads(path.read_text())
-            row_of("", result)
-            check_comparable({"": result})
+            row_of("", result)  # needs the fields of a score
+            check_comparable({"": result})  # needs the fields that say how it was made
         except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
             raise ValueError(
                 f"--results {path}: not a result of these scripts ({error})"
@@ -85,7 +85,7 @@ def main(argv=None):
     options = [read_options(group, args, dashed(group)) for group in GROUPS.values()]
     check_writable(args.output / "table.csv", "--output")
     given = read_results(args.results)
-    check_comparable(given)
+    check_comparable(given)  # before anything is scored
     results = {}
     if args.generated:
         folders = zip(args.names or names_of(args.generated), args.generated, strict=True)
@@ -93,6 +93,7 @@ def main(argv=None):
     for name, result in results.items():
         print(f"-- {name}")
         print_summary(result)
+        # Names may be parts of paths: "a/images" becomes a_images.json.
         write_json(args.output / f"{name.replace(os.sep, '_')}.json", result)
     results |= given
     rows = [row_of(name, result) for name, result in results.items()]

@@ -16,9 +16,8 @@ DENSITY_NEIGHBOURS = 5  # Naeem et al. 2020
 class Statistics:
     """Count, mean and covariance of features, collected batch by batch.
 
-    Up to D samples the samples themselves are kept: they take less memory than a covariance, and
-        the
-    Frechet distance from them is exact. From then on only their mean and scatter are kept.
+    Up to D samples, the samples themselves are kept. They take less memory than a covariance, and
+    the Frechet distance from them is exact. Beyond D, only their mean and scatter are kept.
 
     Args:
         keep_features: keep the samples beyond D too, as float32 (KID and `scarce` need them).
@@ -37,7 +36,7 @@ class Statistics:
     def update(self, features: np.ndarray) -> None:
         """Add features (N, D)."""
         n, dimensions = features.shape
-        mean = features.mean(axis=0, dtype=np.float64)
+        mean = features.mean(axis=0, dtype=np.float64)  # (D,), of this batch
         difference = mean - (0 if self.mu is None else self.mu)
         total = self.count + n
         if self._scatter is None:
@@ -99,7 +98,7 @@ class Statistics:
             raise ValueError(
                 f"{self.count} image(s), expected at least two: one has no spread to compare"
             )
-        if self._batches and self.count <= len(self.mu):
+        if self._batches and self.count <= len(self.mu):  # rank deficient: no triangular root
             return (self.features - self.mu) / np.sqrt(self.count - 1)
         cov = self.cov
         try:
@@ -123,7 +122,7 @@ def frechet_distance(first: Statistics, second: Statistics) -> float:
     the sum of the singular values of R1 R2^T. That product has no more rows and columns than there
     are samples, is never complex, and stays exact where S1 S2 is singular.
     """
-    roots = first.root(), second.root()
+    roots = first.root(), second.root()  # (at most D, D) each
     traces = sum(np.sum(root**2) for root in roots)  # tr R^T R = |R|^2
     singular_values = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False)
     difference = first.mu - second.mu
@@ -159,11 +158,11 @@ def kid(
     and its standard error, as published. For smaller sets all subsets would be the same set: they
     give the exact unbiased estimate over all samples, with the standard error of the jackknife.
     """
-    if min(len(real), len(generated)) <= subset_size:
+    if min(len(real), len(generated)) <= subset_size:  # a subset would be the whole smaller set
         return Kid(*unbiased_mmd(real, generated), None, 1)
     rng = np.random.default_rng(seed)
     estimates = []
-    for _ in range(subset_count):
+    for _ in range(subset_count):  # real first, then generated: the published order of draws
         chosen_real = real[rng.choice(len(real), subset_size, replace=False)]
         chosen_generated = generated[rng.choice(len(generated), subset_size, replace=False)]
         estimates.append(unbiased_mmd(chosen_real, chosen_generated)[0])
@@ -186,7 +185,7 @@ def unbiased_mmd(x: np.ndarray, y: np.ndarray) -> tuple[float, float | None]:
     within_x, within_y = xx.sum() / (n * (n - 1)), yy.sum() / (m * (m - 1))
     cross = xy.sum() / (n * m)
     value = within_x + within_y - 2 * cross
-    if min(n, m) < 3:
+    if min(n, m) < 3:  # without one of two samples no pair is left
         return float(value), None
     # The estimate without one sample: its row and its column of the kernel matrix go.
     within_fewer_x = (xx.sum() - 2 * xx) / ((n - 1) * (n - 2))

@@ -87,12 +87,14 @@ def folder_statistics(
     if cache_dir is None:
         batches = read_batches(paths, backbone.preprocessing, batch_size, num_workers, title)
         return batch_statistics(backbone, batches, keep_features)
+    # The key holds all that the statistics depend on, so an entry never has to be made anew.
     cached = cache_dir / f"{_cache_key(paths, backbone)}.npz"
     if cached.is_file():
         statistics = _read(cached, keep_features)
         if statistics is not None:
             print(f"{title}: {statistics.count} images' statistics from {cached}")
             return statistics
+    # Not there, or only moments are where features are wanted: then the better entry replaces it.
     statistics = folder_statistics(
         paths, backbone, batch_size, num_workers, keep_features, title=title
     )
@@ -104,6 +106,7 @@ def folder_statistics(
 
 def _cache_key(paths, backbone):
     """Name of the entry, which changes with every file, the weights and the preprocessing."""
+    # Sizes and times instead of contents: hashing a large set takes as long as reading it.
     files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     return hashlib.sha256(json.dumps([files, backbone.settings()]).encode()).hexdigest()[:32]
 
@@ -111,7 +114,7 @@ def _cache_key(paths, backbone):
 def _read(path, keep_features):
     """Statistics of a cache file; None where features are wanted and only moments are there."""
     try:
-        with np.load(path, allow_pickle=False) as state:
+        with np.load(path, allow_pickle=False) as state:  # a pickle could run code
             return Statistics.from_state(dict(state), keep_features)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path}: a damaged cache file ({error}). Remove it.") from error

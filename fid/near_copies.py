@@ -1,4 +1,4 @@
-"""The share of generated images that are copies of training images, and the closest pairs.
+r"""The share of generated images that are copies of training images, and the closest pairs.
 
     python fid/near_copies.py data/train/images my_synth_data/run_1/images \
         --held_out data/test/images --output copies
@@ -13,14 +13,7 @@ from pathlib import Path
 
 from core.files import whole_file, write_json
 from core.images import read_image, write_png
-from core.options import (
-    add_options,
-    dashed,
-    fraction,
-    new_parser,
-    positive_int,
-    read_options,
-)
+from core.options import add_options, dashed, fraction, new_parser, positive_int, read_options
 from fid.backbones.loading import BackboneOptions, load_backbone
 from fid.copies import copy_distance, correlation, draw_pairs, nearest
 from fid.features import FolderOptions, folder_statistics
@@ -83,10 +76,11 @@ def main(argv=None):
     reading = read_options(FolderOptions, args, dashed(FolderOptions))
     check_writable(args.output / "report.json", "--output")
     folders = [args.training_dir, args.gen_dir, *([args.held_out] if args.held_out else [])]
-    for folder in folders[1:]:
+    for folder in folders[1:]:  # an image would be its own nearest
         check_nesting(args.training_dir, folder)
     paths = [read_folder(folder, reading.skip_corrupt)[0] for folder in folders]
     backbone = load_backbone(network)
+    # Distances between single images need all features.
     training, generated, *held_out = (
         folder_statistics(
             inside,
@@ -101,6 +95,7 @@ def main(argv=None):
     )
     limit = copy_distance(training, args.quantile)
     index, apart = nearest(generated, training)
+    # Closest first: those are the ones to look at.
     pairs = [(paths[1][i], paths[0][index[i]], float(apart[i])) for i in apart.argsort()]
     write_pairs(args.output / "pairs.csv", pairs, limit)
     write_png(args.output / "pairs.png", draw_pairs([pair[:2] for pair in pairs[: args.pairs]]))
@@ -115,7 +110,7 @@ def main(argv=None):
         f"{report['copies']:.1%} of {len(apart)} generated images are near-copies "
         f"(feature distance below {limit:.4g})"
     )
-    if held_out:
+    if held_out:  # what the same limit says of images that cannot be copies
         report["held_out_copies"] = float((nearest(held_out[0], training)[1] < limit).mean())
         print(
             f"{report['held_out_copies']:.1%} of {len(held_out[0])} held-out real images "

@@ -42,7 +42,7 @@ def check_writable(path: Path, option: str) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
+        with tempfile.TemporaryFile(dir=path.parent):  # rights alone do not tell: disks get full
             pass
         if path.is_dir():
             raise IsADirectoryError("it is a folder")
@@ -53,8 +53,9 @@ def check_writable(path: Path, option: str) -> None:
 
 
 def describe(backbone: Backbone) -> dict:
-    """How features were made, as a result states it; constants of one channel are plain numbers."""
+    """How features were made, as a result states it."""
     preprocessing = backbone.preprocessing
+    # As published: a number for one channel, a list for three.
     mean, std = (
         list(values) if len(values) > 1 else values[0]
         for values in (preprocessing.mean, preprocessing.std)
@@ -81,7 +82,7 @@ def check_comparable(results: dict[str, dict]) -> None:
     """
     for name, result in results.items():
         other, reference = next(iter(results.items()))
-        for field in COMPARABLE:
+        for field in COMPARABLE:  # the first that differs says enough
             if result[field] != reference[field]:
                 raise ValueError(
                     f"{name} and {other} do not belong in one table: {field} is {result[field]} "

@@ -84,13 +84,16 @@ def score_folders(
         ValueError, FileNotFoundError, OSError, RuntimeError: see `check_nesting`, `read_folder`,
             `load_backbone` and `folder_statistics`.
     """
+    # Checks take a second and come first, features take minutes.
     check_nesting(real_dir, generated_dir)
     sets = [read_folder(folder, reading.skip_corrupt) for folder in (real_dir, generated_dir)]
     (real_paths, _), (generated_paths, _) = sets
     backbone = load_backbone(network)
+    # 10,000 images of 2,048 features are 80 MB, so they are kept only where a score needs them.
     keep = scores.need_features(len(real_paths), len(generated_paths))
     shared = backbone, reading.batch_size, reading.num_workers, keep
     real = folder_statistics(real_paths, *shared, reading.cache, "real")
+    # Generated images are scored once, so the cache would only grow.
     generated = folder_statistics(generated_paths, *shared, title="generated")
     result = compare(real, generated, scores) | describe(backbone)
     result["timestamp_utc"] = datetime.now(UTC).isoformat()
@@ -128,7 +131,9 @@ def score_several(
         "real_dir": str(real_dir.resolve()),
         "num_real": len(real_paths),
     }
+    # After loading: only the file says which constants normalise and what its SHA-256 is.
     check_comparable({"this table": made, **earlier})
+    # One rule for all folders, or the table would have KIDs in some rows only.
     keep = scores.need_features(len(real_paths), *map(len, sets.values()))
     shared = backbone, reading.batch_size, reading.num_workers, keep
     real = folder_statistics(real_paths, *shared, reading.cache, "real")

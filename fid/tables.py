@@ -10,6 +10,8 @@ from fid.scarce import FEW_IMAGES
 
 NORMAL_95 = 1.96  # standard errors on either side that hold 95 % of a normal distribution
 BAR_COLOUR = "#0072b2"
+# "FID endless" is the FID extrapolated to endlessly many images. The last three columns compare the
+# FIDs of two real sets, and of a real and a generated set, of equal numbers of images.
 COLUMNS = (
     "name",
     "n",
@@ -34,7 +36,7 @@ def names_of(folders: list[Path]) -> list[str]:
     shortest = min(map(len, parts))
     start = min(_shared(parts), shortest - 1)
     end = _shared([path[::-1] for path in parts])
-    end = 0 if end == shortest else end
+    end = 0 if end == shortest else end  # one path ends with the whole other path
     return ["/".join(path[start : len(path) - end]) or path[-1] for path in parts]
 
 
@@ -52,7 +54,7 @@ def row_of(name: str, result: dict) -> dict:
     """A table row of a result; a score that was not computed is an empty text."""
     row = dict.fromkeys(COLUMNS, "")
     row |= {"name": name, "n": result["num_generated"], "FID": result["fid"]}
-    if result.get("kid") is not None:
+    if result.get("kid") is not None:  # results of other versions may lack any of these
         row["KID"] = result["kid"]
         if result["kid_std"] is not None:
             reach = NORMAL_95 * result["kid_std"]
@@ -88,7 +90,7 @@ def write_markdown(path: Path, rows: list[dict], result: dict) -> None:
     for row in rows:
         lines.append("| " + " | ".join(_cell(column, row[column]) for column in COLUMNS) + " |")
     lines += [
-        "",
+        "",  # or the sentence would become a row
         f"{result['num_real']} real images of `{result['real_dir']}`; {result['backbone']}, "
         f"weights {result['weights_sha256'][:12]}, {result['image_size']} px, {result['resize']}. "
         "Ranges cover 95 %.",

@@ -51,13 +51,14 @@ class ValidationFid(Callback):
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer, pl_module):
         """Draw, score and log."""
+        # `draw` seeds its own noise, yet samplers and layers may draw from the global generators.
         on_gpu = pl_module.device.type == "cuda"
         with torch.random.fork_rng(devices=[pl_module.device] if on_gpu else []):
             real, generated = [], []
             for indices, samples in self._batches(trainer):
                 seeds = [sample_seed(self.seed, "val_fid", index) for index in indices]
                 generated.append(self._features(self.draw(pl_module, samples, seeds)))
-                if self.real is None:
+                if self.real is None:  # the first validation; real images stay the same
                     images = [rearrange(sample.image, "c h w -> h w c") for sample in samples]
                     pictures = [image.numpy() / 2 + 0.5 for image in images]  # in [0, 1]
                     real.append(self._features(pictures))
@@ -69,6 +70,7 @@ class ValidationFid(Callback):
 
     def _batches(self, trainer):
         """(indices, samples) of this process, with a progress bar."""
+        # Shares without padding: a sample that is drawn twice would count twice in the FID.
         indices = range(trainer.global_rank, len(self.dataset), trainer.world_size)
         batches = [
             indices[i : i + self.batch_size] for i in range(0, len(indices), self.batch_size)

@@ -26,6 +26,7 @@ def tensors_without(heads: tuple[str, ...], path: Path) -> dict[str, torch.Tenso
     """
     tensors = load_state_dict(path)
     norms = [name.removesuffix("running_var") for name in tensors if name.endswith("running_var")]
+    # What the file says about them wins.
     counters = {f"{norm}num_batches_tracked": torch.tensor(0) for norm in norms}
     tensors = counters | tensors
     return {name: tensors[name] for name in tensors if not name.startswith(heads)}

@@ -45,6 +45,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         FileNotFoundError, ValueError: as `load_state_dict`.
     """
     tensors = load_state_dict(path)
+    # The empty prefix fits every file, so one is always found.
     prefix = next(prefix for prefix in PREFIXES if any(key.startswith(prefix) for key in tensors))
     inside = {
         key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
@@ -58,11 +59,12 @@ def read_norms(path: Path) -> tuple[float, float] | None:
     Raises:
         ValueError: the file's `norms` are no such numbers.
     """
+    # safetensors hold tensors alone.
     content = load_pickle(path, "cpu") if path.suffix != ".safetensors" else {}
     norms = content.get("norms")
     if norms is None:
         return None
-    numbers = list(norms.values()) if isinstance(norms, dict) else norms
+    numbers = list(norms.values()) if isinstance(norms, dict) else norms  # by name: mean, then std
     if not _are_norms(numbers):
         raise ValueError(
             f"{path}: `norms` is {norms!r}, expected mean and standard deviation in [0, 1] units"

@@ -72,6 +72,7 @@ def load_backbone(options: BackboneOptions, weights_option: str = "--weights-pat
         FileNotFoundError, OSError: the weights are not there; see `find_weights`.
         RuntimeError: the weights belong to another network.
     """
+    # The device first: a wrong name should not cost a download.
     published, device = BACKBONES[options.network], pick_device(options.device)
     # The second folder is where torch.hub, and with it the published scripts, leave their
     # downloads.
@@ -81,9 +82,10 @@ def load_backbone(options: BackboneOptions, weights_option: str = "--weights-pat
     network = published.build()
     tensors = {name: _own_memory(value) for name, value in published.read(path).items()}
     load_strictly(network, tensors, path)
+    # Convolutions are faster with the channels last in memory; the numbers stay the same.
     network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
     preprocessing = published.preprocessing
-    if norms := published.read_norms(path):
+    if norms := published.read_norms(path):  # a network trained on other images has others
         mean, std = norms
         preprocessing = dataclasses.replace(preprocessing, mean=(mean,), std=(std,))
     if options.image_size is not None:
@@ -93,6 +95,7 @@ def load_backbone(options: BackboneOptions, weights_option: str = "--weights-pat
         network=network,
         preprocessing=preprocessing,
         width=published.width,
+        # A user's own file is named; the published one goes by its content's name on all machines.
         weights=str(path) if given or not published.content else published.content,
         sha256=sha256_of(path),
         device=device,
@@ -100,5 +103,8 @@ def load_backbone(options: BackboneOptions, weights_option: str = "--weights-pat
 
 
 def _own_memory(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor as a network computes with it: float32, each number with a place of its own."""
+    """A tensor as a network computes with it: float32, each number with a place of its own.
+
+    A file may hold half precision, or one number that stands for a whole tensor.
+    """
     return tensor.float().contiguous() if tensor.is_floating_point() else tensor.contiguous()

@@ -68,6 +68,7 @@ class RunOptions:
     seed: int = option(0, non_negative_int, "INT", "of weights, order and augmentation")
 
 
+# `set`, the option's published name, is a name of Python.
 RUN_FLAGS = {"changes": "set", "device": "device", "precision": "precision", "seed": "seed"}
 
 
@@ -93,6 +94,7 @@ def prepare_folder(settings: AnySettings, files: FileOptions) -> AnySettings:
             alone.
         FileExistsError: another run's checkpoints would be overwritten.
     """
+    # The command line wins over the configuration.
     given = {name: path for name, path in vars(files).items() if path is not None}
     settings = dataclasses.replace(settings, **given)
     last = settings.model_dir / LAST
@@ -128,8 +130,9 @@ class EpochFiles(Callback):
         if not trainer.is_global_zero:
             return
         content = pl_module.published() | {
-            "epoch": trainer.current_epoch + 1,
+            "epoch": trainer.current_epoch + 1,  # finished ones, as published
             "optimizer": trainer.optimizers[0].state_dict(),
+            # The scores normalise images as the training did.
             "norms": list(pl_module.settings.norms),
         }
         for name in filter(None, (self.name, self.copy_name(trainer.current_epoch))):
@@ -158,6 +161,7 @@ def build_trainer(
         gpu_precision: the recipe's, one of `PRECISIONS`, where `run` names none.
         sync_batchnorm: batch norms see the batches of all GPUs.
     """
+    # The CPU trains in one process: more would compete for its cores.
     gpus = 0 if run.device == "cpu" else torch.cuda.device_count()
     # Sent buffers would overwrite the queues of all GPUs with the first one's (SwAV).
     strategy = DDPStrategy(broadcast_buffers=False) if gpus > 1 else "auto"
@@ -170,7 +174,7 @@ def build_trainer(
         max_epochs=settings.epochs,
         use_distributed_sampler=False,  # `SeededShard` shares the images out
         log_every_n_steps=settings.print_freq,
-        enable_model_summary=False,
+        enable_model_summary=False,  # it would print the same ResNet each time
         logger=CSVLogger(settings.model_dir, name=settings.experiment_name),
         callbacks=[
             TQDMProgressBar(),
@@ -211,7 +215,7 @@ def fit(
     sampler = SeededShard(len(paths), seed, weights, trainer.global_rank, trainer.world_size)
     if settings.resume:  # workers read ahead before Lightning says which epoch it is
         sampler.epoch, _ = position(load_pickle(settings.resume, "cpu"))
-    if len(sampler) < batch_size:
+    if len(sampler) < batch_size:  # `drop_last` would leave no batch, and Lightning end at once
         raise ValueError(
             f"{settings.data_path}: {len(sampler)} images per process, fewer than a batch of "
             f"{batch_size}. Lower it: --set batch_size=..."
@@ -221,10 +225,10 @@ def fit(
         batch_size,
         sampler=sampler,
         num_workers=settings.workers,
-        drop_last=True,
+        drop_last=True,  # MoCo's queue takes whole batches
     )
     if trainer.is_global_zero:
-        remove_leftovers(settings.model_dir)
+        remove_leftovers(settings.model_dir)  # of an earlier process that was killed
         print(
             f"{len(paths)} images, {len(loader)} batches of {batch_size} an epoch, "
             f"{trainer.world_size} process(es), {settings.epochs} epochs",

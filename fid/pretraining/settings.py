@@ -69,6 +69,7 @@ def read_settings(kind: type[AnySettings], path: Path, changes: Sequence[str] = 
         ValueError: the file is no YAML mapping; a key is missing or unknown; a value has another
             type or does not go together with the others.
     """
+    # Plain values: the keys change names before OmegaConf checks them.
     content = OmegaConf.to_container(read_yaml(path), resolve=True)
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected one `key: value` per line")
@@ -78,7 +79,7 @@ def read_settings(kind: type[AnySettings], path: Path, changes: Sequence[str] = 
     if isinstance(content.get("norms"), dict):  # named numbers: mean, then standard deviation
         content["norms"] = list(content["norms"].values())
     settings = _merged(OmegaConf.structured(kind), content, f"{path}: ")
-    for change in changes:
+    for change in changes:  # one by one, so that a message can name the wrong one
         settings = _merged(settings, _parsed(change), "--set ")
     try:
         return _complete(settings)
@@ -90,6 +91,7 @@ def _complete(settings):
     """The object of the dataclass, checked; raises ValueError or OmegaConf's errors."""
     missing = OmegaConf.missing_keys(settings)
     if missing:
+        # The first in the file's order, whatever order OmegaConf reports.
         in_order = [field.name for field in fields(OmegaConf.get_type(settings))]
         raise ValueError(f"{min(missing, key=in_order.index)} is missing")
     complete = OmegaConf.to_object(settings)
@@ -99,6 +101,7 @@ def _complete(settings):
 
 def _parsed(change: str) -> dict:
     """`key=value` as {key: value}."""
+    # As in files, a resolver may not read the environment.
     if "=" not in change or RESOLVER.search(change):
         raise ValueError(f"--set {change}: expected key=value")
     try:

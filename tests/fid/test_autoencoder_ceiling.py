@@ -17,18 +17,7 @@ def test_report(tmp_path, micro_yaml, micro_weights, cem_weights, error_line, ca
             tmp_path / f"real/{i}.png",
             np.random.default_rng(i).integers(0, 256, (32, 40)).astype(np.uint8),
         )
-    fixed = (
-        "--weights-path",
-        cem_weights,
-        "--image-size",
-        32,
-        "--num-workers",
-        0,
-        "--device",
-        "cpu",
-        "--bootstrap",
-        0,
-    )
+    fixed = "--image-size 32 --device cpu --bootstrap 0".split() + ["--weights-path", cem_weights]
     options = (tmp_path / "real", "--config", micro_yaml, *fixed, "--output", tmp_path / "out")
     autoencoder_ceiling.main([str(word) for word in (*options, "--model", micro_weights)])
     report = json.loads((tmp_path / "out/report.json").read_text())

@@ -15,30 +15,10 @@ def options(image_folders, cem_weights):
     """Options of a run that tabulates `generated` and a copy of `real`."""
     shutil.copytree(image_folders / "real", image_folders / "copy")
     folders = (image_folders / "generated", image_folders / "copy")
-    run = (
-        "--weights-path",
-        cem_weights,
-        "--image-size",
-        32,
-        "--num-workers",
-        0,
-        "--no-cache",
-        "--device",
-        "cpu",
-        "--bootstrap",
-        10,
-    )
-    return [
-        str(word)
-        for word in (
-            image_folders / "real",
-            "--output",
-            image_folders / "table",
-            "--generated",
-            *folders,
-            *run,
-        )
-    ]
+    run = "--image-size 32 --num-workers 0 --no-cache --device cpu --bootstrap 10".split()
+    files = "--weights-path", cem_weights, "--output", image_folders / "table"
+    words = image_folders / "real", *files, "--generated", *folders, *run
+    return [str(word) for word in words]
 
 
 def read_table(folder):

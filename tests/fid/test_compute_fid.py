@@ -133,15 +133,8 @@ def test_two_results_in_a_minute_are_both_kept(tmp_path):
 
 
 def test_enough_images_are_not_called_scarce(capsys):
-    print_summary(
-        {
-            "fid": 1.0,
-            "num_real": 5000,
-            "num_generated": 5000,
-            "backbone": "cem500k",
-            "image_size": 224,
-        }
-    )
+    counts = {"num_real": 5000, "num_generated": 5000}
+    print_summary(counts | {"fid": 1.0, "backbone": "cem500k", "image_size": 224})
     assert capsys.readouterr().out.count("\n") == 1
 
 
@@ -189,51 +182,34 @@ def test_bad_input_is_one_line(image_folders, cem_weights, error_line, prepare, 
     generated = image_folders / "generated"
     if options[:1] == ("GEN",):
         generated, options = image_folders / options[1], ()
-    fixed = (
-        "--weights-path",
-        cem_weights,
-        "--output-json",
-        image_folders / "out/r.json",
-        "--num-workers",
-        0,
-        "--no-cache",
-    )
+    files = "--weights-path", cem_weights, "--output-json", image_folders / "out/r.json"
+    fixed = *files, "--num-workers", 0, "--no-cache"
     assert re.search(
         message,
         error_line(compute_cem_fid.main, image_folders / "real", generated, *fixed, *options),
     )
 
 
-def test_weights_of_another_network_are_one_line(image_folders, error_line, tmp_path):
-    torch.save({"fc.weight": torch.zeros(3)}, tmp_path / "w.pth")
-    line = error_line(
-        compute_cem_fid.main,
-        image_folders / "real",
-        image_folders / "generated",
-        "--weights-path",
-        tmp_path / "w.pth",
-        "--output-json",
-        tmp_path / "r.json",
-    )
-    assert "w.pth: does not fit ResNet" in line
+def error_of_weights(error_line, folder, weights):
+    """The line that a file of weights gives."""
+    files = "--weights-path", weights, "--output-json", folder / "r.json"
+    return error_line(compute_cem_fid.main, folder / "real", folder / "generated", *files)
 
 
-def test_a_pickle_that_runs_code_is_refused(image_folders, error_line, tmp_path):
+def test_weights_of_another_network_are_one_line(image_folders, error_line):
+    weights = image_folders / "w.pth"
+    torch.save({"fc.weight": torch.zeros(3)}, weights)
+    assert "w.pth: does not fit ResNet" in error_of_weights(error_line, image_folders, weights)
+
+
+def test_a_pickle_that_runs_code_is_refused(image_folders, error_line):
     class Bomb:
         def __reduce__(self):
             return print, ("it ran",)
 
-    torch.save({"state_dict": Bomb()}, tmp_path / "w.pth")
-    line = error_line(
-        compute_cem_fid.main,
-        image_folders / "real",
-        image_folders / "generated",
-        "--weights-path",
-        tmp_path / "w.pth",
-        "--output-json",
-        tmp_path / "r.json",
-    )
-    assert "would run code" in line
+    weights = image_folders / "w.pth"
+    torch.save({"state_dict": Bomb()}, weights)
+    assert "would run code" in error_of_weights(error_line, image_folders, weights)
 
 
 def test_mixed_bit_depths_score_as_one_set(score, image_folders):

@@ -16,31 +16,10 @@ def test_planted_copies_are_reported(image_folders, cem_weights, capsys):
     shutil.copy(image_folders / "real/slice_2.png", generated / "stolen.png")
     shutil.copytree(image_folders / "generated", image_folders / "held")
     (image_folders / "held/stolen.png").unlink()
-    fixed = (
-        "--weights-path",
-        cem_weights,
-        "--image-size",
-        32,
-        "--num-workers",
-        0,
-        "--no-cache",
-        "--device",
-        "cpu",
-    )
-    near_copies.main(
-        [
-            str(word)
-            for word in (
-                image_folders / "real",
-                generated,
-                "--held_out",
-                image_folders / "held",
-                *fixed,
-                "--output",
-                generated / "out",
-            )
-        ]
-    )
+    fixed = "--image-size 32 --num-workers 0 --no-cache --device cpu".split()
+    words = image_folders / "real", generated, "--held_out", image_folders / "held", *fixed
+    files = "--weights-path", cem_weights, "--output", generated / "out"
+    near_copies.main([str(word) for word in (*words, *files)])
     with open(generated / "out/pairs.csv", newline="") as file:
         first, *rest = csv.DictReader(file)
     assert first["generated"].endswith("stolen.png") and first["nearest training image"].endswith(

@@ -25,51 +25,20 @@ def options(micro_yaml, micro_weights, pairs):
 
     def words(folder, *more):
         images, masks = pairs / "images", pairs / "masks"
-        fixed = [
-            "--image_path",
-            images,
-            "--mask_path",
-            masks,
-            "--val_image_path",
-            images,
-            "--val_mask_path",
-            masks,
-            "--cldm_config_path",
-            micro_yaml,
-        ]
-        fixed += [
-            "--resume_path",
-            micro_weights,
-            "--output_root",
-            folder,
-            "--gpus",
-            0,
-            "--learning_rate",
-            1e-3,
-            "--log_every",
-            1,
-            "--logger",
-            "csv",
-        ]
-        return [str(word) for word in [*fixed, "--max_epochs", 2, "--batch_size", 3, *more]]
+        data = "--image_path", images, "--mask_path", masks
+        data += "--val_image_path", images, "--val_mask_path", masks
+        model = "--cldm_config_path", micro_yaml, "--resume_path", micro_weights
+        run = "--gpus 0 --learning_rate 1e-3 --log_every 1 --logger csv --max_epochs 2".split()
+        run += "--batch_size", 3, "--output_root", folder
+        return [str(word) for word in (*data, *model, *run, *more)]
 
     return words
 
 
 @pytest.fixture
 def val_fid(cem_weights):
-    fid = [
-        "--enable_val_fid",
-        "--fid_weights_path",
-        cem_weights,
-        "--fid_image_size",
-        32,
-        "--fid_ddim_steps",
-        1,
-        "--fid_guidance_scale",
-        1,
-    ]
-    return [str(word) for word in fid]
+    fid = "--enable_val_fid --fid_image_size 32 --fid_ddim_steps 1 --fid_guidance_scale 1".split()
+    return [*fid, "--fid_weights_path", str(cem_weights)]
 
 
 def load_small_backbone(weights):

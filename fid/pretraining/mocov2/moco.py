@@ -72,6 +72,7 @@ class MoCo(pl.LightningModule):
             nn.ReLU(),
             nn.Linear(RESNET50_WIDTH, settings.moco_dim),
         )
+        # Both encoders begin alike; then the key encoder learns by momentum only.
         self.encoder_k = copy.deepcopy(self.encoder_q)
         deactivate_requires_grad(self.encoder_k)
         self.queue = MemoryBankModule((settings.moco_k, settings.moco_dim), gather_distributed=True)
@@ -148,6 +149,7 @@ class MoCo(pl.LightningModule):
 
     def published(self):
         """Tensors under the published names, and the architecture."""
+        # `module.` comes from parallel training, in which the published file was written.
         tensors = {f"module.{key}": value for key, value in self.state_dict().items()}
         tensors["module.queue"] = rearrange(self.queue.bank, "keys d -> d keys")
         tensors["module.queue_ptr"] = self.queue.bank_ptr

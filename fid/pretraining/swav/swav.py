@@ -84,6 +84,7 @@ class SwAV(pl.LightningModule):
             nn.Linear(settings.hidden_mlp, settings.feat_dim),
         )
         self.prototypes = nn.Linear(settings.feat_dim, settings.nmb_prototypes, bias=False)
+        # A buffer, so that it moves to the GPU and is saved with the state.
         self.register_buffer(
             "queue", torch.zeros(len(settings.crops_for_assign), queue_length, settings.feat_dim)
         )
@@ -110,6 +111,7 @@ class SwAV(pl.LightningModule):
         Args:
             crops: a list of (N, 1, size, size), neighbours of one size together.
         """
+        # Tensors of different sizes do not stack.
         sized = [
             list(group) for _, group in itertools.groupby(crops, key=lambda crop: crop.shape[-1])
         ]
@@ -122,12 +124,13 @@ class SwAV(pl.LightningModule):
 
     def training_step(self, crops, batch_idx):
         """Swapped prediction loss (Caron et al. 2020, Eq. 2) of a list of crops."""
-        with torch.no_grad():
+        with torch.no_grad():  # prototypes are unit vectors at each step, not by a constraint
             normalize_weight(self.prototypes.weight)
         embeddings = self.embed(crops)  # (N, d) each
         scores = [self.prototypes(embedding) for embedding in embeddings]  # (N, prototypes) each
         assigned = self.settings.crops_for_assign
         others = [score for i, score in enumerate(scores) if i not in assigned]
+        # They only shape the assignment, so they carry no gradient.
         earlier = self.earlier_scores([embeddings[i].detach() for i in assigned])
         loss = self.loss(
             [scores[i].float() for i in assigned], [score.float() for score in others], earlier
@@ -197,6 +200,7 @@ class SwAV(pl.LightningModule):
         Raises:
             ValueError: the checkpoint is of another number of processes.
         """
+        # A run of one process saved its queue as part of the state alone.
         queues = checkpoint.get("queues", checkpoint["state_dict"]["queue"][None])
         if len(queues) != self.trainer.world_size:
             raise ValueError(
@@ -207,6 +211,7 @@ class SwAV(pl.LightningModule):
 
     def published(self):
         """Tensors under the published names."""
+        # The published model is the backbone itself, and its queues lie in files of their own.
         own = {key: value for key, value in self.state_dict().items() if key != "queue"}
         tensors = {f"module.{key.removeprefix('backbone.')}": own[key] for key in own}
         return {"state_dict": tensors, "run_id": None}

@@ -38,20 +38,9 @@ def test_checkpoint_has_the_published_names(trained, published_shapes):
 
 def test_checkpoint_scores(trained, image_folders):
     folders = [str(image_folders / name) for name in ("real", "generated")]
-    fixed = (
-        "--weights-path",
-        str(trained / "current.pth.tar"),
-        "--image-size",
-        "32",
-        "--num-workers",
-        "0",
-        "--no-cache",
-        "--device",
-        "cpu",
-    )
-    compute_cem_fid.main(
-        [*folders, *fixed, "--output-json", str(image_folders / "r.json"), "--bootstrap", "0"]
-    )
+    fixed = "--image-size 32 --num-workers 0 --no-cache --device cpu --bootstrap 0".split()
+    files = "--weights-path", trained / "current.pth.tar", "--output-json", image_folders / "r.json"
+    compute_cem_fid.main([*folders, *fixed, *map(str, files)])
 
 
 def test_run_status_knows_the_run(trained, capsys):
@@ -64,13 +53,8 @@ def test_resumed_run_is_the_uninterrupted_one(trained, em_folder, tmp_path):
     """With a worker, which reads ahead, too; what a killed process left goes."""
     main(options(em_folder, tmp_path / "half", "epochs=1"))
     (tmp_path / "half" / ".current.pth.x.tmp.tar").touch()
-    main(
-        [
-            *options(em_folder, tmp_path / "half", "workers=1"),
-            "--resume",
-            str(tmp_path / "half/last.ckpt"),
-        ]
-    )
+    last = tmp_path / "half/last.ckpt"
+    main([*options(em_folder, tmp_path / "half", "workers=1"), "--resume", str(last)])
     assert not list((tmp_path / "half").glob(".*"))
     whole, resumed = (
         torch.load(folder / "current.pth.tar", weights_only=True)
