@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from annotator import detector
 from annotator.detector import EDGES, Detector, DrawMaps, draw_one_by_one
 from annotator.util import HWC3
 from core.options import OptionError, non_negative_float, option
@@ -52,8 +50,3 @@ def make(options: CannyOptions) -> DrawMaps:
 
 
 DETECTOR = Detector("canny", CannyOptions, EDGES, make)
-
-
-def edges_of_file(path: str | Path, low_threshold: float, high_threshold: float) -> np.ndarray:
-    """Canny's edges of a picture file, as `annotator.detector.edges_of_file` draws them."""
-    return detector.edges_of_file(path, make(CannyOptions(low_threshold, high_threshold)))
