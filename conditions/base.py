@@ -40,7 +40,7 @@ class Condition:
     """One kind of condition; each is a subclass, named once in `conditions.CONDITIONS`.
 
     Class attributes:
-        name: as `--condition_type` and `NAME=CONDITION:DIR` say it.
+        name: how commands and records name it.
         suffixes: of its files.
         carries_labels: whether a file holds the class of every pixel, so that its image has a mask.
     """
