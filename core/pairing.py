@@ -1,4 +1,4 @@
-"""Which files belong together, told by their names alone."""
+"""Pairs of files by their names: equal stems first, equal numbers second, never positions."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -8,9 +8,10 @@ LISTED = 5  # file names that an error message lists
 
 
 def natural_order(path: Path) -> tuple:
-    """Sort key that puts img_9 before img_10."""
+    """Sort key that puts img_9 before img_10; equal stems are sorted by suffix."""
+    # Texts and numbers by turns, a text first (perhaps empty), so like is compared with like
     parts = re.split(r"(\d+)", path.stem)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], path.name
+    return [int(part) if part.isdecimal() else part for part in parts], path.name
 
 
 def numbers_in(path: Path) -> tuple[int, ...]:
@@ -38,7 +39,7 @@ def in_natural_order(paths: Iterable[Path]) -> list[Path]:
 
 
 def by_numbers(paths: Sequence[Path]) -> dict[tuple[int, ...], Path] | None:
-    """Files by the numbers in their stems; None where these do not tell all files apart."""
+    """Files by the numbers in their stems; None where two files share theirs or one has none."""
     found = {numbers_in(path): path for path in paths}
     return found if len(found) == len(paths) and () not in found else None
 
@@ -56,11 +57,11 @@ def match_names(left: Sequence[Path], right: Sequence[Path]) -> list[tuple[Path,
     """Pair files by identical stem, else by the numbers in their names.
 
     One rule is chosen for all files, and positions in a list never count. The published data name
-    an image `Dataset 1_img_7.png` and its mask `Dataset 1_GTM_img_7.png`: there the numbers, (1,
-    7), tell.
+    an image `Dataset 1_img_7.png` and its mask `Dataset 1_GTM_img_7.png`: both hold the numbers
+    (1, 7).
 
     Args:
-        left, right: files, images and their conditions for instance.
+        left, right: images and their conditions; at least one of each.
     Returns:
         (left, right) in natural order of the left names.
     Raises:
@@ -72,10 +73,9 @@ def match_names(left: Sequence[Path], right: Sequence[Path]) -> list[tuple[Path,
         keyings.append(numbered)
     for ours, theirs in keyings:
         if ours.keys() == theirs.keys():
-            return sorted(
-                ((ours[key], theirs[key]) for key in ours), key=lambda pair: natural_order(pair[0])
-            )
-    # of two rules that both fail, the nearer miss says more
+            found = [(ours[key], theirs[key]) for key in ours]
+            return sorted(found, key=lambda pair: natural_order(pair[0]))
+    # Both rules fail: the one with fewer unpaired files tells more about the mistake
     ours, theirs = min(keyings, key=lambda keying: len(keying[0].keys() ^ keying[1].keys()))
     raise RuntimeError(
         f"{left[0].parent} and {right[0].parent} do not pair one to one: "
@@ -86,9 +86,9 @@ def match_names(left: Sequence[Path], right: Sequence[Path]) -> list[tuple[Path,
 
 
 def find_partners(leaders: Sequence[Path], others: Sequence[Path]) -> dict[Path, Path]:
-    """The partner of each leader among `others`, where it has one.
+    """Map leaders to the files among `others` that belong to them; not all need have one.
 
-    Stems decide; numbers do where no stem agrees.
+    Equal stems decide. Numbers decide only where no stem at all is equal.
 
     Raises:
         RuntimeError: two files of one side share a stem.

@@ -1,4 +1,4 @@
-"""The texts that samples and images are described with."""
+"""Prompts: the texts that describe images to the text encoder."""
 
 from pathlib import Path
 
@@ -55,9 +55,8 @@ def read_prompts(path: str | Path | None = None) -> tuple[str, ...]:
     if path is None:
         return PROMPTS
     try:
-        text = Path(path).read_text(
-            encoding="utf-8-sig"
-        )  # some editors put a byte order mark first
+        # -sig, because some editors put a byte order mark first
+        text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path}: not UTF-8 text ({error.reason} at byte {error.start}), "

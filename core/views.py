@@ -15,7 +15,13 @@ RATIO = (3 / 4, 4 / 3)  # width : height of a random crop, as in Inception and t
 
 
 class View(NamedTuple):
-    """A box in a picture, turned counter-clockwise by `angle` degrees, perhaps mirrored."""
+    """A box in a picture, how it is turned, and how it is mirrored after that.
+
+    Attributes:
+        top, left, height, width: of the box, in pixels of the picture.
+        angle: degrees by which the box's content turns counter-clockwise about its centre.
+        flip_horizontal, flip_vertical: whether left and right, top and bottom change places.
+    """
 
     top: int
     left: int
@@ -51,7 +57,10 @@ def draw_view(
 
 
 def _read_box(layer: torch.Tensor, top: int, left: int, bottom: int, right: int) -> torch.Tensor:
-    """A copy of the box, mirrored at the borders of the picture where it leaves it."""
+    """A copy of the box, (C, bottom - top, right - left).
+
+    Where the box leaves the picture, the picture is mirrored at its border.
+    """
     height, width = layer.shape[1:]
     beyond_y = max(-top, 0), max(bottom - height, 0)
     beyond_x = max(-left, 0), max(right - width, 0)
@@ -74,14 +83,15 @@ def take_view(layer: torch.Tensor, view: View, size: int, smooth: bool) -> torch
     Returns:
         (C, size, size).
     """
-    # NEAREST is off by half a pixel where it resizes, NEAREST_EXACT is not
+    # NEAREST takes the first of the pixels that become one, NEAREST_EXACT the middle one
     resize = InterpolationMode.BILINEAR if smooth else InterpolationMode.NEAREST_EXACT
     rotate = InterpolationMode.BILINEAR if smooth else InterpolationMode.NEAREST
-    # what the result cannot show need not be rotated
+    # Detail that the result cannot show need not be rotated: 1.5 of its pixels are enough
     shrink = min(1.0, 1.5 * size / min(view.height, view.width))
     angle = math.radians(view.angle)
+    # A turned rectangle (h, w) covers h |cos| + w |sin| rows; columns likewise
     c, s = abs(math.cos(angle)), abs(math.sin(angle))
-    spare = math.ceil(2 / shrink)  # interpolation reads a pixel further
+    spare = math.ceil(2 / shrink)  # interpolation reads a pixel further, on both sides
     pad_y = spare + max(0, math.ceil((view.height * c + view.width * s - view.height) / 2))
     pad_x = spare + max(0, math.ceil((view.width * c + view.height * s - view.width) / 2))
     bottom, right = view.top + view.height, view.left + view.width
@@ -90,6 +100,7 @@ def take_view(layer: torch.Tensor, view: View, size: int, smooth: bool) -> torch
     if shrink < 1:
         sides = [round(side * shrink) for side in layer.shape[1:]]
         layer = F.resize(layer, sides, resize, antialias=smooth)
+    # The corners that a rotation leaves black lie in the margin, which the crop removes
     layer = F.rotate(layer, view.angle, rotate)
     layer = F.center_crop(layer, [round(view.height * shrink), round(view.width * shrink)])
     layer = F.resize(layer, [size, size], resize, antialias=smooth)  # (C, size, size)
