@@ -95,6 +95,18 @@ def _summary(confusion, suffix=""):
     return {f"miou{suffix}": iou.nanmean().item(), f"iou{suffix}": values}
 
 
+def score_lines(name: str, result: dict) -> str:
+    """A line with mIoU and the IoU of each class; a second one for masks of other images."""
+    lines = []
+    for suffix, title in (("", ""), ("_shuffled", " against masks of other images")):
+        if f"miou{suffix}" in result:
+            shown = ["absent" if x is None else f"{x:.4f}" for x in result[f"iou{suffix}"]]
+            classes = ", ".join(f"{i}: {iou}" for i, iou in enumerate(shown))
+            miou, images = result[f"miou{suffix}"], result["images"]
+            lines.append(f"{name}: mIoU {miou:.4f}{title} ({classes}; {images} images)")
+    return "\n".join(lines)
+
+
 def draw_rows(model: torch.nn.Module, pairs: Sequence[Pair], num_classes: int) -> np.ndarray:
     """A picture with a row for each pair: image, mask, prediction; uint8 (H, W).
 

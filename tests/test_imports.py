@@ -1,4 +1,4 @@
-"""Imports point downwards only, from each row of `ROWS` to the rows below it or to the same package.
+"""Imports point downwards only, from a row of `ROWS` to the rows below it or to the same package.
 
 A file that ends in `if __name__ == "__main__":` is a program, wherever it lies. Programs may import
 everything below them, and nothing imports a program.
@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROWS = (
     {"utils", "benchmarks"},
-    {"share", "runs"},
+    {"share", "runs", "workload"},
     {"training", "generation", "segmentation"},
     {"dataset"},
     {"conditions", "fid", "annotator"},

@@ -20,7 +20,7 @@ from core.images import write_png
 from core.options import add_options, option, positive_int, read_options
 from segmentation.data import gather_pairs
 from segmentation.network import build_segmenter, load_segmenter, save_segmenter
-from segmentation.scoring import draw_rows, score
+from segmentation.scoring import draw_rows, score, score_lines
 from segmentation.training import SegmenterOptions, train_segmenter
 from share import run_script
 
@@ -70,18 +70,6 @@ class RunOptions:
 
     device: str = option("auto", None, "NAME", "auto, cpu, cuda, cuda:1, ...")
     overwrite: bool = option(False, bool, help="replace files that exist")
-
-
-def score_lines(name: str, result: dict) -> str:
-    """A line with mIoU and the IoU of each class; a second one for masks of other images."""
-    lines = []
-    for suffix, title in (("", ""), ("_shuffled", " against masks of other images")):
-        if f"miou{suffix}" in result:
-            shown = ["absent" if x is None else f"{x:.4f}" for x in result[f"iou{suffix}"]]
-            classes = ", ".join(f"{i}: {iou}" for i, iou in enumerate(shown))
-            miou, images = result[f"miou{suffix}"], result["images"]
-            lines.append(f"{name}: mIoU {miou:.4f}{title} ({classes}; {images} images)")
-    return "\n".join(lines)
 
 
 def parse_args(argv=None):

@@ -1,0 +1,134 @@
+"""GPU hours of a training and a generation, from the cost of one step and one image.
+
+The costs are given, or measured on this machine with random weights, which take as long as trained
+ones.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from cldm.model import create_model, native_size, read_config, size_multiple
+from cldm.sampling import SamplingOptions
+from core.devices import device_name, peak_memory, pick_device
+from core.options import option, positive_float, positive_int
+from core.text import duration
+from generation.costs import measure_image
+from generation.model import PRECISIONS
+from ldm.samplers import SAMPLERS
+from training.costs import measure_step
+
+
+@dataclass(frozen=True)
+class WorkOptions:
+    """The work that is planned."""
+
+    epochs: int = option(600, positive_int, "INT", "passes over the training images")
+    pairs: int = option(233, positive_int, "INT", "training images")
+    batch_size: int = option(2, positive_int, "INT", "images per training step and GPU")
+    images: int = option(10553, positive_int, "INT", "images to generate")
+    gpus: int = option(
+        1, positive_int, "INT", "GPUs that share the work; nothing is lost between them"
+    )
+
+
+@dataclass(frozen=True)
+class KnownCosts:
+    """Costs that were measured before."""
+
+    seconds_per_step: float | None = option(
+        None, positive_float, "S", "of one training step; the first steps of a run are slower"
+    )
+    seconds_per_image: float | None = option(
+        None, positive_float, "S", "of one generated image: 60 / images per minute of generate.py"
+    )
+
+
+@dataclass(frozen=True)
+class MeasureOptions:
+    """What is measured, and on what."""
+
+    measure: tuple[str, ...] | None = option(
+        None,
+        None,
+        "WHAT",
+        "step, image, or both when neither is named",
+        nargs="*",
+        choices=("step", "image"),
+    )
+    config: Path = option(Path("models/cldm_v15.yaml"), Path, "YAML", "model configuration")
+    image_size: int | None = option(
+        None, positive_int, "PIXELS", "height and width; the configuration's when not given"
+    )
+    batch_size_per_inference: int = option(1, positive_int, "INT", "images generated together")
+    branches: int = option(1, positive_int, "INT", "control branches that steer an image")
+    precision: str = option(
+        "32", help="16 and bf16 compute in mixed precision", choices=tuple(PRECISIONS)
+    )
+    device: str = option("auto", help="auto takes a GPU where there is one")
+    repeats: int = option(3, positive_int, "INT", "measurements; their median counts")
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """What is measured: `--measure` alone means both."""
+        return () if self.measure is None else tuple(self.measure) or ("step", "image")
+
+
+def plan(work: WorkOptions, costs: KnownCosts) -> list[list[str]]:
+    """Header and rows of a table of the work; a part whose cost is None is left out."""
+    days = f"days on {work.gpus}" if work.gpus > 1 else ""
+    rows = [["work", "in all", "each", "hours of one", days]]
+    steps = work.epochs * math.ceil(work.pairs / work.batch_size)
+    training = f"train {work.epochs:,} epochs, {work.pairs:,} images, batch {work.batch_size}"
+    for name, count, unit, seconds in (
+        (training, steps, "steps", costs.seconds_per_step),
+        (f"generate {work.images:,} images", work.images, "images", costs.seconds_per_image),
+    ):
+        if seconds is not None:
+            hours = count * seconds / 3600
+            shared = f"{hours / 24 / work.gpus:,.2f}" if work.gpus > 1 else ""
+            rows.append([name, f"{count:,} {unit}", duration(seconds), f"{hours:,.1f}", shared])
+    return rows
+
+
+def measure_costs(
+    work: WorkOptions, known: KnownCosts, here: MeasureOptions, sampling: SamplingOptions
+) -> KnownCosts:
+    """Measure what `here` names, print it, and return all costs.
+
+    Raises:
+        ValueError: device, precision or size do not fit; found before the model is built.
+    """
+    device = pick_device(here.device)
+    if device.type == "cpu" and here.precision == "16":
+        raise ValueError("--precision 16 needs a GPU; use 32 or bf16 on a CPU")
+    config = read_config(here.config)
+    size, multiple = here.image_size or native_size(config), size_multiple(config)
+    if size % multiple:
+        raise ValueError(f"--image_size {size}: must be a multiple of {multiple} for {here.config}")
+    print(
+        f"{here.config}, {size} x {size} pixels, precision {here.precision}, "
+        f"on {device_name(device)}",
+        flush=True,
+    )
+    model = create_model(here.config)
+    per_step, per_image = known.seconds_per_step, known.seconds_per_image
+    if "step" in here.measured:
+        per_step = measure_step(model, size, work.batch_size, device, here.precision, here.repeats)
+        print(
+            f"training step of {work.batch_size}: {duration(per_step)}, "
+            f"peak memory {peak_memory(device):.1f} GiB",
+            flush=True,
+        )
+    if "image" in here.measured:
+        batch = here.batch_size_per_inference
+        cost = measure_image(
+            model, size, batch, device, sampling, here.branches, here.precision, here.repeats
+        )
+        count = SAMPLERS[sampling.sampler].evaluations(sampling.steps)
+        per_image = cost.total(count)
+        print(
+            f"image: {duration(cost.fixed)} and {count} times {duration(cost.evaluation)}, "
+            f"peak memory so far {peak_memory(device):.1f} GiB"
+        )
+    return KnownCosts(per_step, per_image)
