@@ -9,13 +9,13 @@ from PIL import Image
 
 import generate
 from annotator.canny import CannyDetector
+from annotator.registry import DETECTORS
 from core.checkpoints import load_state_dict, save_weights, subset
 from core.images import read_labels, write_png
 from core.prompts import PROMPTS
 from dataset import find_pairs
 from generation import drawing, inputs, model
 from generation.run_folder import lock_images
-from generation.shards import shard_of_environment
 
 
 @pytest.fixture
@@ -327,6 +327,67 @@ def test_rgba(run, pairs, branch_weights, tmp_path):
     assert len(pictures(folder)) == 2
 
 
+@pytest.fixture
+def maps(pairs):
+    """Folders `depth` and `normal` beside the pairs."""
+    for name in ("depth", "normal"):
+        (pairs / name).mkdir()
+    rows, columns = np.mgrid[:64, :64].astype(np.uint8)
+    for i in range(6):
+        write_png(pairs / "depth" / f"cell_{i}.png", rows * 3 + i)
+        colours = np.dstack([np.full_like(rows, 255), rows * 2, columns * 2 + i])
+        write_png(pairs / "normal" / f"cell_{i}.png", colours)
+    return pairs
+
+
+@pytest.mark.parametrize("condition", ["depth", "normal"])
+def test_any_condition_alone_and_beside_masks(run, maps, branch_weights, condition):
+    general = ["--branches", f"extra={condition}:{maps / condition}"]
+    general += ["--branch_weights", f"extra={branch_weights('membrane', 3)}"]
+    alone, both = run(*general, masks=None), run(*general)
+    stored = "conditions/extra/extra_cond3_batch0_sample0.png"
+    source = np.asarray(Image.open(maps / condition / "cell_3.png"))
+    for folder in (alone, both):
+        assert len(pictures(folder)) == len(manifest(folder)) == 6
+        assert np.array_equal(np.asarray(Image.open(folder / stored)), source)
+    line = manifest(both)[3]
+    assert line["sources"]["extra"] == str(maps / condition / "cell_3.png")
+    assert list(line["weights"]) == ["mask", "extra"] and line["mask"]
+    assert manifest(alone)[3]["mask"] is None and not list((alone / "masks").iterdir())
+    assert "mask_only" not in (alone / "report.html").read_text()
+    assert pictures(alone) != pictures(both)
+    off = run(*general, "--branch_strengths", "extra=0")
+    assert pictures(off) == pictures(run())
+
+
+def test_branches_of_the_general_form_equal_the_published_ones(run, edges, edge_options):
+    _, *weights, _, first, second = edge_options
+    folders = [word.replace("=", "=edge:") for word in (first, second)]
+    general = ["--branches", f"mask=segmentation:{edges / 'masks'}", *folders]
+    general += ["--branch_weights", *weights, "--branch_strengths", "mask=0.5", "outline=2"]
+    named = run(*general, masks=None)
+    published = run(*edge_options, "--mask_strength", 0.5, "--edge_strengths", "outline=2")
+    assert pictures(named) == pictures(published)
+    assert (named / "manifest.jsonl").read_bytes() == (published / "manifest.jsonl").read_bytes()
+    assert (named / "overview.png").read_bytes() == (published / "overview.png").read_bytes()
+
+
+def test_membranes_drawn_on_the_fly(run, pairs, branch_weights, tmp_path):
+    detector = DETECTORS["membrane"]
+    draw = detector.build(detector.options(membrane_scale=1.5, membrane_min_length=2))
+    (tmp_path / "membranes").mkdir()
+    for path in (pairs / "images").iterdir():
+        (edges,) = draw([np.asarray(Image.open(path))])
+        write_png(tmp_path / "membranes" / path.name, edges)
+    weights = ["--edge_model_path", branch_weights("membrane", 3)]
+    drawn = run(
+        *weights,
+        *("--edge_from_images", pairs / "images", "--edge_detector", "membrane"),
+        *("--membrane_scale", 1.5, "--membrane_min_length", 2),
+    )
+    assert pictures(drawn) == pictures(run(*weights, "--edge_dir", tmp_path / "membranes"))
+
+
 def test_options_that_a_mode_ignores_are_named(run, edges, capsys):
     run(
         "--edge_dir",
@@ -429,6 +490,82 @@ def test_a_branch_of_other_channels_is_refused(run, edges, branch_weights, error
         run("--edge_model_path", branch_weights("rgba", 4), "--edge_dir", edges / "membrane")
 
 
+# What is asked before anything happens
+
+
+def test_dry_run_says_what_would_be_done_and_writes_nothing(
+    run, maps, pairs, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(model, "create_model", lambda *_: pytest.fail("loaded"))
+    options = ["--n_augmentations_per_mask", 2, "--branches", f"d=depth:{maps / 'depth'}"]
+    options += ["--ddim_steps", 70]
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ValueError):  # the fixture finds no new folder
+        run(*options, "--dry_run", "--export_dataset", tmp_path / "set")
+    assert sorted(tmp_path.rglob("*")) == before
+    shown = " ".join(capsys.readouterr().out.split())
+    for words in (
+        "conditions: 6 images: 12, 2 for each condition",
+        "sampling: ddim, 70 steps, 72 evaluations of the U-Net",
+        f"mask segmentation 6 1 {pairs / 'masks'}",
+        f"d depth 6 1 {maps / 'depth'}",
+        f"{tmp_path / 'out'}/run_<time>, new",
+        "images/ 12 0 masks/ 12 0 conditions/mask/ 12 0 conditions/d/ 12 0 args.json 1 0",
+        f"data set: {tmp_path / 'set'}, 12 pairs, 0 real",
+        "dry run: nothing was written",
+    ):
+        assert words in shown
+
+
+def test_dry_run_of_a_run_that_is_there(run, capsys):
+    folder = run("--n_augmentations_per_mask", 2)
+    (folder / "images" / "image_cond4_batch0_sample0.png").unlink()
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    capsys.readouterr()
+    generate.main(["--resume_run", str(folder), "--dry_run"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"{folder}, there already" in shown and "images/ 1 11 masks/ 1 11" in shown
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_dry_run_still_checks(run, pairs, tmp_path):
+    write_png(pairs / "masks" / "cell_4.png", np.full((64, 64), 9, np.uint8))
+    with pytest.raises(ValueError, match=r"cell_4.png: found value\(s\) 9"):
+        run("--dry_run")
+    with pytest.raises(FileNotFoundError, match="no such checkpoint"):
+        run("--dry_run", "--model_weights_path", tmp_path / "none.ckpt")
+
+
+def test_options_come_from_a_file_and_the_command_line_wins(
+    run, pairs, maps, branch_weights, tmp_path, error_line
+):
+    file = tmp_path / "run.yaml"
+    file.write_text(
+        f"mask_dir: {pairs / 'masks'}\nstrength: 1.5\nguess_mode: true\nscale: 3\n"
+        f"branches: [d=depth:{maps / 'depth'}]\n"
+        f"branch_weights: [d={branch_weights('membrane', 3)}]\n"
+    )
+    folder = run("--options_file", file, "--scale", 4, masks=None)
+    args = json.loads((folder / "args.json").read_text())["args"]
+    assert (args["strength"], args["scale"], args["guess_mode"]) == (1.5, 4.0, True)
+    assert set(manifest(folder)[0]["weights"]) == {"mask", "d"}
+    words = ["--options_file", file, "--mask_dir", pairs / "masks"]
+    file.write_text("strenght: 1\n")
+    assert "no option is named strenght" in error_line(generate.main, *words)
+    file.write_text("strength: -1\n")
+    assert "strength: -1 is not a number of at least 0" in error_line(generate.main, *words)
+
+
+def test_the_options_of_a_dry_run_are_an_options_file(run, tmp_path, capsys):
+    with pytest.raises(ValueError):  # the fixture finds no new folder
+        run("--dry_run", "--guess_mode", "--scale", 3, "--run_id", "again")
+    shown = capsys.readouterr().out
+    options = shown.split("\n\n")[1]
+    (tmp_path / "run.yaml").write_text(options)
+    generate.main(["--options_file", str(tmp_path / "run.yaml")])
+    assert pictures(tmp_path / "out" / "run_again") == pictures(run("--guess_mode", "--scale", 3))
+
+
 # Sets that several processes make, or one after an interruption
 
 
@@ -503,24 +640,12 @@ def test_a_lost_picture_is_made_again(run):
     assert pictures(folder) == before
 
 
-def test_shards_of_a_slurm_array_and_of_torchrun(monkeypatch):
-    for name, value in {
-        "SLURM_ARRAY_TASK_ID": 7,
-        "SLURM_ARRAY_TASK_MIN": 1,
-        "SLURM_ARRAY_TASK_STEP": 3,
-        "SLURM_ARRAY_TASK_COUNT": 4,
-    }.items():
-        monkeypatch.setenv(name, str(value))
-    assert shard_of_environment() == (2, 4)
-    monkeypatch.setenv("RANK", "1")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    assert shard_of_environment() == (5, 8)
-    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "31")
+def test_a_task_of_a_slurm_array_finds_its_part(monkeypatch):
+    for name, value in {"TASK_ID": 2, "TASK_COUNT": 4, "JOB_ID": 31}.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_{name}", str(value))
     words = ["--mask_dir", "m", "--device", "cpu"]
     _, settings = generate.parse_args(words)
-    assert settings.shard == (5, 8) and settings.run_name == "slurm_31"
-    _, settings = generate.parse_args([*words, "--num_shards", "1", "--shard_index", "0"])
-    assert settings.shard == (0, 1) and settings.run_name is None
+    assert settings.shard == (2, 4) and settings.run_name == "slurm_31"
 
 
 def test_another_run_is_not_joined(run, pairs, tmp_path, error_line, branch_weights):
@@ -542,6 +667,21 @@ def test_another_run_is_not_joined(run, pairs, tmp_path, error_line, branch_weig
     assert "--shard_index 2: expected 0..1" in error_line(
         generate.main, "--mask_dir", pairs / "masks", "--num_shards", 2, "--shard_index", 2
     )
+
+
+def test_a_run_whose_record_lacks_newer_options_is_resumed(run):
+    folder = run()
+    reference = pictures(folder)
+    for name in ("args.json", "generate_state.json"):
+        record = json.loads((folder / name).read_text())
+        for option in [*record["args"]]:
+            if option.startswith(("branch", "membrane", "options_file", "dry_run")):
+                del record["args"][option]
+        record.pop("has_masks", None)
+        (folder / name).write_text(json.dumps(record))
+    (folder / "images" / "image_cond2_batch0_sample0.png").unlink()
+    generate.main(["--resume_run", str(folder)])
+    assert pictures(folder) == reference
 
 
 def test_changed_weights_are_noticed(run, micro_weights, tmp_path):

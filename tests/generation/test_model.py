@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from conditions import create_condition
+from core.checkpoints import load_state_dict, save_weights, subset
+from core.downloads import sha256_of
+from core.options import OptionError
+from generation import model
+from generation.branches import Branch
+from generation.model import ModelOptions, checksums, load_model, weights_files
+
+
+def branch(name, weights, condition="edge", strength=1.0):
+    return Branch(name, create_condition(condition), weights, Path("x"), strength)
+
+
+def test_weights_by_branch_and_base(micro_weights, branch_weights, tmp_path):
+    edge = branch_weights("membrane", 3)
+    branches = [branch("mask", micro_weights, "segmentation"), branch("e", edge)]
+    assert weights_files(branches, None) == {"mask": micro_weights, "e": edge}
+    files = weights_files(branches, base=micro_weights)
+    assert files == {"mask": micro_weights, "e": edge, "base": micro_weights}
+    with pytest.raises(FileNotFoundError, match="none.ckpt: no such checkpoint"):
+        weights_files([branch("e", tmp_path / "none.ckpt")], None)
+    with pytest.raises(ValueError, match="a branch is named base"):
+        weights_files([branch("base", edge)], micro_weights)
+
+
+def test_weights_without_their_base_are_refused(micro_weights, tmp_path):
+    control = tmp_path / "control.safetensors"
+    save_weights(subset(load_state_dict(micro_weights), ["control_model."]), control)
+    with pytest.raises(ValueError, match="holds no Stable Diffusion weights.*--base_weights_path"):
+        weights_files([branch("e", control)], None)
+    assert weights_files([branch("e", control)], micro_weights)["base"] == micro_weights
+
+
+def test_a_shared_file_is_read_once(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"a")
+    read = []
+    monkeypatch.setattr(model, "sha256_of", lambda path: read.append(path) or sha256_of(path))
+    digests = checksums({"x": tmp_path / "a", "y": tmp_path / "a"})
+    assert len(read) == 1 and digests["x"] == digests["y"] == sha256_of(tmp_path / "a")
+
+
+def test_each_branch_brings_its_control_network(micro_yaml, micro_weights, branch_weights):
+    rgba = branch_weights("rgba", 4)
+    branches = [branch("mask", micro_weights, "segmentation"), branch("r", rgba, "rgba", 0.5)]
+    loaded = load_model(ModelOptions(config_yaml_path=micro_yaml, device="cpu"), branches)
+    control = loaded.control_model
+    assert control.condition_keys == ["mask", "r"] and control.per_condition_scales == [1.0, 0.5]
+    for network, path in zip(control.branches, (micro_weights, rgba), strict=True):
+        key = "input_hint_block.0.weight"
+        stored = load_state_dict(path)[f"control_model.{key}"]
+        assert torch.equal(network.state_dict()[key], stored)
+    assert not loaded.training
+
+
+def test_devices_and_precisions_that_do_not_work(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert ModelOptions().device_type == "cpu"
+    with pytest.raises(OptionError, match="cuda is not available"):
+        ModelOptions(device="cuda").check()
+    with pytest.raises(OptionError, match="16 needs a GPU"):
+        ModelOptions(precision="16").check()
+    ModelOptions(precision="bf16").check()
