@@ -1,77 +1,81 @@
-"""Peak memory of several control branches at SD 1.5 size: one model with further control networks, against one full model for each branch.
+"""Peak memory of several control branches at full size.
 
     python benchmarks/branch_memory.py /tmp/fullsize
 
-writes a random checkpoint with control (5.7 GB) and its control branch alone (1.4 GB) into the folder, then loads each case in a fresh
-process. All branches map the same files; a process's memory counts every mapping, so the figures are those of as many files.
+One model with further control networks is set against one full model for each branch. A random
+checkpoint of SD 1.5 with control (5.7 GB) and its control branch alone (1.4 GB) are written into
+the folder first. Each case runs in a process of its own. All branches map the same files. A
+process's memory counts every mapping, so the figures are those of as many files.
 """
 
-import argparse
+import time
 from pathlib import Path
 
-from load_time import CONFIG, WRITE, run
+import torch
 
-WRITE_CONTROL = """
-    import sys
-    from cldm.model import load_state_dict, save_weights, subset
-    save_weights(subset(load_state_dict(sys.argv[1]), ["control_model."]), sys.argv[2])
-"""
-MEASURE = """
-    import resource, sys, time
-    from pathlib import Path
-    from cldm.model import create_model
-    from conditions import create_condition
-    from generation.branches import Branch
-    from generation.model import ModelOptions, load_model
-    config, full, control, branches = *sys.argv[1:4], int(sys.argv[4])
-    start = time.perf_counter()
-    LOAD
-    for model in models:
-        for p in model.parameters():
-            p.detach().sum()  # touches every page
-    print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
-"""
-WAYS = {
-    "one model, further control networks": """
-    options = ModelOptions(config_yaml_path=Path(config), device="cpu")
+from benchmarks.full_size import (
+    in_fresh_process,
+    parse_args,
+    read_every_page,
+    write_control,
+    write_random_weights,
+)
+from cldm.model import create_model
+from conditions import create_condition
+from core.devices import peak_memory
+from generation.branches import Branch
+from generation.model import ModelOptions, load_model
+from share import run_script
+
+
+def control_networks(config: Path, full: Path, control: Path, branches: int) -> list:
+    """One model whose control branch is several control networks."""
     edge = create_condition("edge")
-    weights = [Path(control if i else full) for i in range(branches)]
-    models = [load_model(options, [Branch(str(i), edge, w, Path()) for i, w in enumerate(weights)])]
-    """,
-    "one full model for each branch": """
-    models = [create_model(config, full) for _ in range(branches)]
-    """,
+    weights = [full, *[control] * (branches - 1)]
+    parts = [Branch(str(i), edge, path, Path()) for i, path in enumerate(weights)]
+    return [load_model(ModelOptions(config_yaml_path=config, device="cpu"), parts)]
+
+
+def full_models(config: Path, full: Path, control: Path, branches: int) -> list:
+    """As many whole models as there are branches."""
+    return [create_model(config, full) for _ in range(branches)]
+
+
+WAYS = {
+    "one model, further control networks": control_networks,
+    "one full model for each branch": full_models,
 }
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("folder", type=Path, help="where the checkpoints are written and kept")
-    folder = parser.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
-    full, control = (
-        folder / "random_sd15_control.ckpt",
-        folder / "random_sd15_control_only.safetensors",
-    )
+def measure(load, *arguments) -> tuple[float, float]:
+    """Seconds and peak memory in GiB until every weight was read."""
+    start = time.perf_counter()
+    for model in load(*arguments):
+        read_every_page(model)
+    return time.perf_counter() - start, peak_memory(torch.device("cpu"))
+
+
+def main(argv=None):
+    args = parse_args(__doc__, argv)
+    full = args.folder / "random_sd15_control.ckpt"
+    control = args.folder / "random_sd15_control_only.safetensors"
     if not full.exists():
-        run(WRITE, CONFIG, full)
+        in_fresh_process(write_random_weights, args.config, full)
     if not control.exists():
-        run(WRITE_CONTROL, full, control)
+        in_fresh_process(write_control, full, control)
     print(f"{'branches':8}  " + "  ".join(f"{name:36}" for name in WAYS) + "  ratio")
     for branches in (1, 2, 3):
-        codes = [MEASURE.replace("\n    LOAD", load.rstrip()) for load in WAYS.values()]
         figures = [
-            [float(word) for word in run(code, CONFIG, full, control, branches).split()]
-            for code in codes
+            in_fresh_process(measure, load, args.config, full, control, branches)
+            for load in WAYS.values()
         ]
         cells = [f"{memory:5.2f} GiB, {seconds:5.1f} s" for seconds, memory in figures]
+        ratio = figures[0][1] / figures[1][1]
         print(
-            f"{branches:8}  "
-            + "  ".join(f"{cell:36}" for cell in cells)
-            + f"  {figures[0][1] / figures[1][1]:.2f}",
+            f"{branches:8}  " + "  ".join(f"{cell:36}" for cell in cells) + f"  {ratio:.2f}",
             flush=True,
         )
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

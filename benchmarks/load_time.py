@@ -1,70 +1,63 @@
-"""Full-size loading: build with initialisation and copy the weights in, against building without and mapping them.
+"""Time and memory of loading at full size, by `create_model` and by the usual way.
 
     python benchmarks/load_time.py /tmp/fullsize
 
-writes a random checkpoint of SD 1.5 size with control (5.7 GB) into the folder, then times both ways in fresh processes.
+The usual way initialises the model, then copies the weights in. A random checkpoint of SD 1.5 with
+control (5.7 GB) is written into the folder first. Each way runs in a process of its own.
 """
 
-import argparse
-import subprocess
-import sys
-import textwrap
+import time
 from pathlib import Path
 
-CONFIG = "models/cldm_v15.yaml"
-MEASURE = """
-    import resource, sys, time
-    import torch
-    from cldm.model import create_model, load_state_dict
-    config, path = sys.argv[1:]
-    start = time.perf_counter()
-    BUILD
-    checksum = sum(float(p.detach().sum()) for p in model.parameters())  # touches every page
-    seconds = time.perf_counter() - start
-    print(f"{seconds:.1f} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f}")
-"""
+import torch
+
+from benchmarks.full_size import (
+    in_fresh_process,
+    parse_args,
+    read_every_page,
+    write_random_weights,
+)
+from cldm.model import create_model
+from core.checkpoints import load_state_dict
+from core.devices import peak_memory
+from share import run_script
+
+
+def usual_way(config: Path, path: Path) -> torch.nn.Module:
+    """Model that is initialised and then loaded."""
+    model = create_model(config)
+    model.load_state_dict(load_state_dict(path))
+    return model
+
+
 WAYS = {
-    "build with initialisation, then load": "model = create_model(config); model.load_state_dict(load_state_dict(path))",
-    "create_model(config, weights)": "model = create_model(config, path)",
+    "build with initialisation, then load": usual_way,
+    "create_model(config, weights)": create_model,
 }
-WRITE = """
-    import sys
-    import torch
-    from cldm.model import create_model, save_weights
-    model = create_model(sys.argv[1])
-    save_weights(model.state_dict(), sys.argv[2])
-"""
 
 
-def run(code, *arguments):
-    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
-    return subprocess.run(
-        command,
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).resolve().parent.parent,
-    ).stdout
+def measure(build, config: Path, path: Path) -> tuple[float, float]:
+    """Seconds and peak memory in GiB until every weight was read."""
+    start = time.perf_counter()
+    read_every_page(build(config, path))
+    return time.perf_counter() - start, peak_memory(torch.device("cpu"))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("folder", type=Path, help="where the checkpoint is written and kept")
-    path = parser.parse_args().folder / "random_sd15_control.ckpt"
-    path.parent.mkdir(parents=True, exist_ok=True)
+def main(argv=None):
+    args = parse_args(__doc__, argv)
+    path = args.folder / "random_sd15_control.ckpt"
     if not path.exists():
-        run(WRITE, CONFIG, path)
+        in_fresh_process(write_random_weights, args.config, path)
     size = path.stat().st_size / 2**30
     print(f"{path}: {size:.2f} GiB; seconds and peak memory, the file in the page cache")
-    figures = {}
-    for name, how in WAYS.items():
-        run(MEASURE.replace("BUILD", how), CONFIG, path)  # warms the page cache
-        seconds, memory = map(float, run(MEASURE.replace("BUILD", how), CONFIG, path).split())
-        figures[name] = seconds
+    durations = []
+    for name, build in WAYS.items():
+        in_fresh_process(measure, build, args.config, path)  # fills the page cache
+        seconds, memory = in_fresh_process(measure, build, args.config, path)
+        durations.append(seconds)
         print(f"{name:40} {seconds:6.1f} s  {memory:5.2f} GiB ({memory / size:.2f} x the file)")
-    slow, fast = figures.values()
-    print(f"ratio {fast / slow:.2f}")
+    print(f"ratio {durations[1] / durations[0]:.2f}")
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -1,6 +1,7 @@
-"""The whole model: golden numbers, published names, and what the control branch may and may not do.
+"""The whole model: golden numbers, published names, effects of the control branch.
 
-The golden numbers come from an independent implementation of the published model with the same weights (`weights.py`).
+The golden numbers come from an independent implementation of the published model with the same
+weights (`weights.py`).
 """
 
 import copy
@@ -216,7 +217,10 @@ def test_fresh_controlnet_changes_nothing(fresh_cldm, golden, cond):
 
 
 def test_fresh_controlnet_learns(fresh_cldm, golden, cond):
-    """The zero convolutions get gradients at once; what stands before them does after one step (Zhang et al. 2023, Sec. 3.1)."""
+    """Zero convolutions get gradients at once, the layers before them after one step.
+
+    Zhang et al. 2023, Sec. 3.1.
+    """
     fill_zero_layers(fresh_cldm.model, std=0.05)
     optimizer = fresh_cldm.configure_optimizers()
     first_hint = fresh_cldm.control_model.input_hint_block[0].weight

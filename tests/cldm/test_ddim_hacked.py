@@ -44,7 +44,7 @@ def test_golden_schedules(golden):
 
 
 def test_sigma_is_that_of_ddpm_at_eta_1():
-    """With all timesteps and eta 1, sigma_t^2 is the posterior variance of DDPM (Ho et al. 2020, Eq. 7)."""
+    """With all timesteps, sigma_t^2 is DDPM's posterior variance (Ho et al. 2020, Eq. 7)."""
     model = GaussianModel()
     sampler = DDIMSampler(model)
     sampler.make_schedule(1000, ddim_eta=1.0)

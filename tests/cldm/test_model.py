@@ -67,7 +67,10 @@ def poisoned_memory():
 
 
 def legacy(weights):
-    """As older programs wrote them: half precision, averaged copies, constants, no schedule, no unused tensors."""
+    """Weights as older programs wrote them.
+
+    Half precision, averaged copies, constants, no schedule, no unused tensors.
+    """
     buffers = [name for name, value in weights.items() if value.shape == (1000,)]
     assert len(buffers) == 13
     result = {name: value.half() for name, value in weights.items() if name not in buffers}
@@ -144,8 +147,8 @@ def test_new_hint_channels(tmp_path, mini_yaml, mini_weights, capsys, poisoned_m
     path = save(tmp_path / "w.ckpt", mini_weights)
     model = create_model(mini_yaml, path, hint_channels=4, new_hint="random")
     assert (
-        f"{path}: made for 3 hint channels, expected 4: control_model.input_hint_block.0 is initialised anew"
-        in capsys.readouterr().out
+        f"{path}: made for 3 hint channels, expected 4: "
+        "control_model.input_hint_block.0 is initialised anew" in capsys.readouterr().out
     )
     for name, value in model.state_dict().items():
         if not name.startswith(FIRST_HINT):
@@ -158,7 +161,8 @@ def test_new_hint_channels(tmp_path, mini_yaml, mini_weights, capsys, poisoned_m
     model.control_model.encode_hint(torch.zeros(1, 4, 16, 16))
     with pytest.raises(
         RuntimeError,
-        match=rf"another architecture; 1 .* {FIRST_HINT}weight \(16, 3, 3, 3\) instead of \(16, 4, 3, 3\)",
+        match=rf"another architecture; 1 .* {FIRST_HINT}weight "
+        r"\(16, 3, 3, 3\) instead of \(16, 4, 3, 3\)",
     ):
         create_model(mini_yaml, path, hint_channels=4)
     create_model(mini_yaml, path, hint_channels=3, new_hint="random")
@@ -166,7 +170,7 @@ def test_new_hint_channels(tmp_path, mini_yaml, mini_weights, capsys, poisoned_m
 
 
 def test_zero_hint_channels_keep_what_was_trained(tmp_path, mini_yaml, mini_weights, capsys):
-    """The same features as before, whatever the new channel shows, and the new channel can learn."""
+    """Features stay the same, whatever the new channel shows, and the new channel can learn."""
     path = save(tmp_path / "w.ckpt", mini_weights)
     before, after = (
         create_model(mini_yaml, path),
@@ -192,7 +196,10 @@ def test_missing_and_left_over_tensors_are_named(tmp_path, mini_yaml, mini_weigh
     }
     weights["control_model.extra"] = torch.zeros(1)
     path = save(tmp_path / "w.ckpt", weights)
-    expected = rf"w.ckpt: does not fit .*; 2 tensors missing \['{TEXT}final_layer_norm.weight', .*1 left over \['control_model.extra'\]"
+    expected = (
+        rf"w.ckpt: does not fit .*; 2 tensors missing \['{TEXT}final_layer_norm.weight', "
+        r".*1 left over \['control_model.extra'\]"
+    )
     with pytest.raises(RuntimeError, match=expected):
         create_model(mini_yaml, path)
 

@@ -1,4 +1,4 @@
-"""The one way from conditions to pictures: noise that belongs to a picture, control scales, both samplers."""
+"""From conditions to pictures: noise that belongs to a picture, control scales, both samplers."""
 
 import dataclasses
 

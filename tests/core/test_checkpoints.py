@@ -70,7 +70,10 @@ def test_weights_are_mapped_and_the_file_never_changes(tmp_path):
 
 @pytest.fixture
 def trainer_module(monkeypatch):
-    """Function that puts a class or function into a module of an installed or long gone trainer, as pickle will name it."""
+    """Function that puts a class or function into a trainer's module, as pickle will name it.
+
+    The trainer may be installed or long gone.
+    """
 
     def place(thing, module_name):
         parts = module_name.split(".")
@@ -333,7 +336,7 @@ def test_files_without_named_tensors(tmp_path, content):
 
 @pytest.fixture
 def pair_of_layers():
-    """Function that builds two layers; parameters `0.weight` (2, 3), `0.bias`, `1.weight` (1, 2)."""
+    """Function that builds two layers: `0.weight` (2, 3), `0.bias` (2,), `1.weight` (1, 2)."""
     return lambda: nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1, bias=False))
 
 

@@ -1,4 +1,4 @@
-"""The autoencoder's interface; its numbers are tested against the golden ones in tests/cldm/test_cldm.py."""
+"""The autoencoder's interface; golden numbers are in tests/cldm/test_cldm.py."""
 
 import pytest
 import torch

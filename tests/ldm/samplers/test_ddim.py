@@ -63,7 +63,7 @@ def test_given_the_true_noise_the_step_predicts_x_start(abar_t):
 
 
 def test_the_variance_after_a_stochastic_step_is_that_of_the_schedule():
-    """With x_0 and independent noises, x_prev has variance 1 - abar_prev around its mean for any sigma_t."""
+    """With independent noises, x_prev has variance 1 - abar_prev around its mean."""
     x_start, (noise, fresh) = (
         torch.tensor(2.0, dtype=torch.float64),
         torch.randn(2, 200_000, dtype=torch.float64),

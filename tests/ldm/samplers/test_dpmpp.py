@@ -58,7 +58,10 @@ def test_one_pass_per_step_and_none_at_the_last_timestep():
 
 
 def test_one_known_point_is_reached_in_any_number_of_steps():
-    """For data that is one point the prediction of x_0 is always right, so the result lies between it and the same noise."""
+    """For data that is one point, x_0 is always predicted right.
+
+    The result is then that point and the starting noise, mixed as the schedule says.
+    """
     model = GaussianModel(0.7, sd=0.0)
     for steps in (1, 2, 20, 300):
         expected = (

@@ -1,4 +1,4 @@
-"""Parts of the autoencoder; its numbers are tested against the golden ones in tests/cldm/test_cldm.py."""
+"""Parts of the autoencoder; golden numbers are in tests/cldm/test_cldm.py."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Shape and wiring of the U-Net; its numbers are tested against the golden ones in tests/cldm/test_cldm.py."""
+"""Shape and wiring of the U-Net; golden numbers are in tests/cldm/test_cldm.py."""
 
 import pytest
 import torch

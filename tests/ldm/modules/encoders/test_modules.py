@@ -1,4 +1,7 @@
-"""The text encoders against open_clip's text tower of the same, reduced size, and against an independent computation."""
+"""The text encoders against open_clip's text tower and an independent computation.
+
+Both have the same, reduced size.
+"""
 
 import os
 import subprocess
@@ -55,7 +58,7 @@ def tower_states(tower, tokens):
 
 
 def to_open_clip_names(weights):
-    """CLIP's names of SD 1.x, without their prefix, as open_clip's: q, k and v become one matrix."""
+    """open_clip's names for those of SD 1.x without prefix: q, k and v become one matrix."""
     renamed = {
         "token_embedding.weight": weights["embeddings.token_embedding.weight"],
         "positional_embedding": weights["embeddings.position_embedding.weight"],
@@ -266,7 +269,8 @@ OFFLINE = """
 import socket
 def refuse(*args, **kwargs):
     raise AssertionError("network access")
-socket.socket.connect = socket.socket.connect_ex = socket.create_connection = socket.getaddrinfo = refuse
+socket.socket.connect = socket.socket.connect_ex = refuse
+socket.create_connection = socket.getaddrinfo = refuse
 from ldm.modules.encoders.modules import FrozenCLIPEmbedder, FrozenOpenCLIPEmbedder
 for encoder in (FrozenCLIPEmbedder, FrozenOpenCLIPEmbedder):
     print(*encoder(width=8, layers=1, heads=1)(["a cell", ""]).shape)

@@ -1,0 +1,51 @@
+"""Random checkpoints of full size, and measurements in processes of their own."""
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import torch
+
+from cldm.model import create_model
+from core.checkpoints import load_state_dict, save_weights, subset
+from core.options import new_parser
+
+
+def parse_args(doc: str, argv=None):
+    """The options of these benchmarks: `folder` and `config`."""
+    parser = new_parser(doc)
+    parser.add_argument("folder", type=Path, help="where the checkpoints are written and kept")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("models/cldm_v15.yaml"),
+        metavar="YAML",
+        help="model configuration",
+    )
+    args = parser.parse_args(argv)
+    args.folder.mkdir(parents=True, exist_ok=True)
+    return args
+
+
+def in_fresh_process(function: Callable, *arguments):
+    """Result of `function`, which a new process imports: its memory starts empty."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def read_every_page(model: torch.nn.Module) -> None:
+    """Read all parameters: a mapped file counts as memory only where it was read."""
+    for parameter in model.parameters():
+        parameter.detach().sum()
+
+
+def write_random_weights(config: Path, path: Path) -> None:
+    """Write a complete checkpoint of a freshly built model."""
+    save_weights(create_model(config).state_dict(), path)
+
+
+def write_control(source: Path, path: Path) -> None:
+    """Write the control branch of a complete checkpoint."""
+    save_weights(subset(load_state_dict(source), ["control_model."]), path)
