@@ -84,7 +84,7 @@ def check_pairs(pairs: Sequence[Pair], condition: Condition | None = None) -> No
 
 
 class SampleKey(NamedTuple):
-    """Everything that decides a sample; nothing else enters, whatever the process or the batch.
+    """Everything that decides a sample: process, batch and order do not.
 
     Attributes:
         index: number of the pair.
@@ -268,6 +268,7 @@ class MyDataset(torch.utils.data.Dataset):
             RuntimeError: image and condition are of different sizes.
         """
         pair, generator = self.pairs[key.index], self._generator(key.index, key.seed)
+        # Both are drawn always, so that `prompt_drop` does not change the views of a seed
         prompt, drop = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
         text = "" if drop < self.prompt_drop else self.prompts[int(prompt * len(self.prompts))]
         if key.view is not None:
@@ -283,29 +284,26 @@ class MyDataset(torch.utils.data.Dataset):
         return Sample(key, image, text, self._hint(layers, view))
 
     def hint(self, index: int) -> torch.Tensor:
-        """The hint of a pair without augmentation, float32 (c, h, w) in [0, 1]."""
+        """The hint of a pair's centre, without augmentation, float32 (c, h, w) in [0, 1]."""
         return self._hint(self.condition.read(self.pairs[index].condition), None)
 
     def _generator(self, index: int, seed: int) -> torch.Generator:
-        """Equal seeds still differ between indices."""
+        """A generator for a seed and a pair; pairs of one seed have different generators."""
+        # SeedSequence hashes both numbers into one; it takes none below 0
         entropy = np.random.SeedSequence([index % len(self), int(seed) % 2**64])
         return torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
 
     def _hint(self, layers: Layers, view: View | None) -> torch.Tensor:
         """What a view, or the centre without one, shows of a condition, (c, h, w)."""
-        seen = Layers(
-            *(
-                rearrange(self._look(layer, view, smooth), "c h w -> h w c").numpy()
-                for layer, smooth in ((layers.smooth, True), (layers.classes, False))
-            )
-        )
+        looks = (self._look(layers.smooth, view, True), self._look(layers.classes, view, False))
+        seen = Layers(*(rearrange(look, "c h w -> h w c").numpy() for look in looks))
         hint = self.condition.to_hint(seen)  # (h, w, c)
         hint = self.condition.turn(hint, view) if view else hint
         return torch.from_numpy(rearrange(hint, "h w c -> c h w")).contiguous()
 
     def _look(self, layer: np.ndarray, view: View | None, smooth: bool) -> torch.Tensor:
         """A layer (H, W, c) through a view, or its centre without one, (c, size, size)."""
-        if not layer.shape[2]:
+        if not layer.shape[2]:  # most conditions lack one of the two layers
             return torch.empty(0, self.image_size, self.image_size)
         tensor = torch.from_numpy(rearrange(layer, "h w c -> c h w"))
         if view is None:
