@@ -78,7 +78,7 @@ def plan(work: WorkOptions, costs: KnownCosts) -> list[list[str]]:
     """Header and rows of a table of the work; a part whose cost is None is left out."""
     days = f"days on {work.gpus}" if work.gpus > 1 else ""
     rows = [["work", "in all", "each", "hours of one", days]]
-    steps = work.epochs * math.ceil(work.pairs / work.batch_size)
+    steps = work.epochs * math.ceil(work.pairs / work.batch_size)  # a last, smaller batch counts
     training = f"train {work.epochs:,} epochs, {work.pairs:,} images, batch {work.batch_size}"
     for name, count, unit, seconds in (
         (training, steps, "steps", costs.seconds_per_step),
@@ -112,6 +112,7 @@ def measure_costs(
         flush=True,
     )
     model = create_model(here.config)
+    # The step comes first: its memory is the larger, and a peak never falls again.
     per_step, per_image = known.seconds_per_step, known.seconds_per_image
     if "step" in here.measured:
         per_step = measure_step(model, size, work.batch_size, device, here.precision, here.repeats)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from core.images import to_uint8
+
 # Of classes 0, 1, 2, ...: black, then the palette of Okabe and Ito, whose colours colour-blind
 # readers can tell apart.
 COLOURS = np.array(
@@ -29,7 +31,7 @@ def evenly(items: Sequence, number: int) -> list:
 
 def to_image(picture: np.ndarray) -> Image.Image:
     """Float (H, W, 3) in [0, 1] as a Pillow image."""
-    return Image.fromarray((picture * 255).round().astype(np.uint8))
+    return Image.fromarray(to_uint8(picture))
 
 
 def fit(picture: np.ndarray, side: int) -> np.ndarray:
@@ -79,7 +81,7 @@ def tile(
             sheet[top : top + LINE, GAP:] = write_line(titles[i], sheet.shape[1] - GAP)
         for j, picture in enumerate(row):
             left = GAP + j * cell_w
-            sheet[top + title : top + title + picture.shape[0], left : left + picture.shape[1]] = (
-                picture * 255
-            ).round()
+            height, width = picture.shape[:2]
+            below = top + title
+            sheet[below : below + height, left : left + width] = to_uint8(picture)
     return sheet

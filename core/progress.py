@@ -47,7 +47,7 @@ class Progress(Callback):
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         if time.monotonic() - self.written >= EVERY:
-            self.content["loss"] = float(outputs["loss"])
+            self.content["loss"] = float(outputs["loss"])  # waits for the GPU, so not at each step
             self._write(trainer)
 
     def on_save_checkpoint(self, trainer, pl_module, checkpoint):
@@ -71,7 +71,7 @@ class Progress(Callback):
 
     def _write(self, trainer):
         self.written = time.monotonic()
-        if not trainer.is_global_zero:
+        if not trainer.is_global_zero:  # one process writes for all
             return
         self.content |= {"step": trainer.global_step, "updated": time.time()}
         if self.first_step is not None and trainer.global_step > self.first_step:

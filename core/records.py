@@ -14,8 +14,7 @@ from pathlib import Path
 from core.files import write_json
 
 SECRET_OPTIONS = ("--wandb_api_key",)
-
-
+# Packages whose versions are noted: those that numbers can depend on.
 PACKAGES = (
     "torch",
     "torchvision",
@@ -28,20 +27,25 @@ PACKAGES = (
 
 
 def new_run_id() -> str:
-    """`<YYYYmmdd_HHMMSS_micro>_p<pid>_<8 hex>`."""
+    """A name for a run folder, `<YYYYmmdd_HHMMSS_micro>_p<pid>_<8 hex>`.
+
+    It sorts by time. The last part keeps runs apart that start at once on several machines.
+    """
     return f"{datetime.now():%Y%m%d_%H%M%S_%f}_p{os.getpid()}_{secrets.token_hex(4)}"
 
 
 def without_secrets(command: list[str]) -> list[str]:
-    """A command line with the values of `SECRET_OPTIONS` struck out."""
-    shown, hide = [], False
+    """A command line with `***` in place of the values of `SECRET_OPTIONS`."""
+    shown, hide_next = [], False
     for word in command:
         name, equals, _ = word.partition("=")
-        is_secret = any(
-            len(name) > 4 and option.startswith(name) for option in SECRET_OPTIONS
-        )  # argparse takes beginnings
-        shown.append("***" if hide else f"{name}=***" if is_secret and equals else word)
-        hide = is_secret and not equals
+        # argparse also takes the beginning of an option's name.
+        is_secret = any(len(name) > 4 and option.startswith(name) for option in SECRET_OPTIONS)
+        if hide_next:
+            shown.append("***")
+        else:
+            shown.append(f"{name}=***" if is_secret and equals else word)
+        hide_next = is_secret and not equals
     return shown
 
 
@@ -67,16 +71,14 @@ def git_revision() -> str | None:
     """Commit of the code, with `+changes` where files differ from it; None outside a repository."""
     folder = Path(__file__).resolve().parent
     try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True
-        )
-        changes = subprocess.run(
-            ["git", "status", "--porcelain", "-uno"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
+        commit = _git(folder, "rev-parse", "HEAD")
+        changes = _git(folder, "status", "--porcelain", "-uno")
+    except (OSError, subprocess.CalledProcessError):  # no git, or no repository
         return None
-    return commit.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
+    return commit + ("+changes" if changes else "")
+
+
+def _git(folder: Path, *words: str) -> str:
+    """Output of a git command, without the line's end."""
+    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()

@@ -44,7 +44,7 @@ def build_segmenter(num_classes: int, encoder: str = ENCODER) -> torch.nn.Module
         classes=num_classes,
     )
     model.architecture = {"encoder": encoder, "num_classes": num_classes}
-    return model.to(memory_format=torch.channels_last)
+    return model.to(memory_format=torch.channels_last)  # the faster layout of convolutions
 
 
 @torch.inference_mode()

@@ -142,4 +142,5 @@ def segmentation_loss(
     # bfloat16 is slow on CPUs without AMX.
     with torch.autocast(image.device.type, torch.bfloat16, enabled=image.device.type == "cuda"):
         logits = model(image).float()  # (N, num_classes, S, S)
+    # Dice alone has no gradient to speak of where a class is missed altogether; cross-entropy has.
     return smp.losses.DiceLoss("multiclass")(logits, mask) + F.cross_entropy(logits, mask)

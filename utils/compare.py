@@ -68,7 +68,7 @@ def draw_rows(
         by_mask.setdefault(source_of(record), []).append(record)
     pictures = []
     for mask in evenly(list(by_mask), rows):
-        shown = by_mask[mask][:columns]
+        shown = by_mask[mask][:columns]  # may be fewer while the run goes on
         row = [class_colours(read_labels(run_dir / shown[0]["mask"]))]
         if real:
             row.append(read_image(real[mask]))

@@ -105,9 +105,10 @@ def main(argv=None):
     images = read_images(paths, max(unet.image_size, autoencoder.image_size))
     print(f"{len(images)} images of {files.image_path}")
     files.output.parent.mkdir(parents=True, exist_ok=True)
-    if autoencoder.steps:
+    if autoencoder.steps:  # first: the U-Net is trained on the latents that it gives
         print(f"1/2 autoencoder, {autoencoder.steps} steps of {autoencoder.batch_size}")
         train_autoencoder(model, images, autoencoder, unet.image_size, run.precision)
+        # Hours of work: they are saved before the second stage can fail.
         halfway = files.output.with_stem(f"{files.output.stem}_vae")
         save_weights(base_weights(model), halfway)
         print(f"autoencoder trained; to go on from here: --init {halfway} --vae_steps 0")

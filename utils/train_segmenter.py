@@ -126,6 +126,7 @@ def train_and_save(args: argparse.Namespace) -> None:
     pairs = gather_pairs(folders.image_path, folders.mask_path, files.num_classes)
     val_pairs = gather_pairs(files.val_image_path, files.val_mask_path, files.num_classes)
     files.output.parent.mkdir(parents=True, exist_ok=True)
+    # Without --max_steps the last epoch may end in a part: batches are always full.
     steps = args.max_steps or math.ceil(args.epochs * len(pairs) / options.batch_size)
     print(
         f"training on {len(pairs)} images, validating on {len(val_pairs)}: "
