@@ -10,28 +10,28 @@ from ldm.modules.diffusionmodules.util import LINEAR_END, LINEAR_START, TIMESTEP
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 from ldm.util import instantiate_from_config
 
-# Keys of published configurations that say how other programs trained a model, or what is always so here.
-INERT_KEYS = {
+# Keys of published configurations that change nothing here.
+UNUSED_KEYS = {
     "num_timesteps_cond",  # a cascade that no model of this family uses
-    "log_every_t",  # logging of another program
+    "log_every_t",  # logging of the published program
     "image_size",  # latent size; the network takes any
     "conditioning_key",  # always cross-attention
-    "monitor",  # train.py decides what it monitors
-    "use_ema",  # averaged weights are read with tool_add_control.py --use_ema
+    "monitor",  # belongs to the training loop
+    "use_ema",  # the model keeps no averaged weights
     "cond_stage_trainable",  # the text encoder is frozen
-    "scheduler_config",
+    "scheduler_config",  # belongs to the training loop
     "beta_schedule",  # always `linear`, checked
     "loss_type",  # always `l2`, checked
 }
 
 
 class LatentDiffusion(pl.LightningModule):
-    """Autoencoder, text encoder and U-Net, and the loss that trains the U-Net to tell the noise.
+    """Autoencoder, text encoder and U-Net, with the loss that trains the U-Net.
 
     Args:
         unet_config, first_stage_config, cond_stage_config: `target` and `params` of the three networks.
         timesteps, linear_start, linear_end: T and the ends of the noise schedule.
-        scale_factor: z is the autoencoder's latent times this, so that its standard deviation is about 1.
+        scale_factor: z is the autoencoder's latent times this; its standard deviation is about 1.
         parameterization: what the U-Net predicts: `eps`, the noise, or `v` (Salimans & Ho 2022).
         first_stage_key, cond_stage_key: names of image and prompt in a batch.
         channels: latent channels.
@@ -52,12 +52,15 @@ class LatentDiffusion(pl.LightningModule):
         first_stage_key="jpg",
         cond_stage_key="txt",
         channels=4,
-        **inert,
+        **unused,
     ):
         super().__init__()
-        if unknown := sorted(set(inert) - INERT_KEYS):
+        if unknown := sorted(set(unused) - UNUSED_KEYS):
             raise ValueError(f"model configuration: unknown keys {unknown}")
-        if inert.get("beta_schedule", "linear") != "linear" or inert.get("loss_type", "l2") != "l2":
+        if (
+            unused.get("beta_schedule", "linear") != "linear"
+            or unused.get("loss_type", "l2") != "l2"
+        ):
             raise ValueError(
                 "model configuration: expected beta_schedule: linear and loss_type: l2"
             )
@@ -82,7 +85,10 @@ class LatentDiffusion(pl.LightningModule):
         self._moments = None  # seed of a view -> what the autoencoder says of it, (2 * channels, h, w) on the CPU, while a training runs
 
     def _register_schedule(self, betas: np.ndarray):
-        """The 13 buffers of published checkpoints, (T,) float32, computed in float64 (Ho et al. 2020, Sec. 2 and Eq. 7)."""
+        """Register the 13 buffers of published checkpoints, each (T,) float32.
+
+        They are computed in float64 (Ho et al. 2020, Sec. 2 and Eq. 7).
+        """
         abar = np.cumprod(1 - betas)
         abar_prev = np.append(1.0, abar[:-1])
         posterior_variance = betas * (1 - abar_prev) / (1 - abar)
@@ -96,9 +102,8 @@ class LatentDiffusion(pl.LightningModule):
             "sqrt_recip_alphas_cumprod": np.sqrt(1 / abar),
             "sqrt_recipm1_alphas_cumprod": np.sqrt(1 / abar - 1),
             "posterior_variance": posterior_variance,
-            "posterior_log_variance_clipped": np.log(
-                np.maximum(posterior_variance, 1e-20)
-            ),  # the first is 0
+            # The first variance is 0, and its logarithm would be infinite.
+            "posterior_log_variance_clipped": np.log(np.maximum(posterior_variance, 1e-20)),
             "posterior_mean_coef1": betas * np.sqrt(abar_prev) / (1 - abar),
             "posterior_mean_coef2": (1 - abar_prev) * np.sqrt(1 - betas) / (1 - abar),
             "logvar": np.zeros_like(betas),
@@ -106,11 +111,15 @@ class LatentDiffusion(pl.LightningModule):
         for name, values in buffers.items():
             self.register_buffer(name, torch.from_numpy(values).float())
 
-    # Between pixels, prompts and what the U-Net sees
+    # Pixels and prompts to latents and embeddings, and back
 
     @torch.no_grad()
     def encode_first_stage(self, image, noise=None):
-        """Image (N, 3, H, W) in [-1, 1] -> z, (N, 4, H/8, W/8), drawn from the posterior with `noise`."""
+        """Image (N, 3, H, W) in [-1, 1] -> z, (N, 4, H/8, W/8).
+
+        Args:
+            noise: for the draw from the posterior; see `DiagonalGaussianDistribution.sample`.
+        """
         return self.scale_factor * self.first_stage_model.encode(image).sample(noise)
 
     @torch.no_grad()
@@ -133,14 +142,14 @@ class LatentDiffusion(pl.LightningModule):
     # Diffusion
 
     def q_sample(self, x_start, t, noise):
-        """x_t given x_0 (Ho et al. 2020, Eq. 4)."""
+        """x_t given x_0, (N, 4, h, w) (Ho et al. 2020, Eq. 4)."""
         return (
             self._at(self.sqrt_alphas_cumprod, t) * x_start
             + self._at(self.sqrt_one_minus_alphas_cumprod, t) * noise
         )
 
     def get_v(self, x_start, noise, t):
-        """The target of v-prediction (Salimans & Ho 2022, appendix D)."""
+        """Target of v-prediction, (N, 4, h, w) (Salimans & Ho 2022, appendix D)."""
         return (
             self._at(self.sqrt_alphas_cumprod, t) * noise
             - self._at(self.sqrt_one_minus_alphas_cumprod, t) * x_start
@@ -148,6 +157,7 @@ class LatentDiffusion(pl.LightningModule):
 
     @staticmethod
     def _at(schedule, t):
+        """Values of a schedule (T,) at timesteps (N,), to be multiplied with maps: (N, 1, 1, 1)."""
         return schedule[t][:, None, None, None]
 
     def apply_model(self, x_noisy, t, cond):
@@ -155,9 +165,12 @@ class LatentDiffusion(pl.LightningModule):
         return self.model.diffusion_model(x_noisy, t, torch.cat(cond["c_crossattn"], dim=1))
 
     def sample_losses(self, x_start, cond, t, noise):
-        """Squared error of the prediction, averaged per sample, (N,); computed in float32 (Ho et al. 2020, Eq. 14)."""
+        """Squared error of the prediction, averaged per sample, (N,) (Ho et al. 2020, Eq. 14).
+
+        It is computed in float32 also where the network runs in half precision.
+        """
         target = noise if self.parameterization == "eps" else self.get_v(x_start, noise, t)
-        output = self.apply_model(self.q_sample(x_start, t, noise), t, cond)
+        output = self.apply_model(self.q_sample(x_start, t, noise), t, cond)  # (N, 4, h, w)
         return F.mse_loss(output.float(), target.float(), reduction="none").mean(dim=(1, 2, 3))
 
     @staticmethod
