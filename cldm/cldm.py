@@ -4,6 +4,7 @@ A trainable copy of the U-Net's encoder steers the locked U-Net.
 """
 
 import torch
+from einops import rearrange
 from torch import nn
 
 from ldm.models.diffusion.ddpm import LatentDiffusion
@@ -14,7 +15,6 @@ from ldm.util import instantiate_from_config
 # Widths of the hint encoder. The convolutions at index 2, 4 and 6 halve the size.
 HINT_CHANNELS = (16, 16, 32, 32, 96, 96, 256)
 HINT_FACTOR = 8  # hint pixels per latent pixel
-GOLDEN_RATIO = 0.6180339887498949
 
 
 def side_by_side(parts):
@@ -133,22 +133,27 @@ class ControlLDM(LatentDiffusion):
         control_stage_config: `target` and `params` of the control branch.
         control_key: name of the condition image in a batch.
         only_mid_control: use the middle block's residual alone.
+        sd_locked: keep the U-Net's decoder frozen in training.
         latent_diffusion: the arguments of `LatentDiffusion`.
 
     Attributes:
         control_scales: strength of each residual, shallow to deep.
-        sd_locked: keep the U-Net's decoder frozen in training.
     """
 
     def __init__(
-        self, control_stage_config, control_key="hint", only_mid_control=False, **latent_diffusion
+        self,
+        control_stage_config,
+        control_key="hint",
+        only_mid_control=False,
+        sd_locked=True,
+        **latent_diffusion,
     ):
         super().__init__(**latent_diffusion)
         self.control_model = instantiate_from_config(control_stage_config)
         self.control_key = control_key
         self.only_mid_control = only_mid_control
         self.control_scales = [1.0] * (len(self.control_model.zero_convs) + 1)
-        self.sd_locked = True
+        self.sd_locked = sd_locked
 
     def encode_hints(self, cond):
         """`cond` with its hints encoded as `guided_hint`, a list of features.
@@ -185,40 +190,21 @@ class ControlLDM(LatentDiffusion):
             x_noisy, t, context, control=control, only_mid_control=self.only_mid_control
         )  # (N, 4, h, w)
 
-    def get_input(self, batch, posterior_noise=None):
-        x_start, cond = super().get_input(batch, posterior_noise)
-        return x_start, {**cond, "c_concat": [batch_to_hint(batch[self.control_key])]}
-
-    def validation_step(self, batch, batch_idx):
-        """Loss on fixed noise and timesteps, and how much worse it gets when each sample is shown another one's hint.
-
-        The timesteps follow the golden ratio over the samples' numbers (their `seed`), so a small set covers all of [0, T).
-        The raw loss hardly falls while control is learned; `val/hint_gap` shows it.
-        """
-        posterior_noise, _, noise = self.draw_noise(batch)
-        x_start, cond = self.get_input(batch, posterior_noise)
-        t = ((batch["seed"].double() + 0.5) * GOLDEN_RATIO % 1 * self.num_timesteps).long()
-        losses = self.sample_losses(x_start, cond, t, noise)
-        whole_batch = int(batch["whole_batch"][0]) if "whole_batch" in batch else len(t)
-        shown = {"prog_bar": True, "on_epoch": True, "batch_size": whole_batch, "sync_dist": True}
-        self.log("val/loss", self.batch_mean(losses, batch), **shown)
-        if "other_hint" in batch:
-            shuffled = {**cond, "c_concat": [batch_to_hint(batch["other_hint"])]}
-            self.log(
-                "val/hint_gap",
-                self.batch_mean(self.sample_losses(x_start, shuffled, t, noise) - losses, batch),
-                **shown,
-            )
+    def get_input(self, batch):
+        """As `LatentDiffusion.get_input`, with the hint (N, H, W, c) among the conditions."""
+        x_start, cond = super().get_input(batch)
+        hint = rearrange(batch[self.control_key], "n h w c -> n c h w").contiguous()
+        return x_start, {**cond, "c_concat": [hint]}
 
     def trainable_parameters(self):
+        """Parameters of the control branch, and of the U-Net's decoder where it is not locked."""
         control = self.control_model
-        unused = (
-            set(control.zero_convs.parameters()) if self.only_mid_control else set()
-        )  # their residuals would be thrown away
+        # without the zero convolutions whose residuals `only_mid_control` throws away
+        unused = set(control.zero_convs.parameters()) if self.only_mid_control else set()
         parameters = [parameter for parameter in control.parameters() if parameter not in unused]
         if not self.sd_locked:
             unet = self.model.diffusion_model
-            parameters += list(unet.output_blocks.parameters()) + list(unet.out.parameters())
+            parameters += [*unet.output_blocks.parameters(), *unet.out.parameters()]
         return parameters
 
     def low_vram_shift(self, is_diffusing):
@@ -233,8 +219,3 @@ class ControlLDM(LatentDiffusion):
             part.to(device if is_diffusing else "cpu")
         for part in (self.first_stage_model, self.cond_stage_model):
             part.to("cpu" if is_diffusing else device)
-
-
-def batch_to_hint(hint):
-    """(N, H, W, C) of a batch -> (N, C, H, W) of the network."""
-    return hint.permute(0, 3, 1, 2).contiguous()

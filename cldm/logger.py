@@ -1,111 +1,120 @@
-"""What a training shows: pictures while it runs, and a loss curve at its end."""
+"""Pictures that a training draws while it runs."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from einops import rearrange
 from PIL import Image, ImageDraw, ImageFont
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torchvision.utils import make_grid
 
 from cldm.sampling import PREVIEW, SamplingOptions, sample_images, to_pixels
-from core.images import write_png
-from core.pictures import class_colours
+from core.images import to_uint8, write_png
 from core.seeds import sample_seed
 
-
-def hint_to_pixels(hint) -> np.ndarray:
-    """Condition image (N, C, H, W) in [0, 1] -> uint8 (N, H, W, 3).
-
-    Three channels are shown as they are; other numbers as the colour of the strongest class, edges of RGBA in white.
-    """
-    if hint.shape[1] == 3:
-        return to_pixels(hint * 2 - 1)
-    classes = hint[:, :3] if hint.shape[1] == 4 else hint
-    pixels = (class_colours(classes.argmax(dim=1).cpu().numpy()) * 255).astype(np.uint8)
-    if hint.shape[1] == 4:
-        pixels[hint[:, 3].cpu().numpy() > 0.5] = 255
-    return pixels
+GLYPH_WIDTH = 0.55  # of a letter, in units of the font size
 
 
-def prompt_to_pixels(prompts, size) -> np.ndarray:
-    """Each prompt written on white, uint8 (N, H, W, 3)."""
+def prompt_to_pixels(prompts: Sequence[str], size: tuple[int, int]) -> np.ndarray:
+    """Each prompt written on white, uint8 (N, H, W, 3); `size` is (H, W)."""
     height, width = size
     font_size = max(8, width // 20)
-    columns = max(8, int(width / (0.55 * font_size)))
-    pictures = []
+    columns = max(8, int(width / (GLYPH_WIDTH * font_size)))
+    font, pictures = ImageFont.load_default(font_size), []
     for prompt in prompts:
-        lines, words = [""], prompt.split()
-        for word in words:
+        lines = [""]
+        for word in prompt.split():
             if lines[-1] and len(lines[-1]) + 1 + len(word) > columns:
                 lines.append("")
             lines[-1] = f"{lines[-1]} {word}".strip()
         picture = Image.new("RGB", (width, height), "white")
-        ImageDraw.Draw(picture).multiline_text(
-            (4, 4), "\n".join(lines), fill="black", font=ImageFont.load_default(font_size)
-        )
+        ImageDraw.Draw(picture).multiline_text((4, 4), "\n".join(lines), fill="black", font=font)
         pictures.append(np.asarray(picture))
     return np.stack(pictures)
 
 
-class ImageLogger(Callback):
-    """Every `every_n_batches` batches: reconstruction, control, prompt and samples, as files in the run folder and to the loggers.
+def hint_as_colours(hint: np.ndarray) -> np.ndarray:
+    """The first three channels of a hint (H, W, C) as R, G, B: uint8 (H, W, 3), as published."""
+    return to_uint8(np.pad(hint, ((0, 0), (0, 0), (0, max(0, 3 - hint.shape[2]))))[..., :3])
 
-    Files are `image_log/train/<key>_gs-<step>_e-<epoch>_b-<batch>.png`. The training's random state is not touched.
+
+class ImageLogger(Callback):
+    """Every so many batches: reconstruction, control, prompt and samples, as files and to loggers.
+
+    Files are `image_log/train/<key>_gs-<step>_e-<epoch>_b-<batch>.png` below the trainer's folder.
+    The training's random state is not touched.
+
+    Args:
+        batch_frequency: batches between two logs.
+        max_images: samples of a batch that are shown.
+        options: how samples are drawn.
+        folder: where the files go instead.
+        preview: function from a hint (H, W, C) in [0, 1] to uint8 (H, W, 3).
     """
 
     def __init__(
         self,
-        run_dir: Path,
-        every_n_batches: int,
+        batch_frequency: int = 300,
         max_images: int = 4,
         options: SamplingOptions = PREVIEW,
+        folder: Path | None = None,
+        preview: Callable[[np.ndarray], np.ndarray] = hint_as_colours,
     ):
-        self.folder = run_dir / "image_log" / "train"
-        self.every_n_batches = every_n_batches
-        self.max_images = max_images
-        self.options = options
+        self.batch_frequency, self.max_images, self.options = batch_frequency, max_images, options
+        self.folder, self.preview = folder, preview
+
+    def unpack(self, pl_module, batch):
+        """What is shown of a batch: model, latents (N, 4, h, w), hints (N, C, H, W), prompts.
+
+        The latents are the autoencoder's own, without the scale factor.
+        """
+        image = rearrange(batch["jpg"], "n h w c -> n c h w")
+        hint = rearrange(batch["hint"], "n h w c -> n c h w").contiguous()
+        latents = pl_module.first_stage_model.encode(image[: self.max_images]).mode()
+        return pl_module, latents, [hint], list(batch["txt"])
 
     @torch.no_grad()
-    def log_images(self, model, batch) -> dict[str, np.ndarray]:
+    def log_images(self, pl_module, batch) -> dict[str, np.ndarray]:
         """Pictures by key, each uint8 (N, H, W, 3)."""
-        n = min(self.max_images, len(batch["jpg"]))
-        image = batch["jpg"][:n].permute(0, 3, 1, 2)
-        hint = batch["hint"][:n].permute(0, 3, 1, 2).contiguous()
-        prompts = list(batch["txt"][:n])
+        model, latents, hints, prompts = self.unpack(pl_module, batch)
+        n = min(self.max_images, len(prompts))
+        hints, prompts = [hint[:n] for hint in hints], prompts[:n]
         seeds = [sample_seed(0, "image_log", i) for i in range(n)]
-        reconstruction = model.first_stage_model.decode(
-            model.first_stage_model.encode(image).mode()
-        )
+        shown = rearrange(hints[0], "n c h w -> n h w c").cpu().numpy()
+        samples = sample_images(model, hints, prompts, seeds, self.options)
         return {
-            "reconstruction": to_pixels(reconstruction),
-            "control": hint_to_pixels(hint),
-            "conditioning": prompt_to_pixels(prompts, image.shape[2:]),
-            f"samples_cfg_scale_{self.options.scale:.2f}": sample_images(
-                model, [hint], prompts, seeds, self.options
-            ),
+            "reconstruction": to_pixels(model.first_stage_model.decode(latents[:n])),
+            "control": np.stack([self.preview(hint) for hint in shown]),
+            "conditioning": prompt_to_pixels(prompts, hints[0].shape[2:]),
+            f"samples_cfg_scale_{self.options.scale:.2f}": samples,
         }
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        if (
-            trainer.fit_loop.total_batch_idx + 1
-        ) % self.every_n_batches or not trainer.is_global_zero:
+        due = (trainer.fit_loop.total_batch_idx + 1) % self.batch_frequency == 0
+        if not due or not trainer.is_global_zero:
             return
+        modes = {module: module.training for module in pl_module.modules()}
         pl_module.eval()
         pictures = self.log_images(pl_module, batch)
-        pl_module.train()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        for module, training in modes.items():
+            module.training = training
+        folder = self.folder or Path(trainer.default_root_dir) / "image_log" / "train"
+        folder.mkdir(parents=True, exist_ok=True)
         step, epoch = trainer.global_step, trainer.current_epoch
         for key, pixels in pictures.items():
-            grid = (
-                make_grid(torch.from_numpy(pixels).permute(0, 3, 1, 2), nrow=2)
-                .permute(1, 2, 0)
-                .numpy()
-            )
-            write_png(self.folder / f"{key}_gs-{step:06}_e-{epoch:06}_b-{batch_idx:06}.png", grid)
-            for logger in trainer.loggers:
-                if isinstance(logger, TensorBoardLogger):
-                    logger.experiment.add_image(f"train/{key}", grid, step, dataformats="HWC")
-                elif isinstance(logger, WandbLogger):
-                    logger.log_image(f"train/{key}", [grid], step=step)
+            tiles = torch.from_numpy(rearrange(pixels, "n h w c -> n c h w"))
+            grid = rearrange(make_grid(tiles, nrow=2), "c h w -> h w c").numpy()
+            write_png(folder / f"{key}_gs-{step:06}_e-{epoch:06}_b-{batch_idx:06}.png", grid)
+            _send(trainer.loggers, f"train/{key}", grid, step)
+
+
+def _send(loggers, name: str, picture: np.ndarray, step: int) -> None:
+    """Hand a picture, uint8 (H, W, 3), to those loggers that take pictures."""
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(name, picture, step, dataformats="HWC")
+        elif isinstance(logger, WandbLogger):
+            logger.log_image(name, [picture], step=step)

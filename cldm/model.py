@@ -61,6 +61,7 @@ def create_model(
     weights_path: str | Path | list[str | Path] | None = None,
     hint_channels: int | None = None,
     new_hint: str | None = None,
+    overrides: dict | None = None,
 ) -> torch.nn.Module:
     """Build the model of a YAML file on the CPU, in evaluation mode when it gets weights.
 
@@ -72,6 +73,7 @@ def create_model(
         new_hint: what to do with another number of hint channels in the checkpoint. `random`
             initialises the first hint convolution anew, `zeros` keeps it and adds channels whose
             weights are zero; both print a line. None raises.
+        overrides: parameters of the model that win over the configuration's.
     Raises:
         FileNotFoundError, ValueError: as `read_config`, `instantiate_from_config`,
             `load_state_dict`.
@@ -79,6 +81,7 @@ def create_model(
     """
     config = read_config(config_path)
     try:
+        config["params"].update(overrides or {})
         if hint_channels is not None:
             config["params"]["control_stage_config"]["params"]["hint_channels"] = hint_channels
         if weights_path is None:

@@ -41,11 +41,13 @@ class Condition:
 
     Class attributes:
         name: how commands and records name it.
+        folder_option: the option, without dashes, that names its folder.
         suffixes: of its files.
         carries_labels: whether a file holds the class of every pixel, so that its image has a mask.
     """
 
     name: ClassVar[str]
+    folder_option: ClassVar[str] = "condition_path"
     suffixes: ClassVar[tuple[str, ...]] = IMAGE_SUFFIXES
     carries_labels: ClassVar[bool] = False
 

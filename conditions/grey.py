@@ -24,6 +24,7 @@ class Edge(GreyPicture):
     """Edge maps, bright on black; colours become their luma."""
 
     name = "edge"
+    folder_option = "edge_path"
 
     def read(self, path):
         layers = super().read(path)

@@ -100,6 +100,7 @@ class RGBA(Condition):
     """
 
     name = "rgba"
+    folder_option = "rgba_path"
     suffixes = (".npz", *IMAGE_SUFFIXES)
     carries_labels = True
 

@@ -60,6 +60,7 @@ class Segmentation(Condition):
     """Masks of class indices."""
 
     name = "segmentation"
+    folder_option = "mask_path"
     carries_labels = True
 
     @property

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from core.files import write_json
 
-SECRET_OPTIONS = ("--wandb_api_key",)
+SECRETS = ("wandb_api_key",)  # options that are never printed, logged or stored
 # Packages whose versions are noted: those that numbers can depend on.
 PACKAGES = (
     "torch",
@@ -35,12 +35,12 @@ def new_run_id() -> str:
 
 
 def without_secrets(command: list[str]) -> list[str]:
-    """A command line with `***` in place of the values of `SECRET_OPTIONS`."""
+    """A command line with `***` in place of the values of `SECRETS`."""
     shown, hide_next = [], False
     for word in command:
         name, equals, _ = word.partition("=")
         # argparse also takes the beginning of an option's name.
-        is_secret = any(len(name) > 4 and option.startswith(name) for option in SECRET_OPTIONS)
+        is_secret = any(len(name) > 4 and f"--{secret}".startswith(name) for secret in SECRETS)
         if hide_next:
             shown.append("***")
         else:
@@ -55,11 +55,10 @@ def write_run_record(path: Path, options: Mapping) -> None:
     Args:
         options: values by name, without dashes.
     """
-    secret = {option.lstrip("-") for option in SECRET_OPTIONS}
     record = {
         "command": shlex.join(without_secrets([sys.executable, *sys.argv])),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "args": {name: value for name, value in options.items() if name not in secret},
+        "args": {name: value for name, value in options.items() if name not in SECRETS},
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "git_revision": git_revision(),

@@ -1,7 +1,8 @@
-"""Seconds that a training step costs, measured on this machine."""
+"""Seconds that a training step takes, measured on this machine."""
 
 import statistics
 import time
+from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
@@ -11,10 +12,13 @@ from torch.utils.data import DataLoader
 from core.devices import wait_for
 from core.lightning import PRECISIONS
 from core.prompts import PROMPTS
+from dataset import Sample, SampleKey, collate
+from training.frozen import FrozenEncoders, LatentCache
+from training.module import ControlTraining
 
 
 class StepClock(pl.Callback):
-    """Notes the seconds of each training step: with the optimizer, without reading images."""
+    """Notes the seconds of each training step, with the optimizer's work, without reading."""
 
     def __init__(self):
         self.seconds = []
@@ -36,19 +40,19 @@ def measure_step(
     precision: str = "32",
     repeats: int = 3,
 ) -> float:
-    """Seconds of a training step: the median of `repeats`, after one that warms up.
+    """Seconds of a training step on new images: the median of `repeats` after one that warms up.
 
     Args:
-        model: a `ControlLDM`; its weights change.
+        model: a ControlLDM; its control branch is changed.
         image_size: height and width in pixels.
-        precision: a key of `PRECISIONS`.
     """
-    sample = {
-        "jpg": torch.rand(image_size, image_size, 3) * 2 - 1,
-        "hint": torch.rand(image_size, image_size, model.control_model.hint_channels),
-        "txt": PROMPTS[0],
-        "seed": 0,
-    }
+    sides = (image_size, image_size)
+    image, hint = (
+        torch.rand(3, *sides) * 2 - 1,
+        torch.rand(model.control_model.hint_channels, *sides),
+    )
+    key = SampleKey(0, 0, weight=1 / batch_size, whole_batch=batch_size)
+    samples = [Sample(key, image, PROMPTS[0], hint)] * (batch_size * (repeats + 1))
     clock = StepClock()
     trainer = pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -60,8 +64,8 @@ def measure_step(
         enable_model_summary=False,
         callbacks=[clock, TQDMProgressBar(leave=False)],
     )
-    model.train()
-    model.first_stage_model.eval()  # frozen, as in every training
-    trainer.fit(model, DataLoader([sample] * (batch_size * (repeats + 1)), batch_size))
+    encoders = FrozenEncoders(model, LatentCache(0, Path()))  # nothing is seen twice
+    module = ControlTraining(model, encoders, learning_rate=1e-5)
+    trainer.fit(module, DataLoader(samples, batch_size, collate_fn=collate))
     model.eval()
     return statistics.median(clock.seconds[1:])

@@ -7,20 +7,22 @@ from pytorch_lightning.callbacks import Callback
 
 from core.files import whole_file
 
+PANELS = (("train/loss_epoch", "val/loss"), ("val/hint_gap",))  # what is drawn on one axis
+NAMES = tuple(name for panel in PANELS for name in panel)
+
 
 class LossCurve(Callback):
-    """Keeps the losses of a run across resumptions, logs the mean of each epoch and draws `loss.png`.
+    """Keeps the losses of a run across resumptions, logs each epoch's mean and draws `loss.png`.
 
     Attributes:
         history: name -> list of (step, value).
+        epoch_loss, epoch_samples: sum of the losses of the epoch so far, and their number.
     """
-
-    NAMES = ("train/loss_epoch", "val/loss", "val/hint_gap")
 
     def __init__(self, run_dir: Path):
         self.path = run_dir / "loss.png"
-        self.history = {name: [] for name in self.NAMES}
-        self.epoch_loss, self.epoch_samples = 0.0, 0  # sum over the epoch so far
+        self.history = {name: [] for name in NAMES}
+        self.epoch_loss, self.epoch_samples = 0.0, 0
 
     def state_dict(self):
         return {name: getattr(self, name) for name in ("history", "epoch_loss", "epoch_samples")}
@@ -30,46 +32,37 @@ class LossCurve(Callback):
             setattr(self, name, value)
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        samples = int(batch["whole_batch"][0])
-        self.epoch_loss += float(trainer.callback_metrics["train/loss_step"]) * samples
-        self.epoch_samples += samples
+        loss = float(trainer.callback_metrics["train/loss_step"])
+        self.epoch_loss += loss * batch.whole_batch
+        self.epoch_samples += batch.whole_batch
 
     def on_train_epoch_end(self, trainer, pl_module):
         # Lightning's own mean would forget the part of the epoch before a resumption
-        self.log(
-            "train/loss_epoch", self.epoch_loss / self.epoch_samples, prog_bar=True, sync_dist=True
-        )
+        mean = self.epoch_loss / self.epoch_samples
+        self.log("train/loss_epoch", mean, prog_bar=True, sync_dist=True)
         self.epoch_loss, self.epoch_samples = 0.0, 0
-        for name in self.NAMES:
+        for name in NAMES:
             if name in trainer.callback_metrics:
-                self.history[name].append(
-                    (trainer.global_step, float(trainer.callback_metrics[name]))
-                )
+                value = float(trainer.callback_metrics[name])
+                self.history[name].append((trainer.global_step, value))
         if trainer.is_global_zero:
             self.draw()
 
-    def draw(self):
-        """Losses above, the hint gap below (where it was measured), over optimizer steps."""
-        from matplotlib.figure import (
-            Figure,  # here: half a second that a start without a plot need not pay
-        )
+    def draw(self) -> None:
+        """Draw losses above, the hint gap below (where it was measured), over optimizer steps."""
+        from matplotlib.figure import Figure  # here: it takes half a second to import
 
-        shown = [
-            names
-            for names in (self.NAMES[:2], self.NAMES[2:])
-            if any(self.history[name] for name in names)
-        ]
+        shown = [panel for panel in PANELS if any(self.history[name] for name in panel)]
         if not shown:
             return
         figure = Figure(figsize=(7, 3 * len(shown)), layout="constrained")
-        for axis, names in zip(
-            np.atleast_1d(figure.subplots(len(shown), 1, sharex=True)), shown, strict=True
-        ):
-            for name in names:
+        axes = np.atleast_1d(figure.subplots(len(shown), 1, sharex=True))
+        for axis, panel in zip(axes, shown, strict=True):
+            for name in panel:
                 if self.history[name]:
                     axis.plot(*zip(*self.history[name], strict=True), marker=".", label=name)
             axis.legend()
             axis.grid(alpha=0.3)
-        axis.set_xlabel("optimizer step")
+        axes[-1].set_xlabel("optimizer step")
         with whole_file(self.path) as temporary:
             figure.savefig(temporary, dpi=120, format="png")

@@ -4,6 +4,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import nn
 
 from ldm.modules.diffusionmodules.util import LINEAR_END, LINEAR_START, TIMESTEPS, make_betas
@@ -81,8 +82,6 @@ class LatentDiffusion(pl.LightningModule):
             instantiate_from_config(first_stage_config).eval().requires_grad_(False)
         )
         self.cond_stage_model = instantiate_from_config(cond_stage_config)
-        self._contexts = None  # prompt -> text embedding, while a training runs
-        self._moments = None  # seed of a view -> what the autoencoder says of it, (2 * channels, h, w) on the CPU, while a training runs
 
     def _register_schedule(self, betas: np.ndarray):
         """Register the 13 buffers of published checkpoints, each (T,) float32.
@@ -128,12 +127,8 @@ class LatentDiffusion(pl.LightningModule):
         return self.first_stage_model.decode(z / self.scale_factor)
 
     def get_learned_conditioning(self, texts):
-        """List of N prompts -> context (N, 77, width); each prompt is encoded once per training, alone, as a resumed training would."""
-        if self._contexts is None:
-            return self.cond_stage_model(list(texts))
-        for text in sorted(set(texts) - set(self._contexts)):
-            self._contexts[text] = self.cond_stage_model([text])[0].detach()
-        return torch.stack([self._contexts[text] for text in texts])
+        """List of N prompts -> context (N, 77, width)."""
+        return self.cond_stage_model(list(texts))
 
     def get_unconditional_conditioning(self, n):
         """The empty prompt, n times: (n, 77, width)."""
@@ -173,92 +168,39 @@ class LatentDiffusion(pl.LightningModule):
         output = self.apply_model(self.q_sample(x_start, t, noise), t, cond)  # (N, 4, h, w)
         return F.mse_loss(output.float(), target.float(), reduction="none").mean(dim=(1, 2, 3))
 
-    @staticmethod
-    def batch_mean(losses, batch):
-        """Losses (N,) -> their mean, a scalar; where processes share a batch, the mean over them of what each gets here.
-
-        The weights come from `training.batches.Share`; without them this is the mean over the batch at hand.
-        """
-        return (
-            (losses * batch["weight"].to(losses.dtype)).sum()
-            if "weight" in batch
-            else losses.mean()
-        )
-
-    def p_losses(self, x_start, cond, t, noise=None, batch=()):
-        """Loss to train on, a scalar (see `batch_mean`), and a dictionary of what to log."""
+    def p_losses(self, x_start, cond, t, noise=None):
+        """Loss to train on, a scalar, and a dictionary of what to log; noise is drawn if not given."""
         noise = torch.randn_like(x_start) if noise is None else noise
-        loss = self.batch_mean(self.sample_losses(x_start, cond, t, noise), batch)
+        loss = self.sample_losses(x_start, cond, t, noise).mean()
         return loss, {"train/loss_step": loss.detach()}
 
-    # Training
+    # Training with any Trainer on any data set of `jpg` and `txt`
 
-    def get_input(self, batch, posterior_noise=None):
-        """Batch of `dataset.MyDataset` -> z (N, 4, H/8, W/8) and its conditions as `apply_model` takes them.
-
-        Where the batch names its views (`view`), each is encoded once per training; z is drawn anew each time.
-        """
-        image = batch[self.first_stage_key].permute(0, 3, 1, 2).contiguous()
+    def get_input(self, batch):
+        """Batch of images (N, H, W, 3) and prompts -> z (N, 4, H/8, W/8) and its conditions."""
+        image = rearrange(batch[self.first_stage_key], "n h w c -> n c h w").contiguous()
         cond = {"c_crossattn": [self.get_learned_conditioning(batch[self.cond_stage_key])]}
-        if self._moments is None or "view" not in batch:
-            return self.encode_first_stage(image, posterior_noise), cond
-        posterior = DiagonalGaussianDistribution(self._known_moments(image, batch["view"].tolist()))
-        return self.scale_factor * posterior.sample(posterior_noise), cond
+        return self.encode_first_stage(image), cond
 
-    @torch.no_grad()
-    def _known_moments(self, image, views):
-        """Parameters of the posteriors of images, (N, 2C, h, w); those seen before are not computed again.
-
-        On a CPU one image at a time: the last bits of a product can depend on how many share it, and which are new differs after a resumption.
-        """
-        new = [i for i, view in enumerate(views) if view not in self._moments]
-        for part in (
-            torch.tensor(new, device=image.device).split(
-                1 if image.device.type == "cpu" else len(views)
-            )
-            if new
-            else ()
-        ):
-            moments = self.first_stage_model.encode(image[part]).parameters.float().cpu()
-            self._moments.update(zip((views[i] for i in part.tolist()), moments, strict=True))
-        return torch.stack([self._moments[view] for view in views]).to(image.device)
-
-    def draw_noise(self, batch):
-        """What chance decides for a training step: posterior noise, timesteps and noise.
-
-        Where the batch carries a `seed` per sample, all of it depends on that seed alone, whatever the batch size, the
-        number of processes or the steps before.
-        """
-        image = batch[self.first_stage_key]
-        f = self.first_stage_model.downsampling
-        shape = (self.channels, image.shape[1] // f, image.shape[2] // f)
-        seeds = (
-            batch["seed"].tolist()
-            if "seed" in batch
-            else torch.randint(2**62, (len(image),)).tolist()
-        )
-        draws = []
-        for seed in seeds:
-            generator = torch.Generator().manual_seed(
-                seed + 1
-            )  # + 1: the augmentation has used `seed`
-            posterior_noise = torch.randn(shape, generator=generator)
-            t = torch.randint(self.num_timesteps, (), generator=generator)
-            draws.append((posterior_noise, t, torch.randn(shape, generator=generator)))
-        return (torch.stack(values).to(image.device) for values in zip(*draws, strict=True))
+    def shared_step(self, batch):
+        """Loss of a batch at random timesteps, and a dictionary of what to log."""
+        x_start, cond = self.get_input(batch)
+        t = torch.randint(self.num_timesteps, (len(x_start),), device=x_start.device)
+        return self.p_losses(x_start, cond, t)
 
     def training_step(self, batch, batch_idx):
-        posterior_noise, t, noise = self.draw_noise(batch)
-        x_start, cond = self.get_input(batch, posterior_noise)
-        loss, log = self.p_losses(x_start, cond, t, noise, batch)
-        self.log_dict(log, prog_bar=True, batch_size=len(t), sync_dist=True)
+        loss, log = self.shared_step(batch)
+        self.log_dict(log, prog_bar=True, batch_size=len(batch[self.cond_stage_key]))
         return loss
+
+    def validation_step(self, batch, batch_idx):
+        loss, _ = self.shared_step(batch)
+        self.log("val/loss", loss, prog_bar=True, batch_size=len(batch[self.cond_stage_key]))
 
     def trainable_parameters(self):
         """Parameters that the optimizer changes; all others are frozen."""
-        return list(self.model.diffusion_model.parameters()) + list(
-            self.cond_stage_model.parameters()
-        )
+        unet = list(self.model.diffusion_model.parameters())
+        return unet + list(self.cond_stage_model.parameters())
 
     def freeze_the_rest(self):
         """Let gradients flow to the trainable parameters alone."""
@@ -266,17 +208,6 @@ class LatentDiffusion(pl.LightningModule):
         for parameter in self.trainable_parameters():
             parameter.requires_grad_(True)
 
-    def setup(self, stage):
-        self.freeze_the_rest()  # before processes agree on which gradients they exchange
-
     def configure_optimizers(self):
-        self.freeze_the_rest()  # for loops that are not Lightning's, which call no `setup`
+        self.freeze_the_rest()
         return torch.optim.AdamW(self.trainable_parameters(), lr=self.learning_rate)
-
-    def on_fit_start(self):
-        if not any(parameter.requires_grad for parameter in self.cond_stage_model.parameters()):
-            self._contexts = {}
-        self._moments = {}
-
-    def on_fit_end(self):
-        self._contexts = self._moments = None

@@ -1,0 +1,106 @@
+"""The folders of a training, and the data sets they make."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from conditions import CONDITIONS, ConditionOptions
+from core.options import OptionError, non_negative_int, option
+from core.prompts import read_prompts
+from dataset import MyDataset, SampleOptions, ValidationSet, check_pairs
+
+
+def _folder(what: str):
+    return option(None, Path, "DIR", what)
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Images, and the conditions that steer them."""
+
+    image_path: Path | None = _folder("training images")
+    mask_path: Path | None = _folder("training masks, for --condition_type segmentation")
+    edge_path: Path | None = _folder("training edge maps, for --condition_type edge")
+    rgba_path: Path | None = _folder("training RGBA tensors, for --condition_type rgba")
+    condition_path: Path | None = _folder("training conditions of any type")
+    val_image_path: Path | None = _folder("validation images")
+    val_mask_path: Path | None = _folder("validation masks, for --condition_type segmentation")
+    val_edge_path: Path | None = _folder("validation edge maps, for --condition_type edge")
+    val_rgba_path: Path | None = _folder("validation RGBA tensors, for --condition_type rgba")
+    val_condition_path: Path | None = _folder("validation conditions of any type")
+    condition_type: str = option(
+        "segmentation", help="what the control branch is shown", choices=tuple(CONDITIONS)
+    )
+    num_workers: int = option(
+        0,
+        non_negative_int,
+        "INT",
+        "processes that read images; 0 reads in the training process",
+    )
+
+    @property
+    def folder_option(self) -> str:
+        """Name of the option that gives this type's folder, for messages."""
+        own = CONDITIONS[self.condition_type].folder_option
+        return own if self.condition_path is None else "condition_path"
+
+    def condition_folder(self, split: str = "") -> Path | None:
+        """Folder of the conditions; `split` is empty for training, `val_` for validation."""
+        own = getattr(self, split + CONDITIONS[self.condition_type].folder_option)
+        return own or getattr(self, f"{split}condition_path")
+
+    @property
+    def has_validation(self) -> bool:
+        return self.val_image_path is not None
+
+    def check(self):
+        """Raise OptionError where a folder is missing."""
+        if self.image_path is None:
+            raise OptionError("image_path", "is needed")
+        if self.condition_folder() is None:
+            reason = f"is needed for --condition_type {self.condition_type}"
+            raise OptionError(self.folder_option, reason)
+        if self.has_validation != (self.condition_folder("val_") is not None):
+            given = "val_image_path" if self.has_validation else f"val_{self.folder_option}"
+            missing = f"val_{self.folder_option}" if self.has_validation else "val_image_path"
+            raise OptionError(given, f"belongs together with --{missing}")
+
+
+class DataSets(NamedTuple):
+    """Samples to train on and, where folders of them are given, to validate with."""
+
+    train: MyDataset
+    validation: ValidationSet | None
+
+
+def build_datasets(
+    data: DataOptions, conditions: ConditionOptions, samples: SampleOptions, image_size: int
+) -> DataSets:
+    """Pair the files of all folders and check every one of them.
+
+    Args:
+        image_size: height and width of a sample in pixels.
+    Raises:
+        FileNotFoundError, ValueError, RuntimeError: see `find_pairs` and `check_pairs`.
+    """
+    shared = {
+        "condition_type": data.condition_type,
+        "rgba_alpha_scale": conditions.rgba_alpha_scale,
+        "num_classes": conditions.num_classes,
+        "image_size": image_size,
+        "prompts": read_prompts(samples.prompts_file),
+    }
+    train = MyDataset(
+        data.image_path,
+        data.condition_folder(),
+        augment=True,
+        prompt_drop=samples.prompt_drop,
+        crop_scale=tuple(samples.crop_scale),
+        **shared,
+    )
+    check_pairs(train.pairs, train.condition)
+    if not data.has_validation:
+        return DataSets(train, None)
+    validation = MyDataset(data.val_image_path, data.condition_folder("val_"), **shared)
+    check_pairs(validation.pairs, validation.condition)
+    return DataSets(train, ValidationSet(validation))

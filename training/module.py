@@ -1,0 +1,118 @@
+"""The training of a control branch: one step, one validation, one optimizer (Zhang et al. 2023)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+
+from cldm.cldm import ControlLDM
+from core.options import option
+from dataset import Batch
+from training.frozen import FrozenEncoders
+from training.noise import draw_step_noise, spread_timesteps
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The model and the weights that its training starts from."""
+
+    cldm_config_path: Path = option(
+        Path("./models/cldm_v15.yaml"), Path, "YAML", "model configuration"
+    )
+    resume_path: Path = option(
+        Path("./models/control_sd15_ini.ckpt"),
+        Path,
+        "FILE",
+        "weights to initialise from, .ckpt, .pth or .safetensors; optimizer and step start anew",
+        aliases=("--resume",),
+    )
+    init_extra_hint: str = option(
+        "random",
+        help="first hint convolution where --resume_path has fewer hint channels: anew, "
+        "or kept and zeros added",
+        choices=("random", "zeros"),
+    )
+    sd_locked: bool = option(True, bool, help="keep the Stable Diffusion decoder frozen")
+    only_mid_control: bool = option(False, bool, help="use the middle block's residual alone")
+
+
+class ControlTraining(pl.LightningModule):
+    """Trains a model's control branch on `dataset.Batch` es.
+
+    Its state is the model's, under the published names, so checkpoints load anywhere.
+
+    Args:
+        model: what is trained; its `trainable_parameters` are.
+        encoders: the model's frozen encoders.
+        learning_rate: of AdamW.
+    """
+
+    def __init__(self, model: ControlLDM, encoders: FrozenEncoders, learning_rate: float):
+        super().__init__()
+        self.model, self.encoders, self.learning_rate = model, encoders, learning_rate
+        self.train()
+        model.first_stage_model.eval()
+
+    def state_dict(self, *args, **kwargs):
+        """The model's state, under the published names."""
+        return self.model.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, *args, **kwargs):
+        """Load the model's state."""
+        return self.model.load_state_dict(*args, **kwargs)
+
+    def setup(self, stage):
+        """Freeze what is not trained, before processes agree on the gradients they exchange."""
+        self.model.freeze_the_rest()
+
+    def configure_optimizers(self):
+        return torch.optim.AdamW(self.model.trainable_parameters(), lr=self.learning_rate)
+
+    def training_step(self, batch: Batch, batch_idx):
+        """Loss of this process's samples; its mean over processes is that of the whole batch."""
+        posterior_noise, t, noise = self._draw(batch)
+        losses = self.model.sample_losses(*self._inputs(batch, posterior_noise), t, noise)  # (N,)
+        loss = (losses * batch.weights).sum()
+        log = {"train/loss_step": loss.detach()}
+        self.log_dict(log, prog_bar=True, batch_size=len(batch.keys), sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx):
+        """Loss on fixed noise and timesteps, and how much worse it gets with other samples' hints.
+
+        The loss hardly falls while control is learned; that gap, `val/hint_gap`, shows it.
+        """
+        posterior_noise, _, noise = self._draw(batch)
+        x_start, cond = self._inputs(batch, posterior_noise)
+        t = spread_timesteps([key.seed for key in batch.keys], self.model.num_timesteps)
+        t = t.to(self.device)
+        losses = self.model.sample_losses(x_start, cond, t, noise)  # (N,)
+        shown = {
+            "prog_bar": True,
+            "on_epoch": True,
+            "batch_size": batch.whole_batch,
+            "sync_dist": True,
+        }
+        self.log("val/loss", (losses * batch.weights).sum(), **shown)
+        if batch.other_hints:
+            cond = {**cond, "c_concat": batch.other_hints}
+            worse = self.model.sample_losses(x_start, cond, t, noise) - losses
+            self.log("val/hint_gap", (worse * batch.weights).sum(), **shown)
+
+    def _draw(self, batch: Batch):
+        """Posterior noise, timesteps and noise of a batch, on its device."""
+        f = self.model.first_stage_model.downsampling
+        height, width = batch.hints[0].shape[2:]
+        shape = (self.model.channels, height // f, width // f)
+        drawn = draw_step_noise([key.seed for key in batch.keys], shape, self.model.num_timesteps)
+        return (values.to(self.device) for values in drawn)
+
+    def _inputs(self, batch: Batch, posterior_noise):
+        """z, (N, 4, h, w), and its conditions as `ControlLDM.apply_model` takes them."""
+        posterior = self.encoders.posterior(batch)
+        cond = {
+            "c_crossattn": [self.encoders.contexts(batch.prompts)],
+            "c_concat": batch.hints,
+        }
+        return self.model.scale_factor * posterior.sample(posterior_noise), cond

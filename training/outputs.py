@@ -1,0 +1,84 @@
+"""What a training leaves in its run folder and sends to loggers."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+
+from core.options import option, positive_int
+from training.checkpoints import BEST
+
+
+def _csv(options: "OutputOptions", run_dir: Path) -> Logger:
+    return CSVLogger(run_dir, name="csv", flush_logs_every_n_steps=options.log_every)
+
+
+def _tensorboard(options: "OutputOptions", run_dir: Path) -> Logger:
+    return TensorBoardLogger(run_dir, name="tensorboard", version="")
+
+
+def _wandb(options: "OutputOptions", run_dir: Path) -> Logger:
+    if options.wandb_api_key:
+        os.environ["WANDB_API_KEY"] = options.wandb_api_key  # the one way that does not store it
+    name = run_dir.name
+    return WandbLogger(
+        project=options.wandb_project, name=name, id=name, save_dir=run_dir, resume="allow"
+    )
+
+
+LOGGERS: dict[str, Callable[["OutputOptions", Path], Logger]] = {
+    "csv": _csv,
+    "tensorboard": _tensorboard,
+    "wandb": _wandb,
+}
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Run folder, checkpoints and loggers."""
+
+    output_root: Path = option(Path("./models"), Path, "DIR", "where the run's folder is made")
+    run_id: str | None = option(
+        None,
+        None,
+        "NAME",
+        "name of that folder; a run of this name that has a last.ckpt is continued, "
+        "so a requeued job goes on",
+    )
+    save_every: int = option(
+        500, positive_int, "STEPS", "optimizer steps between two writings of last.ckpt"
+    )
+    save_control_only: bool = option(
+        False,
+        bool,
+        help=f"keep the best control branch alone, as {BEST}.safetensors, a quarter of the size",
+    )
+    logger: tuple[str, ...] = option(
+        ("csv", "tensorboard"),
+        help="where losses and pictures go",
+        choices=tuple(LOGGERS),
+        nargs="+",
+    )
+    logger_freq: int = option(300, positive_int, "BATCHES", "batches between image logs")
+    log_every: int = option(10, positive_int, "STEPS", "steps between logged losses")
+    wandb_project: str = option("EM-ControlNet", None, "NAME", "project in Weights & Biases")
+    wandb_api_key: str | None = option(
+        None,
+        None,
+        "KEY",
+        "or the environment's WANDB_API_KEY; turns that logger on, is never stored",
+    )
+
+    @property
+    def logger_names(self) -> list[str]:
+        """The loggers asked for; a key for Weights & Biases asks for that one."""
+        key = self.wandb_api_key or os.environ.get("WANDB_API_KEY")
+        wanted = key or os.environ.get("WANDB_MODE") == "offline"
+        return [*dict.fromkeys([*self.logger, *(["wandb"] if wanted else [])])]
+
+
+def build_loggers(options: OutputOptions, run_dir: Path) -> list[Logger]:
+    """The loggers asked for, which write below the run's folder."""
+    return [LOGGERS[name](options, run_dir) for name in options.logger_names]

@@ -1,0 +1,258 @@
+"""A training run: its options, its folder, and everything that is built for it."""
+
+import json
+import signal
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.utilities import rank_zero_only
+from torch.utils.data import DataLoader
+
+from cldm.model import create_model, native_size, size_multiple
+from cldm.sampling import SamplingOptions
+from conditions import ConditionOptions
+from core.checkpoints import load_pickle
+from core.files import remove_leftovers
+from core.lightning import LAST, position
+from core.progress import Progress
+from core.signals import StoppedForRequeue
+from dataset import SampleOptions, collate
+from fid.backbones.loading import CemOptions
+from training.batches import BatchesOfProcess, SeededBatches, ValidationBatches
+from training.checkpoints import BEST, SaveLast, align_weights, best_checkpoints
+from training.data import DataOptions, DataSets
+from training.frozen import GB, CacheOptions, FrozenEncoders, LatentCache
+from training.loss_curve import LossCurve
+from training.module import ControlTraining, ModelOptions
+from training.outputs import OutputOptions, build_loggers
+from training.previews import TrainingPreviews
+from training.processes import Processes, ProcessOptions
+from training.trainer import OptimizationOptions, build_trainer
+from training.validation import ValidationFidOptions, build_validation_fid
+
+RECORD = "args.json"
+# Options that a resumed run may change without becoming another run.
+FREE_ON_RESUME = {
+    "resume_training", "run_id", "output_root", "options_file", "dry_run", "max_epochs",
+    "max_steps", "gpus", "num_processes", "num_nodes", "num_workers", "logger", "logger_freq",
+    "wandb_api_key", "save_every", "log_every", "latent_memory",
+}  # fmt: skip
+
+print_once = rank_zero_only(print)  # in one of several processes
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """All groups of a training's options."""
+
+    data: DataOptions
+    conditions: ConditionOptions
+    samples: SampleOptions
+    cache: CacheOptions
+    model: ModelOptions
+    optimization: OptimizationOptions
+    processes: ProcessOptions
+    validation_fid: ValidationFidOptions
+    fid_sampling: SamplingOptions
+    fid_network: CemOptions
+    output: OutputOptions
+
+    def check(self) -> None:
+        """Raise ValueError where options of different groups contradict each other."""
+        if self.validation_fid.enable_val_fid and not self.data.has_validation:
+            raise ValueError("--enable_val_fid needs --val_image_path")
+        if self.output.save_control_only and not self.model.sd_locked:
+            raise ValueError(
+                "--save_control_only would lose the decoder that --sd_locked false trains"
+            )
+
+
+def read_saved_options(run_dir: Path) -> dict:
+    """Options of an earlier run; raises FileNotFoundError where there is nothing to go on from."""
+    for name in (RECORD, LAST):
+        if not (run_dir / name).is_file():
+            raise FileNotFoundError(
+                f"{run_dir / name}: not there, so --resume_training cannot go on from this folder"
+            )
+    return json.loads((run_dir / RECORD).read_text())["args"]
+
+
+def image_size(config: dict, asked: int | None, config_path: Path) -> int:
+    """Side of the crops in pixels: what is asked for, or what the configuration is made for.
+
+    Raises:
+        ValueError: the model cannot take this size.
+    """
+    if asked is None:
+        return native_size(config)
+    if asked % size_multiple(config):
+        raise ValueError(
+            f"--image_size {asked}: must be a multiple of {size_multiple(config)} for {config_path}"
+        )
+    return asked
+
+
+class TrainingRun:
+    """One run in its folder, new or resumed.
+
+    Args:
+        options: all of them.
+        datasets: what it is trained on and validated with.
+        processes: where it runs.
+        run_dir: its folder.
+        resumed: whether the folder holds a run that goes on.
+    """
+
+    def __init__(
+        self,
+        options: TrainingOptions,
+        datasets: DataSets,
+        processes: Processes,
+        run_dir: Path,
+        resumed: bool,
+    ):
+        self.options, self.datasets, self.processes = options, datasets, processes
+        self.run_dir, self.resumed = run_dir, resumed
+        self.whole_batch = options.optimization.whole_batch(processes)
+        self.save_last = SaveLast(run_dir, options.output.save_every, self.whole_batch)
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """Lightning's trainer with all callbacks; the network of the FID is loaded here."""
+        options, condition = self.options, self.datasets.train.condition
+        folder = self.run_dir / "image_log" / "train"
+        callbacks = [
+            TQDMProgressBar(),
+            TrainingPreviews(options.output.logger_freq, folder=folder, preview=condition.preview),
+            LossCurve(self.run_dir),
+            Progress(self.run_dir),
+        ]
+        if options.validation_fid.enable_val_fid:
+            groups = options.validation_fid, options.fid_sampling, options.fid_network
+            callbacks.append(build_validation_fid(*groups, self.datasets.validation))
+        callbacks += best_checkpoints(
+            self.run_dir,
+            has_validation=self.datasets.validation is not None,
+            monitor_fid=options.validation_fid.monitor == "val/cem_fid",
+            control_only=options.output.save_control_only,
+        )
+        return build_trainer(
+            options.optimization,
+            self.processes,
+            options.processes.precision,
+            self.run_dir,
+            build_loggers(options.output, self.run_dir),
+            options.output.log_every,
+            [*callbacks, self.save_last],
+        )
+
+    def build_module(self) -> ControlTraining:
+        """The model with the weights that the run starts or goes on from."""
+        self.trainer  # noqa: B018  what is wrong with the network of the FID is found first
+        options = self.options.model
+        model = create_model(
+            options.cldm_config_path,
+            self.run_dir / LAST if self.resumed else options.resume_path,
+            self.datasets.train.condition.hint_channels,
+            options.init_extra_hint,
+            {"sd_locked": options.sd_locked, "only_mid_control": options.only_mid_control},
+        )
+        align_weights(model)
+        cache = LatentCache(self.options.cache.latent_memory * GB, self.run_dir)
+        encoders = FrozenEncoders(model, cache)
+        return ControlTraining(model, encoders, self.options.optimization.learning_rate)
+
+    def open_folder(self, write_record) -> None:
+        """Make the folder and its record, or clean the folder of a run that goes on.
+
+        Args:
+            write_record: function that writes the options to a path.
+        """
+        if not self.trainer.is_global_zero:
+            return
+        if self.resumed:
+            remove_leftovers(self.run_dir)
+            return
+        # a job with a name may have ended before its first checkpoint
+        named = self.options.output.run_id is not None
+        self.run_dir.mkdir(parents=True, exist_ok=named)
+        write_record(self.run_dir / RECORD)
+
+    def fit(self, module: ControlTraining) -> None:
+        """Train to the end.
+
+        Raises:
+            KeyboardInterrupt, StoppedForRequeue: the run was asked to stop; all is saved.
+        """
+        try:
+            self.trainer.fit(
+                module,
+                *self._loaders(module.encoders.cache),
+                ckpt_path=self.run_dir / LAST if self.resumed else None,
+                weights_only=True,
+            )
+        except SystemExit as end:  # how Lightning ends after a signal that SaveLast has dealt with
+            print_once(
+                f"stopped at step {self.trainer.global_step}; "
+                f"to continue: python train.py --resume_training {self.run_dir}",
+                flush=True,
+            )
+            requeue = self.save_last.signal_received == signal.SIGUSR1
+            raise (StoppedForRequeue if requeue else KeyboardInterrupt) from end
+
+    def _loaders(self, cache: LatentCache) -> tuple[DataLoader, DataLoader | None]:
+        """Loaders of this process's parts of the batches, from the position of the run on."""
+        options = self.options.optimization
+        epoch = start = 0
+        if self.resumed:
+            epoch, start = position(load_pickle(self.run_dir / LAST, "cpu"))
+        train, validation = self.datasets
+        views = self.options.samples.views_per_image
+        batches = SeededBatches(len(train), self.whole_batch, options.seed, views, epoch, start)
+        loaders = [self._loader(train, batches, cache), None]
+        if validation:
+            in_order = ValidationBatches(validation, self.whole_batch)
+            loaders[1] = self._loader(validation, in_order, cache)
+        return tuple(loaders)
+
+    def _loader(self, dataset, batches, cache) -> DataLoader:
+        workers = self.options.data.num_workers
+        rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        return DataLoader(
+            dataset,
+            batch_sampler=BatchesOfProcess(batches, rank, world_size, cache),
+            collate_fn=collate,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+        )
+
+    def keep_best(self) -> Path:
+        """The file of the best weights; written now if the run was shorter than an epoch."""
+        best = self.trainer.checkpoint_callback
+        path = self.run_dir / f"{BEST}{best.FILE_EXTENSION}"
+        if not best.best_model_path:
+            self.trainer.save_checkpoint(path, weights_only=True)
+        return path
+
+    def plan(self) -> str:
+        """What the run will do and write, for people."""
+        train, validation = self.datasets
+        options, output = self.options.optimization, self.options.output
+        per_epoch = -(-len(train) // self.whole_batch)
+        best = f"{BEST}.safetensors" if output.save_control_only else f"{BEST}.ckpt"
+        pairs = f"{len(train)} training and {len(validation) if validation else 0} validation pairs"
+        return "\n".join(
+            [
+                f"{pairs}, {train.image_size} x {train.image_size} pixels",
+                options.describe(self.processes),
+                f"{per_epoch} batches per epoch, "
+                f"{options.total_steps(len(train), self.processes)} optimizer steps in all",
+                f"run folder: {self.run_dir}",
+                f"files: {RECORD}, {LAST} every {output.save_every} steps, {best}, loss.png, "
+                f"progress.json, image_log/train/ every {output.logger_freq} batches, "
+                f"loggers: {', '.join(output.logger_names)}",
+            ]
+        )

@@ -1,0 +1,96 @@
+"""The optimization of a training, and the Lightning trainer that runs it."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import DDPStrategy
+
+from core.lightning import PRECISIONS, WholeFileIO
+from core.options import non_negative_int, option, positive_float, positive_int
+from training.processes import Processes
+
+
+@dataclass(frozen=True)
+class OptimizationOptions:
+    """Batches, steps and learning rate."""
+
+    batch_size: int = option(
+        2, positive_int, "INT", "images per step and process, that is, per GPU"
+    )
+    accumulate_grad_batches: int = option(1, positive_int, "INT", "batches per optimizer step")
+    learning_rate: float = option(1e-5, positive_float, "FLOAT", "of AdamW")
+    max_epochs: int = option(600, positive_int, "INT", "passes over the images")
+    max_steps: int | None = option(
+        None,
+        positive_int,
+        "INT",
+        "optimizer steps; ends the run if reached before --max_epochs",
+    )
+    seed: int = option(0, non_negative_int, "INT", "of data order, crops, prompts and noise")
+
+    def whole_batch(self, processes: Processes) -> int:
+        """Images in the batches of all processes together."""
+        return self.batch_size * processes.total
+
+    def total_steps(self, images: int, processes: Processes) -> int:
+        """Optimizer steps of a training on so many images."""
+        batches = math.ceil(images / self.whole_batch(processes))
+        steps = math.ceil(batches / self.accumulate_grad_batches) * self.max_epochs
+        return min(steps, self.max_steps or steps)
+
+    def describe(self, processes: Processes) -> str:
+        """One line about the size of an optimizer step."""
+        images = self.whole_batch(processes) * self.accumulate_grad_batches
+        accumulated = self.accumulate_grad_batches
+        batches = f" x {accumulated} batches" if accumulated > 1 else ""
+        return (
+            f"{images} images per optimizer step "
+            f"({self.batch_size} x {processes.total} process(es){batches}), "
+            f"learning rate {self.learning_rate:g}"
+        )
+
+
+def build_trainer(
+    options: OptimizationOptions,
+    processes: Processes,
+    precision: str,
+    run_dir: Path,
+    loggers: list[Logger],
+    log_every: int,
+    callbacks: list[Callback],
+) -> pl.Trainer:
+    """A trainer whose checkpoints are whole files and whose data need no sampler of Lightning's.
+
+    Args:
+        precision: a key of `core.lightning.PRECISIONS`.
+        log_every: steps between logged losses.
+    """
+    # All that is trained gets a gradient in every step. Where gradients add up over batches, the
+    # first of them are not exchanged, which a static graph does not allow.
+    ddp = DDPStrategy(
+        static_graph=options.accumulate_grad_batches == 1,
+        find_unused_parameters=False,
+        gradient_as_bucket_view=True,
+    )
+    return pl.Trainer(
+        default_root_dir=run_dir,
+        accelerator="gpu" if processes.on_gpu else "cpu",
+        devices=processes.per_node,
+        num_nodes=processes.nodes,
+        strategy=ddp if processes.total > 1 else "auto",
+        use_distributed_sampler=False,  # `BatchesOfProcess` does its work
+        precision=PRECISIONS[precision],
+        max_epochs=options.max_epochs,
+        max_steps=options.max_steps or -1,
+        accumulate_grad_batches=options.accumulate_grad_batches,
+        log_every_n_steps=log_every,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        logger=loggers,
+        callbacks=callbacks,
+        plugins=[WholeFileIO(kept=("control_model.",))],
+    )

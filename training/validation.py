@@ -1,0 +1,87 @@
+"""The FID of images that a training draws for its validation conditions."""
+
+from dataclasses import dataclass
+
+import torch
+
+from cldm.sampling import PREVIEW, SamplingOptions, sample_images
+from core.options import OptionError, non_negative_int, option, positive_int
+from dataset import ValidationSet
+from fid.backbones.loading import CemOptions, load_backbone
+from fid.validation import ValidationFid
+from training.checkpoints import BEST_FID
+
+# The script's names for the options of images and network.
+SAMPLING_FLAGS = {
+    "steps": "fid_ddim_steps",
+    "scale": "fid_guidance_scale",
+    "eta": "fid_eta",
+    "strength": "fid_control_strength",
+}
+NETWORK_FLAGS = {
+    "network": "fid_backbone",
+    "image_size": "fid_image_size",
+    "device": "fid_device",
+    "weights_path": "fid_weights_path",
+    "download_dir": "fid_download_dir",
+}
+SAMPLING = PREVIEW  # the published defaults, which are not those of generate.py
+NETWORK = CemOptions(image_size=512, device="cuda")  # likewise (compute_cem_fid.py: 224)
+
+
+@dataclass(frozen=True)
+class ValidationFidOptions:
+    """Whether and how images are drawn and scored after each validation."""
+
+    enable_val_fid: bool = option(
+        False,
+        bool,
+        help="after each validation draw an image for every validation condition; "
+        "log val/cem_fid and val/cem_kid",
+    )
+    fid_batch_size: int = option(2, positive_int, "INT", "images drawn at once")
+    fid_num_workers: int = option(
+        0, non_negative_int, "INT", "processes that read the validation pairs"
+    )
+    fid_seed: int = option(
+        1234, non_negative_int, "INT", "of the images, the same ones after every epoch"
+    )
+    monitor: str = option(
+        "val/loss",
+        help=f"val/cem_fid also keeps {BEST_FID}, the best epoch by FID",
+        choices=("val/loss", "val/cem_fid"),
+    )
+
+    def check(self):
+        """Raise OptionError where the FID is monitored but not computed."""
+        if self.monitor == "val/cem_fid" and not self.enable_val_fid:
+            raise OptionError("monitor", "val/cem_fid needs --enable_val_fid")
+
+
+def build_validation_fid(
+    options: ValidationFidOptions,
+    sampling: SamplingOptions,
+    network: CemOptions,
+    dataset: ValidationSet,
+) -> ValidationFid:
+    """The callback that draws and scores.
+
+    Raises:
+        ValueError: a single validation image has no spread to compare.
+        FileNotFoundError, ValueError, OSError, RuntimeError: see `load_backbone`.
+    """
+    if len(dataset) < 2:
+        raise ValueError(
+            f"--enable_val_fid: {len(dataset)} validation image has no spread to compare, "
+            "expected at least two"
+        )
+
+    def draw(pl_module, samples, seeds):
+        hints = [torch.stack([sample.hint for sample in samples])]
+        prompts = [sample.prompt for sample in samples]
+        return sample_images(pl_module.model, hints, prompts, seeds, sampling)
+
+    backbone = load_backbone(network, "--fid_weights_path")
+    return ValidationFid(
+        dataset, backbone, draw, options.fid_batch_size, options.fid_num_workers, options.fid_seed
+    )
