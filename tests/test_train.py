@@ -19,6 +19,7 @@ from core.checkpoints import load_pickle, load_state_dict
 from core.images import read_labels, write_png
 from core.lightning import WholeFileIO, position
 from ldm.models.autoencoder import AutoencoderKL
+from training.module import ControlTraining
 
 ROOT = Path(__file__).parent.parent
 
@@ -182,11 +183,14 @@ def test_edges_and_rgba_train_and_generate(options, pairs, tmp_path, micro_yaml,
     [["--sd_locked", "false"], ["--sd_locked", "False"], ["--no-sd_locked"], ["--sd_locked=0"]],
 )
 def test_sd_locked_is_a_real_boolean(options, words):
-    assert train.parse_args([*options, *words]).sd_locked is False
-    assert train.parse_args(options).sd_locked is True
-    assert train.parse_args(options).only_mid_control is False
-    assert train.parse_args([*options, "--only_mid_control", "False"]).only_mid_control is False
-    assert train.parse_args([*options, "--only_mid_control"]).only_mid_control is True
+    assert train.parse_args([*options, *words])[1].model.sd_locked is False
+    assert train.parse_args(options)[1].model.sd_locked is True
+    assert train.parse_args(options)[1].model.only_mid_control is False
+    assert (
+        train.parse_args([*options, "--only_mid_control", "False"])[1].model.only_mid_control
+        is False
+    )
+    assert train.parse_args([*options, "--only_mid_control"])[1].model.only_mid_control is True
 
 
 def test_unlocked_decoder_is_trained(options, tmp_path, micro_weights):
@@ -336,17 +340,12 @@ def test_control_only_weights_are_small_and_complete(options, tmp_path, micro_ya
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(
     options, tmp_path, error_line, monkeypatch
 ):
-    real = train.create_model
+    step = ControlTraining.training_step
 
-    def poisoned(*arguments, **keywords):
-        model = real(*arguments, **keywords)
-        losses = model.p_losses
-        model.p_losses = lambda *a, **k: (
-            lambda loss, log: (loss * (float("nan") if model.global_step == 5 else 1), log)
-        )(*losses(*a, **k))
-        return model
+    def poisoned(self, batch, batch_idx):
+        return step(self, batch, batch_idx) * (float("nan") if self.global_step == 5 else 1)
 
-    monkeypatch.setattr(train, "create_model", poisoned)
+    monkeypatch.setattr(ControlTraining, "training_step", poisoned)
     line = error_line(train.main, *options, "--max_steps", 9, "--save_every", 2)
     assert "step 5: the loss is nan" in line
     assert "last.ckpt is of step 4" in line
@@ -391,14 +390,6 @@ def test_a_view_is_encoded_once(options, tmp_path, monkeypatch, views, encoded):
     assert len({z.sum().item() for z in drawn}) == 24
 
 
-def test_noise_of_a_sample_does_not_depend_on_its_batch(shared_tiny_cldm):
-    batch = {"jpg": torch.zeros(3, 64, 64, 3), "seed": torch.tensor([5, 6, 7])}
-    whole = list(shared_tiny_cldm.draw_noise(batch))
-    alone = list(shared_tiny_cldm.draw_noise({"jpg": batch["jpg"][:1], "seed": batch["seed"][1:2]}))
-    assert all(torch.equal(a[1:2], b) for a, b in zip(whole, alone, strict=True))
-    assert not torch.equal(whole[0][0], whole[2][0])
-
-
 def test_keys_are_neither_stored_nor_printed(options, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setattr(sys, "argv", ["train.py", "--wandb_api_key", "a" * 40])
@@ -421,15 +412,17 @@ def test_bad_input_is_one_line(
     (tmp_path / "empty").mkdir()
     assert "none: no such folder" in fails("--image_path", tmp_path / "none")
     assert "empty: holds no" in fails("--mask_path", tmp_path / "empty")
-    assert "--edge_path is needed" in fails("--condition_type", "edge")
-    assert "--val_image_path and --val_mask_path" in fails("--val_image_path", pairs / "images")
+    assert "--edge_path: is needed" in fails("--condition_type", "edge")
+    assert "--val_image_path: belongs together with --val_mask_path" in fails(
+        "--val_image_path", pairs / "images"
+    )
     assert "--sd_locked" in fails("--sd_locked", "maybe")
     assert "--image_size 60" in fails("--image_size", 60)
     assert "--save_control_only" in fails("--save_control_only", "--no-sd_locked")
     assert "none.ckpt: no such checkpoint" in fails("--resume_path", tmp_path / "none.ckpt")
     assert "tensors of another shape" in fails("--cldm_config_path", tiny_yaml, "--image_size", 64)
     if not torch.cuda.is_available():
-        assert "--gpus 1: this machine has 0" in fails("--gpus", 1)
+        assert "--gpus: 1 asked for, this machine has 0" in fails("--gpus", 1)
 
     evil = yaml.safe_load(micro_yaml.read_text())
     evil["model"]["params"]["unet_config"]["target"] = "os.system"
@@ -455,7 +448,7 @@ def test_no_space_left_is_one_line_and_leaves_no_half_file(
         path.write_bytes(b"half")
         raise RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed")
 
-    monkeypatch.setattr("training.checkpoints.torch.save", full_disk)
+    monkeypatch.setattr("core.lightning.torch.save", full_disk)
     error = error_line(train.main, *options, "--max_steps", 2, "--save_every", 1)
     assert "Is the disk full?" in error
     assert not list(only_run(tmp_path).glob("*.ckpt"))
@@ -471,3 +464,43 @@ def test_checkpoints_of_a_trainer_load_without_running_code(tmp_path):
     with pytest.raises(ValueError, match="last.ckpt: refused"):
         WholeFileIO().load_checkpoint(tmp_path / "last.ckpt")
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_dry_run_says_what_would_happen_and_writes_nothing(options, tmp_path, capsys):
+    train.main([*options, "--max_epochs", "4", "--wandb_api_key", "a" * 40, "--dry_run"])
+    shown = capsys.readouterr().out
+    assert "a" * 40 not in shown
+    assert "learning_rate: 0.001" in shown and "batch_size: 2" in shown
+    assert "6 training and 0 validation pairs, 64 x 64 pixels" in shown
+    assert "3 batches per epoch, 12 optimizer steps in all" in shown
+    assert "last.ckpt every 500 steps" in shown
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_options_file_gives_what_the_command_line_does_not(
+    options, tmp_path, capsys, error_line
+):
+    path = tmp_path / "run.yaml"
+    path.write_text("batch_size: 3\nlearning_rate: 5e-4\ncrop_scale: [0.5, 1]\nsd_locked: false\n")
+    args, groups = train.parse_args([*options, "--options_file", str(path)])
+    assert args.batch_size == 3 and groups.optimization.learning_rate == 1e-3
+    assert groups.samples.crop_scale == [0.5, 1.0] and groups.model.sd_locked is False
+    path.write_text("batchsize: 3\n")
+    assert "no option is named batchsize" in error_line(train.main, "--options_file", path)
+
+
+@pytest.mark.parametrize("condition", ["depth", "normal"])
+def test_other_conditions_train(options, pairs, tmp_path, condition):
+    """What a depth estimator draws trains a branch, by the general options."""
+    (pairs / "maps").mkdir()
+    for path in (pairs / "masks").iterdir():
+        ramp = np.tile(np.arange(64, dtype=np.uint8)[:, None] * 4, 64)
+        shown = np.stack([ramp] * 3, axis=2) if condition == "normal" else ramp
+        write_png(pairs / "maps" / path.name, shown)
+    words = ["--condition_type", condition, "--condition_path", pairs / "maps"]
+    words += ["--val_image_path", pairs / "images", "--val_condition_path", pairs / "maps"]
+    train.main([*options, *map(str, words), "--max_steps", "2", "--logger_freq", "1"])
+    run = only_run(tmp_path)
+    assert list((run / "image_log" / "train").glob("control_*.png"))
+    kept = load_state_dict(run / "EM_best_results.ckpt")
+    assert kept["control_model.input_hint_block.0.weight"].shape[1] == 3

@@ -1,5 +1,6 @@
 """The FID of images that a training draws for its validation conditions."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -81,6 +82,8 @@ def build_validation_fid(
         prompts = [sample.prompt for sample in samples]
         return sample_images(pl_module.model, hints, prompts, seeds, sampling)
 
+    if not torch.cuda.is_available():
+        network = dataclasses.replace(network, device="cpu")  # the published option means cuda
     backbone = load_backbone(network, "--fid_weights_path")
     return ValidationFid(
         dataset, backbone, draw, options.fid_batch_size, options.fid_num_workers, options.fid_seed

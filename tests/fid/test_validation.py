@@ -79,7 +79,7 @@ def drawn(samples):
 
 
 def test_published_defaults():
-    args = train.parse_args(["--image_path", "a", "--mask_path", "b"])
+    args, _ = train.parse_args(["--image_path", "a", "--mask_path", "b"])
     published = {
         "enable_val_fid": False,
         "fid_batch_size": 2,
