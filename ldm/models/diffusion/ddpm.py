@@ -8,7 +8,6 @@ from einops import rearrange
 from torch import nn
 
 from ldm.modules.diffusionmodules.util import LINEAR_END, LINEAR_START, TIMESTEPS, make_betas
-from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 from ldm.util import instantiate_from_config
 
 # Keys of published configurations that change nothing here.
