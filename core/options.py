@@ -17,7 +17,8 @@ object of the class, checked. Functions take this object, never the parser's nam
 import argparse
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -212,6 +213,15 @@ def read_options(
     except OptionError as error:
         raise ValueError(f"--{names.get(error.field, error.field)}: {error.message}") from error
     return result
+
+
+@contextmanager
+def usage_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
+    """End the process with the parser's usage where the block raises ValueError, as argparse does."""
+    try:
+        yield
+    except ValueError as error:
+        parser.error(str(error))
 
 
 # Sources of values. The first that has one wins: command line, options file, earlier run, default.

@@ -20,7 +20,14 @@ from annotator import canny
 from annotator.detector import edges_of_file
 from conditions.rgba_build import BuildOptions, TensorOptions, find_jobs, run_job
 from core.files import remove_leftovers, whole_file
-from core.options import add_options, new_parser, non_negative_int, option, read_options
+from core.options import (
+    add_options,
+    new_parser,
+    non_negative_int,
+    option,
+    read_options,
+    usage_errors,
+)
 from core.workers import in_workers
 from dataset import raise_first
 from share import run_script
@@ -80,10 +87,8 @@ def parse_args(argv=None):
 
 def check_command_line(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """End with an error where options do not fit, or tensors would be written among the images."""
-    try:
+    with usage_errors(parser):
         read_options(TensorOptions, args, TENSOR_FLAGS)
-    except ValueError as error:
-        parser.error(str(error))
     for name, folder in (("--img_dir", args.img_dir), ("--mask_dir", args.mask_dir)):
         if args.dest_dir.resolve().is_relative_to(folder.resolve()):
             parser.error(

@@ -11,7 +11,7 @@ The defaults are the paper's: 600 epochs over 233 images in batches of 2, 10,553
 import argparse
 
 from cldm.sampling import SamplingOptions
-from core.options import add_options, new_parser, read_options
+from core.options import add_options, new_parser, read_options, usage_errors
 from core.text import table
 from share import run_script
 from workload import KnownCosts, MeasureOptions, WorkOptions, measure_costs, plan
@@ -44,10 +44,8 @@ def check_command_line(parser: argparse.ArgumentParser, args: argparse.Namespace
                 f"--seconds_per_{what} is given, so --measure must not measure it: "
                 "name the other one alone"
             )
-    try:
+    with usage_errors(parser):
         read_options(SamplingOptions, args, SAMPLING_FLAGS)
-    except ValueError as error:
-        parser.error(str(error))
 
 
 def main(argv=None):

@@ -26,6 +26,7 @@ from core.options import (
     read_options,
     refuse_changes,
     str_to_bool,
+    usage_errors,
     with_defaults,
 )
 
@@ -175,6 +176,18 @@ def test_a_check_names_the_scripts_own_option():
         read("--level", 2)
     with pytest.raises(ValueError, match=r"^--fid_level: 2.0 is above 1$"):
         read("--fid_level", 2, flags={"level": "fid_level"})
+
+
+def test_a_refused_value_can_be_a_usage_error(capsys):
+    parser = parser_of()
+
+    def call():
+        with usage_errors(parser):
+            read_options(NoiseOptions, parser.parse_args(["--level", "2"]))
+
+    assert "error: --level: 2.0 is above 1" in error_of(capsys, call)
+    with usage_errors(parser):
+        pass  # nothing is wrong, nothing ends
 
 
 def test_two_groups_of_one_class_stay_apart():
