@@ -16,7 +16,7 @@ from core.options import add_options, dashed, new_parser, read_options
 from fid.backbones.loading import BackboneOptions
 from fid.features import FolderOptions
 from fid.results import check_comparable, check_writable, print_summary
-from fid.scoring import ScoreOptions, score_several
+from fid.scoring import ScoreOptions, score_folders
 from fid.tables import draw_bars, names_of, row_of, write_csv, write_markdown
 from share import run_script
 
@@ -89,7 +89,7 @@ def main(argv=None):
     results = {}
     if args.generated:
         folders = zip(args.names or names_of(args.generated), args.generated, strict=True)
-        results = score_several(args.real_dir, dict(folders), *options, earlier=given)
+        results = score_folders(args.real_dir, dict(folders), *options, earlier=given)
     for name, result in results.items():
         print(f"-- {name}")
         print_summary(result)

@@ -50,7 +50,8 @@ class ScoreScript:
         scores = read_options(ScoreOptions, args, dashed(ScoreOptions))
         output = read_options(self.result, args, dashed(ResultOptions))
         check_writable(output.output_json, "--output-json")
-        result = score_folders(args.real_dir, args.gen_dir, network, reading, scores)
+        folders = {"generated": args.gen_dir}
+        result = score_folders(args.real_dir, folders, network, reading, scores)["generated"]
         if output.data_volume:
             result["data_volume"] = output.data_volume
         print_summary(result)

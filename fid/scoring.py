@@ -71,47 +71,13 @@ def compare(real: Statistics, generated: Statistics, options: ScoreOptions) -> d
 
 def score_folders(
     real_dir: Path,
-    generated_dir: Path,
+    folders: Mapping[str, Path],
     network: BackboneOptions,
     reading: FolderOptions,
     scores: ScoreOptions,
-) -> dict:
-    """The result of two folders: their scores, and everything that these rest on.
-
-    The network is loaded once both folders are known to be sound.
-
-    Raises:
-        ValueError, FileNotFoundError, OSError, RuntimeError: see `check_nesting`, `read_folder`,
-            `load_backbone` and `folder_statistics`.
-    """
-    # Checks take a second and come first, features take minutes.
-    check_nesting(real_dir, generated_dir)
-    sets = [read_folder(folder, reading.skip_corrupt) for folder in (real_dir, generated_dir)]
-    (real_paths, _), (generated_paths, _) = sets
-    backbone = load_backbone(network)
-    # 10,000 images of 2,048 features are 80 MB, so they are kept only where a score needs them.
-    keep = scores.need_features(len(real_paths), len(generated_paths))
-    shared = backbone, reading.batch_size, reading.num_workers, keep
-    real = folder_statistics(real_paths, *shared, reading.cache, "real")
-    # Generated images are scored once, so the cache would only grow.
-    generated = folder_statistics(generated_paths, *shared, title="generated")
-    result = compare(real, generated, scores) | describe(backbone)
-    result["timestamp_utc"] = datetime.now(UTC).isoformat()
-    result |= {"real_dir": str(real_dir.resolve()), "gen_dir": str(generated_dir.resolve())}
-    if reading.skip_corrupt:
-        result["num_skipped"] = sum(skipped for _, skipped in sets)
-    return result
-
-
-def score_several(
-    real_dir: Path,
-    folders: dict[str, Path],
-    network: BackboneOptions,
-    reading: FolderOptions,
-    scores: ScoreOptions,
-    earlier: Mapping[str, dict],
+    earlier: Mapping[str, dict] | None = None,
 ) -> dict[str, dict]:
-    """Results of several folders against one real set, by name.
+    """Results of folders of generated images against one real set, by name.
 
     All files, and whether earlier results fit, are checked before the first folder is scored.
 
@@ -120,27 +86,34 @@ def score_several(
         earlier: results by name that will stand beside these.
     Raises:
         ValueError: an earlier result was made in another way.
-        ValueError, FileNotFoundError, OSError, RuntimeError: as `score_folders`.
+        ValueError, FileNotFoundError, OSError, RuntimeError: see `check_nesting`, `read_folder`,
+            `load_backbone` and `folder_statistics`.
     """
+    # Checks take seconds and come first, features take minutes.
     for folder in folders.values():
         check_nesting(real_dir, folder)
-    real_paths, _ = read_folder(real_dir, reading.skip_corrupt)
-    sets = {name: read_folder(path, reading.skip_corrupt)[0] for name, path in folders.items()}
+    real_paths, real_skipped = read_folder(real_dir, reading.skip_corrupt)
+    sets = {name: read_folder(path, reading.skip_corrupt) for name, path in folders.items()}
     backbone = load_backbone(network)
     made = describe(backbone) | {
         "real_dir": str(real_dir.resolve()),
         "num_real": len(real_paths),
     }
     # After loading: only the file says which constants normalise and what its SHA-256 is.
-    check_comparable({"this table": made, **earlier})
-    # One rule for all folders, or the table would have KIDs in some rows only.
-    keep = scores.need_features(len(real_paths), *map(len, sets.values()))
+    check_comparable({"this table": made, **(earlier or {})})
+    # 10,000 images of 2,048 features are 80 MB, so they are kept only where a score needs them. One
+    # rule holds for all folders, or a table would have KIDs in some rows only.
+    keep = scores.need_features(len(real_paths), *(len(paths) for paths, _ in sets.values()))
     shared = backbone, reading.batch_size, reading.num_workers, keep
     real = folder_statistics(real_paths, *shared, reading.cache, "real")
     results = {}
-    for name, paths in sets.items():
+    for name, (paths, skipped) in sets.items():
+        # Generated images are scored once, so the cache would only grow.
         generated = folder_statistics(paths, *shared, title=name)
-        results[name] = compare(real, generated, scores) | made
-        results[name]["timestamp_utc"] = datetime.now(UTC).isoformat()
-        results[name]["gen_dir"] = str(folders[name].resolve())
+        result = compare(real, generated, scores) | made
+        result["timestamp_utc"] = datetime.now(UTC).isoformat()
+        result["gen_dir"] = str(folders[name].resolve())
+        if reading.skip_corrupt:
+            result["num_skipped"] = real_skipped + skipped
+        results[name] = result
     return results

@@ -82,7 +82,7 @@ def load_backbone(options: BackboneOptions, weights_option: str = "--weights-pat
     network = published.build()
     tensors = {name: _own_memory(value) for name, value in published.read(path).items()}
     load_strictly(network, tensors, path)
-    # Convolutions are faster with the channels last in memory; the numbers stay the same.
+    # Convolutions are faster where the channels come last in memory.
     network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
     preprocessing = published.preprocessing
     if norms := published.read_norms(path):  # a network trained on other images has others

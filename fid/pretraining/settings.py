@@ -9,7 +9,7 @@ import yaml
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from core.yaml_files import RESOLVER, read_yaml
+from core.yaml_files import read_yaml, to_plain
 
 ALIASES = {  # the two published configurations have other names for these keys
     "data_file": "data_path",
@@ -70,7 +70,7 @@ def read_settings(kind: type[AnySettings], path: Path, changes: Sequence[str] = 
             type or does not go together with the others.
     """
     # Plain values: the keys change names before OmegaConf checks them.
-    content = OmegaConf.to_container(read_yaml(path), resolve=True)
+    content = to_plain(read_yaml(path))
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected one `key: value` per line")
     content = {ALIASES.get(key, key): value for key, value in content.items() if key not in UNUSED}
@@ -101,13 +101,13 @@ def _complete(settings):
 
 def _parsed(change: str) -> dict:
     """`key=value` as {key: value}."""
-    # As in files, a resolver may not read the environment.
-    if "=" not in change or RESOLVER.search(change):
+    if "=" not in change:
         raise ValueError(f"--set {change}: expected key=value")
     try:
-        return OmegaConf.to_container(OmegaConf.from_dotlist([change]))
-    except yaml.YAMLError as error:
-        raise ValueError(f"--set {change}: the value is no YAML") from error
+        return to_plain(OmegaConf.from_dotlist([change]))
+    except (yaml.YAMLError, ValueError, OmegaConfBaseException) as error:
+        reason = "the value is no YAML" if isinstance(error, yaml.YAMLError) else error
+        raise ValueError(f"--set {change}: {reason}") from error
 
 
 def _merged(settings, values: dict, source: str):
