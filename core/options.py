@@ -217,7 +217,7 @@ def read_options(
 
 @contextmanager
 def usage_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
-    """End the process with the parser's usage where the block raises ValueError, as argparse does."""
+    """End the process with usage and exit code 2 where the block raises ValueError."""
     try:
         yield
     except ValueError as error:
