@@ -1,0 +1,145 @@
+"""The recipes of docs/extending.md, performed on a copy of the project with the code they show."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision.models import resnet18
+
+from core.checkpoints import save_weights
+from core.images import read_image, write_png
+
+ROOT = Path(__file__).parents[1]
+RECIPES = (ROOT / "docs" / "extending.md").read_text()
+PACKAGES = (
+    "annotator",
+    "cldm",
+    "conditions",
+    "core",
+    "fid",
+    "generation",
+    "ldm",
+    "training",
+    "utils",
+)
+MODULES = ("train.py", "generate.py", "dataset.py", "share.py", "config.py")
+# File that a recipe changes -> (text, what takes its place), an import and a name each.
+LINES = {
+    "conditions/__init__.py": (
+        ("from conditions.grey", "from conditions.distance import Distance\nfrom conditions.grey"),
+        ("Depth, Normal)", "Depth, Normal, Distance)"),
+    ),
+    "ldm/samplers/__init__.py": (
+        ("from ldm.samplers.sampler", "from ldm.samplers.heun import HEUN\n"
+         "from ldm.samplers.sampler"),
+        ("DPMPP.name: DPMPP,", "DPMPP.name: DPMPP,\n    HEUN.name: HEUN,"),
+    ),
+    "annotator/registry.py": (
+        ("from annotator import canny,", "from annotator import canny, dark,"),
+        ("openpose, uniformer)\n", "openpose, uniformer, dark)\n"),
+    ),
+    "fid/backbones/__init__.py": (
+        ("from fid.backbones.inception", "from fid.backbones.resnet18 import RESNET18\n"
+         "from fid.backbones.inception"),
+        ("CEM1_5M, TORCHVISION,", "CEM1_5M, RESNET18, TORCHVISION,"),
+    ),
+    "training/outputs.py": (
+        ("from training.checkpoints", "from training.json_lines import JsonLines\n"
+         "from training.checkpoints"),
+        ('    "wandb": _wandb,\n', '    "wandb": _wandb,\n{line}'),
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory) -> Path:
+    """A copy of the project with the files and lines of all recipes."""
+    copy = tmp_path_factory.mktemp("extended")
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in MODULES:
+        shutil.copy(ROOT / name, copy / name)
+    files = re.findall(r"File\s+`([^`]+)`:\n\n```python\n(.*?)```", RECIPES, re.S)
+    assert len(files) == len(LINES)  # one new file each
+    for name, code in files:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        assert not (copy / name).exists()
+        (copy / name).write_text(code)
+    (line,) = re.findall(r'```python\n(    "jsonl": .*?\n)```', RECIPES)
+    for name, changes in LINES.items():
+        source = (copy / name).read_text()
+        for old, new in changes:
+            assert source.count(old) == 1, f"{name}: {old}"
+            source = source.replace(old, new.format(line=line) if "{line}" in new else new)
+        (copy / name).write_text(source)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def run(extended):
+    """Function that runs a program of the extended copy and returns what it prints."""
+
+    def call(program, *words) -> str:
+        environment = os.environ | {"PYTHONPATH": str(extended), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, program, *map(str, words)]
+        done = subprocess.run(
+            command, cwd=extended, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
+
+    return call
+
+
+def test_condition_logger_and_sampler(run, pairs, tmp_path, micro_yaml, micro_weights):
+    """A branch learns distance maps, its losses go to JSON lines, Heun's method draws images."""
+    ramp = np.tile(np.arange(64, dtype=np.uint8) * 4, (64, 1))
+    for path in (pairs / "images").iterdir():
+        write_png(_folder(pairs / "distances") / path.name, ramp)
+    words = ["--image_path", pairs / "images", "--condition_type", "distance"]
+    words += ["--condition_path", pairs / "distances", "--cldm_config_path", micro_yaml]
+    words += ["--resume_path", micro_weights, "--gpus", 0, "--max_steps", 2, "--log_every", 1]
+    run("train.py", *words, "--logger", "jsonl", "--output_root", tmp_path / "runs")
+    (trained,) = (tmp_path / "runs").iterdir()
+    lines = [json.loads(line) for line in (trained / "losses.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "train/loss_step" in line] == [0, 1]
+
+    words = ["--config_yaml_path", micro_yaml, "--device", "cpu"]
+    words += ["--branches", f"far=distance:{pairs / 'distances'}"]
+    words += ["--branch_weights", f"far={trained / 'EM_best_results.ckpt'}"]
+    words += ["--sampler", "heun", "--ddim_steps", 3, "--output_base_dir", tmp_path / "out"]
+    run("generate.py", *words)
+    (made,) = (tmp_path / "out").glob("run_*")
+    assert len(list((made / "images").glob("*.png"))) == 6
+    assert len(list((made / "conditions" / "far").glob("*.png"))) == 6
+
+
+def test_detector(run, pairs, tmp_path):
+    words = ["--detector", "dark", "--dark_below", 100, "--output", tmp_path / "dark"]
+    run("utils/annotate.py", "--input", pairs / "images", *words)
+    for path in (pairs / "images").iterdir():
+        grey = np.round(read_image(path)[..., 0] * 255)
+        drawn = np.round(read_image(tmp_path / "dark" / path.name)[..., 0] * 255)
+        assert np.array_equal(drawn, np.where(grey < 100, 255, 0))
+
+
+def test_backbone(run, pairs, tmp_path):
+    torch.manual_seed(0)
+    save_weights(resnet18().state_dict(), tmp_path / "resnet18.safetensors")
+    words = ["--network", "resnet18", "--weights-path", tmp_path / "resnet18.safetensors"]
+    words += ["--image-size", 32, "--num-workers", 0, "--bootstrap", 0, "--no-cache"]
+    words += ["--output", tmp_path / "table"]
+    run("fid/compare_folders.py", pairs / "images", "--generated", pairs / "masks", *words)
+    assert "resnet18" in next((tmp_path / "table").glob("*.json")).read_text()
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(exist_ok=True)
+    return path
