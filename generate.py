@@ -7,17 +7,15 @@ import shlex
 
 from cldm.model import read_config, size_multiple
 from cldm.multi import MultiConditionControlNet
-from core.options import (
+from core.option_sources import (
     RUN_CONTROL,
-    add_options,
     add_run_control,
     format_options,
-    new_parser,
     parse_given,
-    read_options,
     refuse_changes,
     with_defaults,
 )
+from core.options import add_options, new_parser, read_options, usage_errors
 from core.prompts import read_prompts
 from generation.drawing import draw_images
 from generation.export import check_export, export_dataset
@@ -63,10 +61,8 @@ def parse_args(argv=None):
         saved = options_of_run(args.resume_run)
         refuse_changes(parser, given, saved, FREE_ON_RESUME, "--resume_run")
         args = with_defaults(parser, given, saved)
-    try:
+    with usage_errors(parser):
         settings = read_settings(args)
-    except ValueError as error:
-        parser.error(str(error))
     for name, reason in settings.unused().items():
         if name in given:
             print(f"warning: --{name} is ignored {reason}")

@@ -11,16 +11,14 @@ from pathlib import Path
 from cldm.model import read_config
 from conditions import ConditionOptions
 from core.lightning import LAST
-from core.options import (
-    add_options,
+from core.option_sources import (
     add_run_control,
     format_options,
-    new_parser,
     parse_given,
-    read_options,
     refuse_changes,
     with_defaults,
 )
+from core.options import add_options, new_parser, read_options, usage_errors
 from core.records import SECRETS, write_run_record
 from dataset import SampleOptions
 from share import run_script
@@ -95,16 +93,12 @@ def parse_args(argv=None) -> tuple[argparse.Namespace, TrainingOptions]:
         refuse_changes(parser, given, saved, FREE_ON_RESUME, option)
         args = with_defaults(parser, given, saved)
     args.resume_training = resumed
-    try:
-        options = TrainingOptions(
-            **{
-                field: read_options(group, args, flags)
-                for field, (group, _, flags) in GROUPS.items()
-            }
-        )
+    with usage_errors(parser):
+        groups = {
+            name: read_options(group, args, flags) for name, (group, _, flags) in GROUPS.items()
+        }
+        options = TrainingOptions(**groups)
         options.check()
-    except ValueError as error:
-        parser.error(str(error))
     return args, options
 
 

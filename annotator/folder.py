@@ -22,7 +22,8 @@ from annotator.util import resize_image
 from core.downloads import sha256_of
 from core.files import write_json
 from core.images import check_image, read_image, to_uint8, write_png
-from core.options import changed_options, non_negative_int, option, plain, positive_int
+from core.option_sources import changed_options, plain
+from core.options import non_negative_int, option, positive_int
 from core.pictures import evenly, fit, tile
 from core.workers import in_workers
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from core.files import write_json
 from core.images import write_png
-from core.options import RUN_CONTROL, changed_options, option
+from core.option_sources import RUN_CONTROL, changed_options
+from core.options import option
 from core.records import new_run_id, write_run_record
 from generation.branches import Branch, has_labels, label_folders
 from generation.export import ExportOptions

@@ -26,7 +26,7 @@ from annotator.networks import CKPTS_VARIABLE
 from annotator.registry import DETECTORS, idle_options
 from core.devices import pick_device
 from core.images import list_images
-from core.options import add_options, new_parser, read_options
+from core.options import add_options, new_parser, read_options, usage_errors
 from core.pairing import in_natural_order
 from share import run_script
 
@@ -72,10 +72,8 @@ def read_detector(parser, args):
         parser.error(f"--{name} has no effect on --detector {detector.name}")
     if args.weights_path and not detector.weights:
         parser.error(f"--weights_path: {detector.name} needs no weights")
-    try:
+    with usage_errors(parser):
         return detector, read_options(detector.options, args)
-    except ValueError as error:
-        parser.error(str(error))
 
 
 def main(argv=None):

@@ -1,0 +1,179 @@
+"""Where the values of options come from.
+
+The first source that has a value wins: command line, options file, earlier run, default.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from core.options import str_to_bool
+from core.yaml_files import read_yaml
+
+_NOT_GIVEN = object()  # tells an option that was left out from one that was given its default
+
+
+RUN_CONTROL = ("options_file", "dry_run")  # what `add_run_control` adds; no options of a run
+
+
+def add_run_control(parser: argparse.ArgumentParser) -> None:
+    """Add `--options_file`, which `parse_given` reads, and `--dry_run`, which the script obeys."""
+    group = parser.add_argument_group("control")
+    group.add_argument(
+        "--options_file",
+        type=Path,
+        metavar="YAML",
+        help="options by name (without dashes); what the command line gives wins",
+    )
+    group.add_argument(
+        "--dry_run",
+        action="store_true",
+        help="print the options and what would be done, then stop; nothing is written",
+    )
+
+
+def parse_given(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> dict:
+    """The options that the user gave, by destination: those of the command line and of its file.
+
+    Where `--options_file` names an option that the command line names too, the command line wins.
+    Options that argparse itself requires must stand on the command line. Ends the process, as
+    argparse does, where a value or the file is wrong.
+    """
+    # argparse sets a default only where the namespace has no value yet, so given values stand out.
+    nothing = argparse.Namespace(**{action.dest: _NOT_GIVEN for action in parser._actions})
+    parsed = vars(parser.parse_args(argv, nothing))
+    given = {name: value for name, value in parsed.items() if value is not _NOT_GIVEN}
+    if given.get("options_file") is None:
+        return given
+    try:
+        return _from_file(parser, given["options_file"]) | given
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+
+
+def _actions(parser) -> dict[str, argparse.Action]:
+    """The parser's options by destination; of a switch the one that takes a value, not `--no-`."""
+    return {a.dest: a for a in reversed(parser._actions) if a.option_strings}
+
+
+def _from_file(parser, path: Path) -> dict:
+    """Options of a YAML file by destination, converted and checked as on the command line.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no YAML mapping, an unknown option or a wrong value; names file and option.
+    """
+    content = OmegaConf.to_container(read_yaml(path), resolve=True)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected options by name, one `name: value` a line")
+    actions = _actions(parser)
+    unknown = sorted(map(str, content.keys() - (actions.keys() - {"help", "options_file"})))
+    if unknown:
+        raise ValueError(f"{path}: no option is named {unknown[0]}; --help lists all")
+    found = {}
+    for name, value in content.items():
+        if value is not None:  # `name:` without a value keeps the default
+            try:
+                found[name] = _as_on_command_line(parser, actions[name], value)
+            except (argparse.ArgumentError, argparse.ArgumentTypeError) as error:
+                message = getattr(error, "message", str(error))  # without argparse's "argument --x"
+                raise ValueError(f"{path}: {name}: {message}") from error
+    return found
+
+
+def _as_on_command_line(parser, action, value):
+    """What `--name VALUE` on the command line gives for a value of a YAML file.
+
+    The value goes through argparse as text, so a type refuses the same values in both places.
+    """
+    if action.nargs == 0:  # a flag such as --dry_run
+        return str_to_bool(str(value))
+    takes_list = action.nargs in ("+", "*") or isinstance(action.nargs, int)
+    if isinstance(value, list) != takes_list:
+        expected = "a list" if takes_list else "one value"
+        raise argparse.ArgumentError(None, f"{value!r}: expected {expected}")
+    words = [str(word) for word in (value if takes_list else [value])]
+    if isinstance(action.nargs, int) and len(words) != action.nargs:
+        raise argparse.ArgumentError(None, f"{value!r}: expected {action.nargs} values")
+    if action.nargs == "+" and not words:
+        raise argparse.ArgumentError(None, "expected at least one value")
+    values = [parser._get_value(action, word) for word in words]
+    for converted in values:
+        parser._check_value(action, converted)
+    return values if takes_list else values[0]
+
+
+def with_defaults(
+    parser: argparse.ArgumentParser, given: Mapping, earlier: Mapping | None = None
+) -> argparse.Namespace:
+    """All options of a parser: those given, else those of an earlier run, else the defaults.
+
+    Args:
+        given: options by destination, as `parse_given` returns them.
+        earlier: options by destination as the record of a run holds them (see `plain`). Texts
+            become what the option's type makes of them: "out" becomes `Path("out")`.
+    """
+    defaults = {
+        action.dest: action.default
+        for action in parser._actions
+        if action.default is not argparse.SUPPRESS
+    }
+    types = {name: action.type for name, action in _actions(parser).items()}
+
+    def restored(name, value):
+        kind: Callable | None = types.get(name)
+        if isinstance(value, list):
+            return [restored(name, element) for element in value]
+        return kind(value) if kind and isinstance(value, str) else value
+
+    saved = {name: restored(name, value) for name, value in (earlier or {}).items()}
+    layers = OmegaConf.merge(*map(OmegaConf.create, (defaults, saved, dict(given))))
+    # not resolved: `${...}` in an option is a text that the user typed
+    return argparse.Namespace(**OmegaConf.to_container(layers, resolve=False))
+
+
+def plain(value):
+    """The value as it comes back from JSON: tuples as lists, paths as texts."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def changed_options(options: Mapping, saved: Mapping, free: set[str]) -> list[str]:
+    """The options, with dashes, whose values differ from those of an earlier run.
+
+    Args:
+        options: values of now by destination.
+        saved: values as the record of the earlier run holds them (see `plain`).
+        free: destinations that may differ.
+    """
+    before = {name: value for name, value in saved.items() if name not in free}
+    now = {name: plain(options.get(name)) for name in before}
+    return [f"--{name}" for name in before if before[name] != now[name]]
+
+
+def refuse_changes(
+    parser: argparse.ArgumentParser, given: Mapping, saved: Mapping, free: set[str], option: str
+) -> None:
+    """End the process where the user changes an option of the run that is continued.
+
+    Args:
+        given: what the user gave, as `parse_given` returns it.
+        saved, free: as in `changed_options`.
+        option: the option that names the run, for the message.
+    """
+    named = {name: saved[name] for name in saved if name in given}
+    changed = changed_options(given, named, free)
+    if changed:
+        before = saved[changed[0].lstrip("-")]
+        parser.error(
+            f"{changed[0]} differs from the run that {option} names ({before}); "
+            "leave it out, or start a new run"
+        )
+
+
+def format_options(options: Mapping, hidden: Sequence[str] = ()) -> str:
+    """Options as an options file holds them, a `name: value` a line; hidden ones are left out."""
+    shown = {name: plain(value) for name, value in options.items() if name not in hidden}
+    return OmegaConf.to_yaml(OmegaConf.create(shown)).rstrip()

@@ -1,0 +1,152 @@
+"""Sources of options: the command line, options files, earlier runs."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from core.option_sources import (
+    add_run_control,
+    changed_options,
+    format_options,
+    parse_given,
+    plain,
+    refuse_changes,
+    with_defaults,
+)
+from core.options import (
+    new_parser,
+    read_options,
+)
+from tests.noise_options import NoiseOptions, error_of, parser_of
+
+# What was given
+
+
+def from_file(tmp_path, text, *words):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    return parse_given(parser_of(), ["--options_file", str(path), *words])
+
+
+def test_only_what_was_given_is_there():
+    assert parse_given(parser_of(), []) == {}
+    default = parse_given(parser_of(), ["--level", "0.1"])
+    assert default == {"level": 0.1}  # given, though equal to the default
+    assert parse_given(parser_of(), ["--no-clip", "--dry_run"]) == {"clip": False, "dry_run": True}
+
+
+def test_a_files_values_are_typed_like_those_of_the_command_line(tmp_path):
+    text = "level: 0.5\nkind: uniform\nclip: no\nsize: [32, 48]\noutput: 12\ndry_run: true\n"
+    given = from_file(tmp_path, text)
+    assert given.pop("options_file") == tmp_path / "run.yaml"
+    words = "--level 0.5 --kind uniform --no-clip --size 32 48 --out-dir 12 --dry_run"
+    assert given == parse_given(parser_of(), words.split())
+    assert isinstance(given["level"], float) and given["output"] == Path("12")
+
+
+def test_the_command_line_wins_over_the_file(tmp_path):
+    given = from_file(tmp_path, "level: 0.5\nclip: false\n", "--level", "0.2", "--clip")
+    assert (given["level"], given["clip"]) == (0.2, True)
+    assert with_defaults(parser_of(), given).kind == "normal"
+
+
+def test_interpolation_works_and_an_empty_value_keeps_the_default(tmp_path):
+    given = from_file(tmp_path, "kind:\nlevel: 0.5\noutput: out_${level}\n")
+    assert given["output"] == Path("out_0.5") and "kind" not in given
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("levle: 0.5\n", "no option is named levle"),
+        ("help: true\n", "no option is named help"),
+        ("options_file: other.yaml\n", "no option is named options_file"),
+        ("level: -1\n", "level: -1 is not a number of at least 0"),
+        ("level: many\n", "level: invalid non_negative_float value: 'many'"),
+        ("level: [0.1, 0.2]\n", "level: [0.1, 0.2]: expected one value"),
+        ("kind: pink\n", "kind: invalid choice: 'pink'"),
+        ("clip: maybe\n", "clip: 'maybe' is neither true nor false"),
+        ("dry_run: maybe\n", "dry_run: 'maybe' is neither true nor false"),
+        ("size: 3\n", "size: 3: expected a list"),
+        ("size: [1, 2, 3]\n", "size: [1, 2, 3]: expected 2 values"),
+        ("size: [1, 0]\n", "size: 0 is below 1"),
+        ("- level\n", "expected options by name"),
+    ],
+)
+def test_what_is_wrong_with_a_file(tmp_path, text, message, capsys):
+    line = error_of(capsys, from_file, tmp_path, text)
+    assert "run.yaml: " in line and message in line
+
+
+def test_a_list_of_any_length_needs_one_value(tmp_path, capsys):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--folders", nargs="+", type=Path)
+    add_run_control(parser)
+    path = tmp_path / "run.yaml"
+    words = ["--options_file", str(path)]
+    path.write_text("folders: [a, b, c]\n")
+    assert parse_given(parser, words)["folders"] == [Path("a"), Path("b"), Path("c")]
+    path.write_text("folders: []\n")
+    assert "folders: expected at least one value" in error_of(capsys, parse_given, parser, words)
+
+
+def test_a_missing_file_is_an_error(tmp_path, capsys):
+    words = ["--options_file", str(tmp_path / "none.yaml")]
+    assert "none.yaml" in error_of(capsys, parse_given, parser_of(), words)
+
+
+# Earlier runs
+
+
+def test_given_then_saved_then_default():
+    saved = {"level": 0.4, "kind": "uniform", "clip": False, "size": [8, 9], "output": "out"}
+    args = with_defaults(parser_of(), {"level": 0.9}, saved)
+    expected = NoiseOptions(0.9, "uniform", False, [8, 9], Path("out"))
+    assert read_options(NoiseOptions, args) == expected
+    assert args.dry_run is False and not hasattr(args, "help")
+
+
+def test_texts_of_a_record_become_values():
+    args = with_defaults(parser_of(), {}, {"level": "0.4", "clip": "False", "size": ["8", "9"]})
+    assert (args.level, args.clip, args.size) == (0.4, False, [8, 9])
+
+
+def test_unknown_names_of_a_record_stay():
+    assert with_defaults(parser_of(), {}, {"retired": "x"}).retired == "x"
+
+
+def test_plain_is_what_a_record_holds():
+    assert plain({"size": (1, 2), "output": Path("out")}) == {"size": [1, 2], "output": "out"}
+
+
+def test_changed_options():
+    saved = plain({"level": 0.4, "size": (1, 2), "output": Path("out"), "seed": 1})
+    now = {"level": 0.4, "size": (1, 2), "output": Path("out"), "seed": 2, "new": 1}
+    assert changed_options(now, saved, set()) == ["--seed"]
+    assert changed_options(now, saved, {"seed"}) == []
+    assert changed_options({}, {"level": 0.4}, set()) == ["--level"]
+
+
+def test_changes_of_a_run_are_refused(capsys):
+    saved = {"level": 0.4, "clip": True, "seed": 1}
+    parser = parser_of()
+    refuse_changes(parser, {"level": 0.4, "seed": 2, "new": 3}, saved, {"seed"}, "--resume")
+    given = {"clip": False}
+    line = error_of(capsys, refuse_changes, parser, given, saved, {"seed"}, "--resume")
+    assert "--clip differs from the run that --resume names (True); leave it out" in line
+
+
+def test_options_are_shown_as_a_file_that_gives_them_again(tmp_path):
+    parser = new_parser("Draw.")
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--sides", type=int, nargs=2, default=(3, 4))
+    parser.add_argument("--key")
+    add_run_control(parser)
+    args = parser.parse_args(["--folder", "a b", "--key", "secret"])
+    text = format_options(vars(args), hidden=("key", "options_file"))
+    assert "secret" not in text
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    assert parse_given(parser, ["--options_file", str(path)])["folder"] == Path("a b")
+    assert parse_given(parser, ["--options_file", str(path)])["sides"] == [3, 4]
