@@ -25,7 +25,8 @@ from core.images import LUMA, read_image, write_png
 from core.options import OptionError, option
 from core.signals import StopRequest
 from dataset import Pair, check_pairs, find_pairs
-from generation.run_folder import IMAGES, MASKS, read_manifest
+from generation.manifest import leading_file, read_manifest
+from generation.run_folder import IMAGES, MASKS
 
 COLUMNS = ("file", "split", "source", "group", "condition", "seed", "prompt")
 SYNTHETIC, REAL = "synthetic", "real"  # in the column `source`
@@ -83,7 +84,7 @@ class ExportedPair:
         if self.line is None:
             condition, seed, prompt = self.pair.condition, "", ""
         else:
-            condition = Path(next(iter(self.line["sources"].values())))
+            condition = leading_file(self.line)
             seed, prompt = self.line["seed"], self.line["prompt"]
         return self.name, "train", self.source, condition.stem, condition, seed, prompt
 

@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from core.files import whole_file
 from core.images import read_image, read_labels, write_png
 from core.pictures import COLOURS, class_colours, evenly, fit, tile, to_image
+from generation.manifest import leading_file
 from generation.run_folder import RECORD
 from generation.scores import read_scores
 
@@ -91,8 +92,8 @@ def read_rows(
             folder: read(file, folder in label_folders)
             for folder, file in lines[0]["conditions"].items()
         }
-        source = Path(next(iter(lines[0]["sources"].values()))).name
-        rows.append(Row(source, conditions, [(read(line["image"]), line) for line in lines]))
+        images = [(read(line["image"]), line) for line in lines]
+        rows.append(Row(leading_file(lines[0]).name, conditions, images))
     return rows
 
 

@@ -18,6 +18,7 @@ from core.options import option
 from core.records import new_run_id, write_run_record
 from generation.branches import Branch, has_labels, label_folders
 from generation.export import ExportOptions
+from generation.manifest import append_to_manifest, write_manifest
 from generation.plan import Sample, SamplePlan
 from generation.published import MASK
 from generation.report import examples_of, write_report
@@ -27,13 +28,11 @@ from generation.run_folder import (
     MASKS,
     RECORD,
     STATE,
-    append_to_manifest,
     finished_images,
     lock_manifest,
     make_folder,
     read_record,
     remove_half_written,
-    write_manifest,
 )
 from generation.shards import Shard, ShardOptions, shared_run_id
 

@@ -8,13 +8,13 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from core.files import remove_leftovers, whole_file
+from core.files import remove_leftovers
 
-RECORD, STATE, MANIFEST = "args.json", "generate_state.json", "manifest.jsonl"
+RECORD, STATE = "args.json", "generate_state.json"
 IMAGES, MASKS, CONDITIONS = "images", "masks", "conditions"
 PATIENCE = 60  # seconds in which the process that made the folder must have described the run
 
@@ -88,32 +88,3 @@ def remove_half_written(run_dir: Path) -> None:
         fcntl.flock(state, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for folder in (IMAGES, MASKS, CONDITIONS):
             remove_leftovers(run_dir / folder)
-
-
-# The manifest: one line of JSON for each image
-
-
-def read_manifest(run_dir: Path) -> list[dict]:
-    """The lines of the manifest.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
-    path = run_dir / MANIFEST
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: not there, so {run_dir} is no folder of generate.py, or holds no image yet"
-        )
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def append_to_manifest(run_dir: Path, line: dict) -> None:
-    """Add a line at the end, whatever other processes do."""
-    with lock_manifest(run_dir), open(run_dir / MANIFEST, "a") as file:
-        file.write(json.dumps(line) + "\n")
-
-
-def write_manifest(run_dir: Path, lines: Iterable[dict]) -> None:
-    """Write the manifest whole; the caller holds `lock_manifest`, so no line is added meanwhile."""
-    with whole_file(run_dir / MANIFEST) as temporary, open(temporary, "w") as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)

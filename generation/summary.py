@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from cldm.sampling import SamplingOptions
 from core.text import table
 from generation.export import ExportOptions
+from generation.manifest import MANIFEST
 from generation.report import OVERVIEW, REPORT
 from generation.run import Run
-from generation.run_folder import CONDITIONS, IMAGES, MANIFEST, MASKS, RECORD, STATE
+from generation.run_folder import CONDITIONS, IMAGES, MASKS, RECORD, STATE
 from ldm.samplers import SAMPLERS
 
 

@@ -4,7 +4,6 @@
         --output comparison.png
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from core.images import list_images, read_image, read_labels, write_png
 from core.options import add_options, new_parser, option, positive_int, read_options
 from core.pairing import match_names
 from core.pictures import class_colours, evenly, tile
+from generation.manifest import leading_file, read_manifest
 from share import run_script
 
 
@@ -29,24 +29,14 @@ class ComparisonOptions:
     columns: int = option(4, positive_int, "INT", "generated images of each")
 
 
-def source_of(record: dict) -> Path:
-    """The mask file of a generated image: the first of the files that steered it."""
-    return Path(next(iter(record["sources"].values())))
-
-
-def read_manifest(run_dir: Path) -> list[dict]:
+def read_records(run_dir: Path) -> list[dict]:
     """The records of a generation, one for each image.
 
     Raises:
-        FileNotFoundError: there is no manifest.
+        FileNotFoundError: as `read_manifest`.
         ValueError: no image, or none that was made from a mask.
     """
-    path = run_dir / "manifest.jsonl"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: not there, so {run_dir} is no folder of generate.py, or holds no image yet"
-        )
-    records = [json.loads(line) for line in path.read_text().splitlines()]
+    records = read_manifest(run_dir)
     if not records or records[0]["mask"] is None:
         raise ValueError(f"{run_dir}: holds no image that was made from a mask")
     return records
@@ -65,7 +55,7 @@ def draw_rows(
     """
     by_mask = {}
     for record in records:
-        by_mask.setdefault(source_of(record), []).append(record)
+        by_mask.setdefault(leading_file(record), []).append(record)
     pictures = []
     for mask in evenly(list(by_mask), rows):
         shown = by_mask[mask][:columns]  # may be fewer while the run goes on
@@ -86,10 +76,10 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     options = read_options(ComparisonOptions, args)
-    records = read_manifest(args.run)
+    records = read_records(args.run)
     real = {}
     if options.image_path:
-        sources = sorted({source_of(record) for record in records})
+        sources = sorted({leading_file(record) for record in records})
         pairs = match_names(list_images(options.image_path), sources)
         real = {source: image for image, source in pairs}
     write_png(options.output, draw_rows(records, args.run, real, options.rows, options.columns))

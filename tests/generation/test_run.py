@@ -10,9 +10,9 @@ import pytest
 from conditions import create_condition
 from core.images import read_grey, read_labels, write_png
 from generation.branches import Branch
+from generation.manifest import read_manifest
 from generation.plan import SamplePlan, join_conditions
 from generation.run import IMAGE_OPTIONS, Run, options_of_run
-from generation.run_folder import read_manifest
 
 OPTIONS = {name: 0 for name in IMAGE_OPTIONS} | {"seed": 5, "num_classes": 3, "run_id": "x"}
 OPTIONS |= {"n_augmentations_per_mask": 2, "num_shards": 1}

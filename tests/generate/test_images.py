@@ -1,0 +1,137 @@
+"""What a run makes of masks, and what decides how images look."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import generate
+from core.checkpoints import load_state_dict, save_weights, subset
+from core.images import read_labels, write_png
+from core.prompts import PROMPTS
+from dataset import find_pairs
+from generation import inputs, model
+from tests.generated import manifest, pictures
+
+
+def test_outputs_have_the_published_names(run, pairs):
+    folder = run("--n_augmentations_per_mask", 2)
+    names = [f"cond{i}_batch{b}_sample0.png" for i in range(6) for b in range(2)]
+    assert sorted(pictures(folder)) == sorted(f"image_{name}" for name in names)
+    assert sorted(path.name for path in (folder / "conditions" / "mask").iterdir()) == sorted(
+        f"mask_{name}" for name in names
+    )
+    assert np.array_equal(
+        read_labels(folder / "masks" / "image_cond3_batch1_sample0.png"),
+        read_labels(pairs / "masks" / "cell_3.png"),
+    )
+    assert len(find_pairs(folder / "images", folder / "masks")) == 12  # trains a segmenter as it is
+
+
+def test_state_and_manifest_tell_where_each_picture_comes_from(run, pairs, micro_weights):
+    folder = run("--n_augmentations_per_mask", 2)
+    state = json.loads((folder / "generate_state.json").read_text())
+    keys = "args condition_paths primary_condition_key mask_paths condition_records config saved_at"
+    assert set(keys.split()) <= set(state)
+    assert state["primary_condition_key"] == "mask" and state["args"]["seed"] == 7
+    assert state["condition_records"][1] == {
+        "condition": 1,
+        "files": {"mask": str(pairs / "masks" / "cell_1.png")},
+    }
+    lines = manifest(folder)
+    assert [line["image"] for line in lines] == [
+        f"images/image_cond{i}_batch{b}_sample0.png" for i in range(6) for b in range(2)
+    ]
+    assert lines[3]["sources"] == {"mask": str(pairs / "masks" / "cell_1.png")}
+    assert lines[3]["prompt"] in PROMPTS
+    assert lines[3]["weights"] == {"mask": hashlib.sha256(micro_weights.read_bytes()).hexdigest()}
+    assert len({line["seed"] for line in lines}) == 12
+    for line in lines:
+        for path in (line["image"], line["mask"], *line["conditions"].values()):
+            assert (folder / path).is_file()
+
+
+def test_pictures_do_not_depend_on_batch_size_or_other_masks(run, pairs, tmp_path):
+    one = pictures(run("--n_augmentations_per_mask", 2))
+    assert pictures(run("--n_augmentations_per_mask", 2, "--batch_size_per_inference", 5)) == one
+    assert len(set(one.values())) == 12  # copies of a mask differ, masks do not share their noise
+    (tmp_path / "few").mkdir()
+    (tmp_path / "few" / "cell_4.png").write_bytes((pairs / "masks" / "cell_4.png").read_bytes())
+    alone = pictures(run(masks=tmp_path / "few"))
+    assert alone["image_cond0_batch0_sample0.png"] == one["image_cond4_batch0_sample0.png"]
+
+
+def test_seed_and_strength_change_the_picture(run):
+    reference = pictures(run())
+    assert pictures(run()) == reference
+    for change in (
+        ("--seed", 8),
+        ("--strength", 0),
+        ("--scale", 1),
+        ("--eta", 0),
+        ("--guess_mode",),
+        ("--sampler", "dpmpp"),
+    ):
+        assert pictures(run(*change)) != reference
+
+
+def test_run_without_a_seed_records_the_one_it_drew(run):
+    folder = run("--seed", -1)
+    seed = json.loads((folder / "generate_state.json").read_text())["args"]["seed"]
+    assert seed >= 0
+    assert pictures(run("--seed", seed)) == pictures(folder)
+
+
+def test_any_size_with_pad_else_an_error(run, tmp_path, error_line):
+    (tmp_path / "odd").mkdir()
+    write_png(tmp_path / "odd" / "m.png", np.zeros((50, 70), np.uint8))
+    folder = run("--pad", masks=tmp_path / "odd")
+    assert Image.open(folder / "images" / "image_cond0_batch0_sample0.png").size == (70, 50)
+    with pytest.raises(ValueError, match=r"m.png: 70 x 50 pixels, expected multiples of 16.*--pad"):
+        run(masks=tmp_path / "odd")
+
+
+def test_control_only_weights_need_their_base(run, micro_weights, tmp_path):
+    control = tmp_path / "control.safetensors"
+    save_weights(subset(load_state_dict(micro_weights), ["control_model."]), control)
+    with pytest.raises(ValueError, match="control.safetensors: holds no Stable Diffusion weights"):
+        run("--model_weights_path", control)
+    apart = run("--mask_model_path", control, "--base_weights_path", micro_weights)
+    assert pictures(apart) == pictures(run())
+
+
+def test_bad_input_is_one_line_before_the_model_loads(
+    micro_yaml, micro_weights, pairs, tmp_path, error_line, monkeypatch
+):
+    monkeypatch.setattr(model, "create_model", lambda *_: pytest.fail("loaded"))
+    common = ["--config_yaml_path", micro_yaml, "--output_base_dir", tmp_path / "out"]
+    common += ["--device", "cpu"]
+    masks = ["--mask_dir", pairs / "masks"]
+    weights = ["--model_weights_path", micro_weights]
+
+    def refused(*words):
+        return error_line(generate.main, *common, *words)
+
+    assert "none: no such folder" in refused(*weights, "--mask_dir", tmp_path / "none")
+    no_weights = refused(*masks, "--model_weights_path", tmp_path / "none.ckpt")
+    assert "none.ckpt: no such checkpoint" in no_weights
+    assert "--ddim_steps" in refused(*masks, *weights, "--ddim_steps", 0)
+    no_config = refused(*masks, *weights, "--config_yaml_path", tmp_path / "none.yaml")
+    assert "none.yaml: no such configuration" in no_config
+    write_png(pairs / "masks" / "cell_9.png", np.full((64, 64), 127, np.uint8))
+    assert "cell_9.png: found value(s) 127" in refused(*masks, *weights)
+    assert not (tmp_path / "out").exists()
+
+
+def test_many_conditions_are_checked_in_several_processes(
+    micro_yaml, micro_weights, pairs, error_line, monkeypatch
+):
+    monkeypatch.setattr(inputs, "CHECKED_BY_ONE", 2)
+    monkeypatch.setattr(inputs.os, "sched_getaffinity", lambda pid: {0, 1})
+    write_png(pairs / "masks" / "cell_4.png", np.full((64, 64), 9, np.uint8))
+    words = ["--config_yaml_path", micro_yaml, "--model_weights_path", micro_weights]
+    words += ["--mask_dir", pairs / "masks", "--device", "cpu"]
+    message = f"{pairs / 'masks' / 'cell_4.png'}: found value(s) 9"
+    assert message in error_line(generate.main, *words)

@@ -1,0 +1,169 @@
+"""Sets that several processes make, or one after an interruption."""
+
+import json
+import os
+import signal
+
+import pytest
+from PIL import Image
+
+import generate
+from core.checkpoints import load_state_dict, save_weights
+from generation import drawing, model
+from generation.run_folder import lock_images
+from tests.generated import manifest, pictures
+
+
+def test_any_sharding_or_interruption_gives_the_same_set(run, tmp_path, monkeypatch):
+    """Pictures, masks, conditions and manifest, byte by byte."""
+    whole = run("--n_augmentations_per_mask", 3)
+
+    def files(folder):
+        return {
+            path.relative_to(folder): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.suffix in (".png", ".jsonl")
+        }
+
+    options = ["--n_augmentations_per_mask", 3, "--run_id", "set"]
+
+    def shard(i, *more):
+        return run(*options, "--num_shards", 3, "--shard_index", i, *more, output="shards")
+
+    folder = shard(2)
+    assert len(pictures(folder)) == 6
+    real, calls = drawing.sample_images, []
+
+    def interrupted(*arguments):
+        calls.append(len(arguments[2]))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(drawing, "sample_images", interrupted)
+    base = ["--output_base_dir", tmp_path / "shards"]
+    with pytest.raises(KeyboardInterrupt):
+        generate.main(["--resume_run", str(folder), "--batch_size_per_inference", "4"])
+    assert calls == [4, 4] and len(pictures(folder)) == 10 and len(manifest(folder)) == 10
+    monkeypatch.setattr(drawing, "sample_images", real)
+    generate.main([str(word) for word in ["--resume_run", folder, *base]])
+    assert files(folder) == files(whole)
+
+
+def test_interruption_leaves_whole_files_only(run, monkeypatch, tmp_path):
+    real, calls = drawing.sample_images, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(drawing, "sample_images", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    (folder,) = (tmp_path / "out").iterdir()
+    assert sorted(pictures(folder)) == [f"image_cond{i}_batch0_sample0.png" for i in range(2)]
+    for path in folder.rglob("*.png"):
+        Image.open(path).load()
+    assert not [path for path in folder.rglob(".*")]
+
+
+def test_a_stop_request_ends_after_the_batch_in_hand(run, monkeypatch, tmp_path):
+    real = drawing.sample_images
+
+    def signalled(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments)
+
+    monkeypatch.setattr(drawing, "sample_images", signalled)
+    with pytest.raises(KeyboardInterrupt):
+        run("--batch_size_per_inference", 2)
+    (folder,) = (tmp_path / "out").iterdir()
+    assert len(pictures(folder)) == len(manifest(folder)) == 2
+
+
+def test_nothing_is_made_twice(run, monkeypatch, capsys):
+    folder = run("--run_id", "one")
+    before = {path: path.stat().st_mtime_ns for path in (folder / "images").iterdir()}
+    monkeypatch.setattr(model, "create_model", lambda *_: pytest.fail("loaded"))
+    generate.main(["--resume_run", str(folder)])
+    assert {path: path.stat().st_mtime_ns for path in (folder / "images").iterdir()} == before
+    assert "6 there already" in capsys.readouterr().out
+
+
+def test_leftovers_of_killed_processes_go_when_the_set_is_complete(run):
+    folder = run()
+    picture = folder / "images" / "image_cond4_batch0_sample0.png"
+    leftovers = [
+        folder / name / ".image_cond1.x1.tmp.png" for name in ("images", "masks", "conditions/mask")
+    ]
+    for path in leftovers:
+        path.touch()
+    with lock_images(folder):  # another process
+        generate.main(["--resume_run", str(folder)])
+    assert all(path.exists() for path in leftovers)
+    picture.unlink()
+    generate.main(["--resume_run", str(folder)])
+    assert picture.exists() and not any(path.exists() for path in leftovers)
+
+
+def test_a_lost_picture_is_made_again(run):
+    folder = run()
+    before = pictures(folder)
+    (folder / "images" / "image_cond4_batch0_sample0.png").unlink()
+    generate.main(["--resume_run", str(folder)])
+    assert pictures(folder) == before
+
+
+def test_a_task_of_a_slurm_array_finds_its_part(monkeypatch):
+    for name, value in {"TASK_ID": 2, "TASK_COUNT": 4, "JOB_ID": 31}.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_{name}", str(value))
+    words = ["--mask_dir", "m", "--device", "cpu"]
+    _, settings = generate.parse_args(words)
+    assert settings.shard == (2, 4) and settings.run_name == "slurm_31"
+
+
+def test_another_run_is_not_joined(run, pairs, tmp_path, error_line):
+    folder = run("--run_id", "one")
+    with pytest.raises(ValueError, match=r"was started with another --strength \(2.0\)"):
+        run("--run_id", "one", "--strength", 1)
+
+    def refused(*words):
+        return error_line(generate.main, *words)
+
+    changed = refused("--resume_run", folder, "--strength", 1)
+    assert "--strength differs from the run that --resume_run names (2.0)" in changed
+    assert "none/args.json: not there" in refused("--resume_run", tmp_path / "none")
+    (pairs / "masks" / "cell_9.png").write_bytes((pairs / "masks" / "cell_0.png").read_bytes())
+    assert "condition files are not those" in refused("--resume_run", folder)
+    (pairs / "masks" / "cell_9.png").unlink()
+    shards = ("--mask_dir", pairs / "masks", "--num_shards", 2, "--shard_index")
+    assert "--run_id is needed with --num_shards" in refused(*shards, 0)
+    assert "--shard_index 2: expected 0..1" in refused(*shards, 2)
+
+
+def test_a_run_whose_record_lacks_newer_options_is_resumed(run):
+    folder = run()
+    reference = pictures(folder)
+    for name in ("args.json", "generate_state.json"):
+        record = json.loads((folder / name).read_text())
+        for option in [*record["args"]]:
+            if option.startswith(("branch", "membrane", "options_file", "dry_run")):
+                del record["args"][option]
+        record.pop("has_masks", None)
+        (folder / name).write_text(json.dumps(record))
+    (folder / "images" / "image_cond2_batch0_sample0.png").unlink()
+    generate.main(["--resume_run", str(folder)])
+    assert pictures(folder) == reference
+
+
+def test_changed_weights_are_noticed(run, micro_weights, tmp_path):
+    copy = tmp_path / "weights.safetensors"
+    copy.write_bytes(micro_weights.read_bytes())
+    folder = run("--model_weights_path", copy)
+    state_dict = load_state_dict(copy)
+    key = next(key for key in state_dict if key.startswith("control_model."))
+    save_weights({**state_dict, key: state_dict[key] + 1}, copy)
+    with pytest.raises(ValueError, match="the weights are not those"):
+        generate.main(["--resume_run", str(folder)])
