@@ -1,3 +1,4 @@
 """Switches for the whole process."""
 
-save_memory = False  # keep on the GPU only what the phase at hand needs; generation gets slower and fits small cards
+# Keep on the GPU only what the current phase needs: slower, but it fits small cards.
+save_memory = False

@@ -1,3 +1,5 @@
+"""Checkpoints of a training."""
+
 import torch
 from torch import nn
 
@@ -5,7 +7,7 @@ from training.checkpoints import ALIGNMENT, align_weights
 
 
 def test_weights_move_to_where_torch_puts_new_ones():
-    """As after a file whose header ends at any byte; what lies right already stays, without a copy."""
+    """As after a file whose header ends at any byte; aligned weights stay where they are."""
     memory = torch.arange(80.0)
     model = nn.Linear(4, 4, bias=False)
     model.weight = nn.Parameter(memory[4:20].view(4, 4))

@@ -1,4 +1,4 @@
-"""Frozen encoders are asked once; their answers are kept in memory and, beyond a limit, in a file."""
+"""Frozen encoders are asked once; answers are kept in memory and, beyond a limit, in a file."""
 
 import pytest
 import torch

@@ -29,14 +29,16 @@ class LatentDiffusion(pl.LightningModule):
     """Autoencoder, text encoder and U-Net, with the loss that trains the U-Net.
 
     Args:
-        unet_config, first_stage_config, cond_stage_config: `target` and `params` of the three networks.
+        unet_config, first_stage_config, cond_stage_config: `target` and `params` of the three
+            networks.
         timesteps, linear_start, linear_end: T and the ends of the noise schedule.
         scale_factor: z is the autoencoder's latent times this; its standard deviation is about 1.
         parameterization: what the U-Net predicts: `eps`, the noise, or `v` (Salimans & Ho 2022).
         first_stage_key, cond_stage_key: names of image and prompt in a batch.
         channels: latent channels.
     Raises:
-        ValueError: unknown parameterization or key, or a key that asks for a schedule or loss of another family.
+        ValueError: unknown parameterization or key, or a key that asks for a schedule or loss of
+            another family.
     """
 
     def __init__(
@@ -168,7 +170,7 @@ class LatentDiffusion(pl.LightningModule):
         return F.mse_loss(output.float(), target.float(), reduction="none").mean(dim=(1, 2, 3))
 
     def p_losses(self, x_start, cond, t, noise=None):
-        """Loss to train on, a scalar, and a dictionary of what to log; noise is drawn if not given."""
+        """Loss to train on, a scalar, and a dictionary to log; noise is drawn if not given."""
         noise = torch.randn_like(x_start) if noise is None else noise
         loss = self.sample_losses(x_start, cond, t, noise).mean()
         return loss, {"train/loss_step": loss.detach()}

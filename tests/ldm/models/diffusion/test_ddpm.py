@@ -1,4 +1,4 @@
-"""Schedule, noising and loss of latent diffusion against their formulas; what a training draws by chance."""
+"""Schedule, noising and loss of latent diffusion against their formulas."""
 
 import copy
 
