@@ -9,6 +9,6 @@ if [ "${1:-}" = --fix ]; then
     .venv/bin/ruff check --fix-only .
     .venv/bin/ruff format .
 fi
-.venv/bin/ruff check --ignore E501 .  # the last long lines are being wrapped
+.venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/shellcheck --external-sources scripts/*.sh scripts/*.slurm .ci/run
