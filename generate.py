@@ -34,9 +34,11 @@ __all__ = ["MultiConditionControlNet"]  # notebooks import it from here
 
 
 def build_parser():
+    """The parser with all groups of options."""
     parser = new_parser(__doc__)
     for group in GROUPS.values():
         add_options(parser, group.options, group.title, flags=group.flags)
+    # Options of detectors begin with the name of their detector, so none can collide.
     for name, detector in DRAWN_ON_THE_FLY.items():
         add_options(parser, detector.options, f"edges drawn by {name}")
     add_run_control(parser)
@@ -58,11 +60,13 @@ def parse_args(argv=None):
     given = parse_given(parser, argv)
     args = with_defaults(parser, given)
     if args.resume_run:
+        # A resumed run is told by its folder: other options would make other images.
         saved = options_of_run(args.resume_run)
         refuse_changes(parser, given, saved, FREE_ON_RESUME, "--resume_run")
         args = with_defaults(parser, given, saved)
     with usage_errors(parser):
         settings = read_settings(args)
+    # Only what the user gave: a default that is not read surprises nobody.
     for name, reason in settings.unused().items():
         if name in given:
             print(f"warning: --{name} is ignored {reason}")
@@ -81,13 +85,14 @@ def prepare_run(args, settings, config):
     weights = checksums(weights_files(settings.branches, settings.model.base_weights_path))
     folder = folder_of_run(settings.run, settings.run_name)
     run = Run(folder, settings.record(vars(args)), plan, settings.branches, weights, config)
-    if run.exists:
+    if run.exists:  # before the slow checks: is it this run that the folder holds?
         run.join()
     return run
 
 
 def make_images(run, pending, settings, sizes, multiple):
     """Draw what is missing; at the end, whatever happens, complete the run's folder."""
+    # First the model, which can fail: no folder is left behind then.
     model = load_model(settings.model, run.branches) if pending else None
     run.open()
     print(f"run folder: {run.folder}, seed {run.seed}", flush=True)
@@ -112,11 +117,13 @@ def make_images(run, pending, settings, sizes, multiple):
 
 
 def main(argv=None):
+    """Check everything, then make the images."""
     args, settings = parse_args(argv)
     config = read_config(settings.model.config_yaml_path)
     multiple, num_classes = size_multiple(config), settings.conditions.num_classes
     real = check_export(settings.export, num_classes)
     run = prepare_run(args, settings, config)
+    # Images that are there are neither made nor are their conditions read again.
     pending = run.pending(run.plan.shard(*settings.shard))
     sets = run.plan.sets_of(pending)
     sizes = check_condition_sets(sets, run.branches, multiple, settings.inputs.pad)

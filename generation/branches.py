@@ -56,6 +56,7 @@ class Branch:
         """The hint of a file, float32 (H, W, C) in [0, 1]; raises like `Condition.read`."""
         if self.draw_edges is None:
             return self.condition.read_hint(path)
+        # The same numbers as from a stored edge map, which has 8 bits too.
         edges = edges_of_file(path, self.draw_edges)[..., None] / np.float32(255)  # (H, W, 1)
         return self.condition.to_hint(Layers(smooth=edges, classes=edges[..., :0]))
 
@@ -97,7 +98,7 @@ def split_named(
     """
     found = {}
     for word in words or ():
-        name, equals, value = word.partition("=")
+        name, equals, value = word.partition("=")  # the first one: paths may contain others
         if not (equals and value):
             raise ValueError(f"{option} {word}: expected name=value")
         if not re.fullmatch(NAME, name) or name in reserved:
@@ -133,6 +134,7 @@ def split_strengths(
             strengths[name] = float(value)
         except ValueError:
             raise ValueError(f"{option} {name}={value}: not a number") from None
+    # A misspelt name would leave a branch at strength 1 in silence.
     refuse_unknown(option, strengths, expected)
     return strengths
 
@@ -147,7 +149,7 @@ def named_branches(
     Raises:
         ValueError: a malformed word, an unknown condition, or weights or a strength for no branch.
     """
-    places = split_named("--branches", options.branches)
+    places = split_named("--branches", options.branches)  # name -> CONDITION:DIR
     weights = split_named("--branch_weights", options.branch_weights)
     refuse_unknown("--branch_weights", weights, places)
     strengths = split_strengths("--branch_strengths", options.branch_strengths, places)
@@ -183,6 +185,7 @@ def check_branches(branches: Sequence[Branch]) -> None:
         )
     owners = {}
     for branch in branches:
+        # A condition may store its pictures under other names than the branch's, as RGBA does.
         for name in {branch.name, *branch.folders}:
             if owners.setdefault(name, branch) is not branch:
                 raise ValueError(

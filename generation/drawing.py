@@ -51,6 +51,7 @@ def draw_images(
         KeyboardInterrupt: a scheduler asked the process to stop. The batch at hand was finished,
             and images are missing.
     """
+    # Samples are made one by one as batches need them, however long the plan is.
     batches = make_batches((run.plan[k] for k in numbers), sizes, batch_size)
     start = time.monotonic()
     with (
@@ -74,7 +75,8 @@ def draw_images(
                 writer.submit(run.write, sample, own_hints, image[:height, :width])
             bar.update(len(batch))
             bar.set_postfix_str(f"{60 * bar.n / (time.monotonic() - start):.1f} images/min")
-            if stop:
+            if stop:  # after a whole batch, because the scheduler leaves time for it
                 break
     if bar.n < len(numbers):
+        # Slurm sends SIGUSR1 before the time is over; the job is put into the queue again then.
         raise StoppedForRequeue if stop.received == signal.SIGUSR1 else KeyboardInterrupt

@@ -49,6 +49,7 @@ class ExportOptions:
     )
 
     def check(self):
+        """Raise OptionError for real pairs without a data set to add them to."""
         if self.include_real and not self.export_dataset:
             raise OptionError("include_real", "needs --export_dataset")
 
@@ -75,6 +76,7 @@ class ExportedPair:
     @property
     def name(self) -> str:
         """File name in `images/` and `masks/`."""
+        # Prefixes keep real and generated names apart, whatever the real files are called.
         if self.line is None:
             return f"real_{self.pair.image.stem}.png"
         return f"synth_{self.pair.image.stem.removeprefix('image_')}.png"
@@ -106,6 +108,7 @@ def check_export(options: ExportOptions, num_classes: int) -> list[Pair]:
         raise FileExistsError(
             f"--export_dataset {folder}: exists and is not an empty folder. Name a new one."
         )
+    # The nearest folder that exists decides whether the others can be made.
     parent = next(path for path in folder.absolute().parents if path.exists())
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
         raise PermissionError(
@@ -141,6 +144,7 @@ def write_pair(folder: Path, exported: ExportedPair, grey: bool, num_classes: in
     """
     image, mask = exported.pair
     if exported.line and not grey:
+        # Byte for byte: decoding and encoding 10,000 images would take minutes.
         copyfile(image, folder / IMAGES / exported.name)
     else:
         # On the scale of 0..255, so that a mean of levels that ends in .5 rounds as it always did.
@@ -169,6 +173,7 @@ def export_dataset(folder: Path, run_dir: Path, real: Sequence[Pair], num_classe
         grey = bool(real) and all(pool.map(is_grey, [pair.image for pair in real]))
 
         def write(pair):
+            # Here, because threads cannot be interrupted; the folder then vanishes.
             if stop:
                 raise KeyboardInterrupt
             write_pair(temporary, pair, grey, num_classes)

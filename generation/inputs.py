@@ -43,7 +43,9 @@ def check_condition_sets(
     Raises:
         FileNotFoundError, ValueError: as `check_condition_set`.
     """
+    # A partial, because functions that workers call have to be pickled.
     check = partial(check_condition_set, branches=branches, multiple=multiple, pad=pad)
+    # Workers import torch anew, which takes seconds.
     many = len(condition_sets) >= CHECKED_BY_ONE
     num_workers = len(os.sched_getaffinity(0)) if many else 0
     sizes = in_workers(check, condition_sets, num_workers, chunk=64)
@@ -72,6 +74,7 @@ def check_condition_set(
     sizes = {
         path: branch.check(path) for branch, path in zip(branches, conditions.files, strict=True)
     }
+    # Compared across branches too: their residuals are added place by place.
     height, width = sizes[first]
     for path, (other_height, other_width) in sizes.items():
         if (other_height, other_width) != (height, width):
@@ -97,6 +100,7 @@ def pad_to_multiple(hint: np.ndarray, multiple: int) -> np.ndarray:
 
     Pictures smaller than the border are mirrored repeatedly.
     """
+    # Right and below only, so that the crop of the image is its upper left corner.
     padding = [(0, -side % multiple) for side in hint.shape[:2]]
     return np.pad(hint, [*padding, (0, 0)], mode="symmetric")
 

@@ -26,6 +26,7 @@ def read_manifest(run_dir: Path) -> list[dict]:
 
 def append_to_manifest(run_dir: Path, line: Mapping) -> None:
     """Add a line at the end, whatever other processes do."""
+    # Appending is atomic on local disks only, and shards run on several machines.
     with lock_manifest(run_dir), open(run_dir / MANIFEST, "a") as file:
         file.write(json.dumps(line) + "\n")
 

@@ -47,8 +47,10 @@ class ModelOptions:
     )
 
     def check(self):
+        """Raise OptionError for a device that is not there, or a precision that it lacks."""
         if self.device in ("cuda", "mps") and not getattr(torch, self.device).is_available():
             raise OptionError("device", f"{self.device} is not available on this machine")
+        # On a CPU float16 is slow or missing; bf16 works.
         if self.precision == "16" and self.device_type == "cpu":
             raise OptionError("precision", "16 needs a GPU; use 32 on a CPU")
 
@@ -63,6 +65,7 @@ class ModelOptions:
 def mixed_precision(device_type: str, precision: str) -> AbstractContextManager:
     """Context in which a model computes with one of `PRECISIONS`."""
     dtype = PRECISIONS[precision]
+    # Weights stay float32; each operation casts them, or stays exact where 16 bits are too few.
     return torch.autocast(device_type, dtype, enabled=dtype != torch.float32)
 
 
@@ -84,6 +87,8 @@ def weights_files(branches: Sequence[Branch], base: Path | None) -> dict[str, Pa
     for path in files.values():
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such checkpoint")
+    # A control-only file has nothing that an image could be drawn with. Tensors are memory-mapped
+    # here, so the check costs little.
     first = branches[0].weights
     if not base and not any(key.startswith(UNET) for key in load_state_dict(first)):
         raise ValueError(
@@ -95,6 +100,7 @@ def weights_files(branches: Sequence[Branch], base: Path | None) -> dict[str, Pa
 
 def checksums(files: Mapping[str, Path]) -> dict[str, str]:
     """SHA-256 of files by name; a file that several names share is read once."""
+    # Minutes for files of many gigabytes on a slow disk, hence the bar.
     bar = tqdm(set(files.values()), desc="read weights", unit="file", leave=False)
     digests = {path: sha256_of(path) for path in bar}
     return {name: digests[path] for name, path in files.items()}
@@ -112,7 +118,7 @@ def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Mo
     first, *others = branches
     weights = first.weights
     if options.base_weights_path:
-        weights = [options.base_weights_path, weights]
+        weights = [options.base_weights_path, weights]  # the later file wins
     config = options.config_yaml_path
     model = create_model(config, weights, first.condition.hint_channels)
     controls = [model.control_model]

@@ -25,6 +25,7 @@ class PlanOptions:
     )
 
     def check(self):
+        """Raise OptionError for a seed that no generator takes."""
         if self.seed < -1:
             raise OptionError("seed", "expected -1 or a number of at least 0")
 
@@ -74,6 +75,7 @@ def sample_name(number: int, copy: int) -> str:
         number: of the condition set.
         copy: see `Sample`.
     """
+    # The published code wrote one copy of a set in each batch by default, so `sample` was 0.
     return f"cond{number}_batch{copy}_sample0.png"
 
 
@@ -96,6 +98,7 @@ class SamplePlan(Sequence):
 
     def __getitem__(self, k: int) -> Sample:
         conditions, copy = self.condition_sets[k // self.copies], k % self.copies
+        # The name, not the number: a set keeps its images when others join or leave the folder.
         seed = sample_seed(self.seed, conditions.name, copy)
         # A seed of its own, so that the prompt does not depend on how much noise is drawn.
         prompt = self.prompts[sample_seed(seed, "prompt", 0) % len(self.prompts)]
@@ -129,10 +132,11 @@ def join_conditions(
     Raises:
         RuntimeError: files are missing and `skip_missing` is off, or no set is left.
     """
-    first, *others = folders
+    first, *others = folders  # masks lead where there are any, so names of images follow masks
     partners = [find_partners(first, other) for other in others]
     complete = [path for path in first if all(path in found for found in partners)]
     missing = len(first) - len(complete)
+    # Files of the other lists may be left over: a folder of edges can serve several sets of masks.
     if missing and not (skip_missing and complete):
         raise RuntimeError(_missing_partners(folders, partners, complete, skip_missing))
     files = ((path, *(found[path] for found in partners)) for path in complete)
@@ -163,11 +167,11 @@ def make_batches(
     Args:
         sizes: (height, width) by number of the condition set.
     """
-    waiting = defaultdict(list)
+    waiting = defaultdict(list)  # (height, width) -> images that do not fill a batch yet
     for sample in samples:
         group = waiting[sizes[sample.conditions.number]]
         group.append(sample)
         if len(group) == batch_size:
-            yield group[:]
+            yield group[:]  # a copy, because the list is used again
             group.clear()
     yield from filter(None, waiting.values())

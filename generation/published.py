@@ -16,10 +16,12 @@ from generation.branches import (
     split_strengths,
 )
 
-MASK, EDGE, RGBA_NAME = "mask", "edge", "rgba"  # branches that the options do not name
+# Names of branches whose options name none. They are names of published folders and files.
+MASK, EDGE, RGBA_NAME = "mask", "edge", "rgba"
 # Names that no edge branch may have: those of the other published branches and of their folders.
 RESERVED = (MASK, RGBA_NAME, *RGBA().folders(RGBA_NAME))
-# Detectors that draw edges while images are generated: those without weights.
+# Detectors that draw edges while images are generated: those without weights. A network would need
+# its place beside the model, and its files before anything else is checked.
 DRAWN_ON_THE_FLY = {
     name: detector for name, detector in edge_detectors().items() if not detector.weights
 }
@@ -98,6 +100,7 @@ def infer_mode(options: PublishedOptions) -> str | None:
     """
     if options.generation_mode:
         return options.generation_mode
+    # The published default, mask_and_edge, failed for everybody who gave masks alone.
     given = Inputs(
         masks=bool(options.mask_dir),
         edges=bool(options.edge_dir or options.edge_dirs or options.edge_from_images),
@@ -174,7 +177,7 @@ def _edge_branches(options, mode, condition_options, draw_edges) -> list[Branch]
             f"--edge_from_images: draws the edges of branch {EDGE}, for which a folder is given too"
         )
     if options.edge_from_images:
-        folders[EDGE] = options.edge_from_images
+        folders[EDGE] = options.edge_from_images  # images here, where other branches have edge maps
     _needed(folders, "--edge_dirs name=DIR or --edge_from_images", mode)
     if weights.keys() != folders.keys():
         raise ValueError(
@@ -182,7 +185,7 @@ def _edge_branches(options, mode, condition_options, draw_edges) -> list[Branch]
             f"{', '.join(folders)}: each branch needs both"
         )
     strengths = split_strengths("--edge_strengths", options.edge_strengths, folders)
-    drawn = EDGE if options.edge_from_images else None
+    drawn = EDGE if options.edge_from_images else None  # the one branch whose edges are drawn
     return [
         Branch(
             name,
@@ -217,7 +220,7 @@ def unused_options(
     Args:
         branches: all branches of the run.
     """
-    inputs = MODES.get(mode, Inputs())
+    inputs = MODES.get(mode, Inputs())  # without a mode, no published input is read
     unused = []
     if not inputs.masks:
         unused += ["mask_dir", "mask_model_path", "mask_strength"]
@@ -225,7 +228,7 @@ def unused_options(
         unused += ["edge_dir", "edge_dirs", "edge_model_path", "edge_model_paths"]
         unused += ["edge_strengths", "edge_from_images"]
         unused += ["skip_missing_edges"] if len(branches) == 1 else []
-    if not has_labels(branches):
+    if not has_labels(branches):  # of all branches: one of --branches may be a mask
         unused.append("num_classes")
     if not inputs.rgba:
         unused += ["rgba_dir", "rgba_model_path"]

@@ -65,6 +65,7 @@ def examples_of(done: Sequence[int], copies: int) -> list[list[int]]:
         done: numbers of the images that are there, in order.
         copies: planned images of each condition set.
     """
+    # Spread over the conditions that have images, since an unfinished run lacks many.
     groups = [list(group) for _, group in groupby(done, key=lambda k: k // copies)]
     return [group[:EXAMPLE_IMAGES] for group in evenly(groups, EXAMPLE_CONDITIONS)]
 
@@ -109,7 +110,7 @@ def draw_overview(rows: Sequence[Row], title: str) -> np.ndarray:
     most_images = max(len(row.images) for row in rows)
     heads = [*rows[0].conditions, *(f"image {i + 1}" for i in range(most_images))]
     columns = max(1, round(OVERVIEW_WIDTH / (CELL * len(heads))))
-    rows_of_column = -(-len(rows) // columns)
+    rows_of_column = -(-len(rows) // columns)  # rounded up
     blocks = []
     for start in range(0, len(rows), rows_of_column):
         part = slice(start, start + rows_of_column)
@@ -123,7 +124,7 @@ def draw_overview(rows: Sequence[Row], title: str) -> np.ndarray:
 def thumbnail(picture: Picture) -> dict:
     """Attributes of a picture's `<img>`."""
     small = to_image(fit(picture.pixels, THUMBNAIL))
-    buffer = io.BytesIO()
+    buffer = io.BytesIO()  # part of the page, which is then one file that can be sent around
     small.save(buffer, format="WEBP", quality=QUALITY)
     encoded = base64.b64encode(buffer.getvalue()).decode()
     return {
@@ -173,7 +174,7 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    first_line = examples[0][0]
+    first_line = examples[0][0]  # weights and strengths are those of the whole run
     page = environment.get_template("report.html.jinja").render(
         run=run_dir.resolve().name,
         rows=rows,

@@ -90,7 +90,9 @@ def options_of_run(run_dir: Path) -> dict:
 
 
 class Run:
-    """One generation. Several processes may make parts of it, one after the other or at once.
+    """One generation, whole or in parts.
+
+    Several processes may make parts of it, one after the other or at once.
 
     Attributes:
         folder: where everything is written.
@@ -143,7 +145,7 @@ class Run:
         return {
             "primary_condition_key": names[0],
             "condition_paths": paths,
-            "mask_paths": paths.get(MASK, []),
+            "mask_paths": paths.get(MASK, []),  # the published file has it
             "condition_records": [
                 {
                     "condition": files.number,
@@ -166,6 +168,7 @@ class Run:
 
     def _create(self) -> None:
         """Fill a new folder; the record comes last, so a folder with a record is ready for use."""
+        # Drawn by the one process that makes the folder; the others read it from the record.
         self._take_seed(secrets.randbelow(2**31) if self.seed == -1 else self.seed)
         for folder in (IMAGES, MASKS, *(f"{CONDITIONS}/{name}" for name in self.condition_folders)):
             (self.folder / folder).mkdir(parents=True)
@@ -182,8 +185,9 @@ class Run:
                 that the run was started with.
         """
         saved = read_record(self.folder)
-        if self.seed == -1:
+        if self.seed == -1:  # any seed will do, so the run's
             self.options["seed"] = saved["seed"]
+        # Options that the record lacks are newer than the run. What they change shows below.
         changed = changed_options(self.options, saved, FREE_ON_RESUME)
         if changed:
             before = saved[changed[0].lstrip("-")]
@@ -191,6 +195,7 @@ class Run:
                 f"{self.folder}: was started with another {changed[0]} ({before}). "
                 "Use that, or start a new run."
             )
+        # The same options can mean other files: one is added to a folder, weights are replaced.
         state = json.loads((self.folder / STATE).read_text())
         for key, name in (
             ("condition_paths", "condition files"),
@@ -211,6 +216,7 @@ class Run:
 
     def pending(self, numbers: Iterable[int]) -> list[int]:
         """Which of these images are not there yet."""
+        # Names do not depend on the seed, so this can be asked before the run is opened.
         there = finished_images(self.folder) if self.exists else set()
         return [k for k in numbers if self.plan.file_name(k) not in there]
 
@@ -274,6 +280,7 @@ class Run:
         with lock_manifest(self.folder):
             there = finished_images(self.folder)
             done = [k for k in range(len(self.plan)) if self.plan.file_name(k) in there]
+            # Whole again: lines that were appended stand in the order in which processes ended.
             write_manifest(self.folder, (self.manifest_line(self.plan[k]) for k in done))
             if done:
                 self._write_report(done)

@@ -36,6 +36,7 @@ def make_folder(run_dir: Path) -> bool:
         FileNotFoundError: the record does not appear.
     """
     run_dir.parent.mkdir(parents=True, exist_ok=True)
+    # Making a folder is atomic, on network file systems too, so exactly one process succeeds.
     try:
         run_dir.mkdir()
         return True
@@ -52,6 +53,7 @@ def make_folder(run_dir: Path) -> bool:
 
 def finished_images(run_dir: Path) -> set[str]:
     """Names of the images that are there."""
+    # Temporary files begin with a dot. One listing, instead of a question for each image.
     return {entry.name for entry in os.scandir(run_dir / IMAGES) if not entry.name.startswith(".")}
 
 
@@ -85,6 +87,7 @@ def remove_half_written(run_dir: Path) -> None:
     Nothing is removed while a process is inside `lock_images`, or without locks.
     """
     with open(run_dir / STATE, "r+") as state, suppress(OSError):
+        # Does not wait: who writes now removes them at the end.
         fcntl.flock(state, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for folder in (IMAGES, MASKS, CONDITIONS):
             remove_leftovers(run_dir / folder)

@@ -84,6 +84,7 @@ class Settings:
     def check(self) -> None:
         """Raise ValueError where options of several groups contradict each other."""
         check_branches(self.branches)
+        # Without a name, every shard would make a folder of its own.
         if self.shard.count > 1 and not (self.run_name or self.run.resume_run):
             raise ValueError(
                 "--run_id is needed with --num_shards: all shards write into one folder"
@@ -93,6 +94,7 @@ class Settings:
                 "--export_dataset needs the whole set: when all shards are done, use it with "
                 "--resume_run"
             )
+        # Before hours of drawing, not after them.
         if self.export.export_dataset and not has_labels(self.branches):
             raise ValueError(
                 "--export_dataset: no condition carries labels, so the images have no masks"
@@ -121,6 +123,7 @@ class Settings:
             ValueError: as `published_branches` and `named_branches`.
         """
         default_weights = self.model.model_weights_path
+        # Built even where nothing is drawn: without weights that costs nothing.
         detector = DRAWN_ON_THE_FLY[self.published.edge_detector]
         published = published_branches(
             self.published,

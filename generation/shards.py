@@ -58,6 +58,7 @@ def shard_of_environment() -> Shard:
     def number(name, default):
         return int(os.environ.get(name, default))
 
+    # --array=1-10:3 gives the tasks 1, 4, 7 and 10: parts 0 to 3.
     first, step = number("SLURM_ARRAY_TASK_MIN", 0), number("SLURM_ARRAY_TASK_STEP", 1)
     task = (number("SLURM_ARRAY_TASK_ID", 0) - first) // step
     ranks = number("WORLD_SIZE", 1)

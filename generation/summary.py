@@ -28,6 +28,7 @@ def plan_text(
         num_real: real pairs in that data set.
     """
     plan, steps = run.plan, sampling.steps
+    # What an image costs: DDIM asks the U-Net 72 times where 70 steps are asked for.
     evaluations = SAMPLERS[sampling.sampler].evaluations(steps)
     lines = [
         f"conditions: {len(plan.condition_sets):,}",
@@ -73,6 +74,7 @@ def _branch_table(run: Run) -> str:
 
 def _file_table(run: Run, pending: int) -> str:
     """Numbers of files by folder; those of the run's images that are there already included."""
+    # Of the whole run, where `pending` counts what this process would make.
     there = len(run.plan) - len(run.pending(range(len(run.plan))))
     folders = [f"{CONDITIONS}/{name}/" for name in run.condition_folders]
     folders = [f"{IMAGES}/", *([f"{MASKS}/"] if run.has_masks else []), *folders]

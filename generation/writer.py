@@ -15,6 +15,7 @@ class BackgroundWriter:
     """
 
     def __init__(self):
+        # One thread keeps the order. PNG compression releases the interpreter's lock.
         self.pool, self.waiting = ThreadPoolExecutor(1), deque()
 
     def submit(self, function: Callable, *arguments) -> None:
