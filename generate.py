@@ -60,7 +60,7 @@ def parse_args(argv=None):
     given = parse_given(parser, argv)
     args = with_defaults(parser, given)
     if args.resume_run:
-        # A resumed run is told by its folder: other options would make other images.
+        # The folder says how images are made: with other options they would not belong together.
         saved = options_of_run(args.resume_run)
         refuse_changes(parser, given, saved, FREE_ON_RESUME, "--resume_run")
         args = with_defaults(parser, given, saved)
@@ -78,7 +78,7 @@ def prepare_run(args, settings, config):
     folders = [branch.list_files() for branch in settings.branches]
     sets, left_out = join_conditions(folders, settings.inputs.skip_missing_edges)
     if left_out:
-        print(f"{left_out} conditions without an edge map are left out")
+        print(f"{left_out} conditions for which a branch has no file are left out")
     prompts = read_prompts(settings.plan.prompts_file)
     copies = settings.plan.n_augmentations_per_mask
     plan = SamplePlan(sets, copies, settings.plan.seed, prompts)
@@ -123,7 +123,7 @@ def main(argv=None):
     multiple, num_classes = size_multiple(config), settings.conditions.num_classes
     real = check_export(settings.export, num_classes)
     run = prepare_run(args, settings, config)
-    # Images that are there are neither made nor are their conditions read again.
+    # What is there is not made again, and its conditions are not read again.
     pending = run.pending(run.plan.shard(*settings.shard))
     sets = run.plan.sets_of(pending)
     sizes = check_condition_sets(sets, run.branches, multiple, settings.inputs.pad)

@@ -1,7 +1,5 @@
 """What a run would do, as text for `--dry_run`."""
 
-from collections.abc import Sequence
-
 from cldm.sampling import SamplingOptions
 from core.text import table
 from generation.export import ExportOptions
@@ -39,7 +37,7 @@ def plan_text(
         "branches:",
         _indented(_branch_table(run)),
         f"folder: {_folder(run)}",
-        "files to be written:",
+        "files:",
         _indented(_file_table(run, pending)),
     ]
     if export.export_dataset:
@@ -57,6 +55,7 @@ def _folder(run: Run) -> str:
 
 
 def _branch_table(run: Run) -> str:
+    """The branches, one a line."""
     rows = [["name", "condition", "files", "strength", "folder", "weights"]]
     for branch in run.branches:
         rows.append(
@@ -73,15 +72,20 @@ def _branch_table(run: Run) -> str:
 
 
 def _file_table(run: Run, pending: int) -> str:
-    """Numbers of files by folder; those of the run's images that are there already included."""
-    # Of the whole run, where `pending` counts what this process would make.
+    """Numbers of files by folder: those that would be written, and those that are there.
+
+    Args:
+        pending: images that this process would make; the files that are there are the whole run's.
+    """
     there = len(run.plan) - len(run.pending(range(len(run.plan))))
     folders = [f"{CONDITIONS}/{name}/" for name in run.condition_folders]
     folders = [f"{IMAGES}/", *([f"{MASKS}/"] if run.has_masks else []), *folders]
-    rows = [["where", "now", "there already"]]
+    rows = [["where", "to be written", "there already"]]
     rows += [[folder, f"{pending:,}", f"{there:,}"] for folder in folders]
-    single: Sequence[str] = (RECORD, STATE, MANIFEST, OVERVIEW, REPORT)
-    rows += [[name, "1", f"{int((run.folder / name).is_file())}"] for name in single]
+    for name in (RECORD, STATE, MANIFEST, OVERVIEW, REPORT):
+        is_there = (run.folder / name).is_file()
+        stays = run.exists and name in (RECORD, STATE)  # they say how the run was started
+        rows.append([name, f"{int(not stays)}", f"{int(is_there)}"])
     return table(rows)
 
 

@@ -72,6 +72,7 @@ def test_dry_run_of_a_run_that_is_there(run, capsys):
     generate.main(["--resume_run", str(folder), "--dry_run"])
     shown = " ".join(capsys.readouterr().out.split())
     assert f"{folder}, there already" in shown and "images/ 1 11 masks/ 1 11" in shown
+    assert "args.json 0 1" in shown and "manifest.jsonl 1 1" in shown
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
