@@ -78,8 +78,9 @@ def connect(
         score comes first.
     """
     difference = second[None, :, :2] - first[:, None, :2]  # (A, B, 2)
-    distance = np.maximum(np.linalg.norm(difference, axis=2), 0.001)
-    steps = np.linspace(0, 1, SAMPLES)[:, None]
+    # Two joints can lie on one pixel, and a direction needs a length to divide by.
+    distance = np.maximum(np.linalg.norm(difference, axis=2), 0.001)  # (A, B)
+    steps = np.linspace(0, 1, SAMPLES)[:, None]  # (samples, 1), u in Eq. 11
     points = first[:, None, None, :2] + difference[:, :, None] * steps  # (A, B, samples, 2)
     points = np.rint(points).astype(int)
     direction = (difference / distance[..., None])[:, :, None]  # (A, B, 1, 2)
@@ -91,7 +92,8 @@ def connect(
     good = ((along > FIELD_THRESHOLD).sum(axis=2) > MIN_SHARE * SAMPLES) & (score > 0)
     rows, columns = np.nonzero(good)
     pairs, used_rows, used_columns = [], set(), set()
-    for k in np.argsort(-score[rows, columns], kind="stable"):  # greedy, best pair first
+    # Greedy, best pair first. Stable, so that equal scores keep the published order.
+    for k in np.argsort(-score[rows, columns], kind="stable"):
         i, j = rows[k], columns[k]
         if i not in used_rows and j not in used_columns:
             used_rows.add(i)
@@ -127,19 +129,25 @@ def add_connection(
             people.append(row)
         return
     row = people[found[0]]
-    if len(found) > 1:
-        other = people[found[1]]
-        if not ((row[:NUM_JOINTS] >= 0) & (other[:NUM_JOINTS] >= 0)).any():  # one person
-            row[:NUM_JOINTS] += other[:NUM_JOINTS] + 1  # -1 stands for a joint not found
-            row[TOTAL:] += other[TOTAL:]
-            row[TOTAL] += score
-            del people[found[1]]
-            return
-    elif row[limb.b] == b:
-        return
-    row[limb.b] = b
-    row[COUNT] += 1
-    row[TOTAL] += heat[b] + score
+    if len(found) > 1 and _are_one_person(row, people[found[1]]):
+        _join_rows(row, people.pop(found[1]), score)
+    # Two rows that are not one person both keep their joints; the first one also takes `b`.
+    elif len(found) > 1 or row[limb.b] != b:
+        row[limb.b] = b
+        row[COUNT] += 1
+        row[TOTAL] += heat[b] + score
+
+
+def _are_one_person(row: np.ndarray, other: np.ndarray) -> bool:
+    """Whether no joint was found for both rows: a person has each joint once."""
+    return not ((row[:NUM_JOINTS] >= 0) & (other[:NUM_JOINTS] >= 0)).any()
+
+
+def _join_rows(row: np.ndarray, other: np.ndarray, score: float) -> None:
+    """Put the joints of `other` into `row`, which a connection of this score joins to it."""
+    row[:NUM_JOINTS] += other[:NUM_JOINTS] + 1  # -1 stands for a joint not found
+    row[TOTAL:] += other[TOTAL:]  # both the total and the count
+    row[TOTAL] += score
 
 
 def assemble(heat: np.ndarray, read: Callable) -> tuple[np.ndarray, np.ndarray]:
@@ -160,6 +168,6 @@ def assemble(heat: np.ndarray, read: Callable) -> tuple[np.ndarray, np.ndarray]:
         field = partial(read, slice(limb.x, limb.y + 1))
         for a, b, score in connect(by_joint[limb.a], by_joint[limb.b], field, heat.shape[1]):
             add_connection(people, limb, a, b, score, candidate[:, 2], may_be_new=i < len(SKELETON))
-    subset = np.array(people).reshape(-1, NUM_JOINTS + 2)
+    subset = np.array(people).reshape(-1, NUM_JOINTS + 2)  # (people, 20), also where there are none
     keep = (subset[:, COUNT] >= MIN_JOINTS) & (subset[:, TOTAL] >= MIN_SCORE * subset[:, COUNT])
     return candidate, subset[keep]
