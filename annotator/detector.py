@@ -51,6 +51,7 @@ class Detector:
     @property
     def title(self) -> str:
         """Head of the detector's options in the help: its name and the licence of its weights."""
+        # The main file speaks for all: OpenPose's two files have one licence.
         licence = self.weights[0].licence if self.weights else ""
         return f"{self.name} (licence of the weights: {licence})" if licence else self.name
 
@@ -69,6 +70,7 @@ class Detector:
         Raises:
             FileNotFoundError, ValueError, RuntimeError: see `annotator.networks.load_network`.
         """
+        # Without weights there is nothing to find and no device to choose.
         return self.make(options, weights, device) if self.weights else self.make(options)
 
     def weights_files(self, options: Any) -> tuple[WeightsFile, ...]:
@@ -95,5 +97,5 @@ def edges_of_file(path: str | Path, draw_maps: DrawMaps) -> np.ndarray:
     Raises:
         FileNotFoundError, ValueError: see `core.images.read_image`.
     """
-    grey = to_uint8(read_grey(path))
-    return draw_maps([grey])[0]
+    grey = to_uint8(read_grey(path))  # (H, W)
+    return draw_maps([grey])[0]  # (H, W)

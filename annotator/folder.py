@@ -69,9 +69,10 @@ def settings_that_draw(
     detector: Detector, options: Any, images: Path, detect_resolution: int | None
 ) -> dict:
     """Everything that decides how maps look, apart from the weights, as JSON stores it."""
+    # Batch size, processes and device are left out: they may change between runs.
     shared = {
         "detector": detector.name,
-        "input": images.resolve(),
+        "input": images.resolve(),  # a relative path means another folder elsewhere
         "detect_resolution": detect_resolution,
     }
     return plain(shared | asdict(options))
@@ -87,6 +88,7 @@ def recorded_weights(output: Path, settings: Mapping) -> dict[str, str] | None:
     """
     record = output / RECORD
     if not record.is_file():
+        # Files without a record may be anything, and maps of the same names would replace them.
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
             raise ValueError(
                 f"--output {output}: holds files but no {RECORD}, so they are not the maps of an "
@@ -128,6 +130,7 @@ def find_all_weights(detector: Detector, options: Any, weights: Path | None) -> 
     """
     paths = []
     for file in detector.weights_files(options):
+        # Only the first file can be the one that the user named.
         paths.append(find_checkpoint(file, further_weights(weights) if paths else weights))
     return {path.name: sha256_of(path) for path in paths}
 
@@ -166,10 +169,10 @@ def draw_batch(
     height, width = images[0].shape[:2]
     shown = [resize_image(image, resolution) for image in images] if resolution else images
     maps = []
-    for drawn in draw_maps(shown):
+    for drawn in draw_maps(shown):  # (h, w) or (h, w, 3)
         if drawn.shape[:2] != (height, width):
             drawn = cv2.resize(drawn, (width, height), interpolation=interpolation)
-        maps.append(drawn)
+        maps.append(drawn)  # (H, W) or (H, W, 3)
     return list(zip(paths, maps, strict=True))
 
 
@@ -198,6 +201,7 @@ def draw_all(
     num_workers = 0 if has_network else min(run.num_workers, len(batches))
     with tqdm(total=len(sizes), desc=detector.name, unit="image") as bar:
         for drawn in in_workers(work, batches, num_workers):
+            # Each map is written at once, so a run that is stopped goes on behind the last one.
             for path, picture in drawn:
                 write_png(map_path(output, path), picture)
                 bar.update()
@@ -207,7 +211,9 @@ def draw_overview(paths: Sequence[Path], output: Path) -> None:
     """Write `OVERVIEW` into the folder of the maps: a few images, each beside its map."""
 
     def small(path):
-        picture = read_image(path)
+        """The picture with at most `OVERVIEW_SIDE` pixels a side."""
+        picture = read_image(path)  # (H, W, 3)
+        # Small pictures keep their size: enlarged, they would show nothing more.
         return fit(picture, min(OVERVIEW_SIDE, max(picture.shape[:2])))
 
     rows = [[small(path), small(map_path(output, path))] for path in evenly(paths, OVERVIEW_ROWS)]

@@ -22,7 +22,12 @@ HUB = "https://huggingface.co/lllyasviel"
 def published(
     name: str, folder: str = "ControlNet/resolve/main/annotator/ckpts", **known
 ) -> WeightsFile:
-    """A file that the authors of ControlNet host."""
+    """A file that the authors of ControlNet host.
+
+    Args:
+        folder: path in their account on the Hugging Face hub.
+        known: further fields of `WeightsFile`: checksum, licence.
+    """
     return WeightsFile(name, f"{HUB}/{folder}/{name}", **known)
 
 
@@ -66,6 +71,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         content = content["model"]
     elif not isinstance(content, dict) or not any(map(torch.is_tensor, content.values())):
         content = load_state_dict(path)
+    # Counters of batch norms stay whole numbers; weights of half precision become float32.
     return {
         key.removeprefix("module."): value.float() if value.is_floating_point() else value
         for key, value in content.items()
@@ -108,11 +114,13 @@ def load_network(
 
 def to_tensor(images: list[np.ndarray], device: str | torch.device) -> torch.Tensor:
     """Pictures of one size, as `HWC3` takes them, as float32 (N, 3, H, W) in 0..255, RGB."""
-    pixels = torch.from_numpy(np.stack([HWC3(image) for image in images])).to(device)
-    return rearrange(pixels, "n h w c -> n c h w").float()
+    pixels = torch.from_numpy(np.stack([HWC3(image) for image in images]))  # (N, H, W, 3)
+    # Bytes go to the device and become floats there: a quarter of the transfer.
+    return rearrange(pixels.to(device), "n h w c -> n c h w").float()  # (N, 3, H, W)
 
 
 def pad_to_multiple(x: torch.Tensor, multiple: int) -> torch.Tensor:
     """Repeat the last row and column of (N, C, H, W) until both sides divide by `multiple`."""
     height, width = x.shape[2:]
+    # -n % m is what n lacks to the next multiple of m: Python's remainders are never negative.
     return F.pad(x, (0, -width % multiple, 0, -height % multiple), mode="replicate")

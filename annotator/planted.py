@@ -33,6 +33,7 @@ def edge_maps(
     """
     maps = []
     for s in scales:
+        # The pixel in the middle of each cell speaks for the cell.
         coarse = distance[s // 2 :: s, s // 2 :: s]  # (H / s, W / s)
         logits = torch.from_numpy(LOGIT * (1 - np.abs(coarse) / s)).float()
         maps.append(logits[None, None])
@@ -47,10 +48,11 @@ def line_maps(lines: Sequence | np.ndarray, height: int, width: int) -> torch.Te
         height, width: of the picture in pixels.
     """
     maps = torch.zeros(9, height // 2, width // 2)
-    maps[0] = -LOGIT
-    for x1, y1, x2, y2 in np.asarray(lines) / 2:
+    maps[0] = -LOGIT  # no line anywhere
+    for x1, y1, x2, y2 in np.asarray(lines) / 2:  # the maps have half the resolution
         x, y = int((x1 + x2) / 2), int((y1 + y2) / 2)
         maps[0, y, x] = LOGIT
+        # Displacements are exact although the centre is a whole pixel.
         maps[1:5, y, x] = torch.tensor([x1 - x, y1 - y, x2 - x, y2 - y])
     return maps
 
@@ -64,6 +66,7 @@ def heat_map(points: Sequence | np.ndarray, height: int, width: int, sigma: floa
     rows, columns = np.mgrid[:height, :width]
     heat = np.zeros((height, width), np.float32)
     for x, y in points:
+        # The maximum, not the sum, keeps close peaks apart (Cao et al. 2017, Eq. 7).
         heat = np.maximum(heat, np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * sigma**2)))
     return heat.astype(np.float32)
 
@@ -79,6 +82,7 @@ def add_limb(field: np.ndarray, start: np.ndarray, end: np.ndarray, half_width: 
     rows, columns = np.mgrid[: field.shape[1], : field.shape[2]]
     length = np.linalg.norm(end - start)
     direction = (end - start) / length
+    # Position of every pixel in the limb's own axes, (H, W) each.
     along = (columns - start[0]) * direction[0] + (rows - start[1]) * direction[1]
     across = (columns - start[0]) * direction[1] - (rows - start[1]) * direction[0]
     is_beside = np.abs(across) <= half_width

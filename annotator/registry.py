@@ -25,6 +25,7 @@ def idle_options(detector: Detector, values: Mapping) -> list[str]:
         detector: the one that is used.
         values: options by name, without dashes; others than those of detectors may be among them.
     """
+    # An option without effect is a mistake of the user's that would stay unseen.
     return [
         field.name
         for other in DETECTORS.values()

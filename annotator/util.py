@@ -15,11 +15,12 @@ def HWC3(x: np.ndarray) -> np.ndarray:
         ValueError: another type or shape, or a picture without pixels.
     """
     if x.dtype != np.uint8:
+        # A float picture may hold 0..1 or 0..255: guessing would give a black or a white one.
         raise ValueError(
             f"picture of {x.dtype}, expected uint8. Scale it to 0..255 and convert it."
         )
     if x.ndim == 2:
-        x = x[..., None]
+        x = x[..., None]  # (H, W, 1)
     if x.ndim != 3 or x.shape[2] not in (1, 3, 4) or x.size == 0:
         raise ValueError(
             f"picture of shape {x.shape}, expected (H, W) or (H, W, C) with C = 1, 3 or 4"
@@ -27,7 +28,7 @@ def HWC3(x: np.ndarray) -> np.ndarray:
     if x.shape[2] == 3:
         return x
     if x.shape[2] == 1:
-        return np.repeat(x, 3, axis=2)
+        return np.repeat(x, 3, axis=2)  # (H, W, 3)
     alpha = x[..., 3:].astype(np.float32) / 255  # (H, W, 1)
     # Truncated, not rounded, as in the published code.
     return (x[..., :3] * alpha + 255 * (1 - alpha)).clip(0, 255).astype(np.uint8)

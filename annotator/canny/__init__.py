@@ -27,7 +27,9 @@ class CannyDetector:
                 0..255. An edge starts above the high threshold and goes on above the low one.
         """
         # Three equal channels have the gradients of the grey picture, so nothing is lost.
-        return cv2.Canny(HWC3(img), low_threshold, high_threshold)
+        rgb = HWC3(img)  # (H, W, 3)
+        # OpenCV's defaults are the published settings: aperture 3, no L2gradient.
+        return cv2.Canny(rgb, low_threshold, high_threshold)  # (H, W)
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class CannyOptions:
     canny_high: float = option(200.0, non_negative_float, "FLOAT", "threshold where an edge starts")
 
     def check(self):
+        """Raise OptionError where the thresholds are the wrong way round."""
+        # OpenCV would swap them silently; a record of the settings would then be wrong.
         if self.canny_low > self.canny_high:
             message = f"{self.canny_low:g} is above the high threshold, {self.canny_high:g}"
             raise OptionError("canny_low", message)
@@ -46,6 +50,7 @@ class CannyOptions:
 def make(options: CannyOptions) -> DrawMaps:
     """A function that draws Canny's edges of pictures with these thresholds."""
     thresholds = {"low_threshold": options.canny_low, "high_threshold": options.canny_high}
+    # Partials, unlike closures, can be pickled, which worker processes need.
     return partial(draw_one_by_one, partial(CannyDetector(), **thresholds))
 
 

@@ -33,8 +33,11 @@ def fuse(side_maps: list[np.ndarray], height: int, width: int) -> np.ndarray:
     full = [
         cv2.resize(side_map, (width, height), interpolation=cv2.INTER_LINEAR)
         for side_map in side_maps
-    ]
-    edge = 1 / (1 + np.exp(-np.mean(full, axis=0).astype(np.float64)))  # sigmoid
+    ]  # each (H, W)
+    # The mean of logits, not of probabilities: one scale that is sure outweighs the others.
+    # float64 as published: truncation would turn an error of the last bit into a grey level.
+    logits = np.mean(full, axis=0).astype(np.float64)  # (H, W)
+    edge = 1 / (1 + np.exp(-logits))  # sigmoid
     # Truncated, not rounded, as in the published code: models were trained on such maps.
     return (edge * 255).clip(0, 255).astype(np.uint8)
 
@@ -51,9 +54,10 @@ def nms(x: np.ndarray, t: float, s: float) -> np.ndarray:
     Returns:
         uint8 (H, W), 0 or 255.
     """
+    # With a kernel size of (0, 0) OpenCV takes the one that fits the deviation.
     x = cv2.GaussianBlur(x.astype(np.float32), (0, 0), s)
-    # A pixel that equals its dilation along a line is the highest there.
-    crest = np.any([cv2.dilate(x, kernel=line) == x for line in LINES], axis=0)
+    # Dilation is the maximum over a line: a pixel that equals it is the highest there.
+    crest = np.any([cv2.dilate(x, kernel=line) == x for line in LINES], axis=0)  # (H, W)
     return np.where(crest & (x > t), 255, 0).astype(np.uint8)
 
 
@@ -66,6 +70,7 @@ def fake_scribble(edge: np.ndarray) -> np.ndarray:
         uint8 (H, W), 0 or 255.
     """
     crests = cv2.GaussianBlur(nms(edge, 127, 3.0), (0, 0), 3.0)  # values as published
+    # The blur spreads a crest to both sides. All that it still reaches belongs to the stroke.
     return np.where(crests > 4, 255, 0).astype(np.uint8)
 
 
@@ -88,11 +93,12 @@ class HEDdetector:
     @torch.inference_mode()
     def detect(self, images: list[np.ndarray]) -> list[np.ndarray]:
         """Edge strengths, each as `__call__` gives it, of pictures of one size in one batch."""
-        x = to_tensor(images, self.device)
+        x = to_tensor(images, self.device)  # (N, 3, H, W)
         height, width = x.shape[2:]
         # Differs from the published code: pictures below 16 pixels are padded, not refused.
         x = F.pad(x, (0, max(MIN_SIDE - width, 0), 0, max(MIN_SIDE - height, 0)), mode="replicate")
         side_maps = [side_map[:, 0].cpu().numpy() for side_map in self.network(x)]  # (N, h, w)
+        # zip turns five maps of N pictures into N times the five maps of one picture.
         return [fuse(maps, *x.shape[2:])[:height, :width] for maps in zip(*side_maps, strict=True)]
 
 

@@ -26,7 +26,7 @@ class Block(nn.Module):
         """(N, in, h, w) -> features (N, channels, h, w) and edge logits (N, 1, h, w)."""
         for conv in self.convs:
             x = F.relu(conv(x))  # (N, channels, h, w)
-        return x, self.projection(x)
+        return x, self.projection(x)  # (N, channels, h, w), (N, 1, h, w)
 
 
 class HEDNetwork(nn.Module):
@@ -46,9 +46,11 @@ class HEDNetwork(nn.Module):
         Returns:
             five maps (N, 1, H / s, W / s) with s = 1, 2, 4, 8, 16.
         """
-        x = x - self.norm
+        # The deviation is not divided by: the first convolution learned on 0..255.
+        x = x - self.norm  # (N, 3, H, W)
         side_maps = []
         for i in range(len(BLOCKS)):
+            # The first block works at full size. Pooling rounds odd sizes down.
             x = F.max_pool2d(x, 2) if i else x  # (N, in, H / s, W / s)
             x, side_map = getattr(self, f"block{i + 1}")(x)  # (N, C, H / s, W / s), (N, 1, ...)
             side_maps.append(side_map)

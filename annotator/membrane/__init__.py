@@ -29,9 +29,11 @@ def ridge_strength(img: np.ndarray, scale: float) -> np.ndarray:
         img: uint8, (H, W) or (H, W, C) as `HWC3` takes it.
         scale: deviation of the blur in pixels.
     """
-    grey = cv2.cvtColor(HWC3(img), cv2.COLOR_RGB2GRAY).astype(np.float64)
+    grey = cv2.cvtColor(HWC3(img), cv2.COLOR_RGB2GRAY).astype(np.float64)  # (H, W)
     # A deviation below one grey level is noise; dividing by it would make lines of the noise.
     normalised = (grey - grey.mean()) / max(grey.std(), 1)
+    # A second derivative falls with scale^2. scikit-image multiplies by that, so thresholds fit
+    # all scales.
     return skimage.filters.sato(normalised, sigmas=[scale], black_ridges=True)
 
 
@@ -43,12 +45,15 @@ def thin_lines(strength: np.ndarray, low: float, high: float, min_length: int) -
         low, high: a region lies above `low` and reaches `high` somewhere.
         min_length: pixels of a connected line; shorter ones are left out.
     """
-    regions = skimage.filters.apply_hysteresis_threshold(strength, low, high)
-    lines = skimage.morphology.skeletonize(regions).astype(np.uint8)
+    # Two thresholds, as Canny has them: faint stretches of a membrane hold on to strong ones.
+    regions = skimage.filters.apply_hysteresis_threshold(strength, low, high)  # (H, W)
+    lines = skimage.morphology.skeletonize(regions).astype(np.uint8)  # (H, W)
+    # Eight neighbours: lines one pixel wide go on over corners.
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(lines, connectivity=8)
-    is_long = statistics[:, cv2.CC_STAT_AREA] >= min_length
+    # The area of a line one pixel wide is its length.
+    is_long = statistics[:, cv2.CC_STAT_AREA] >= min_length  # (components,)
     is_long[0] = False  # component 0 is the background
-    return np.where(is_long[labels], 255, 0).astype(np.uint8)
+    return np.where(is_long[labels], 255, 0).astype(np.uint8)  # (H, W)
 
 
 class MembraneDetector:
@@ -93,6 +98,7 @@ class MembraneOptions:
     )
 
     def check(self):
+        """Raise OptionError where the thresholds are the wrong way round."""
         if self.membrane_low > self.membrane_high:
             message = f"{self.membrane_low:g} is above the high threshold, {self.membrane_high:g}"
             raise OptionError("membrane_low", message)

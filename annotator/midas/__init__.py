@@ -37,6 +37,7 @@ def depth_and_normal(d: np.ndarray, a: float, bg_th: float) -> tuple[np.ndarray,
     depth = (n * 255).clip(0, 255).astype(np.uint8)
     # Gradients of `d` itself: its range, unlike that of `n`, is part of how steep a surface looks.
     gx, gy = cv2.Sobel(d, cv2.CV_32F, 1, 0, ksize=3), cv2.Sobel(d, cv2.CV_32F, 0, 1, ksize=3)
+    # The background is drawn flat: its depth is mostly noise, which gradients would show.
     gx[n < bg_th] = gy[n < bg_th] = 0
     normal = np.stack([gx, gy, np.full_like(gx, a)], axis=2)  # (H, W, 3)
     normal /= np.linalg.norm(normal, axis=2, keepdims=True)
@@ -68,10 +69,12 @@ class MidasDetector:
         self, images: list[np.ndarray], a: float = 2 * math.pi, bg_th: float = 0.1
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Depths and normals, as `__call__` gives them, of pictures of one size in one batch."""
-        x = to_tensor(images, self.device) / 127.5 - 1
+        x = to_tensor(images, self.device) / 127.5 - 1  # (N, 3, H, W) in [-1, 1]
         height, width = x.shape[2:]
         # Differs from the published code: sizes that 32 does not divide are padded, not refused.
-        maps = self.network(pad_to_multiple(x, SIZE_MULTIPLE))[:, :height, :width].cpu().numpy()
+        maps = self.network(pad_to_multiple(x, SIZE_MULTIPLE))  # (N, H', W')
+        # The padding goes first, so that it takes no part in the scaling to 0..255.
+        maps = maps[:, :height, :width].cpu().numpy()  # (N, H, W)
         return [depth_and_normal(d, a, bg_th) for d in maps]
 
 

@@ -58,7 +58,8 @@ class MLP(nn.Module):
 
     def forward(self, x):
         """Tokens (N, 1 + L, 768) -> tokens of the same shape."""
-        return self.fc2(F.gelu(self.fc1(x)))
+        hidden = F.gelu(self.fc1(x))  # (N, 1 + L, 3072)
+        return self.fc2(hidden)  # (N, 1 + L, 768)
 
 
 class Block(nn.Module):
@@ -71,8 +72,8 @@ class Block(nn.Module):
 
     def forward(self, x):
         """Tokens (N, 1 + L, 768) -> tokens of the same shape."""
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        x = x + self.attn(self.norm1(x))  # (N, 1 + L, 768)
+        return x + self.mlp(self.norm2(x))  # (N, 1 + L, 768)
 
 
 class VisionTransformer(nn.Module):
@@ -95,7 +96,8 @@ class VisionTransformer(nn.Module):
         cls, grid = self.pos_embed[:, :1], self.pos_embed[:, 1:]
         grid = rearrange(grid, "1 (h w) c -> 1 c h w", h=GRID)  # (1, 768, 24, 24)
         grid = F.interpolate(grid, (height, width), mode="bilinear", align_corners=False)
-        return torch.cat([cls, rearrange(grid, "1 c h w -> 1 (h w) c")], dim=1)
+        grid = rearrange(grid, "1 c h w -> 1 (h w) c")  # (1, L, 768)
+        return torch.cat([cls, grid], dim=1)  # (1, 1 + L, 768)
 
     def forward(self, x):
         """Maps of the ResNet, and tokens after the blocks that `TAPS` names.
@@ -145,7 +147,7 @@ class Reassemble(nn.ModuleDict):
         """Tokens (N, 1 + height width, 768) -> (N, 768, height, width) or half of that size."""
         tokens = self["0"](tokens)  # (N, L, 768)
         x = self["3"](rearrange(tokens, "n (h w) c -> n c h w", h=height, w=width))
-        return self["4"](x) if "4" in self else x
+        return self["4"](x) if "4" in self else x  # (N, 768, height, width) or half
 
 
 class ResidualConvUnit(nn.Module):

@@ -17,6 +17,7 @@ def pad_same(x, kernel_size: int, stride: int, value: float = 0.0):
     pixel more than the beginning.
     """
     sizes = []
+    # `F.pad` counts dimensions from the last one: width first.
     for side in (x.shape[-1], x.shape[-2]):
         total = max((-(-side // stride) - 1) * stride + kernel_size - side, 0)
         sizes += [total // 2, total - total // 2]
@@ -37,7 +38,7 @@ class StdConv2d(nn.Conv2d):
         weight = F.batch_norm(kernels, None, None, training=True, eps=1e-8)
         weight = weight.view_as(self.weight)  # (out, in, k, k)
         x = pad_same(x, self.kernel_size[0], self.stride[0])
-        return F.conv2d(x, weight, stride=self.stride)
+        return F.conv2d(x, weight, stride=self.stride)  # (N, out, h / stride, w / stride)
 
 
 def norm(channels):

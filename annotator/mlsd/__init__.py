@@ -35,12 +35,12 @@ def decode_lines(maps: torch.Tensor, thr_v: float, thr_d: float) -> np.ndarray:
     p = torch.where(p == F.max_pool2d(p[None], 3, stride=1, padding=1)[0], p, 0)
     # Differs from the published code: maps below 200 pixels and maps without lines are no errors,
     # and errors are not drawn as black.
-    scores, index = p.flatten().topk(min(MAX_LINES, p.numel()))
+    scores, index = p.flatten().topk(min(MAX_LINES, p.numel()))  # (lines,), highest first
     centre = torch.stack([index % p.shape[1], index // p.shape[1]])  # (x and y, lines)
     displacement = maps[1:5].flatten(1)[:, index]  # (x and y to the start, to the end; lines)
-    start, end = centre + displacement[:2], centre + displacement[2:]
+    start, end = centre + displacement[:2], centre + displacement[2:]  # (2, lines) each
     keep = (scores > thr_v) & ((start - end).norm(dim=0) > thr_d)
-    return (torch.cat([start, end])[:, keep].T * STRIDE).cpu().numpy()
+    return (torch.cat([start, end])[:, keep].T * STRIDE).cpu().numpy()  # (kept lines, 4)
 
 
 def draw_lines(lines: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -72,12 +72,13 @@ class MLSDdetector:
         self, images: list[np.ndarray], thr_v: float = 0.1, thr_d: float = 0.1
     ) -> list[np.ndarray]:
         """Lines, as `__call__` gives them, of pictures of one size in one batch."""
-        x = to_tensor(images, self.device)
+        x = to_tensor(images, self.device)  # (N, 3, H, W)
         height, width = x.shape[2:]
         # The fourth channel is 1 before the scaling, as in the published code.
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1) / 127.5 - 1  # (N, 4, H, W)
         # Differs from the published code: sizes that 16 does not divide are padded, not refused.
-        maps = self.network(pad_to_multiple(x, SIZE_MULTIPLE))
+        maps = self.network(pad_to_multiple(x, SIZE_MULTIPLE))  # (N, 9, H' / 2, W' / 2)
+        # Lines that end in the padding are cut off where they are drawn.
         return [draw_lines(decode_lines(m, thr_v, thr_d), height, width) for m in maps]
 
 

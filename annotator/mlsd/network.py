@@ -32,6 +32,7 @@ class ConvBNReLU6(nn.Sequential):
 
     def forward(self, x):
         """(N, in, h, w) -> (N, out, h / stride, w / stride)."""
+        # The order of `F.pad` is left, right, top, bottom.
         return super().forward(F.pad(x, (0, 1, 0, 1)) if self.pad_end else x)
 
 
@@ -42,6 +43,7 @@ class InvertedResidual(nn.Module):
         super().__init__()
         hidden = in_channels * expansion
         layers = [ConvBNReLU6(in_channels, hidden, 1)] if expansion > 1 else []
+        # No activation after the last convolution: a narrow layer would lose by it (Sec. 3.2).
         layers += [
             ConvBNReLU6(hidden, hidden, 3, stride, groups=hidden),
             nn.Conv2d(hidden, out_channels, 1, bias=False),
@@ -99,6 +101,7 @@ class Join(nn.Module):
         deep = self.conv1(deep)  # (N, 64, h, w) or half of that size
         if self.upscale:
             deep = F.interpolate(deep, scale_factor=2, mode="bilinear", align_corners=True)
+        # deep: (N, 64, h, w)
         return torch.cat([self.conv2(shallow), deep], dim=1)  # (N, 128, h, w)
 
 
@@ -112,7 +115,7 @@ class Refine(nn.Module):
 
     def forward(self, x):
         """(N, 128, h, w) -> (N, 64, h, w)."""
-        return self.conv2(self.conv1(x) + x)
+        return self.conv2(self.conv1(x) + x)  # (N, 64, h, w)
 
 
 class Predict(nn.Module):
@@ -126,7 +129,8 @@ class Predict(nn.Module):
 
     def forward(self, x):
         """(N, 64, h, w) -> (N, 16, h, w)."""
-        return self.conv3(self.conv2(self.conv1(x)))
+        x = self.conv2(self.conv1(x))  # (N, 64, h, w)
+        return self.conv3(x)  # (N, 16, h, w)
 
 
 class MLSDNetwork(nn.Module):

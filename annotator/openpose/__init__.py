@@ -60,10 +60,11 @@ class OpenposeDetector:
         """Skeletons, as `__call__` gives them, of pictures of one size in one batch."""
         images = [HWC3(image) for image in images]
         height, width = images[0].shape[:2]
+        # The published code averages over a list of scales, which holds this one alone.
         factor = BODY_SCALE * NETWORK_HEIGHT / height
         size = (factor, height, width)
         # Reversed channels: the network was trained on B, G, R.
-        x = np.stack([network_input(image[..., ::-1], factor) for image in images])
+        x = np.stack([network_input(image[..., ::-1], factor) for image in images])  # (N, 3, h, w)
         fields, heat = self.body(torch.from_numpy(x).to(self.device))  # (N, 38, h, w), (N, 19, ...)
         results = []
         for image, own_fields, own_heat in zip(images, fields, heat, strict=True):
@@ -96,14 +97,15 @@ class OpenposeDetector:
         self.load_hand()
         hands = []
         for box in hand_boxes(candidate, subset, *image.shape[:2]):
-            crop = image[box.y : box.y + box.side, box.x : box.x + box.side, ::-1]
-            heat = np.zeros((1, *crop.shape[:2]), np.float32)
+            # Reversed channels: this network was trained on B, G, R too.
+            crop = image[box.y : box.y + box.side, box.x : box.x + box.side, ::-1]  # (h, w, 3)
+            heat = np.zeros((1, *crop.shape[:2]), np.float32)  # the first scale makes it 22 maps
             for scale in HAND_SCALES:
                 factor = scale * NETWORK_HEIGHT / crop.shape[0]
                 x = torch.from_numpy(network_input(crop, factor))[None].to(self.device)
                 (maps,) = self.hand(x)  # (22, h, w)
                 heat = heat + full_size(maps, factor, *crop.shape[:2]) / len(HAND_SCALES)
-            joints = hand_joints(heat)
+            joints = hand_joints(heat)  # (21, 2), from the corner of the box
             # As in the published code, each coordinate moves only if it is not 0.
             hands.append(np.where(joints > 0, joints + (box.x, box.y), 0))
         return hands

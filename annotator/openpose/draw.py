@@ -35,6 +35,7 @@ def draw_people(canvas: np.ndarray, candidate: np.ndarray, subset: np.ndarray) -
         for numbers in subset[:, [limb.a, limb.b]].astype(int):
             if (numbers >= 0).all():
                 (xa, ya), (xb, yb) = candidate[numbers, :2]
+                # A limb is an ellipse between its joints. Whole pixels and degrees, as published.
                 centre = int((xa + xb) / 2), int((ya + yb) / 2)
                 axes = int(math.dist((xa, ya), (xb, yb)) / 2), RADIUS
                 angle = int(math.degrees(math.atan2(ya - yb, xa - xb)))

@@ -36,10 +36,11 @@ def hand_boxes(candidate: np.ndarray, subset: np.ndarray, height: int, width: in
             if (numbers < 0).any():
                 continue
             shoulder, elbow, wrist = candidate[numbers, :2]
+            # The hand lies beyond the wrist, in line with the forearm.
             centre = wrist + 0.33 * (wrist - elbow)  # factors as published
             side = 1.5 * max(math.dist(wrist, elbow), 0.9 * math.dist(elbow, shoulder))
             x, y = np.maximum(centre - side / 2, 0)
-            side = min(side, width - x, height - y)
+            side = min(side, width - x, height - y)  # a square that ends at the border
             if side >= MIN_BOX_SIDE:
                 boxes.append(Box(int(x), int(y), int(side)))
     return boxes
@@ -55,6 +56,7 @@ def hand_joints(heat: np.ndarray) -> np.ndarray:
     """
     joints = np.zeros((NUM_JOINTS, 2), np.int64)
     for i, own in enumerate(heat[:NUM_JOINTS]):
+        # Pixels that touch at a corner belong to one spot.
         spots, number = ndimage.label(smooth(own) > HEAT_THRESHOLD, structure=np.ones((3, 3)))
         if number:
             # The spot with the most heat in all, not the one with the highest peak.

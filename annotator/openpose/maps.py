@@ -36,7 +36,7 @@ def network_input(image: np.ndarray, factor: float) -> np.ndarray:
         interpolation=cv2.INTER_CUBIC,
     )
     padding = [(0, -side % STRIDE) for side in small.shape[:2]]
-    padded = np.pad(small, [*padding, (0, 0)], constant_values=GREY)
+    padded = np.pad(small, [*padding, (0, 0)], constant_values=GREY)  # (h, w, 3)
     return rearrange(padded, "h w c -> c h w").astype(np.float32) / 256 - 0.5
 
 
@@ -58,7 +58,7 @@ def full_size(maps: torch.Tensor, factor: float, height: int, width: int) -> np.
     full = np.empty((len(maps), height, width), np.float32)
     for coarse, out in zip(maps.cpu().numpy(), full, strict=True):
         small = cv2.resize(coarse, None, fx=STRIDE, fy=STRIDE, interpolation=cv2.INTER_CUBIC)
-        small = small[:small_h, :small_w]
+        small = small[:small_h, :small_w]  # without the padding
         out[:] = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
     return full
 
@@ -94,8 +94,9 @@ class Sampler:
         matrix = cv2.resize(unit, None, fx=1, fy=STRIDE, interpolation=cv2.INTER_CUBIC)[:small]
         matrix = cv2.resize(matrix, (coarse, full), interpolation=cv2.INTER_CUBIC)  # (full, coarse)
         count = min(CELLS, coarse)
-        first = np.minimum((matrix != 0).argmax(axis=1), coarse - count)
-        places = first[:, None] + np.arange(count)
+        # The window of cells begins at the first weight that is not 0, and ends inside the map.
+        first = np.minimum((matrix != 0).argmax(axis=1), coarse - count)  # (full,)
+        places = first[:, None] + np.arange(count)  # (full, count)
         return places, np.take_along_axis(matrix, places, axis=1)
 
     def __call__(self, channels: slice, y: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -106,6 +107,7 @@ class Sampler:
             y, x: int64, both of the same `shape`.
         """
         (rows, row_weights), (columns, column_weights) = self.rows, self.columns
+        # Broadcasting pairs every row with every column: (*shape, 5, 1) and (*shape, 1, 5).
         y_cells, x_cells = rows[y][..., :, None], columns[x][..., None, :]
         around = self.maps[channels, y_cells, x_cells]  # (channels, *shape, 5, 5)
         return np.einsum("c...ij,...i,...j->c...", around, row_weights[y], column_weights[x])

@@ -57,11 +57,12 @@ class PoseMachine(nn.Module):
             relu_last: put a ReLU after the last convolution too.
         """
         for name in names:
-            x = self.get_submodule(name)(x)
+            x = self.get_submodule(name)(x)  # (N, C of this layer, h, w)
+            # Maps may be negative, so their last convolution has no ReLU.
             if relu_last or name != names[-1]:
                 x = F.relu(x)
             if name in POOL_AFTER:
-                x = F.max_pool2d(x, 2)
+                x = F.max_pool2d(x, 2)  # (N, C, h / 2, w / 2)
         return x
 
 
@@ -96,6 +97,7 @@ class BodyNetwork(PoseMachine):
         """
         features = x = self.run(self.trunk, x, relu_last=True)  # (N, 128, H / 8, W / 8)
         stages = list(zip(*self.branches.values(), strict=True))
+        # Each stage sees the picture's features and what the one before made of them (Eq. 1, 2).
         for field_names, heat_names in stages:
             fields = self.run(field_names, x)  # (N, 38, H / 8, W / 8)
             is_last = heat_names is stages[-1][1]
@@ -125,6 +127,7 @@ class HandNetwork(PoseMachine):
         """
         features = x = self.run(self.trunk, x, relu_last=True)  # (N, 128, H / 8, W / 8)
         for names in self.stages:
+            # As for bodies: features, and the maps of the stage before.
             heat = self.run(names, x)  # (N, 22, H / 8, W / 8)
             x = torch.cat([heat, features], dim=1)  # (N, 150, H / 8, W / 8)
         return heat

@@ -43,6 +43,7 @@ def network_size(height: int, width: int) -> tuple[int, int]:
     Differs from the published code: no side falls below 32, however elongated the picture is.
     """
     factor = min(LONG_SIDE / max(height, width), SHORT_SIDE / min(height, width))
+    # + 0.5 rounds halves up, as mmcv does; `round` would take them to the even number.
     return max(int(height * factor + 0.5), MIN_SIDE), max(int(width * factor + 0.5), MIN_SIDE)
 
 
@@ -58,14 +59,14 @@ def most_likely(logits: torch.Tensor, sizes: list[tuple[int, int]]) -> torch.Ten
     """
     highest = logits.new_full((len(logits), 1, *sizes[-1]), -torch.inf)
     labels = torch.zeros_like(highest, dtype=torch.uint8)
-    for label, plane in enumerate(logits.split(1, dim=1)):
+    for label, plane in enumerate(logits.split(1, dim=1)):  # (N, 1, h, w)
         for size in sizes:
             if plane.shape[2:] != size:
                 plane = F.interpolate(plane, size, mode="bilinear", align_corners=False)
         # Only a strictly larger logit replaces a label, so that of equal ones the first stays.
         labels.masked_fill_(plane > highest, label)
         highest = torch.maximum(highest, plane)
-    return labels[:, 0]
+    return labels[:, 0]  # (N, H, W)
 
 
 class UniformerDetector:
@@ -101,7 +102,7 @@ class UniformerDetector:
 
     def detect(self, images: list[np.ndarray]) -> list[np.ndarray]:
         """Colours, as `__call__` gives them, of pictures of one size in one batch."""
-        return list(self.palette[self.labels(images)])
+        return list(self.palette[self.labels(images)])  # N times (H, W, 3)
 
     @torch.inference_mode()
     def labels(self, images: list[np.ndarray]) -> np.ndarray:

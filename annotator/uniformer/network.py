@@ -23,6 +23,7 @@ def resize(x, like):
 
 def norm_channels(norm, x):
     """Layer norm over the channels of (N, C, h, w)."""
+    # `nn.LayerNorm` works on the last dimension.
     return rearrange(norm(rearrange(x, "n c h w -> n h w c")), "n h w c -> n c h w")
 
 
@@ -65,10 +66,10 @@ class ConvBlock(nn.Module):
         self.mlp = MLP(nn.Conv2d(channels, 4 * channels, 1), nn.Conv2d(4 * channels, channels, 1))
 
     def forward(self, x):
-        """(N, C, h, w) -> (N, C, h, w)."""
-        x = x + self.pos_embed(x)
-        x = x + self.conv2(self.attn(self.conv1(self.norm1(x))))
-        return x + self.mlp(self.norm2(x))
+        """(N, C, h, w) -> (N, C, h, w); Eq. 1, 2 and 3 of Li et al. 2022."""
+        x = x + self.pos_embed(x)  # (N, C, h, w), position from the zeros of the padding
+        x = x + self.conv2(self.attn(self.conv1(self.norm1(x))))  # (N, C, h, w)
+        return x + self.mlp(self.norm2(x))  # (N, C, h, w)
 
 
 class Attention(nn.Module):
@@ -100,11 +101,11 @@ class AttentionBlock(nn.Module):
         self.mlp = MLP(nn.Linear(channels, 4 * channels), nn.Linear(4 * channels, channels))
 
     def forward(self, x):
-        """(N, C, h, w) -> (N, C, h, w)."""
-        x = x + self.pos_embed(x)
+        """(N, C, h, w) -> (N, C, h, w); Eq. 1, 2 and 3 of Li et al. 2022."""
+        x = x + self.pos_embed(x)  # (N, C, h, w)
         tokens = rearrange(x, "n c h w -> n (h w) c")  # (N, L, C)
-        tokens = tokens + self.attn(self.norm1(tokens))
-        tokens = tokens + self.mlp(self.norm2(tokens))
+        tokens = tokens + self.attn(self.norm1(tokens))  # (N, L, C)
+        tokens = tokens + self.mlp(self.norm2(tokens))  # (N, L, C)
         return rearrange(tokens, "n (h w) c -> n c h w", h=x.shape[2])  # (N, C, h, w)
 
 
@@ -172,8 +173,10 @@ class UPerHead(nn.Module):
     def forward(self, maps):
         """The four maps of `UniFormer` -> class logits (N, 150, H / 4, W / 4)."""
         *shallow, deep = maps  # deep: (N, 512, H / 32, W / 32)
-        pooled = [resize(pool(deep), deep) for pool in self.psp_modules]
+        # Means over 1, 4, 9 and 36 regions tell every position what the whole picture shows.
+        pooled = [resize(pool(deep), deep) for pool in self.psp_modules]  # each like `deep`
         top = self.bottleneck(torch.cat([deep, *pooled], dim=1))  # (N, 512, H / 32, W / 32)
+        # Each map of the encoder at 512 channels: (N, 512, H / s, W / s), s = 4, 8, 16.
         laterals = [conv(x) for conv, x in zip(self.lateral_convs, shallow, strict=True)]
         above = top
         for i in reversed(range(len(laterals))):  # from deep to shallow
@@ -184,16 +187,15 @@ class UPerHead(nn.Module):
 
 
 class AuxiliaryHead(nn.Module):
-    """A second head that only training used; it stands here because the published file has it."""
+    """Layers of a second head, which are never run.
+
+    Only training used them. They stand here because the published file has their weights.
+    """
 
     def __init__(self):
         super().__init__()
         self.conv_seg = nn.Conv2d(256, NUM_CLASSES, 1)
         self.convs = nn.Sequential(ConvModule(STAGES[2][1], 256, 3))
-
-    def forward(self, maps):
-        """The four maps of `UniFormer` -> class logits (N, 150, H / 16, W / 16)."""
-        return self.conv_seg(self.convs(maps[2]))
 
 
 class UniformerNetwork(nn.Module):
