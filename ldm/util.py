@@ -35,10 +35,12 @@ def instantiate_from_config(config: dict | DictConfig, **extra) -> torch.nn.Modu
             "cldm, ldm and torch.nn"
         )
     module_name, _, class_name = target.rpartition(".")
+    # Importing runs the module's code, so the check of the package comes before it.
     try:
         cls = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"target {target!r}: no such class ({error})") from error
+    # The allowed packages hold functions as well, and a configuration must not call one.
     if not (isinstance(cls, type) and issubclass(cls, torch.nn.Module)):
         raise ValueError(f"target {target!r} refused: it is no torch.nn.Module")
     return cls(**{**(config.get("params") or {}), **extra})

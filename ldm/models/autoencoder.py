@@ -40,6 +40,8 @@ class AutoencoderKL(nn.Module):
         self.downsampling = 2 ** (len(ddconfig["ch_mult"]) - 1)
         self.encoder = Encoder(ddconfig["in_channels"], **shared)
         self.decoder = Decoder(ddconfig["out_ch"], **shared)
+        # 1x1 convolutions between the widths of the networks and of the latents. Both are 4 in SD,
+        # but the published weights hold them.
         self.quant_conv = nn.Conv2d(2 * ddconfig["z_channels"], 2 * embed_dim, 1)
         self.post_quant_conv = nn.Conv2d(embed_dim, ddconfig["z_channels"], 1)
 

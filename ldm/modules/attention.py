@@ -48,6 +48,7 @@ class CrossAttention(nn.Module):
         super().__init__()
         inner_dim = heads * dim_head
         context_dim = context_dim or query_dim
+        # Rombach et al. 2022, Sec. 3.3: Q = W_Q phi(x), K = W_K tau(y), V = W_V tau(y).
         self.heads = heads
         self.to_q = nn.Linear(query_dim, inner_dim, bias=False)
         self.to_k = nn.Linear(context_dim, inner_dim, bias=False)
@@ -61,6 +62,7 @@ class CrossAttention(nn.Module):
             rearrange(y, "n l (heads d) -> n heads l d", heads=self.heads)
             for y in (self.to_q(x), self.to_k(context), self.to_v(context))
         )  # (N, heads, L, d), twice (N, heads, M, d)
+        # softmax(Q K^T / sqrt(d)) V. No mask: the pads of a short prompt are attended to as well.
         out = F.scaled_dot_product_attention(q, k, v)  # (N, heads, L, d)
         return self.to_out(rearrange(out, "n heads l d -> n l (heads d)"))  # (N, L, query_dim)
 
@@ -76,6 +78,7 @@ class BasicTransformerBlock(nn.Module):
 
     def __init__(self, dim, heads, dim_head, dropout=0.0, context_dim=None, use_checkpoint=False):
         super().__init__()
+        # The order of these lines decides which random numbers initialise which weights.
         self.attn1 = CrossAttention(dim, None, heads, dim_head, dropout)
         self.ff = FeedForward(dim, dropout)
         self.attn2 = CrossAttention(dim, context_dim, heads, dim_head, dropout)
@@ -133,6 +136,7 @@ class SpatialTransformer(nn.Module):
             BasicTransformerBlock(inner_dim, heads, dim_head, dropout, context_dim, use_checkpoint)
             for _ in range(depth)
         )
+        # Zero, so that a fresh transformer returns its input.
         self.proj_out = zero_module(projection(inner_dim, in_channels))
 
     def forward(self, x, context=None):

@@ -43,6 +43,7 @@ def ddim_timesteps(steps: int, num_timesteps: int) -> np.ndarray:
         ValueError: `steps` is not within 1..T.
     """
     check_steps(steps, valid_steps(num_timesteps))
+    # Plus one, so that the last step of a run has a timestep below it to land on: t = 0.
     timesteps = np.arange(0, num_timesteps, num_timesteps // steps) + 1
     return timesteps[timesteps < num_timesteps]
 
@@ -60,9 +61,11 @@ def ddim_schedule(steps: int, alphas_cumprod: np.ndarray, eta: float) -> DdimSch
     if not 0 <= eta <= 1:
         raise ValueError(f"eta {eta}, expected 0 to 1")
     timesteps = ddim_timesteps(steps, len(alphas_cumprod))
-    abar = alphas_cumprod[timesteps]
-    abar_prev = np.concatenate([alphas_cumprod[:1], abar[:-1]])
-    ratio = (1 - abar_prev) / (1 - abar)
+    abar = alphas_cumprod[timesteps]  # (S,)
+    # Below the first timestep stands t = 0 with alpha-bar 0.9991. As in the published sampler, a
+    # little noise is thus left in the result; Song et al. 2021 end at alpha-bar 1.
+    abar_prev = np.concatenate([alphas_cumprod[:1], abar[:-1]])  # (S,)
+    ratio = (1 - abar_prev) / (1 - abar)  # (S,)
     return DdimSchedule(timesteps, abar, abar_prev, eta * np.sqrt(ratio * (1 - abar / abar_prev)))
 
 
@@ -76,8 +79,9 @@ def ddim_step(x_noisy, eps, abar_t, abar_prev, sigma_t, noise):
     Returns:
         The latents below, and the predicted x_0.
     """
-    pred_x0 = (x_noisy - (1 - abar_t) ** 0.5 * eps) / abar_t**0.5
-    towards_x_t = (1 - abar_prev - sigma_t**2) ** 0.5 * eps
+    # The paper's alpha_t is alpha-bar_t here, as Ho et al. (2020) write it.
+    pred_x0 = (x_noisy - (1 - abar_t) ** 0.5 * eps) / abar_t**0.5  # (N, C, h, w), Eq. 9
+    towards_x_t = (1 - abar_prev - sigma_t**2) ** 0.5 * eps  # (N, C, h, w)
     return abar_prev**0.5 * pred_x0 + towards_x_t + sigma_t * noise, pred_x0
 
 
@@ -108,8 +112,10 @@ def sample(
     schedule = ddim_schedule(steps, alphas_cumprod, eta)
     x, count = x_T, len(schedule.timesteps)
     for i in tqdm(reversed(range(count)), desc="DDIM", total=count, disable=not verbose):
+        # Computed in float64; as Python numbers they leave the latents in their own type.
         timestep, abar_t, abar_prev, sigma_t = (values[i].item() for values in schedule)
-        eps = denoise(x, timestep)
+        eps = denoise(x, timestep)  # (N, C, h, w)
+        # (N, C, h, w); at eta 0 the step multiplies it by 0, so none is drawn.
         noise = draw_noise(x.shape, generators, x.device) if sigma_t > 0 else 0.0
         x, pred_x0 = ddim_step(x, eps, abar_t, abar_prev, sigma_t, noise)
         if on_step:
@@ -121,6 +127,6 @@ DDIM = Sampler(
     name="ddim",
     title="DDIM (Song et al. 2021)",
     sample=sample,
-    timesteps=lambda steps, abar: ddim_timesteps(steps, len(abar))[::-1],
+    timesteps=lambda steps, abar: ddim_timesteps(steps, len(abar))[::-1],  # from noise to image
     valid_steps=valid_steps,
 )

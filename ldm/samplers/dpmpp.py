@@ -19,7 +19,7 @@ def valid_steps(num_timesteps: int) -> range:
 
 def half_log_snr(abar):
     """lambda = log(alpha / sigma), the variable in which the solver's steps are even."""
-    return 0.5 * np.log(abar / (1 - abar))
+    return 0.5 * np.log(abar / (1 - abar))  # alpha = sqrt(abar), sigma = sqrt(1 - abar)
 
 
 def dpmpp_timesteps(steps: int, alphas_cumprod: np.ndarray) -> np.ndarray:
@@ -32,11 +32,11 @@ def dpmpp_timesteps(steps: int, alphas_cumprod: np.ndarray) -> np.ndarray:
         ValueError: `steps` is not within 1..T-1.
     """
     check_steps(steps, valid_steps(len(alphas_cumprod)))
-    lambdas = half_log_snr(alphas_cumprod)
-    targets = np.linspace(lambdas[-1], lambdas[0], steps + 1)
+    lambdas = half_log_snr(alphas_cumprod)  # (T,), descending
+    targets = np.linspace(lambdas[-1], lambdas[0], steps + 1)  # (steps + 1,), ascending
     # np.interp wants ascending abscissae, and lambda falls with t: hence the signs.
     timesteps = np.interp(-targets, -lambdas, np.arange(len(lambdas))).round().astype(np.int64)
-    return np.unique(timesteps)[::-1]
+    return np.unique(timesteps)[::-1]  # `unique` sorts upwards, and sampling goes down
 
 
 def dpmpp_step(x, pred_x0, previous_x0, abar, abar_next, abar_previous):
@@ -50,10 +50,13 @@ def dpmpp_step(x, pred_x0, previous_x0, abar, abar_next, abar_previous):
         previous_x0, abar_previous: prediction and alpha-bar of the step before, or None.
     """
     h = half_log_snr(abar_next) - half_log_snr(abar)
-    D = pred_x0
+    D = pred_x0  # without a step before: first order, which is DDIM with eta 0
     if previous_x0 is not None:
+        # Extrapolate x_0 linearly in lambda to the middle of this step; r compares the two steps,
+        # which differ in size because timesteps are whole numbers.
         r = (half_log_snr(abar) - half_log_snr(abar_previous)) / h
         D = (1 + 0.5 / r) * pred_x0 - 0.5 / r * previous_x0
+    # expm1 keeps the digits of e^-h - 1 where h is small.
     return ((1 - abar_next) / (1 - abar)) ** 0.5 * x - abar_next**0.5 * np.expm1(-h) * D
 
 
@@ -76,10 +79,11 @@ def sample(
     """
     timesteps = dpmpp_timesteps(steps, alphas_cumprod)
     abar = alphas_cumprod[timesteps].tolist()
-    x, previous_x0, count = x_T, None, len(timesteps) - 1
+    x, previous_x0, count = x_T, None, len(timesteps) - 1  # a step joins two timesteps
     for i in tqdm(range(count), desc="DPM-Solver++", disable=not verbose):
-        eps = denoise(x, int(timesteps[i]))
-        pred_x0 = (x - (1 - abar[i]) ** 0.5 * eps) / abar[i] ** 0.5
+        eps = denoise(x, int(timesteps[i]))  # (N, C, h, w)
+        # The "++": the solver works on x_0 instead of eps, which is stabler under strong guidance.
+        pred_x0 = (x - (1 - abar[i]) ** 0.5 * eps) / abar[i] ** 0.5  # (N, C, h, w)
         x = dpmpp_step(x, pred_x0, previous_x0, abar[i], abar[i + 1], abar[i - 1] if i else None)
         previous_x0 = pred_x0
         if on_step:
@@ -91,7 +95,7 @@ DPMPP = Sampler(
     name="dpmpp",
     title="DPM-Solver++ (Lu et al. 2022), deterministic, about 20 steps",
     sample=sample,
-    timesteps=lambda steps, abar: dpmpp_timesteps(steps, abar)[:-1],
+    timesteps=lambda steps, abar: dpmpp_timesteps(steps, abar)[:-1],  # none at the last
     valid_steps=valid_steps,
     ignores=("eta",),
 )

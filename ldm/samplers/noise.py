@@ -18,5 +18,6 @@ def draw_noise(
     """
     if generators is None:
         return torch.randn(shape, device=device)
+    # Drawn on the CPU: the generator of a GPU gives other numbers from the same seed.
     samples = [torch.randn(shape[1:], generator=generator) for generator in generators]
-    return torch.stack(samples).to(device)
+    return torch.stack(samples).to(device)  # (N, ...)

@@ -42,6 +42,7 @@ class Sampler:
             ValueError: `steps` is not one of `valid_steps`.
         """
         schedule = make_alphas_cumprod() if alphas_cumprod is None else alphas_cumprod
+        # Counted, because rounding makes it differ from `steps`: 72 for 70 steps of DDIM.
         return len(self.timesteps(steps, schedule))
 
 

@@ -25,6 +25,25 @@ UNUSED_KEYS = {
 }
 
 
+def check_keys(parameterization: str, unused: dict) -> None:
+    """Check that a configuration asks for nothing that `LatentDiffusion` lacks.
+
+    Args:
+        unused: values by key that no argument of `LatentDiffusion` takes.
+    Raises:
+        ValueError: an unknown key or parameterization, another schedule or another loss.
+    """
+    # A misspelt key would otherwise leave its default in place unnoticed.
+    if unknown := sorted(set(unused) - UNUSED_KEYS):
+        raise ValueError(f"model configuration: unknown keys {unknown}")
+    if unused.get("beta_schedule", "linear") != "linear" or unused.get("loss_type", "l2") != "l2":
+        raise ValueError("model configuration: expected beta_schedule: linear and loss_type: l2")
+    if parameterization not in ("eps", "v"):
+        raise ValueError(
+            f"model configuration: parameterization {parameterization!r}, expected eps or v"
+        )
+
+
 class LatentDiffusion(pl.LightningModule):
     """Autoencoder, text encoder and U-Net, with the loss that trains the U-Net.
 
@@ -37,8 +56,7 @@ class LatentDiffusion(pl.LightningModule):
         first_stage_key, cond_stage_key: names of image and prompt in a batch.
         channels: latent channels.
     Raises:
-        ValueError: unknown parameterization or key, or a key that asks for a schedule or loss of
-            another family.
+        ValueError: as `check_keys`.
     """
 
     def __init__(
@@ -57,27 +75,15 @@ class LatentDiffusion(pl.LightningModule):
         **unused,
     ):
         super().__init__()
-        if unknown := sorted(set(unused) - UNUSED_KEYS):
-            raise ValueError(f"model configuration: unknown keys {unknown}")
-        if (
-            unused.get("beta_schedule", "linear") != "linear"
-            or unused.get("loss_type", "l2") != "l2"
-        ):
-            raise ValueError(
-                "model configuration: expected beta_schedule: linear and loss_type: l2"
-            )
-        if parameterization not in ("eps", "v"):
-            raise ValueError(
-                f"model configuration: parameterization {parameterization!r}, expected eps or v"
-            )
+        check_keys(parameterization, unused)
         self.parameterization = parameterization
         self.num_timesteps = timesteps
         self.scale_factor = scale_factor
         self.channels = channels
         self.first_stage_key, self.cond_stage_key = first_stage_key, cond_stage_key
-        self.learning_rate = 1e-5
+        self.learning_rate = 1e-5  # of AdamW; callers set another before they train
         self._register_schedule(make_betas(timesteps, linear_start, linear_end))
-        self.model = nn.Module()
+        self.model = nn.Module()  # nothing but the prefix `model.` of the published names
         self.model.diffusion_model = instantiate_from_config(unet_config)
         self.first_stage_model = (
             instantiate_from_config(first_stage_config).eval().requires_grad_(False)
@@ -90,8 +96,8 @@ class LatentDiffusion(pl.LightningModule):
         They are computed in float64 (Ho et al. 2020, Sec. 2 and Eq. 7).
         """
         abar = np.cumprod(1 - betas)
-        abar_prev = np.append(1.0, abar[:-1])
-        posterior_variance = betas * (1 - abar_prev) / (1 - abar)
+        abar_prev = np.append(1.0, abar[:-1])  # x_0 itself holds no noise: alpha-bar_0 = 1
+        posterior_variance = betas * (1 - abar_prev) / (1 - abar)  # beta-tilde_t, Eq. 7
         buffers = {
             "betas": betas,
             "alphas_cumprod": abar,
@@ -104,9 +110,10 @@ class LatentDiffusion(pl.LightningModule):
             "posterior_variance": posterior_variance,
             # The first variance is 0, and its logarithm would be infinite.
             "posterior_log_variance_clipped": np.log(np.maximum(posterior_variance, 1e-20)),
+            # mu-tilde_t = coef1 x_0 + coef2 x_t, Eq. 7
             "posterior_mean_coef1": betas * np.sqrt(abar_prev) / (1 - abar),
             "posterior_mean_coef2": (1 - abar_prev) * np.sqrt(1 - betas) / (1 - abar),
-            "logvar": np.zeros_like(betas),
+            "logvar": np.zeros_like(betas),  # a learned loss weight that no published model learns
         }
         for name, values in buffers.items():
             self.register_buffer(name, torch.from_numpy(values).float())
@@ -120,6 +127,8 @@ class LatentDiffusion(pl.LightningModule):
         Args:
             noise: for the draw from the posterior; see `DiagonalGaussianDistribution.sample`.
         """
+        # The factor brings the latents to unit variance (Rombach et al. 2022, appendix G), for
+        # which the noise schedule is made.
         return self.scale_factor * self.first_stage_model.encode(image).sample(noise)
 
     @torch.no_grad()
@@ -139,14 +148,14 @@ class LatentDiffusion(pl.LightningModule):
 
     def q_sample(self, x_start, t, noise):
         """x_t given x_0, (N, 4, h, w) (Ho et al. 2020, Eq. 4)."""
-        return (
+        return (  # sqrt(alpha-bar_t) x_0 + sqrt(1 - alpha-bar_t) eps
             self._at(self.sqrt_alphas_cumprod, t) * x_start
             + self._at(self.sqrt_one_minus_alphas_cumprod, t) * noise
         )
 
     def get_v(self, x_start, noise, t):
         """Target of v-prediction, (N, 4, h, w) (Salimans & Ho 2022, appendix D)."""
-        return (
+        return (  # sqrt(alpha-bar_t) eps - sqrt(1 - alpha-bar_t) x_0
             self._at(self.sqrt_alphas_cumprod, t) * noise
             - self._at(self.sqrt_one_minus_alphas_cumprod, t) * x_start
         )
@@ -167,6 +176,7 @@ class LatentDiffusion(pl.LightningModule):
         """
         target = noise if self.parameterization == "eps" else self.get_v(x_start, noise, t)
         output = self.apply_model(self.q_sample(x_start, t, noise), t, cond)  # (N, 4, h, w)
+        # Half precision keeps about three digits, too few for a sum over thousands of values.
         return F.mse_loss(output.float(), target.float(), reduction="none").mean(dim=(1, 2, 3))
 
     def p_losses(self, x_start, cond, t, noise=None):
@@ -186,15 +196,18 @@ class LatentDiffusion(pl.LightningModule):
     def shared_step(self, batch):
         """Loss of a batch at random timesteps, and a dictionary of what to log."""
         x_start, cond = self.get_input(batch)
+        # t ~ Uniform (Ho et al. 2020, Algorithm 1); the code counts from 0 to T - 1.
         t = torch.randint(self.num_timesteps, (len(x_start),), device=x_start.device)
         return self.p_losses(x_start, cond, t)
 
     def training_step(self, batch, batch_idx):
+        """Loss of one batch, which Lightning minimises; logged as `train/loss_step`."""
         loss, log = self.shared_step(batch)
         self.log_dict(log, prog_bar=True, batch_size=len(batch[self.cond_stage_key]))
         return loss
 
     def validation_step(self, batch, batch_idx):
+        """Log the loss of one batch as `val/loss`."""
         loss, _ = self.shared_step(batch)
         self.log("val/loss", loss, prog_bar=True, batch_size=len(batch[self.cond_stage_key]))
 
@@ -210,5 +223,6 @@ class LatentDiffusion(pl.LightningModule):
             parameter.requires_grad_(True)
 
     def configure_optimizers(self):
+        """AdamW over `trainable_parameters`; all others are frozen first."""
         self.freeze_the_rest()
         return torch.optim.AdamW(self.trainable_parameters(), lr=self.learning_rate)

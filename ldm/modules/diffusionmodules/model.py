@@ -33,6 +33,7 @@ class ResnetBlock(nn.Module):
         """(N, in_channels, H, W) -> (N, out_channels, H, W)."""
         h = self.conv1(F.silu(self.norm1(x)))  # (N, out_channels, H, W)
         h = self.conv2(self.dropout(F.silu(self.norm2(h))))  # (N, out_channels, H, W)
+        # (N, out_channels, H, W): a 1x1 convolution only where the widths differ
         shortcut = self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x
         return h + shortcut  # (N, out_channels, H, W)
 
@@ -43,6 +44,7 @@ class AttnBlock(nn.Module):
     def __init__(self, channels):
         super().__init__()
         self.norm = norm(channels)
+        # A 1x1 convolution is a linear layer for each pixel; the published weights have its shape.
         self.q = nn.Conv2d(channels, channels, 1)
         self.k = nn.Conv2d(channels, channels, 1)
         self.v = nn.Conv2d(channels, channels, 1)
@@ -78,6 +80,7 @@ class Downsample(nn.Module):
 
     def __init__(self, channels):
         super().__init__()
+        # `padding=1` would pad all four sides and shift the picture by a pixel. See `forward`.
         self.conv = nn.Conv2d(channels, channels, 3, stride=2)
 
     def forward(self, x):
@@ -129,18 +132,20 @@ class Encoder(nn.Module):
         self.down = nn.ModuleList()
         channels = ch
         for i, mult in enumerate(ch_mult):
+            # Every level but the last one halves the size.
             resample = {"downsample": Downsample(mult * ch)} if i != len(ch_mult) - 1 else {}
             self.down.append(Level(channels, mult * ch, num_res_blocks, dropout, **resample))
             channels = mult * ch
         self.mid = Middle(channels, dropout)
         self.norm_out = norm(channels)
+        # Twice the channels: mean and log variance of q(z | x).
         self.conv_out = nn.Conv2d(channels, 2 * z_channels, 3, padding=1)
 
     def forward(self, x):
         """(N, in_channels, H, W) -> (N, 2 z_channels, H/f, W/f)."""
         h = self.conv_in(x)  # (N, ch, H, W)
         for level in self.down:
-            h = level(h)  # half the size each time but the last
+            h = level(h)  # (N, ch * ch_mult[i], H/2^(i+1), W/2^(i+1)); the last keeps the size
         h = self.mid(h)  # (N, ch * ch_mult[-1], H/f, W/f)
         return self.conv_out(F.silu(self.norm_out(h)))  # (N, 2 z_channels, H/f, W/f)
 
@@ -154,7 +159,7 @@ class Decoder(nn.Module):
         self.conv_in = nn.Conv2d(z_channels, channels, 3, padding=1)
         self.mid = Middle(channels, dropout)
         levels = []
-        for i, mult in reversed(list(enumerate(ch_mult))):
+        for i, mult in reversed(list(enumerate(ch_mult))):  # from the deepest level up
             resample = {"upsample": Upsample(mult * ch)} if i else {}
             # Published names count `up` from the highest resolution, which is built last.
             levels.insert(0, Level(channels, mult * ch, num_res_blocks + 1, dropout, **resample))
@@ -167,5 +172,5 @@ class Decoder(nn.Module):
         """(N, z_channels, h, w) -> (N, out_ch, f h, f w)."""
         h = self.mid(self.conv_in(z))  # (N, ch * ch_mult[-1], h, w)
         for level in reversed(self.up):
-            h = level(h)  # twice the size each time but the last
+            h = level(h)  # (N, ch * ch_mult[i], twice the size); level 0 keeps the size
         return self.conv_out(F.silu(self.norm_out(h)))  # (N, out_ch, f h, f w)

@@ -20,7 +20,12 @@ class TimestepEmbedSequential(nn.Sequential):
     """A sequence that hands the timestep embedding and the text to the layers that read them."""
 
     def forward(self, x, emb, context=None):
-        """Features (N, c, h, w), embedding (N, emb_channels), text (N, 77, d) -> features."""
+        """Features (N, c, h, w) -> features (N, c', h', w').
+
+        Args:
+            emb: timestep embedding, (N, emb_channels).
+            context: text embedding, (N, 77, context_dim); None where no layer reads it.
+        """
         for layer in self:
             if isinstance(layer, ResBlock):
                 x = layer(x, emb)  # (N, c', h, w)
@@ -36,6 +41,7 @@ class Downsample(nn.Module):
 
     def __init__(self, channels):
         super().__init__()
+        # Symmetric padding, unlike the autoencoder's `Downsample`: the published weights differ.
         self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
 
     def forward(self, x):
@@ -58,11 +64,13 @@ class ResBlock(nn.Module):
         self.in_layers = nn.Sequential(
             group_norm(channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1)
         )
+        # `time_embed` ends in a linear layer, so the SiLU comes first here.
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb_channels, out_channels))
         self.out_layers = nn.Sequential(
             group_norm(out_channels),
             nn.SiLU(),
             nn.Dropout(dropout),
+            # A fresh block is its skip connection (Dhariwal & Nichol 2021 start so).
             zero_module(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
         )
         self.skip_connection = (
@@ -73,6 +81,7 @@ class ResBlock(nn.Module):
     def forward(self, x, emb):
         """(N, channels, h, w) and (N, emb_channels) -> (N, out_channels, h, w)."""
         if self.use_checkpoint and self.training:
+            # The reentrant kind gives no gradients at all where no input of the block needs one.
             return checkpoint(self._forward, x, emb, use_reentrant=False)
         return self._forward(x, emb)  # (N, out_channels, h, w)
 
@@ -131,6 +140,7 @@ class UNetEncoder(nn.Module):
             raise ValueError(
                 "the U-Net reads a text: give use_spatial_transformer: true and a context_dim"
             )
+        # -1 stands for "not given" in the published configurations.
         if (num_heads == -1) == (num_head_channels == -1):
             raise ValueError("give either num_heads or num_head_channels to the U-Net")
         self.model_channels = model_channels
@@ -152,25 +162,34 @@ class UNetEncoder(nn.Module):
             nn.SiLU(),
             nn.Linear(emb_channels, emb_channels),
         )
-
-        self.input_blocks = nn.ModuleList(
-            [TimestepEmbedSequential(nn.Conv2d(in_channels, model_channels, 3, padding=1))]
-        )
-        self.block_channels = [model_channels]
-        channels = model_channels
-        for level, mult in enumerate(channel_mult):
-            for _ in range(num_res_blocks):
-                self.input_blocks.append(TimestepEmbedSequential(*self._stage(level, channels)))
-                channels = mult * model_channels
-                self.block_channels.append(channels)
-            if level != len(channel_mult) - 1:
-                self.input_blocks.append(TimestepEmbedSequential(Downsample(channels)))
-                self.block_channels.append(channels)
+        # Parts are built in this order: it decides which random numbers initialise which weights.
+        self.input_blocks, self.block_channels = self._build_input_blocks(in_channels)
+        channels = self.block_channels[-1]
         self.middle_block = TimestepEmbedSequential(
             self._res_block(channels, channels),
             self._transformer(channels),
             self._res_block(channels, channels),
         )
+
+    def _build_input_blocks(self, in_channels):
+        """The encoder's blocks from shallow to deep, and the output channels of each.
+
+        A convolution comes first. Every level has `num_res_blocks` stages, and a downsampling block
+        stands between two levels: 12 blocks for the four levels of SD 1.5.
+        """
+        first = nn.Conv2d(in_channels, self.model_channels, 3, padding=1)
+        blocks, block_channels = [TimestepEmbedSequential(first)], [self.model_channels]
+        channels = self.model_channels
+        for level, mult in enumerate(self.channel_mult):
+            for _ in range(self.num_res_blocks):
+                blocks.append(TimestepEmbedSequential(*self._stage(level, channels)))
+                channels = mult * self.model_channels
+                block_channels.append(channels)
+            if level != len(self.channel_mult) - 1:
+                # A block of its own: its output is a skip too, and the decoder counts on it.
+                blocks.append(TimestepEmbedSequential(Downsample(channels)))
+                block_channels.append(channels)
+        return nn.ModuleList(blocks), block_channels
 
     def _res_block(self, channels, out_channels):
         return ResBlock(
@@ -178,6 +197,7 @@ class UNetEncoder(nn.Module):
         )
 
     def _transformer(self, channels):
+        # SD 1.x: 8 heads at every width. SD 2.x: heads of 64 channels, so their number varies.
         heads = self.num_heads if self.num_heads != -1 else channels // self.num_head_channels
         return SpatialTransformer(channels, heads, channels // heads, **self.transformer_options)
 
@@ -185,7 +205,7 @@ class UNetEncoder(nn.Module):
         """A residual block to the width of `level`, and a transformer where the level has one."""
         out_channels = self.channel_mult[level] * self.model_channels
         layers = [self._res_block(channels, out_channels)]
-        if 2**level in self.attention_resolutions:
+        if 2**level in self.attention_resolutions:  # 2**level pixels of x per pixel here
             layers.append(self._transformer(out_channels))
         return layers
 
@@ -206,14 +226,16 @@ class UNetModel(UNetEncoder):
 
     def __init__(self, out_channels, **encoder):
         super().__init__(**encoder)
-        skip_channels = list(self.block_channels)
+        skip_channels = list(self.block_channels)  # a stack: the deepest skip is taken first
         channels = skip_channels[-1]
         self.output_blocks = nn.ModuleList()
         for level, mult in reversed(list(enumerate(self.channel_mult))):
+            # One stage more than in the encoder. It takes the skip of the downsampling block that
+            # leads to this level, or on level 0 that of the first convolution.
             for i in range(self.num_res_blocks + 1):
                 layers = self._stage(level, channels + skip_channels.pop())
                 channels = mult * self.model_channels
-                if level and i == self.num_res_blocks:
+                if level and i == self.num_res_blocks:  # in the same block: no skip follows
                     layers.append(Upsample(channels))
                 self.output_blocks.append(TimestepEmbedSequential(*layers))
         self.out = nn.Sequential(
@@ -233,13 +255,15 @@ class UNetModel(UNetEncoder):
         for block in self.input_blocks:
             h = block(h, emb, context)  # (N, block_channels[i], h / 2^level, w / 2^level)
             skips.append(h)
-        return self.middle_block(h, emb, context), skips
+        # f = 2 ** (levels - 1), 8 for the four levels of SD 1.5
+        h = self.middle_block(h, emb, context)  # (N, block_channels[-1], h / f, w / f)
+        return h, skips
 
     def decode(self, h, skips, emb, context):
         """Prediction (N, out_channels, h, w) from what `encode` gave."""
         for block, skip in zip(self.output_blocks, reversed(skips), strict=True):
-            h = torch.cat([h, skip], dim=1)  # the deepest skip first
-            h = block(h, emb, context)  # twice the size after the last block of a level
+            h = torch.cat([h, skip], dim=1)  # (N, c + c_skip, h', w')
+            h = block(h, emb, context)  # (N, c', h', w'), twice the size at the end of a level
         return self.out(h)  # (N, out_channels, h, w)
 
     def forward(self, x, timesteps, context):
@@ -249,5 +273,5 @@ class UNetModel(UNetEncoder):
             x, timesteps, context: latents (N, in_channels, h, w); (N,); text (N, 77, context_dim).
         """
         emb = self.embed_timesteps(timesteps)  # (N, 4 * model_channels)
-        h, skips = self.encode(x, emb, context)
+        h, skips = self.encode(x, emb, context)  # (N, c, h / f, w / f) and a list
         return self.decode(h, skips, emb, context)  # (N, out_channels, h, w)

@@ -51,6 +51,8 @@ def timestep_embedding(timesteps, dim, max_period=10000):
         max_period: the slowest wave takes about 2 pi times this many timesteps.
     """
     half = dim // 2
+    # 1 / max_period^(i / half), from 1 down to nearly 1 / max_period radians per timestep. In
+    # float32, as in training: float64 would change the last bits of every prediction.
     frequencies = torch.exp(
         -math.log(max_period)
         * torch.arange(half, dtype=torch.float32, device=timesteps.device)

@@ -19,7 +19,7 @@ class DiagonalGaussianDistribution:
         self.parameters = parameters
         self.mean, logvar = parameters.chunk(2, dim=1)
         self.logvar = logvar.clamp(*LOGVAR_RANGE)
-        self.std = (0.5 * self.logvar).exp()
+        self.std = (0.5 * self.logvar).exp()  # sqrt(exp(logvar))
         self.var = self.logvar.exp()
 
     def sample(self, noise=None):
@@ -29,7 +29,7 @@ class DiagonalGaussianDistribution:
             noise: standard normal of that shape; drawn here when not given.
         """
         noise = torch.randn_like(self.mean) if noise is None else noise
-        return self.mean + self.std * noise
+        return self.mean + self.std * noise  # reparameterised (Kingma & Welling 2014, Sec. 2.4)
 
     def mode(self):
         """The most likely latents, (N, C, h, w)."""
@@ -37,4 +37,5 @@ class DiagonalGaussianDistribution:
 
     def kl(self):
         """Kullback-Leibler divergence from the standard normal, summed per sample, (N,)."""
+        # Kingma & Welling 2014, appendix B, with the sign turned
         return 0.5 * (self.mean**2 + self.var - 1.0 - self.logvar).sum(dim=(1, 2, 3))

@@ -78,6 +78,7 @@ class CLIPMLP(nn.Module):
     def forward(self, x):
         """(N, L, width) -> (N, L, width)."""
         x = self.fc1(x)  # (N, L, 4 width)
+        # x sigmoid(1.702 x) approximates the GELU (Hendrycks & Gimpel 2016, Sec. 2).
         return self.fc2(x * torch.sigmoid(1.702 * x))  # (N, L, width)
 
 
@@ -102,7 +103,7 @@ class CLIPTextTransformer(nn.Module):
 
     def __init__(self, width, layers, heads):
         super().__init__()
-        self.embeddings = nn.Module()
+        self.embeddings = nn.Module()  # bare modules give the published names their dots
         self.embeddings.token_embedding = nn.Embedding(VOCABULARY_SIZE, width)
         self.embeddings.position_embedding = nn.Embedding(CONTEXT_LENGTH, width)
         self.encoder = nn.Module()
@@ -172,6 +173,7 @@ class FrozenCLIPEmbedder(TextEncoder):
             return states[self.layer_idx]  # (N, 77, width)
         z = self.transformer.text_model.final_layer_norm(states[-1])  # (N, 77, width)
         if self.layer == "pooled":
+            # The pads are end tokens too, and argmax gives the first of equal values.
             first_end = (tokens == EOS).int().argmax(dim=1)  # (N,)
             z = z[torch.arange(len(z), device=z.device), first_end][:, None]  # (N, 1, width)
         return z
@@ -196,6 +198,7 @@ class OpenCLIPAttention(nn.Module):
     def __init__(self, width, heads):
         super().__init__()
         self.heads = heads
+        # Query, key and value in one matrix, one below the other.
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
         self.out_proj = nn.Linear(width, width)
@@ -283,7 +286,7 @@ class FrozenOpenCLIPEmbedder(TextEncoder):
         layers=24,
         heads=16,
     ):
-        super().__init__(pad=0)
+        super().__init__(pad=0)  # open_clip's padding; SD 1.x repeats the end token instead
         if arch != "ViT-H-14":
             raise ValueError(f"arch {arch!r}: expected ViT-H-14")
         if max_length != CONTEXT_LENGTH:
@@ -305,6 +308,7 @@ class FrozenOpenCLIPEmbedder(TextEncoder):
         layers = model.transformer.resblocks
         for layer in layers[: len(layers) - self.skipped_layers]:
             x = layer(x)  # (N, 77, width)
+        # The final norm follows even where the last layer is skipped: SD 2.x was trained so.
         return model.ln_final(x)  # (N, 77, width)
 
 
