@@ -24,6 +24,8 @@ def find_origins(names, source: Mapping[str, torch.Tensor], use_ema: bool) -> di
     origins = {}
     for name in names:
         origin = name
+        # The two halves share names behind the prefix. Hint encoder and zero convolutions have none
+        # in the U-Net.
         if name.startswith(CONTROL) and name.replace(CONTROL, UNET, 1) in source:
             origin = name.replace(CONTROL, UNET, 1)
         if use_ema and origin.startswith(UNET) and averaged_name(origin) in source:
@@ -31,6 +33,20 @@ def find_origins(names, source: Mapping[str, torch.Tensor], use_ema: bool) -> di
         if origin in source:
             origins[name] = origin
     return origins
+
+
+def check_shapes(
+    own: Mapping[str, torch.Tensor], source: Mapping[str, torch.Tensor], origins: Mapping[str, str]
+) -> None:
+    """Check that every weight in `own` has the shape of its origin in `source`.
+
+    Raises:
+        RuntimeError: one has not; the message names it and both shapes.
+    """
+    for name, origin in origins.items():
+        found, expected = tuple(source[origin].shape), tuple(own[name].shape)
+        if found != expected:
+            raise RuntimeError(f"{origin} is {found}, the configuration has {expected}")
 
 
 def add_control(
@@ -54,18 +70,16 @@ def add_control(
     origins = find_origins(own, source, use_ema)
     buffers = {name for name, _ in model.named_buffers()}  # the schedule; need not be in the file
     lacking = [name for name in own if name not in origins and name not in buffers]
-    if not any(name not in buffers for name in origins):
+    # Any checkpoint of a diffusion model holds the schedule, so the schedule alone proves nothing.
+    if origins.keys() <= buffers:
         raise RuntimeError(
             f"none of its {len(source)} tensors has a name of this architecture, "
             f"such as {lacking[0]}"
         )
-    for name, origin in origins.items():
-        found, expected = tuple(source[origin].shape), tuple(own[name].shape)
-        if found != expected:
-            raise RuntimeError(f"{origin} is {found}, the configuration has {expected}")
+    check_shapes(own, source, origins)
     weights = {name: own[name].clone() for name in own if name not in origins}
     dtypes = {name: tensor.dtype for name, tensor in own.items()}
-    del own
+    del own  # it holds the tensors whose memory the next line frees
     model.to_empty(device="meta")  # gives its memory back before the copies need theirs
     for name, origin in origins.items():
         tensor = source[origin].to(dtypes[name])

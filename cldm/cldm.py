@@ -13,6 +13,8 @@ from ldm.modules.diffusionmodules.util import zero_module
 from ldm.util import instantiate_from_config
 
 # Widths of the hint encoder. The convolutions at index 2, 4 and 6 halve the size.
+# Differs from the paper: Sec. 3.2 of Zhang et al. (2023) names four convolutions of 16 to 128
+# channels, with 4x4 kernels and ReLU. The published weights have these eight, of 3x3 and with SiLU.
 HINT_CHANNELS = (16, 16, 32, 32, 96, 96, 256)
 HINT_FACTOR = 8  # hint pixels per latent pixel
 
@@ -37,9 +39,9 @@ class ControlledUnetModel(UNetModel):
             only_mid_control: add the middle block's residual alone.
         """
         emb = self.embed_timesteps(timesteps)  # (N, 4 * model_channels)
-        h, skips = self.encode(x, emb, context)
+        h, skips = self.encode(x, emb, context)  # (N, c, h/8, w/8), list of (N, c_i, h_i, w_i)
         if control is not None:
-            h = h + control[-1]  # (N, c, h / 2^levels, w / 2^levels)
+            h = h + control[-1]  # (N, c, h/8, w/8)
             if not only_mid_control:
                 skips = [
                     skip + residual for skip, residual in zip(skips, control[:-1], strict=True)
@@ -61,6 +63,8 @@ class ControlNet(UNetEncoder):
     def __init__(self, hint_channels, **encoder):
         super().__init__(**encoder)
         self.hint_channels = hint_channels
+        # Zero convolutions (Zhang et al. 2023, Eq. 2): a fresh branch changes nothing, so the first
+        # steps of a training start from the pictures of the locked U-Net.
         self.zero_convs = nn.ModuleList(
             TimestepEmbedSequential(zero_module(nn.Conv2d(c, c, 1))) for c in self.block_channels
         )
@@ -120,9 +124,9 @@ class ControlNet(UNetEncoder):
             h = block(h, emb, context)  # (N, block_channels[i], h / 2^level, w / 2^level)
             if i == 0:  # the hint enters behind the first convolution, where sizes are the latents'
                 h = h + guided_hint  # (N, model_channels, h, w)
-            residuals.append(zero_conv(h, emb, context))
-        h = self.middle_block(h, emb, context)
-        residuals.append(self.middle_block_out(h, emb, context))
+            residuals.append(zero_conv(h, emb, context))  # like h
+        h = self.middle_block(h, emb, context)  # (N, block_channels[-1], h/8, w/8)
+        residuals.append(self.middle_block_out(h, emb, context))  # like h
         return residuals
 
 
@@ -152,6 +156,7 @@ class ControlLDM(LatentDiffusion):
         self.control_model = instantiate_from_config(control_stage_config)
         self.control_key = control_key
         self.only_mid_control = only_mid_control
+        # One more than zero convolutions: the middle block has its own, `middle_block_out`.
         self.control_scales = [1.0] * (len(self.control_model.zero_convs) + 1)
         self.sd_locked = sd_locked
 
@@ -160,7 +165,7 @@ class ControlLDM(LatentDiffusion):
 
         For loops that show the same hints to the network at many timesteps.
         """
-        if cond["c_concat"] is None:
+        if cond["c_concat"] is None:  # no control
             return cond
         return {**cond, "guided_hint": self.control_model.encode_hints(cond["c_concat"])}
 
@@ -185,6 +190,7 @@ class ControlLDM(LatentDiffusion):
             guided_hint=cond.get("guided_hint"),
         )
         scales = self.control_scales if control_scales is None else control_scales
+        # Zhang et al. 2023, Sec. 3.4: weights of the connections to the U-Net.
         control = [residual * scale for residual, scale in zip(control, scales, strict=True)]
         return self.model.diffusion_model(
             x_noisy, t, context, control=control, only_mid_control=self.only_mid_control
@@ -199,7 +205,8 @@ class ControlLDM(LatentDiffusion):
     def trainable_parameters(self):
         """Parameters of the control branch, and of the U-Net's decoder where it is not locked."""
         control = self.control_model
-        # without the zero convolutions whose residuals `only_mid_control` throws away
+        # Without the zero convolutions whose residuals `only_mid_control` throws away: they get no
+        # gradient, which distributed training takes for an error.
         unused = set(control.zero_convs.parameters()) if self.only_mid_control else set()
         parameters = [parameter for parameter in control.parameters() if parameter not in unused]
         if not self.sd_locked:

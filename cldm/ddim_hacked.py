@@ -33,12 +33,14 @@ class DDIMSampler:
         """
         if ddim_discretize != "uniform":
             raise ValueError(f"ddim_discretize {ddim_discretize!r}, expected uniform")
+        # The published names of the attributes, on the left in the order of `DdimSchedule`.
         schedule = ddim.ddim_schedule(ddim_num_steps, self._alphas_cumprod(), ddim_eta)
         self.ddim_timesteps, self.ddim_alphas, self.ddim_alphas_prev, self.ddim_sigmas = schedule
         if verbose:
             print(f"{len(self.ddim_timesteps)} DDIM timesteps")
 
     def _alphas_cumprod(self):
+        """alpha-bar_t, (T,) float64: the buffer's float32 values, computed with in float64."""
         return self.model.alphas_cumprod.double().cpu().numpy()
 
     @torch.no_grad()
@@ -73,8 +75,10 @@ class DDIMSampler:
         """
         self.make_schedule(S, ddim_eta=eta)
         last = len(self.ddim_timesteps) - 1
+        # The device of a buffer: a stand-in for a model need not have parameters.
         device = self.model.alphas_cumprod.device
         x = draw_noise((batch_size, *shape), generators, device) if x_T is None else x_T.to(device)
+        # Both lists begin with the noise, as in the published sampler.
         intermediates = {"x_inter": [x], "pred_x0": [x]}
 
         def denoise(x, t):
@@ -88,7 +92,7 @@ class DDIMSampler:
             )
 
         def keep(left, x, pred_x0):
-            if left % log_every_t == 0 or left == last:
+            if left % log_every_t == 0 or left == last:  # the last and the first step among them
                 intermediates["x_inter"].append(x)
                 intermediates["pred_x0"].append(pred_x0)
 

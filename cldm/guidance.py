@@ -23,11 +23,13 @@ def guided_eps(model, x, t, cond, uncond=None, scale=1.0, **model_options):
             scale 1.
         model_options: further arguments of `model.apply_model`.
     """
-    timesteps = torch.full((len(x),), t, device=x.device, dtype=torch.long)
+    timesteps = torch.full((len(x),), t, device=x.device, dtype=torch.long)  # (N,)
+    # `scale` is 1 + w of the paper: at 1 the unconditional prediction drops out.
     if uncond is None or scale == 1:
         output = model.apply_model(x, timesteps, cond, **model_options)
     elif cond.get("c_concat") is not None and uncond.get("c_concat") is None:
-        output = model.apply_model(x, timesteps, uncond, **model_options)
+        # With and without a control branch the network differs, so the two share no pass.
+        output = model.apply_model(x, timesteps, uncond, **model_options)  # (N, C, h, w)
         controlled = model.apply_model(x, timesteps, cond, **model_options)
         output = output + scale * (controlled - output)
     else:
@@ -37,10 +39,12 @@ def guided_eps(model, x, t, cond, uncond=None, scale=1.0, **model_options):
         both.setdefault("c_concat", None)
         output = model.apply_model(
             torch.cat([x, x]), torch.cat([timesteps, timesteps]), both, **model_options
-        )
-        output, conditional = output.chunk(2)
+        )  # (2N, C, h, w), unconditional first
+        output, conditional = output.chunk(2)  # (N, C, h, w) each
         output = output + scale * (conditional - output)
-    if model.parameterization == "v":  # eps from v (Salimans & Ho 2022, appendix D)
+    # eps from v (Salimans & Ho 2022, appendix D). Guidance may come first: for a given x, eps is
+    # linear in v.
+    if model.parameterization == "v":
         abar = model.alphas_cumprod[t]
         output = abar.sqrt() * output + (1 - abar).sqrt() * x
     return output

@@ -25,7 +25,7 @@ def prompt_to_pixels(prompts: Sequence[str], size: tuple[int, int]) -> np.ndarra
     columns = max(8, int(width / (GLYPH_WIDTH * font_size)))
     font, pictures = ImageFont.load_default(font_size), []
     for prompt in prompts:
-        lines = [""]
+        lines = [""]  # filled word by word; a word longer than a line gets its own
         for word in prompt.split():
             if lines[-1] and len(lines[-1]) + 1 + len(word) > columns:
                 lines.append("")
@@ -73,6 +73,7 @@ class ImageLogger(Callback):
         """
         image = rearrange(batch["jpg"], "n h w c -> n c h w")
         hint = rearrange(batch["hint"], "n h w c -> n c h w").contiguous()
+        # The mean, not a draw, so that a log shows the autoencoder's best reconstruction.
         latents = pl_module.first_stage_model.encode(image[: self.max_images]).mode()
         return pl_module, latents, [hint], list(batch["txt"])
 
@@ -82,6 +83,7 @@ class ImageLogger(Callback):
         model, latents, hints, prompts = self.unpack(pl_module, batch)
         n = min(self.max_images, len(prompts))
         hints, prompts = [hint[:n] for hint in hints], prompts[:n]
+        # The same noise in every log: logs differ by the model and the batch alone.
         seeds = [sample_seed(0, "image_log", i) for i in range(n)]
         shown = rearrange(hints[0], "n c h w -> n h w c").cpu().numpy()
         samples = sample_images(model, hints, prompts, seeds, self.options)
@@ -93,9 +95,12 @@ class ImageLogger(Callback):
         }
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        """Draw, write and send the pictures where this batch is due; on one process only."""
+        # Of all epochs together: `batch_idx` starts anew in each, and short ones would never log.
         due = (trainer.fit_loop.total_batch_idx + 1) % self.batch_frequency == 0
         if not due or not trainer.is_global_zero:
             return
+        # Frozen parts are in evaluation mode already and must stay there, so modes are kept singly.
         modes = {module: module.training for module in pl_module.modules()}
         pl_module.eval()
         pictures = self.log_images(pl_module, batch)

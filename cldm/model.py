@@ -50,6 +50,7 @@ def native_size(config: dict) -> int:
 def size_multiple(config: dict) -> int:
     """Number that divides height and width of every image: autoencoder's factor times U-Net's."""
     params = config["params"]
+    # Each network halves the size between its levels: once less than it has levels.
     levels = len(params["first_stage_config"]["params"]["ddconfig"]["ch_mult"]) + len(
         params["unet_config"]["params"]["channel_mult"]
     )
@@ -92,6 +93,7 @@ def create_model(
         }
         with SkipInitialisation():
             model = instantiate_from_config(config)
+    # What a constructor raises for unknown or missing parameters.
     except (TypeError, KeyError) as error:
         raise ValueError(
             f"{config_path}: does not describe a model of this family ({error})"
@@ -119,6 +121,7 @@ def create_control(
         raise ValueError(
             f"{weights_path}: holds no control branch (no {prefix}* among its tensors)"
         )
+    # A whole model for each branch would take the memory of a U-Net each time.
     config = read_config(config_path)["params"]["control_stage_config"]
     config["params"]["hint_channels"] = hint_channels
     with SkipInitialisation():
@@ -142,7 +145,7 @@ def create_first_stage(config_path: str | Path, weights_path: str | Path) -> tor
     state_dict = {
         key.removeprefix(prefix): value
         for key, value in subset(load_state_dict(weights_path), [prefix]).items()
-        if ".loss." not in key
+        if ".loss." not in key  # the discriminator that trained the autoencoder
     }
     with SkipInitialisation():
         model = instantiate_from_config(config)
@@ -167,7 +170,7 @@ def load_weights(
     state_dict = dict(load_state_dict(path) if state_dict is None else state_dict)
     if new_hint and FIRST_HINT in model.state_dict() and FIRST_HINT in state_dict:
         _fit_first_hint(model, path, state_dict, new_hint)
-    addresses = set()
+    addresses = set()  # of the first bytes of tensors that are in use
     for key, value in state_dict.items():
         value = value.float() if value.is_floating_point() else value
         if value.data_ptr() in addresses:
@@ -185,6 +188,7 @@ def _fit_first_hint(model, path, state_dict, new_hint):
     if found == expected:
         return
     if new_hint == "zeros" and found < expected:
+        # What the branch has learned stays, and the new channels learn from nothing.
         added = trained.new_zeros(len(trained), expected - found, *trained.shape[2:])
         state_dict[FIRST_HINT] = torch.cat([trained, added], dim=1)
         done = (
@@ -192,6 +196,7 @@ def _fit_first_hint(model, path, state_dict, new_hint):
             "control_model.input_hint_block.0"
         )
     else:
+        # `SkipInitialisation` may have left it unset.
         convolution.reset_parameters()
         state_dict[FIRST_HINT] = convolution.weight.detach()
         state_dict[FIRST_HINT.replace("weight", "bias")] = convolution.bias.detach()

@@ -48,7 +48,7 @@ class MultiConditionControlNet(nn.Module):
         """List of hints as it is; one concatenated hint, which notebooks pass, is split."""
         if isinstance(hint, list) and len(hint) == len(self.branches):
             return hint
-        hint = torch.cat(hint, dim=1) if isinstance(hint, list) else hint
+        hint = torch.cat(hint, dim=1) if isinstance(hint, list) else hint  # (N, sum of C, H, W)
         return hint.split(self.channel_splits, dim=1)
 
     def encode_hints(self, hints):
@@ -62,7 +62,7 @@ class MultiConditionControlNet(nn.Module):
             for branch, hint, scale in zip(
                 self.branches, self._hint_per_branch(hints), self.per_condition_scales, strict=True
             )
-            if scale
+            if scale  # a branch without strength costs no time
         ]
 
     def forward(self, x, hint, timesteps, context, guided_hint=None):
@@ -81,11 +81,13 @@ class MultiConditionControlNet(nn.Module):
             if scale
         ]
         if not active:
+            # 0-d zeros add to skips of any size, so no branch need be computed for the sizes.
             return [x.new_zeros(())] * (len(self.branches[0].zero_convs) + 1)
         if guided_hint is None:
             guided_hint = self.encode_hints(hint)
-        total = None
+        total = None  # added up branch by branch: the residuals of all at once need more memory
         for (branch, scale), features in zip(active, guided_hint, strict=True):
+            # The hint is not read again, its features are there.
             residuals = [scale * r for r in branch(x, None, timesteps, context, features)]
             if total is None:
                 total = residuals

@@ -57,9 +57,27 @@ def control_scales(strength: float, guess_mode: bool, count: int = 13) -> list[f
 
     All are `strength`; in guess mode they fall towards the shallow ones, as in the published code.
     """
-    return [
+    return [  # the last one, of the middle block, is `strength` in both modes
         strength * (GUESS_DECAY ** (count - 1 - i) if guess_mode else 1.0) for i in range(count)
     ]
+
+
+def _conditions(model, hints, prompts, guess_mode):
+    """The condition and its counterpart with the empty prompt, as `model.apply_model` takes them.
+
+    Hints are encoded here, once for all steps. In guess mode the counterpart has no control.
+    """
+    if config.save_memory:
+        model.low_vram_shift(is_diffusing=False)
+    context = model.get_learned_conditioning(prompts)  # (N, 77, width)
+    empty = model.get_unconditional_conditioning(len(prompts))  # (N, 77, width)
+    if config.save_memory:
+        model.low_vram_shift(is_diffusing=True)
+    hints = [hint.to(model.device) for hint in hints]
+    cond = model.encode_hints({"c_crossattn": [context], "c_concat": hints})
+    if guess_mode:
+        return cond, {"c_crossattn": [empty], "c_concat": None}
+    return cond, {**cond, "c_crossattn": [empty]}
 
 
 @torch.no_grad()
@@ -86,18 +104,8 @@ def sample_latents(
     """
     factor = model.first_stage_model.downsampling
     height, width = hints[0].shape[2:]
-    shape = (len(prompts), model.channels, height // factor, width // factor)
-    if config.save_memory:
-        model.low_vram_shift(is_diffusing=False)
-    context = model.get_learned_conditioning(prompts)
-    empty = model.get_unconditional_conditioning(len(prompts))
-    if config.save_memory:
-        model.low_vram_shift(is_diffusing=True)
-    hints = [hint.to(model.device) for hint in hints]
-    cond = model.encode_hints({"c_crossattn": [context], "c_concat": hints})
-    uncond = {**cond, "c_crossattn": [empty]}
-    if options.guess_mode:
-        uncond = {"c_crossattn": [empty], "c_concat": None}
+    shape = (len(prompts), model.channels, height // factor, width // factor)  # (N, 4, H/8, W/8)
+    cond, uncond = _conditions(model, hints, prompts, options.guess_mode)
     denoise = partial(
         guided_eps,
         model,
@@ -108,11 +116,12 @@ def sample_latents(
             options.strength, options.guess_mode, len(model.control_scales)
         ),
     )
+    # Each picture's generator draws x_T first, then the noise of its steps.
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     return SAMPLERS[options.sampler].sample(
         denoise,
         draw_noise(shape, generators, model.device),
-        model.alphas_cumprod.double().cpu().numpy(),
+        model.alphas_cumprod.double().cpu().numpy(),  # (T,) float64, for the coefficients
         options.steps,
         eta=options.eta,
         generators=generators,
@@ -150,5 +159,6 @@ def sample_images(
 
 def to_pixels(images: torch.Tensor) -> np.ndarray:
     """(N, 3, H, W) in [-1, 1] -> uint8 (N, H, W, 3), rounded and clipped."""
-    levels = ((images.float().clamp(-1, 1) + 1) * 127.5).round().byte()
+    # -1 -> 0, 1 -> 255. Clipped first: a byte would wrap around.
+    levels = ((images.float().clamp(-1, 1) + 1) * 127.5).round().byte()  # (N, 3, H, W)
     return rearrange(levels, "n c h w -> n h w c").cpu().numpy()
