@@ -36,7 +36,7 @@ def gather_pairs(
 
 def read_input(path: Path) -> torch.Tensor:
     """An image as the segmenter takes it, float32 (1, H, W) in [0, 1]."""
-    return torch.from_numpy(read_grey(path)).unsqueeze(0)
+    return torch.from_numpy(read_grey(path)).unsqueeze(0)  # (1, H, W)
 
 
 def read_target(path: Path, num_classes: int) -> torch.Tensor:
@@ -54,7 +54,8 @@ def reflect_to(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
         n = x.shape[dim]
         if n < size:
             period = max(2 * (n - 1), 1)  # 0 1 2 1 | 0 1 2 1 | ... for n = 3
-            i = torch.arange(size, device=x.device) % period
+            i = torch.arange(size, device=x.device) % period  # (size,)
+            # Past the end, indices run backwards; the border itself is not repeated.
             x = x.index_select(dim, torch.where(i < n, i, period - i))
     return x
 
@@ -70,9 +71,11 @@ def disturb(image: torch.Tensor) -> torch.Tensor:
     """
     draws = torch.rand(4, len(image), 1, 1, 1, device=image.device)
     brightness, contrast, blur, noise = draws.unbind()  # (N, 1, 1, 1) each
-    smooth = F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="reflect"), 3, stride=1)
+    # Padded by reflection: zeros would darken the border.
+    smooth = F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="reflect"), 3, stride=1)  # (N, 1, H, W)
     image = torch.lerp(image, smooth, (2 * blur - 1).clamp(min=0))  # half of the images stay sharp
-    mean = image.mean(dim=(-2, -1), keepdim=True)
+    mean = image.mean(dim=(-2, -1), keepdim=True)  # (N, 1, 1, 1)
+    # Contrast times 0.7 to 1.3 around the mean, brightness up to 0.15 up or down.
     image = (image - mean) * (0.7 + 0.6 * contrast) + mean + 0.3 * (brightness - 0.5)
     return (image + 0.06 * noise * torch.randn_like(image)).clamp(0, 1)
 
@@ -101,6 +104,7 @@ class SegmentationDataset(Dataset):
         pair = self.pairs[index]
         image = read_input(pair.image)
         mask = read_target(pair.condition, self.num_classes).to(torch.uint8)  # an eighth of memory
+        # When the cache is full it stays as it is: in random order no entry is worth more.
         if self.cached_bytes < CACHE_BYTES:
             self.cache[index] = image, mask
             self.cached_bytes += image.nbytes + mask.nbytes
@@ -108,7 +112,8 @@ class SegmentationDataset(Dataset):
 
     def __getitem__(self, index):
         image, mask = (reflect_to(x, self.crop, self.crop) for x in self._read(index))
+        # torchvision draws once for both, as long as each says what it is.
         image, mask = self.cut(tv_tensors.Image(image), tv_tensors.Mask(mask))
         turns = int(torch.randint(4, ()))  # with the flip: all eight symmetries of the square
         image, mask = (x.as_subclass(torch.Tensor).rot90(turns, (-2, -1)) for x in (image, mask))
-        return image, mask.long()
+        return image, mask.long()  # (1, S, S), (S, S)

@@ -11,9 +11,9 @@ from core.files import refuse_existing, whole_file
 from segmentation.data import reflect_to
 
 FORMAT = "em_segmenter_v1"  # names the checkpoint's layout, which tells it from any other .ckpt
-ENCODER = (
-    "tu-mobilenetv3_small_100"  # for phantoms; misses mitochondria of real EM, unlike resnet18
-)
+# Small and fast, enough for phantoms. Of real micrographs it misses mitochondria that resnet18
+# finds.
+ENCODER = "tu-mobilenetv3_small_100"
 DECODER_CHANNELS = (48, 24, 16, 8)  # deep to shallow; as many as the encoder has levels
 SIZE_MULTIPLE = 32  # pixels; what a network of five levels needs, ours has four
 
@@ -38,7 +38,7 @@ def build_segmenter(num_classes: int, encoder: str = ENCODER) -> torch.nn.Module
     model = smp.Unet(
         encoder,
         len(DECODER_CHANNELS),
-        encoder_weights=None,
+        encoder_weights=None,  # others would be downloaded
         decoder_channels=DECODER_CHANNELS,
         in_channels=1,
         classes=num_classes,
@@ -57,10 +57,11 @@ def predict(model: torch.nn.Module, image: torch.Tensor) -> torch.Tensor:
     """
     height, width = image.shape[-2:]
     device = next(model.parameters()).device
+    # Padded, not resized: the network was trained at the pixel size of the images.
     sides = (math.ceil(n / SIZE_MULTIPLE) * SIZE_MULTIPLE for n in (height, width))
     padded = reflect_to(image[None].to(device), *sides)  # (1, 1, H', W')
     logits = model.eval()(padded.contiguous(memory_format=torch.channels_last))  # (1, C, H', W')
-    return logits.argmax(dim=1)[0, :height, :width].cpu()
+    return logits.argmax(dim=1)[0, :height, :width].cpu()  # (H, W)
 
 
 def save_segmenter(
@@ -96,11 +97,12 @@ def load_segmenter(path: str | Path, device: str | torch.device = "cpu") -> torc
         content = torch.load(path, map_location="cpu", weights_only=True)
         if content["format"] != FORMAT:
             raise ValueError("another format")
+        # The file says which encoder it was trained with, so no option has to.
         model = build_segmenter(**content["architecture"])
         model.load_state_dict(content["state_dict"])
         model.meta = content["meta"]
     except (FileNotFoundError, IsADirectoryError, PermissionError):
-        raise
+        raise  # nothing is wrong with the content
     except Exception as error:  # torch's reader meets garbage with any kind of exception
         raise ValueError(
             f"{path}: damaged, or no segmenter. "

@@ -31,13 +31,12 @@ def other_masks(pairs: Sequence[Pair]) -> list[list[Path]]:
     """
     masks = [pair.condition for pair in pairs]
     sizes = [image_size(path) for path in masks]
+    # Checksums instead of pixels: masks of a large set need not fit in memory.
     contents = [hashlib.sha256(path.read_bytes()).digest() for path in masks]
-    n = len(pairs)
-    number = min(n - 1, MAX_OTHERS)
-    shifts = [round(k * n / (number + 1)) for k in range(1, number + 1)]
+    shifts = _even_shifts(len(pairs))
     others = []
-    for i in range(n):
-        spread = [(i + shift) % n for shift in shifts]
+    for i in range(len(pairs)):
+        spread = [(i + shift) % len(pairs) for shift in shifts]
         fitting = [j for j in spread if sizes[i] == sizes[j] and contents[i] != contents[j]]
         others.append([masks[j] for j in fitting])
     if not any(others):
@@ -45,6 +44,12 @@ def other_masks(pairs: Sequence[Pair]) -> list[list[Path]]:
             f"{masks[0].parent}: --shuffled needs at least two different masks of equal size"
         )
     return others
+
+
+def _even_shifts(n: int) -> list[int]:
+    """Up to `MAX_OTHERS` distances that part a circle of `n` places evenly; 0 is not among them."""
+    number = min(n - 1, MAX_OTHERS)
+    return [round(k * n / (number + 1)) for k in range(1, number + 1)]
 
 
 def score(
@@ -76,6 +81,7 @@ def score(
     bar = tqdm(pairs, desc="score", unit="image", disable=not progress)
     for pair, paths in zip(bar, others, strict=True):
         prediction = predict(model, read_input(pair.image))  # (H, W)
+        # One at a time: images of a set may differ in size.
         own.update(prediction, read_target(pair.condition, num_classes))
         for path in paths:
             mixed.update(prediction, read_target(path, num_classes))
@@ -84,12 +90,15 @@ def score(
 
 
 def _confusion(num_classes):
+    """An empty confusion matrix that gives the IoU of each class."""
+    # NaN, not 0, for a class that is nowhere. The range of labels was checked when they were read.
     return MulticlassJaccardIndex(
         num_classes, average="none", zero_division=math.nan, validate_args=False
     )
 
 
 def _summary(confusion, suffix=""):
+    """`miou` and `iou` of a confusion matrix, with `suffix` behind their names."""
     iou = confusion.compute()  # (num_classes,), NaN for a class that occurs nowhere
     values = [None if math.isnan(x) else x for x in iou.tolist()]
     return {f"miou{suffix}": iou.nanmean().item(), f"iou{suffix}": values}
@@ -116,7 +125,9 @@ def draw_rows(model: torch.nn.Module, pairs: Sequence[Pair], num_classes: int) -
     for pair in pairs:
         image = read_input(pair.image)
         labels = [read_target(pair.condition, num_classes), predict(model, image)]  # (H, W) each
-        rows.append(torch.cat([image[0], torch.cat(labels, dim=1) / (num_classes - 1)], dim=1))
+        greys = torch.cat(labels, dim=1) / (num_classes - 1)  # (H, 2 W)
+        rows.append(torch.cat([image[0], greys], dim=1))  # (H, 3 W)
     width = max(row.shape[1] for row in rows)
+    # Narrower rows are filled up with white on the right.
     padded = [F.pad(row, (0, width - row.shape[1], 0, GAP), value=1.0) for row in rows]
-    return to_uint8(torch.cat(padded).numpy())
+    return to_uint8(torch.cat(padded).numpy())  # (sum of heights, width)

@@ -53,6 +53,7 @@ class SegmenterOptions:
 def learning_rate_factor(step: int, steps: int) -> float:
     """Linear warm-up, then a cosine that reaches zero after the last step; in (0, 1]."""
     warm_up = max(1, round(WARM_UP * steps))
+    # step + 1: the first step should learn too, and the last one is number steps - 1.
     return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
@@ -81,8 +82,8 @@ def train_segmenter(
     """
     options = options or SegmenterOptions()
     device = torch.device(device)
-    best_miou, best_weights = -1.0, None
     validate_at = {round(steps * k / VALIDATIONS) for k in range(1, VALIDATIONS + 1)}
+    best = BestWeights()
     with torch.random.fork_rng():  # the caller's random state stays as it was
         torch.manual_seed(options.seed)
         model = build_segmenter(num_classes, options.encoder).to(device)
@@ -95,7 +96,8 @@ def train_segmenter(
         )
         bar = tqdm(loader, desc="train", unit="step", disable=not progress)
         shown = {}
-        for step, (image, mask) in enumerate(bar, start=1):
+        for step, (image, mask) in enumerate(bar, start=1):  # (N, 1, S, S), (N, S, S)
+            # Each validation leaves the model in evaluation mode.
             loss = segmentation_loss(model.train(), image.to(device), mask.to(device))
             if not loss.isfinite():
                 raise RuntimeError(
@@ -108,13 +110,29 @@ def train_segmenter(
             shown["loss"] = f"{loss.item():.3f}"
             if val_pairs and step in validate_at:
                 miou = score(model, val_pairs, num_classes)["miou"]
+                best.keep(model, miou)
                 shown["val mIoU"] = f"{miou:.3f}"
-                if miou > best_miou:
-                    best_miou, best_weights = miou, copy.deepcopy(model.state_dict())
             bar.set_postfix(shown)
-    if best_weights is not None:
-        model.load_state_dict(best_weights)
+    best.restore(model)
     return model.eval()
+
+
+class BestWeights:
+    """The weights that reached the highest mIoU so far."""
+
+    def __init__(self):
+        self.miou, self.weights = -1.0, None
+
+    def keep(self, model: torch.nn.Module, miou: float) -> None:
+        """Copy the model's weights if they are better than those before."""
+        if miou > self.miou:
+            # A state dict shares its tensors with the model, which goes on training.
+            self.miou, self.weights = miou, copy.deepcopy(model.state_dict())
+
+    def restore(self, model: torch.nn.Module) -> None:
+        """Load the weights that were kept; the model stays as it is where none were."""
+        if self.weights is not None:
+            model.load_state_dict(self.weights)
 
 
 def _loader(pairs, num_classes, steps, options, device) -> DataLoader:
@@ -142,5 +160,5 @@ def segmentation_loss(
     # bfloat16 is slow on CPUs without AMX.
     with torch.autocast(image.device.type, torch.bfloat16, enabled=image.device.type == "cuda"):
         logits = model(image).float()  # (N, num_classes, S, S)
-    # Dice alone has no gradient to speak of where a class is missed altogether; cross-entropy has.
+    # Where a class is missed altogether, Dice has almost no gradient. Cross-entropy has one.
     return smp.losses.DiceLoss("multiclass")(logits, mask) + F.cross_entropy(logits, mask)
