@@ -35,7 +35,8 @@ class Noise:
         angle = DRIFT * z
         lattice = np.cos(angle) * self.lattices[0] + np.sin(angle) * self.lattices[1]
         picture = Image.fromarray(lattice.astype(np.float32))
-        return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC))
+        # A lattice in units of the field, so the same cells appear at every size.
+        return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC))  # (size, size)
 
 
 class Blob:
@@ -59,17 +60,19 @@ class Blob:
         depth: float,
     ):
         self.x, self.y, self.radius, self.depth = x, y, radius, depth
-        self.drift = rng.normal(0, 0.35, 2)
-        self.widest = rng.uniform(-2, 2)
+        self.drift = rng.normal(0, 0.35, 2)  # of the centre, per slice
+        self.widest = rng.uniform(-2, 2)  # slice of the widest section
+        # Fine waves are lower than coarse ones, or outlines would be jagged.
         self.amplitudes = roughness * rng.standard_normal(len(HARMONICS)) / HARMONICS**1.25
         self.phases = rng.uniform(0, 2 * np.pi, len(HARMONICS))
-        self.turns = rng.normal(0, 0.06, len(HARMONICS))
+        self.turns = rng.normal(0, 0.06, len(HARMONICS))  # radians per slice, of each wave
 
     def distance(self, x: np.ndarray, y: np.ndarray, z: float) -> np.ndarray:
         """About the signed distance of the points (x, y) to the outline in slice z."""
         dx, dy = x - self.x - self.drift[0] * z, y - self.y - self.drift[1] * z
         theta = np.arctan2(dy, dx)
         rho = np.hypot(dx, dy)
+        # float32 scalars keep the pixels in float32: half the memory, and faster.
         waves = sum(
             a * np.cos(k * theta + np.float32(p + turn * z))
             for k, a, p, turn in zip(
@@ -117,6 +120,7 @@ def pixel_grid(size: int) -> list[np.ndarray]:
 def true_distance(field: np.ndarray) -> np.ndarray:
     """Turn a level-set function on the pixel grid into a distance that is right near its zero."""
     down, right = np.gradient(field, FIELD / field.shape[0])
+    # First order: f / |grad f|. The limit keeps flat places, where the slope is near 0, finite.
     return field / np.clip(np.hypot(down, right), 0.5, None)
 
 
@@ -146,6 +150,7 @@ class Canvas:
             window: the part of the image to paint on, as an index.
             softness: width of the edge in units; at least one pixel.
         """
+        # A ramp as wide as a pixel covers edge pixels in part, so outlines have no steps.
         cover = np.clip(0.5 - distance / max(softness, FIELD / self.size), 0, 1) * opacity
         self.image[window] += cover * (tone - self.image[window])
 
@@ -159,16 +164,19 @@ class Canvas:
         dx, dy = self.x[window] - item.x, self.y[window] - item.y
         if dx.size == 0:  # outside the image
             return
+        # Coordinates in the organelle's own axes, then its axis bent into a parabola.
         along = np.cos(item.angle) * dx + np.sin(item.angle) * dy
         across = np.cos(item.angle) * dy - np.sin(item.angle) * dx
         across = across - item.bend * (along**2 - straight**2 / 2)
         waist = 1 + 0.12 * np.sin(0.5 * along + 6 * item.phase)  # an uneven outline
+        # Distance to the piece of the axis between -straight and straight, less the half-width.
         distance = np.hypot(np.maximum(np.abs(along) - straight, 0), across) - radius * waist
-        distance = np.maximum(distance, limits[window])
+        distance = np.maximum(distance, limits[window])  # the maximum is the intersection
         if item.kind == "granule":
             self.fill(distance, DARK + 0.05 + item.tone, window=window)
         elif item.kind == "vesicle":
             self.fill(distance, LUMEN + 2 * item.tone, window=window)
+            # |d + w| - w is a band of width 2 w just inside the outline: the membrane.
             self.fill(np.abs(distance + 0.7) - 0.7, DARK + 0.06, 0.95, window=window)
         elif item.kind == "mitochondrion":
             self._mitochondrion(item, radius, along, across, distance, window)
@@ -194,6 +202,6 @@ class Canvas:
             stripes(position + 3.4 * item.phase, period=3.4, width=1.5),
             side * across - 0.45 * radius,
         )
-        inside = np.maximum(cristae, distance + 1.9)
+        inside = np.maximum(cristae, distance + 1.9)  # cristae keep off the outer membrane
         self.fill(inside, MATRIX + 0.27 + item.tone, 0.9, window=window)
         self.fill(np.abs(distance + 0.7) - 0.8, DARK, window=window)

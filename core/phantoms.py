@@ -7,7 +7,7 @@ Phantom i depends on (seed, split, i) alone; at another size it shows the same c
 
 import argparse
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -87,9 +87,12 @@ class Stack:
         self.cleft = rng.uniform(*CLEFT)
         self.growth = 0.0  # moves all outlines outwards
         self.cells, self.nuclei = self._place_cells(rng, number), [None] * number
-        nearest = np.min(self._regions(64, 0.0)[0], axis=0)
+        # All cells grow by the distance that leaves the wanted share of the field to the resin.
+        # 64 pixels are enough to estimate it.
+        nearest = np.min(self._regions(64, 0.0)[0], axis=0)  # (64, 64)
         self.growth = np.quantile(nearest, 1 - rng.uniform(*BACKGROUND_SHARE))
         for i, cell in enumerate(self.cells):
+            # The first cell, which lies near the middle, always has a nucleus.
             if i == 0 or rng.random() < 0.85:
                 radius = np.clip((cell.radius + self.growth) * rng.uniform(0.48, 0.64), 9, 34)
                 x, y = (cell.x, cell.y) + rng.normal(0, 0.1, 2) * cell.radius
@@ -111,6 +114,7 @@ class Stack:
         self.noise = rng.uniform(0.02, 0.045)
 
     def _place_cells(self, rng, number):
+        """Outlines of `number` cells; the first one lies near the middle."""
         centres = [rng.uniform(0.28, 0.72, 2) * FIELD]
         while len(centres) < number:
             # The farthest of a few tries: cells keep apart and often reach over the border.
@@ -124,55 +128,27 @@ class Stack:
         return cells
 
     def _place_organelles(self, rng):
-        """Put organelles where slice 0 has room for them, the large ones first.
-
-        `room` is the distance of each point to whatever is in the way; it shrinks as they come.
-        """
-        cells, nuclei = self._regions(FIELD, 0.0)
-        x, y = pixel_grid(FIELD)
+        """Put organelles where slice 0 has room for them, the large ones first."""
+        cells, nuclei = self._regions(FIELD, 0.0)  # one pixel per unit
         organelles = []
-
-        def scatter(kind, count, cell, room, radii, straights=(0, 0)):
-            for _ in range(count):
-                radius, straight = rng.uniform(*radii), rng.uniform(*straights)
-                free = np.flatnonzero(room > radius + CLEARANCE)
-                if len(free) == 0:
-                    continue
-                row, column = divmod(int(rng.choice(free)), FIELD)
-                item = Organelle(
-                    kind,
-                    cell,
-                    x=column + 0.5,
-                    y=row + 0.5,
-                    z=rng.uniform(-5, 5),
-                    depth=rng.uniform(4, 12),
-                    radius=radius,
-                    straight=straight,
-                    angle=rng.uniform(0, np.pi),
-                    bend=rng.normal(0, 0.03),
-                    phase=rng.random(),
-                    tone=rng.normal(0, 0.04),
-                )
-                organelles.append(item)
-                taken = np.hypot(x - column - 0.5, y - row - 0.5) - radius - 0.75 * straight
-                np.minimum(room, taken, out=room)
-
         for i, (cell, nucleus) in enumerate(zip(cells, nuclei, strict=True)):
-            room = np.minimum(-cell, nucleus)
+            room = np.minimum(-cell, nucleus)  # inside the cell and outside its nucleus
             area = np.count_nonzero(room > CLEARANCE)  # square units of cytoplasm
-            scatter("golgi", rng.integers(0, 2), i, room, (4.5, 6), (3, 6))
-            scatter("mitochondrion", rng.poisson(area / 480), i, room, (3.4, 5.4), (1.5, 7))
-            scatter("vesicle", rng.poisson(area / 1500), i, room, (4, 7.5))
-            scatter("vesicle", rng.poisson(area / 450), i, room, (2, 3.2))
-            scatter("granule", rng.poisson(area / 400), i, room, (1.3, 2.8))
-        room = np.min(cells, axis=0)
-        scatter("vesicle", rng.poisson(1.5), None, room, (1.8, 4.5))
-        scatter("granule", rng.poisson(0.8), None, room, (1.2, 2.5), (0, 2))
+            place = partial(scatter, rng, i, room)
+            organelles += place("golgi", rng.integers(0, 2), (4.5, 6), (3, 6))
+            organelles += place("mitochondrion", rng.poisson(area / 480), (3.4, 5.4), (1.5, 7))
+            organelles += place("vesicle", rng.poisson(area / 1500), (4, 7.5))
+            organelles += place("vesicle", rng.poisson(area / 450), (2, 3.2))
+            organelles += place("granule", rng.poisson(area / 400), (1.3, 2.8))
+        room = np.min(cells, axis=0)  # the resin between the cells
+        organelles += scatter(rng, None, room, "vesicle", rng.poisson(1.5), (1.8, 4.5))
+        organelles += scatter(rng, None, room, "granule", rng.poisson(0.8), (1.2, 2.5), (0, 2))
         return organelles
 
     def _regions(self, size, z):
         """Signed distances to each cell and to each nucleus, two lists of (size, size)."""
         x, y = pixel_grid(size)
+        # The plane is distorted before distances are taken, which makes all outlines uneven alike.
         for noise_x, noise_y, reach in self.warps:
             x, y = x + reach * noise_x.at(size, z), y + reach * noise_y.at(size, z)
         outlines = [cell.distance(x, y, z) - np.float32(self.growth) for cell in self.cells]
@@ -186,6 +162,7 @@ class Stack:
             if nucleus is None:
                 nuclei.append(np.full_like(x, FAR))
             else:
+                # The part of the nucleus that keeps its distance from the cell's outline.
                 inside = np.maximum(nucleus.distance(x, y, z), cells[i] + CYTOPLASM_RIM)
                 nuclei.append(true_distance(inside))
         return cells, nuclei
@@ -197,11 +174,11 @@ class Stack:
             z: depth of the slice; 0 is the middle of the stack.
             rng: source of the detector's noise.
         """
-        cells, nuclei = self._regions(size, z)
+        cells, nuclei = self._regions(size, z)  # lists of (size, size)
         canvas = Canvas(np.full((size, size), self.resin, np.float32))
         textures = {name: noise.at(size, z) for name, noise in self.textures.items()}
         canvas.image += 0.012 * textures["resin"] + 0.012 * textures["medium"]
-        outside = -np.min(cells, axis=0)
+        outside = -np.min(cells, axis=0)  # below 0 in the resin
         for organelle in (o for o in self.organelles if o.cell is None):
             canvas.organelle(organelle, z, outside + 1.0)
         for i, (cell, nucleus) in enumerate(zip(cells, nuclei, strict=True)):
@@ -211,14 +188,19 @@ class Stack:
                 canvas.organelle(organelle, z, limits)
             if self.nuclei[i] is not None and nucleus.min() < 0:
                 self._draw_nucleus(canvas, textures, nucleus, i, z)
+            # The membrane comes last: it lies over whatever reached the outline.
             canvas.fill(np.abs(cell + MEMBRANE / 2) - MEMBRANE / 2, DARK)
+        # The mask follows from the distances, not from the painted image.
         mask = np.full((size, size), BACKGROUND, np.uint8)
         inside = np.min(cells, axis=0) < 0
         mask[inside] = CYTOPLASM
+        # A nucleus never touches the background, at any size: one pixel of cytoplasm stays. Beyond
+        # the border the cell goes on, hence the border value.
         mask[(np.min(nuclei, axis=0) < 0) & binary_erosion(inside, border_value=1)] = NUCLEUS
         return self._expose(canvas.image, z, rng), mask
 
     def _draw_cytoplasm(self, canvas, textures, cell, nucleus, tone):
+        """Paint grain, ribosomes and endoplasmic reticulum of one cell."""
         grain = 0.03 * textures["fine"] + 0.035 * textures["medium"] + 0.025 * textures["coarse"]
         canvas.fill(cell, tone + grain)
         ribosomes = np.clip(-textures["medium"] - 1.0, 0, 1)  # and their clusters
@@ -227,11 +209,13 @@ class Stack:
         away = np.maximum(
             np.maximum(cell, -nucleus) + CLEARANCE + 1.0, 5 * (0.35 - textures["er_gate"])
         )
-        reticulum = np.abs(true_distance(textures["er"]))
-        canvas.fill(np.maximum(reticulum - 1.6, away), tone + 0.09)
+        reticulum = np.abs(true_distance(textures["er"]))  # from the middle of a sheet
+        canvas.fill(np.maximum(reticulum - 1.6, away), tone + 0.09)  # the lumen
+        # Its two membranes, 1 unit thick, on either side of the lumen.
         canvas.fill(np.maximum(np.abs(reticulum - 1.6) - 0.5, away), DARK + 0.1, 0.8)
 
     def _draw_nucleus(self, canvas, textures, nucleus, i, z):
+        """Paint nucleoplasm, chromatin, nucleolus and envelope of cell `i`."""
         tone = self.nucleoplasm + self.tones[1, i]
         # The space between the two lines of the envelope.
         canvas.fill(nucleus - 2 * ENVELOPE, self.cytoplasm + 0.08, 0.6)
@@ -240,14 +224,16 @@ class Stack:
         clumps = textures["clumps"] + 0.35 * textures["medium"] + rim
         canvas.fill(nucleus, tone - 0.24, np.clip(1.8 * (clumps - self.chromatin), 0, 1))
         blob = self.nuclei[i]
+        # The nucleolus is a flatter ellipsoid inside the nucleus, so it ends at fewer slices.
         radius = 0.27 * blob.radius * section(z - blob.widest - 1, 0.8 * blob.depth)
-        if radius > 1.5:  # the nucleolus
+        if radius > 1.5:
             x, y = pixel_grid(canvas.size)
             centre = (blob.x, blob.y) + blob.drift * z + self.nucleoli[i] * blob.radius
             body = np.hypot(x - centre[0], y - centre[1]) - radius - 0.9 * textures["clumps"]
             canvas.fill(np.maximum(body, nucleus + 4), 0.24 + 0.05 * textures["medium"], softness=2)
         outer, inner = (np.abs(nucleus + shift) - ENVELOPE / 2 for shift in (-ENVELOPE, ENVELOPE))
         canvas.fill(outer, DARK + 0.02, 0.95)
+        # Where the texture is low, the inner line fades: these are the nuclear pores.
         with_pores = np.clip(1.1 + 0.5 * textures["medium"], 0, 1)
         canvas.fill(inner, DARK + 0.02, with_pores)
 
@@ -266,6 +252,7 @@ class Stack:
         )
         # Curtains: the beam mills from above, so they are long in y, narrow in x, strong below.
         streaks = [curtain.at(size, 2 * z) for curtain in self.curtains]
+        # Only the tails of the noise, beyond 1.6 deviations, are streaks; the rest stays clean.
         strong = np.sign(streaks[0]) * np.clip(np.abs(streaks[0]) - 1.6, 0, 1.2)
         deep = 0.09 * strong * (0.4 + 0.6 * y / FIELD)
         shade += self.curtain_strength * (deep + 0.018 * streaks[1])
@@ -273,10 +260,57 @@ class Stack:
         image = 0.5 + contrast * (image - 0.52) + self.brightness + self.brightness_drift * z
         image = np.clip(image * (1 + shade), 0.02, 1)
         shot, read = rng.standard_normal((2, size, size), dtype=np.float32)
-        image = (
-            image + self.noise * np.sqrt(image) * shot + 0.012 * read
-        )  # shot noise grows as sqrt
+        # Shot noise grows with the root of the signal (Poisson); read noise does not depend on it.
+        image = image + self.noise * np.sqrt(image) * shot + 0.012 * read
         return np.clip(np.rint(255 * image), 0, 255).astype(np.uint8)
+
+
+def scatter(
+    rng: np.random.Generator,
+    cell: int | None,
+    room: np.ndarray,
+    kind: str,
+    count: int,
+    radii: tuple[float, float],
+    straights: tuple[float, float] = (0, 0),
+) -> list[Organelle]:
+    """Organelles of one kind at random places with room for them; fewer where room runs out.
+
+    Args:
+        cell: index of the cell that they lie in; None in the resin.
+        room: distance to whatever is in the way, (FIELD, FIELD); shrinks in place.
+        kind: see `Organelle`.
+        count: number of tries.
+        radii, straights: ranges of half-width and of the straight part's half-length.
+    """
+    x, y = pixel_grid(FIELD)  # (FIELD, FIELD) each, one pixel per unit
+    placed = []
+    for _ in range(count):
+        radius, straight = rng.uniform(*radii), rng.uniform(*straights)
+        free = np.flatnonzero(room > radius + CLEARANCE)
+        if len(free) == 0:
+            continue
+        row, column = divmod(int(rng.choice(free)), FIELD)
+        # Arguments are drawn in this order, which is part of what a seed means.
+        item = Organelle(
+            kind,
+            cell,
+            x=column + 0.5,
+            y=row + 0.5,
+            z=rng.uniform(-5, 5),
+            depth=rng.uniform(4, 12),
+            radius=radius,
+            straight=straight,
+            angle=rng.uniform(0, np.pi),
+            bend=rng.normal(0, 0.03),
+            phase=rng.random(),
+            tone=rng.normal(0, 0.04),
+        )
+        placed.append(item)
+        # A disc stands for the sausage at any angle: ends may come close, long sides do not.
+        taken = np.hypot(x - item.x, y - item.y) - radius - 0.75 * straight
+        np.minimum(room, taken, out=room)
+    return placed
 
 
 @lru_cache(maxsize=2)
@@ -314,7 +348,7 @@ def write_phantoms(folder: Path, options: PhantomOptions) -> None:
             f"{folder}: exists and is not an empty folder. "
             "Choose another output folder or remove this one."
         )
-    counts = [getattr(options, split) for split in SPLITS]
+    counts = [getattr(options, split) for split in SPLITS]  # the fields have the splits' names
     with tqdm(total=sum(counts), unit="image", desc="phantoms") as progress:
         for split, count in zip(SPLITS, counts, strict=True):
             images, masks = folder / split / "images", folder / split / "masks"

@@ -33,7 +33,7 @@ from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 
 UNET = "ldm.modules.diffusionmodules.openaimodel.UNetModel"  # a base is trained without control
 CONTROL_KEYS = ("control_stage_config", "control_key", "only_mid_control")  # not of a base
-ENCODE_BATCH = 16  # views that the autoencoder encodes at once
+ENCODE_BATCH = 16  # views that the frozen autoencoder encodes at once
 NORMALISE_FROM = 256  # images whose latents give mean and deviation of each channel
 
 
@@ -86,6 +86,7 @@ def read_images(paths: Sequence[Path], smallest: int) -> list[torch.Tensor]:
     Raises:
         ValueError: an image has a side below `smallest` pixels; found before any pixel is read.
     """
+    # Sizes stand in the files' heads, so all are checked before the slow decoding.
     for path in paths:
         height, width = image_size(path)
         if min(height, width) < smallest:
@@ -95,7 +96,8 @@ def read_images(paths: Sequence[Path], smallest: int) -> list[torch.Tensor]:
     images = []
     for path in tqdm(paths, desc="read images", unit="image"):
         pixels = to_uint8(read_image(path))  # (H, W, 3)
-        images.append(torch.from_numpy(rearrange(pixels, "h w c -> c h w")))
+        # uint8: a quarter of the memory of floats. `Views` scales the crops that it takes.
+        images.append(torch.from_numpy(rearrange(pixels, "h w c -> c h w")))  # (3, H, W)
     return images
 
 
@@ -112,7 +114,7 @@ class Views(Dataset):
         return len(self.images)
 
     def __getitem__(self, index):
-        return self.view(self.images[index]).float() / 127.5 - 1
+        return self.view(self.images[index]).float() / 127.5 - 1  # (3, size, size) in [-1, 1]
 
 
 class Latents(Dataset):
@@ -128,19 +130,22 @@ class Latents(Dataset):
 
     @torch.no_grad()
     def __init__(self, first_stage_model, views, views_per_image=1, prompts=("",), prompt_drop=0.0):
+        # Repeats of the data set are other views: each access draws crop and flips anew.
         loader = DataLoader(ConcatDataset([views] * views_per_image), ENCODE_BATCH)
+        # Moments, not samples: one encoding then serves for any number of draws.
         self.moments = torch.cat(
             [
                 first_stage_model.encode(images).parameters  # (N, 8, h, w)
                 for images in tqdm(loader, desc="encode", unit="batch")
             ]
-        )
+        )  # (all views, 8, h, w)
         self.prompts, self.prompt_drop = prompts, prompt_drop
 
     def __len__(self):
         return len(self.moments)
 
     def __getitem__(self, index):
+        # Samples without a prompt teach the unconditional model of guidance (Ho & Salimans 2022).
         dropped = torch.rand(()) < self.prompt_drop
         prompt = "" if dropped else self.prompts[torch.randint(len(self.prompts), ())]
         return self.moments[index], prompt
@@ -155,7 +160,11 @@ def shuffled(data: Dataset, batch_size: int) -> DataLoader:
 
 
 def warm_then_decay(optimizer: torch.optim.Optimizer, total_steps: int) -> dict:
-    """Optimizer and schedule for Lightning: a linear warm-up, then half a cosine to zero."""
+    """Optimizer and schedule for Lightning: a linear warm-up, then half a cosine to zero.
+
+    Args:
+        total_steps: optimizer steps of the whole training, warm-up included.
+    """
     warm = max(1, total_steps // 50)  # 2 % of the steps
     schedule = torch.optim.lr_scheduler.SequentialLR(
         optimizer,
@@ -183,7 +192,9 @@ class AutoencoderTraining(pl.LightningModule):
     def training_step(self, image, batch_idx):
         """Loss of images, (N, 3, H, W) in [-1, 1]."""
         reconstruction, posterior = self.first_stage_model(image)
+        # float32 also in mixed precision: differences of close numbers lose all their bits.
         difference = reconstruction.float() - image  # (N, 3, H, W)
+        # The gradient of a difference is the difference of the gradients.
         edges = difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
         kl = posterior.kl().mean() / image[0].numel()  # per value, as the other terms are
         l1 = difference.abs().mean()
@@ -191,6 +202,7 @@ class AutoencoderTraining(pl.LightningModule):
         return l1 + self.options.edge_weight * edges + self.options.kl_weight * kl
 
     def configure_optimizers(self):
+        """AdamW without weight decay, with the schedule of `warm_then_decay`."""
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=self.options.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
         )
@@ -203,14 +215,16 @@ class BaseModel(LatentDiffusion):
     def training_step(self, batch, batch_idx):
         """Loss of posterior moments, (N, 8, h, w), and N prompts."""
         moments, texts = batch
+        # The first stage is not run: the moments are there already.
         x_start = self.scale_factor * DiagonalGaussianDistribution(moments).sample()  # (N, 4, h, w)
         t = torch.randint(self.num_timesteps, (len(x_start),), device=x_start.device)  # (N,)
         cond = {"c_crossattn": [self.get_learned_conditioning(texts)]}  # (N, 77, width)
-        loss, _ = self.p_losses(x_start, cond, t)
+        loss, _ = self.p_losses(x_start, cond, t)  # Rombach et al. 2022, Eq. 3
         self.log("loss", loss, prog_bar=True)
         return loss
 
     def configure_optimizers(self):
+        """The optimizer of `LatentDiffusion`, with a schedule."""
         return warm_then_decay(super().configure_optimizers(), self.trainer.max_steps)
 
 
@@ -226,9 +240,11 @@ def build_base(config_path: Path, init: Path | None = None) -> BaseModel:
         FileNotFoundError, ValueError, RuntimeError: a file is missing or does not fit.
     """
     params = dict(read_config(config_path)["params"])
+    # The U-Net of a control model takes residuals; the plain one has the same weights.
     for key in CONTROL_KEYS:
         params.pop(key, None)
     params["unet_config"] = {**params["unet_config"], "target": UNET}
+    # Configurations freeze the text encoder, since a ControlNet is trained on a finished base.
     text_encoder = params["cond_stage_config"]
     trained = {**text_encoder.get("params", {}), "freeze": False}
     params["cond_stage_config"] = {**text_encoder, "params": trained}
@@ -246,11 +262,11 @@ def fit(module: pl.LightningModule, loader: DataLoader, steps: int, precision: s
     """
     trainer = pl.Trainer(
         max_steps=steps,
-        max_epochs=-1,
+        max_epochs=-1,  # no limit: only the steps count
         accelerator="auto",
         devices=1,
         precision=PRECISIONS[precision],
-        gradient_clip_val=1.0,
+        gradient_clip_val=1.0,  # of the norm: a rare steep batch does not throw the weights off
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -277,14 +293,18 @@ def normalise_latents(
     shift = mean.mean(dim=(0, 2, 3))  # (4,)
     # Law of total variance: the latent is drawn from a Gaussian whose mean varies as well.
     deviation = (mean.var(dim=(0, 2, 3)) + logvar.exp().mean(dim=(0, 2, 3))).sqrt()  # (4,)
-    factor = 1 / (scale_factor * deviation)
+    factor = 1 / (scale_factor * deviation)  # (4,)
     channels = len(shift)
     before, after = first_stage_model.quant_conv, first_stage_model.post_quant_conv
+    # New latent z' = (z - shift) * factor, so W z + b = (W / factor) z' + (b + W shift): the bias
+    # first, since it needs the old weight.
     after.bias += after.weight[:, :, 0, 0] @ shift
     after.weight /= factor[None, :, None, None]
+    # Likewise the convolution that gives z: its first rows are the mean.
     before.bias[:channels] = (before.bias[:channels] - shift) * factor
     before.weight[:channels] *= factor[:, None, None, None]
-    before.bias[channels:] += 2 * factor.log()  # the second half is the log variance
+    # The second half is the log variance: var(factor z) = factor^2 var(z).
+    before.bias[channels:] += 2 * factor.log()
 
 
 def train_autoencoder(
@@ -304,6 +324,7 @@ def train_autoencoder(
     loader = shuffled(Views(images, options.image_size), options.batch_size)
     fit(AutoencoderTraining(first_stage, options), loader, options.steps, precision)
     first_stage.eval().requires_grad_(False)
+    # Mean and deviation are measured on views of the size that the U-Net will see.
     latents = Latents(first_stage, Views(images[:NORMALISE_FROM], latent_size))
     normalise_latents(first_stage, latents.moments, model.scale_factor)
 
@@ -320,7 +341,7 @@ def train_unet(
     latents = Latents(
         model.first_stage_model, views, options.views_per_image, prompts, options.prompt_drop
     )
-    model.learning_rate = options.learning_rate
+    model.learning_rate = options.learning_rate  # where `LatentDiffusion` looks for it
     average = EMAWeightAveraging(decay=options.ema_decay)
     fit(model, shuffled(latents, options.batch_size), options.steps, precision, [average])
 
@@ -331,4 +352,5 @@ def base_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     The buffers of the noise schedule are left out: the configuration gives them.
     """
     buffers = {name for name, _ in model.named_buffers()}
+    # In half precision: the file takes half the space.
     return {key: value.half() for key, value in model.state_dict().items() if key not in buffers}
