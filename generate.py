@@ -15,7 +15,14 @@ from core.option_sources import (
     refuse_changes,
     with_defaults,
 )
-from core.options import add_options, new_parser, read_options, usage_errors
+from core.options import (
+    add_groups,
+    add_options,
+    new_parser,
+    read_groups,
+    read_options,
+    usage_errors,
+)
 from core.prompts import read_prompts
 from generation.drawing import draw_images
 from generation.export import check_export, export_dataset
@@ -36,8 +43,7 @@ __all__ = ["MultiConditionControlNet"]  # notebooks import it from here
 def build_parser():
     """The parser with all groups of options."""
     parser = new_parser(__doc__)
-    for group in GROUPS.values():
-        add_options(parser, group.options, group.title, flags=group.flags)
+    add_groups(parser, GROUPS)
     # Options of detectors begin with the name of their detector, so none can collide.
     for name, detector in DRAWN_ON_THE_FLY.items():
         add_options(parser, detector.options, f"edges drawn by {name}")
@@ -47,9 +53,9 @@ def build_parser():
 
 def read_settings(args):
     """The options by group, checked; raises ValueError where one is wrong."""
-    groups = {name: read_options(g.options, args, g.flags) for name, g in GROUPS.items()}
     detector = DRAWN_ON_THE_FLY[args.edge_detector]
-    settings = Settings(**groups, drawn_edges=read_options(detector.options, args))
+    drawn_edges = read_options(detector.options, args)
+    settings = Settings(**read_groups(GROUPS, args), drawn_edges=drawn_edges)
     settings.check()
     return settings
 

@@ -1,4 +1,4 @@
-"""Fine-tune the control branch of a ControlNet on images and their conditions (Zhang et al. 2023).
+r"""Fine-tune the control branch of a ControlNet on images and conditions (Zhang et al. 2023).
 
     python train.py --image_path data/train/images --mask_path data/train/masks \
         --resume_path models/control_sd15_ini.ckpt
@@ -18,7 +18,7 @@ from core.option_sources import (
     refuse_changes,
     with_defaults,
 )
-from core.options import add_options, new_parser, read_options, usage_errors
+from core.options import Group, add_groups, new_parser, read_groups, usage_errors
 from core.records import SECRETS, write_run_record
 from dataset import SampleOptions
 from share import run_script
@@ -44,26 +44,25 @@ from training.validation import (
     ValidationFidOptions,
 )
 
-# Field of TrainingOptions -> its class or defaults, title in the help, and the script's own names.
+# Field of `TrainingOptions` -> its group, in the order of the help
 GROUPS = {
-    "data": (DataOptions, "data", None),
-    "conditions": (ConditionOptions, "conditions", None),
-    "samples": (SampleOptions, "samples", None),
-    "cache": (CacheOptions, "cache", None),
-    "model": (ModelOptions, "model", None),
-    "optimization": (OptimizationOptions, "optimization", None),
-    "processes": (ProcessOptions, "processes", None),
-    "validation_fid": (ValidationFidOptions, "validation FID", None),
-    "fid_sampling": (SAMPLING, "images of the validation FID", SAMPLING_FLAGS),
-    "fid_network": (NETWORK, "network of the validation FID", NETWORK_FLAGS),
-    "output": (OutputOptions, "output", None),
+    "data": Group(DataOptions, "data"),
+    "conditions": Group(ConditionOptions, "conditions"),
+    "samples": Group(SampleOptions, "samples"),
+    "cache": Group(CacheOptions, "cache"),
+    "model": Group(ModelOptions, "model"),
+    "optimization": Group(OptimizationOptions, "optimization"),
+    "processes": Group(ProcessOptions, "processes"),
+    "validation_fid": Group(ValidationFidOptions, "validation FID"),
+    "fid_sampling": Group(SAMPLING, "images of the validation FID", SAMPLING_FLAGS),
+    "fid_network": Group(NETWORK, "network of the validation FID", NETWORK_FLAGS),
+    "output": Group(OutputOptions, "output"),
 }
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser(__doc__)
-    for options, title, flags in GROUPS.values():
-        add_options(parser, options, title, flags=flags)
+    add_groups(parser, GROUPS)
     resuming = parser.add_argument_group("resuming")
     resuming.add_argument(
         "--resume_training",
@@ -77,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def parse_args(argv=None) -> tuple[argparse.Namespace, TrainingOptions]:
-    """The command line, filled up with the options of the run that it continues, and its groups.
+    """Parsed options (those of the continued run where not given) and the same options by group.
 
     A run is continued where `--resume_training` names it, and where `--run_id` names one that is
     there already.
@@ -94,10 +93,7 @@ def parse_args(argv=None) -> tuple[argparse.Namespace, TrainingOptions]:
         args = with_defaults(parser, given, saved)
     args.resume_training = resumed
     with usage_errors(parser):
-        groups = {
-            name: read_options(group, args, flags) for name, (group, _, flags) in GROUPS.items()
-        }
-        options = TrainingOptions(**groups)
+        options = TrainingOptions(**read_groups(GROUPS, args))
         options.check()
     return args, options
 

@@ -11,14 +11,15 @@ A group of options is a frozen dataclass that stands beside the code it configur
                 raise OptionError("level", "expected at most 1")
 
 A script adds the group to its parser with `add_options`. After parsing, `read_options` returns an
-object of the class, checked. Functions take this object, never the parser's namespace.
+object of the class, checked. Functions take this object, never the parser's namespace. A script
+with many groups lists them in a table of `Group` and uses `add_groups` and `read_groups`.
 """
 
 import argparse
 import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 Options = TypeVar("Options")
 Flags = Mapping[str, str]  # field of an options class -> the script's option, without dashes
@@ -162,11 +163,6 @@ def dashed(options: type | Any, **names: str) -> dict[str, str]:
     return {name: names.get(name, name.replace("_", "-")) for name in fields}
 
 
-def add_bool(group, name: str, default: bool, help: str) -> None:
-    """Add `--name`, `--name BOOL` and `--no-name` to an argparse parser or group."""
-    _add_option(group, name.lstrip("-"), default, bool, "BOOL", help)
-
-
 def _add_option(group, name, default, kind, metavar, help, aliases=(), **argument):
     if kind is bool:
         argument |= {"type": str_to_bool, "nargs": "?", "const": True, "metavar": "BOOL"}
@@ -207,6 +203,29 @@ def read_options(
     except OptionError as error:
         raise ValueError(f"--{names.get(error.field, error.field)}: {error.message}") from error
     return result
+
+
+class Group(NamedTuple):
+    """A group of options in the table of a script: arguments of `add_options`."""
+
+    options: type | Any
+    title: str
+    flags: Flags | None = None
+
+
+def add_groups(parser: argparse.ArgumentParser, groups: Mapping[str, Group]) -> None:
+    """Add several groups to a parser, in their order.
+
+    Args:
+        groups: by the names under which `read_groups` returns them.
+    """
+    for group in groups.values():
+        add_options(parser, group.options, group.title, flags=group.flags)
+
+
+def read_groups(groups: Mapping[str, Group], args: argparse.Namespace) -> dict[str, Any]:
+    """One checked object for each group, by the names in `groups`; raises as `read_options`."""
+    return {name: read_options(group.options, args, group.flags) for name, group in groups.items()}
 
 
 @contextmanager

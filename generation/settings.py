@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from cldm.sampling import SamplingOptions
 from conditions import ConditionOptions
-from core.options import Flags
+from core.options import Group
 from generation.branches import (
     Branch,
     BranchOptions,
@@ -30,15 +30,6 @@ from generation.published import (
 from generation.run import RunOptions, name_of_run
 from generation.shards import Shard, ShardOptions, find_shard
 from ldm.samplers import SAMPLERS
-
-
-class Group(NamedTuple):
-    """A group of options: its class, its head in the help, and `flags` of `add_options`."""
-
-    options: type
-    title: str
-    flags: Flags | None = None
-
 
 SAMPLING_FLAGS = {
     "sampler": "sampler", "steps": "ddim_steps", "strength": "strength",

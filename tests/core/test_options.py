@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from core.options import (
-    add_bool,
+    Group,
+    add_groups,
     add_options,
     dashed,
     fraction,
@@ -16,6 +17,7 @@ from core.options import (
     option,
     positive_float,
     positive_int,
+    read_groups,
     read_options,
     str_to_bool,
     usage_errors,
@@ -100,16 +102,6 @@ def test_names_with_dashes():
     assert dashed(FlagOptions) == {"skip_corrupt": "skip-corrupt"}
 
 
-def test_a_switch_can_be_on_its_own():
-    parser = argparse.ArgumentParser()
-    add_bool(parser, "--keep", False, "keep all")
-    assert [parser.parse_args(words).keep for words in ([], ["--keep"], ["--no-keep"])] == [
-        False,
-        True,
-        False,
-    ]
-
-
 def test_flags_name_the_options_and_leave_others_out(capsys):
     flags = {"level": "fid_level", "clip": "fid-clip"}
     assert read("--fid_level", 0.3, "--no-fid-clip", flags=flags) == NoiseOptions(0.3, clip=False)
@@ -149,6 +141,17 @@ def test_two_groups_of_one_class_stay_apart():
         add_options(parser, NoiseOptions, "noise", flags=flags)
     args = parser.parse_args(["--mask_level", "0.4"])
     assert [read_options(NoiseOptions, args, flags).level for flags in groups] == [0.1, 0.4]
+
+
+def test_a_table_of_groups_is_added_and_read_by_name():
+    groups = {
+        "image": Group(NoiseOptions(level=0.7), "image", {"level": "image_level"}),
+        "plain": Group(PlainOptions, "plain"),
+    }
+    parser = argparse.ArgumentParser()
+    add_groups(parser, groups)
+    read_back = read_groups(groups, parser.parse_args(["--image_level", "0.4"]))
+    assert read_back == {"image": NoiseOptions(level=0.4), "plain": PlainOptions()}
 
 
 def test_the_help_begins_with_the_docstring_and_shows_defaults(capsys):
