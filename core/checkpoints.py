@@ -14,9 +14,8 @@ from torch.overrides import TorchFunctionMode
 from core.files import whole_file
 
 WEIGHT_SUFFIXES = (".ckpt", ".pth", ".pt", ".safetensors")
-MAX_NESTING = (
-    8  # `state_dict` inside `state_dict`; the bound ends the search in a file that holds itself
-)
+# `state_dict` inside `state_dict`; the bound ends the search in a file that holds itself.
+MAX_NESTING = 8
 
 # Trainers pickle their own objects beside the weights. The classes below are replaced by stand-ins
 # that do nothing. They are never imported, so old files load without the trainer that wrote them.
@@ -89,7 +88,7 @@ class SkipInitialisation(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if function in self.INITIALISERS:
+        if function in self.INITIALISERS:  # all return the tensor that they fill
             return args[0] if args else kwargs["tensor"]
         return function(*args, **kwargs)
 
@@ -114,7 +113,7 @@ def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.
         content = _read_safetensors(path, location)
     else:
         content = load_pickle(path, location)
-    for _ in range(MAX_NESTING):
+    for _ in range(MAX_NESTING):  # Lightning nests once, programs that save again may nest deeper
         if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
             content = content["state_dict"]
     tensors = (
@@ -147,6 +146,7 @@ def load_pickle(path: Path, location: str) -> dict:
     try:
         is_zip = zipfile.is_zipfile(path)  # older torch wrote bare pickles, which cannot be mapped
         stand_ins = _stand_ins(path) if is_zip else []
+        # The stand-ins count as safe in this block only, not for the whole process.
         with torch.serialization.safe_globals(stand_ins):
             return torch.load(
                 path, map_location=location, weights_only=True, mmap=True if is_zip else None
@@ -155,6 +155,7 @@ def load_pickle(path: Path, location: str) -> dict:
         raise
     except Exception as error:  # a damaged file makes the reader raise anything
         reason = " ".join(str(error).split())
+        # torch has one class of error for forbidden names and for damage; only the text differs.
         if isinstance(error, pickle.UnpicklingError) and any(
             words in reason for words in ("Unsupported global", "Trying to ")
         ):
@@ -169,6 +170,7 @@ def load_pickle(path: Path, location: str) -> dict:
 
 def _stand_ins(path):
     """(class, name) for each trainer's class that a file names; refuses all other names."""
+    # Reads the file's opcodes without executing them.
     names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     refused = [
         name
@@ -206,6 +208,8 @@ def load_strictly(
     """
     tensors = {key: value for key, value in tensors.items() if not key.startswith(may_be_left_over)}
     own = model.state_dict()
+    # Checked here: `strict=False` below forgives missing keys, but not a shape, and its message
+    # about shapes does not name the file.
     wrong = [key for key in own if key in tensors and own[key].shape != tensors[key].shape]
     if wrong:
         found, expected = tuple(tensors[wrong[0]].shape), tuple(own[wrong[0]].shape)
@@ -249,6 +253,7 @@ def save_weights(
     with whole_file(path) as temporary:
         try:
             if path.suffix == ".safetensors":
+                # safetensors refuses tensors whose memory is not in order, such as transposed ones.
                 save_file(
                     {key: value.contiguous() for key, value in state_dict.items()},
                     temporary,

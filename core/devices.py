@@ -19,6 +19,7 @@ def pick_device(name: str) -> torch.device:
         raise ValueError(
             f"--device {name}: torch knows no such device. Use auto, cpu or cuda."
         ) from error
+    # torch.device("cuda") succeeds without a GPU; the first tensor would fail, minutes later.
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"--device {name}: torch finds no GPU. Use --device cpu.")
     return device
@@ -43,5 +44,6 @@ def wait_for(device: torch.device) -> None:
 def peak_memory(device: torch.device) -> float:
     """The most memory used so far, in GiB: on the GPU, or by the whole process on a CPU."""
     if device.type == "cuda":
+        # What tensors took; the caching allocator may hold more.
         return torch.cuda.max_memory_allocated(device) / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts in KiB

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-TIMEOUT = 30  # seconds without an answer
+TIMEOUT = 30  # seconds without an answer; downloads that go on may take hours
 WAITS = (1, 5, 20)  # seconds before each further attempt
 BLOCK = 2**20  # bytes
 NETWORK_ERRORS = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
@@ -68,7 +68,7 @@ def find_weights(
     places = [*folders, *([download_dir] if download_dir else [])]
     for folder in places:
         if (folder / file.name).is_file():
-            return folder / file.name
+            return folder / file.name  # its checksum is not computed: that takes seconds per GB
     looked = f"{file.name}: not in {' or '.join(map(str, places)) or 'any folder'}"
     target = download_dir or next(iter(folders), None)
     if file.url is None or target is None:
@@ -99,11 +99,12 @@ def download(url: str, path: Path, sha256: str | None = None) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    with open(part, "ab") as file:
+    with open(part, "ab") as file:  # append: what an earlier call fetched is kept
+        # Released when the file is closed, even by a killed process.
         fcntl.flock(file, fcntl.LOCK_EX)
         if path.is_file():  # another process fetched it while this one waited
             return
-        for wait in (*WAITS, None):
+        for wait in (*WAITS, None):  # None: no attempt follows
             try:
                 _fetch(url, file)
                 break
@@ -122,6 +123,32 @@ def download(url: str, path: Path, sha256: str | None = None) -> None:
         os.replace(part, path)
 
 
+def _request_rest(url, file):
+    """The server's answer to a request for what `file` lacks of `url`; None where it lacks nothing.
+
+    Raises:
+        ConnectionError: `file` is longer than the published one; it is emptied.
+        URLError, HTTPException, ConnectionError, TimeoutError: the server cannot be reached.
+    """
+    file.seek(0, os.SEEK_END)
+    headers = {"User-Agent": "natural2nanoscale"}
+    if file.tell():
+        headers["Range"] = f"bytes={file.tell()}-"
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        return urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        # The server refuses a range that starts at the end, or behind it, and tells the length.
+        if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        if error.headers.get("Content-Range") == f"bytes */{file.tell()}":
+            return None  # everything had arrived
+        file.truncate(0)
+        raise ConnectionError(
+            "the partial download is longer than the file, starting over"
+        ) from error
+
+
 def _is_temporary(error: Exception) -> bool:
     """Whether another attempt makes sense: after a broken connection, or for a busy server."""
     if isinstance(error, urllib.error.HTTPError):
@@ -131,26 +158,14 @@ def _is_temporary(error: Exception) -> bool:
 
 def _fetch(url, file):
     """Append to `file` the rest of `url`; start over where the server cannot send a part."""
-    file.seek(0, os.SEEK_END)
-    headers = {"User-Agent": "natural2nanoscale"}
-    if file.tell():
-        headers["Range"] = f"bytes={file.tell()}-"
-    request = urllib.request.Request(url, headers=headers)
-    try:
-        response = urllib.request.urlopen(request, timeout=TIMEOUT)
-    except urllib.error.HTTPError as error:
-        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            if error.headers.get("Content-Range") == f"bytes */{file.tell()}":
-                return  # everything had arrived
-            file.truncate(0)
-            raise ConnectionError(
-                "the partial download is longer than the file, starting over"
-            ) from error
-        raise
+    response = _request_rest(url, file)
+    if response is None:
+        return
     with response:
         if response.status != http.client.PARTIAL_CONTENT:
             file.truncate(0)  # the server sends the whole file again
         start = file.seek(0, os.SEEK_END)
+        # Of this answer, so of the rest alone; a server may leave it out.
         length = response.headers.get("Content-Length")
         total = start + int(length) if length else None
         with tqdm(
@@ -165,5 +180,6 @@ def _fetch(url, file):
                 file.write(block)
                 bar.update(len(block))
         file.flush()
+        # A closed connection looks like the end of the file.
         if total is not None and file.tell() != total:
             raise ConnectionError(f"the connection broke after {file.tell()} of {total} bytes")

@@ -20,17 +20,19 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         OSError: the folder cannot be written or the disk is full; `path` is then as it was before.
     """
     path = Path(path)
+    # In the same folder: a rename is one step only within a file system. The suffix stays last,
+    # because writers choose the format by it. The dot hides the file from `list_images`.
     handle, name = tempfile.mkstemp(
         prefix=f".{path.stem}.", suffix=f".tmp{path.suffix}", dir=path.parent
     )
-    os.close(handle)
+    os.close(handle)  # the block opens the path itself
     temporary = Path(name)
     try:
         yield temporary
         _let_others_read(temporary, 0o666)
         os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)  # after the rename there is none
 
 
 @contextmanager
@@ -49,7 +51,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         _let_others_read(temporary, 0o777)
-        os.rename(temporary, path)
+        os.rename(temporary, path)  # replaces an empty folder, refuses any other
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

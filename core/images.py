@@ -15,6 +15,7 @@ from core.files import whole_file
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 TIFF_SUFFIXES = (".tif", ".tiff")
+# Weights of R, G, B in a grey level.
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 GREY_MODES = ("1", "L", "I;16", "I;16B", "I")  # Pillow's names
 STRETCHED = {"L;2": 85, "L;4": 17}  # factors by which Pillow multiplies 2- and 4-bit grey levels
@@ -30,7 +31,7 @@ DECODER_ERRORS = (
     struct.error,
     zlib.error,
 )
-DECODER_ERRORS += (Image.DecompressionBombError,)
+DECODER_ERRORS += (Image.DecompressionBombError,)  # a header that claims billions of pixels
 
 
 def list_images(
@@ -51,6 +52,7 @@ def list_images(
     paths = sorted(
         p
         for p in inside
+        # Names with a dot in front: half-written files, and the `._*` files of macOS.
         if p.suffix.lower() in suffixes and not p.name.startswith(".") and p.is_file()
     )
     if not paths:
@@ -63,7 +65,7 @@ def _naming(path: Path) -> Iterator[None]:
     """Turn what decoders raise in the block into a ValueError that names `path`."""
     try:
         yield
-    except FileNotFoundError:
+    except FileNotFoundError:  # an OSError too, but no broken file
         raise
     except DECODER_ERRORS as error:
         raise ValueError(
@@ -87,7 +89,7 @@ def _read_tiff(path: Path, as_stored: bool) -> np.ndarray:
             f"{path}: a stack of {num_pages} pages, expected one image. Save one file per slice."
         )
     if page.axes == "SYX":  # planar colours
-        pixels = np.moveaxis(pixels, 0, -1)
+        pixels = np.moveaxis(pixels, 0, -1)  # (H, W, channels)
     if colours is not None:
         pixels = np.moveaxis(colours[:, pixels], 0, -1)  # (H, W, 3)
     elif not as_stored and page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
@@ -104,6 +106,7 @@ def _read_pixels(path: Path, modes: tuple[str, ...]) -> np.ndarray:
     if path.suffix.lower() in TIFF_SUFFIXES:
         return _read_tiff(path, as_stored="P" in modes)
     with _naming(path), Image.open(path) as image:
+        # How the file itself stores pixels; to be read before `convert` and `array` decode them.
         raw_mode = image.tile[0].args if image.tile else None
         if image.mode not in modes:
             image = image.convert("RGB")  # alpha, CMYK and the like carry nothing that EM needs
@@ -138,13 +141,13 @@ def read_image(path: str | Path) -> np.ndarray:
     path = Path(path)
     pixels = _read_pixels(path, modes=(*GREY_MODES, "RGB"))
     if pixels.ndim == 2:
-        pixels = pixels[..., None]
+        pixels = pixels[..., None]  # (H, W, 1)
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4):
         raise ValueError(f"{path}: shape {pixels.shape}, expected a grey or an RGB image")
     if pixels.shape[2] >= 3:
         return _to_unit(path, pixels[..., :3])
-    grey = _to_unit(path, pixels[..., 0])
-    return np.stack([grey, grey, grey], axis=-1)
+    grey = _to_unit(path, pixels[..., 0])  # (H, W); a second channel would be alpha
+    return np.stack([grey, grey, grey], axis=-1)  # (H, W, 3)
 
 
 def read_grey(path: str | Path) -> np.ndarray:
@@ -193,7 +196,7 @@ def read_labels(path: str | Path) -> np.ndarray:
                 f"{path}: a colour picture, expected class indices 0, 1, 2, ... "
                 "Save one grey value per class."
             )
-        labels = labels[..., 0]
+        labels = labels[..., 0]  # (H, W)
     if labels.dtype.kind not in "bui":
         raise ValueError(
             f"{path}: pixels are {labels.dtype}, expected whole numbers (class indices)"
@@ -230,6 +233,7 @@ def check_image(path: str | Path) -> tuple[int, int]:
         return size
     with _naming(path), tifffile.TiffFile(path) as tiff:
         page, num_pages, num_bytes = tiff.pages[0], len(tiff.pages), tiff.filehandle.size
+    # The last byte that the directory of the TIFF points to: a truncated file ends before it.
     stored = max(
         offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
     )

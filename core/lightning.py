@@ -30,6 +30,7 @@ class WholeFileIO(TorchCheckpointIO):
         self.kept = kept
 
     def save_checkpoint(self, checkpoint, path, storage_options=None):
+        """Write `checkpoint` to `path`; raises OSError where the disk is full."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".safetensors":
@@ -45,11 +46,14 @@ class WholeFileIO(TorchCheckpointIO):
                 ) from error
 
     def load_checkpoint(self, path, map_location="cpu", weights_only=True):
+        """Content of a checkpoint, tensors on the CPU; raises as `load_pickle`."""
+        # Whatever Lightning asks for: on the GPU the weights would be in memory twice for a while.
         return load_pickle(Path(path), "cpu")
 
 
 def position(checkpoint: dict) -> tuple[int, int]:
     """(epoch, batches done in it) that a full checkpoint goes on from."""
+    # Lightning's own counters. "ready" counts epochs that began, "processed" those that ended.
     loops = checkpoint["loops"]["fit_loop"]
     epochs, batches = loops["epoch_progress"]["current"], loops["epoch_loop.batch_progress"]
     if batches["is_last_batch"]:

@@ -56,6 +56,7 @@ def parse_given(parser: argparse.ArgumentParser, argv: Sequence[str] | None = No
 
 def _actions(parser) -> dict[str, argparse.Action]:
     """The parser's options by destination; of a switch the one that takes a value, not `--no-`."""
+    # `--no-x` follows `--x` and has its destination: in reverse order, `--x` overwrites it.
     return {a.dest: a for a in reversed(parser._actions) if a.option_strings}
 
 
@@ -100,6 +101,7 @@ def _as_on_command_line(parser, action, value):
         raise argparse.ArgumentError(None, f"{value!r}: expected {action.nargs} values")
     if action.nargs == "+" and not words:
         raise argparse.ArgumentError(None, "expected at least one value")
+    # argparse's own conversion, which has no public name.
     values = [parser._get_value(action, word) for word in words]
     for converted in values:
         parser._check_value(action, converted)
@@ -124,12 +126,15 @@ def with_defaults(
     types = {name: action.type for name, action in _actions(parser).items()}
 
     def restored(name, value):
+        """What the option's type makes of a text, or of the texts in a list."""
         kind: Callable | None = types.get(name)
         if isinstance(value, list):
             return [restored(name, element) for element in value]
         return kind(value) if kind and isinstance(value, str) else value
 
+    # JSON keeps numbers and booleans as they were. Only texts, such as paths, are converted again.
     saved = {name: restored(name, value) for name, value in (earlier or {}).items()}
+    # `None` in a later layer wins too: an option that was set to None stays None.
     layers = OmegaConf.merge(*map(OmegaConf.create, (defaults, saved, dict(given))))
     # not resolved: `${...}` in an option is a text that the user typed
     return argparse.Namespace(**OmegaConf.to_container(layers, resolve=False))
@@ -163,6 +168,7 @@ def refuse_changes(
         saved, free: as in `changed_options`.
         option: the option that names the run, for the message.
     """
+    # Options that were left out take the earlier values, so they cannot differ.
     named = {name: saved[name] for name in saved if name in given}
     changed = changed_options(given, named, free)
     if changed:

@@ -60,7 +60,7 @@ def non_negative_int(text: str) -> int:
 def positive_float(text: str) -> float:
     """A finite number above 0."""
     value = float(text)
-    if not 0 < value < float("inf"):
+    if not 0 < value < float("inf"):  # false for nan as well, which float() accepts
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return value
 
@@ -113,6 +113,7 @@ def option(default, kind=None, metavar: str | None = None, help: str = "", **arg
             `aliases`, a tuple of other spellings (with dashes). `action="store_true"` makes a flag
             without a value, which may stand right before a positional argument.
     """
+    # Kept with the field; dataclasses hand metadata on without reading it.
     argument = {"kind": kind, "metavar": metavar, "help": help, **argument}
     return dataclasses.field(default=default, metadata=argument)
 
@@ -124,6 +125,7 @@ def new_parser(doc: str, **arguments) -> argparse.ArgumentParser:
         doc: the script's `__doc__`.
         arguments: further arguments of `argparse.ArgumentParser`.
     """
+    # Without line breaks: argparse wraps the text to the terminal's width.
     description = " ".join(doc.split("\n\n")[0].split())
     formatter = argparse.ArgumentDefaultsHelpFormatter
     return argparse.ArgumentParser(description=description, formatter_class=formatter, **arguments)
@@ -165,6 +167,7 @@ def dashed(options: type | Any, **names: str) -> dict[str, str]:
 
 def _add_option(group, name, default, kind, metavar, help, aliases=(), **argument):
     if kind is bool:
+        # `const` is the value of `--name` alone; `nargs="?"` allows one after it.
         argument |= {"type": str_to_bool, "nargs": "?", "const": True, "metavar": "BOOL"}
     elif "action" not in argument:  # an action such as `store_true` has no value to convert or name
         argument |= {"type": kind, "metavar": metavar} if kind else {"metavar": metavar}
@@ -193,13 +196,14 @@ def read_options(
             under the script's name for it.
     """
     names = flags or {field.name: field.name for field in dataclasses.fields(options)}
+    # argparse turns dashes into underscores where it stores a value.
     values = {field: getattr(args, name.replace("-", "_")) for field, name in names.items()}
     if isinstance(options, type):
         result = options(**values)
     else:
         result = dataclasses.replace(options, **values)
     try:
-        getattr(result, "check", lambda: None)()
+        getattr(result, "check", lambda: None)()  # most classes need none
     except OptionError as error:
         raise ValueError(f"--{names.get(error.field, error.field)}: {error.message}") from error
     return result

@@ -11,6 +11,7 @@ def natural_order(path: Path) -> tuple:
     """Sort key that puts img_9 before img_10; equal stems are sorted by suffix."""
     # Texts and numbers by turns, a text first (perhaps empty), so like is compared with like
     parts = re.split(r"(\d+)", path.stem)
+    # The name decides between img_1 and img_01, so the order does not depend on the file system.
     return [int(part) if part.isdecimal() else part for part in parts], path.name
 
 
@@ -41,6 +42,7 @@ def in_natural_order(paths: Iterable[Path]) -> list[Path]:
 def by_numbers(paths: Sequence[Path]) -> dict[tuple[int, ...], Path] | None:
     """Files by the numbers in their stems; None where two files share theirs or one has none."""
     found = {numbers_in(path): path for path in paths}
+    # Fewer entries than files: two share their numbers. An empty key: a file without a number.
     return found if len(found) == len(paths) and () not in found else None
 
 
@@ -69,6 +71,7 @@ def match_names(left: Sequence[Path], right: Sequence[Path]) -> list[tuple[Path,
     """
     keyings = [(by_stem(left), by_stem(right))]
     numbered = by_numbers(left), by_numbers(right)
+    # Numbers only help where they tell all files of both sides apart.
     if None not in numbered:
         keyings.append(numbered)
     for ours, theirs in keyings:

@@ -64,24 +64,23 @@ def tile(
         rows: pictures, float (H, W, 3) in [0, 1]; sizes may differ and rows may be short.
         heads, titles: words above each column and above each row.
     """
-    head, title = (LINE if words else 0 for words in (heads, titles))
+    head, title = (LINE if words else 0 for words in (heads, titles))  # pixels
+    # A cell is as large as the largest picture, with the gap on its right and below.
     cell_h = max(picture.shape[0] for row in rows for picture in row) + title + GAP
     cell_w = max(picture.shape[1] for row in rows for picture in row) + GAP
-    sheet = np.full(
-        (head + GAP + cell_h * len(rows), GAP + cell_w * max(map(len, rows)), 3),
-        255,
-        dtype=np.uint8,
-    )
+    height, width = head + GAP + cell_h * len(rows), GAP + cell_w * max(map(len, rows))
+    sheet = np.full((height, width, 3), 255, dtype=np.uint8)
     for j, words in enumerate(heads):
-        left = GAP + j * cell_w
-        sheet[:LINE, left : left + cell_w - GAP] = write_line(words, cell_w - GAP)
+        _paste(sheet, write_line(words, cell_w - GAP), 0, GAP + j * cell_w)
     for i, row in enumerate(rows):
         top = head + GAP + i * cell_h
         if titles:
-            sheet[top : top + LINE, GAP:] = write_line(titles[i], sheet.shape[1] - GAP)
+            _paste(sheet, write_line(titles[i], width - GAP), top, GAP)
         for j, picture in enumerate(row):
-            left = GAP + j * cell_w
-            height, width = picture.shape[:2]
-            below = top + title
-            sheet[below : below + height, left : left + width] = to_uint8(picture)
+            _paste(sheet, to_uint8(picture), top + title, GAP + j * cell_w)
     return sheet
+
+
+def _paste(sheet: np.ndarray, pixels: np.ndarray, top: int, left: int) -> None:
+    """Write pixels, uint8 (h, w, 3), into `sheet`, uint8 (H, W, 3), in place."""
+    sheet[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels

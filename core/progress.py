@@ -28,7 +28,7 @@ class Progress(Callback):
 
     def __init__(self, run_dir: Path):
         self.path = run_dir / PROGRESS
-        self.content = {
+        self.content = {  # complete from the first write on, so readers need no defaults
             "state": "running",
             "step": 0,
             "total_steps": None,
@@ -40,29 +40,35 @@ class Progress(Callback):
         self.first_step = None  # of this process
 
     def on_train_start(self, trainer, pl_module):
+        """Note how long the training is planned to be."""
         total = trainer.estimated_stepping_batches
         self.content["total_steps"] = None if math.isinf(total) else int(total)
         self.start, self.first_step = time.monotonic(), trainer.global_step
         self._write(trainer)
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        """Write loss and step, at most every `EVERY` seconds."""
         if time.monotonic() - self.written >= EVERY:
             self.content["loss"] = float(outputs["loss"])  # waits for the GPU, so not at each step
             self._write(trainer)
 
     def on_save_checkpoint(self, trainer, pl_module, checkpoint):
+        """Note the step that a resumed run would go on from."""
         # Lightning does not call it for files of weights alone, from which no run can go on.
         self.content["checkpoint_step"] = checkpoint["global_step"]
         self._write(trainer)
 
     def on_load_checkpoint(self, trainer, pl_module, checkpoint):
+        """Note the step that this run goes on from."""
         self.content["checkpoint_step"] = checkpoint["global_step"]
 
     def on_train_end(self, trainer, pl_module):
+        """Note that the training has finished."""
         self.content["state"] = "done"
         self._write(trainer)
 
     def on_exception(self, trainer, pl_module, exception):
+        """Note that the training was stopped, or why it failed."""
         if isinstance(exception, KeyboardInterrupt):
             self.content["state"] = "stopped"
         else:

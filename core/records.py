@@ -41,7 +41,7 @@ def without_secrets(command: list[str]) -> list[str]:
         name, equals, _ = word.partition("=")
         # argparse also takes the beginning of an option's name.
         is_secret = any(len(name) > 4 and f"--{secret}".startswith(name) for secret in SECRETS)
-        if hide_next:
+        if hide_next:  # `--name VALUE` are two words
             shown.append("***")
         else:
             shown.append(f"{name}=***" if is_secret and equals else word)

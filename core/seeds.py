@@ -12,5 +12,7 @@ def sample_seed(seed: int, name: str, index: int) -> int:
         seed: of the run.
         name, index: of the sample.
     """
+    # A hash: sums such as seed + index would give two runs with close seeds the same samples. And
+    # Python's own `hash` of a text differs from process to process.
     digest = hashlib.sha256(f"{seed}/{name}/{index}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1  # torch's generators take signed 64 bits

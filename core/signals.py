@@ -19,6 +19,7 @@ class StopRequest:
         received: number of the signal, 0 for none.
     """
 
+    # SIGTERM: `scancel`, a shutdown. SIGUSR1: what `--signal` of Slurm sends before the time is up.
     SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
     def __enter__(self):
@@ -27,11 +28,13 @@ class StopRequest:
         return self
 
     def _receive(self, number, frame):
+        # A handler runs between any two instructions, so it only takes a note.
         self.received = number
 
     def __bool__(self):
         return self.received != 0
 
     def __exit__(self, *error):
+        # From here on signals act as before, and SIGTERM ends the process at once.
         for number, handler in self.before.items():
             signal.signal(number, handler)

@@ -9,6 +9,7 @@ def duration(seconds: float) -> str:
     """Three digits in the largest unit that fits at least twice: `0.042 s`, `90 s`, `13.1 h`."""
     size, unit = next(((size, unit) for size, unit in UNITS if seconds >= 2 * size), UNITS[-1])
     value = seconds / size
+    # Three digits in all; below 1 s, milliseconds.
     digits = max(0, 3 - len(str(int(value)))) if value >= 1 else 3
     return f"{value:,.{digits}f} {unit}"
 

@@ -31,6 +31,7 @@ def read_yaml(path: str | Path) -> DictConfig | ListConfig:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise ValueError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
+    # Interpolations are filled in on access; tried here, a wrong one is reported with the file.
     try:
         to_plain(content)
     except ValueError as error:
@@ -44,6 +45,7 @@ def to_plain(content: DictConfig | ListConfig) -> dict | list:
     Raises:
         ValueError: an interpolation leads nowhere or calls a resolver.
     """
+    # Searched before anything is resolved: resolving is what calls them.
     for text in _texts(OmegaConf.to_container(content, resolve=False)):
         if found := _call(text):
             raise ValueError(
@@ -58,6 +60,7 @@ def to_plain(content: DictConfig | ListConfig) -> dict | list:
 
 def _call(text: str) -> re.Match | None:
     """The first call of a resolver in `text`; references inside it, as in `${${a}:b}`, are cut."""
+    # From the inside out: a reference may hold another, as `${a.${b}}` does.
     while (without := REFERENCE.sub("_", text)) != text:
         text = without
     return RESOLVER.search(text)
