@@ -60,6 +60,7 @@ def raise_first(problems: Sequence[Exception]) -> None:
     """Raise the first problem, if there is any, with the number of further ones."""
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        # The same type, so that callers treat it as they would the problem itself.
         raise type(problems[0])(f"{problems[0]}{more}") from problems[0]
 
 
@@ -153,9 +154,9 @@ def collate(samples: Sequence[Sample]) -> Batch:
     others = [sample.other_hint for sample in samples if sample.other_hint is not None]
     return Batch(
         keys=[sample.key for sample in samples],
-        images=torch.stack(images) if images else torch.empty(0, 3, height, width),
+        images=torch.stack(images) if images else torch.empty(0, 3, height, width),  # (M, 3, h, w)
         prompts=[sample.prompt for sample in samples],
-        hints=[torch.stack([sample.hint for sample in samples])],
+        hints=[torch.stack([sample.hint for sample in samples])],  # one branch: [(N, c, h, w)]
         weights=torch.tensor([sample.key.weight for sample in samples]),
         other_hints=[torch.stack(others)] if others else [],
     )
@@ -193,6 +194,7 @@ class SampleOptions:
     )
 
     def check(self):
+        """Raise OptionError where the range of `crop_scale` is empty or begins at 0."""
         smallest, largest = self.crop_scale
         if not 0 < smallest <= largest:
             raise OptionError("crop_scale", "expected 0 < MIN <= MAX <= 1")
@@ -256,6 +258,7 @@ class MyDataset(torch.utils.data.Dataset):
         """
         if isinstance(item, SampleKey):
             return self.sample(item)
+        # Another seed, so another view and prompt, each time the number is asked for.
         sample = self.sample(SampleKey(item, int(torch.randint(2**63 - 1, ()))))
         image, hint = (rearrange(x, "c h w -> h w c") for x in (sample.image, sample.hint))
         return {"jpg": image.contiguous(), "txt": sample.prompt, "hint": hint.contiguous()}
@@ -271,10 +274,11 @@ class MyDataset(torch.utils.data.Dataset):
         # Both are drawn always, so that `prompt_drop` does not change the views of a seed
         prompt, drop = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
         text = "" if drop < self.prompt_drop else self.prompts[int(prompt * len(self.prompts))]
+        # A view seed of its own: a few views, whose latents are kept, under ever new prompts.
         if key.view is not None:
             generator = self._generator(key.index, key.view)
         layers = self.condition.read(pair.condition)
-        size = layers.classes.shape[:2]
+        size = layers.classes.shape[:2]  # (H, W), without decoding the image
         view = draw_view(*size, self.crop_scale, generator) if self.augment else None
         image = None
         if key.needs_image:
@@ -296,16 +300,17 @@ class MyDataset(torch.utils.data.Dataset):
     def _hint(self, layers: Layers, view: View | None) -> torch.Tensor:
         """What a view, or the centre without one, shows of a condition, (c, h, w)."""
         looks = (self._look(layers.smooth, view, True), self._look(layers.classes, view, False))
+        # Views work on tensors (c, h, w), conditions on arrays (h, w, c).
         seen = Layers(*(rearrange(look, "c h w -> h w c").numpy() for look in looks))
         hint = self.condition.to_hint(seen)  # (h, w, c)
-        hint = self.condition.turn(hint, view) if view else hint
+        hint = self.condition.turn(hint, view) if view else hint  # (h, w, c)
         return torch.from_numpy(rearrange(hint, "h w c -> c h w")).contiguous()
 
     def _look(self, layer: np.ndarray, view: View | None, smooth: bool) -> torch.Tensor:
         """A layer (H, W, c) through a view, or its centre without one, (c, size, size)."""
         if not layer.shape[2]:  # most conditions lack one of the two layers
             return torch.empty(0, self.image_size, self.image_size)
-        tensor = torch.from_numpy(rearrange(layer, "h w c -> c h w"))
+        tensor = torch.from_numpy(rearrange(layer, "h w c -> c h w"))  # (c, H, W)
         if view is None:
             seen = take_centre(tensor, self.image_size, smooth)
         else:
@@ -333,5 +338,7 @@ class ValidationSet(torch.utils.data.Dataset):
         key = item if isinstance(item, SampleKey) else self.key(item)
         sample = self.dataset[key]
         if len(self) > 1:
+            # The last sample gets the first one's. A network that follows its hint predicts worse
+            # with it, and that gap shows whether control is learned.
             sample.other_hint = self.dataset.hint((key.index + 1) % len(self))
         return sample

@@ -69,6 +69,7 @@ def status_table(statuses: list[Status], now: float) -> str:
 def find_runs(path: Path, depth: int = DEPTH) -> Iterator[Path]:
     """Folders of runs, sorted: `path` itself or folders below it, but none inside a run."""
     has_record = any((path / name).is_file() for name in (PROGRESS, RECORD, STATE))
+    # `run_*` without a record: a generation that was killed while it began.
     if has_record or (path.name.startswith("run_") and path.is_dir()):
         yield path
     elif depth:
@@ -136,6 +137,7 @@ def training_status(run: Path, now: float, stalled_after: float) -> Status:
         return Status(str(run), state, "steps", seen=seen, notes="no step yet")
     progress = read_json(run / PROGRESS)
     state, pace, seen = progress["state"], progress["seconds_per_step"], progress["updated"]
+    # A file of another program, or of a later version.
     if state not in SEVERITY:
         raise ValueError(f"{PROGRESS}: unknown state {state}")
     if state == "running" and is_silent(now, seen, pace, stalled_after):
@@ -201,6 +203,7 @@ def _shard_status(
     there = [name for name in names if name in images]
     failed = sum(not images[name].st_size or name not in complete for name in there)
     done, planned = len(there) - failed, len(names)
+    # Of the recent images alone: a run that was stopped for a night would seem slow.
     recent = heapq.nlargest(RECENT, (images[name].st_mtime for name in there))
     pace = (recent[0] - recent[-1]) / (len(recent) - 1) if len(recent) > 1 else None
     seen = recent[0] if recent else None
@@ -217,9 +220,11 @@ def _shard_status(
 
 def _sum_of_shards(title: str, shards: list[Status]) -> Status:
     """Status of all shards together: their worst state, and the pace of those that run."""
+    # Shards work side by side, so their rates add up; those that are done add nothing.
     per_second = sum(1 / s.pace for s in shards if s.pace and s.state == "running")
     return Status(
         title,
+        # The worst state: one failed shard makes the run fail.
         max((shard.state for shard in shards), key=SEVERITY.index),
         "images",
         sum(shard.done for shard in shards),
@@ -241,4 +246,4 @@ def names_with_companions(run: Path, has_masks: bool) -> set[str]:
         {"image" + name.removeprefix(prefix) for name in os.listdir(folder)}
         for prefix, folder in folders.items()
     ]
-    return set.intersection(*found)
+    return set.intersection(*found)  # `conditions/` has a folder at least

@@ -39,6 +39,7 @@ def run_script(main: Callable[[], None]) -> None:
     Exit codes: 0; 1 after an error; 130 after Ctrl-C; `REQUEUE` after SIGUSR1. With the environment
     variable DEBUG=1, an error shows its whole traceback.
     """
+    # Here and not on import: importing a module changes nothing for others.
     for message in QUIET_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
     for name, level in QUIET_LOGGERS.items():

@@ -17,6 +17,7 @@ from share import run_script
 
 
 def parse_args(argv=None):
+    """The options of the command line."""
     parser = new_parser(__doc__)
     suffixes = ", ".join(WEIGHT_SUFFIXES)
     parser.add_argument("input", type=Path, help=f"Stable Diffusion weights, {suffixes}")
@@ -50,13 +51,14 @@ def check(source: Path, output: Path) -> None:
 
 def main(argv=None):
     args = parse_args(argv)
-    check(args.input, args.output)
+    check(args.input, args.output)  # before the minutes that reading and building take
     source = load_state_dict(args.input)
     print(f"{args.input}: {len(source)} tensors")
     torch.manual_seed(0)  # the hint encoder starts at random: the same input gives the same file
     model = create_model(args.config)
     try:
         weights, lacking = add_control(model, source, args.use_ema)
+    # `add_control` knows tensors only; the files are named here.
     except RuntimeError as error:
         raise RuntimeError(f"{args.input} does not fit {args.config}: {error}") from error
     except ValueError as error:

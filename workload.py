@@ -85,10 +85,23 @@ def plan(work: WorkOptions, costs: KnownCosts) -> list[list[str]]:
         (f"generate {work.images:,} images", work.images, "images", costs.seconds_per_image),
     ):
         if seconds is not None:
-            hours = count * seconds / 3600
+            hours = count * seconds / 3600  # of one GPU
             shared = f"{hours / 24 / work.gpus:,.2f}" if work.gpus > 1 else ""
             rows.append([name, f"{count:,} {unit}", duration(seconds), f"{hours:,.1f}", shared])
     return rows
+
+
+def _check_size(here: MeasureOptions) -> int:
+    """Side in pixels of the images to measure with.
+
+    Raises:
+        ValueError: the configuration does not allow the size that the options ask for.
+    """
+    config = read_config(here.config)
+    size, multiple = here.image_size or native_size(config), size_multiple(config)
+    if size % multiple:
+        raise ValueError(f"--image_size {size}: must be a multiple of {multiple} for {here.config}")
+    return size
 
 
 def measure_costs(
@@ -102,16 +115,13 @@ def measure_costs(
     device = pick_device(here.device)
     if device.type == "cpu" and here.precision == "16":
         raise ValueError("--precision 16 needs a GPU; use 32 or bf16 on a CPU")
-    config = read_config(here.config)
-    size, multiple = here.image_size or native_size(config), size_multiple(config)
-    if size % multiple:
-        raise ValueError(f"--image_size {size}: must be a multiple of {multiple} for {here.config}")
+    size = _check_size(here)
     print(
         f"{here.config}, {size} x {size} pixels, precision {here.precision}, "
         f"on {device_name(device)}",
         flush=True,
     )
-    model = create_model(here.config)
+    model = create_model(here.config)  # random weights
     # The step comes first: its memory is the larger, and a peak never falls again.
     per_step, per_image = known.seconds_per_step, known.seconds_per_image
     if "step" in here.measured:

@@ -6,6 +6,7 @@ from conditions.normal import Normal
 from conditions.rgba import RGBA
 from conditions.segmentation import Segmentation
 
+# By name, in the order in which help texts list them.
 CONDITIONS = {kind.name: kind for kind in (Segmentation, Edge, RGBA, Depth, Normal)}
 
 __all__ = ["CONDITIONS", "Condition", "ConditionOptions", "Layers", "create_condition"]

@@ -48,7 +48,7 @@ class Condition:
 
     name: ClassVar[str]
     folder_option: ClassVar[str] = "condition_path"
-    suffixes: ClassVar[tuple[str, ...]] = IMAGE_SUFFIXES
+    suffixes: ClassVar[tuple[str, ...]] = IMAGE_SUFFIXES  # in lower case
     carries_labels: ClassVar[bool] = False
 
     def __init__(self, options: ConditionOptions = ConditionOptions()):  # noqa: B008  frozen
@@ -57,7 +57,7 @@ class Condition:
     @property
     def hint_channels(self) -> int:
         """Channels of the hint, the first convolution's input."""
-        return 3
+        return 3  # grey conditions too: the published branches were trained on RGB pictures
 
     # From a file to a hint
 
@@ -93,6 +93,7 @@ class Condition:
 
     def check(self, path: str | Path) -> tuple[int, int]:
         """(height, width) of a file, which is read in full; raises like `read`."""
+        # Both layers have the file's height and width, even the one without channels.
         return self.read(path).classes.shape[:2]
 
     # From a hint to pictures for people

@@ -10,13 +10,16 @@ class GreyPicture(Condition):
     """A picture whose brightness is the condition."""
 
     def read(self, path):
-        grey = read_grey(path)[..., None]
+        """One smooth layer, (H, W, 1), and no classes."""
+        grey = read_grey(path)[..., None]  # (H, W, 1)
         return Layers(grey, grey[..., :0])
 
     def to_hint(self, layers):
+        """The layer three times, (H, W, 3); copied last, so that views work on one channel."""
         return np.repeat(layers.smooth, 3, axis=2)
 
     def pictures(self, branch, hint):
+        """The picture itself, uint8 (H, W)."""
         return {branch: to_uint8(hint[..., 0])}
 
 
@@ -27,6 +30,7 @@ class Edge(GreyPicture):
     folder_option = "edge_path"
 
     def read(self, path):
+        """As `GreyPicture.read`; raises ValueError for edges that are stored as 0 and 1."""
         layers = super().read(path)
         brightest = layers.smooth.max()
         if 0 < brightest < 1.5 / 255:  # stored as 0 and 1: an all but black hint

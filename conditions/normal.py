@@ -19,10 +19,12 @@ class Normal(Condition):
     name = "normal"
 
     def read(self, path):
+        """One smooth layer, (H, W, 3), and no classes."""
         colours = read_image(path)
         return Layers(colours, colours[..., :0])
 
     def to_hint(self, layers):
+        """The layer as it is; not brought back to length 1 where interpolation shortened it."""
         return layers.smooth
 
     def turn(self, hint, view):
@@ -35,7 +37,7 @@ class Normal(Condition):
         - Interpolation makes normals shorter where they differ from pixel to pixel.
         - Where a view leaves the picture it shows a mirror image, whose normals are not mirrored.
         """
-        z, y, x = rearrange(hint * 2 - 1, "h w zyx -> zyx h w")
+        z, y, x = rearrange(hint * 2 - 1, "h w zyx -> zyx h w")  # (h, w) each, in [-1, 1]
         # By the view's angle counter-clockwise; the signs of sin are those of an axis y that
         # points down: what pointed right, (1, 0), points up, (0, -1), after 90 degrees
         angle = math.radians(view.angle)
@@ -47,4 +49,5 @@ class Normal(Condition):
         return (np.stack([z, y, x], axis=2) / 2 + 0.5).clip(0, 1)  # (h, w, 3)
 
     def pictures(self, branch, hint):
+        """The colours themselves, uint8 (H, W, 3)."""
         return {branch: to_uint8(hint)}

@@ -43,6 +43,7 @@ def read_rgba(path: str | Path, alpha_scale: float = 1.0) -> np.ndarray:
     """
     path = Path(path)
     rgba = _read_npz(path) if path.suffix.lower() == ".npz" else read_four_channels(path)
+    # `rgba` is a new array either way, so nothing of the caller's changes.
     rgba[..., 3] = np.clip(rgba[..., 3] * alpha_scale, 0, 1)
     return rgba
 
@@ -50,8 +51,9 @@ def read_rgba(path: str | Path, alpha_scale: float = 1.0) -> np.ndarray:
 def _read_npz(path: Path) -> np.ndarray:
     """`rgba` of an .npz as a new float32 array in [0, 1]."""
     try:
+        # A pickled array could run code; without `allow_pickle` it raises ValueError.
         with np.load(path, allow_pickle=False) as archive:
-            rgba = archive["rgba"]
+            rgba = archive["rgba"]  # decompressed here, so this line finds damage
             meta = json.loads(archive["meta"].item()) if "meta" in archive else {}
         value_range = meta.get("value_range")
     except FileNotFoundError:
@@ -80,6 +82,7 @@ def _read_npz(path: Path) -> np.ndarray:
 
 def _guess_range(rgba: np.ndarray) -> str:
     """The range of an archive that does not declare one."""
+    # Planes hold 0 and 1 in every pixel, so the lowest and highest values tell the ranges apart.
     if rgba.min() < -TOLERANCE:
         return "neg_one_to_one"
     return "bytes" if rgba.max() > 1 + TOLERANCE else "zero_one"
@@ -114,6 +117,7 @@ class RGBA(Condition):
 
     @property
     def hint_channels(self):
+        """4: always three class planes, whatever `num_classes`, and the edges."""
         return CLASS_PLANES + 1
 
     def list_files(self, folder):
@@ -127,20 +131,26 @@ class RGBA(Condition):
         return in_natural_order(kept)
 
     def read(self, path):
+        """Edges as the smooth layer, (H, W, 1), and class planes, (H, W, 3)."""
         rgba = read_rgba(path, self.options.rgba_alpha_scale)
         return Layers(rgba[..., CLASS_PLANES:], rgba[..., :CLASS_PLANES])
 
     def to_hint(self, layers):
+        """Class planes, then edges: (H, W, 4), in the order R, G, B, A."""
         return np.concatenate([layers.classes, layers.smooth], axis=2)
 
     def labels(self, hint):
+        """Class of each pixel, uint8 (H, W)."""
         return hint[..., :CLASS_PLANES].argmax(axis=2).astype(np.uint8)
 
     def folders(self, branch):
+        """Two folders, whatever the branch's name."""
         return {"rgba_edge_vis": False, "rgba_mask": True}  # the published names
 
     def pictures(self, branch, hint):
+        """Edges in class colours on white, uint8 (H, W, 3), and class indices, uint8 (H, W)."""
         labels, edges = self.labels(hint), hint[..., CLASS_PLANES:]
+        # Edges are (H, W, 1), colours (H, W, 3): white blended with the colour by the edge.
         on_white = 1 - edges + edges * class_colours(labels)
         return dict(zip(self.folders(branch), [to_uint8(on_white), labels], strict=True))
 
@@ -153,6 +163,7 @@ class RGBA(Condition):
 
 def _tensor_folder(folder: Path) -> Path:
     """`folder`, or the one folder of tensors in it, which is named after two thresholds."""
+    # The published builder writes to `<low>_<high>`, and people name the folder above it.
     built = sorted(path for path in folder.glob("*_*") if re.fullmatch(r"\d+_\d+", path.name))
     if not built or any(path.suffix.lower() in RGBA.suffixes for path in folder.iterdir()):
         return folder

@@ -130,7 +130,7 @@ def find_jobs(
         for folder in (image_dir, mask_dir)
     )
     jobs, missing = [], []
-    for folder, here in images.items():
+    for folder, here in images.items():  # one folder, `.`, where sub-folders are not kept
         try:
             partners = find_partners(here, masks.get(folder, []))
         except RuntimeError as error:
@@ -185,6 +185,7 @@ def build_rgba(labels: np.ndarray, edges: np.ndarray, beta_edge: float) -> np.nd
         edges: uint8 (H, W).
         beta_edge: factor of the edges.
     """
+    # Clipped before the rounding: 8 bits hold no factor above 1.
     alpha = (edges * beta_edge).clip(0, 255).round().astype(np.float32) / 255
     return np.concatenate([one_hot(labels, CLASS_PLANES), alpha[..., None]], axis=2)
 
@@ -194,6 +195,7 @@ def write_rgba(path: Path, rgba: np.ndarray, meta: str) -> None:
     if path.suffix == ".png":
         write_png(path, to_uint8(rgba), {"meta": meta})
         return
+    # [-1, 1] is the published range; `meta` says so.
     with whole_file(path) as temporary:
         np.savez_compressed(temporary, rgba=rgba * 2 - 1, meta=meta)
 
@@ -236,25 +238,41 @@ def run_job(
     meta = describe(job, tensor)
     paths = [folder / f"{job.name}.{kind}" for kind in options.fmt]
     try:
-        todo = [path for path in paths if options.overwrite or not path.exists()]
-        other = [path for path in paths if path not in todo and read_meta(path) != meta]
-        if other:
-            raise RuntimeError(
-                f"{other[0]}: is there and was made from other files or options. "
-                "Use --overwrite, or another --dest_dir"
-            )
+        todo = _missing_files(paths, meta, options.overwrite)
         draw = job.preview and (options.overwrite or not job.preview.exists())
         if not todo and not draw:
             return False
         picture, labels = read_pair(job, tensor.num_mask_classes, options.resize_masks)
-        edges = draw_edges(job.image)
+        edges = draw_edges(job.image)  # uint8 (H, W)
         if draw:
-            shown = np.repeat(edges[..., None], 3, axis=2) / 255  # (H, W, 3)
-            job.preview.parent.mkdir(parents=True, exist_ok=True)
-            write_png(job.preview, tile([[picture, class_colours(labels), shown]]))
+            _write_preview(job.preview, picture, labels, edges)
         for path in todo:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_rgba(path, build_rgba(labels, edges, tensor.beta_edge), meta)
     except (ValueError, RuntimeError, OSError) as error:
-        return error
+        return error  # returned, because an error raised in a worker would end all jobs
     return True
+
+
+def _missing_files(paths: list[Path], meta: str, overwrite: bool) -> list[Path]:
+    """Those of `paths` that are to be written; all of them with `overwrite`.
+
+    Raises:
+        RuntimeError: a file that is to be kept has another note than `meta`.
+    """
+    todo = [path for path in paths if overwrite or not path.exists()]
+    # A mixture of thresholds in one folder would train a branch on two kinds of edges.
+    other = [path for path in paths if path not in todo and read_meta(path) != meta]
+    if other:
+        raise RuntimeError(
+            f"{other[0]}: is there and was made from other files or options. "
+            "Use --overwrite, or another --dest_dir"
+        )
+    return todo
+
+
+def _write_preview(path: Path, picture: np.ndarray, labels: np.ndarray, edges: np.ndarray) -> None:
+    """Write image, class colours and edges side by side; arrays as `read_pair` and edges give."""
+    shown = np.repeat(edges[..., None], 3, axis=2) / 255  # (H, W, 3) in [0, 1]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_png(path, tile([[picture, class_colours(labels), shown]]))

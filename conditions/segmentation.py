@@ -20,6 +20,7 @@ def read_mask(path: str | Path, num_classes: int) -> np.ndarray:
         ValueError: unreadable, or a value that is no class index; the message says what to do.
     """
     labels = read_labels(path)
+    # The usual case first: `unique` below sorts all pixels.
     if labels.min() >= 0 and labels.max() < num_classes:
         return labels
     found = np.unique(labels).tolist()
@@ -43,6 +44,7 @@ def _remedy(found: list[int], num_classes: int) -> str:
             "That many values are a picture, or a mask stored with loss (JPEG): "
             "save class indices as PNG or TIFF."
         )
+    # Grey levels as people choose them: 0, 127, 255 for three classes.
     evenly = np.linspace(0, 255, num_classes).astype(int).tolist()
     levels = found if len(found) == num_classes else evenly
     return (
@@ -65,23 +67,29 @@ class Segmentation(Condition):
 
     @property
     def hint_channels(self):
+        """One channel for each class, the background included."""
         return self.options.num_classes
 
     def read(self, path):
+        """Class indices as the layer of classes, (H, W, 1), and no smooth layer."""
         # indices, not planes: one-hot after the view has cut its part is faster
         labels = read_mask(path, self.options.num_classes)[..., None].astype(np.float32)
         return Layers(labels[..., :0], labels)
 
     def to_hint(self, layers):
+        """Planes of 0 and 1, (H, W, num_classes)."""
         return one_hot(layers.classes[..., 0], self.options.num_classes)
 
     def labels(self, hint):
+        """Class of each pixel, uint8 (H, W)."""
         return hint.argmax(axis=2).astype(np.uint8)
 
     def pictures(self, branch, hint):
+        """Class indices, uint8 (H, W): almost black, but readable as masks."""
         return {branch: self.labels(hint)}
 
     def preview(self, hint):
+        """Class colours, uint8 (H, W, 3)."""
         if hint.shape[2] == 3:  # as the published code shows it: class planes are R, G and B
             return to_uint8(hint)
         return to_uint8(class_colours(self.labels(hint)))
