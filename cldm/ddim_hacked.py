@@ -1,4 +1,4 @@
-"""The published face of the DDIM sampler, for notebooks; the mathematics is in `ldm.samplers`."""
+"""The published interface of the DDIM sampler, for notebooks; `ldm.samplers` computes."""
 
 import torch
 

@@ -159,13 +159,16 @@ def load_weights(
     state_dict: dict[str, torch.Tensor] | None = None,
     new_hint: str | None = None,
 ) -> None:
-    """Give `model` the tensors of the checkpoint `path` as float32, taking their memory as it is.
+    """Give `model` the tensors of the checkpoint `path` as float32.
+
+    Tensors that are float32 in the file are not copied.
 
     Args:
         state_dict: the file's tensors, where they were read before.
         new_hint: as in `create_model`.
     Raises:
-        RuntimeError: as `load_strictly`; the schedule and what only other programs read aside.
+        RuntimeError: as `load_strictly`. The schedule may be missing, and tensors that only other
+            programs read may be left over.
     """
     state_dict = dict(load_state_dict(path) if state_dict is None else state_dict)
     if new_hint and FIRST_HINT in model.state_dict() and FIRST_HINT in state_dict:

@@ -8,7 +8,7 @@ from torch import nn
 
 
 class MultiConditionControlNet(nn.Module):
-    """Takes the place of a model's one control branch.
+    """Several control branches in the place of a model's one.
 
     Args:
         modules: one `ControlNet` for each condition.

@@ -48,7 +48,8 @@ class SamplingOptions:
             )
 
 
-# What a training draws of itself: fewer steps, no noise of its own, the strength it trains with.
+# How a training draws its previews: in fewer steps, without noise between them, and at the strength
+# that it trains with.
 PREVIEW = SamplingOptions(steps=50, strength=1.0, eta=0.0)
 
 

@@ -14,9 +14,8 @@ from core.options import str_to_bool
 from core.yaml_files import read_yaml
 
 _NOT_GIVEN = object()  # tells an option that was left out from one that was given its default
-
-
-RUN_CONTROL = ("options_file", "dry_run")  # what `add_run_control` adds; no options of a run
+# What `add_run_control` adds: options of one call, which do not change the results of a run.
+RUN_CONTROL = ("options_file", "dry_run")
 
 
 def add_run_control(parser: argparse.ArgumentParser) -> None:

@@ -34,7 +34,7 @@ def in_workers(function: Callable, items: Sequence, num_workers: int, chunk: int
 
 
 def _prepare() -> None:
-    """Set up a worker: one OpenCV thread, no Ctrl-C of its own, no life after the main process."""
+    """Set up a worker: it uses one OpenCV thread, ignores Ctrl-C and ends with the main process."""
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process stops the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
