@@ -28,11 +28,12 @@ from generation.drawing import draw_images
 from generation.export import check_export, export_dataset
 from generation.inputs import check_condition_sets
 from generation.model import checksums, load_model, weights_files
-from generation.plan import SamplePlan, join_conditions
+from generation.names import IMAGES, MASKS
+from generation.plan import SamplePlan, match_conditions
 from generation.published import DRAWN_ON_THE_FLY
 from generation.report import OVERVIEW, REPORT
-from generation.run import FREE_ON_RESUME, Run, folder_of_run, options_of_run
-from generation.run_folder import IMAGES, MASKS
+from generation.run import Run
+from generation.run_options import FREE_ON_RESUME, folder_of_run, options_of_run
 from generation.settings import GROUPS, Settings
 from generation.summary import plan_text
 from share import run_script
@@ -82,7 +83,7 @@ def parse_args(argv=None):
 def prepare_run(args, settings, config):
     """The run, joined where it is there already; all its files are found, none is written."""
     folders = [branch.list_files() for branch in settings.branches]
-    sets, left_out = join_conditions(folders, settings.inputs.skip_missing_edges)
+    sets, left_out = match_conditions(folders, settings.inputs.skip_missing_edges)
     if left_out:
         print(f"{left_out} conditions for which a branch has no file are left out")
     prompts = read_prompts(settings.plan.prompts_file)

@@ -14,8 +14,9 @@ from typing import NamedTuple
 from core.lightning import LAST
 from core.progress import PROGRESS
 from core.text import duration, table
+from generation.names import IMAGES
 from generation.plan import SamplePlan
-from generation.run_folder import RECORD, STATE, finished_images
+from generation.run_folder import RECORD, STATE, finished_images, images_with_companions
 
 DEPTH = 4  # levels below a folder that are searched for runs
 RECENT = 50  # images whose times give the pace of a shard
@@ -172,10 +173,10 @@ def generation_statuses(
     copies = record["n_augmentations_per_mask"]
     plan = SamplePlan(conditions, copies, record["seed"], state["prompts"])
     count = num_shards or record["num_shards"]
-    images = {name: (run / "images" / name).stat() for name in finished_images(run)}
+    images = {name: (run / IMAGES / name).stat() for name in finished_images(run)}
     # Runs of older versions do not say it. Of these, edges alone gave no masks.
     has_masks = state.get("has_masks", record["generation_mode"] != "edge_only")
-    complete = names_with_companions(run, has_masks)
+    complete = images_with_companions(run, has_masks)
     # The shards of a run may wait in a queue for days, so only a run in one part has a start.
     started = (run / RECORD).stat().st_mtime if count == 1 else None
     shards = []
@@ -232,18 +233,3 @@ def _sum_of_shards(title: str, shards: list[Status]) -> Status:
         1 / per_second if per_second else None,
         max((shard.seen for shard in shards if shard.seen), default=None),
     )
-
-
-def names_with_companions(run: Path, has_masks: bool) -> set[str]:
-    """Names in `images/` for which `masks/` and each folder of `conditions/` hold a picture.
-
-    Args:
-        has_masks: whether the run writes masks.
-    """
-    folders = {"image": run / "masks"} if has_masks else {}  # prefix of names -> folder
-    folders |= {folder.name: folder for folder in (run / "conditions").iterdir()}
-    found = [
-        {"image" + name.removeprefix(prefix) for name in os.listdir(folder)}
-        for prefix, folder in folders.items()
-    ]
-    return set.intersection(*found)  # `conditions/` has a folder at least

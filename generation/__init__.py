@@ -6,7 +6,7 @@ In the order of the work:
 - `branches`, `published`: what steers the images, from the general and the published options.
 - `plan`, `inputs`, `shards`: which images are made, their files, and which process makes them.
 - `model`, `drawing`: the model with its branches, and the loop over batches.
-- `run`, on `run_folder`, `manifest` and `writer`: the folder of a run.
+- `run`, on `run_options`, `run_folder`, `names`, `manifest` and `writer`: the folder of a run.
 - `report`, `scores`, `export`, `summary`: what people and other programs get to see.
 - `costs`: seconds that an image takes.
 """

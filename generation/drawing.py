@@ -61,18 +61,18 @@ def draw_images(
         tqdm(total=len(numbers), desc="generate", unit="image") as bar,
     ):
         for batch in batches:
-            hints = [read_hints(sample, run.branches) for sample in batch]
+            hints = [read_hints(planned, run.branches) for planned in batch]
             with mixed_precision(model.device.type, precision):
                 images = sample_images(
                     model,
                     stack_hints(hints, multiple),
-                    [sample.prompt for sample in batch],
-                    [sample.seed for sample in batch],
+                    [planned.prompt for planned in batch],
+                    [planned.seed for planned in batch],
                     sampling,
                 )  # uint8 (N, H, W, 3)
-            for sample, own_hints, image in zip(batch, hints, images, strict=True):
+            for planned, own_hints, image in zip(batch, hints, images, strict=True):
                 height, width = own_hints[0].shape[:2]  # before padding
-                writer.submit(run.write, sample, own_hints, image[:height, :width])
+                writer.submit(run.write, planned, own_hints, image[:height, :width])
             bar.update(len(batch))
             bar.set_postfix_str(f"{60 * bar.n / (time.monotonic() - start):.1f} images/min")
             if stop:  # after a whole batch, because the scheduler leaves time for it

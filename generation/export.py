@@ -26,7 +26,7 @@ from core.options import OptionError, option
 from core.signals import StopRequest
 from dataset import Pair, check_pairs, find_pairs
 from generation.manifest import leading_file, read_manifest
-from generation.run_folder import IMAGES, MASKS
+from generation.names import IMAGE_PREFIX, IMAGES, MASKS
 
 COLUMNS = ("file", "split", "source", "group", "condition", "seed", "prompt")
 SYNTHETIC, REAL = "synthetic", "real"  # in the column `source`
@@ -79,7 +79,7 @@ class ExportedPair:
         # Prefixes keep real and generated names apart, whatever the real files are called.
         if self.line is None:
             return f"real_{self.pair.image.stem}.png"
-        return f"synth_{self.pair.image.stem.removeprefix('image_')}.png"
+        return f"synth_{self.pair.image.stem.removeprefix(IMAGE_PREFIX)}.png"
 
     def table_row(self) -> tuple:
         """Cells in the order of `COLUMNS`."""

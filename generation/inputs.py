@@ -13,7 +13,7 @@ from tqdm import tqdm
 from core.options import option
 from core.workers import in_workers
 from generation.branches import Branch
-from generation.plan import ConditionSet, Sample
+from generation.plan import ConditionSet, PlannedImage
 
 CHECKED_BY_ONE = 2000  # sets that one process checks in the time that other processes need to start
 BAR_FROM = 200  # sets from which on checking shows a progress bar
@@ -89,13 +89,13 @@ def check_condition_set(
     return height, width
 
 
-def read_hints(sample: Sample, branches: Sequence[Branch]) -> list[np.ndarray]:
+def read_hints(planned: PlannedImage, branches: Sequence[Branch]) -> list[np.ndarray]:
     """The hints of an image, one for each branch, float32 (H, W, C) in [0, 1]."""
-    files = sample.conditions.files
+    files = planned.conditions.files
     return [branch.read_hint(path) for branch, path in zip(branches, files, strict=True)]
 
 
-def pad_to_multiple(hint: np.ndarray, multiple: int) -> np.ndarray:
+def mirror_to_multiple(hint: np.ndarray, multiple: int) -> np.ndarray:
     """A hint mirrored at the right and lower border until its sides are multiples of `multiple`.
 
     Pictures smaller than the border are mirrored repeatedly.
@@ -112,9 +112,10 @@ def stack_hints(hints: Sequence[Sequence[np.ndarray]], multiple: int) -> list[to
         hints: for each image its hints, as `read_hints` gives them; all of one height and width.
         multiple: H and W become multiples of it.
     """
-    return [
-        torch.from_numpy(
-            rearrange([pad_to_multiple(hint, multiple) for hint in of_branch], "n h w c -> n c h w")
-        ).contiguous()
-        for of_branch in zip(*hints, strict=True)
-    ]
+    stacked = []
+    for of_branch in zip(*hints, strict=True):  # the hints of one branch, from all images
+        padded = [mirror_to_multiple(hint, multiple) for hint in of_branch]  # each (H, W, C)
+        batch = rearrange(padded, "n h w c -> n c h w")  # (N, C, H, W)
+        # Contiguous, because the memory layout decides which convolution kernel computes.
+        stacked.append(torch.from_numpy(batch).contiguous())
+    return stacked

@@ -12,6 +12,7 @@ from pathlib import Path
 from core.options import OptionError, option, positive_int
 from core.pairing import LISTED, find_partners
 from core.seeds import sample_seed
+from generation.names import image_name, name_ending
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class ConditionSet:
 
 
 @dataclass(frozen=True)
-class Sample:
+class PlannedImage:
     """One image to make.
 
     Attributes:
@@ -63,20 +64,9 @@ class Sample:
     seed: int
 
     @property
-    def name(self) -> str:
+    def ending(self) -> str:
         """What the names of the image's files end in."""
-        return sample_name(self.conditions.number, self.copy)
-
-
-def sample_name(number: int, copy: int) -> str:
-    """The published ending of file names, which counts batches of one copy each.
-
-    Args:
-        number: of the condition set.
-        copy: see `Sample`.
-    """
-    # The published code wrote one copy of a set in each batch by default, so `sample` was 0.
-    return f"cond{number}_batch{copy}_sample0.png"
+        return name_ending(self.conditions.number, self.copy)
 
 
 @dataclass(frozen=True)
@@ -96,17 +86,17 @@ class SamplePlan(Sequence):
     def __len__(self) -> int:
         return len(self.condition_sets) * self.copies
 
-    def __getitem__(self, k: int) -> Sample:
+    def __getitem__(self, k: int) -> PlannedImage:
         conditions, copy = self.condition_sets[k // self.copies], k % self.copies
         # The name, not the number: a set keeps its images when others join or leave the folder.
         seed = sample_seed(self.seed, conditions.name, copy)
         # A seed of its own, so that the prompt does not depend on how much noise is drawn.
         prompt = self.prompts[sample_seed(seed, "prompt", 0) % len(self.prompts)]
-        return Sample(conditions, copy, prompt, seed)
+        return PlannedImage(conditions, copy, prompt, seed)
 
     def file_name(self, k: int) -> str:
         """Name of image k's file."""
-        return "image_" + sample_name(k // self.copies, k % self.copies)
+        return image_name(name_ending(k // self.copies, k % self.copies))
 
     def sets_of(self, numbers: Iterable[int]) -> list[ConditionSet]:
         """The condition sets of these images, in order, each once."""
@@ -120,7 +110,7 @@ class SamplePlan(Sequence):
         return range(len(self) * index // count, len(self) * (index + 1) // count)
 
 
-def join_conditions(
+def match_conditions(
     folders: Sequence[Sequence[Path]], skip_missing: bool = False
 ) -> tuple[list[ConditionSet], int]:
     """Condition sets from one list of files for each branch.
@@ -144,7 +134,7 @@ def join_conditions(
 
 
 def _missing_partners(folders, partners, complete, skip_missing) -> str:
-    """The message about files of the first list that have no partner, for `join_conditions`."""
+    """The message about files of the first list that have no partner, for `match_conditions`."""
     first, *others = folders
     left_out = sorted({*first} - {*complete}, key=first.index)
     names = ", ".join(path.name for path in left_out[:LISTED])
@@ -160,17 +150,17 @@ def _missing_partners(folders, partners, complete, skip_missing) -> str:
 
 
 def make_batches(
-    samples: Iterable[Sample], sizes: dict[int, tuple[int, int]], batch_size: int
-) -> Iterator[list[Sample]]:
+    planned_images: Iterable[PlannedImage], sizes: dict[int, tuple[int, int]], batch_size: int
+) -> Iterator[list[PlannedImage]]:
     """Batches of images of equal size, which may belong to different condition sets.
 
     Args:
         sizes: (height, width) by number of the condition set.
     """
     waiting = defaultdict(list)  # (height, width) -> images that do not fill a batch yet
-    for sample in samples:
-        group = waiting[sizes[sample.conditions.number]]
-        group.append(sample)
+    for planned in planned_images:
+        group = waiting[sizes[planned.conditions.number]]
+        group.append(planned)
         if len(group) == batch_size:
             yield group[:]  # a copy, because the list is used again
             group.clear()

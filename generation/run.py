@@ -4,7 +4,6 @@ import dataclasses
 import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -13,19 +12,15 @@ import numpy as np
 
 from core.files import write_json
 from core.images import write_png
-from core.option_sources import RUN_CONTROL, changed_options
-from core.options import option
-from core.records import new_run_id, write_run_record
+from core.option_sources import changed_options
+from core.records import write_run_record
 from generation.branches import Branch, has_labels, label_folders
-from generation.export import ExportOptions
 from generation.manifest import append_to_manifest, write_manifest
-from generation.plan import Sample, SamplePlan
+from generation.names import CONDITIONS, IMAGES, MASKS, condition_name, image_name
+from generation.plan import PlannedImage, SamplePlan
 from generation.published import MASK
 from generation.report import examples_of, write_report
 from generation.run_folder import (
-    CONDITIONS,
-    IMAGES,
-    MASKS,
     RECORD,
     STATE,
     finished_images,
@@ -34,59 +29,11 @@ from generation.run_folder import (
     read_record,
     remove_half_written,
 )
-from generation.shards import Shard, ShardOptions, shared_run_id
+from generation.run_options import FREE_ON_RESUME
+from generation.shards import Shard
 
 # Options that the manifest repeats in every line
 IMAGE_OPTIONS = ("sampler", "ddim_steps", "scale", "strength", "eta", "guess_mode", "precision")
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Where the images go."""
-
-    output_base_dir: Path = option(
-        Path("my_synth_data"), Path, "DIR", "where the run's folder is made"
-    )
-    run_id: str | None = option(
-        None,
-        metavar="NAME",
-        help="folder run_NAME, which all shards share; the Slurm array's number, else a new one, "
-        "when not given",
-    )
-    resume_run: Path | None = option(
-        None,
-        Path,
-        "RUN",
-        "make what is missing in a run's folder; takes that run's options",
-    )
-
-
-# Options that belong to one call, so a resumed run does not take them over.
-OF_ONE_CALL = {*RUN_CONTROL} | {
-    field.name
-    for group in (RunOptions, ShardOptions, ExportOptions)
-    for field in dataclasses.fields(group)
-}
-# Options that change no image: a run may be resumed with other values.
-FREE_ON_RESUME = OF_ONE_CALL | {"batch_size_per_inference"}
-
-
-def name_of_run(options: RunOptions, shard: Shard) -> str | None:
-    """`--run_id`, or the name that all tasks of a Slurm array know; None where there is neither."""
-    if options.run_id or options.resume_run or shard.count == 1:
-        return options.run_id
-    return shared_run_id()
-
-
-def folder_of_run(options: RunOptions, name: str | None) -> Path:
-    """The folder to resume, or the one of the name; a new name where that is None."""
-    return options.resume_run or options.output_base_dir / f"run_{name or new_run_id()}"
-
-
-def options_of_run(run_dir: Path) -> dict:
-    """Options that a resumed run takes over; raises like `read_record`."""
-    saved = read_record(run_dir)
-    return {name: value for name, value in saved.items() if name not in OF_ONE_CALL}
 
 
 class Run:
@@ -231,33 +178,33 @@ class Run:
             f"{there} there already, steered by {names}"
         )
 
-    def manifest_line(self, sample: Sample) -> dict:
+    def manifest_line(self, planned: PlannedImage) -> dict:
         """Everything about one image; the paths of its files are relative to the run's folder."""
         names = [branch.name for branch in self.branches]
-        mask = f"{MASKS}/image_{sample.name}" if self.has_masks else None
+        image, ending = image_name(planned.ending), planned.ending
         return {
-            "image": f"{IMAGES}/image_{sample.name}",
-            "mask": mask,
+            "image": f"{IMAGES}/{image}",
+            "mask": f"{MASKS}/{image}" if self.has_masks else None,
             "conditions": {
-                folder: f"{CONDITIONS}/{folder}/{folder}_{sample.name}"
+                folder: f"{CONDITIONS}/{folder}/{condition_name(folder, ending)}"
                 for folder in self.condition_folders
             },
-            "sources": dict(zip(names, map(str, sample.conditions.files), strict=True)),
-            "prompt": sample.prompt,
-            "seed": sample.seed,
+            "sources": dict(zip(names, map(str, planned.conditions.files), strict=True)),
+            "prompt": planned.prompt,
+            "seed": planned.seed,
             "weights": self.weights,
             "options": {name: self.options[name] for name in IMAGE_OPTIONS}
             | {"strengths": {branch.name: branch.strength for branch in self.branches}},
         }
 
-    def write(self, sample: Sample, hints: Sequence[np.ndarray], image: np.ndarray) -> None:
+    def write(self, planned: PlannedImage, hints: Sequence[np.ndarray], image: np.ndarray) -> None:
         """Write the files of one image; the image comes last, so where it is, the others are too.
 
         Args:
             hints: one for each branch, float32 (H, W, C) in [0, 1].
             image: uint8 (H, W, 3).
         """
-        line, labels = self.manifest_line(sample), None
+        line, labels = self.manifest_line(planned), None
         for branch, hint in zip(self.branches, hints, strict=True):
             for folder, picture in branch.condition.pictures(branch.name, hint).items():
                 write_png(self.folder / line["conditions"][folder], picture)

@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from core.files import remove_leftovers
+from generation.names import CONDITIONS, IMAGE_PREFIX, IMAGES, MASKS, image_name
 
 RECORD, STATE = "args.json", "generate_state.json"
-IMAGES, MASKS, CONDITIONS = "images", "masks", "conditions"
 PATIENCE = 60  # seconds in which the process that made the folder must have described the run
 
 
@@ -55,6 +55,21 @@ def finished_images(run_dir: Path) -> set[str]:
     """Names of the images that are there."""
     # Temporary files begin with a dot. One listing, instead of a question for each image.
     return {entry.name for entry in os.scandir(run_dir / IMAGES) if not entry.name.startswith(".")}
+
+
+def images_with_companions(run_dir: Path, has_masks: bool) -> set[str]:
+    """Names of images for which `masks/` and each folder of `conditions/` hold a picture.
+
+    Args:
+        has_masks: whether the run writes masks.
+    """
+    folders = {IMAGE_PREFIX: run_dir / MASKS} if has_masks else {}  # beginning of names -> folder
+    folders |= {f"{folder.name}_": folder for folder in (run_dir / CONDITIONS).iterdir()}
+    found = [
+        {image_name(name.removeprefix(prefix)) for name in os.listdir(folder)}
+        for prefix, folder in folders.items()
+    ]
+    return set.intersection(*found)  # `conditions/` has a folder at least
 
 
 # Locks. They lie on files that are never replaced, so all processes lock the same file. They reach

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from generation.run_folder import IMAGES, RECORD, STATE
+from generation.names import IMAGES
+from generation.run_folder import RECORD, STATE
 
 
 def read_scores(run_dir: Path, num_images: int) -> list[dict]:

@@ -27,7 +27,7 @@ from generation.published import (
     published_branches,
     unused_options,
 )
-from generation.run import RunOptions, name_of_run
+from generation.run_options import GenerationRunOptions, name_of_run
 from generation.shards import Shard, ShardOptions, find_shard
 from ldm.samplers import SAMPLERS
 
@@ -39,13 +39,13 @@ SAMPLING_FLAGS = {
 GROUPS = {
     "model": Group(ModelOptions, "model"),
     "published": Group(PublishedOptions, "masks, edge maps and RGBA tensors"),
-    "named": Group(BranchOptions, "conditions of any kind"),
+    "general_branches": Group(BranchOptions, "conditions of any kind"),
     "conditions": Group(ConditionOptions, "reading of conditions"),
     "inputs": Group(InputOptions, "incomplete conditions"),
     "plan": Group(PlanOptions, "images"),
     "sampling": Group(SamplingOptions, "sampling", SAMPLING_FLAGS),
     "drawing": Group(DrawingOptions, "computation"),
-    "run": Group(RunOptions, "run"),
+    "run": Group(GenerationRunOptions, "run"),
     "shards": Group(ShardOptions, "many machines"),
     "export": Group(ExportOptions, "data set"),
 }
@@ -61,13 +61,13 @@ class Settings:
 
     model: ModelOptions
     published: PublishedOptions
-    named: BranchOptions
+    general_branches: BranchOptions
     conditions: ConditionOptions
     inputs: InputOptions
     plan: PlanOptions
     sampling: SamplingOptions
     drawing: DrawingOptions
-    run: RunOptions
+    run: GenerationRunOptions
     shards: ShardOptions
     export: ExportOptions
     drawn_edges: Any
@@ -123,7 +123,7 @@ class Settings:
             default_weights,
             detector.build(self.drawn_edges),
         )
-        return published + named_branches(self.named, self.conditions, default_weights)
+        return published + named_branches(self.general_branches, self.conditions, default_weights)
 
     def record(self, values: Mapping) -> dict:
         """Options by name as a run stores them: with what was found where nothing was given.

@@ -4,9 +4,10 @@ from cldm.sampling import SamplingOptions
 from core.text import table
 from generation.export import ExportOptions
 from generation.manifest import MANIFEST
+from generation.names import CONDITIONS, IMAGES, MASKS
 from generation.report import OVERVIEW, REPORT
 from generation.run import Run
-from generation.run_folder import CONDITIONS, IMAGES, MASKS, RECORD, STATE
+from generation.run_folder import RECORD, STATE
 from ldm.samplers import SAMPLERS
 
 

@@ -6,16 +6,16 @@ import pytest
 from conditions import create_condition
 from core.images import write_png
 from generation.branches import Branch
-from generation.inputs import check_condition_set, pad_to_multiple, stack_hints
+from generation.inputs import check_condition_set, mirror_to_multiple, stack_hints
 from generation.plan import ConditionSet
 
 
 def test_padding_mirrors_right_and_below():
     hint = np.arange(6, dtype=np.float32).reshape(2, 3, 1)
-    padded = pad_to_multiple(hint, 4)[..., 0]
+    padded = mirror_to_multiple(hint, 4)[..., 0]
     expected = [[0, 1, 2, 2], [3, 4, 5, 5], [3, 4, 5, 5], [0, 1, 2, 2]]
     assert padded.tolist() == expected
-    assert pad_to_multiple(hint[:1, :1], 4).shape == (4, 4, 1)  # mirrored more than once
+    assert mirror_to_multiple(hint[:1, :1], 4).shape == (4, 4, 1)  # mirrored more than once
 
 
 def test_hints_are_one_tensor_for_each_branch():

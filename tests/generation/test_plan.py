@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from generation.plan import ConditionSet, Sample, SamplePlan, join_conditions, make_batches
+from generation.plan import ConditionSet, PlannedImage, SamplePlan, make_batches, match_conditions
 
 
 def plan(names, copies=3, seed=5):
@@ -18,7 +18,7 @@ def test_a_picture_follows_from_seed_name_and_copy_alone():
     many, few = plan("abcdef"), plan("d", copies=1)
     assert (many[9].prompt, many[9].seed) == (few[0].prompt, few[0].seed)  # d's first copy
     assert (
-        many[9].name == "cond3_batch0_sample0.png"
+        many[9].ending == "cond3_batch0_sample0.png"
         and many.file_name(10) == "image_cond3_batch1_sample0.png"
     )
     assert len({sample.seed for sample in many}) == len(many) == 18
@@ -41,7 +41,7 @@ def test_a_plan_is_worked_out_when_asked():
 
 def test_batches_mix_conditions_of_equal_size_only():
     sizes = dict(enumerate([(64, 64), (32, 64), (64, 64), (64, 64), (32, 64)]))
-    samples = [Sample(ConditionSet(i, (Path("m.png"),)), 0, "", i) for i in sizes]
+    samples = [PlannedImage(ConditionSet(i, (Path("m.png"),)), 0, "", i) for i in sizes]
     batches = list(make_batches(samples, sizes, 2))
     assert sorted(sample.conditions.number for batch in batches for sample in batch) == [
         0,
@@ -66,7 +66,7 @@ def test_the_first_folder_leads():
         paths("masks", ["a.png", "b.png"]),
         paths("edges", ["b.tif", "a.tif", "unused.tif"]),
     )
-    conditions, left_out = join_conditions([masks, edges])
+    conditions, left_out = match_conditions([masks, edges])
     assert [c.files for c in conditions] == [
         (masks[0], edges[1]),
         (masks[1], edges[0]),
@@ -78,7 +78,7 @@ def test_published_names_meet_by_their_numbers():
         paths("masks", ["Dataset 1_GTM_img_7.png", "Dataset 1_GTM_img_9.png"]),
         paths("edges", ["Dataset 1_img_9.png", "Dataset 1_img_7.png"]),
     )
-    assert [c.files[1] for c in join_conditions([masks, edges])[0]] == edges[::-1]
+    assert [c.files[1] for c in match_conditions([masks, edges])[0]] == edges[::-1]
 
 
 def test_missing_edges():
@@ -88,8 +88,8 @@ def test_missing_edges():
         match=r"edges: no file for 2 of 3 conditions of masks \(a.png, c.png\); "
         "--skip_missing_edges",
     ):
-        join_conditions([masks, edges])
-    conditions, left_out = join_conditions([masks, edges], skip_missing=True)
+        match_conditions([masks, edges])
+    conditions, left_out = match_conditions([masks, edges], skip_missing=True)
     assert [(c.number, c.name) for c in conditions] == [(0, "b")] and left_out == 2
     with pytest.raises(RuntimeError, match="no file for 3 of 3"):
-        join_conditions([masks, paths("edges", ["z.png"])], skip_missing=True)
+        match_conditions([masks, paths("edges", ["z.png"])], skip_missing=True)

@@ -11,8 +11,9 @@ from conditions import create_condition
 from core.images import read_grey, read_labels, write_png
 from generation.branches import Branch
 from generation.manifest import read_manifest
-from generation.plan import SamplePlan, join_conditions
-from generation.run import IMAGE_OPTIONS, Run, options_of_run
+from generation.plan import SamplePlan, match_conditions
+from generation.run import IMAGE_OPTIONS, Run
+from generation.run_options import options_of_run
 
 OPTIONS = {name: 0 for name in IMAGE_OPTIONS} | {"seed": 5, "num_classes": 3, "run_id": "x"}
 OPTIONS |= {"n_augmentations_per_mask": 2, "num_shards": 1}
@@ -34,7 +35,7 @@ def make(tmp_path):
             for name in names
             for kind, folder in [kinds[name]]
         ]
-        sets, _ = join_conditions([branch.list_files() for branch in branches])
+        sets, _ = match_conditions([branch.list_files() for branch in branches])
         plan = SamplePlan(sets, 2, options.get("seed", 5), prompts)
         weights = dict.fromkeys(names, weights)
         return Run(tmp_path / "run", OPTIONS | options, plan, branches, weights, {"target": "x"})

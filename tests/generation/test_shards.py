@@ -1,6 +1,6 @@
 import pytest
 
-from generation.run import RunOptions, name_of_run
+from generation.run_options import GenerationRunOptions, name_of_run
 from generation.shards import Shard, ShardOptions, find_shard, shard_of_environment
 
 SLURM = {
@@ -22,8 +22,8 @@ def array(monkeypatch):
 
 def test_alone_without_an_array():
     assert find_shard(ShardOptions()) == Shard(0, 1)
-    assert name_of_run(RunOptions(), Shard(0, 1)) is None
-    assert name_of_run(RunOptions(), Shard(0, 2)) is None
+    assert name_of_run(GenerationRunOptions(), Shard(0, 1)) is None
+    assert name_of_run(GenerationRunOptions(), Shard(0, 2)) is None
 
 
 def test_shards_of_a_slurm_array_and_of_torchrun(array):
@@ -31,13 +31,13 @@ def test_shards_of_a_slurm_array_and_of_torchrun(array):
     array.setenv("RANK", "1")
     array.setenv("WORLD_SIZE", "2")
     assert find_shard(ShardOptions()) == (5, 8)
-    assert name_of_run(RunOptions(), Shard(5, 8)) == "slurm_31"
+    assert name_of_run(GenerationRunOptions(), Shard(5, 8)) == "slurm_31"
 
 
 def test_options_win_over_the_array(array):
     assert find_shard(ShardOptions(num_shards=1, shard_index=0)) == (0, 1)
-    assert name_of_run(RunOptions(run_id="mine"), Shard(2, 4)) == "mine"
-    assert name_of_run(RunOptions(), Shard(0, 1)) is None
+    assert name_of_run(GenerationRunOptions(run_id="mine"), Shard(2, 4)) == "mine"
+    assert name_of_run(GenerationRunOptions(), Shard(0, 1)) is None
 
 
 def test_an_irregular_array_is_refused(array):
