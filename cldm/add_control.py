@@ -4,11 +4,16 @@ The control branch begins as a copy of the U-Net's encoder; its hint encoder and
 convolutions begin as they are built.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 
 UNET, CONTROL, EMA = "model.diffusion_model.", "control_model.", "model_ema."
+PARTS = {  # of a base, by the beginnings of their names
+    UNET: "U-Net",
+    "first_stage_model.": "autoencoder",
+    "cond_stage_model.": "text encoder",
+}
 
 
 def averaged_name(name: str) -> str:
@@ -20,19 +25,53 @@ def averaged_name(name: str) -> str:
 
 
 def find_origins(names, source: Mapping[str, torch.Tensor], use_ema: bool) -> dict[str, str]:
-    """Name in `source` for each of a model's weights; weights that it lacks are left out."""
+    """Name in `source` for each of a model's weights; weights that it lacks are left out.
+
+    With `use_ema` a U-Net weight comes from its averaged copy alone. A mixture of averaged and
+    plain weights would be a network that nobody trained.
+    """
     origins = {}
     for name in names:
-        origin = name
         # The two halves share names behind the prefix. Hint encoder and zero convolutions have none
         # in the U-Net.
-        if name.startswith(CONTROL) and name.replace(CONTROL, UNET, 1) in source:
-            origin = name.replace(CONTROL, UNET, 1)
-        if use_ema and origin.startswith(UNET) and averaged_name(origin) in source:
-            origin = averaged_name(origin)
-        if origin in source:
-            origins[name] = origin
+        wanted = name.replace(CONTROL, UNET, 1) if name.startswith(CONTROL) else name
+        if use_ema and wanted.startswith(UNET):
+            wanted = averaged_name(wanted)
+        if wanted in source:
+            origins[name] = wanted
+        elif name.startswith(CONTROL) and name in source:
+            origins[name] = name
     return origins
+
+
+def check_complete(
+    names: Iterable[str], source: Mapping[str, torch.Tensor], origins: Mapping[str, str]
+) -> None:
+    """Check that a base brings every weight among `names`.
+
+    Raises:
+        RuntimeError: one has no origin; the message names the parts that lack weights.
+    """
+    names = list(names)
+    gaps = []
+    for prefix, part in PARTS.items():
+        own = [name for name in names if name.startswith(prefix)]
+        lacking = [name for name in own if name not in origins]
+        if lacking and len(lacking) == len(own):
+            gaps.append(f"no {part} ({prefix}*)")
+        elif lacking:
+            gaps.append(f"{len(lacking)} of {len(own)} tensors of the {part}, such as {lacking[0]}")
+    if not gaps:
+        return
+    remedy = "Take a complete Stable Diffusion checkpoint"
+    present = {
+        prefix for prefix in (*PARTS, CONTROL, EMA) if any(key.startswith(prefix) for key in source)
+    }
+    if present == {CONTROL}:
+        remedy += ": this one holds a control branch alone"
+    elif len(gaps) == 1 and EMA in present and UNET not in present:
+        remedy = "It has averaged copies of the U-Net; --use_ema takes them"
+    raise RuntimeError(f"it lacks weights: {', '.join(gaps)}. {remedy}.")
 
 
 def check_shapes(
@@ -59,24 +98,27 @@ def add_control(
         source: tensors by their published names.
         use_ema: take the averaged copies of the U-Net's weights.
     Returns:
-        All weights by name, and the names that `source` lacks, which keep their initial values.
+        All weights by name, and the names of the control branch that no U-Net has (hint encoder,
+        zero convolutions) and that `source` lacks. Those keep their initial values.
     Raises:
         ValueError: `use_ema`, but `source` holds no averaged copies.
-        RuntimeError: `source` was made for another architecture.
+        RuntimeError: `source` was made for another architecture, or lacks a part of a base.
     """
-    if use_ema and not any(name.startswith(EMA) for name in source):
+    averaged = any(name.startswith(EMA) for name in source)
+    if use_ema and not averaged:
         raise ValueError(f"use_ema: there are no averaged weights ({EMA}*)")
     own = model.state_dict()
     origins = find_origins(own, source, use_ema)
     buffers = {name for name, _ in model.named_buffers()}  # the schedule; need not be in the file
     lacking = [name for name in own if name not in origins and name not in buffers]
     # Any checkpoint of a diffusion model holds the schedule, so the schedule alone proves nothing.
-    if origins.keys() <= buffers:
+    if origins.keys() <= buffers and not averaged:
         raise RuntimeError(
             f"none of its {len(source)} tensors has a name of this architecture, "
             f"such as {lacking[0]}"
         )
     check_shapes(own, source, origins)
+    check_complete(own, source, origins)
     weights = {name: own[name].clone() for name in own if name not in origins}
     dtypes = {name: tensor.dtype for name, tensor in own.items()}
     del own  # it holds the tensors whose memory the next line frees

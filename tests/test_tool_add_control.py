@@ -3,7 +3,7 @@ import torch
 
 import tool_add_control
 from cldm.model import create_model
-from core.checkpoints import load_state_dict, save_weights
+from core.checkpoints import load_state_dict, save_weights, subset
 from tests.weights import fill_parameters
 
 
@@ -94,6 +94,12 @@ def test_bad_input_is_one_line(base, micro_yaml, tiny_yaml, tmp_path, error_line
     assert "none of its 1 tensors" in error_line(
         tool_add_control.main, tmp_path / "other.ckpt", output, *config
     )
+    part = subset(load_state_dict(base), ["model.", "first_stage_model."])
+    save_weights(part, tmp_path / "part.ckpt")
+    assert "part.ckpt does not fit" in (
+        line := error_line(tool_add_control.main, tmp_path / "part.ckpt", output, *config)
+    )
+    assert "no text encoder" in line
     save_weights({"weight": torch.zeros(1)}, tmp_path / "noema.ckpt")
     assert "--use_ema" in error_line(
         tool_add_control.main, tmp_path / "noema.ckpt", output, "--use_ema", *config
