@@ -143,18 +143,25 @@ def training_status(run: Path, now: float, stalled_after: float) -> Status:
         raise ValueError(f"{PROGRESS}: unknown state {state}")
     if state == "running" and is_silent(now, seen, pace, stalled_after):
         state = "stalled"  # a killed process leaves "running" behind
+    notes = _training_notes(run, progress, now)
+    done, planned = progress["step"], progress["total_steps"]
+    return Status(str(run), state, "steps", done, planned, pace, seen, notes)
+
+
+def _training_notes(run: Path, progress: Mapping, now: float) -> str:
+    """Loss, last checkpoint and error of a training, as far as there are any."""
     notes = []
     if progress["loss"] is not None:
         notes.append(f"loss {progress['loss']:.4g}")
     if (run / LAST).is_file():
+        # A clock of another machine may be ahead of this one's.
         age = duration(max(0.0, now - (run / LAST).stat().st_mtime))
         notes.append(f"{LAST} of step {progress['checkpoint_step']:,}, {age} ago")
-    elif state != "done":
+    elif progress["state"] != "done":  # a finished training may have removed it
         notes.append("no checkpoint yet")
     if progress["error"]:
         notes.append(progress["error"])
-    done, planned = progress["step"], progress["total_steps"]
-    return Status(str(run), state, "steps", done, planned, pace, seen, "; ".join(notes))
+    return "; ".join(notes)
 
 
 # Generations

@@ -7,6 +7,18 @@ import torch
 from torch import nn
 
 
+def _check_lists(modules, channel_splits, condition_keys, per_condition_scales):
+    """Raise ValueError unless there are as many of each, at least one, and no name comes twice."""
+    counts = [len(modules), len(channel_splits), len(condition_keys), len(per_condition_scales)]
+    if len(set(counts)) > 1 or not modules:
+        raise ValueError(
+            f"{counts[0]} control branches, {counts[1]} channel counts, {counts[2]} names and "
+            f"{counts[3]} strengths: expected as many of each"
+        )
+    if len(set(condition_keys)) < len(condition_keys):
+        raise ValueError(f"two control branches of one name among {', '.join(condition_keys)}")
+
+
 class MultiConditionControlNet(nn.Module):
     """Several control branches in the place of a model's one.
 
@@ -31,14 +43,7 @@ class MultiConditionControlNet(nn.Module):
                     f"but the conditions are {sorted(condition_keys)}"
                 )
             per_condition_scales = [per_condition_scales[key] for key in condition_keys]
-        counts = [len(modules), len(channel_splits), len(condition_keys), len(per_condition_scales)]
-        if len(set(counts)) > 1 or not modules:
-            raise ValueError(
-                f"{counts[0]} control branches, {counts[1]} channel counts, {counts[2]} names and "
-                f"{counts[3]} strengths: expected as many of each"
-            )
-        if len(set(condition_keys)) < len(condition_keys):
-            raise ValueError(f"two control branches of one name among {', '.join(condition_keys)}")
+        _check_lists(modules, channel_splits, condition_keys, per_condition_scales)
         self.branches = nn.ModuleList(modules)
         self.channel_splits = list(channel_splits)
         self.condition_keys = condition_keys

@@ -66,9 +66,10 @@ def find_weights(
             raise FileNotFoundError(f"{option} {given}: no such file")
         return given
     places = [*folders, *([download_dir] if download_dir else [])]
-    for folder in places:
-        if (folder / file.name).is_file():
-            return folder / file.name  # its checksum is not computed: that takes seconds per GB
+    paths = [folder / file.name for folder in places]
+    # The checksum of a file that is there is not computed: that takes seconds for each GB.
+    if found := next(filter(Path.is_file, paths), None):
+        return found
     looked = f"{file.name}: not in {' or '.join(map(str, places)) or 'any folder'}"
     target = download_dir or next(iter(folders), None)
     if file.url is None or target is None:
