@@ -157,7 +157,7 @@ def _training_notes(run: Path, progress: Mapping, now: float) -> str:
         # A clock of another machine may be ahead of this one's.
         age = duration(max(0.0, now - (run / LAST).stat().st_mtime))
         notes.append(f"{LAST} of step {progress['checkpoint_step']:,}, {age} ago")
-    elif progress["state"] != "done":  # a finished training may have removed it
+    elif progress["state"] != "done":  # one that is done needs none
         notes.append("no checkpoint yet")
     if progress["error"]:
         notes.append(progress["error"])
