@@ -9,20 +9,16 @@ left at each spatial frequency. No generator in front of this decoder can do bet
 
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
 from cldm.model import create_first_stage
 from core.devices import pick_device
 from core.files import write_json
-from core.images import read_image, write_png
+from core.images import write_png
 from core.options import add_options, dashed, new_parser, read_options
 from core.pictures import tile
 from fid.backbones.loading import BackboneOptions, load_backbone
-from fid.distances import Statistics
 from fid.features import FolderOptions
 from fid.images import read_folder
-from fid.reconstruction import BANDS, draw_spectrum, power_spectrum, psnr, reconstruct
+from fid.reconstruction import draw_spectrum, measure_reconstructions
 from fid.results import check_writable, describe, print_summary
 from fid.scoring import ScoreOptions, compare
 from share import run_script
@@ -76,28 +72,10 @@ def main(argv=None):
     device = pick_device(network.device)
     backbone = load_backbone(network)
     model = create_first_stage(args.config, args.model).to(device)
-    # All features are kept: there are seldom enough images to do without KID.
-    real, reconstructed = Statistics(keep_features=True), Statistics(keep_features=True)
-    ratios, spectra, shown = [], np.zeros((2, BANDS)), []
-    for path in tqdm(paths, desc="encode and decode", unit="image"):
-        pair = reconstruct(model, read_image(path), device)
-        for statistics, pixels in zip((real, reconstructed), pair, strict=True):
-            batch = backbone.preprocessing(pixels)[None]  # (1, C, size, size)
-            statistics.update(backbone.features(batch))
-        ratios.append(psnr(*pair))
-        spectra += [power_spectrum(pixels) / len(paths) for pixels in pair]
-        if len(shown) < SHOWN:
-            shown.append([pixels / np.float32(255) for pixels in pair])
-    # Fine structure, such as membranes and noise, lies in the upper half.
-    upper_half = spectra[:, BANDS // 2 :].sum(axis=1)
-    result = {"psnr_db": float(np.mean(ratios))}
-    result |= compare(real, reconstructed, scores) | describe(backbone)
-    result |= {
-        "power_kept": (spectra[1] / spectra[0]).tolist(),
-        "power_kept_upper_half": float(upper_half[1] / upper_half[0]),
-        "real_dir": str(args.real_dir.resolve()),
-        "model": str(args.model),
-    }
+    measured = measure_reconstructions(paths, model, backbone, device, SHOWN)
+    result = measured.fields() | describe(backbone)
+    result |= compare(measured.real, measured.reconstructed, scores)
+    result |= {"real_dir": str(args.real_dir.resolve()), "model": str(args.model)}
     print(
         f"PSNR {result['psnr_db']:.2f} dB; {result['power_kept_upper_half']:.1%} of the power "
         "above 0.25 cycles per pixel is kept"
@@ -106,8 +84,8 @@ def main(argv=None):
     report = args.output / "report.json"
     spectrum, pairs = args.output / "spectrum.png", args.output / "pairs.png"
     write_json(report, result)
-    draw_spectrum(spectrum, *spectra)
-    write_png(pairs, tile(shown))
+    draw_spectrum(spectrum, *measured.spectra)
+    write_png(pairs, tile(measured.shown))
     print(f"wrote {report}, {spectrum}, {pairs} (real | encoded and decoded)")
 
 

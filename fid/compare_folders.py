@@ -7,6 +7,7 @@ Each folder's result is written beside the table as well. `--results` adds such 
 table, if they were made the same way.
 """
 
+import argparse
 import json
 import os
 from pathlib import Path
@@ -55,13 +56,19 @@ def parse_args(argv=None):
     for title, group in GROUPS.items():
         add_options(parser, group, title, flags=dashed(group))
     args = parser.parse_args(argv)
+    check_command_line(parser, args)
+    return args
+
+
+def check_command_line(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End with an error where names do not fit the folders, or nothing is to be compared."""
     if args.names and len(args.names) != len(args.generated):
         parser.error(f"--names gives {len(args.names)} names for {len(args.generated)} folders")
+    # Rows are kept by name: of two equal ones the first would be lost.
     if args.names and len(set(args.names)) < len(args.names):
         parser.error("--names gives a name twice; each needs one of its own")
     if not args.generated and not args.results:
         parser.error("nothing to compare: give --generated or --results")
-    return args
 
 
 def read_results(paths: list[Path]) -> dict[str, dict]:
@@ -95,7 +102,7 @@ def main(argv=None):
         print_summary(result)
         # Names may be parts of paths: "a/images" becomes a_images.json.
         write_json(args.output / f"{name.replace(os.sep, '_')}.json", result)
-    results |= given
+    results |= given  # rows of earlier results come last
     rows = [row_of(name, result) for name, result in results.items()]
     table = args.output / "table.csv"
     write_csv(table, rows)

@@ -22,7 +22,7 @@ GAP, WIDE_GAP = 4, 24  # pixels between the two images of a pair, and between pa
 def nearest(features: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(index, distance) of each sample's nearest training sample, (n,) and (n,)."""
     apart = distances(features, training)  # (n, training)
-    index = apart.argmin(axis=1)
+    index = apart.argmin(axis=1)  # (n,)
     return index, apart[np.arange(len(features)), index]
 
 
@@ -31,7 +31,7 @@ def copy_distance(training: np.ndarray, quantile: float) -> float:
 
     It is that quantile of the training samples' distances to their nearest.
     """
-    apart = distances(training, training)
+    apart = distances(training, training)  # (n, n)
     np.fill_diagonal(apart, np.inf)  # the nearest other sample counts
     return float(np.quantile(apart.min(axis=1), quantile))
 
@@ -43,6 +43,7 @@ def correlation(first: np.ndarray, second: np.ndarray) -> float:
         first, second: float (H, W, 3) in [0, 1].
     """
     a, b = _thumbnail(first), _thumbnail(second)
+    # Training turns and mirrors images, so a copy may come back in any of these ways.
     return max(
         float((np.rot90(side, turns) * a).mean()) for side in (b, b[:, ::-1]) for turns in range(4)
     )

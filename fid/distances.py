@@ -39,6 +39,7 @@ class Statistics:
         mean = features.mean(axis=0, dtype=np.float64)  # (D,), of this batch
         difference = mean - (0 if self.mu is None else self.mu)
         total = self.count + n
+        # Beyond D samples, only sums are updated; up to there, all samples are at hand.
         if self._scatter is None:
             self._batches.append(features)
         else:  # Chan et al. 1983: no cancellation, unlike a sum of squares
@@ -48,7 +49,7 @@ class Statistics:
         self.mu = mean if self.mu is None else self.mu + difference * (n / total)
         self.count = total
         if self._scatter is None and total > dimensions and not self.keep_features:
-            centred = self.features - self.mu
+            centred = self.features - self.mu  # (n, D) float64, as `mu` is
             self._scatter, self._batches = centred.T @ centred, []
 
     def state(self) -> dict[str, np.ndarray]:
@@ -125,7 +126,7 @@ def frechet_distance(first: Statistics, second: Statistics) -> float:
     roots = first.root(), second.root()  # (at most D, D) each
     traces = sum(np.sum(root**2) for root in roots)  # tr R^T R = |R|^2
     singular_values = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False)
-    difference = first.mu - second.mu
+    difference = first.mu - second.mu  # (D,)
     return float(difference @ difference + traces - 2 * singular_values.sum())
 
 
@@ -177,6 +178,7 @@ def unbiased_mmd(x: np.ndarray, y: np.ndarray) -> tuple[float, float | None]:
     side (Efron & Stein 1981), by a factor of up to 1.4 where the sets do not differ, and is None
     for sets of two.
     """
+    # Sums of millions of cubes that nearly cancel: float32 would leave noise.
     x, y = x.astype(np.float64), y.astype(np.float64)
     n, m = len(x), len(y)
     xx = _kernel_sums(x, x) - _self_kernels(x)  # (n,), each sample with all others of its set
@@ -192,6 +194,7 @@ def unbiased_mmd(x: np.ndarray, y: np.ndarray) -> tuple[float, float | None]:
     without_x = within_fewer_x + within_y - 2 * (xy.sum() - xy) / ((n - 1) * m)  # (n,)
     within_fewer_y = (yy.sum() - 2 * yy) / ((m - 1) * (m - 2))
     without_y = within_x + within_fewer_y - 2 * (xy.sum() - yx) / (n * (m - 1))  # (m,)
+    # The jackknife of two independent sets: (n - 1) / n times the sum of squares, for each.
     variance = (n - 1) * without_x.var() + (m - 1) * without_y.var()
     return float(value), float(np.sqrt(variance))
 
@@ -208,6 +211,7 @@ def _self_kernels(x):
 
 def _kernel_sums(x, y):
     """Sum of each row of the kernel matrix, (n,)."""
+    # In blocks of rows: the whole matrix of 50,000 samples would take 20 GB.
     return np.concatenate(
         [_kernel(x[i : i + BLOCK] @ y.T, x.shape[1]).sum(axis=1) for i in range(0, len(x), BLOCK)]
     )
@@ -222,10 +226,14 @@ def manifold_scores(real: np.ndarray, generated: np.ndarray) -> dict[str, float 
     cross = distances(real, generated)  # (n, m)
     result = dict.fromkeys(("precision", "recall", "density", "coverage"))
     if min(cross.shape) > PRECISION_NEIGHBOURS:
-        in_real = cross <= _radii(real, PRECISION_NEIGHBOURS)[:, None]
-        in_generated = cross <= _radii(generated, PRECISION_NEIGHBOURS)[None]
+        # Entry (i, j): whether generated sample j lies in the ball around real sample i.
+        in_real = cross <= _radii(real, PRECISION_NEIGHBOURS)[:, None]  # (n, m)
+        # The other way round: the balls are those of the generated samples.
+        in_generated = cross <= _radii(generated, PRECISION_NEIGHBOURS)[None]  # (n, m)
         result["precision"] = float(in_real.any(axis=0).mean())
         result["recall"] = float(in_generated.any(axis=1).mean())
+    # Density and coverage look at balls around real samples only, which outliers among the
+    # generated ones cannot widen.
     if len(real) > DENSITY_NEIGHBOURS:
         inside = cross <= _radii(real, DENSITY_NEIGHBOURS)[:, None]
         result["density"] = float(inside.sum(axis=0).mean() / DENSITY_NEIGHBOURS)
@@ -236,13 +244,13 @@ def manifold_scores(real: np.ndarray, generated: np.ndarray) -> dict[str, float 
 def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Euclidean distances of (n, D) and (m, D), (n, m) float64."""
     x, y = x.astype(np.float64), y.astype(np.float64)
+    # |x - y|^2 = |x|^2 + |y|^2 - 2 x.y: one matrix product instead of n m differences.
     squares = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1)[None] - 2 * x @ y.T
     return np.sqrt(squares.clip(0))  # rounding may give less than 0 for equal samples
 
 
 def _radii(features, neighbours):
     """Distance of each sample to its k-th nearest neighbour in its own set, (n,)."""
-    apart = distances(features, features)
-    return np.partition(apart, neighbours, axis=1)[
-        :, neighbours
-    ]  # the nearest is the sample itself
+    apart = distances(features, features)  # (n, n)
+    # Place 0 is the sample itself, so place k is the k-th neighbour.
+    return np.partition(apart, neighbours, axis=1)[:, neighbours]

@@ -85,6 +85,7 @@ def folder_statistics(
         OSError: the cache cannot be written.
     """
     if cache_dir is None:
+        # Images are prepared by worker processes, batch by batch, while the network works.
         batches = read_batches(paths, backbone.preprocessing, batch_size, num_workers, title)
         return batch_statistics(backbone, batches, keep_features)
     # The key holds all that the statistics depend on, so an entry never has to be made anew.
@@ -99,7 +100,7 @@ def folder_statistics(
         paths, backbone, batch_size, num_workers, keep_features, title=title
     )
     cache_dir.mkdir(parents=True, exist_ok=True)
-    with whole_file(cached) as temporary:
+    with whole_file(cached) as temporary:  # several scores may run at once
         np.savez(temporary, **statistics.state())
     return statistics
 

@@ -49,7 +49,8 @@ class Preprocessing:
             pixels = to_uint8(pixels)
         image = Image.fromarray(pixels)
         x = self._resize(image.convert("L") if self.grey else image)  # (C, size, size)
-        return (x - torch.tensor(self.mean)[:, None, None]) / torch.tensor(self.std)[:, None, None]
+        mean, std = torch.tensor(self.mean)[:, None, None], torch.tensor(self.std)[:, None, None]
+        return (x - mean) / std  # (C, size, size)
 
     def _resize(self, image: Image.Image) -> torch.Tensor:
         """(C, size, size) in [0, 1]."""
@@ -76,6 +77,7 @@ def _to_tensor(pixels):
 def check_nesting(real: Path, generated: Path) -> None:
     """Raise ValueError where one folder lies in the other: its images would count on both sides."""
     resolved = Path(real).resolve(), Path(generated).resolve()
+    # The same folder twice is allowed: the distance must then be 0, which checks a set-up.
     outer, inner = sorted(resolved, key=lambda path: len(path.parts))
     if outer != inner and outer in inner.parents:
         raise ValueError(
@@ -93,6 +95,7 @@ def sound_images(paths: Sequence[Path], skip_corrupt: bool = False) -> tuple[lis
     """
     sound, errors = [], []
     hidden = len(paths) <= BAR_FROM
+    # All files are checked before the first is reported, so that the message has their number.
     for path in tqdm(paths, desc="checking files", unit="image", disable=hidden, leave=False):
         try:
             check_image(path)

@@ -9,11 +9,15 @@ neighbouring slices are memorised easily (Dar et al. 2024).
 """
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from core.files import whole_file, write_json
 from core.images import read_image, write_png
 from core.options import add_options, dashed, fraction, new_parser, positive_int, read_options
+from fid.backbones import Backbone
 from fid.backbones.loading import BackboneOptions, load_backbone
 from fid.copies import copy_distance, correlation, draw_pairs, nearest
 from fid.features import FolderOptions, folder_statistics
@@ -62,12 +66,54 @@ def write_pairs(path: Path, pairs: list[tuple[Path, Path, float]], limit: float)
     Args:
         limit: the distance below which an image is a copy.
     """
+    # newline="" as the csv module asks: it writes its own line ends.
     with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
+        # A second opinion beside the features: pixels that agree, whatever the network saw.
         for generated, training, distance in pairs:
             alike = correlation(read_image(generated), read_image(training))
             writer.writerow([generated, training, distance, int(distance < limit), f"{alike:.3f}"])
+
+
+def features_of(
+    folders: Sequence[Path],
+    paths: Sequence[Sequence[Path]],
+    backbone: Backbone,
+    reading: FolderOptions,
+    generated: Path,
+) -> list[np.ndarray]:
+    """Features of the images of each folder, (n, D).
+
+    Args:
+        paths: the images of each folder.
+        generated: the folder whose features are not cached; real images come again.
+    """
+    return [
+        folder_statistics(
+            inside,
+            backbone,
+            reading.batch_size,
+            reading.num_workers,
+            keep_features=True,  # distances between single images need them all
+            cache_dir=None if folder == generated else reading.cache,
+            title=folder.name,
+        ).features
+        for folder, inside in zip(folders, paths, strict=True)
+    ]
+
+
+def print_shares(report: dict, num_held_out: int) -> None:
+    """Print the share of copies, and that of held-out images where there are any."""
+    print(
+        f"{report['copies']:.1%} of {report['num_generated']} generated images are near-copies "
+        f"(feature distance below {report['copy_distance']:.4g})"
+    )
+    if num_held_out:
+        print(
+            f"{report['held_out_copies']:.1%} of {num_held_out} held-out real images "
+            "would be called so"
+        )
 
 
 def main(argv=None):
@@ -80,19 +126,7 @@ def main(argv=None):
         check_nesting(args.training_dir, folder)
     paths = [read_folder(folder, reading.skip_corrupt)[0] for folder in folders]
     backbone = load_backbone(network)
-    # Distances between single images need all features.
-    training, generated, *held_out = (
-        folder_statistics(
-            inside,
-            backbone,
-            reading.batch_size,
-            reading.num_workers,
-            keep_features=True,
-            cache_dir=None if folder == args.gen_dir else reading.cache,  # real images come again
-            title=folder.name,
-        ).features
-        for folder, inside in zip(folders, paths, strict=True)
-    )
+    training, generated, *held_out = features_of(folders, paths, backbone, reading, args.gen_dir)
     limit = copy_distance(training, args.quantile)
     index, apart = nearest(generated, training)
     # Closest first: those are the ones to look at.
@@ -106,16 +140,9 @@ def main(argv=None):
         "num_training": len(training),
         "num_generated": len(apart),
     } | describe(backbone)
-    print(
-        f"{report['copies']:.1%} of {len(apart)} generated images are near-copies "
-        f"(feature distance below {limit:.4g})"
-    )
-    if held_out:  # what the same limit says of images that cannot be copies
-        report["held_out_copies"] = float((nearest(held_out[0], training)[1] < limit).mean())
-        print(
-            f"{report['held_out_copies']:.1%} of {len(held_out[0])} held-out real images "
-            "would be called so"
-        )
+    for features in held_out:  # what the same limit says of images that cannot be copies
+        report["held_out_copies"] = float((nearest(features, training)[1] < limit).mean())
+    print_shares(report, sum(map(len, held_out)))
     write_json(args.output / "report.json", report)
     print(
         f"wrote {args.output / 'pairs.csv'}, {args.output / 'pairs.png'} (generated | training, "

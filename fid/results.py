@@ -133,6 +133,7 @@ def write_result(path: Path, result: dict) -> Path:
     Returns:
         The file's path. No earlier result is overwritten: a number is added to its name instead.
     """
+    # The result's own time, not the clock's: name and content agree.
     time = datetime.fromisoformat(result["timestamp_utc"])
     stamped = first = path.with_stem(f"{path.stem}_{time:%Y%m%d_%H%M}")
     number = 1

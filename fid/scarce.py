@@ -19,9 +19,8 @@ FEW_IMAGES = 2048
 MAX_RESAMPLED = 4096  # images of a set that are resampled; from a larger set that many are drawn
 LEVEL = 95  # per cent of resamples that an interval covers
 SPLITS = 20  # of the real set, for real against real
-SHRINKAGES = np.linspace(
-    1, 3, 9
-)  # FID-infinity: n / size of the subsets that the line is fitted to
+# FID-infinity: n / size of the subsets that the line is fitted to.
+SHRINKAGES = np.linspace(1, 3, 9)
 SUBSETS_PER_SIZE = 5  # drawn for each of these
 
 
@@ -68,14 +67,17 @@ class _Resampler:
         The singular values of the centred cross products are taken as roots of eigenvalues: three
         times faster, exact to about 1e-6 of the largest.
         """
+        # Dot products within and across: (n, n), (m, m), (n, m). All else follows from them.
         xx, yy, xy = (self.dots[np.ix_(*rows)] for rows in ((i, i), (j, j), (i, j)))
         mean_xx, mean_yy = xx.mean(), yy.mean()  # |mu_x|^2, |mu_y|^2
         n, m = len(i), len(j)
+        # tr S = (sum |x|^2 - n |mu|^2) / (n - 1)
         traces = (np.trace(xx) - n * mean_xx) / (n - 1) + (np.trace(yy) - m * mean_yy) / (m - 1)
         cross = xy - xy.mean(axis=0) - xy.mean(axis=1)[:, None] + xy.mean()  # both sets centred
         cross = cross if n <= m else cross.T  # the smaller of the two products with its transpose
         squares = np.linalg.eigvalsh(cross @ cross.T).clip(0)
         roots = np.sqrt(squares).sum() / np.sqrt((n - 1) * (m - 1))
+        # |mu_x - mu_y|^2, then the traces.
         return mean_xx + mean_yy - 2 * xy.mean() + traces - 2 * roots
 
 
@@ -135,6 +137,7 @@ def _infinity(resampler, rng):
             subsets = (rng.choice(some, size, replace=False) for some, size in drawn)
             shrinkages.append(shrinkage)
             distances.append(resampler.distance(*subsets))
+    # 1 / size is proportional to the shrinkage. At 0 the sets would be endless.
     return float(np.polyfit(shrinkages, distances, 1)[1])
 
 
@@ -149,6 +152,7 @@ def _floor(resampler, rng):
     real, generated = [], []
     for _ in range(SPLITS):
         shuffled = rng.permutation(resampler.real)
+        # Without replacement: shared images would make the halves look alike.
         half, other_half = shuffled[:size], shuffled[size : 2 * size]
         real.append(resampler.distance(half, other_half))
         drawn = rng.choice(resampler.generated, size, replace=False)

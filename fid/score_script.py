@@ -29,6 +29,7 @@ class ScoreScript:
 
     @property
     def network_flags(self) -> dict[str, str]:
+        """The script's options for the fields of `network`."""
         return dashed(self.network, network=self.network_flag)
 
     def parse_args(self, argv=None) -> argparse.Namespace:
@@ -49,7 +50,7 @@ class ScoreScript:
         reading = read_options(FolderOptions, args, dashed(FolderOptions))
         scores = read_options(ScoreOptions, args, dashed(ScoreOptions))
         output = read_options(self.result, args, dashed(ResultOptions))
-        check_writable(output.output_json, "--output-json")
+        check_writable(output.output_json, "--output-json")  # before minutes of work
         folders = {"generated": args.gen_dir}
         result = score_folders(args.real_dir, folders, network, reading, scores)["generated"]
         if output.data_volume:

@@ -55,6 +55,7 @@ def compare(real: Statistics, generated: Statistics, options: ScoreOptions) -> d
         "num_real": real.count,
         "num_generated": generated.count,
     }
+    # One small set is enough: the FID's bias grows with 1 / n of either.
     scarce = min(real.count, generated.count) < FEW_IMAGES
     if options.compute_kid or scarce:
         subsets = options.kid_subset_size, options.kid_subset_count, options.seed

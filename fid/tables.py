@@ -34,6 +34,7 @@ def names_of(folders: list[Path]) -> list[str]:
     if len(parts) == 1:
         return [parts[0][-1]]
     shortest = min(map(len, parts))
+    # At least one part of each path stays, or a folder would have no name.
     start = min(_shared(parts), shortest - 1)
     end = _shared([path[::-1] for path in parts])
     end = 0 if end == shortest else end  # one path ends with the whole other path
@@ -115,6 +116,7 @@ def _cell(column: str, value) -> str:
 
 def draw_bars(path: Path, rows: list[dict]) -> None:
     """Draw FID and, where every row has it, KID, with their ranges, as a PNG."""
+    # A missing bar would look like a score of 0.
     scores = [score for score in ("FID", "KID") if all(row[score] != "" for row in rows)]
     figure = Figure(figsize=(5 * len(scores), 1 + 0.4 * len(rows)), layout="constrained")
     axes = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]

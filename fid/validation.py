@@ -85,7 +85,7 @@ class ValidationFid(Callback):
     def _features(self, pictures):
         """Features of pictures (h, w, 3), (N, D)."""
         prepared = [self.backbone.preprocessing(picture) for picture in pictures]
-        return self.backbone.features(torch.stack(prepared))
+        return self.backbone.features(torch.stack(prepared))  # (N, D)
 
     def _of_all_processes(self, trainer, batches):
         """Features of all processes, (n, D), the same everywhere; scores do not see their order."""
@@ -94,5 +94,6 @@ class ValidationFid(Callback):
         if trainer.world_size == 1:
             return features
         shares = [None] * trainer.world_size
+        # As objects: the shares of two processes may differ by one image, and tensors must not.
         torch.distributed.all_gather_object(shares, features)
-        return np.concatenate(shares)
+        return np.concatenate(shares)  # (n, D)
