@@ -91,7 +91,7 @@ def draw_lines(size: int, rng: np.random.Generator) -> np.ndarray:
 def draw_poses(x: torch.Tensor, people: int) -> list[torch.Tensor]:
     """OpenPose's fields and heat maps of full figures side by side, for an input (1, 3, h, w)."""
     side = x.shape[2] // STRIDE
-    middles = (np.arange(people) + 0.5) * side / people
+    middles = (np.arange(people) + 0.5) * side / people  # x of each, in cells of the maps
     crowd = [FIGURE * 0.7 * side + (middle, side / 2) for middle in middles]
     heat, fields = pose_maps(crowd, side, side, sigma=0.7)
     return [torch.from_numpy(maps)[None] for maps in (fields, heat)]
@@ -110,10 +110,12 @@ def make_cases(size: int, people: int) -> list[Case]:
     rng = np.random.default_rng(0)
     edges = edge_maps(draw_rings(size))
     lines = line_maps(draw_lines(size, rng), size, size)[None]
+    # A rough slope for MiDaS, (1, H, W): its values change nothing about the time.
     plane = torch.from_numpy(np.add.outer(np.arange(size), rng.uniform(0, 1, size))).float()[None]
-    logits = torch.randn(1, 150, 128, 128)
+    logits = torch.randn(1, 150, 128, 128)  # of a picture of 512 pixels, at stride 4
 
     def poses(x):
+        """`draw_poses` of this many people."""
         return draw_poses(x, people)
 
     body = (openpose.network.BodyNetwork, openpose.BODY_WEIGHTS)

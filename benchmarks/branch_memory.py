@@ -30,7 +30,7 @@ from share import run_script
 
 def control_networks(config: Path, full: Path, control: Path, branches: int) -> list:
     """One model whose control branch is several control networks."""
-    edge = create_condition("edge")
+    edge = create_condition("edge")  # any condition: the sizes of the networks are alike
     weights = [full, *[control] * (branches - 1)]
     parts = [Branch(str(i), edge, path, Path()) for i, path in enumerate(weights)]
     return [load_model(ModelOptions(config_yaml_path=config, device="cpu"), parts)]
@@ -59,12 +59,14 @@ def main(argv=None):
     args = parse_args(__doc__, argv)
     full = args.folder / "random_sd15_control.ckpt"
     control = args.folder / "random_sd15_control_only.safetensors"
+    # Written once and kept. In processes of their own, or the models would stay in this one.
     if not full.exists():
         in_fresh_process(write_random_weights, args.config, full)
     if not control.exists():
         in_fresh_process(write_control, full, control)
     print(f"{'branches':8}  " + "  ".join(f"{name:36}" for name in WAYS) + "  ratio")
     for branches in (1, 2, 3):
+        # Peak memory never falls in a process, so each figure needs a process of its own.
         figures = [
             in_fresh_process(measure, load, args.config, full, control, branches)
             for load in WAYS.values()

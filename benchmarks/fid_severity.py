@@ -40,9 +40,9 @@ def harm(pixels: np.ndarray, kind: str, strength: float, rng: np.random.Generato
         return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(strength)))
     if kind == "noise":
         noisy = pixels + rng.normal(0, strength, pixels.shape)
-        return noisy.round().clip(0, 255).astype(np.uint8)
+        return noisy.round().clip(0, 255).astype(np.uint8)  # clipped, as a detector would
     rows, columns = (side // BLOCK for side in pixels.shape)
-    cut = pixels[: rows * BLOCK, : columns * BLOCK]
+    cut = pixels[: rows * BLOCK, : columns * BLOCK]  # whole blocks
     sizes = {"h": BLOCK, "w": BLOCK}
     blocks = rearrange(cut, "(rows h) (columns w) -> (rows columns) h w", **sizes).copy()
     masked = rng.choice(len(blocks), max(2, round(strength * len(blocks))), replace=False)
@@ -54,10 +54,12 @@ def harmed_statistics(
     originals: list[np.ndarray], backbone: Backbone, kind: str, strength: float
 ) -> Statistics:
     """Statistics of harmed images; the same call harms them the same way."""
+    # The same noise at every strength: only its size differs.
     rng = np.random.default_rng(0)
     statistics = Statistics(keep_features=True)
     for pixels in tqdm(originals, desc=f"{kind} {strength:g}", leave=False):
-        harmed = np.repeat(harm(pixels, kind, strength, rng)[..., None], 3, axis=2)
+        harmed = np.repeat(harm(pixels, kind, strength, rng)[..., None], 3, axis=2)  # (H, W, 3)
+        # One by one: images of a folder may differ in size.
         statistics.update(backbone.features(backbone.preprocessing(harmed)[None]))
     return statistics
 
@@ -72,7 +74,8 @@ def main(argv=None):
     reading = read_options(FolderOptions, args, READING_FLAGS)
     paths, _ = read_folder(args.real_dir, reading.skip_corrupt)
     backbone = load_backbone(network)
-    originals = [to_uint8(read_image(path)[..., 0]) for path in paths]
+    # Micrographs are grey, so the first channel holds all there is.
+    originals = [to_uint8(read_image(path)[..., 0]) for path in paths]  # (H, W) each
     reference = harmed_statistics(originals, backbone, "blur", 0)
     print(
         f"{len(paths)} images, {backbone.name}, weights {backbone.sha256[:12]}, "

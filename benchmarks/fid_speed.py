@@ -43,6 +43,7 @@ def by_sqrtm(x, y):
     """The usual way: covariances, and the matrix root of their product."""
     cov_x, cov_y = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
     root = scipy.linalg.sqrtm(cov_x @ cov_y)
+    # Rounding makes the root complex; the usual code drops the imaginary part.
     traces = np.trace(cov_x + cov_y) - 2 * np.trace(root.real)
     return float(((x.mean(0) - y.mean(0)) ** 2).sum() + traces)
 
@@ -62,6 +63,7 @@ def compare_distances():
     )
     print("     n      ours   sqrtm     ratio   distances")
     for n in SETS:
+        # Two Gaussians that differ in their means alone, (n, WIDTH) each.
         x, y = (rng.standard_normal((n, WIDTH)) * deviations + shift for shift in (0, 0.01))
         ours, fast = seconds(by_singular_values, x, y)
         theirs, slow = seconds(by_sqrtm, x, y)
@@ -80,7 +82,7 @@ def draw_images(folder, count):
 
 def compare_programs(count, num_workers):
     """Print both programs' distance and time for `count` pictures."""
-    torch.manual_seed(0)
+    torch.manual_seed(0)  # of the weights: both programs get the same
     tensors = tensorflow_inception().state_dict()
     inception.load_state_dict_from_url = lambda *args, **kwargs: tensors  # nothing is downloaded
     with tempfile.TemporaryDirectory() as name:
@@ -91,6 +93,7 @@ def compare_programs(count, num_workers):
         sides = [folder / "real", folder / "generated"]
 
         def ours():
+            """Our FID, from folders to the number."""
             backbone = load_backbone(BackboneOptions("pytorch-fid", weights, device="cpu"))
             statistics = (
                 folder_statistics(list_images(side), backbone, BATCH_SIZE, num_workers)
@@ -99,6 +102,7 @@ def compare_programs(count, num_workers):
             return frechet_distance(*statistics)
 
         def theirs():
+            """The FID of pytorch-fid, which loads its network within the call as ours does."""
             return fid_score.calculate_fid_given_paths(
                 [str(side) for side in sides], BATCH_SIZE, "cpu", WIDTH, num_workers
             )

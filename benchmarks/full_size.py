@@ -13,7 +13,7 @@ from core.options import new_parser
 
 
 def parse_args(doc: str, argv=None):
-    """The options of these benchmarks: `folder` and `config`."""
+    """The options of these benchmarks: `folder`, which is made, and `config`."""
     parser = new_parser(doc)
     parser.add_argument("folder", type=Path, help="where the checkpoints are written and kept")
     parser.add_argument(
@@ -30,6 +30,7 @@ def parse_args(doc: str, argv=None):
 
 def in_fresh_process(function: Callable, *arguments):
     """Result of `function`, which a new process imports: its memory starts empty."""
+    # "spawn": a forked process would start with the memory of this one.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
         return pool.submit(function, *arguments).result()
@@ -37,6 +38,7 @@ def in_fresh_process(function: Callable, *arguments):
 
 def read_every_page(model: torch.nn.Module) -> None:
     """Read all parameters: a mapped file counts as memory only where it was read."""
+    # A sum reads all numbers and keeps none.
     for parameter in model.parameters():
         parameter.detach().sum()
 

@@ -52,6 +52,7 @@ def measure(
     segmenter: SegmenterOptions,
 ) -> dict[str, float]:
     """mIoU on real, generated and shuffled pairs, and the last two as shares of the first."""
+    # Without validation pairs: the last weights count, and nothing is tuned on the test set.
     model = train_segmenter(train, [], study.num_classes, study.max_steps, segmenter, progress=True)
     real = score(model, test, study.num_classes)["miou"]
     drawn = score(model, generated, study.num_classes, shuffled=True)
@@ -59,6 +60,7 @@ def measure(
         "real": real,
         "generated": drawn["miou"],
         "shuffled": drawn["miou_shuffled"],
+        # As shares: a weak segmenter lowers all three alike.
         "obedience": drawn["miou"] / real,
         "chance": drawn["miou_shuffled"] / real,
     }

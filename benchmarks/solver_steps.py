@@ -22,6 +22,7 @@ from core.options import add_options, new_parser, non_negative_int, positive_int
 from core.prompts import PROMPTS
 from share import run_script
 
+# eta 0: without noise on the way, all solvers approach the same solution.
 SAMPLING = SamplingOptions(scale=1.0, strength=1.0, eta=0.0)
 SAMPLING_FLAGS = {"scale": "scale", "strength": "strength"}
 RUNS = [("ddim", 20), ("ddim", 50), ("ddim", 100), ("dpmpp", 10), ("dpmpp", 20), ("dpmpp", 50)]
@@ -60,12 +61,13 @@ def main(argv=None):
     condition = create_condition("segmentation", ConditionOptions(args.num_classes))
     paths = condition.list_files(args.mask_dir)[: args.images]
     hints = torch.stack([torch.from_numpy(condition.read_hint(path)) for path in paths])
-    hints = rearrange(hints, "n h w c -> n c h w")
+    hints = rearrange(hints, "n h w c -> n c h w")  # (N, C, H, W)
     sampling = read_options(SAMPLING, args, SAMPLING_FLAGS)
     model = create_model(args.config_yaml_path, args.model_weights_path, args.num_classes)
     prompts, seeds = [PROMPTS[0]] * len(paths), [args.seed + i for i in range(len(paths))]
 
     def latents(sampler, steps):
+        """Latents by this solver, (N, 4, H / 8, W / 8), from the same noise each time."""
         options = dataclasses.replace(sampling, sampler=sampler, steps=steps)
         return sample_latents(model, [hints], prompts, seeds, options, verbose=steps == 1000)
 

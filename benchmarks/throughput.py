@@ -57,7 +57,7 @@ def drawings(side: int) -> dict[str, Drawing]:
 
 def block(title: str, seconds: dict[str, float]) -> list[list[str]]:
     """Rows of the table, the ratio being that to the first."""
-    first = next(iter(seconds.values()))
+    first = next(iter(seconds.values()))  # dictionaries keep their order
     return [[title, name, duration(s), f"{s / first:.2f}"] for name, s in seconds.items()]
 
 
@@ -73,9 +73,12 @@ def main(argv=None):
     model = create_model(study.config)
 
     def step(pixels, batch):
+        """Seconds of a training step on square images."""
         return measure_step(model, pixels, batch, device, repeats=study.repeats)
 
     def image(d: Drawing):
+        """Seconds of one image of a batch."""
+        # From the cost of one evaluation: not all steps of a sampler have to be run.
         cost = measure_image(
             model, d.side, d.batch, device, d.sampling, d.branches, repeats=study.repeats
         )

@@ -82,6 +82,7 @@ def main(argv=None):
     detector, options = read_detector(parser, args)
     run = read_options(RunOptions, args)
     paths = in_natural_order(list_images(args.input))  # one file per stem, in natural order
+    # Maps have the names of the images and would replace them.
     if args.output.resolve() == args.input.resolve():
         raise ValueError(f"--output {args.output}: is the --input folder. Name another one.")
     device = pick_device(run.device)
@@ -95,11 +96,13 @@ def main(argv=None):
     )
     if missing:  # a folder that is complete needs no weights
         weights = find_all_weights(detector, options, args.weights_path)
+        # Half of the maps by other weights would be a data set of two kinds.
         if before not in (None, weights):
             raise ValueError(
                 f"--output {args.output}: was made with other weights. Name another folder."
             )
         draw_maps = detector.build(options, args.weights_path, device)
+        # The record comes first: a run that is killed while it draws can then be gone on with.
         write_record(args.output, settings, weights)
         draw_all(missing, args.output, detector, draw_maps, run)
     draw_overview(paths, args.output)

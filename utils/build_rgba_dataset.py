@@ -64,6 +64,7 @@ class FolderOptions:
         "DIR",
         f"pictures of image, mask and edges; {PREVIEW}/ beside the tensors when not given",
     )
+    # The cores that this process may use: on a cluster fewer than the machine has.
     num_workers: int = option(
         len(os.sched_getaffinity(0)), non_negative_int, "INT", "processes; 0 works in this one"
     )
@@ -88,7 +89,7 @@ def parse_args(argv=None):
 def check_command_line(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """End with an error where options do not fit, or tensors would be written among the images."""
     with usage_errors(parser):
-        read_options(TensorOptions, args, TENSOR_FLAGS)
+        read_options(TensorOptions, args, TENSOR_FLAGS)  # for its check alone
     for name, folder in (("--img_dir", args.img_dir), ("--mask_dir", args.mask_dir)):
         if args.dest_dir.resolve().is_relative_to(folder.resolve()):
             parser.error(
@@ -109,6 +110,7 @@ def main(argv=None):
     draw_maps = canny.make(canny.CannyOptions(tensor.canny_low, tensor.canny_high))
     draw_edges = partial(edges_of_file, draw_maps=draw_maps)
     work = partial(run_job, folder=folder, tensor=tensor, options=options, draw_edges=draw_edges)
+    # A file that fails does not stop the others: the next run has less to do.
     made, problems = 0, []
     results = in_workers(work, jobs, folders.num_workers)
     for result in tqdm(results, total=len(jobs), desc="rgba tensors", unit="image", leave=False):

@@ -53,6 +53,7 @@ def draw_rows(
         rows: number of masks, which are evenly chosen.
         columns: number of generated images of each mask.
     """
+    # Branches may read several files; the leading one is what images are grouped by.
     by_mask = {}
     for record in records:
         by_mask.setdefault(leading_file(record), []).append(record)
@@ -80,6 +81,7 @@ def main(argv=None):
     real = {}
     if options.image_path:
         sources = sorted({leading_file(record) for record in records})
+        # By name, as training pairs them: a mask without its image is an error.
         pairs = match_names(list_images(options.image_path), sources)
         real = {source: image for image, source in pairs}
     write_png(options.output, draw_rows(records, args.run, real, options.rows, options.columns))

@@ -47,7 +47,9 @@ def draw_house() -> np.ndarray:
 def draw_ball() -> tuple[np.ndarray, np.ndarray]:
     """Depth, uint8 (SIZE, SIZE), and normals, uint8 (SIZE, SIZE, 3), of a ball on a plane."""
     rows, columns = np.mgrid[:SIZE, :SIZE].astype(np.float32)
+    # A sphere of 80 pixels around the middle; the plane has height 0.
     height = np.sqrt(np.clip(80**2 - (rows - 128) ** 2 - (columns - 128) ** 2, 0, None))
+    # The same values as the detector's defaults.
     return depth_and_normal(height + 20, a=6.2, bg_th=0.4)
 
 

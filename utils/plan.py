@@ -32,7 +32,7 @@ def parse_args(argv=None):
 
 def check_command_line(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """End with an error unless each cost is given or measured, and none is both."""
-    measured = read_options(MeasureOptions, args).measured
+    measured = read_options(MeasureOptions, args).measured  # names of costs: step, image
     if not measured and args.seconds_per_step is None and args.seconds_per_image is None:
         parser.error(
             "what does it cost? Give --seconds_per_step or --seconds_per_image, "
@@ -45,7 +45,7 @@ def check_command_line(parser: argparse.ArgumentParser, args: argparse.Namespace
                 "name the other one alone"
             )
     with usage_errors(parser):
-        read_options(SamplingOptions, args, SAMPLING_FLAGS)
+        read_options(SamplingOptions, args, SAMPLING_FLAGS)  # for its check alone
 
 
 def main(argv=None):

@@ -100,8 +100,9 @@ def main(argv=None):
         raise FileExistsError(f"--output {files.output} exists. Name another file or remove it.")
     prompts = read_prompts(files.prompts_file)
     paths = list_images(files.image_path)
-    pl.seed_everything(run.seed, verbose=False)
+    pl.seed_everything(run.seed, verbose=False)  # before the model, whose weights are random
     model = build_base(files.config, files.init)
+    # Both stages crop the same images, so the larger crop decides which images are too small.
     images = read_images(paths, max(unet.image_size, autoencoder.image_size))
     print(f"{len(images)} images of {files.image_path}")
     files.output.parent.mkdir(parents=True, exist_ok=True)

@@ -46,7 +46,7 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    statuses, now = [], time.time()
+    statuses, now = [], time.time()  # one time for all rows
     for path in args.runs:
         if not path.is_dir():
             raise FileNotFoundError(f"{path}: no such folder")
@@ -58,6 +58,7 @@ def main(argv=None):
         for run in runs:
             statuses += run_statuses(run, now, 60 * args.stalled_after, args.num_shards)
     print(status_table(statuses, now))
+    # A job script can tell work that goes on from work that needs someone.
     left = {status.state for status in statuses} - {"done"}
     if left:
         sys.exit(WORK_LEFT if left <= {"running", "waiting"} else 1)

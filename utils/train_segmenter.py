@@ -152,6 +152,7 @@ def score_and_write(args: argparse.Namespace) -> None:
     """Check, score, write the files that were asked for."""
     folders, options = read_options(Folders, args), read_options(ScoreOptions, args)
     run = read_options(RunOptions, args)
+    # Before the scoring, which takes minutes.
     for path in filter(None, (options.output, options.picture)):
         refuse_existing(path, run.overwrite)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ class GaussianNoise(torch.nn.Module):
 
     def forward(self, x):
         """(1, H, W) in [0, 1] -> the same."""
-        variance = 10 ** torch.empty(()).uniform_(-5, -4)
+        variance = 10 ** torch.empty(()).uniform_(-5, -4)  # (), one for the whole view
         return (x + variance.sqrt() * torch.randn_like(x)).clamp(0, 1)  # (1, H, W)
 
 
@@ -108,6 +108,7 @@ class SeededShard(Sampler):
         return self.length // self.shards
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
+        # Every process draws the whole order, so that shares neither overlap nor leave gaps.
         name = f"epoch {self.epoch}"
         generator = torch.Generator().manual_seed(sample_seed(self.seed, name, -1))
         if self.weights is None:
@@ -116,6 +117,7 @@ class SeededShard(Sampler):
             order = torch.multinomial(
                 self.weights, self.length, replacement=True, generator=generator
             )
+        # The rest of the division is left out: processes with one batch more would wait forever.
         for place in range(self.shard, len(self) * self.shards, self.shards):
             yield int(order[place]), sample_seed(self.seed, name, place)
 

@@ -45,9 +45,11 @@ class MocoSettings(Settings):
     mlp: bool = MISSING
 
     def check(self) -> None:
+        """Raise ValueError where values do not go together."""
         super().check()
         if not self.mlp:
             raise ValueError("mlp is false, which is MoCo v1; expected true")
+        # The queue is written in whole batches, as a ring.
         if self.moco_k % self.batch_size:
             raise ValueError(f"moco_k {self.moco_k} is no multiple of batch_size {self.batch_size}")
 
@@ -88,6 +90,7 @@ class MoCo(pl.LightningModule):
         Several GPUs exchange images first: batch statistics would else tell which key belongs to a
         query (He et al. 2020, Section 3.3).
         """
+        # Eq. 2: the key encoder's weights are m of the old ones and 1 - m of the query encoder's.
         update_momentum(self.encoder_q, self.encoder_k, self.settings.moco_m)
         if self.trainer.world_size == 1:
             return F.normalize(self.encoder_k(x).float())  # (N, d)
@@ -132,6 +135,7 @@ class MoCo(pl.LightningModule):
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
         )
+        # Both count epochs, Lightning's default.
         if settings.cos:
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs)
         else:

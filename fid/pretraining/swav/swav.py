@@ -52,6 +52,7 @@ class SwavSettings(Settings):
     weight_gamma: float = MISSING
 
     def check(self) -> None:
+        """Raise ValueError where values do not go together."""
         super().check()
         kinds = ("nmb_crops", "size_crops", "min_scale_crops", "max_scale_crops")
         if len({len(getattr(self, key)) for key in kinds}) > 1:
@@ -166,6 +167,7 @@ class SwAV(pl.LightningModule):
 
     def on_after_backward(self):
         """Keep the prototypes as they are for the first steps."""
+        # None, not zeros: LARS would still apply momentum and weight decay to zeros.
         if self.global_step < self.settings.freeze_prototypes_niters:
             self.prototypes.weight.grad = None
 
@@ -179,7 +181,8 @@ class SwAV(pl.LightningModule):
             weight_decay=s.wd,
             trust_coefficient=TRUST,
         )
-        steps = self.trainer.estimated_stepping_batches
+        steps = self.trainer.estimated_stepping_batches  # of the whole training
+        # lightly takes learning rates as factors of the base rate.
         schedule = CosineWarmupScheduler(
             optimizer,
             round(steps * s.warmup_epochs / s.epochs),
