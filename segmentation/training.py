@@ -5,6 +5,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import segmentation_models_pytorch as smp
 import torch
@@ -88,12 +89,7 @@ def train_segmenter(
         torch.manual_seed(options.seed)
         model = build_segmenter(num_classes, options.encoder).to(device)
         loader = _loader(pairs, num_classes, steps, options, device)
-        optimizer = torch.optim.AdamW(
-            model.parameters(), lr=options.learning_rate, weight_decay=1e-2
-        )
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: learning_rate_factor(step, steps)
-        )
+        optimizer, schedule = _optimizer(model, options.learning_rate, steps)
         bar = tqdm(loader, desc="train", unit="step", disable=not progress)
         shown = {}
         for step, (image, mask) in enumerate(bar, start=1):  # (N, 1, S, S), (N, S, S)
@@ -133,6 +129,13 @@ class BestWeights:
         """Load the weights that were kept; the model stays as it is where none were."""
         if self.weights is not None:
             model.load_state_dict(self.weights)
+
+
+def _optimizer(model, learning_rate, steps):
+    """AdamW, and the schedule that follows `learning_rate_factor` step by step."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=1e-2)
+    factor = partial(learning_rate_factor, steps=steps)
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
 def _loader(pairs, num_classes, steps, options, device) -> DataLoader:
