@@ -98,9 +98,13 @@ class Condition:
 
     # From a hint to pictures for people
 
-    def folders(self, branch: str) -> dict[str, bool]:
-        """Folders of `pictures` for a branch of this name -> whether they hold class indices."""
-        return {branch: self.carries_labels}
+    def folders(self, branch: str) -> tuple[str, ...]:
+        """Folders that store the pictures of a branch of this name."""
+        return (branch,)
+
+    def label_folders(self, branch: str) -> tuple[str, ...]:
+        """Those of `folders` whose pictures hold class indices."""
+        return self.folders(branch) if self.carries_labels else ()
 
     def pictures(self, branch: str, hint: np.ndarray) -> dict[str, np.ndarray]:
         """What is stored beside an image: uint8 (H, W) or (H, W, 3) by the names of `folders`."""

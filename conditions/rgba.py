@@ -145,7 +145,11 @@ class RGBA(Condition):
 
     def folders(self, branch):
         """Two folders, whatever the branch's name."""
-        return {"rgba_edge_vis": False, "rgba_mask": True}  # the published names
+        return "rgba_edge_vis", "rgba_mask"  # the published names
+
+    def label_folders(self, branch):
+        """The second of `folders`."""
+        return self.folders(branch)[1:]
 
     def pictures(self, branch, hint):
         """Edges in class colours on white, uint8 (H, W, 3), and class indices, uint8 (H, W)."""

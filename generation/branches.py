@@ -40,8 +40,8 @@ class Branch:
     draw_edges: DrawMaps | None = None
 
     @property
-    def folders(self) -> dict[str, bool]:
-        """Folders in `conditions/` -> whether they hold class indices."""
+    def folders(self) -> tuple[str, ...]:
+        """Folders in `conditions/` that the branch's pictures are stored in."""
         return self.condition.folders(self.name)
 
     def list_files(self) -> list[Path]:
@@ -196,12 +196,7 @@ def check_branches(branches: Sequence[Branch]) -> None:
 
 def label_folders(branches: Sequence[Branch]) -> set[str]:
     """Folders in `conditions/` that hold class indices."""
-    return {
-        folder
-        for branch in branches
-        for folder, holds_labels in branch.folders.items()
-        if holds_labels
-    }
+    return {folder for branch in branches for folder in branch.condition.label_folders(branch.name)}
 
 
 def has_labels(branches: Sequence[Branch]) -> bool:

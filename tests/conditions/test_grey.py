@@ -40,7 +40,8 @@ def test_the_file_is_read_as_a_layer_that_views_interpolate(tmp_path, condition)
 @pytest.mark.parametrize("condition", [Edge(), Depth()], ids=lambda condition: condition.name)
 def test_what_is_stored_and_shown_is_the_picture(tmp_path, condition):
     hint = condition.read_hint(write(tmp_path / "e.png", RAMP))
-    assert condition.folders("branch") == {"branch": False}
+    assert condition.folders("branch") == ("branch",)
+    assert condition.label_folders("branch") == ()
     (stored,) = condition.pictures("branch", hint).values()
     assert stored.dtype == np.uint8
     assert np.array_equal(stored, RAMP)

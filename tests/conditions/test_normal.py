@@ -66,7 +66,8 @@ def test_the_hint_is_the_file(tmp_path):
     assert hint.dtype == np.float32
     assert hint.shape[2] == condition.hint_channels
     assert np.array_equal(hint, colours.astype(np.float32) / 255)
-    assert condition.folders("branch") == {"branch": False}
+    assert condition.folders("branch") == ("branch",)
+    assert condition.label_folders("branch") == ()
     (stored,) = condition.pictures("branch", hint).values()
     assert np.array_equal(stored, colours)
     assert np.array_equal(condition.preview(hint), colours)

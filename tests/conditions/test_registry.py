@@ -118,14 +118,15 @@ def test_files_that_are_missing_or_damaged_are_named(name, folders):
 def test_a_hint_becomes_pictures(name, folders):
     condition = create_condition(name)
     hint = condition.read_hint(condition.list_files(folders[1])[0])
-    holds_labels, pictures = condition.folders("branch"), condition.pictures("branch", hint)
+    label_folders, pictures = condition.label_folders("branch"), condition.pictures("branch", hint)
     labels, preview = condition.labels(hint), condition.preview(hint)
-    assert pictures.keys() == holds_labels.keys()
-    assert any(holds_labels.values()) == condition.carries_labels
+    assert tuple(pictures) == condition.folders("branch")
+    assert bool(label_folders) == condition.carries_labels
+    assert set(label_folders) <= set(pictures)
     for folder, picture in pictures.items():
         assert picture.dtype == np.uint8
         assert picture.shape in (SHAPE, (*SHAPE, 3))
-        if holds_labels[folder]:
+        if folder in label_folders:
             assert np.array_equal(picture, LABELS)
     if condition.carries_labels:
         assert labels.dtype == np.uint8

@@ -163,7 +163,8 @@ def test_pictures_show_edges_on_white_and_in_the_preview_on_classes():
     hint = np.concatenate([planes, [[[0], [0], [0], [1]]]], axis=2).astype(np.float32)
     condition = RGBA()
     pictures = condition.pictures("any", hint)
-    assert condition.folders("any") == {"rgba_edge_vis": False, "rgba_mask": True}
+    assert condition.folders("any") == ("rgba_edge_vis", "rgba_mask")
+    assert condition.label_folders("any") == ("rgba_mask",)
     assert pictures["rgba_edge_vis"].tolist() == [[[255] * 3, [255] * 3, [255] * 3, [0, 114, 178]]]
     assert pictures["rgba_mask"].tolist() == [[0, 1, 2, 1]]
     assert condition.labels(hint).tolist() == [[0, 1, 2, 1]]

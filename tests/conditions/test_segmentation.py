@@ -38,7 +38,7 @@ def test_what_is_stored_is_the_mask():
     (stored,) = condition.pictures("mask", hint).values()
     assert stored.dtype == np.uint8
     assert stored.tolist() == [[0, 1, 2]]
-    assert condition.folders("mask") == {"mask": True}
+    assert condition.folders("mask") == condition.label_folders("mask") == ("mask",)
 
 
 def test_three_classes_are_previewed_as_red_green_and_blue():
