@@ -4,6 +4,11 @@ import resource
 
 import torch
 
+from core.options import OptionError
+
+# --precision -> type that operations compute in; weights stay float32
+PRECISIONS = {"16": torch.float16, "32": torch.float32, "bf16": torch.bfloat16}
+
 
 def pick_device(name: str) -> torch.device:
     """The device that `--device` names; for `auto` the GPU where there is one.
@@ -22,7 +27,16 @@ def pick_device(name: str) -> torch.device:
     # torch.device("cuda") succeeds without a GPU; the first tensor would fail, minutes later.
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"--device {name}: torch finds no GPU. Use --device cpu.")
+    if device.type == "mps" and not torch.mps.is_available():
+        raise ValueError(f"--device {name}: torch finds no Apple GPU. Use --device cpu.")
     return device
+
+
+def check_precision(precision: str, device_type: str) -> None:
+    """Raise OptionError for the field `precision` where the device lacks it."""
+    # On a CPU float16 is slow or missing; bf16 works.
+    if precision == "16" and device_type == "cpu":
+        raise OptionError("precision", "16 needs a GPU; use 32 or bf16 on a CPU")
 
 
 def device_name(device: torch.device) -> str:

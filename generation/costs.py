@@ -31,7 +31,7 @@ class ImageCost(NamedTuple):
     evaluation: float
 
     def total(self, evaluations: int) -> float:
-        """Seconds of an image whose sampler asks the U-Net so often."""
+        """Seconds of an image that needs `evaluations` U-Net evaluations."""
         return self.fixed + evaluations * self.evaluation
 
 
@@ -52,7 +52,7 @@ def measure_image(
         image_size: height and width in pixels.
         options: their `steps` play no part.
         branches: control branches that steer the image, each with the weights of the model's one.
-        precision: one of `generation.model.PRECISIONS`.
+        precision: one of `core.devices.PRECISIONS`.
     """
     size = (batch_size, model.control_model.hint_channels, image_size, image_size)
     hints = [torch.rand(size) for _ in range(branches)]

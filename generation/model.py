@@ -12,11 +12,11 @@ from tqdm import tqdm
 from cldm.model import create_control, create_model
 from cldm.multi import MultiConditionControlNet
 from core.checkpoints import load_state_dict
+from core.devices import PRECISIONS, check_precision, pick_device
 from core.downloads import sha256_of
-from core.options import OptionError, option
+from core.options import option
 from generation.branches import Branch
 
-PRECISIONS = {"16": torch.float16, "32": torch.float32, "bf16": torch.bfloat16}
 BASE = "base"  # key of the Stable Diffusion weights beside the names of the branches
 UNET = "model.diffusion_model."  # begins the names of tensors that only a complete checkpoint has
 
@@ -47,19 +47,13 @@ class ModelOptions:
     )
 
     def check(self):
-        """Raise OptionError for a device that is not there, or a precision that it lacks."""
-        if self.device in ("cuda", "mps") and not getattr(torch, self.device).is_available():
-            raise OptionError("device", f"{self.device} is not available on this machine")
-        # On a CPU float16 is slow or missing; bf16 works.
-        if self.precision == "16" and self.device_type == "cpu":
-            raise OptionError("precision", "16 needs a GPU; use 32 on a CPU")
+        """Raise ValueError for a device that is not there, or a precision that it lacks."""
+        check_precision(self.precision, self.device_type)
 
     @property
     def device_type(self) -> str:
-        """The kind of device that computes: `cpu`, `cuda` or `mps`."""
-        if self.device != "auto":
-            return self.device
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        """The kind of device that computes, `cpu`, `cuda` or `mps`; raises as `pick_device`."""
+        return pick_device(self.device).type
 
 
 def mixed_precision(device_type: str, precision: str) -> AbstractContextManager:
@@ -70,7 +64,7 @@ def mixed_precision(device_type: str, precision: str) -> AbstractContextManager:
 
 
 def weights_files(branches: Sequence[Branch], base: Path | None) -> dict[str, Path]:
-    """Files of weights by the name of their branch, and those of the base if they are apart.
+    """Files of weights by the name of their branch, and of the base where it has its own file.
 
     Raises:
         FileNotFoundError: a file does not exist.

@@ -60,7 +60,7 @@ def test_each_branch_brings_its_control_network(micro_yaml, micro_weights, branc
 def test_devices_and_precisions_that_do_not_work(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert ModelOptions().device_type == "cpu"
-    with pytest.raises(OptionError, match="cuda is not available"):
+    with pytest.raises(ValueError, match="--device cuda: torch finds no GPU"):
         ModelOptions(device="cuda").check()
     with pytest.raises(OptionError, match="16 needs a GPU"):
         ModelOptions(precision="16").check()
