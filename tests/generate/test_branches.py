@@ -196,7 +196,7 @@ def test_damaged_tensors(refused, tmp_path):
     assert "a.npz: not an archive of numbers" in refused("--rgba_dir", file.parent)
 
 
-def test_a_branch_of_other_channels_is_refused(run, edges, branch_weights, error_line):
+def test_a_branch_of_other_channels_is_refused(run, edges, branch_weights):
     with pytest.raises(
         RuntimeError, match="rgba.safetensors: made for another architecture.*input_hint_block"
     ):

@@ -22,7 +22,7 @@ def test_options_that_a_mode_ignores_are_named(run, edges, capsys):
     assert "--eta is ignored by --sampler dpmpp\n" in shown
 
 
-def test_options_of_drawn_edges_and_of_classes(pairs, capsys):
+def test_options_of_drawn_edges_and_of_classes(capsys):
     drawn = ["--edge_detector", "canny", "--canny_low", "100"]
     models = ["--edge_model_path", "e.ckpt", "--device", "cpu"]
 
