@@ -62,7 +62,7 @@ def read_settings(args):
 
 
 def parse_args(argv=None):
-    """All options and, by group, those of this run; `--resume_run` takes over those of a run."""
+    """Parsed options and checked settings; `--resume_run` supplies the saved run's options."""
     parser = build_parser()
     given = parse_given(parser, argv)
     args = with_defaults(parser, given)
@@ -111,7 +111,7 @@ def make_images(run, pending, settings, sizes, multiple):
                 model,
                 settings.sampling,
                 sizes=sizes,
-                batch_size=settings.drawing.batch_size_per_inference,
+                drawing=settings.drawing,
                 precision=settings.model.precision,
                 multiple=multiple,
             )

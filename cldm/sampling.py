@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from einops import rearrange
 
-import config
 from cldm.guidance import guided_eps
 from core.options import OptionError, fraction, non_negative_float, option, positive_int
 from ldm.modules.diffusionmodules.util import TIMESTEPS
@@ -63,16 +62,16 @@ def control_scales(strength: float, guess_mode: bool, count: int = 13) -> list[f
     ]
 
 
-def _conditions(model, hints, prompts, guess_mode):
+def _conditions(model, hints, prompts, guess_mode, save_memory):
     """The condition and its counterpart with the empty prompt, as `model.apply_model` takes them.
 
     Hints are encoded here, once for all steps. In guess mode the counterpart has no control.
     """
-    if config.save_memory:
+    if save_memory:
         model.low_vram_shift(is_diffusing=False)
     context = model.get_learned_conditioning(prompts)  # (N, 77, width)
     empty = model.get_unconditional_conditioning(len(prompts))  # (N, 77, width)
-    if config.save_memory:
+    if save_memory:
         model.low_vram_shift(is_diffusing=True)
     hints = [hint.to(model.device) for hint in hints]
     cond = model.encode_hints({"c_crossattn": [context], "c_concat": hints})
@@ -89,6 +88,7 @@ def sample_latents(
     seeds: Sequence[int],
     options: SamplingOptions,
     verbose: bool = False,
+    save_memory: bool = False,
 ) -> torch.Tensor:
     """Latents for N conditions.
 
@@ -98,6 +98,8 @@ def sample_latents(
             model's factor.
         prompts, seeds: N texts and N whole numbers; all noise of a picture comes from its seed.
         verbose: show a progress bar.
+        save_memory: keep on the GPU only what the current phase needs, which is slower. Afterwards
+            the U-Net is still there, but not the text encoder and the autoencoder.
     Returns:
         z, (N, 4, H/8, W/8).
     Raises:
@@ -106,7 +108,7 @@ def sample_latents(
     factor = model.first_stage_model.downsampling
     height, width = hints[0].shape[2:]
     shape = (len(prompts), model.channels, height // factor, width // factor)  # (N, 4, H/8, W/8)
-    cond, uncond = _conditions(model, hints, prompts, options.guess_mode)
+    cond, uncond = _conditions(model, hints, prompts, options.guess_mode, save_memory)
     denoise = partial(
         guided_eps,
         model,
@@ -138,6 +140,7 @@ def sample_images(
     seeds: Sequence[int],
     options: SamplingOptions,
     verbose: bool = False,
+    save_memory: bool = False,
 ) -> np.ndarray:
     """Pictures for N conditions, uint8 (N, H, W, 3); arguments as in `sample_latents`.
 
@@ -150,9 +153,15 @@ def sample_images(
     for i in range(0, len(prompts), together):
         part = slice(i, i + together)
         z = sample_latents(
-            model, [hint[part] for hint in hints], prompts[part], seeds[part], options, verbose
+            model,
+            [hint[part] for hint in hints],
+            prompts[part],
+            seeds[part],
+            options,
+            verbose,
+            save_memory,
         )
-        if config.save_memory:
+        if save_memory:
             model.low_vram_shift(is_diffusing=False)
         pictures += [to_pixels(model.decode_first_stage(z[j : j + 1])) for j in range(len(z))]
     return np.concatenate(pictures)

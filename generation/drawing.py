@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from tqdm import tqdm
 
+import config
 from cldm.sampling import SamplingOptions, sample_images
 from core.options import option, positive_int
 from core.signals import StoppedForRequeue, StopRequest
@@ -21,10 +22,15 @@ from generation.writer import BackgroundWriter
 
 @dataclass(frozen=True)
 class DrawingOptions:
-    """How images are computed, beside what decides how they look."""
+    """Options that change the speed, not the images."""
 
     batch_size_per_inference: int = option(
         1, positive_int, "INT", "images computed together; changes none of them"
+    )
+    save_memory: bool = option(
+        config.save_memory,
+        bool,
+        help="keep on the GPU only what the current phase needs: slower, but it fits small cards",
     )
 
 
@@ -35,7 +41,7 @@ def draw_images(
     sampling: SamplingOptions,
     *,
     sizes: Mapping[int, tuple[int, int]],
-    batch_size: int,
+    drawing: DrawingOptions,
     precision: str,
     multiple: int,
 ) -> None:
@@ -45,14 +51,14 @@ def draw_images(
         numbers: of the images in the plan.
         model: as `load_model` gives it.
         sizes: (height, width) by number of the condition set.
-        precision: one of `generation.model.PRECISIONS`.
+        precision: one of `core.devices.PRECISIONS`.
         multiple: what the model's heights and widths must be multiples of.
     Raises:
         KeyboardInterrupt: a scheduler asked the process to stop. The batch at hand was finished,
             and images are missing.
     """
     # Samples are made one by one as batches need them, however long the plan is.
-    batches = make_batches((run.plan[k] for k in numbers), sizes, batch_size)
+    batches = make_batches((run.plan[k] for k in numbers), sizes, drawing.batch_size_per_inference)
     start = time.monotonic()
     with (
         lock_images(run.folder),
@@ -69,6 +75,7 @@ def draw_images(
                     [planned.prompt for planned in batch],
                     [planned.seed for planned in batch],
                     sampling,
+                    save_memory=drawing.save_memory,
                 )  # uint8 (N, H, W, 3)
             for planned, own_hints, image in zip(batch, hints, images, strict=True):
                 height, width = own_hints[0].shape[:2]  # before padding

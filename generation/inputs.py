@@ -15,7 +15,7 @@ from core.workers import in_workers
 from generation.branches import Branch
 from generation.plan import ConditionSet, PlannedImage
 
-CHECKED_BY_ONE = 2000  # sets that one process checks in the time that other processes need to start
+CHECKED_BY_ONE = 2000  # below this many sets, starting workers costs more than it saves
 BAR_FROM = 200  # sets from which on checking shows a progress bar
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from core.options import OptionError, option, positive_int
 from core.pairing import LISTED, find_partners
+from core.prompts import PROMPTS
 from core.seeds import sample_seed
 from generation.names import image_name, name_ending
 
@@ -20,9 +21,11 @@ class PlanOptions:
     """Which images are made of the conditions."""
 
     n_augmentations_per_mask: int = option(1, positive_int, "INT", "images per condition")
-    seed: int = option(-1, int, "INT", "of noise and prompts; -1 draws one, which the run records")
+    seed: int = option(
+        -1, int, "INT", "seed of noise and prompts; -1 draws one, which the run records"
+    )
     prompts_file: Path | None = option(
-        None, Path, "FILE", "one prompt per line, in place of the 37 built-in ones"
+        None, Path, "FILE", f"one prompt per line, in place of the {len(PROMPTS)} built-in ones"
     )
 
     def check(self):

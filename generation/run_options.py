@@ -41,7 +41,7 @@ OF_ONE_CALL = {*RUN_CONTROL} | {
 }
 # Those of `generation.drawing.DrawingOptions` change the speed, but no image: a run that began on
 # one machine can go on with other values on another.
-FREE_ON_RESUME = OF_ONE_CALL | {"batch_size_per_inference"}
+FREE_ON_RESUME = OF_ONE_CALL | {"batch_size_per_inference", "save_memory"}
 
 
 def name_of_run(options: GenerationRunOptions, shard: Shard) -> str | None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import config
 from cldm.sampling import (
     PREVIEW,
     SamplingOptions,
@@ -110,6 +111,20 @@ def test_options_under_other_names():
     assert options == dataclasses.replace(PREVIEW, scale=4.0) and options.steps == 50
     with pytest.raises(ValueError, match="--fid_ddim_steps: expected 1 to 1000"):
         read_options(PREVIEW, parser.parse_args(["--fid_ddim_steps", "1001"]), flags)
+
+
+def test_only_what_a_phase_needs_is_on_the_gpu(shared_tiny_cldm, monkeypatch):
+    reference = sample_images(shared_tiny_cldm, [HINT[:1]], PROMPTS[:1], [5], FEW)
+    phases = []
+    monkeypatch.setattr(
+        shared_tiny_cldm, "low_vram_shift", lambda is_diffusing: phases.append(is_diffusing)
+    )
+    monkeypatch.setattr(config, "save_memory", True)  # a default of programs, not of the sampler
+    sample_images(shared_tiny_cldm, [HINT[:1]], PROMPTS[:1], [5], FEW)
+    assert phases == []
+    images = sample_images(shared_tiny_cldm, [HINT[:1]], PROMPTS[:1], [5], FEW, save_memory=True)
+    assert phases == [False, True, False]  # texts, U-Net, decoder
+    assert np.array_equal(images, reference)
 
 
 def test_to_pixels_rounds_and_clips():

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import generate
+from cldm.cldm import ControlLDM
 from core.checkpoints import load_state_dict, save_weights, subset
 from core.images import read_labels, write_png
 from core.prompts import PROMPTS
@@ -77,6 +78,20 @@ def test_seed_and_strength_change_the_picture(run):
         assert pictures(run(*change)) != reference
 
 
+def test_saving_memory_changes_no_picture(run, monkeypatch):
+    folder = run("--save_memory")
+    assert json.loads((folder / "args.json").read_text())["args"]["save_memory"] is True
+    assert pictures(folder) == pictures(run())
+    shifts = []
+    monkeypatch.setattr(
+        ControlLDM, "low_vram_shift", lambda self, is_diffusing: shifts.append(is_diffusing)
+    )
+    run("--save_memory", "--batch_size_per_inference", 6)
+    assert shifts == [False, True, False] * 6  # on a CPU images are computed one at a time
+    run("--no-save_memory")
+    assert len(shifts) == 18
+
+
 def test_run_without_a_seed_records_the_one_it_drew(run):
     folder = run("--seed", -1)
     seed = json.loads((folder / "generate_state.json").read_text())["args"]["seed"]
@@ -84,7 +99,7 @@ def test_run_without_a_seed_records_the_one_it_drew(run):
     assert pictures(run("--seed", seed)) == pictures(folder)
 
 
-def test_any_size_with_pad_else_an_error(run, tmp_path, error_line):
+def test_any_size_with_pad_else_an_error(run, tmp_path):
     (tmp_path / "odd").mkdir()
     write_png(tmp_path / "odd" / "m.png", np.zeros((50, 70), np.uint8))
     folder = run("--pad", masks=tmp_path / "odd")

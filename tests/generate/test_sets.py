@@ -34,11 +34,11 @@ def test_any_sharding_or_interruption_gives_the_same_set(run, tmp_path, monkeypa
     assert len(pictures(folder)) == 6
     real, calls = drawing.sample_images, []
 
-    def interrupted(*arguments):
+    def interrupted(*arguments, **keywords):
         calls.append(len(arguments[2]))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return real(*arguments, **keywords)
 
     monkeypatch.setattr(drawing, "sample_images", interrupted)
     base = ["--output_base_dir", tmp_path / "shards"]
@@ -53,11 +53,11 @@ def test_any_sharding_or_interruption_gives_the_same_set(run, tmp_path, monkeypa
 def test_interruption_leaves_whole_files_only(run, monkeypatch, tmp_path):
     real, calls = drawing.sample_images, []
 
-    def interrupted(*arguments):
+    def interrupted(*arguments, **keywords):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return real(*arguments, **keywords)
 
     monkeypatch.setattr(drawing, "sample_images", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -72,9 +72,9 @@ def test_interruption_leaves_whole_files_only(run, monkeypatch, tmp_path):
 def test_a_stop_request_ends_after_the_batch_in_hand(run, monkeypatch, tmp_path):
     real = drawing.sample_images
 
-    def signalled(*arguments):
+    def signalled(*arguments, **keywords):
         os.kill(os.getpid(), signal.SIGTERM)
-        return real(*arguments)
+        return real(*arguments, **keywords)
 
     monkeypatch.setattr(drawing, "sample_images", signalled)
     with pytest.raises(KeyboardInterrupt):
