@@ -17,6 +17,7 @@ from ldm.util import instantiate_from_config
 # channels, with 4x4 kernels and ReLU. The published weights have these eight, of 3x3 and with SiLU.
 HINT_CHANNELS = (16, 16, 32, 32, 96, 96, 256)
 HINT_FACTOR = 8  # hint pixels per latent pixel
+NUM_CONTROLS = 13  # residuals of SD 1.x and 2.x: 12 encoder blocks and the middle block
 
 
 def side_by_side(parts):
@@ -24,6 +25,24 @@ def side_by_side(parts):
     if not isinstance(parts, list):
         return parts
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def scale_residuals(residuals, scales):
+    """Residuals times their scales (Zhang et al. 2023, Sec. 3.4), both from shallow to deep.
+
+    Scripts written for Stable Diffusion set 13 scales. A smaller network takes the last of them, so
+    that the deepest residual keeps the scale that is meant for it.
+
+    Raises:
+        ValueError: another number of scales than of residuals, and not 13.
+    """
+    if len(scales) != len(residuals) and len(scales) != NUM_CONTROLS:
+        raise ValueError(
+            f"{len(scales)} control scales for {len(residuals)} residuals, expected as many, or "
+            f"{NUM_CONTROLS}, of which the last {len(residuals)} count"
+        )
+    scales = scales[-len(residuals) :]
+    return [residual * scale for residual, scale in zip(residuals, scales, strict=True)]
 
 
 class ControlledUnetModel(UNetModel):
@@ -176,8 +195,8 @@ class ControlLDM(LatentDiffusion):
             x_noisy, t: latents (N, 4, h, w); (N,) int64 in [0, T).
             cond: `c_crossattn`: [context]; `c_concat`: a list of hints, one per branch, or None
                 for no control; `guided_hint`: from `encode_hints`, optional.
-            control_scales: strength of each residual, shallow to deep; the attribute's when not
-                given.
+            control_scales: strength of each residual, shallow to deep, or 13 for any network (see
+                `scale_residuals`); the attribute's when not given.
         """
         context = torch.cat(cond["c_crossattn"], dim=1)  # (N, 77, context_dim)
         if cond["c_concat"] is None:
@@ -190,8 +209,7 @@ class ControlLDM(LatentDiffusion):
             guided_hint=cond.get("guided_hint"),
         )
         scales = self.control_scales if control_scales is None else control_scales
-        # Zhang et al. 2023, Sec. 3.4: weights of the connections to the U-Net.
-        control = [residual * scale for residual, scale in zip(control, scales, strict=True)]
+        control = scale_residuals(control, scales)
         return self.model.diffusion_model(
             x_noisy, t, context, control=control, only_mid_control=self.only_mid_control
         )  # (N, 4, h, w)
@@ -200,6 +218,7 @@ class ControlLDM(LatentDiffusion):
         """As `LatentDiffusion.get_input`, with the hint (N, H, W, c) among the conditions."""
         x_start, cond = super().get_input(batch)
         hint = rearrange(batch[self.control_key], "n h w c -> n c h w").contiguous()
+        hint = hint.to(x_start.dtype)
         return x_start, {**cond, "c_concat": [hint]}
 
     def trainable_parameters(self):

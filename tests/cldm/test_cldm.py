@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from cldm.cldm import scale_residuals
 from cldm.ddim_hacked import DDIMSampler
 from cldm.model import read_config
 from ldm.util import instantiate_from_config
@@ -311,7 +312,7 @@ def test_published_batches_train_with_a_plain_trainer(tiny_cldm):
     tiny_cldm.learning_rate = 1e-3
     trainer.fit(tiny_cldm, loader, loader)
     assert not torch.equal(tiny_cldm.control_model.middle_block_out[0].weight, before)
-    assert trainer.callback_metrics["train/loss_step"].isfinite()
+    assert trainer.callback_metrics["train/loss_epoch"].isfinite()
 
 
 def test_batch_becomes_latents_and_conditions(shared_tiny_cldm):
@@ -363,3 +364,13 @@ def test_every_shipped_configuration_builds(name):
     with torch.device("meta"):
         model = instantiate_from_config(read_config(MODELS / name))
     assert model.first_stage_model.downsampling == 8
+
+
+def test_thirteen_scales_on_a_smaller_network():
+    """The deepest residual takes the last scale, whatever the number of residuals."""
+    residuals = [torch.ones(1), torch.ones(1)]
+    thirteen = [float(i) for i in range(13)]
+    assert [r.item() for r in scale_residuals(residuals, thirteen)] == [11.0, 12.0]
+    assert [r.item() for r in scale_residuals(residuals, [5.0, 6.0])] == [5.0, 6.0]
+    with pytest.raises(ValueError, match="3 control scales for 2 residuals, expected as many, or"):
+        scale_residuals(residuals, [1.0, 1.0, 1.0])

@@ -44,6 +44,14 @@ def check_keys(parameterization: str, unused: dict) -> None:
         )
 
 
+def published_losses(phase: str, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+    """A loss under its published names, `<phase>/loss_simple` and `<phase>/loss`.
+
+    They differ by weights of the timesteps, which are all 1 here.
+    """
+    return {f"{phase}/{name}": loss.detach() for name in ("loss_simple", "loss")}
+
+
 class LatentDiffusion(pl.LightningModule):
     """Autoencoder, text encoder and U-Net, with the loss that trains the U-Net.
 
@@ -180,16 +188,21 @@ class LatentDiffusion(pl.LightningModule):
         return F.mse_loss(output.float(), target.float(), reduction="none").mean(dim=(1, 2, 3))
 
     def p_losses(self, x_start, cond, t, noise=None):
-        """Loss to train on, a scalar, and a dictionary to log; noise is drawn if not given."""
+        """Loss to train on, a scalar, and a dictionary to log; noise is drawn if not given.
+
+        The dictionary is that of `published_losses` for `train`, or `val` in evaluation mode.
+        """
         noise = torch.randn_like(x_start) if noise is None else noise
         loss = self.sample_losses(x_start, cond, t, noise).mean()
-        return loss, {"train/loss_step": loss.detach()}
+        return loss, published_losses("train" if self.training else "val", loss)
 
     # Training with any Trainer on any data set of `jpg` and `txt`
 
     def get_input(self, batch):
         """Batch of images (N, H, W, 3) and prompts -> z (N, 4, H/8, W/8) and its conditions."""
-        image = rearrange(batch[self.first_stage_key], "n h w c -> n c h w").contiguous()
+        # A user's data set may give float64, which numpy makes of integers.
+        image = batch[self.first_stage_key].to(self.dtype)
+        image = rearrange(image, "n h w c -> n c h w").contiguous()
         cond = {"c_crossattn": [self.get_learned_conditioning(batch[self.cond_stage_key])]}
         return self.encode_first_stage(image), cond
 
@@ -201,15 +214,25 @@ class LatentDiffusion(pl.LightningModule):
         return self.p_losses(x_start, cond, t)
 
     def training_step(self, batch, batch_idx):
-        """Loss of one batch, which Lightning minimises; logged as `train/loss_step`."""
-        loss, log = self.shared_step(batch)
-        self.log_dict(log, prog_bar=True, batch_size=len(batch[self.cond_stage_key]))
+        """Loss of one batch, which Lightning minimises.
+
+        Lightning logs it as `train/loss_step` and, averaged, as `train/loss_epoch`.
+        """
+        loss, _ = self.shared_step(batch)
+        # Lightning keeps the mode of a model, and one with weights is in evaluation mode. The
+        # step, not the mode, says that this is training.
+        log = published_losses("train", loss)
+        size = len(batch[self.cond_stage_key])
+        self.log_dict(log, prog_bar=True, on_step=True, on_epoch=True, batch_size=size)
         return loss
 
     def validation_step(self, batch, batch_idx):
-        """Log the loss of one batch as `val/loss`."""
+        """Log the loss of one batch as `val/loss` and under the other published names."""
         loss, _ = self.shared_step(batch)
-        self.log("val/loss", loss, prog_bar=True, batch_size=len(batch[self.cond_stage_key]))
+        log = published_losses("val", loss)
+        # Published configurations monitor the loss of the averaged weights. There are none here.
+        log["val/loss_simple_ema"] = log["val/loss_simple"]
+        self.log_dict(log, prog_bar=True, batch_size=len(batch[self.cond_stage_key]))
 
     def trainable_parameters(self):
         """Parameters that the optimizer changes; all others are frozen."""

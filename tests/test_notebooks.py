@@ -1,0 +1,182 @@
+"""Scripts as users of the published code write them: a training and a gradio-style sampling."""
+
+import os
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from einops import rearrange
+from pytorch_lightning import seed_everything
+from torch.utils.data import DataLoader, Dataset
+
+import config
+from annotator.canny import CannyDetector
+from annotator.util import HWC3, resize_image
+from cldm.ddim_hacked import DDIMSampler
+from cldm.logger import ImageLogger
+from cldm.model import create_model, load_state_dict
+from core.images import read_image
+
+
+class CirclesDataset(Dataset):
+    """A user's own data set: numpy arrays, images in [-1, 1], hints in [0, 1], channels last."""
+
+    def __init__(self, dtype=np.float32):
+        self.dtype = dtype
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, idx):
+        rows, columns = np.mgrid[:64, :64]
+        disc = (rows - 32) ** 2 + (columns - 32) ** 2 < (8 + 4 * idx) ** 2
+        source = np.stack([disc] * 3, axis=-1).astype(self.dtype)
+        return dict(jpg=source * 1.5 - 0.75, txt="pale circle on a dark background", hint=source)
+
+
+@pytest.fixture
+def model(micro_yaml, micro_weights):
+    model = create_model(str(micro_yaml)).cpu()
+    model.load_state_dict(load_state_dict(str(micro_weights), location="cpu"))
+    return model
+
+
+# Training
+
+
+def test_training_tutorial(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model.learning_rate = 1e-3
+    model.sd_locked = False
+    model.only_mid_control = False
+    unet = model.model.diffusion_model
+    before = {
+        name: value.clone()
+        for name, value in model.state_dict().items()
+        if value.is_floating_point()
+    }
+    dataloader = DataLoader(CirclesDataset(), num_workers=0, batch_size=2, shuffle=True)
+    logger = ImageLogger(batch_frequency=2)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        precision=32,
+        max_epochs=1,
+        callbacks=[logger],
+        logger=pl.loggers.CSVLogger("."),
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+    trainer.fit(model, dataloader)
+    changed = {
+        name for name, old in before.items() if not torch.equal(old, model.state_dict()[name])
+    }
+    assert {name.split(".")[0] for name in changed} == {"control_model", "model"}
+    assert any("diffusion_model.output_blocks" in name for name in changed)
+    assert not any("diffusion_model.input_blocks" in name for name in changed)
+    assert unet is model.model.diffusion_model
+    pictures = sorted(os.listdir("image_log/train"))
+    assert pictures == [
+        f"{key}_gs-000002_e-000000_b-000001.png"
+        for key in ("conditioning", "control", "reconstruction", "samples_cfg_scale_9.00")
+    ]
+    assert read_image(f"image_log/train/{pictures[1]}").max() > 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_validation_on_a_users_data_set(model, dtype):
+    """Losses are logged under the published names, and published callbacks can monitor them."""
+    loader = DataLoader(CirclesDataset(dtype), batch_size=3)  # the last batch is smaller
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    trainer.validate(model, loader, verbose=False)
+    metrics = trainer.callback_metrics
+    assert metrics["val/loss"].isfinite()
+    for name in ("val/loss_simple", "val/loss_simple_ema"):
+        assert torch.equal(metrics[name], metrics["val/loss"])
+
+
+# Sampling, as the web demonstrations do it
+
+
+def process(model, sampler, input_image, options):
+    """The body of a published `gradio_*2image.py`."""
+    with torch.no_grad():
+        img = resize_image(HWC3(input_image), options.image_resolution)
+        H, W, _ = img.shape
+        detected_map = HWC3(CannyDetector()(img, 100, 200))
+        control = torch.from_numpy(detected_map.copy()).float() / 255.0
+        control = torch.stack([control for _ in range(options.num_samples)], dim=0)
+        control = rearrange(control, "b h w c -> b c h w").clone()
+        seed_everything(options.seed, verbose=False)
+        if config.save_memory:
+            model.low_vram_shift(is_diffusing=False)
+        cond = {
+            "c_concat": [control],
+            "c_crossattn": [
+                model.get_learned_conditioning(["a cell, best quality"] * options.num_samples)
+            ],
+        }
+        un_cond = {
+            "c_concat": None if options.guess_mode else [control],
+            "c_crossattn": [model.get_learned_conditioning(["blurred"] * options.num_samples)],
+        }
+        shape = (4, H // 8, W // 8)
+        if config.save_memory:
+            model.low_vram_shift(is_diffusing=True)
+        model.control_scales = (
+            [options.strength * (0.825 ** float(12 - i)) for i in range(13)]
+            if options.guess_mode
+            else ([options.strength] * 13)
+        )
+        samples, intermediates = sampler.sample(
+            options.ddim_steps,
+            options.num_samples,
+            shape,
+            cond,
+            verbose=False,
+            eta=options.eta,
+            unconditional_guidance_scale=options.scale,
+            unconditional_conditioning=un_cond,
+        )
+        if config.save_memory:
+            model.low_vram_shift(is_diffusing=False)
+        x_samples = model.decode_first_stage(samples)
+        x_samples = (
+            (rearrange(x_samples, "b c h w -> b h w c") * 127.5 + 127.5)
+            .cpu()
+            .numpy()
+            .clip(0, 255)
+            .astype(np.uint8)
+        )
+        results = [x_samples[i] for i in range(options.num_samples)]
+    return [255 - detected_map] + results
+
+
+@pytest.fixture
+def options():
+    return SimpleNamespace(
+        image_resolution=64, num_samples=2, ddim_steps=4, guess_mode=False,
+        strength=1.0, scale=9.0, seed=12345, eta=0.0,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def photograph():
+    rows, columns = np.mgrid[:80, :80]
+    return (((rows - 40) ** 2 + (columns - 30) ** 2 < 400) * 200).astype(np.uint8)
+
+
+@pytest.mark.parametrize("save_memory", [False, True])
+@pytest.mark.parametrize("guess_mode", [False, True])
+def test_gradio_script(model, options, photograph, guess_mode, save_memory, monkeypatch):
+    monkeypatch.setattr(config, "save_memory", save_memory)
+    options.guess_mode = guess_mode
+    sampler = DDIMSampler(model)
+    pictures = process(model, sampler, photograph, options)
+    assert [picture.shape for picture in pictures] == [(64, 64, 3)] * 3
+    again = process(model, sampler, photograph, options)
+    assert all(np.array_equal(*both) for both in zip(pictures, again, strict=True))
+    options.strength = 0.0
+    uncontrolled = process(model, sampler, photograph, options)
+    assert not np.array_equal(uncontrolled[1], pictures[1])
