@@ -180,11 +180,11 @@ class SampleOptions:
         32,
         non_negative_int,
         "INT",
-        "augmented views of each image, shown by turns and encoded once; "
+        "augmented views of each image, used in turn, each encoded once; "
         "0 draws and encodes a new one in every epoch",
     )
     prompts_file: Path | None = option(
-        None, Path, "FILE", "one prompt per line, in place of the 37 built-in ones"
+        None, Path, "FILE", f"one prompt per line, in place of the {len(PROMPTS)} built-in ones"
     )
     prompt_drop: float = option(
         0.0,

@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from core.lightning import LAST
 from core.progress import PROGRESS
+from core.records import RECORD
 from core.text import duration, table
 from generation.names import IMAGES
 from generation.plan import SamplePlan
-from generation.run_folder import RECORD, STATE, finished_images, images_with_companions
+from generation.run_folder import STATE, finished_images, images_with_companions
 
 DEPTH = 4  # levels below a folder that are searched for runs
 RECENT = 50  # images whose times give the pace of a shard
@@ -104,7 +105,12 @@ def run_statuses(
 
 def is_training(run: Path) -> bool:
     """Whether the folder is that of a training or pre-training, which may not have begun yet."""
-    return (run / PROGRESS).is_file() or "cldm_config_path" in read_json(run / RECORD)["args"]
+    if (run / PROGRESS).is_file():
+        return True
+    record = read_json(run / RECORD)
+    # Records of older versions have no kind. Of these, only a training's has this option.
+    older = "training" if "cldm_config_path" in record["args"] else "generation"
+    return record.get("kind", older) == "training"
 
 
 def is_silent(now: float, seen: float, pace: float | None, stalled_after: float) -> bool:

@@ -8,9 +8,9 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from cldm.model import read_config
+from cldm.model import image_side, read_config
 from conditions import ConditionOptions
-from core.lightning import LAST
+from core.lightning import LAST, print_once
 from core.option_sources import (
     add_run_control,
     format_options,
@@ -24,6 +24,7 @@ from dataset import SampleOptions
 from share import run_script
 from training.data import DataOptions, build_datasets
 from training.frozen import CacheOptions
+from training.loss_curve import LOSS_PICTURE
 from training.module import ModelOptions
 from training.outputs import OutputOptions
 from training.processes import ProcessOptions, count_processes, name_run
@@ -31,17 +32,15 @@ from training.run import (
     FREE_ON_RESUME,
     TrainingOptions,
     TrainingRun,
-    image_size,
-    print_once,
     read_saved_options,
 )
 from training.trainer import OptimizationOptions
 from training.validation import (
-    NETWORK,
     NETWORK_FLAGS,
     SAMPLING,
     SAMPLING_FLAGS,
     ValidationFidOptions,
+    ValidationNetworkOptions,
 )
 
 # Field of `TrainingOptions` -> its group, in the order of the help
@@ -55,7 +54,7 @@ GROUPS = {
     "processes": Group(ProcessOptions, "processes"),
     "validation_fid": Group(ValidationFidOptions, "validation FID"),
     "fid_sampling": Group(SAMPLING, "images of the validation FID", SAMPLING_FLAGS),
-    "fid_network": Group(NETWORK, "network of the validation FID", NETWORK_FLAGS),
+    "fid_network": Group(ValidationNetworkOptions, "network of the validation FID", NETWORK_FLAGS),
     "output": Group(OutputOptions, "output"),
 }
 
@@ -88,7 +87,7 @@ def parse_args(argv=None) -> tuple[argparse.Namespace, TrainingOptions]:
     if args.run_id and not resumed and (args.output_root / args.run_id / LAST).is_file():
         resumed, option = args.output_root / args.run_id, "--run_id"
     if resumed:
-        saved = read_saved_options(resumed)
+        saved = read_saved_options(resumed, option)
         refuse_changes(parser, given, saved, FREE_ON_RESUME, option)
         args = with_defaults(parser, given, saved)
     args.resume_training = resumed
@@ -101,7 +100,7 @@ def parse_args(argv=None) -> tuple[argparse.Namespace, TrainingOptions]:
 def main(argv=None):
     args, options = parse_args(argv)
     config_path, samples = options.model.cldm_config_path, options.samples
-    size = image_size(read_config(config_path), samples.image_size, config_path)
+    size = image_side(read_config(config_path), samples.image_size, config_path)
     datasets = build_datasets(options.data, options.conditions, samples, size)
     has_name = bool(args.run_id or args.resume_training)
     processes = count_processes(options.processes, has_name)
@@ -115,10 +114,12 @@ def main(argv=None):
     if not processes.on_gpu:
         print_once("training on the CPU" + ("" if args.gpus == 0 else ": no GPU found"))
     print_once(run.plan(), flush=True)
+    # The trainer loads the network of the FID, whose errors should not wait for the model.
+    trainer = run.build_trainer()
     module = run.build_module()
-    run.open_folder(partial(write_run_record, options=vars(args)))
-    run.fit(module)
-    print_once(f"weights: {run.keep_best()}\nlosses: {run_dir / 'loss.png'}")
+    run.open_folder(trainer, partial(write_run_record, options=vars(args), kind="training"))
+    run.fit(trainer, module)
+    print_once(f"weights: {run.keep_best(trainer)}\nlosses: {run_dir / LOSS_PICTURE}")
 
 
 if __name__ == "__main__":

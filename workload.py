@@ -8,13 +8,12 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from cldm.model import create_model, native_size, read_config, size_multiple
+from cldm.model import create_model, image_side, read_config
 from cldm.sampling import SamplingOptions
-from core.devices import device_name, peak_memory, pick_device
+from core.devices import PRECISIONS, check_precision, device_name, peak_memory, pick_device
 from core.options import option, positive_float, positive_int
 from core.text import duration
 from generation.costs import measure_image
-from generation.model import PRECISIONS
 from ldm.samplers import SAMPLERS
 from training.costs import measure_step
 
@@ -37,10 +36,16 @@ class KnownCosts:
     """Costs that were measured before."""
 
     seconds_per_step: float | None = option(
-        None, positive_float, "S", "of one training step; the first steps of a run are slower"
+        None,
+        positive_float,
+        "S",
+        "seconds of a training step; the first steps of a run are slower",
     )
     seconds_per_image: float | None = option(
-        None, positive_float, "S", "of one generated image: 60 / images per minute of generate.py"
+        None,
+        positive_float,
+        "S",
+        "seconds of an image: 60 / images per minute of a generation",
     )
 
 
@@ -73,6 +78,11 @@ class MeasureOptions:
         """What is measured: `--measure` alone means both."""
         return () if self.measure is None else tuple(self.measure) or ("step", "image")
 
+    def check(self):
+        """Raise OptionError or ValueError where this machine lacks device or precision."""
+        if self.measured:
+            check_precision(self.precision, pick_device(self.device).type)
+
 
 def plan(work: WorkOptions, costs: KnownCosts) -> list[list[str]]:
     """Header and rows of a table of the work; a part whose cost is None is left out."""
@@ -98,9 +108,7 @@ def _check_size(here: MeasureOptions) -> int:
         ValueError: the configuration does not allow the size that the options ask for.
     """
     config = read_config(here.config)
-    size, multiple = here.image_size or native_size(config), size_multiple(config)
-    if size % multiple:
-        raise ValueError(f"--image_size {size}: must be a multiple of {multiple} for {here.config}")
+    size = image_side(config, here.image_size, here.config)
     return size
 
 
@@ -110,11 +118,9 @@ def measure_costs(
     """Measure what `here` names, print it, and return all costs.
 
     Raises:
-        ValueError: device, precision or size do not fit; found before the model is built.
+        ValueError: the size does not fit; found before the model is built.
     """
     device = pick_device(here.device)
-    if device.type == "cpu" and here.precision == "16":
-        raise ValueError("--precision 16 needs a GPU; use 32 or bf16 on a CPU")
     size = _check_size(here)
     print(
         f"{here.config}, {size} x {size} pixels, precision {here.precision}, "

@@ -57,6 +57,25 @@ def size_multiple(config: dict) -> int:
     return 2 ** (levels - 2)
 
 
+def image_side(
+    config: dict, asked: int | None, source: str | Path, option: str = "--image_size"
+) -> int:
+    """Side in pixels of images: what is asked for, or what the configuration is made for.
+
+    Args:
+        asked: None for the configuration's own size.
+        source: of the configuration, and `option`, the script's name for `asked`: for the message.
+    Raises:
+        ValueError: the model cannot take this size.
+    """
+    if asked is None:
+        return native_size(config)
+    multiple = size_multiple(config)
+    if asked % multiple:
+        raise ValueError(f"{option} {asked}: must be a multiple of {multiple} for {source}")
+    return asked
+
+
 def create_model(
     config_path: str | Path,
     weights_path: str | Path | list[str | Path] | None = None,

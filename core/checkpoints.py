@@ -3,7 +3,8 @@
 import pickle
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import safetensors
@@ -250,18 +251,31 @@ def save_weights(
     path = Path(path)
     if path.suffix not in WEIGHT_SUFFIXES:
         raise ValueError(f"{path}: expected a name that ends in {', '.join(WEIGHT_SUFFIXES)}")
+    if path.suffix != ".safetensors":
+        save_torch({"state_dict": dict(state_dict)}, path)
+        return
+    # safetensors refuses tensors whose memory is not in order, such as transposed ones.
+    tensors = {key: value.contiguous() for key, value in state_dict.items()}
+    with _whole_file_or_oserror(path) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+def save_torch(content: object, path: str | Path) -> None:
+    """Write anything that `torch.save` takes; the file is whole or not there.
+
+    Raises:
+        OSError: the file cannot be written or the disk is full.
+    """
+    with _whole_file_or_oserror(path) as temporary:
+        torch.save(content, temporary)
+
+
+@contextmanager
+def _whole_file_or_oserror(path: str | Path) -> Iterator[Path]:
+    """`whole_file` for a writer that reports a full disk in a way of its own."""
     with whole_file(path) as temporary:
         try:
-            if path.suffix == ".safetensors":
-                # safetensors refuses tensors whose memory is not in order, such as transposed ones.
-                save_file(
-                    {key: value.contiguous() for key, value in state_dict.items()},
-                    temporary,
-                    metadata,
-                )
-            else:
-                torch.save({"state_dict": dict(state_dict)}, temporary)
-        # Both writers report a full disk in a way of their own.
+            yield temporary
         except (RuntimeError, safetensors.SafetensorError) as error:
             raise OSError(
                 f"{path}: could not be written ({str(error).splitlines()[0]}). Is the disk full?"

@@ -1,4 +1,4 @@
-"""How far a training is, in a small file of its folder that others read while it goes on."""
+"""Writes a training's progress to progress.json for other programs."""
 
 import math
 import time
@@ -9,7 +9,7 @@ from pytorch_lightning.callbacks import Callback
 from core.files import write_json
 
 PROGRESS = "progress.json"
-EVERY = 10  # seconds between two writes
+EVERY = 10  # seconds between two writes: often enough to watch, rare on a network file system
 
 
 class Progress(Callback):
@@ -37,19 +37,21 @@ class Progress(Callback):
             "checkpoint_step": None,
             "error": None,
         }
-        self.first_step = None  # of this process
+        self.first_step = None  # of this process; None before it trains
+        self.started = self.written = 0.0  # seconds on the monotonic clock
 
     def on_train_start(self, trainer, pl_module):
         """Note how long the training is planned to be."""
         total = trainer.estimated_stepping_batches
         self.content["total_steps"] = None if math.isinf(total) else int(total)
-        self.start, self.first_step = time.monotonic(), trainer.global_step
+        # A resumed run starts at a later step, so its pace counts from there.
+        self.started, self.first_step = time.monotonic(), trainer.global_step
         self._write(trainer)
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         """Write loss and step, at most every `EVERY` seconds."""
         if time.monotonic() - self.written >= EVERY:
-            self.content["loss"] = float(outputs["loss"])  # waits for the GPU, so not at each step
+            self.content["loss"] = float(outputs["loss"])
             self._write(trainer)
 
     def on_save_checkpoint(self, trainer, pl_module, checkpoint):
@@ -76,11 +78,12 @@ class Progress(Callback):
         self._write(trainer)
 
     def _write(self, trainer):
+        # The monotonic clock measures pace; it has no date, so `updated` needs the other one.
         self.written = time.monotonic()
         if not trainer.is_global_zero:  # one process writes for all
             return
         self.content |= {"step": trainer.global_step, "updated": time.time()}
         if self.first_step is not None and trainer.global_step > self.first_step:
             steps = trainer.global_step - self.first_step
-            self.content["seconds_per_step"] = (self.written - self.start) / steps
+            self.content["seconds_per_step"] = (self.written - self.started) / steps
         write_json(self.path, self.content)

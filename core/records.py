@@ -1,6 +1,7 @@
 """The record of a run: command, options, versions and git revision."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import secrets
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from core.files import write_json
 
+RECORD = "args.json"  # name of the record in the folder of a run
 SECRETS = ("wandb_api_key",)  # options that are never printed, logged or stored
 # Packages whose versions are noted: those that numbers can depend on.
 PACKAGES = (
@@ -49,13 +51,15 @@ def without_secrets(command: list[str]) -> list[str]:
     return shown
 
 
-def write_run_record(path: Path, options: Mapping) -> None:
-    """Write command, options, versions and git revision as JSON; secrets are left out.
+def write_run_record(path: Path, options: Mapping, kind: str) -> None:
+    """Write kind, command, options, versions and git revision as JSON; secrets are left out.
 
     Args:
         options: values by name, without dashes.
+        kind: of the run, `training` or `generation`, for programs that find its folder.
     """
     record = {
+        "kind": kind,
         "command": shlex.join(without_secrets([sys.executable, *sys.argv])),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "args": {name: value for name, value in options.items() if name not in SECRETS},
@@ -64,6 +68,18 @@ def write_run_record(path: Path, options: Mapping) -> None:
         "git_revision": git_revision(),
     }
     write_json(path, record)
+
+
+def read_record(run_dir: Path) -> dict:
+    """Options of the run in `run_dir`, by name.
+
+    Raises:
+        FileNotFoundError: the folder has no record.
+    """
+    path = run_dir / RECORD
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: not there, so {run_dir} is not the folder of a run")
+    return json.loads(path.read_text())["args"]
 
 
 def git_revision() -> str | None:

@@ -18,8 +18,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from core.files import whole_file
 from core.images import read_image, read_labels, write_png
 from core.pictures import COLOURS, class_colours, evenly, fit, tile, to_image
+from core.records import RECORD
 from generation.manifest import leading_file
-from generation.run_folder import RECORD
 from generation.scores import read_scores
 
 OVERVIEW, REPORT = "overview.png", "report.html"

@@ -13,7 +13,7 @@ import numpy as np
 from core.files import write_json
 from core.images import write_png
 from core.option_sources import changed_options
-from core.records import write_run_record
+from core.records import RECORD, read_record, write_run_record
 from generation.branches import Branch, has_labels, label_folders
 from generation.manifest import append_to_manifest, write_manifest
 from generation.names import CONDITIONS, IMAGES, MASKS, condition_name, image_name
@@ -21,12 +21,10 @@ from generation.plan import PlannedImage, SamplePlan
 from generation.published import MASK
 from generation.report import examples_of, write_report
 from generation.run_folder import (
-    RECORD,
     STATE,
     finished_images,
     lock_manifest,
     make_folder,
-    read_record,
     remove_half_written,
 )
 from generation.run_options import FREE_ON_RESUME
@@ -122,7 +120,7 @@ class Run:
         saved_at = datetime.now().astimezone().isoformat(timespec="seconds")
         state = {"args": self.options, **self.description, "saved_at": saved_at}
         write_json(self.folder / STATE, state)
-        write_run_record(self.folder / RECORD, self.options)
+        write_run_record(self.folder / RECORD, self.options, "generation")
 
     def join(self) -> None:
         """Take the seed of the run that is there, after making sure that it is this run.

@@ -5,7 +5,6 @@ Everything else, the manifest included, follows from the plan and from the image
 """
 
 import fcntl
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -13,18 +12,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from core.files import remove_leftovers
+from core.records import RECORD
 from generation.names import CONDITIONS, IMAGE_PREFIX, IMAGES, MASKS, image_name
 
-RECORD, STATE = "args.json", "generate_state.json"
+STATE = "generate_state.json"
 PATIENCE = 60  # seconds in which the process that made the folder must have described the run
-
-
-def read_record(run_dir: Path) -> dict:
-    """Options of the run in `run_dir`; raises FileNotFoundError where there is none."""
-    path = run_dir / RECORD
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: not there, so {run_dir} is no folder of generate.py")
-    return json.loads(path.read_text())["args"]
 
 
 def make_folder(run_dir: Path) -> bool:

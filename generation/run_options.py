@@ -6,9 +6,8 @@ from pathlib import Path
 
 from core.option_sources import RUN_CONTROL
 from core.options import option
-from core.records import new_run_id
+from core.records import new_run_id, read_record
 from generation.export import ExportOptions
-from generation.run_folder import read_record
 from generation.shards import Shard, ShardOptions, shared_run_id
 
 

@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
+from core.records import RECORD
 from generation.names import IMAGES
-from generation.run_folder import RECORD, STATE
+from generation.run_folder import STATE
 
 
 def read_scores(run_dir: Path, num_images: int) -> list[dict]:

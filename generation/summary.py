@@ -1,13 +1,14 @@
 """What a run would do, as text for `--dry_run`."""
 
 from cldm.sampling import SamplingOptions
+from core.records import RECORD
 from core.text import table
 from generation.export import ExportOptions
 from generation.manifest import MANIFEST
 from generation.names import CONDITIONS, IMAGES, MASKS
 from generation.report import OVERVIEW, REPORT
 from generation.run import Run
-from generation.run_folder import RECORD, STATE
+from generation.run_folder import STATE
 from ldm.samplers import SAMPLERS
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import segmentation_models_pytorch as smp
 import torch
 
-from core.files import refuse_existing, whole_file
+from core.checkpoints import save_torch
+from core.files import refuse_existing
 from segmentation.data import reflect_to
 
 FORMAT = "em_segmenter_v1"  # names the checkpoint's layout, which tells it from any other .ckpt
@@ -82,8 +83,7 @@ def save_segmenter(
         "state_dict": {key: value.cpu() for key, value in model.state_dict().items()},
         "meta": meta,
     }
-    with whole_file(path) as temporary:
-        torch.save(content, temporary)
+    save_torch(content, path)
 
 
 def load_segmenter(path: str | Path, device: str | torch.device = "cpu") -> torch.nn.Module:

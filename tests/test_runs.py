@@ -1,6 +1,10 @@
+"""Status rows, silence, and which folders are runs of which kind."""
+
+import json
+
 import pytest
 
-from runs import PATIENCE, Status, find_runs, is_silent, status_table
+from runs import PATIENCE, Status, find_runs, is_silent, is_training, status_table
 
 
 def test_a_row_shows_pace_time_left_and_last_sign():
@@ -41,3 +45,17 @@ def test_runs_are_found_below_but_not_inside_each_other(tmp_path):
     found = [str(run.relative_to(tmp_path)) for run in find_runs(tmp_path)]
     assert found == ["a/deep", "b", "run_c"]
     assert [run.name for run in find_runs(tmp_path, depth=1)] == ["b", "run_c"]
+
+
+@pytest.mark.parametrize(
+    ("record", "training"),
+    [
+        ({"kind": "training", "args": {}}, True),
+        ({"kind": "generation", "args": {"cldm_config_path": "x"}}, False),
+        ({"args": {"cldm_config_path": "x"}}, True),  # older records have no kind
+        ({"args": {"config_yaml_path": "x"}}, False),
+    ],
+)
+def test_the_record_says_what_kind_of_run_it_is(tmp_path, record, training):
+    (tmp_path / "args.json").write_text(json.dumps(record))
+    assert is_training(tmp_path) is training

@@ -448,7 +448,7 @@ def test_no_space_left_is_one_line_and_leaves_no_half_file(
         path.write_bytes(b"half")
         raise RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed")
 
-    monkeypatch.setattr("core.lightning.torch.save", full_disk)
+    monkeypatch.setattr("core.checkpoints.torch.save", full_disk)
     error = error_line(train.main, *options, "--max_steps", 2, "--save_every", 1)
     assert "Is the disk full?" in error
     assert not list(only_run(tmp_path).glob("*.ckpt"))

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from cldm.model import load_weights, read_config
 from core.images import image_size, read_image, to_uint8
-from core.lightning import PRECISIONS
+from core.lightning import lightning_precision
 from core.options import (
     fraction,
     non_negative_float,
@@ -258,14 +258,14 @@ def fit(module: pl.LightningModule, loader: DataLoader, steps: int, precision: s
     """Train for `steps` optimizer steps with Lightning, which writes nothing but a progress bar.
 
     Args:
-        precision: a key of `PRECISIONS`.
+        precision: one of `core.devices.PRECISIONS`.
     """
     trainer = pl.Trainer(
         max_steps=steps,
         max_epochs=-1,  # no limit: only the steps count
         accelerator="auto",
         devices=1,
-        precision=PRECISIONS[precision],
+        precision=lightning_precision(precision),
         gradient_clip_val=1.0,  # of the norm: a rare steep batch does not throw the weights off
         logger=False,
         enable_checkpointing=False,

@@ -75,7 +75,7 @@ class ValidationBatches(Sampler):
 
 
 class BatchesOfProcess(Sampler):
-    """One process's part of each batch, with weights that make the parts' sums the whole mean.
+    """This process's share of each batch; weights make the mean over processes that of the batch.
 
     Every process takes part in every batch, or the others would wait for it forever. Where a batch
     is smaller than the number of processes, those without a sample repeat its first one with weight

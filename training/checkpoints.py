@@ -65,7 +65,7 @@ class SaveLast(Checkpoint):
     def on_train_start(self, trainer, pl_module):
         epochs = trainer.fit_loop.epoch_progress.current
         if epochs.ready == epochs.processed:
-            # Between two epochs: with `max_steps` Lightning would end one of no batches first.
+            # Between two epochs: Lightning would otherwise run an empty epoch first.
             trainer.fit_loop.epoch_loop.restarting = False
         # Not earlier: Lightning's own handlers, which would save in mid-step, are replaced.
         if threading.current_thread() is threading.main_thread():

@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from torch.utils.data import DataLoader
 
 from core.devices import wait_for
-from core.lightning import PRECISIONS
+from core.lightning import lightning_precision
 from core.prompts import PROMPTS
 from dataset import Sample, SampleKey, collate
 from training.frozen import FrozenEncoders, LatentCache
@@ -57,7 +57,7 @@ def measure_step(
     trainer = pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=1,
-        precision=PRECISIONS[precision],
+        precision=lightning_precision(precision),
         max_epochs=1,
         logger=False,
         enable_checkpointing=False,

@@ -29,7 +29,7 @@ class CacheOptions:
 
 
 class LatentCache:
-    """What the autoencoder says of each view, in memory up to a limit, then in a file.
+    """Posterior moments of each view, in memory up to a limit, then in a file.
 
     A view of 512 pixels takes 0.13 MB, so 32 views of 10,000 images take 42 GB. The file has no
     name once it is open, so nothing is left of it even if the process is killed.
@@ -55,7 +55,7 @@ class LatentCache:
         return torch.from_numpy(np.array(stored))
 
     def __setitem__(self, view: int, moments: torch.Tensor) -> None:
-        """Keep what the autoencoder says of a view, float32 on the CPU; all have one shape.
+        """Keep the posterior moments of a view, float32 (8, h, w) on the CPU; all have one shape.
 
         Raises:
             OSError: the disk is full.
@@ -87,8 +87,8 @@ class LatentCache:
 class FrozenEncoders:
     """Text encoder and autoencoder of a model, each asked once for the same thing.
 
-    On a CPU they are asked for one prompt and one image at a time. The last bits of a product can
-    depend on how many share it, and which ones are new differs after a resumption.
+    Prompts are encoded one at a time, on a CPU images too. The last bits of a matrix product can
+    depend on how many rows it has, and after a resumption other prompts and images are new.
 
     Args:
         model: a `LatentDiffusion` whose two encoders are not trained.
@@ -108,7 +108,7 @@ class FrozenEncoders:
 
     @torch.no_grad()
     def posterior(self, batch: Batch) -> DiagonalGaussianDistribution:
-        """What the autoencoder says of a batch's images: a Gaussian over (N, 4, h, w)."""
+        """Posterior of a batch's images: a Gaussian for each value of (N, 4, h, w) latents."""
         encode = self.model.first_stage_model.encode
         if batch.keys[0].view is None:  # nothing is seen twice
             return encode(batch.images)

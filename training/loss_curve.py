@@ -7,6 +7,7 @@ from pytorch_lightning.callbacks import Callback
 
 from core.files import whole_file
 
+LOSS_PICTURE = "loss.png"
 PANELS = (("train/loss_epoch", "val/loss"), ("val/hint_gap",))  # what is drawn on one axis
 NAMES = tuple(name for panel in PANELS for name in panel)
 
@@ -20,7 +21,7 @@ class LossCurve(Callback):
     """
 
     def __init__(self, run_dir: Path):
-        self.path = run_dir / "loss.png"
+        self.path = run_dir / LOSS_PICTURE
         self.history = {name: [] for name in NAMES}
         self.epoch_loss, self.epoch_samples = 0.0, 0
 

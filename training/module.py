@@ -38,12 +38,12 @@ class ModelOptions:
 
 
 class ControlTraining(pl.LightningModule):
-    """Trains a model's control branch on `dataset.Batch` es.
+    """Trains a model's control branch on batches (`dataset.Batch`).
 
     Its state is the model's, under the published names, so checkpoints load anywhere.
 
     Args:
-        model: what is trained; its `trainable_parameters` are.
+        model: only its `trainable_parameters` are trained.
         encoders: the model's frozen encoders.
         learning_rate: of AdamW.
     """

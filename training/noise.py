@@ -1,4 +1,4 @@
-"""What chance decides in a training step; it belongs to each sample, whatever its batch."""
+"""Random draws of a training step; they belong to each sample, whatever its batch."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ class StepNoise(NamedTuple):
     Attributes:
         posterior: standard normal, (N, 4, h, w), from which latents are drawn.
         t: timesteps, (N,) int64 in [0, T).
-        noise: standard normal, (N, 4, h, w), which the model has to tell.
+        noise: standard normal, (N, 4, h, w), which the model predicts.
     """
 
     posterior: torch.Tensor

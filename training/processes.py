@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from core.lightning import PRECISIONS
+from core.devices import PRECISIONS, check_precision
 from core.options import OptionError, option, positive_int
 from core.records import new_run_id
 
@@ -36,7 +36,7 @@ class ProcessOptions:
         "machines, each with --gpus GPUs; srun or torchrun starts the processes",
     )
     precision: str = option(
-        "32", help="16 and bf16 compute in mixed precision", choices=sorted(PRECISIONS)
+        "32", help="16 and bf16 compute in mixed precision", choices=tuple(PRECISIONS)
     )
 
     def check(self):
@@ -55,8 +55,7 @@ class ProcessOptions:
                 "num_processes",
                 "is for the CPU, with --gpus 0; on GPUs, --gpus says how many processes there are",
             )
-        if self.precision == "16" and (self.gpus == 0 or not found):
-            raise OptionError("precision", "16 needs a GPU; use 32 or bf16 on a CPU")
+        check_precision(self.precision, "cuda" if found and self.gpus != 0 else "cpu")
 
 
 class Processes(NamedTuple):

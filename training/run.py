@@ -1,23 +1,22 @@
 """A training run: its options, its folder, and everything that is built for it."""
 
-import json
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
-from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
-from cldm.model import create_model, native_size, size_multiple
+from cldm.model import create_model
 from cldm.sampling import SamplingOptions
 from conditions import ConditionOptions
 from core.checkpoints import load_pickle
 from core.files import remove_leftovers
-from core.lightning import LAST, position
-from core.progress import Progress
+from core.lightning import LAST, position, print_once, stop_as_interrupt
+from core.progress import PROGRESS, Progress
+from core.records import RECORD, read_record
 from core.signals import StoppedForRequeue
 from dataset import SampleOptions, collate
 from fid.backbones.loading import CemOptions
@@ -25,7 +24,7 @@ from training.batches import BatchesOfProcess, SeededBatches, ValidationBatches
 from training.checkpoints import BEST, SaveLast, align_weights, best_checkpoints
 from training.data import DataOptions, DataSets
 from training.frozen import GB, CacheOptions, FrozenEncoders, LatentCache
-from training.loss_curve import LossCurve
+from training.loss_curve import LOSS_PICTURE, LossCurve
 from training.module import ControlTraining, ModelOptions
 from training.outputs import OutputOptions, build_loggers
 from training.previews import TrainingPreviews
@@ -33,15 +32,13 @@ from training.processes import Processes, ProcessOptions
 from training.trainer import OptimizationOptions, build_trainer
 from training.validation import ValidationFidOptions, build_validation_fid
 
-RECORD = "args.json"
-# Options that a resumed run may change without becoming another run.
+# Options that a resumed run may change: they decide where, how fast and how long it trains, but not
+# the weights after any given step.
 FREE_ON_RESUME = {
     "resume_training", "run_id", "output_root", "options_file", "dry_run", "max_epochs",
     "max_steps", "gpus", "num_processes", "num_nodes", "num_workers", "logger", "logger_freq",
     "wandb_api_key", "save_every", "log_every", "latent_memory",
 }  # fmt: skip
-
-print_once = rank_zero_only(print)  # in one of several processes
 
 
 @dataclass(frozen=True)
@@ -70,29 +67,20 @@ class TrainingOptions:
             )
 
 
-def read_saved_options(run_dir: Path) -> dict:
-    """Options of an earlier run; raises FileNotFoundError where there is nothing to go on from."""
+def read_saved_options(run_dir: Path, option: str) -> dict:
+    """Options of the run that is to be continued, by name.
+
+    Args:
+        option: the one that names the run, for the message.
+    Raises:
+        FileNotFoundError: the folder lacks the record or the checkpoint to go on from.
+    """
     for name in (RECORD, LAST):
         if not (run_dir / name).is_file():
             raise FileNotFoundError(
-                f"{run_dir / name}: not there, so --resume_training cannot go on from this folder"
+                f"{run_dir / name}: not there, so {option} cannot continue the run in this folder"
             )
-    return json.loads((run_dir / RECORD).read_text())["args"]
-
-
-def image_size(config: dict, asked: int | None, config_path: Path) -> int:
-    """Side of the crops in pixels: what is asked for, or what the configuration is made for.
-
-    Raises:
-        ValueError: the model cannot take this size.
-    """
-    if asked is None:
-        return native_size(config)
-    if asked % size_multiple(config):
-        raise ValueError(
-            f"--image_size {asked}: must be a multiple of {size_multiple(config)} for {config_path}"
-        )
-    return asked
+    return read_record(run_dir)
 
 
 class TrainingRun:
@@ -119,9 +107,12 @@ class TrainingRun:
         self.whole_batch = options.optimization.whole_batch(processes)
         self.save_last = SaveLast(run_dir, options.output.save_every, self.whole_batch)
 
-    @cached_property
-    def trainer(self) -> Trainer:
-        """Lightning's trainer with all callbacks; the network of the FID is loaded here."""
+    def build_trainer(self) -> Trainer:
+        """Lightning's trainer with all callbacks, the network of the validation FID included.
+
+        Raises:
+            FileNotFoundError, ValueError, OSError, RuntimeError: see `build_validation_fid`.
+        """
         options, condition = self.options, self.datasets.train.condition
         folder = self.run_dir / "image_log" / "train"
         callbacks = [
@@ -151,7 +142,6 @@ class TrainingRun:
 
     def build_module(self) -> ControlTraining:
         """The model with the weights that the run starts or goes on from."""
-        self.trainer  # noqa: B018  what is wrong with the network of the FID is found first
         options = self.options.model
         model = create_model(
             options.cldm_config_path,
@@ -160,85 +150,87 @@ class TrainingRun:
             options.init_extra_hint,
             {"sd_locked": options.sd_locked, "only_mid_control": options.only_mid_control},
         )
-        align_weights(model)
+        align_weights(model)  # or a resumed run would differ in the last bits
         cache = LatentCache(self.options.cache.latent_memory * GB, self.run_dir)
         encoders = FrozenEncoders(model, cache)
         return ControlTraining(model, encoders, self.options.optimization.learning_rate)
 
-    def open_folder(self, write_record) -> None:
+    def open_folder(self, trainer: Trainer, write_record: Callable[[Path], None]) -> None:
         """Make the folder and its record, or clean the folder of a run that goes on.
 
         Args:
             write_record: function that writes the options to a path.
         """
-        if not self.trainer.is_global_zero:
+        if not trainer.is_global_zero:  # the folder belongs to all processes
             return
         if self.resumed:
             remove_leftovers(self.run_dir)
             return
-        # a job with a name may have ended before its first checkpoint
+        # A job with a name may have ended before its first checkpoint.
         named = self.options.output.run_id is not None
         self.run_dir.mkdir(parents=True, exist_ok=named)
         write_record(self.run_dir / RECORD)
 
-    def fit(self, module: ControlTraining) -> None:
+    def fit(self, trainer: Trainer, module: ControlTraining) -> None:
         """Train to the end.
 
         Raises:
             KeyboardInterrupt, StoppedForRequeue: the run was asked to stop; all is saved.
         """
+        train, validation = self._loaders(trainer, module.encoders.cache)
+        last = self.run_dir / LAST if self.resumed else None
         try:
-            self.trainer.fit(
-                module,
-                *self._loaders(module.encoders.cache),
-                ckpt_path=self.run_dir / LAST if self.resumed else None,
-                weights_only=True,
-            )
-        except SystemExit as end:  # how Lightning ends after a signal that SaveLast has dealt with
+            with stop_as_interrupt():
+                trainer.fit(module, train, validation, ckpt_path=last, weights_only=True)
+        except KeyboardInterrupt as stop:
             print_once(
-                f"stopped at step {self.trainer.global_step}; "
+                f"stopped at step {trainer.global_step}; "
                 f"to continue: python train.py --resume_training {self.run_dir}",
                 flush=True,
             )
-            requeue = self.save_last.signal_received == signal.SIGUSR1
-            raise (StoppedForRequeue if requeue else KeyboardInterrupt) from end
+            if self.save_last.signal_received == signal.SIGUSR1:
+                raise StoppedForRequeue from stop
+            raise
 
-    def _loaders(self, cache: LatentCache) -> tuple[DataLoader, DataLoader | None]:
+    def _loaders(
+        self, trainer: Trainer, cache: LatentCache
+    ) -> tuple[DataLoader, DataLoader | None]:
         """Loaders of this process's parts of the batches, from the position of the run on."""
         options = self.options.optimization
         epoch = start = 0
         if self.resumed:
+            # Read before Lightning restores it: workers start to read ahead at once.
             epoch, start = position(load_pickle(self.run_dir / LAST, "cpu"))
         train, validation = self.datasets
         views = self.options.samples.views_per_image
         batches = SeededBatches(len(train), self.whole_batch, options.seed, views, epoch, start)
-        loaders = [self._loader(train, batches, cache), None]
-        if validation:
-            in_order = ValidationBatches(validation, self.whole_batch)
-            loaders[1] = self._loader(validation, in_order, cache)
-        return tuple(loaders)
+        train_loader = self._loader(trainer, train, batches, cache)
+        if not validation:
+            return train_loader, None
+        in_order = ValidationBatches(validation, self.whole_batch)
+        return train_loader, self._loader(trainer, validation, in_order, cache)
 
-    def _loader(self, dataset, batches, cache) -> DataLoader:
+    def _loader(self, trainer: Trainer, dataset, batches, cache: LatentCache) -> DataLoader:
         workers = self.options.data.num_workers
-        rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        own = BatchesOfProcess(batches, trainer.global_rank, trainer.world_size, cache)
         return DataLoader(
             dataset,
-            batch_sampler=BatchesOfProcess(batches, rank, world_size, cache),
+            batch_sampler=own,
             collate_fn=collate,
             num_workers=workers,
-            persistent_workers=workers > 0,
+            persistent_workers=workers > 0,  # starting them anew would delay every epoch
         )
 
-    def keep_best(self) -> Path:
+    def keep_best(self, trainer: Trainer) -> Path:
         """The file of the best weights; written now if the run was shorter than an epoch."""
-        best = self.trainer.checkpoint_callback
+        best = trainer.checkpoint_callback  # the first of `best_checkpoints`
         path = self.run_dir / f"{BEST}{best.FILE_EXTENSION}"
         if not best.best_model_path:
-            self.trainer.save_checkpoint(path, weights_only=True)
+            trainer.save_checkpoint(path, weights_only=True)
         return path
 
     def plan(self) -> str:
-        """What the run will do and write, for people."""
+        """Text for people: data, steps and files of the run."""
         train, validation = self.datasets
         options, output = self.options.optimization, self.options.output
         per_epoch = -(-len(train) // self.whole_batch)
@@ -251,8 +243,8 @@ class TrainingRun:
                 f"{per_epoch} batches per epoch, "
                 f"{options.total_steps(len(train), self.processes)} optimizer steps in all",
                 f"run folder: {self.run_dir}",
-                f"files: {RECORD}, {LAST} every {output.save_every} steps, {best}, loss.png, "
-                f"progress.json, image_log/train/ every {output.logger_freq} batches, "
+                f"files: {RECORD}, {LAST} every {output.save_every} steps, {best}, {LOSS_PICTURE}, "
+                f"{PROGRESS}, image_log/train/ every {output.logger_freq} batches, "
                 f"loggers: {', '.join(output.logger_names)}",
             ]
         )

@@ -9,7 +9,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy
 
-from core.lightning import PRECISIONS, WholeFileIO
+from core.lightning import WholeFileIO, lightning_precision
 from core.options import non_negative_int, option, positive_float, positive_int
 from training.processes import Processes
 
@@ -22,7 +22,7 @@ class OptimizationOptions:
         2, positive_int, "INT", "images per step and process, that is, per GPU"
     )
     accumulate_grad_batches: int = option(1, positive_int, "INT", "batches per optimizer step")
-    learning_rate: float = option(1e-5, positive_float, "FLOAT", "of AdamW")
+    learning_rate: float = option(1e-5, positive_float, "FLOAT", "learning rate of AdamW")
     max_epochs: int = option(600, positive_int, "INT", "passes over the images")
     max_steps: int | None = option(
         None,
@@ -30,14 +30,14 @@ class OptimizationOptions:
         "INT",
         "optimizer steps; ends the run if reached before --max_epochs",
     )
-    seed: int = option(0, non_negative_int, "INT", "of data order, crops, prompts and noise")
+    seed: int = option(0, non_negative_int, "INT", "seed of data order, crops, prompts and noise")
 
     def whole_batch(self, processes: Processes) -> int:
         """Images in the batches of all processes together."""
         return self.batch_size * processes.total
 
     def total_steps(self, images: int, processes: Processes) -> int:
-        """Optimizer steps of a training on so many images."""
+        """Optimizer steps of a training for `images` training images."""
         batches = math.ceil(images / self.whole_batch(processes))
         steps = math.ceil(batches / self.accumulate_grad_batches) * self.max_epochs
         return min(steps, self.max_steps or steps)
@@ -66,7 +66,7 @@ def build_trainer(
     """A trainer whose checkpoints are whole files and whose data need no sampler of Lightning's.
 
     Args:
-        precision: a key of `core.lightning.PRECISIONS`.
+        precision: one of `core.devices.PRECISIONS`.
         log_every: steps between logged losses.
     """
     # All that is trained gets a gradient in every step. Where gradients add up over batches, the
@@ -83,7 +83,7 @@ def build_trainer(
         num_nodes=processes.nodes,
         strategy=ddp if processes.total > 1 else "auto",
         use_distributed_sampler=False,  # `BatchesOfProcess` does its work
-        precision=PRECISIONS[precision],
+        precision=lightning_precision(precision),
         max_epochs=options.max_epochs,
         max_steps=options.max_steps or -1,
         accumulate_grad_batches=options.accumulate_grad_batches,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from cldm.sampling import PREVIEW, SamplingOptions, sample_images
+from core.lightning import print_once
 from core.options import OptionError, non_negative_int, option, positive_int
 from dataset import ValidationSet
 from fid.backbones.loading import CemOptions, load_backbone
@@ -26,8 +27,19 @@ NETWORK_FLAGS = {
     "weights_path": "fid_weights_path",
     "download_dir": "fid_download_dir",
 }
-SAMPLING = PREVIEW  # the published defaults, which are not those of generate.py
-NETWORK = CemOptions(image_size=512, device="cuda")  # likewise (compute_cem_fid.py: 224)
+SAMPLING = PREVIEW  # the published defaults; a generation has others
+
+
+@dataclass(frozen=True)
+class ValidationNetworkOptions(CemOptions):
+    """`CemOptions` with the published defaults of a training; a FID of folders has others."""
+
+    image_size: int = option(
+        512, positive_int, "PIXELS", "height and width that images are resized to"
+    )
+    device: str = option(
+        "cuda", None, "NAME", "auto, cpu, cuda (the CPU where there is no GPU), cuda:1, ..."
+    )
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,7 @@ class ValidationFidOptions:
         0, non_negative_int, "INT", "processes that read the validation pairs"
     )
     fid_seed: int = option(
-        1234, non_negative_int, "INT", "of the images, the same ones after every epoch"
+        1234, non_negative_int, "INT", "seed of the images, the same ones after every epoch"
     )
     monitor: str = option(
         "val/loss",
@@ -65,16 +77,16 @@ def build_validation_fid(
     network: CemOptions,
     dataset: ValidationSet,
 ) -> ValidationFid:
-    """The callback that draws and scores.
+    """The callback that draws and scores, with its network loaded.
 
     Raises:
-        ValueError: a single validation image has no spread to compare.
+        ValueError: there is a single validation image.
         FileNotFoundError, ValueError, OSError, RuntimeError: see `load_backbone`.
     """
     if len(dataset) < 2:
         raise ValueError(
-            f"--enable_val_fid: {len(dataset)} validation image has no spread to compare, "
-            "expected at least two"
+            f"--enable_val_fid: found {len(dataset)} validation image, expected at least two; "
+            "a FID compares how images vary"
         )
 
     def draw(pl_module, samples, seeds):
@@ -82,8 +94,11 @@ def build_validation_fid(
         prompts = [sample.prompt for sample in samples]
         return sample_images(pl_module.model, hints, prompts, seeds, sampling)
 
-    if not torch.cuda.is_available():
-        network = dataclasses.replace(network, device="cpu")  # the published option means cuda
+    # The published default must also serve a machine without a GPU. Any other name is what the user
+    # asked for, and `load_backbone` refuses it where it is not there.
+    if network.device == "cuda" and not torch.cuda.is_available():
+        print_once("no GPU found: the network of the validation FID computes on the CPU")
+        network = dataclasses.replace(network, device="cpu")
     backbone = load_backbone(network, "--fid_weights_path")
     return ValidationFid(
         dataset, backbone, draw, options.fid_batch_size, options.fid_num_workers, options.fid_seed

@@ -13,10 +13,10 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
-from core.checkpoints import load_pickle
-from core.files import remove_leftovers, whole_file
+from core.checkpoints import load_pickle, save_torch
+from core.files import remove_leftovers
 from core.images import list_images
-from core.lightning import LAST, PRECISIONS, WholeFileIO, position
+from core.lightning import LAST, WholeFileIO, lightning_precision, position, stop_as_interrupt
 from core.options import add_options, new_parser, non_negative_int, option
 from core.progress import Progress
 from fid.images import sound_images
@@ -136,8 +136,7 @@ class EpochFiles(Callback):
             "norms": list(pl_module.settings.norms),
         }
         for name in filter(None, (self.name, self.copy_name(trainer.current_epoch))):
-            with whole_file(self.folder / name) as temporary:
-                torch.save(content, temporary)
+            save_torch(content, self.folder / name)
 
     def on_train_end(self, trainer, pl_module):
         """Say what the files are for."""
@@ -158,7 +157,7 @@ def build_trainer(
     """Lightning's trainer on all GPUs, or on the CPU.
 
     Args:
-        gpu_precision: the recipe's, one of `PRECISIONS`, where `run` names none.
+        gpu_precision: the recipe's, one of `core.devices.PRECISIONS`, where `run` names none.
         sync_batchnorm: batch norms see the batches of all GPUs.
     """
     # The CPU trains in one process: more would compete for its cores.
@@ -169,7 +168,7 @@ def build_trainer(
         accelerator=run.device,
         devices=gpus or 1,
         strategy=strategy,
-        precision=PRECISIONS[run.precision or (gpu_precision if gpus else "32")],
+        precision=lightning_precision(run.precision or (gpu_precision if gpus else "32")),
         sync_batchnorm=sync_batchnorm,
         max_epochs=settings.epochs,
         use_distributed_sampler=False,  # `SeededShard` shares the images out
@@ -234,7 +233,5 @@ def fit(
             f"{trainer.world_size} process(es), {settings.epochs} epochs",
             flush=True,
         )
-    try:
+    with stop_as_interrupt():
         trainer.fit(recipe, loader, ckpt_path=settings.resume, weights_only=True)
-    except SystemExit as end:  # how Lightning ends after Ctrl-C
-        raise KeyboardInterrupt from end

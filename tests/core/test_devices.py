@@ -1,7 +1,10 @@
+"""Devices and precisions."""
+
 import pytest
 import torch
 
-from core.devices import device_name, peak_memory, pick_device, wait_for
+from core.devices import check_precision, device_name, peak_memory, pick_device, wait_for
+from core.options import OptionError
 
 
 def test_auto_takes_the_gpu_where_there_is_one(monkeypatch):
@@ -26,3 +29,10 @@ def test_memory_of_a_cpu_is_that_of_the_process():
     assert peak_memory(device) >= max(before, block.nbytes / 2**30)
     assert peak_memory(device) < 64  # GiB, not MiB
     assert "thread" in device_name(device)
+
+
+def test_half_precision_needs_a_gpu():
+    check_precision("16", "cuda")
+    check_precision("bf16", "cpu")
+    with pytest.raises(OptionError, match="16 needs a GPU; use 32 or bf16 on a CPU"):
+        check_precision("16", "cpu")

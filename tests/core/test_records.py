@@ -1,3 +1,5 @@
+"""Records of runs: what is stored, what is struck out."""
+
 import json
 import subprocess
 from pathlib import Path
@@ -27,13 +29,19 @@ def test_names_of_runs_sort_by_time_and_differ():
 def test_a_record_holds_options_without_secrets(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["train.py", "--wandb_api_key", "KEY"])
     options = {"wandb_api_key": "KEY", "seed": 3, "output": Path("out")}
-    records.write_run_record(tmp_path / "args.json", options)
+    records.write_run_record(tmp_path / "args.json", options, "training")
     text = (tmp_path / "args.json").read_text()
     assert "KEY" not in text
     record = json.loads(text)
-    assert record["args"] == {"seed": 3, "output": "out"}
+    assert record["args"] == {"seed": 3, "output": "out"} == records.read_record(tmp_path)
+    assert record["kind"] == "training"
     assert record["command"].endswith("train.py --wandb_api_key '***'")
     assert set(record["versions"]) == set(records.PACKAGES)
+
+
+def test_a_folder_without_a_record_is_no_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match="args.json: not there"):
+        records.read_record(tmp_path)
 
 
 @pytest.mark.parametrize(("changes", "expected"), [("", "abc123"), (" M a.py", "abc123+changes")])

@@ -1,0 +1,85 @@
+"""`progress.json` of a training, from hand-made states of a trainer."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from core import progress
+from core.progress import EVERY, PROGRESS, Progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The monotonic clock, which stands still until a test sets `clock.now`."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock.now)
+    return clock
+
+
+@pytest.fixture
+def trainer():
+    return SimpleNamespace(global_step=0, estimated_stepping_batches=40, is_global_zero=True)
+
+
+def content(folder):
+    return json.loads((folder / PROGRESS).read_text())
+
+
+def test_pace_counts_from_the_first_step_of_this_process(tmp_path, clock, trainer):
+    trainer.global_step = 10  # a resumed run
+    callback = Progress(tmp_path)
+    callback.on_train_start(trainer, None)
+    before = content(tmp_path)
+    assert before["state"] == "running" and before["total_steps"] == 40
+    assert before["step"] == 10 and before["seconds_per_step"] is None
+    clock.now, trainer.global_step = EVERY, 14
+    callback.on_train_batch_end(trainer, None, {"loss": 0.25}, None, 0)
+    after = content(tmp_path)
+    assert after["step"] == 14 and after["loss"] == 0.25
+    assert after["seconds_per_step"] == EVERY / 4
+
+
+def test_the_file_is_not_written_at_every_step(tmp_path, clock, trainer):
+    callback = Progress(tmp_path)
+    callback.on_train_start(trainer, None)
+    clock.now, trainer.global_step = EVERY - 1, 5
+    callback.on_train_batch_end(trainer, None, {"loss": 1.0}, None, 0)
+    assert content(tmp_path)["step"] == 0
+
+
+def test_a_training_without_end_has_no_total(tmp_path, trainer):
+    trainer.estimated_stepping_batches = float("inf")
+    Progress(tmp_path).on_train_start(trainer, None)
+    assert content(tmp_path)["total_steps"] is None
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "message"),
+    [
+        (KeyboardInterrupt(), "stopped", None),
+        (ValueError("loss\n is nan"), "failed", "loss is nan"),
+    ],
+)
+def test_the_end_says_how_it_came(tmp_path, trainer, error, state, message):
+    callback = Progress(tmp_path)
+    callback.on_train_start(trainer, None)
+    callback.on_exception(trainer, None, error)
+    assert content(tmp_path)["state"] == state and content(tmp_path)["error"] == message
+    callback.on_train_end(trainer, None)
+    assert content(tmp_path)["state"] == "done"
+
+
+def test_the_step_of_the_last_checkpoint_is_noted(tmp_path, trainer):
+    callback = Progress(tmp_path)
+    callback.on_load_checkpoint(trainer, None, {"global_step": 7})
+    callback.on_train_start(trainer, None)
+    assert content(tmp_path)["checkpoint_step"] == 7
+    callback.on_save_checkpoint(trainer, None, {"global_step": 9})
+    assert content(tmp_path)["checkpoint_step"] == 9
+
+
+def test_only_the_first_process_writes(tmp_path, trainer):
+    trainer.is_global_zero = False
+    Progress(tmp_path).on_train_start(trainer, None)
+    assert not (tmp_path / PROGRESS).exists()
