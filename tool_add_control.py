@@ -11,7 +11,7 @@ import torch
 
 from cldm.add_control import add_control
 from cldm.model import create_model
-from core.checkpoints import WEIGHT_SUFFIXES, load_state_dict, save_weights
+from core.checkpoints import WEIGHT_SUFFIXES, check_finite, load_state_dict, save_weights
 from core.options import new_parser
 from share import run_script
 
@@ -63,6 +63,7 @@ def main(argv=None):
         raise RuntimeError(f"{args.input} does not fit {args.config}: {error}") from error
     except ValueError as error:
         raise ValueError(f"{args.input}: --{error}") from error
+    check_finite(weights, args.input)
     for name in lacking:
         print(f"new, keeps its initial value: {name}")
     save_weights(weights, args.output)

@@ -1,5 +1,6 @@
 """From configuration and checkpoint to a model."""
 
+import math
 from pathlib import Path
 
 import torch
@@ -27,13 +28,26 @@ def read_config(path: str | Path) -> dict:
 
     Raises:
         FileNotFoundError, ValueError: as `read_yaml`.
-        ValueError: no `model:` that has `target:` and `params:`.
+        ValueError: no `model:` that has `target:` and `params:`, or a number that is not finite.
     """
     config = to_plain(read_yaml(path))
     model = config.get("model") if isinstance(config, dict) else None
     if not isinstance(model, dict) or not isinstance(model.get("params"), dict):
         raise ValueError(f"{path}: expected a `model:` with `target:` and `params:`")
+    if bad := _not_finite(model["params"]):
+        raise ValueError(f"{path}: {bad} is not a finite number. Write the published value.")
     return model
+
+
+def _not_finite(node, name: str = "params") -> str | None:
+    """Dotted name of the first NaN or infinity in nested dictionaries and lists."""
+    if isinstance(node, float) and not math.isfinite(node):
+        return name
+    if not isinstance(node, dict | list):
+        return None
+    entries = node.items() if isinstance(node, dict) else enumerate(node)
+    found = (_not_finite(value, f"{name}.{key}") for key, value in entries)
+    return next(filter(None, found), None)
 
 
 def native_size(config: dict) -> int:
@@ -186,8 +200,8 @@ def load_weights(
         state_dict: the file's tensors, where they were read before.
         new_hint: as in `create_model`.
     Raises:
-        RuntimeError: as `load_strictly`. The schedule may be missing, and tensors that only other
-            programs read may be left over.
+        RuntimeError, ValueError: as `load_strictly`. The schedule may be missing, and tensors that
+            only other programs read may be left over.
     """
     state_dict = dict(load_state_dict(path) if state_dict is None else state_dict)
     if new_hint and FIRST_HINT in model.state_dict() and FIRST_HINT in state_dict:

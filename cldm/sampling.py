@@ -21,6 +21,21 @@ from ldm.samplers.noise import draw_noise
 GUESS_DECAY = 0.825  # ratio of neighbouring control scales in guess mode (published value)
 
 
+class NotFiniteError(RuntimeError):
+    """A picture with NaN or infinite values, which would be saved as a black one.
+
+    Attributes:
+        index: of the picture among those that were asked for.
+    """
+
+    def __init__(self, index: int):
+        super().__init__(
+            f"picture {index} of the batch has values that are NaN or infinite. "
+            "Lower the guidance scale or the strength, or compute in 32 bits."
+        )
+        self.index = index
+
+
 @dataclass(frozen=True)
 class SamplingOptions:
     """How pictures are drawn; `cldm.sampling.sample_images` follows it."""
@@ -147,6 +162,10 @@ def sample_images(
     On a CPU one picture is computed at a time. The last bits of a product can depend on how many
     samples share it, so only then is a picture the same, byte by byte, whatever the batch; and a
     CPU loses no time by it. The decoder, whose memory grows fastest, always takes one at a time.
+
+    Raises:
+        ValueError: as `sample_latents`.
+        NotFiniteError: a picture has values that are NaN or infinite.
     """
     together = 1 if model.device.type == "cpu" else len(prompts)
     pictures = []
@@ -163,7 +182,12 @@ def sample_images(
         )
         if save_memory:
             model.low_vram_shift(is_diffusing=False)
-        pictures += [to_pixels(model.decode_first_stage(z[j : j + 1])) for j in range(len(z))]
+        for j in range(len(z)):
+            decoded = model.decode_first_stage(z[j : j + 1])  # (1, 3, H, W)
+            # As bytes, NaN is 0: the picture would look like any other.
+            if not decoded.isfinite().all():
+                raise NotFiniteError(i + j)
+            pictures.append(to_pixels(decoded))  # (1, H, W, 3)
     return np.concatenate(pictures)
 
 

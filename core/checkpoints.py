@@ -187,6 +187,30 @@ def _stand_ins(path):
     ]
 
 
+def check_finite(tensors: Mapping[str, torch.Tensor], source: str | Path) -> None:
+    """Refuse weights with NaN or infinity, from which a network draws black pictures.
+
+    The sum of a tensor is finite where all its values are. On one core it takes 0.2 s for 1 GB of
+    float32, `isfinite` 4.6 s.
+
+    Args:
+        source: the file, for messages.
+    Raises:
+        ValueError: a value is not finite; the message names its tensor.
+    """
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() or tensor.is_meta:
+            continue
+        # 16-bit sums are rounded to 16 bits, and float16 ends at 65504.
+        total = tensor.sum() if tensor.itemsize >= 4 else tensor.float().sum()
+        # A sum of finite values can overflow, so a second look decides.
+        if not total.isfinite() and not tensor.isfinite().all():
+            raise ValueError(
+                f"{source}: {name} holds values that are NaN or infinite. The training that wrote "
+                "it diverged, or the file is damaged; take an earlier checkpoint."
+            )
+
+
 def load_strictly(
     model: torch.nn.Module,
     tensors: Mapping[str, torch.Tensor],
@@ -206,6 +230,7 @@ def load_strictly(
     Raises:
         RuntimeError: tensors are missing, left over or of another shape; the message names the
             first of each.
+        ValueError: as `check_finite`.
     """
     tensors = {key: value for key, value in tensors.items() if not key.startswith(may_be_left_over)}
     own = model.state_dict()
@@ -219,6 +244,7 @@ def load_strictly(
             f"such as {wrong[0]} {found} instead of {expected}. Check that the file and the "
             "configuration belong together."
         )
+    check_finite({key: value for key, value in tensors.items() if key in own}, source)
     # Without the layers' versions torch takes the tensors for those of its first releases, and
     # fills in the counters that batch norms lacked then.
     versioned = OrderedDict(tensors)

@@ -9,11 +9,12 @@ import torch
 from tqdm import tqdm
 
 import config
-from cldm.sampling import SamplingOptions, sample_images
+from cldm.sampling import NotFiniteError, SamplingOptions, sample_images
 from core.options import option, positive_int
 from core.signals import StoppedForRequeue, StopRequest
 from generation.inputs import read_hints, stack_hints
 from generation.model import mixed_precision
+from generation.names import IMAGES, image_name
 from generation.plan import make_batches
 from generation.run import Run
 from generation.run_folder import lock_images
@@ -56,6 +57,8 @@ def draw_images(
     Raises:
         KeyboardInterrupt: a scheduler asked the process to stop. The batch at hand was finished,
             and images are missing.
+        RuntimeError: an image has values that are NaN or infinite. Nothing of its batch is written;
+            what was drawn before is.
     """
     # Samples are made one by one as batches need them, however long the plan is.
     batches = make_batches((run.plan[k] for k in numbers), sizes, drawing.batch_size_per_inference)
@@ -68,15 +71,22 @@ def draw_images(
     ):
         for batch in batches:
             hints = [read_hints(planned, run.branches) for planned in batch]
-            with mixed_precision(model.device.type, precision):
-                images = sample_images(
-                    model,
-                    stack_hints(hints, multiple),
-                    [planned.prompt for planned in batch],
-                    [planned.seed for planned in batch],
-                    sampling,
-                    save_memory=drawing.save_memory,
-                )  # uint8 (N, H, W, 3)
+            try:
+                with mixed_precision(model.device.type, precision):
+                    images = sample_images(
+                        model,
+                        stack_hints(hints, multiple),
+                        [planned.prompt for planned in batch],
+                        [planned.seed for planned in batch],
+                        sampling,
+                        save_memory=drawing.save_memory,
+                    )  # uint8 (N, H, W, 3)
+            except NotFiniteError as error:
+                path = run.folder / IMAGES / image_name(batch[error.index].ending)
+                raise RuntimeError(
+                    f"{path}: not written, because its values are NaN or infinite. Start a new run "
+                    "with a lower --scale or --strength, or with --precision 32."
+                ) from error
             for planned, own_hints, image in zip(batch, hints, images, strict=True):
                 height, width = own_hints[0].shape[:2]  # before padding
                 writer.submit(run.write, planned, own_hints, image[:height, :width])

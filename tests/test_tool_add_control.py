@@ -100,6 +100,13 @@ def test_bad_input_is_one_line(base, micro_yaml, tiny_yaml, tmp_path, error_line
         line := error_line(tool_add_control.main, tmp_path / "part.ckpt", output, *config)
     )
     assert "no text encoder" in line
+    weights = load_state_dict(base)
+    name = "model.diffusion_model.time_embed.0.weight"
+    weights[name][3, 3] = torch.nan
+    save_weights(weights, tmp_path / "nan.ckpt")
+    assert f"nan.ckpt: {name} holds values that are NaN" in error_line(
+        tool_add_control.main, tmp_path / "nan.ckpt", output, *config
+    )
     save_weights({"weight": torch.zeros(1)}, tmp_path / "noema.ckpt")
     assert "--use_ema" in error_line(
         tool_add_control.main, tmp_path / "noema.ckpt", output, "--use_ema", *config

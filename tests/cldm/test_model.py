@@ -272,6 +272,27 @@ def test_interpolation_and_numbers_without_a_point(tmp_path, mini_yaml):
     assert type(model.control_model.channel_mult) is tuple and model.scale_factor == 0.18215
 
 
+@pytest.mark.parametrize("number", [".nan", ".inf", "-.inf"])
+def test_numbers_that_are_not_finite_are_refused(tmp_path, mini_yaml, number):
+    config = yaml.safe_load(mini_yaml.read_text())
+    config["model"]["params"]["scale_factor"] = "SCALE"
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(config).replace("SCALE", number))
+    with pytest.raises(ValueError, match=r"c.yaml: params.scale_factor is not a finite number"):
+        read_config(path)
+    path.write_text(f"model: {{target: x, params: {{a: [{{b: 1}}, {{b: {number}}}]}}}}")
+    with pytest.raises(ValueError, match=r"c.yaml: params.a.1.b is not a finite"):
+        read_config(path)
+
+
+def test_weights_with_nan_name_file_and_tensor(tmp_path, mini_yaml, mini_weights):
+    name = "first_stage_model.quant_conv.bias"
+    broken = {**mini_weights, name: torch.full_like(mini_weights[name], torch.nan)}
+    path = save(tmp_path / "nan.ckpt", {"state_dict": broken})
+    with pytest.raises(ValueError, match=f"nan.ckpt: {name} holds values that are NaN"):
+        create_model(mini_yaml, path)
+
+
 @pytest.mark.parametrize("name", ["cldm_nano", "cldm_v15", "cldm_v21"])
 def test_the_shipped_control_branches_have_the_sizes_of_their_unet(name):
     params = read_config(MODELS / f"{name}.yaml")["params"]

@@ -9,6 +9,7 @@ import torch
 import config
 from cldm.sampling import (
     PREVIEW,
+    NotFiniteError,
     SamplingOptions,
     control_scales,
     sample_images,
@@ -53,6 +54,17 @@ def test_same_call_same_picture_and_no_trace_in_the_model(shared_tiny_cldm):
     assert pictures[0].shape == (1, 64, 64, 3) and pictures[0].dtype == np.uint8
     assert np.array_equal(*pictures) and np.ptp(pictures[0]) > 0
     assert shared_tiny_cldm.control_scales == [1.0] * 13
+
+
+def test_a_picture_that_is_not_finite_is_an_error(shared_tiny_cldm):
+    broken = HINT.clone()
+    broken[1] = torch.nan
+    with pytest.raises(NotFiniteError, match="picture 1 of the batch") as caught:
+        sample_images(shared_tiny_cldm, [broken], PROMPTS, [5, 6, 7], FEW)
+    assert caught.value.index == 1
+    huge = dataclasses.replace(FEW, scale=1e30)
+    with pytest.raises(NotFiniteError, match="Lower the guidance scale"):
+        sample_images(shared_tiny_cldm, [HINT[:1]], PROMPTS[:1], [5], huge)
 
 
 def test_pictures_are_the_same_bytes_in_any_batch(shared_tiny_cldm):

@@ -382,6 +382,29 @@ def test_what_may_be_missing_keeps_its_value(pair_of_layers, tensors):
     assert torch.equal(model[1].weight, before) and model[0].weight.eq(1).all()
 
 
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_weights_that_are_not_finite_are_refused(pair_of_layers, tensors, bad, dtype):
+    tensors["1.weight"] = torch.tensor([[1, bad]], dtype=dtype)
+    with pytest.raises(ValueError, match=r"w.ckpt: 1.weight holds values that are NaN"):
+        load_strictly(pair_of_layers(), tensors, "w.ckpt")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_large_weights_are_finite_though_their_sum_is_not(pair_of_layers, tensors, dtype):
+    tensors["0.weight"] = torch.full((2, 3), torch.finfo(dtype).max, dtype=dtype)
+    model = pair_of_layers()
+    load_strictly(model, tensors, "w.ckpt")
+    assert model[0].weight.isfinite().all()
+
+
+def test_infinity_of_both_signs_does_not_cancel():
+    with pytest.raises(ValueError, match="w.ckpt: b holds"):
+        checkpoints.check_finite(
+            {"a": torch.arange(3), "b": torch.tensor([-torch.inf, torch.inf])}, "w.ckpt"
+        )
+
+
 def test_counters_of_batch_norms_count_too():
     """torch takes tensors without versions for old ones, and says nothing of these counters."""
     tensors = dict(nn.BatchNorm1d(3).state_dict())

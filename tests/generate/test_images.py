@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import generate
@@ -52,6 +53,28 @@ def test_state_and_manifest_tell_where_each_picture_comes_from(run, pairs, micro
     for line in lines:
         for path in (line["image"], line["mask"], *line["conditions"].values()):
             assert (folder / path).is_file()
+
+
+def test_a_picture_that_is_not_finite_stops_the_run_unwritten(run, monkeypatch, tmp_path):
+    """The pictures before it stay, and the run can be resumed."""
+    whole = ControlLDM.decode_first_stage
+    calls = []
+
+    def third_is_nan(self, z):
+        calls.append(z)
+        return whole(self, z * torch.nan if len(calls) == 3 else z)
+
+    monkeypatch.setattr(ControlLDM, "decode_first_stage", third_is_nan)
+    name = r"images/image_cond2_batch0_sample0.png: not written.*NaN.*--scale"
+    with pytest.raises(RuntimeError, match=name):
+        run()
+    (folder,) = (tmp_path / "out").glob("run_*")
+    before = pictures(folder)
+    assert len(before) == 2 and not any("cond2" in path.name for path in folder.rglob("*.png"))
+    run("--resume_run", folder)
+    after = pictures(folder)
+    assert len(after) == 6 and before.items() <= after.items()
+    assert after == pictures(run())
 
 
 def test_pictures_do_not_depend_on_batch_size_or_other_masks(run, pairs, tmp_path):
