@@ -1,10 +1,39 @@
-"""The published interface of the DDIM sampler, for notebooks; `ldm.samplers` computes."""
+"""The published face of the DDIM sampler, for notebooks; the mathematics is in `ldm.samplers`."""
 
+import numpy as np
 import torch
+from tqdm import tqdm
 
 from cldm.guidance import guided_eps
 from ldm.samplers import ddim
+from ldm.samplers.ddim import DdimSchedule
 from ldm.samplers.noise import draw_noise
+
+# Arguments of the published `sample` that do nothing here, with the values that ask for nothing.
+UNSUPPORTED = {
+    "normals_sequence": None,
+    "quantize_x0": False,
+    "noise_dropout": 0.0,
+    "score_corrector": None,
+    "corrector_kwargs": None,
+    "dynamic_threshold": None,
+    "ucg_schedule": None,
+}
+
+
+def check_unsupported(arguments: dict) -> None:
+    """Raise unless `arguments` are published names with values that ask for nothing.
+
+    Raises:
+        ValueError: a published argument that is not supported, with another value.
+        TypeError: an unknown argument. The published sampler ignores misspelt ones.
+    """
+    for name, value in arguments.items():
+        if name not in UNSUPPORTED:
+            raise TypeError(f"DDIMSampler.sample has no argument {name}")
+        neutral = UNSUPPORTED[name]
+        if not (value is neutral or value == neutral):
+            raise ValueError(f"{name} is not supported, expected {neutral}")
 
 
 class DDIMSampler:
@@ -12,14 +41,22 @@ class DDIMSampler:
 
     Args:
         model: anything with `apply_model`, `alphas_cumprod` and `parameterization`.
+        schedule: always `linear`; the schedule is the model's own.
 
     Attributes, after `make_schedule`:
         ddim_timesteps: (S,) int64, ascending.
         ddim_alphas, ddim_alphas_prev, ddim_sigmas: alpha-bar at each timestep and at the one below
-            it; sigma_t.
+            it; sigma_t; each (S,) float64.
+        ddim_sqrt_one_minus_alphas: (S,) float64.
+        ddpm_num_timesteps: T.
+        betas, alphas_cumprod, alphas_cumprod_prev, sqrt_alphas_cumprod,
+            sqrt_one_minus_alphas_cumprod: the model's whole schedule, tensors (T,).
+        ddim_sigmas_for_original_num_steps: sigma_t of a run over all timesteps, (T,) float64.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, schedule="linear"):
+        if schedule != "linear":
+            raise ValueError(f"schedule {schedule!r}, expected linear")
         self.model = model
 
     def make_schedule(self, ddim_num_steps, ddim_discretize="uniform", ddim_eta=0.0, verbose=False):
@@ -36,6 +73,16 @@ class DDIMSampler:
         # The published names of the attributes, on the left in the order of `DdimSchedule`.
         schedule = ddim.ddim_schedule(ddim_num_steps, self._alphas_cumprod(), ddim_eta)
         self.ddim_timesteps, self.ddim_alphas, self.ddim_alphas_prev, self.ddim_sigmas = schedule
+        self.ddim_sqrt_one_minus_alphas = np.sqrt(1 - self.ddim_alphas)
+        abar = self.model.alphas_cumprod
+        self.ddpm_num_timesteps = len(abar)
+        self.alphas_cumprod = abar
+        self.alphas_cumprod_prev = torch.cat([torch.ones_like(abar[:1]), abar[:-1]])
+        self.betas = 1 - abar / self.alphas_cumprod_prev
+        self.sqrt_alphas_cumprod = abar.sqrt()
+        self.sqrt_one_minus_alphas_cumprod = (1 - abar).sqrt()
+        self._every_timestep = ddim.full_schedule(self._alphas_cumprod(), ddim_eta)
+        self.ddim_sigmas_for_original_num_steps = self._every_timestep.sigmas
         if verbose:
             print(f"{len(self.ddim_timesteps)} DDIM timesteps")
 
@@ -43,20 +90,51 @@ class DDIMSampler:
         """alpha-bar_t, (T,) float64: the buffer's float32 values, computed with in float64."""
         return self.model.alphas_cumprod.double().cpu().numpy()
 
+    def _schedule(self, use_original_steps: bool, steps: int | None = None) -> DdimSchedule:
+        """The lowest `steps` of the schedule, of all T timesteps or of the chosen ones.
+
+        Raises:
+            RuntimeError: `make_schedule` was not called.
+            ValueError: more steps than the schedule has.
+        """
+        if not hasattr(self, "ddim_timesteps"):
+            raise RuntimeError("no schedule yet: call make_schedule first")
+        schedule = self._every_timestep
+        if not use_original_steps:
+            schedule = DdimSchedule(
+                self.ddim_timesteps, self.ddim_alphas, self.ddim_alphas_prev, self.ddim_sigmas
+            )
+        count = len(schedule.timesteps)
+        steps = count if steps is None else int(steps)
+        if not 0 <= steps <= count:
+            raise ValueError(f"{steps} steps, expected 0 to {count}, the length of the schedule")
+        return DdimSchedule(*(values[:steps] for values in schedule))
+
+    def _denoiser(self, cond, scale, uncond):
+        """Function (x, t) -> the noise predicted in x under guidance."""
+        return lambda x, t: guided_eps(self.model, x, t, cond, uncond, scale)
+
     @torch.no_grad()
     def sample(
         self,
         S,
         batch_size,
         shape,
-        conditioning,
+        conditioning=None,
+        *,
+        callback=None,
+        img_callback=None,
         eta=0.0,
+        mask=None,
+        x0=None,
+        temperature=1.0,
         x_T=None,
         unconditional_guidance_scale=1.0,
         unconditional_conditioning=None,
         generators=None,
         log_every_t=100,
         verbose=True,
+        **unsupported,
     ):
         """Draw samples.
 
@@ -64,15 +142,26 @@ class DDIMSampler:
             S: steps asked for; see `ldm.samplers.ddim.ddim_timesteps`.
             batch_size, shape: N and (C, h, w).
             conditioning, unconditional_conditioning: as `model.apply_model` takes them.
+            callback: called after each step with its number, from 0.
+            img_callback: called after each step with the predicted x_0 and the step's number.
             eta: 0 for the deterministic sampler, 1 for that of DDPM.
+            mask, x0: latents to keep: where `mask`, (N or 1, C or 1, h, w) in [0, 1], is 1, every
+                step starts from `x0`, (N, C, h, w), with the noise of its timestep.
+            temperature: factor of the noise of each step; 1 for that of the paper.
             x_T: noise to start from, (N, C, h, w); drawn when not given.
             generators: one CPU generator per sample for all noise; the global one of torch when
                 not given.
             log_every_t: steps between the kept intermediates.
             verbose: show a progress bar.
+            unsupported: other published arguments, with values that ask for nothing.
         Returns:
             Samples (N, C, h, w) and the lists `x_inter` and `pred_x0` of intermediates.
+        Raises:
+            ValueError: a mask without `x0`; others as `check_unsupported` and `make_schedule`.
         """
+        check_unsupported(unsupported)
+        if mask is not None and x0 is None:
+            raise ValueError("mask without x0: expected the latents that the mask keeps")
         self.make_schedule(S, ddim_eta=eta)
         last = len(self.ddim_timesteps) - 1
         # The device of a buffer: a stand-in for a model need not have parameters.
@@ -81,20 +170,130 @@ class DDIMSampler:
         # Both lists begin with the noise, as in the published sampler.
         intermediates = {"x_inter": [x], "pred_x0": [x]}
 
-        def denoise(x, t):
-            return guided_eps(
-                self.model,
-                x,
-                t,
-                conditioning,
-                unconditional_conditioning,
-                unconditional_guidance_scale,
-            )
+        def keep_masked(x, i):
+            """x, (N, C, h, w), with x_0 at the noise of the timestep where the mask is 1."""
+            known = self.stochastic_encode(x0, i, noise=draw_noise(x.shape, generators, device))
+            return known * mask + (1 - mask) * x
 
-        def keep(left, x, pred_x0):
+        def after_step(left, x, pred_x0):
+            if callback:
+                callback(last - left)
+            if img_callback:
+                img_callback(pred_x0, last - left)
             if left % log_every_t == 0 or left == last:  # the last and the first step among them
                 intermediates["x_inter"].append(x)
                 intermediates["pred_x0"].append(pred_x0)
 
-        samples = ddim.sample(denoise, x, self._alphas_cumprod(), S, eta, generators, keep, verbose)
+        samples = ddim.descend(
+            self._denoiser(conditioning, unconditional_guidance_scale, unconditional_conditioning),
+            x,
+            self._schedule(use_original_steps=False),
+            generators,
+            before_step=None if mask is None else keep_masked,
+            on_step=after_step,
+            temperature=temperature,
+            verbose=verbose,
+        )
         return samples, intermediates
+
+    # From an image to noise, and back
+
+    @torch.no_grad()
+    def stochastic_encode(self, x0, t, use_original_steps=False, noise=None):
+        """x_t given x_0, (N, C, h, w) (Ho et al. 2020, Eq. 4).
+
+        Args:
+            x0: clean latents, (N, C, h, w).
+            t: index into `ddim_timesteps`, or the timestep itself with `use_original_steps`; a
+                number or (N,). `decode` with `t_start = t + 1` begins at the noise of index `t`.
+            noise: like `x0`; drawn when not given.
+        Raises:
+            RuntimeError, ValueError: as `_schedule`; an index beyond the schedule.
+        """
+        abar = self._schedule(use_original_steps).abar
+        index = np.atleast_1d(torch.as_tensor(t).cpu().numpy())
+        if index.min() < 0 or index.max() >= len(abar):
+            raise ValueError(f"t {index.max()}, expected 0 to {len(abar) - 1}")
+        abar_t = torch.from_numpy(abar[index]).to(x0)[:, None, None, None]  # (N or 1, 1, 1, 1)
+        noise = torch.randn_like(x0) if noise is None else noise
+        return abar_t.sqrt() * x0 + (1 - abar_t).sqrt() * noise  # (N, C, h, w)
+
+    @torch.no_grad()
+    def encode(
+        self,
+        x0,
+        c,
+        t_enc,
+        use_original_steps=False,
+        return_intermediates=None,
+        unconditional_guidance_scale=1.0,
+        unconditional_conditioning=None,
+        callback=None,
+        verbose=True,
+    ):
+        """Noise from which `decode` finds back to `x0` (Song et al. 2021, Sec. 4.3).
+
+        These are the deterministic steps of DDIM, upwards.
+
+        Args:
+            x0: clean latents, (N, C, h, w).
+            c, unconditional_conditioning: as `model.apply_model` takes them.
+            t_enc: number of steps, from the lowest.
+            use_original_steps: step through every timestep.
+            return_intermediates: number of latents on the way to return.
+            callback: called after each step with its number, from 0.
+            verbose: show a progress bar.
+        Returns:
+            Latents (N, C, h, w), and a dictionary: `x_encoded`, these; with
+            `return_intermediates`, `intermediates` and their step numbers `intermediate_steps`.
+        Raises:
+            RuntimeError, ValueError: as `_schedule`.
+        """
+        schedule = self._schedule(use_original_steps, t_enc)
+        denoise = self._denoiser(c, unconditional_guidance_scale, unconditional_conditioning)
+        count = len(schedule.timesteps)
+        wanted = set(np.linspace(0, count - 1, min(return_intermediates or 0, count)).astype(int))
+        x, intermediates = x0, {}
+        for i in tqdm(range(count), desc="DDIM encoding", disable=not verbose):
+            timestep, abar_t, abar_prev, _ = (values[i].item() for values in schedule)
+            eps = denoise(x, timestep)  # (N, C, h, w)
+            # From the level below up to this one: the two change places, and no noise is drawn.
+            x, _ = ddim.ddim_step(x, eps, abar_prev, abar_t, 0.0, 0.0)  # (N, C, h, w)
+            if i in wanted:
+                intermediates[i] = x
+            if callback:
+                callback(i)
+        out = {"x_encoded": x}
+        if return_intermediates:
+            out["intermediates"] = list(intermediates.values())
+            out["intermediate_steps"] = list(intermediates)
+        return x, out
+
+    @torch.no_grad()
+    def decode(
+        self,
+        x_latent,
+        cond,
+        t_start,
+        unconditional_guidance_scale=1.0,
+        unconditional_conditioning=None,
+        use_original_steps=False,
+        callback=None,
+        verbose=True,
+    ):
+        """Samples from noisy latents, (N, C, h, w): the lowest `t_start` steps of the schedule.
+
+        Args:
+            x_latent: latents with the noise of step `t_start - 1`, (N, C, h, w).
+            cond, unconditional_conditioning: as `model.apply_model` takes them.
+            use_original_steps: step through every timestep.
+            callback: called after each step with its number, from 0.
+            verbose: show a progress bar.
+        Raises:
+            RuntimeError, ValueError: as `_schedule`.
+        """
+        schedule = self._schedule(use_original_steps, t_start)
+        denoise = self._denoiser(cond, unconditional_guidance_scale, unconditional_conditioning)
+        last = len(schedule.timesteps) - 1
+        on_step = (lambda left, x, pred_x0: callback(last - left)) if callback else None
+        return ddim.descend(denoise, x_latent, schedule, on_step=on_step, verbose=verbose)

@@ -65,8 +65,24 @@ def ddim_schedule(steps: int, alphas_cumprod: np.ndarray, eta: float) -> DdimSch
     # Below the first timestep stands t = 0 with alpha-bar 0.9991. As in the published sampler, a
     # little noise is thus left in the result; Song et al. 2021 end at alpha-bar 1.
     abar_prev = np.concatenate([alphas_cumprod[:1], abar[:-1]])  # (S,)
+    return DdimSchedule(timesteps, abar, abar_prev, _sigmas(abar, abar_prev, eta))
+
+
+def full_schedule(alphas_cumprod: np.ndarray, eta: float) -> DdimSchedule:
+    """The schedule of all T timesteps, which ends at alpha-bar 1, as in the paper.
+
+    Args:
+        alphas_cumprod, eta: as in `ddim_schedule`.
+    """
+    abar_prev = np.append(1.0, alphas_cumprod[:-1])  # (T,)
+    sigmas = _sigmas(alphas_cumprod, abar_prev, eta)
+    return DdimSchedule(np.arange(len(alphas_cumprod)), alphas_cumprod, abar_prev, sigmas)
+
+
+def _sigmas(abar, abar_prev, eta):
+    """sigma_t, (S,) float64 (Song et al. 2021, Eq. 16)."""
     ratio = (1 - abar_prev) / (1 - abar)  # (S,)
-    return DdimSchedule(timesteps, abar, abar_prev, eta * np.sqrt(ratio * (1 - abar / abar_prev)))
+    return eta * np.sqrt(ratio * (1 - abar / abar_prev))
 
 
 def ddim_step(x_noisy, eps, abar_t, abar_prev, sigma_t, noise):
@@ -110,14 +126,37 @@ def sample(
         ValueError: as `ddim_schedule`.
     """
     schedule = ddim_schedule(steps, alphas_cumprod, eta)
-    x, count = x_T, len(schedule.timesteps)
+    return descend(denoise, x_T, schedule, generators, on_step, verbose=verbose)
+
+
+def descend(
+    denoise: Denoiser,
+    x: torch.Tensor,
+    schedule: DdimSchedule,
+    generators: Sequence[torch.Generator] | None = None,
+    on_step: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None,
+    before_step: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
+    temperature: float = 1.0,
+    verbose: bool = False,
+) -> torch.Tensor:
+    """Latents below a schedule, from those at its highest timestep; both (N, C, h, w).
+
+    Args:
+        denoise, generators, on_step, verbose: as in `sample`.
+        before_step: function from the latents and the number of steps left after this one to the
+            latents that the step takes in their place.
+        temperature: factor of the noise that each step adds.
+    """
+    count = len(schedule.timesteps)
     for i in tqdm(reversed(range(count)), desc="DDIM", total=count, disable=not verbose):
         # Computed in float64; as Python numbers they leave the latents in their own type.
         timestep, abar_t, abar_prev, sigma_t = (values[i].item() for values in schedule)
+        if before_step:
+            x = before_step(x, i)  # (N, C, h, w)
         eps = denoise(x, timestep)  # (N, C, h, w)
         # (N, C, h, w); at eta 0 the step multiplies it by 0, so none is drawn.
         noise = draw_noise(x.shape, generators, x.device) if sigma_t > 0 else 0.0
-        x, pred_x0 = ddim_step(x, eps, abar_t, abar_prev, sigma_t, noise)
+        x, pred_x0 = ddim_step(x, eps, abar_t, abar_prev, sigma_t, temperature * noise)
         if on_step:
             on_step(i, x, pred_x0)
     return x
