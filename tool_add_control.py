@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from cldm.add_control import add_control
-from cldm.model import create_model
+from cldm.model import DEFAULT_CONFIG, create_model
 from core.checkpoints import WEIGHT_SUFFIXES, check_finite, load_state_dict, save_weights
 from core.options import new_parser
 from share import run_script
@@ -25,7 +25,7 @@ def parse_args(argv=None):
     parser.add_argument(
         "--config",
         type=Path,
-        default=Path("./models/cldm_v15.yaml"),
+        default=DEFAULT_CONFIG,
         metavar="YAML",
         help="model configuration",
     )

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from cldm.model import create_model, image_side, read_config
+from cldm.model import DEFAULT_CONFIG, create_model, image_side, read_config
 from cldm.sampling import SamplingOptions
 from core.devices import PRECISIONS, check_precision, device_name, peak_memory, pick_device
 from core.options import option, positive_float, positive_int
@@ -61,7 +61,7 @@ class MeasureOptions:
         nargs="*",
         choices=("step", "image"),
     )
-    config: Path = option(Path("models/cldm_v15.yaml"), Path, "YAML", "model configuration")
+    config: Path = option(DEFAULT_CONFIG, Path, "YAML", "model configuration")
     image_size: int | None = option(
         None, positive_int, "PIXELS", "height and width; the configuration's when not given"
     )

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from cldm.model import create_model
+from cldm.model import DEFAULT_CONFIG, create_model
+from cldm.names import CONTROL
 from core.checkpoints import load_state_dict, save_weights, subset
 from core.options import new_parser
 
@@ -19,7 +20,7 @@ def parse_args(doc: str, argv=None):
     parser.add_argument(
         "--config",
         type=Path,
-        default=Path("models/cldm_v15.yaml"),
+        default=DEFAULT_CONFIG,
         metavar="YAML",
         help="model configuration",
     )
@@ -50,4 +51,4 @@ def write_random_weights(config: Path, path: Path) -> None:
 
 def write_control(source: Path, path: Path) -> None:
     """Write the control branch of a complete checkpoint."""
-    save_weights(subset(load_state_dict(source), ["control_model."]), path)
+    save_weights(subset(load_state_dict(source), [CONTROL]), path)

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 
 import torch
 
-UNET, CONTROL, EMA = "model.diffusion_model.", "control_model.", "model_ema."
+from cldm.names import AUTOENCODER, CONTROL, EMA, TEXT_ENCODER, UNET
+
 PARTS = {  # of a base, by the beginnings of their names
     UNET: "U-Net",
-    "first_stage_model.": "autoencoder",
-    "cond_stage_model.": "text encoder",
+    AUTOENCODER: "autoencoder",
+    TEXT_ENCODER: "text encoder",
 }
 
 

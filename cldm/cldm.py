@@ -64,7 +64,7 @@ class ControlledUnetModel(UNetModel):
             if not only_mid_control:
                 skips = [
                     skip + residual for skip, residual in zip(skips, control[:-1], strict=True)
-                ]
+                ]  # (N, c_i, h_i, w_i) each
         return self.decode(h, skips, emb, context)  # (N, 4, h, w)
 
 
@@ -133,10 +133,10 @@ class ControlNet(UNetEncoder):
                     f"hint of size {tuple(hint.shape[2:])} for latents of {tuple(x.shape[2:])}: "
                     f"expected {HINT_FACTOR} times theirs"
                 )
-            guided_hint = self.encode_hint(hint)
+            guided_hint = self.encode_hint(hint)  # (N, model_channels, h, w)
         guided_hint = side_by_side(guided_hint)  # (N, model_channels, h, w)
         emb = self.embed_timesteps(timesteps)  # (N, 4 * model_channels)
-        h, residuals = x, []
+        h, residuals = x, []  # (N, 4, h, w)
         for i, (block, zero_conv) in enumerate(
             zip(self.input_blocks, self.zero_convs, strict=True)
         ):
@@ -158,6 +158,8 @@ class ControlLDM(LatentDiffusion):
         only_mid_control: use the middle block's residual alone.
         sd_locked: keep the U-Net's decoder frozen in training.
         latent_diffusion: the arguments of `LatentDiffusion`.
+    Raises:
+        ValueError: as `LatentDiffusion`, or a trainable text encoder is asked for.
 
     Attributes:
         control_scales: strength of each residual, shallow to deep.
@@ -172,6 +174,11 @@ class ControlLDM(LatentDiffusion):
         **latent_diffusion,
     ):
         super().__init__(**latent_diffusion)
+        if self.cond_stage_trainable:  # its gradient would have to pass a locked U-Net
+            raise ValueError(
+                "model configuration: a control branch is trained with a frozen text encoder; "
+                "expected cond_stage_trainable: false"
+            )
         self.control_model = instantiate_from_config(control_stage_config)
         self.control_key = control_key
         self.only_mid_control = only_mid_control
@@ -207,9 +214,9 @@ class ControlLDM(LatentDiffusion):
             timesteps=t,
             context=context,
             guided_hint=cond.get("guided_hint"),
-        )
+        )  # list of (N, c_i, h_i, w_i)
         scales = self.control_scales if control_scales is None else control_scales
-        control = scale_residuals(control, scales)
+        control = scale_residuals(control, scales)  # list of (N, c_i, h_i, w_i)
         return self.model.diffusion_model(
             x_noisy, t, context, control=control, only_mid_control=self.only_mid_control
         )  # (N, 4, h, w)

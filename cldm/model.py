@@ -1,14 +1,24 @@
 """From configuration and checkpoint to a model."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
+from cldm.names import AUTOENCODER, CONTROL, EMA
 from core.checkpoints import SkipInitialisation, load_state_dict, load_strictly, subset
 from core.yaml_files import read_yaml, to_plain
-from ldm.util import instantiate_from_config
+from ldm.modules.diffusionmodules.util import size_factor
+from ldm.util import find_class, instantiate_from_config
 
+DEFAULT_CONFIG = Path("./models/cldm_v15.yaml")  # of every script, beside the published weights
+
+# Values that are read before a model is built, so no constructor reports that they are missing.
+UNET_LEVELS = "unet_config.params.channel_mult"
+AUTOENCODER_LEVELS = "first_stage_config.params.ddconfig.ch_mult"
+SIZE_KEYS = {"image_size": int, UNET_LEVELS: list, AUTOENCODER_LEVELS: list}
 # The noise schedule is computed from the configuration. A file may carry it, of another
 # configuration even, or leave it out.
 SCHEDULE = (
@@ -16,11 +26,11 @@ SCHEDULE = (
 )  # fmt: skip
 MAY_BE_LEFT_OVER = (
     *SCHEDULE,
-    "model_ema.",  # averaged copies of the U-Net; only the start of a control branch reads them
-    "first_stage_model.loss.",  # the discriminator that trained the autoencoder
+    EMA,  # only the start of a control branch reads them
+    f"{AUTOENCODER}loss.",  # the discriminator that trained the autoencoder
     "lvlb_weights",  # weights of a loss that nobody uses
 )
-FIRST_HINT = "control_model.input_hint_block.0.weight"
+FIRST_HINT = f"{CONTROL}input_hint_block.0.weight"
 
 
 def read_config(path: str | Path) -> dict:
@@ -28,7 +38,8 @@ def read_config(path: str | Path) -> dict:
 
     Raises:
         FileNotFoundError, ValueError: as `read_yaml`.
-        ValueError: no `model:` that has `target:` and `params:`, or a number that is not finite.
+        ValueError: no `model:` that has `target:` and `params:`, a number that is not finite, one
+            of `SIZE_KEYS` is missing, or as `find_class`.
     """
     config = to_plain(read_yaml(path))
     model = config.get("model") if isinstance(config, dict) else None
@@ -36,7 +47,37 @@ def read_config(path: str | Path) -> dict:
         raise ValueError(f"{path}: expected a `model:` with `target:` and `params:`")
     if bad := _not_finite(model["params"]):
         raise ValueError(f"{path}: {bad} is not a finite number. Write the published value.")
+    find_class(model)  # a refused target says more than the sizes that it lacks
+    for key, kind in SIZE_KEYS.items():
+        found = _value_at(model["params"], key)
+        if not isinstance(found, kind):
+            raise ValueError(
+                f"{path}: does not describe a model of this family (model.params.{key}: found "
+                f"{found!r}, expected {kind.__name__})"
+            )
     return model
+
+
+def _value_at(node, key: str):
+    """The value at `a.b.c` of nested dictionaries; None where there is none."""
+    for name in key.split("."):
+        node = node.get(name) if isinstance(node, dict) else None
+    return node
+
+
+@contextmanager
+def _constructor_errors(config_path: str | Path) -> Iterator[None]:
+    """Name the configuration where a constructor finds parameters missing or unknown.
+
+    Raises:
+        ValueError: in place of the constructor's TypeError or KeyError.
+    """
+    try:
+        yield
+    except (TypeError, KeyError) as error:
+        raise ValueError(
+            f"{config_path}: does not describe a model of this family ({error})"
+        ) from error
 
 
 def _not_finite(node, name: str = "params") -> str | None:
@@ -56,19 +97,14 @@ def native_size(config: dict) -> int:
     It is the side of the latents times the autoencoder's factor.
     """
     params = config["params"]
-    return params["image_size"] * 2 ** (
-        len(params["first_stage_config"]["params"]["ddconfig"]["ch_mult"]) - 1
-    )
+    return params["image_size"] * size_factor(_value_at(params, AUTOENCODER_LEVELS))
 
 
 def size_multiple(config: dict) -> int:
     """Number that divides height and width of every image: autoencoder's factor times U-Net's."""
     params = config["params"]
-    # Each network halves the size between its levels: once less than it has levels.
-    levels = len(params["first_stage_config"]["params"]["ddconfig"]["ch_mult"]) + len(
-        params["unet_config"]["params"]["channel_mult"]
-    )
-    return 2 ** (levels - 2)
+    autoencoder = size_factor(_value_at(params, AUTOENCODER_LEVELS))
+    return autoencoder * size_factor(_value_at(params, UNET_LEVELS))
 
 
 def image_side(
@@ -114,7 +150,7 @@ def create_model(
         RuntimeError: the checkpoint does not fit the configuration.
     """
     config = read_config(config_path)
-    try:
+    with _constructor_errors(config_path):
         config["params"].update(overrides or {})
         if hint_channels is not None:
             config["params"]["control_stage_config"]["params"]["hint_channels"] = hint_channels
@@ -126,11 +162,6 @@ def create_model(
         }
         with SkipInitialisation():
             model = instantiate_from_config(config)
-    # What a constructor raises for unknown or missing parameters.
-    except (TypeError, KeyError) as error:
-        raise ValueError(
-            f"{config_path}: does not describe a model of this family ({error})"
-        ) from error
     load_weights(model, " + ".join(map(str, paths)), state_dict, new_hint=new_hint)
     return model.eval()
 
@@ -143,26 +174,25 @@ def create_control(
     Nothing but `control_model.*` is taken from the file.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_config` and `load_state_dict`; no control branch in
-            the file.
+        FileNotFoundError, ValueError: as `create_model`; no control branch in the file.
         RuntimeError: the checkpoint does not fit the configuration, or was trained with another
             number of hint channels.
     """
-    prefix = "control_model."
-    state_dict = subset(load_state_dict(weights_path), [prefix])
+    state_dict = subset(load_state_dict(weights_path), [CONTROL])
     if not state_dict:
         raise ValueError(
-            f"{weights_path}: holds no control branch (no {prefix}* among its tensors)"
+            f"{weights_path}: holds no control branch (no {CONTROL}* among its tensors)"
         )
     # A whole model for each branch would take the memory of a U-Net each time.
-    config = read_config(config_path)["params"]["control_stage_config"]
-    config["params"]["hint_channels"] = hint_channels
-    with SkipInitialisation():
+    params = read_config(config_path)["params"]
+    with _constructor_errors(config_path), SkipInitialisation():
+        config = params["control_stage_config"]
+        config["params"]["hint_channels"] = hint_channels
         control = instantiate_from_config(config)
     load_weights(
         control,
         weights_path,
-        {key.removeprefix(prefix): tensor for key, tensor in state_dict.items()},
+        {key.removeprefix(CONTROL): tensor for key, tensor in state_dict.items()},
     )
     return control.eval()
 
@@ -174,13 +204,12 @@ def create_first_stage(config_path: str | Path, weights_path: str | Path) -> tor
         As `create_model`.
     """
     config = read_config(config_path)["params"]["first_stage_config"]
-    prefix = "first_stage_model."
     state_dict = {
-        key.removeprefix(prefix): value
-        for key, value in subset(load_state_dict(weights_path), [prefix]).items()
+        key.removeprefix(AUTOENCODER): value
+        for key, value in subset(load_state_dict(weights_path), [AUTOENCODER]).items()
         if ".loss." not in key  # the discriminator that trained the autoencoder
     }
-    with SkipInitialisation():
+    with _constructor_errors(config_path), SkipInitialisation():
         model = instantiate_from_config(config)
     load_weights(model, weights_path, state_dict)
     return model.eval().requires_grad_(False)
@@ -229,12 +258,12 @@ def _fit_first_hint(model, path, state_dict, new_hint):
         state_dict[FIRST_HINT] = torch.cat([trained, added], dim=1)
         done = (
             f"{expected - found} channels with weights of zero are added to "
-            "control_model.input_hint_block.0"
+            f"{CONTROL}input_hint_block.0"
         )
     else:
         # `SkipInitialisation` may have left it unset.
         convolution.reset_parameters()
         state_dict[FIRST_HINT] = convolution.weight.detach()
         state_dict[FIRST_HINT.replace("weight", "bias")] = convolution.bias.detach()
-        done = "control_model.input_hint_block.0 is initialised anew"
+        done = f"{CONTROL}input_hint_block.0 is initialised anew"
     print(f"{path}: made for {found} hint channels, expected {expected}: {done}")

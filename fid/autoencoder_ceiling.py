@@ -9,7 +9,7 @@ left at each spatial frequency. No generator in front of this decoder can do bet
 
 from pathlib import Path
 
-from cldm.model import create_first_stage
+from cldm.model import DEFAULT_CONFIG, create_first_stage
 from core.devices import pick_device
 from core.files import write_json
 from core.images import write_png
@@ -39,7 +39,7 @@ def parse_args(argv=None):
     parser.add_argument(
         "--config",
         type=Path,
-        default=Path("models/cldm_v15.yaml"),
+        default=DEFAULT_CONFIG,
         metavar="YAML",
         help="configuration of the model",
     )

@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from cldm.model import create_control, create_model
+from cldm.model import DEFAULT_CONFIG, create_control, create_model
 from cldm.multi import MultiConditionControlNet
+from cldm.names import UNET
 from core.checkpoints import load_state_dict
 from core.devices import PRECISIONS, check_precision, pick_device
 from core.downloads import sha256_of
@@ -18,16 +19,13 @@ from core.options import option
 from generation.branches import Branch
 
 BASE = "base"  # key of the Stable Diffusion weights beside the names of the branches
-UNET = "model.diffusion_model."  # begins the names of tensors that only a complete checkpoint has
 
 
 @dataclass(frozen=True)
 class ModelOptions:
     """Files of the model, and where and how precisely it computes."""
 
-    config_yaml_path: Path = option(
-        Path("./models/cldm_v15.yaml"), Path, "YAML", "model configuration"
-    )
+    config_yaml_path: Path = option(DEFAULT_CONFIG, Path, "YAML", "model configuration")
     model_weights_path: Path = option(
         Path("./models/EM_best_results.ckpt"),
         Path,

@@ -11,18 +11,13 @@ from core.yaml_files import to_plain
 ALLOWED_PACKAGES = ("cldm.", "ldm.", "torch.nn.")
 
 
-def instantiate_from_config(config: dict | DictConfig, **extra) -> torch.nn.Module:
-    """Build `config["target"]` with `config["params"]`.
+def find_class(config: dict) -> type[torch.nn.Module]:
+    """The class that `config["target"]` names.
 
-    Args:
-        config: a dictionary, or a node of OmegaConf, whose interpolations are filled in.
-        extra: further parameters, which win over those of the configuration.
     Raises:
         ValueError: no target, a target outside `ALLOWED_PACKAGES`, no such class, or a class that
             is no network module.
     """
-    if OmegaConf.is_config(config):
-        config = to_plain(config)
     target = config.get("target") if isinstance(config, dict) else None
     if not isinstance(target, str):
         raise ValueError(
@@ -43,4 +38,17 @@ def instantiate_from_config(config: dict | DictConfig, **extra) -> torch.nn.Modu
     # The allowed packages hold functions as well, and a configuration must not call one.
     if not (isinstance(cls, type) and issubclass(cls, torch.nn.Module)):
         raise ValueError(f"target {target!r} refused: it is no torch.nn.Module")
-    return cls(**{**(config.get("params") or {}), **extra})
+    return cls
+
+
+def instantiate_from_config(config: dict | DictConfig) -> torch.nn.Module:
+    """Build `config["target"]` with `config["params"]`.
+
+    Args:
+        config: a dictionary, or a node of OmegaConf, whose interpolations are filled in.
+    Raises:
+        ValueError: as `find_class`.
+    """
+    if OmegaConf.is_config(config):
+        config = to_plain(config)
+    return find_class(config)(**(config.get("params") or {}))

@@ -248,6 +248,7 @@ def build_base(config_path: Path, init: Path | None = None) -> BaseModel:
     text_encoder = params["cond_stage_config"]
     trained = {**text_encoder.get("params", {}), "freeze": False}
     params["cond_stage_config"] = {**text_encoder, "params": trained}
+    params["cond_stage_trainable"] = True
     model = BaseModel(**params)
     if init:
         load_weights(model, init)

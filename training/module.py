@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 
 from cldm.cldm import ControlLDM
+from cldm.model import DEFAULT_CONFIG
 from core.options import option
 from dataset import Batch
 from training.frozen import FrozenEncoders
@@ -17,9 +18,7 @@ from training.noise import draw_step_noise, spread_timesteps
 class ModelOptions:
     """The model and the weights that its training starts from."""
 
-    cldm_config_path: Path = option(
-        Path("./models/cldm_v15.yaml"), Path, "YAML", "model configuration"
-    )
+    cldm_config_path: Path = option(DEFAULT_CONFIG, Path, "YAML", "model configuration")
     resume_path: Path = option(
         Path("./models/control_sd15_ini.ckpt"),
         Path,

@@ -9,6 +9,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy
 
+from cldm.names import CONTROL
 from core.lightning import WholeFileIO, lightning_precision
 from core.options import non_negative_int, option, positive_float, positive_int
 from training.processes import Processes
@@ -92,5 +93,5 @@ def build_trainer(
         enable_model_summary=False,
         logger=loggers,
         callbacks=callbacks,
-        plugins=[WholeFileIO(kept=("control_model.",))],
+        plugins=[WholeFileIO(kept=(CONTROL,))],
     )

@@ -3,6 +3,7 @@
 from torch import nn
 
 from ldm.modules.diffusionmodules.model import Decoder, Encoder
+from ldm.modules.diffusionmodules.util import size_factor
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 
 
@@ -37,7 +38,7 @@ class AutoencoderKL(nn.Module):
             )
         shared = {key: ddconfig[key] for key in ("ch", "ch_mult", "num_res_blocks", "z_channels")}
         shared["dropout"] = ddconfig.get("dropout", 0.0)
-        self.downsampling = 2 ** (len(ddconfig["ch_mult"]) - 1)
+        self.downsampling = size_factor(ddconfig["ch_mult"])
         self.encoder = Encoder(ddconfig["in_channels"], **shared)
         self.decoder = Decoder(ddconfig["out_ch"], **shared)
         # 1x1 convolutions between the widths of the networks and of the latents. Both are 4 in SD,
@@ -60,5 +61,5 @@ class AutoencoderKL(nn.Module):
         Args:
             noise: for the draw from the posterior; see `DiagonalGaussianDistribution.sample`.
         """
-        posterior = self.encode(x)
+        posterior = self.encode(x)  # of latents (N, embed_dim, H/f, W/f)
         return self.decode(posterior.sample(noise)), posterior  # (N, 3, H, W)

@@ -6,7 +6,13 @@ import pytest
 import torch
 import yaml
 
-from cldm.model import create_model, load_weights, read_config
+from cldm.model import (
+    create_control,
+    create_first_stage,
+    create_model,
+    load_weights,
+    read_config,
+)
 from core.checkpoints import WEIGHT_SUFFIXES, SkipInitialisation, load_state_dict, subset
 from ldm.util import instantiate_from_config
 from tests.weights import assert_same_tensors, fill_parameters, save
@@ -307,3 +313,48 @@ def test_hint_channels_need_a_control_branch(tmp_path, mini_yaml):
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
     with pytest.raises(ValueError, match="does not describe a model of this family"):
         create_model(tmp_path / "c.yaml", hint_channels=4)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "image_size",
+        "unet_config",
+        "unet_config.params.channel_mult",
+        "first_stage_config",
+        "first_stage_config.params.ddconfig",
+        "first_stage_config.params.ddconfig.ch_mult",
+    ],
+)
+def test_configurations_without_a_size_are_refused_by_name(tmp_path, mini_yaml, key):
+    """Scripts compute sizes before they build a model, so no constructor would report it."""
+    config = yaml.safe_load(mini_yaml.read_text())
+    *parents, last = key.split(".")
+    node = config["model"]["params"]
+    for name in parents:
+        node = node[name]
+    del node[last]
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(ValueError, match=rf"c.yaml: .*model.params.{key}.*: found None, expected"):
+        read_config(tmp_path / "c.yaml")
+
+
+def test_parts_that_lack_parameters_are_refused_with_the_file(tmp_path, mini_yaml, mini_weights):
+    weights = save(tmp_path / "w.safetensors", mini_weights)
+    config = yaml.safe_load(mini_yaml.read_text())
+    del config["model"]["params"]["control_stage_config"]
+    del config["model"]["params"]["first_stage_config"]["params"]["ddconfig"]["ch"]
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(config))
+    with pytest.raises(ValueError, match=r"c.yaml: does not describe.*control_stage_config"):
+        create_control(path, weights, hint_channels=3)
+    with pytest.raises(ValueError, match=r"c.yaml: does not describe.*'ch'"):
+        create_first_stage(path, weights)
+
+
+def test_a_control_branch_is_never_trained_with_the_text_encoder(tmp_path, mini_yaml):
+    config = yaml.safe_load(mini_yaml.read_text())
+    config["model"]["params"]["cond_stage_trainable"] = True
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(ValueError, match="expected cond_stage_trainable: false"):
+        create_model(tmp_path / "c.yaml")

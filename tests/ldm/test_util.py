@@ -7,10 +7,9 @@ from omegaconf import OmegaConf
 from ldm.util import instantiate_from_config
 
 
-def test_builds_with_params_and_extras():
+def test_builds_with_params_and_without():
     layer = instantiate_from_config(
-        {"target": "torch.nn.Linear", "params": {"in_features": 3, "out_features": 1}},
-        out_features=2,
+        {"target": "torch.nn.Linear", "params": {"in_features": 3, "out_features": 2}}
     )
     assert isinstance(layer, torch.nn.Linear) and layer.weight.shape == (2, 3)
     assert isinstance(

@@ -7,7 +7,13 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
-from ldm.modules.diffusionmodules.util import LINEAR_END, LINEAR_START, TIMESTEPS, make_betas
+from ldm.modules.diffusionmodules.util import (
+    LINEAR_END,
+    LINEAR_START,
+    TIMESTEPS,
+    make_alphas_cumprod,
+    make_betas,
+)
 from ldm.util import instantiate_from_config
 
 # Keys of published configurations that change nothing here.
@@ -18,7 +24,6 @@ UNUSED_KEYS = {
     "conditioning_key",  # always cross-attention
     "monitor",  # belongs to the training loop
     "use_ema",  # the model keeps no averaged weights
-    "cond_stage_trainable",  # the text encoder is frozen
     "scheduler_config",  # belongs to the training loop
     "beta_schedule",  # always `linear`, checked
     "loss_type",  # always `l2`, checked
@@ -63,6 +68,7 @@ class LatentDiffusion(pl.LightningModule):
         parameterization: what the U-Net predicts: `eps`, the noise, or `v` (Salimans & Ho 2022).
         first_stage_key, cond_stage_key: names of image and prompt in a batch.
         channels: latent channels.
+        cond_stage_trainable: train the text encoder together with the U-Net.
     Raises:
         ValueError: as `check_keys`.
     """
@@ -80,6 +86,7 @@ class LatentDiffusion(pl.LightningModule):
         first_stage_key="jpg",
         cond_stage_key="txt",
         channels=4,
+        cond_stage_trainable=False,
         **unused,
     ):
         super().__init__()
@@ -97,13 +104,14 @@ class LatentDiffusion(pl.LightningModule):
             instantiate_from_config(first_stage_config).eval().requires_grad_(False)
         )
         self.cond_stage_model = instantiate_from_config(cond_stage_config)
+        self.cond_stage_trainable = cond_stage_trainable
 
     def _register_schedule(self, betas: np.ndarray):
         """Register the 13 buffers of published checkpoints, each (T,) float32.
 
         They are computed in float64 (Ho et al. 2020, Sec. 2 and Eq. 7).
         """
-        abar = np.cumprod(1 - betas)
+        abar = make_alphas_cumprod(betas)
         abar_prev = np.append(1.0, abar[:-1])  # x_0 itself holds no noise: alpha-bar_0 = 1
         posterior_variance = betas * (1 - abar_prev) / (1 - abar)  # beta-tilde_t, Eq. 7
         buffers = {
@@ -236,8 +244,10 @@ class LatentDiffusion(pl.LightningModule):
 
     def trainable_parameters(self):
         """Parameters that the optimizer changes; all others are frozen."""
-        unet = list(self.model.diffusion_model.parameters())
-        return unet + list(self.cond_stage_model.parameters())
+        parameters = list(self.model.diffusion_model.parameters())
+        if self.cond_stage_trainable:
+            parameters += self.cond_stage_model.parameters()
+        return parameters
 
     def freeze_the_rest(self):
         """Let gradients flow to the trainable parameters alone."""

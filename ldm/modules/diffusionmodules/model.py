@@ -56,6 +56,7 @@ class AttnBlock(nn.Module):
         q, k, v = (
             rearrange(conv(y), "n c h w -> n 1 (h w) c") for conv in (self.q, self.k, self.v)
         )  # (N, 1, H*W, C)
+        # softmax(Q K^T / sqrt(C)) V: every pixel looks at every other one.
         y = F.scaled_dot_product_attention(q, k, v)  # (N, 1, H*W, C)
         y = rearrange(y, "n 1 (h w) c -> n c h w", h=x.shape[2])  # (N, C, H, W)
         return x + self.proj_out(y)  # (N, C, H, W)
@@ -121,7 +122,7 @@ class Encoder(nn.Module):
     Args:
         in_channels: of the image.
         ch, ch_mult: level i has `ch * ch_mult[i]` channels; the size halves between levels, so
-            f = 2 ** (len(ch_mult) - 1).
+            f, the factor between image and latents, is `size_factor(ch_mult)`.
         num_res_blocks: blocks per level.
         z_channels: channels of the mean; as many of the log variance.
     """

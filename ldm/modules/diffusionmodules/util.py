@@ -1,6 +1,7 @@
 """Parts that several networks share, and the noise schedule of the family."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 GROUPS = 32  # of every group norm in the Stable Diffusion family
+MAX_PERIOD = 10000  # the slowest wave of the timestep embedding takes 2 pi times as many timesteps
 TIMESTEPS, LINEAR_START, LINEAR_END = 1000, 0.00085, 0.012  # T, beta_1, beta_T of Stable Diffusion
 
 
@@ -17,6 +19,15 @@ def group_norm(channels: int, eps: float = 1e-5) -> nn.GroupNorm:
     The U-Net uses the default `eps`, its transformers and the autoencoder 1e-6.
     """
     return nn.GroupNorm(GROUPS, channels, eps=eps)
+
+
+def size_factor(multipliers: Sequence[int]) -> int:
+    """How many times smaller the last level of a network is than its first.
+
+    Args:
+        multipliers: one channel multiplier for each level; the size halves between two levels.
+    """
+    return 2 ** (len(multipliers) - 1)
 
 
 def zero_module(module: nn.Module) -> nn.Module:
@@ -42,19 +53,16 @@ class Upsample(nn.Module):
         return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))  # (N, C, 2H, 2W)
 
 
-def timestep_embedding(timesteps, dim, max_period=10000):
+def timestep_embedding(timesteps, dim):
     """Sinusoidal embedding of (N,) timesteps, (N, dim) float32 (Vaswani et al. 2017, Sec. 3.5).
 
     Cosines come first, then sines, as in Dhariwal & Nichol (2021); the paper interleaves them.
-
-    Args:
-        max_period: the slowest wave takes about 2 pi times this many timesteps.
     """
     half = dim // 2
-    # 1 / max_period^(i / half), from 1 down to nearly 1 / max_period radians per timestep. In
+    # 1 / P^(i / half), from 1 down to nearly 1 / P radians per timestep, with P = MAX_PERIOD. In
     # float32, as in training: float64 would change the last bits of every prediction.
     frequencies = torch.exp(
-        -math.log(max_period)
+        -math.log(MAX_PERIOD)
         * torch.arange(half, dtype=torch.float32, device=timesteps.device)
         / half
     )
@@ -74,8 +82,10 @@ def make_betas(
     return np.linspace(linear_start**0.5, linear_end**0.5, timesteps, dtype=np.float64) ** 2
 
 
-def make_alphas_cumprod(
-    timesteps: int = TIMESTEPS, linear_start: float = LINEAR_START, linear_end: float = LINEAR_END
-) -> np.ndarray:
-    """alpha-bar_t of the same schedule, (T,) float64 (Ho et al. 2020, Sec. 2)."""
-    return np.cumprod(1 - make_betas(timesteps, linear_start, linear_end))
+def make_alphas_cumprod(betas: np.ndarray | None = None) -> np.ndarray:
+    """alpha-bar_t, (T,) float64 (Ho et al. 2020, Sec. 2).
+
+    Args:
+        betas: beta_t, (T,) float64; those of Stable Diffusion when not given.
+    """
+    return np.cumprod(1 - (make_betas() if betas is None else betas))

@@ -132,12 +132,16 @@ def test_scale_factor_between_latent_and_z(shared_tiny_cldm):
 # Training
 
 
-def test_optimizer_holds_unet_and_text_encoder(config):
+@pytest.mark.parametrize("trainable", [None, False, True])
+def test_optimizer_holds_the_unet_and_where_asked_the_text_encoder(config, trainable):
+    if trainable is not None:
+        config["params"]["cond_stage_trainable"] = trainable
     model = instantiate_from_config(config)
     optimizer = model.configure_optimizers()
     trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     for name, parameter in model.named_parameters():
-        expected = not name.startswith("first_stage_model.")
+        frozen = ("first_stage_model.", *(() if trainable else ("cond_stage_model.",)))
+        expected = not name.startswith(frozen)
         assert (id(parameter) in trained) == parameter.requires_grad == expected, name
     assert optimizer.param_groups[0]["lr"] == model.learning_rate == 1e-5
 

@@ -1,0 +1,7 @@
+"""Beginnings of the names of weights in checkpoints of this family, one for each part."""
+
+UNET = "model.diffusion_model."
+CONTROL = "control_model."
+AUTOENCODER = "first_stage_model."
+TEXT_ENCODER = "cond_stage_model."
+EMA = "model_ema."  # averaged copies of the U-Net's weights
