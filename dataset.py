@@ -85,20 +85,30 @@ def check_pairs(pairs: Sequence[Pair], condition: Condition | None = None) -> No
 
 
 class SampleKey(NamedTuple):
-    """Everything that decides a sample: process, batch and order do not.
+    """Everything that decides a sample; process, batch and order do not.
 
     Attributes:
         index: number of the pair.
         seed: of the prompt and, later, of the noise.
         view: seed of crop, rotation and flips; None to take them from `seed`.
-        needs_image: False where the image's latent is known already, so nobody decodes it again.
-        weight: factor of the sample's loss in the sum over its process's batch.
-        whole_batch: samples in the batches of all processes together.
     """
 
     index: int
     seed: int
     view: int | None = None
+
+
+class PlacedKey(NamedTuple):
+    """The key of a sample and its place in a batch, which changes how it is read and counted.
+
+    Attributes:
+        key: what decides the sample.
+        needs_image: False where the image's latent is known already, so nobody decodes it again.
+        weight: factor of the sample's loss in the sum over its process's batch.
+        whole_batch: samples in the batches of all processes together.
+    """
+
+    key: SampleKey
     needs_image: bool = True
     weight: float = 1.0
     whole_batch: int = 1
@@ -109,9 +119,10 @@ class Sample:
     """One sample, channels first.
 
     Attributes:
-        image: float32 (3, h, w) in [-1, 1]; None where the key does not need it.
+        image: float32 (3, h, w) in [-1, 1]; None where nobody needs it.
         hint: float32 (c, h, w) in [0, 1].
         other_hint: the hint of another sample, for validation.
+        weight, whole_batch: see `PlacedKey`.
     """
 
     key: SampleKey
@@ -119,6 +130,8 @@ class Sample:
     prompt: str
     hint: torch.Tensor
     other_hint: torch.Tensor | None = None
+    weight: float = 1.0
+    whole_batch: int = 1
 
 
 @dataclass
@@ -127,24 +140,24 @@ class Batch:
 
     Attributes:
         keys: N of them.
-        images: float32 (M, 3, h, w) in [-1, 1], of the M samples whose keys need one, in order.
+        has_image: N times whether `images` holds the sample's image.
+        images: float32 (M, 3, h, w) in [-1, 1], of the M samples that have one, in order.
         prompts: N texts.
-        hints: one tensor for each control branch, float32 (N, c, h, w) in [0, 1].
+        hints: a list of one tensor, float32 (N, c, h, w) in [0, 1]: one control branch is trained,
+            and the model takes a list because several branches may steer it later.
         other_hints: as `hints`, of other samples; empty where there are none.
         weights: float32 (N,), factors of the samples' losses.
+        whole_batch: samples in the batches of all processes together.
     """
 
     keys: list[SampleKey]
+    has_image: list[bool]
     images: torch.Tensor
     prompts: list[str]
     hints: list[torch.Tensor]
     weights: torch.Tensor
+    whole_batch: int
     other_hints: list[torch.Tensor] = field(default_factory=list)
-
-    @property
-    def whole_batch(self) -> int:
-        """Samples in the batches of all processes together."""
-        return self.keys[0].whole_batch
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -154,10 +167,12 @@ def collate(samples: Sequence[Sample]) -> Batch:
     others = [sample.other_hint for sample in samples if sample.other_hint is not None]
     return Batch(
         keys=[sample.key for sample in samples],
+        has_image=[sample.image is not None for sample in samples],
         images=torch.stack(images) if images else torch.empty(0, 3, height, width),  # (M, 3, h, w)
         prompts=[sample.prompt for sample in samples],
         hints=[torch.stack([sample.hint for sample in samples])],  # one branch: [(N, c, h, w)]
-        weights=torch.tensor([sample.key.weight for sample in samples]),
+        weights=torch.tensor([sample.weight for sample in samples]),  # (N,)
+        whole_batch=samples[0].whole_batch,
         other_hints=[torch.stack(others)] if others else [],
     )
 
@@ -205,7 +220,7 @@ class MyDataset(torch.utils.data.Dataset):
 
     `dataset[index]` gives the published dictionary and draws from torch's global generator, which a
     DataLoader with workers seeds from its own `generator`. `dataset[SampleKey(...)]` gives a
-    `Sample` that depends on its key alone.
+    `Sample` that depends on its key alone; a `PlacedKey` adds its place in a batch.
 
     Attributes:
         pairs: list of Pair, in natural order of the image names.
@@ -250,26 +265,29 @@ class MyDataset(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __getitem__(self, item: int | SampleKey) -> dict | Sample:
+    def __getitem__(self, item: int | SampleKey | PlacedKey) -> dict | Sample:
         """A `Sample` for a key; for a number the published dictionary of torch tensors.
 
         That holds `jpg`, float32 (h, w, 3) in [-1, 1], `txt` and `hint`, float32 (h, w, c) in [0,
         1].
         """
         if isinstance(item, SampleKey):
+            return self.sample(PlacedKey(item))
+        if isinstance(item, PlacedKey):
             return self.sample(item)
         # Another seed, so another view and prompt, each time the number is asked for.
-        sample = self.sample(SampleKey(item, int(torch.randint(2**63 - 1, ()))))
+        sample = self.sample(PlacedKey(SampleKey(item, int(torch.randint(2**63 - 1, ())))))
         image, hint = (rearrange(x, "c h w -> h w c") for x in (sample.image, sample.hint))
         return {"jpg": image.contiguous(), "txt": sample.prompt, "hint": hint.contiguous()}
 
-    def sample(self, key: SampleKey) -> Sample:
-        """The sample that a key decides.
+    def sample(self, placed: PlacedKey) -> Sample:
+        """The sample that a key decides, with its image where the place in the batch needs it.
 
         Raises:
             FileNotFoundError, ValueError: a file is gone or cannot be read.
             RuntimeError: image and condition are of different sizes.
         """
+        key = placed.key
         pair, generator = self.pairs[key.index], self._generator(key.index, key.seed)
         # Both are drawn always, so that `prompt_drop` does not change the views of a seed
         prompt, drop = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
@@ -281,11 +299,12 @@ class MyDataset(torch.utils.data.Dataset):
         size = layers.classes.shape[:2]  # (H, W), without decoding the image
         view = draw_view(*size, self.crop_scale, generator) if self.augment else None
         image = None
-        if key.needs_image:
+        if placed.needs_image:
             pixels = read_image(pair.image)
             check_same_size(pair, pixels.shape[:2], size)
             image = self._look(pixels, view, smooth=True) * 2 - 1  # (3, h, w)
-        return Sample(key, image, text, self._hint(layers, view))
+        hint = self._hint(layers, view)
+        return Sample(key, image, text, hint, weight=placed.weight, whole_batch=placed.whole_batch)
 
     def hint(self, index: int) -> torch.Tensor:
         """The hint of a pair's centre, without augmentation, float32 (c, h, w) in [0, 1]."""
@@ -334,11 +353,12 @@ class ValidationSet(torch.utils.data.Dataset):
         """Key of a sample, the same at every validation."""
         return SampleKey(index, index, -1 - index)  # below 0: never the seed of a training view
 
-    def __getitem__(self, item: int | SampleKey) -> Sample:
-        key = item if isinstance(item, SampleKey) else self.key(item)
-        sample = self.dataset[key]
+    def __getitem__(self, item: int | PlacedKey) -> Sample:
+        """The sample of a number, or of its key and place in a batch."""
+        placed = item if isinstance(item, PlacedKey) else PlacedKey(self.key(item))
+        sample = self.dataset.sample(placed)
         if len(self) > 1:
             # The last sample gets the first one's. A network that follows its hint predicts worse
             # with it, and that gap shows whether control is learned.
-            sample.other_hint = self.dataset.hint((key.index + 1) % len(self))
+            sample.other_hint = self.dataset.hint((sample.key.index + 1) % len(self))
         return sample

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from conditions import create_condition
 from conditions.segmentation import Segmentation
 from core.prompts import PROMPTS
-from dataset import MyDataset, SampleKey, ValidationSet, check_pairs, collate, find_pairs
+from dataset import MyDataset, PlacedKey, SampleKey, ValidationSet, check_pairs, collate, find_pairs
 from tests.picture_files import blocks, make_pairs, touch, write
 
 VNC = Path(__file__).parents[1] / "../shared/data/vnc/train"
@@ -269,9 +269,10 @@ def test_plain_items_follow_the_global_generator(augmented):
 
 
 def test_keyed_samples_are_the_same_in_workers(augmented):
-    keys = [SampleKey(i % 3, seed, weight=0.5) for i, seed in enumerate((11, 5, 2**62, 0, 5, -1))]
+    keys = [SampleKey(i % 3, seed) for i, seed in enumerate((11, 5, 2**62, 0, 5, -1))]
+    placed = [PlacedKey(key, weight=0.5, whole_batch=4) for key in keys]
     batches = [
-        list(DataLoader(augmented, 2, sampler=keys, num_workers=n, collate_fn=collate))
+        list(DataLoader(augmented, 2, sampler=placed, num_workers=n, collate_fn=collate))
         for n in (0, 2)
     ]
     for a, b in zip(*batches, strict=True):
@@ -279,7 +280,7 @@ def test_keyed_samples_are_the_same_in_workers(augmented):
         assert torch.equal(a.hints[0], b.hints[0])
         assert a.prompts == b.prompts
         assert a.keys == b.keys
-        assert a.weights.tolist() == [0.5, 0.5]
+        assert a.weights.tolist() == [0.5, 0.5] and a.whole_batch == 4
     assert [key for batch in batches[0] for key in batch.keys] == keys
     assert batches[0][0].images.shape == batches[0][0].hints[0].shape == (2, 3, 32, 32)
 
@@ -287,12 +288,12 @@ def test_keyed_samples_are_the_same_in_workers(augmented):
 def test_an_image_whose_latent_is_known_is_not_read(augmented):
     whole = augmented[SampleKey(1, 7, 3)]
     augmented.pairs[1].image.unlink()
-    known = augmented[SampleKey(1, 7, 3, needs_image=False)]
+    known = augmented[PlacedKey(SampleKey(1, 7, 3), needs_image=False)]
     assert known.image is None
     assert known.prompt == whole.prompt
     assert torch.equal(known.hint, whole.hint)
     batch = collate([known, augmented[SampleKey(0, 1)], known])
-    assert len(batch.images) == 1
+    assert len(batch.images) == 1 and batch.has_image == [False, True, False]
     assert len(batch.hints[0]) == 3
     assert collate([known, known]).images.shape == (0, 3, 32, 32)
 

@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import Sampler
 
 from core.seeds import sample_seed
-from dataset import SampleKey, ValidationSet
+from dataset import PlacedKey, SampleKey, ValidationSet
 
 
 class SeededBatches(Sampler):
@@ -105,13 +105,14 @@ class BatchesOfProcess(Sampler):
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __iter__(self) -> Iterator[list[SampleKey]]:
+    def __iter__(self) -> Iterator[list[PlacedKey]]:
         for batch in self.batches:
             own, weight = batch[self.rank :: self.world_size], self.world_size / len(batch)
             if not own:
                 own, weight = batch[:1], 0.0
             yield [
-                key._replace(
+                PlacedKey(
+                    key,
                     needs_image=key.view is None or key.view not in self.known,
                     weight=weight,
                     whole_batch=len(batch),

@@ -51,8 +51,10 @@ def measure_step(
         torch.rand(3, *sides) * 2 - 1,
         torch.rand(model.control_model.hint_channels, *sides),
     )
-    key = SampleKey(0, 0, weight=1 / batch_size, whole_batch=batch_size)
-    samples = [Sample(key, image, PROMPTS[0], hint)] * (batch_size * (repeats + 1))
+    sample = Sample(
+        SampleKey(0, 0), image, PROMPTS[0], hint, weight=1 / batch_size, whole_batch=batch_size
+    )
+    samples = [sample] * (batch_size * (repeats + 1))
     clock = StepClock()
     trainer = pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",

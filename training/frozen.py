@@ -113,10 +113,10 @@ class FrozenEncoders:
         if batch.keys[0].view is None:  # nothing is seen twice
             return encode(batch.images)
         device, together = batch.images.device, len(batch.keys)
-        unseen = [key.view for key in batch.keys if key.needs_image]
+        new = [key.view for key, read in zip(batch.keys, batch.has_image, strict=True) if read]
         images = batch.images.split(1 if device.type == "cpu" else together)
         moments = [encode(part).parameters.float().cpu() for part in images if len(part)]
-        for view, one in zip(unseen, torch.cat(moments) if moments else (), strict=True):
+        for view, one in zip(new, torch.cat(moments) if moments else (), strict=True):
             self.cache[view] = one
         known = torch.stack([self.cache[key.view] for key in batch.keys])  # (N, 8, h, w)
         return DiagonalGaussianDistribution(known.to(device))

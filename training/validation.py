@@ -85,7 +85,7 @@ def build_validation_fid(
     """
     if len(dataset) < 2:
         raise ValueError(
-            f"--enable_val_fid: found {len(dataset)} validation image, expected at least two; "
+            f"--enable_val_fid: found {len(dataset)} validation image(s), expected at least two; "
             "a FID compares how images vary"
         )
 

@@ -8,7 +8,7 @@ import pytest
 from annotator.midas import depth_and_normal
 from conditions.normal import Normal
 from core.views import View
-from dataset import MyDataset, SampleKey
+from dataset import MyDataset, PlacedKey, SampleKey
 from tests.picture_files import write
 
 SIDE = 64  # pixels of the picture
@@ -50,7 +50,7 @@ def look(folder, kind, path, view, monkeypatch):
     write(folder / "images" / f"{path.stem}.png", np.zeros((SIDE, SIDE), np.uint8))
     folders = folder / "images", path.parent
     data = MyDataset(*folders, augment=True, condition_type=kind, image_size=BOX)
-    return data[SampleKey(0, 0, needs_image=False)].hint.permute(1, 2, 0).numpy()
+    return data[PlacedKey(SampleKey(0, 0), needs_image=False)].hint.permute(1, 2, 0).numpy()
 
 
 # Files and pictures

@@ -50,17 +50,17 @@ def test_a_resumed_epoch_goes_on_where_it_stopped():
 def test_processes_share_each_batch(batch, world_size, shares):
     keys = [SampleKey(i, 10 + i) for i in range(batch)]
     found = [next(iter(BatchesOfProcess([keys], rank, world_size))) for rank in range(world_size)]
-    assert [[key.index for key in part] for part in found] == shares
-    assert {key.whole_batch for part in found for key in part} == {batch}
+    assert [[placed.key.index for placed in part] for part in found] == shares
+    assert {placed.whole_batch for part in found for placed in part} == {batch}
     # the mean over processes of weighted sums of equal losses is that loss
-    total = sum(key.weight for part in found for key in part) / world_size
+    total = sum(placed.weight for part in found for placed in part) / world_size
     assert total == pytest.approx(1)
 
 
 def test_an_image_is_needed_until_its_view_is_known():
     keys = [SampleKey(0, 1, view=5), SampleKey(1, 2, view=6), SampleKey(2, 3)]
     (part,) = BatchesOfProcess([keys], known={6})
-    assert [key.needs_image for key in part] == [True, False, True]
+    assert [placed.needs_image for placed in part] == [True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,10 @@ def test_parts_hold_every_sample_once(length, whole_batch, world_size):
     assert {len(part) for part in parts} == {len(whole)}
     for i, batch in enumerate(whole):
         assert all(part[i] for part in parts)  # or a process would keep the others waiting
-        counted = [key for part in parts for key in part[i] if key.weight]
-        assert sorted(key.index for key in counted) == sorted(key.index for key in batch)
-        assert {key.weight for key in counted} == {world_size / len(batch)}
-        assert {key.whole_batch for part in parts for key in part[i]} == {len(batch)}
+        counted = [placed for part in parts for placed in part[i] if placed.weight]
+        assert sorted(placed.key for placed in counted) == sorted(batch)
+        assert {placed.weight for placed in counted} == {world_size / len(batch)}
+        assert {placed.whole_batch for part in parts for placed in part[i]} == {len(batch)}
 
 
 def test_parts_follow_the_epoch_and_the_start():

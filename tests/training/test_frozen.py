@@ -53,15 +53,14 @@ def test_each_prompt_is_encoded_once_and_alone(encoders, tiny_cldm, monkeypatch)
     assert calls == [["a"], ["b"]]
 
 
-def batch_of(*keys):
-    images = {key.index: torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(key.index))
-              for key in keys}  # fmt: skip
-    return collate(
-        [
-            Sample(key, images[key.index] if key.needs_image else None, "", torch.zeros(3, 32, 32))
-            for key in keys
-        ]
-    )
+def batch_of(*keys, known=()):
+    """A batch whose images depend on the keys' indices; `known` views come without image."""
+    samples = []
+    for key in keys:
+        generator = torch.Generator().manual_seed(key.index)
+        image = None if key.view in known else torch.rand(3, 32, 32, generator=generator)
+        samples.append(Sample(key, image, "", torch.zeros(3, 32, 32)))
+    return collate(samples)
 
 
 @torch.no_grad()
@@ -70,11 +69,11 @@ def test_each_view_is_encoded_once(encoders, tiny_cldm, monkeypatch):
     expected = tiny_cldm.first_stage_model.encode(first.images).parameters
     calls = count_calls(monkeypatch, tiny_cldm.first_stage_model, "encode")
     torch.testing.assert_close(encoders.posterior(first).parameters, expected)
-    mixed = batch_of(SampleKey(1, 5, 11, needs_image=False), SampleKey(2, 6, 12))
+    mixed = batch_of(SampleKey(1, 5, 11), SampleKey(2, 6, 12), known={11})
     seen = encoders.posterior(mixed).parameters
     torch.testing.assert_close(seen[0], expected[1])
     assert [len(images) for images in calls] == [1, 1, 1]
-    known = batch_of(SampleKey(2, 7, 12, needs_image=False))
+    known = batch_of(SampleKey(2, 7, 12), known={12})
     assert torch.equal(encoders.posterior(known).parameters[0], seen[1])
     assert len(calls) == 3
 

@@ -19,8 +19,8 @@ def module(tiny_cldm, tmp_path):
 def sample(number, weight, other_hint=None):
     generator = torch.Generator().manual_seed(number)
     image, hint = torch.rand(2, 3, 64, 64, generator=generator)
-    key = SampleKey(number, number, -1 - number, weight=weight, whole_batch=2)
-    return Sample(key, image * 2 - 1, "a cell", hint, other_hint)
+    key = SampleKey(number, number, -1 - number)
+    return Sample(key, image * 2 - 1, "a cell", hint, other_hint, weight=weight, whole_batch=2)
 
 
 def logged(module, monkeypatch):
