@@ -1,0 +1,41 @@
+"""What a run is continued from, and options that contradict each other."""
+
+import dataclasses
+import json
+
+import pytest
+
+import train
+from core.lightning import LAST
+from core.options import read_groups
+from core.records import RECORD
+from training.run import FREE_ON_RESUME, TrainingOptions, read_saved_options
+
+
+@pytest.mark.parametrize("option", ["--resume_training", "--run_id"])
+def test_a_folder_without_a_run_blames_the_option_that_named_it(tmp_path, option):
+    with pytest.raises(FileNotFoundError, match=f"{RECORD}: not there, so {option} cannot"):
+        read_saved_options(tmp_path, option)
+    (tmp_path / RECORD).write_text(json.dumps({"args": {"seed": 3}}))
+    with pytest.raises(FileNotFoundError, match=f"{LAST}: not there, so {option} cannot"):
+        read_saved_options(tmp_path, option)
+    (tmp_path / LAST).touch()
+    assert read_saved_options(tmp_path, option) == {"seed": 3}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--enable_val_fid", "--enable_val_fid needs --val_image_path"),
+        ("--save_control_only --no-sd_locked", "--save_control_only would lose the decoder"),
+    ],
+)
+def test_options_of_different_groups_that_contradict_each_other(words, message):
+    args = train.build_parser().parse_args(f"--image_path a --mask_path b {words}".split())
+    with pytest.raises(ValueError, match=message):
+        TrainingOptions(**read_groups(train.GROUPS, args)).check()
+
+
+def test_every_group_has_a_field_and_every_free_option_exists():
+    assert list(train.GROUPS) == [field.name for field in dataclasses.fields(TrainingOptions)]
+    assert vars(train.build_parser().parse_args([])).keys() >= FREE_ON_RESUME
