@@ -80,37 +80,12 @@ def five_pairs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def options(five_pairs, micro_yaml, micro_weights):
     """Command line of a training in batches of four and one, without the number of processes."""
-    words = []
-    for split in ("", "val_"):
-        words += [
-            f"--{split}image_path",
-            five_pairs / "images",
-            f"--{split}mask_path",
-            five_pairs / "masks",
-        ]
-    words += [
-        "--cldm_config_path",
-        micro_yaml,
-        "--resume_path",
-        micro_weights,
-        "--gpus",
-        0,
-        "--learning_rate",
-        1e-4,
-    ]
     return [
-        str(word)
-        for word in [
-            *words,
-            "--max_steps",
-            20,
-            "--save_every",
-            2,
-            "--log_every",
-            1,
-            "--logger",
-            "csv",
-        ]
+        *f"--image_path {five_pairs}/images --mask_path {five_pairs}/masks".split(),
+        *f"--val_image_path {five_pairs}/images --val_mask_path {five_pairs}/masks".split(),
+        *f"--cldm_config_path {micro_yaml} --resume_path {micro_weights}".split(),
+        *"--gpus 0 --learning_rate 1e-4 --max_steps 20".split(),
+        *"--save_every 2 --log_every 1 --logger csv".split(),
     ]
 
 
@@ -118,19 +93,9 @@ def options(five_pairs, micro_yaml, micro_weights):
 def whole_run(options, tmp_path_factory):
     """Run folder of two processes that were never interrupted."""
     root = tmp_path_factory.mktemp("two")
-    command = [
-        sys.executable,
-        "train.py",
-        *options,
-        "--batch_size",
-        "2",
-        "--num_processes",
-        "2",
-        "--output_root",
-        str(root),
-    ]
+    more = f"--batch_size 2 --num_processes 2 --output_root {root}"
     done = subprocess.run(
-        command,
+        [sys.executable, "train.py", *options, *more.split()],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -211,19 +176,11 @@ def test_a_job_out_of_time_requeues_itself_and_ends_like_one_that_was_not(
 
     Two processes run under srun. Slurm sends USR1 before the time is over.
     """
-    shape = [
-        "--nodes=1",
-        "--ntasks-per-node=2",
-        "--gres=gpu:0",
-        "--cpus-per-task=1",
-        f"--output={tmp_path}/%j.log",
-    ]
-    (job,) = submit(
-        slurm,
-        "train_multi_node.slurm",
-        shape,
-        [*options, "--batch_size", 2, "--gpus", 0, "--num_processes", 2, "--output_root", tmp_path],
-    )
+    shape = "--nodes=1 --ntasks-per-node=2 --gres=gpu:0 --cpus-per-task=1"
+    shape += f" --output={tmp_path}/%j.log"
+    more = f"--batch_size 2 --gpus 0 --num_processes 2 --output_root {tmp_path}"
+    words = [*options, *more.split()]
+    (job,) = submit(slurm, "train_multi_node.slurm", shape.split(), words)
     run, log = tmp_path / f"slurm_{job}", tmp_path / f"{job}.log"
     wait_until(
         lambda: (run / "last.ckpt").exists() or has_ended(slurm, job), "the training does not start"
@@ -258,21 +215,11 @@ def files_of_set(run):
 def test_an_array_with_a_killed_and_a_requeued_task_makes_the_same_set(
     slurm, five_pairs, micro_yaml, micro_weights, tmp_path
 ):
-    words = [
-        "--config_yaml_path",
-        micro_yaml,
-        "--model_weights_path",
-        micro_weights,
-        "--mask_dir",
-        five_pairs / "masks",
-        "--device",
-        "cpu",
-    ]
-    words += ["--n_augmentations_per_mask", 24, "--ddim_steps", 5, "--seed", 0, "--output_base_dir"]
-    shape = ["--gres=gpu:0", "--cpus-per-task=1", f"--output={tmp_path}/%A_%a.log"]
-    array, last = submit(
-        {**slurm, "ARRAY": "0-3"}, "generate_array.slurm", shape, [*words, tmp_path / "parts"]
-    )
+    words = f"--config_yaml_path {micro_yaml} --model_weights_path {micro_weights} --device cpu"
+    words += f" --mask_dir {five_pairs}/masks --n_augmentations_per_mask 24 --ddim_steps 5 --seed 0"
+    shape = f"--gres=gpu:0 --cpus-per-task=1 --output={tmp_path}/%A_%a.log"
+    parts = f"{words} --output_base_dir {tmp_path}/parts".split()
+    array, last = submit({**slurm, "ARRAY": "0-3"}, "generate_array.slurm", shape.split(), parts)
     run = tmp_path / "parts" / f"run_slurm_{array}"
     for task, first, command in (
         (1, 30, ["scancel"]),
@@ -283,7 +230,7 @@ def test_an_array_with_a_killed_and_a_requeued_task_makes_the_same_set(
             "a task does not start",
         )
         subprocess.run([*command, f"{array}_{task}"], env=slurm, check=True)
-    generate.main([str(word) for word in [*words, tmp_path / "whole", "--run_id", "whole"]])
+    generate.main(f"{words} --output_base_dir {tmp_path}/whole --run_id whole".split())
     description = wait_for_job(slurm, last)
     assert field(description, "JobState") == "COMPLETED"
     tasks = [wait_for_job(slurm, f"{array}_{task}") for task in range(4)]

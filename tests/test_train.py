@@ -1,3 +1,5 @@
+"""Trainings from the command line to the files that they leave."""
+
 import json
 import os
 import signal
@@ -27,29 +29,16 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture
 def options(micro_yaml, micro_weights, pairs, tmp_path):
     """Command line of a training on the micro model, six pairs in batches of two."""
-    words = [
-        "--image_path",
-        pairs / "images",
-        "--mask_path",
-        pairs / "masks",
-        "--cldm_config_path",
-        micro_yaml,
+    return [
+        *f"--image_path {pairs}/images --mask_path {pairs}/masks".split(),
+        *f"--cldm_config_path {micro_yaml} --resume_path {micro_weights}".split(),
+        *f"--output_root {tmp_path}/runs --gpus 0 --learning_rate 1e-3".split(),
+        *"--log_every 1 --logger csv".split(),
     ]
-    words += [
-        "--resume_path",
-        micro_weights,
-        "--output_root",
-        tmp_path / "runs",
-        "--gpus",
-        0,
-        "--learning_rate",
-        1e-3,
-    ]
-    return [str(word) for word in [*words, "--log_every", 1, "--logger", "csv"]]
 
 
 def validation(pairs):
-    return ["--val_image_path", str(pairs / "images"), "--val_mask_path", str(pairs / "masks")]
+    return f"--val_image_path {pairs}/images --val_mask_path {pairs}/masks".split()
 
 
 def only_run(tmp_path):
@@ -69,19 +58,8 @@ def final_state(run):
 def test_a_run_leaves_weights_state_losses_and_its_record(
     options, pairs, tmp_path, micro_yaml, micro_weights
 ):
-    train.main(
-        [
-            *options,
-            *validation(pairs),
-            "--max_epochs",
-            "2",
-            "--logger",
-            "csv",
-            "tensorboard",
-            "--logger_freq",
-            "4",
-        ]
-    )
+    more = "--max_epochs 2 --logger csv tensorboard --logger_freq 4"
+    train.main([*options, *validation(pairs), *more.split()])
     run = only_run(tmp_path)
     best = load_pickle(run / "EM_best_results.ckpt", "cpu")
     assert "optimizer_states" not in best and best["pytorch-lightning_version"]
@@ -133,48 +111,21 @@ def test_edges_and_rgba_train_and_generate(options, pairs, tmp_path, micro_yaml,
             pairs / "rgba" / f"{path.stem}.npz",
             rgba=np.concatenate([np.eye(3)[mask], edges[..., None]], axis=2).astype(np.float32),
         )
-    common = [
-        "--config_yaml_path",
-        micro_yaml,
-        "--device",
-        "cpu",
-        "--ddim_steps",
-        2,
-        "--output_base_dir",
-        tmp_path / "out",
-    ]
+    common = f"--config_yaml_path {micro_yaml} --device cpu --ddim_steps 2"
+    common += f" --output_base_dir {tmp_path}/out"
     for kind, folder, channels in (("edge", "edges", 3), ("rgba", "rgba", 4)):
         output = tmp_path / "runs" / kind
-        words = [
-            "--condition_type",
-            kind,
-            f"--{kind}_path",
-            pairs / folder,
-            "--val_image_path",
-            pairs / "images",
-            f"--val_{kind}_path",
-            pairs / folder,
-        ]
-        words += [
-            "--max_steps",
-            2,
-            "--logger_freq",
-            1,
-            "--output_root",
-            output,
-            "--init_extra_hint",
-            extra,
-        ]
-        train.main([*options, *map(str, words)])
+        words = f"--condition_type {kind} --{kind}_path {pairs / folder}"
+        words += f" --val_image_path {pairs}/images --val_{kind}_path {pairs / folder}"
+        words += f" --max_steps 2 --logger_freq 1 --output_root {output} --init_extra_hint {extra}"
+        train.main([*options, *words.split()])
         (run,) = output.iterdir()
         best = run / "EM_best_results.ckpt"
         assert load_state_dict(best)["control_model.input_hint_block.0.weight"].shape[1] == channels
         assert list((run / "image_log" / "train").glob("control_*.png"))
-        named = {
-            "edge": ["--edge_model_path", best, "--edge_dir"],
-            "rgba": ["--model_weights_path", best, "--rgba_dir"],
-        }[kind]
-        generate.main([str(word) for word in [*common, *named, pairs / folder]])
+        option = {"edge": "edge_model_path", "rgba": "model_weights_path"}[kind]
+        named = f"--{option} {best} --{kind}_dir {pairs / folder}"
+        generate.main([*common.split(), *named.split()])
     assert len(list((tmp_path / "out").glob("run_*/images/*.png"))) == 12
 
 
@@ -183,14 +134,13 @@ def test_edges_and_rgba_train_and_generate(options, pairs, tmp_path, micro_yaml,
     [["--sd_locked", "false"], ["--sd_locked", "False"], ["--no-sd_locked"], ["--sd_locked=0"]],
 )
 def test_sd_locked_is_a_real_boolean(options, words):
-    assert train.parse_args([*options, *words])[1].model.sd_locked is False
-    assert train.parse_args(options)[1].model.sd_locked is True
-    assert train.parse_args(options)[1].model.only_mid_control is False
-    assert (
-        train.parse_args([*options, "--only_mid_control", "False"])[1].model.only_mid_control
-        is False
-    )
-    assert train.parse_args([*options, "--only_mid_control"])[1].model.only_mid_control is True
+    def model(*more):
+        return train.parse_args([*options, *more])[1].model
+
+    assert model(*words).sd_locked is False
+    assert model().sd_locked is True and model().only_mid_control is False
+    assert model("--only_mid_control", "False").only_mid_control is False
+    assert model("--only_mid_control").only_mid_control is True
 
 
 def test_unlocked_decoder_is_trained(options, tmp_path, micro_weights):
@@ -241,18 +191,8 @@ def test_killed_and_interrupted_runs_resume_to_the_same_weights(options, pairs, 
 
     At the end it equals a run that was never interrupted, bit by bit.
     """
-    options = [
-        *options,
-        *validation(pairs),
-        "--max_steps",
-        "25",
-        "--save_every",
-        "4",
-        "--prompt_drop",
-        "0.5",
-        "--views_per_image",
-        "2",
-    ]
+    more = "--max_steps 25 --save_every 4 --prompt_drop 0.5 --views_per_image 2"
+    options = [*options, *validation(pairs), *more.split()]
     process = start([*options, "--output_root", str(tmp_path / "whole")])
     reference, _ = process.communicate(timeout=120)
     assert process.returncode == 0, reference
@@ -360,9 +300,8 @@ def test_validation_is_the_same_each_time_and_feels_the_hint(options, pairs, tmp
     The gap is not zero.
     """
     train.main([*options, *validation(pairs), "--max_epochs", "2", "--learning_rate", "1e-12"])
-    history = load_pickle(only_run(tmp_path) / "last.ckpt", "cpu")["callbacks"]["LossCurve"][
-        "history"
-    ]
+    callbacks = load_pickle(only_run(tmp_path) / "last.ckpt", "cpu")["callbacks"]
+    history = callbacks["LossCurve"]["history"]
     for name in ("val/loss", "val/hint_gap"):
         (_, first), (_, second) = history[name]
         assert first == pytest.approx(second, rel=1e-5)
@@ -497,9 +436,9 @@ def test_other_conditions_train(options, pairs, tmp_path, condition):
         ramp = np.tile(np.arange(64, dtype=np.uint8)[:, None] * 4, 64)
         shown = np.stack([ramp] * 3, axis=2) if condition == "normal" else ramp
         write_png(pairs / "maps" / path.name, shown)
-    words = ["--condition_type", condition, "--condition_path", pairs / "maps"]
-    words += ["--val_image_path", pairs / "images", "--val_condition_path", pairs / "maps"]
-    train.main([*options, *map(str, words), "--max_steps", "2", "--logger_freq", "1"])
+    words = f"--condition_type {condition} --condition_path {pairs}/maps --max_steps 2"
+    words += f" --val_image_path {pairs}/images --val_condition_path {pairs}/maps --logger_freq 1"
+    train.main([*options, *words.split()])
     run = only_run(tmp_path)
     assert list((run / "image_log" / "train").glob("control_*.png"))
     kept = load_state_dict(run / "EM_best_results.ckpt")
