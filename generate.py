@@ -4,6 +4,7 @@ python generate.py --model_weights_path models/EM_best_results.ckpt --mask_dir d
 """
 
 import shlex
+import sys
 
 from cldm.model import read_config, size_multiple
 from cldm.multi import MultiConditionControlNet
@@ -76,7 +77,7 @@ def parse_args(argv=None):
     # Only what the user gave: a default that is not read surprises nobody.
     for name, reason in settings.unused().items():
         if name in given:
-            print(f"warning: --{name} is ignored {reason}")
+            print(f"warning: --{name} is ignored {reason}", file=sys.stderr)
     return args, settings
 
 
@@ -89,6 +90,7 @@ def prepare_run(args, settings, config):
     prompts = read_prompts(settings.plan.prompts_file)
     copies = settings.plan.n_augmentations_per_mask
     plan = SamplePlan(sets, copies, settings.plan.seed, prompts)
+    # Minutes of reading, but the only way to know that a resumed run goes on with the same weights.
     weights = checksums(weights_files(settings.branches, settings.model.base_weights_path))
     folder = folder_of_run(settings.run, settings.run_name)
     run = Run(folder, settings.record(vars(args)), plan, settings.branches, weights, config)
@@ -116,8 +118,10 @@ def make_images(run, pending, settings, sizes, multiple):
                 multiple=multiple,
             )
     finally:
+        # After an error or a signal too: a part of a set has its manifest and report.
         done = run.finish()
         if done < len(run.plan):
+            # With the options of the export, because a resumed run does not take them over.
             words = ["python", "generate.py", "--resume_run", run.folder]
             command = shlex.join(map(str, words + settings.export.words()))
             print(f"\n{done} of {len(run.plan)} images are there; to make the rest: {command}")

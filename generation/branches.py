@@ -107,6 +107,7 @@ def split_named(
                 f"{option} {word}: a name is made of letters, digits, _, - and .{taken}"
             )
         if name in found:
+            # Silently, a dictionary would keep the last one only.
             raise ValueError(f"{option}: two branches are named {name}")
         found[name] = value
     return found
@@ -149,13 +150,15 @@ def named_branches(
     Raises:
         ValueError: a malformed word, an unknown condition, or weights or a strength for no branch.
     """
+    # No reserved names here: `--branches mask=...` may take the place of `--mask_dir`. Where both
+    # are given, `check_branches` refuses the second.
     places = split_named("--branches", options.branches)  # name -> CONDITION:DIR
     weights = split_named("--branch_weights", options.branch_weights)
     refuse_unknown("--branch_weights", weights, places)
     strengths = split_strengths("--branch_strengths", options.branch_strengths, places)
     branches = []
     for name, place in places.items():
-        kind, colon, folder = place.partition(":")
+        kind, colon, folder = place.partition(":")  # the first one: paths may contain others
         if not (colon and folder):
             raise ValueError(f"--branches {name}={place}: expected NAME=CONDITION:DIR")
         if kind not in CONDITIONS:
@@ -183,7 +186,7 @@ def check_branches(branches: Sequence[Branch]) -> None:
             "no condition is given: use --mask_dir, --edge_dirs, --edge_from_images, --rgba_dir "
             "or --branches"
         )
-    owners = {}
+    owners = {}  # name of a branch or folder -> its branch
     for branch in branches:
         # A condition may store its pictures under other names than the branch's, as RGBA does.
         for name in {branch.name, *branch.folders}:
@@ -201,4 +204,5 @@ def label_folders(branches: Sequence[Branch]) -> set[str]:
 
 def has_labels(branches: Sequence[Branch]) -> bool:
     """Whether images get masks, because a branch carries the class of every pixel."""
+    # Asked of conditions, not of their names, so that a new condition gives masks too.
     return any(branch.condition.carries_labels for branch in branches)

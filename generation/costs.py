@@ -16,7 +16,9 @@ from core.devices import wait_for
 from core.prompts import PROMPTS
 from generation.model import mixed_precision
 
-FEW, MORE = 1, 5  # sampling steps of two runs whose difference in time is the cost of a step
+# Sampling steps of two runs, whose difference in time is the cost of the steps between them. Both
+# are few: a whole image on a CPU takes minutes, and every step costs the same.
+FEW, MORE = 1, 5
 
 
 class ImageCost(NamedTuple):
@@ -55,7 +57,8 @@ def measure_image(
         precision: one of `core.devices.PRECISIONS`.
     """
     size = (batch_size, model.control_model.hint_channels, image_size, image_size)
-    hints = [torch.rand(size) for _ in range(branches)]
+    # What hints show does not change the time; neither do prompts, which are padded to 77 tokens.
+    hints = [torch.rand(size) for _ in range(branches)]  # each (N, C, H, W)
     arguments = hints, PROMPTS[:1] * batch_size, list(range(batch_size))
 
     def seconds(steps):
@@ -69,6 +72,7 @@ def measure_image(
         model.eval().to(device)
         seconds(FEW)  # the first run also compiles, allocates and picks kernels
         bar = tqdm(range(repeats), desc="images", leave=False)
+        # In pairs, so that a machine that slows down meanwhile changes both times alike.
         pairs = [(seconds(FEW), seconds(MORE)) for _ in bar]
     per_step = statistics.median(more - few for few, more in pairs) / (MORE - FEW)
     evaluation = max(0.0, per_step)  # noise can make the difference of two short runs negative
@@ -81,6 +85,7 @@ def several_branches(model, number: int):
     """Give the model `number` copies of its control branch inside the block."""
     control = model.control_model
     controls = [control, *(copy.deepcopy(control) for _ in range(number - 1))]
+    # Copies, as a real run has: one network used several times would need less memory.
     names = [f"branch {i}" for i in range(number)]
     channels, scales = [control.hint_channels] * number, [1.0] * number
     model.control_model = MultiConditionControlNet(controls, channels, names, scales)

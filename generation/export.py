@@ -50,6 +50,7 @@ class ExportOptions:
 
     def check(self):
         """Raise OptionError for real pairs without a data set to add them to."""
+        # The other way round is fine: a data set may hold generated pairs alone.
         if self.include_real and not self.export_dataset:
             raise OptionError("include_real", "needs --export_dataset")
 
@@ -84,6 +85,7 @@ class ExportedPair:
     def table_row(self) -> tuple:
         """Cells in the order of `COLUMNS`."""
         if self.line is None:
+            # Images made from the mask of this pair get the same group, which is the mask's stem.
             condition, seed, prompt = self.pair.condition, "", ""
         else:
             condition = leading_file(self.line)
@@ -130,6 +132,7 @@ def is_grey(path: Path) -> bool:
 def pairs_to_export(run_dir: Path, real: Sequence[Pair]) -> Iterator[ExportedPair]:
     """The real pairs, then those of the run's manifest."""
     yield from (ExportedPair(pair, REAL) for pair in real)
+    # The manifest, not a listing of the folder: it tells which mask a pair was made from.
     for line in read_manifest(run_dir):
         yield ExportedPair(Pair(run_dir / line["image"], run_dir / line["mask"]), SYNTHETIC, line)
 
@@ -151,6 +154,7 @@ def write_pair(folder: Path, exported: ExportedPair, grey: bool, num_classes: in
         levels = read_image(image) * 255
         levels = (levels @ LUMA if grey else levels).round().astype(np.uint8)
         write_png(folder / IMAGES / exported.name, levels)
+    # Read, not copied: real masks come in several formats, and class indices are checked once more.
     labels = read_mask(mask, num_classes).astype(np.uint8)
     write_png(folder / MASKS / exported.name, labels)
 
@@ -165,6 +169,7 @@ def export_dataset(folder: Path, run_dir: Path, real: Sequence[Pair], num_classe
         KeyboardInterrupt: the process was asked to end.
     """
     exported = list(pairs_to_export(run_dir, real))
+    # Renamed into place at the end: a training that finds the folder finds all of it.
     with (
         whole_folder(folder) as temporary,
         StopRequest() as stop,

@@ -39,4 +39,5 @@ def write_manifest(run_dir: Path, lines: Iterable[Mapping]) -> None:
 
 def leading_file(line: Mapping) -> Path:
     """The condition file that names an image's conditions: that of the first branch."""
+    # JSON keeps the order of keys, and `sources` has the branches in theirs.
     return Path(next(iter(line["sources"].values())))

@@ -30,6 +30,7 @@ class PlanOptions:
 
     def check(self):
         """Raise OptionError for a seed that no generator takes."""
+        # torch takes any sign, but here -1 has a meaning, and -2 is a typing error.
         if self.seed < -1:
             raise OptionError("seed", "expected -1 or a number of at least 0")
 
@@ -110,6 +111,7 @@ class SamplePlan(Sequence):
 
         They are neighbours, because neighbours share their conditions.
         """
+        # Whole numbers all the way: parts differ by one image at most, and none is left out.
         return range(len(self) * index // count, len(self) * (index + 1) // count)
 
 
@@ -167,4 +169,4 @@ def make_batches(
         if len(group) == batch_size:
             yield group[:]  # a copy, because the list is used again
             group.clear()
-    yield from filter(None, waiting.values())
+    yield from filter(None, waiting.values())  # the last batch of each size, which is not full

@@ -101,6 +101,7 @@ def infer_mode(options: PublishedOptions) -> str | None:
     if options.generation_mode:
         return options.generation_mode
     # The published default, mask_and_edge, failed for everybody who gave masks alone.
+    # Folders decide alone: weights may be named that nothing uses.
     given = Inputs(
         masks=bool(options.mask_dir),
         edges=bool(options.edge_dir or options.edge_dirs or options.edge_from_images),
@@ -133,8 +134,9 @@ def published_branches(
         ValueError: folders or weights are missing, names do not agree, or there are more classes
             than an RGBA tensor holds.
     """
-    inputs = MODES.get(mode, Inputs())
+    inputs = MODES.get(mode, Inputs())  # no mode, no published branch: --branches may do alone
     branches = []
+    # The mask comes first: the first branch names the images, and so decides their seeds.
     if inputs.masks:
         branches.append(
             Branch(
@@ -179,6 +181,7 @@ def _edge_branches(options, mode, condition_options, draw_edges) -> list[Branch]
     if options.edge_from_images:
         folders[EDGE] = options.edge_from_images  # images here, where other branches have edge maps
     _needed(folders, "--edge_dirs name=DIR or --edge_from_images", mode)
+    # Edges have no default weights: those of masks were trained on another condition.
     if weights.keys() != folders.keys():
         raise ValueError(
             f"--edge_model_paths names {', '.join(weights) or 'nothing'}, but the edges are "
@@ -201,7 +204,9 @@ def _edge_branches(options, mode, condition_options, draw_edges) -> list[Branch]
 
 def _with_short_form(option: str, words, single: str | None) -> dict[str, Path]:
     """Paths by branch of an option such as `--edge_dirs`, with that of `--edge_dir`."""
+    # The short form came first, for one branch; commands of that time still work.
     found = split_named(option, words, RESERVED)
+    # Either could win; the user decides.
     if single and EDGE in found:
         raise ValueError(
             f"{option}: two branches are named {EDGE}, the name that {option.rstrip('s')} "
@@ -227,6 +232,7 @@ def unused_options(
     if not inputs.edges:
         unused += ["edge_dir", "edge_dirs", "edge_model_path", "edge_model_paths"]
         unused += ["edge_strengths", "edge_from_images"]
+        # Two branches of --branches can lack partners too, whatever the option is called.
         unused += ["skip_missing_edges"] if len(branches) == 1 else []
     if not has_labels(branches):  # of all branches: one of --branches may be a mask
         unused.append("num_classes")
@@ -247,6 +253,7 @@ def _unused_detector_options(options, uses_edges: bool, reason: str) -> dict[str
     for name, detector in DRAWN_ON_THE_FLY.items():
         if draws and name == options.edge_detector:
             continue
+        # Each option with the reason that the user can act on.
         other = f"by --edge_detector {options.edge_detector}"
         unused |= dict.fromkeys(detector.option_names, other if draws else reason)
     return unused

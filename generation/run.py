@@ -59,6 +59,7 @@ class Run:
         config: Mapping,
     ):
         self.folder, self.plan, self.branches = folder, plan, branches
+        # A copy: the seed is entered later, and the caller's options stay what the user gave.
         self.options, self.weights, self.config = dict(options), weights, config
 
     @property
@@ -69,6 +70,7 @@ class Run:
     @property
     def exists(self) -> bool:
         """Whether the folder is there and described, so that it can be joined."""
+        # The record is written last, so a folder without one is still being made.
         return (self.folder / RECORD).is_file()
 
     @property
@@ -87,6 +89,7 @@ class Run:
         sets = self.plan.condition_sets
         names = [branch.name for branch in self.branches]
         paths = {name: [str(files.files[i]) for files in sets] for i, name in enumerate(names)}
+        # Keys of the published `generate_state.json`. Paths are texts, as JSON gives them back.
         return {
             "primary_condition_key": names[0],
             "condition_paths": paths,
@@ -106,6 +109,7 @@ class Run:
 
     def open(self) -> None:
         """Create the run, or join it where another process has; raises like `join`."""
+        # Shards start at once; the one that makes the folder describes the run for all.
         if make_folder(self.folder):
             self._create()
         else:
@@ -115,11 +119,12 @@ class Run:
         """Fill a new folder; the record comes last, so a folder with a record is ready for use."""
         # Drawn by the one process that makes the folder; the others read it from the record.
         self._take_seed(secrets.randbelow(2**31) if self.seed == -1 else self.seed)
+        # `masks/` exists even where it stays empty: the published layout has it.
         for folder in (IMAGES, MASKS, *(f"{CONDITIONS}/{name}" for name in self.condition_folders)):
             (self.folder / folder).mkdir(parents=True)
         saved_at = datetime.now().astimezone().isoformat(timespec="seconds")
         state = {"args": self.options, **self.description, "saved_at": saved_at}
-        write_json(self.folder / STATE, state)
+        write_json(self.folder / STATE, state)  # what `join` compares
         write_run_record(self.folder / RECORD, self.options, "generation")
 
     def join(self) -> None:
@@ -156,6 +161,7 @@ class Run:
         self._take_seed(self.seed)
 
     def _take_seed(self, seed: int) -> None:
+        # In both: records store the options, and the plan computes each image's seed.
         self.options["seed"] = seed
         self.plan = dataclasses.replace(self.plan, seed=seed)
 
@@ -203,6 +209,7 @@ class Run:
             image: uint8 (H, W, 3).
         """
         line, labels = self.manifest_line(planned), None
+        # Written from hints, not copied: files of any format become what the model saw.
         for branch, hint in zip(self.branches, hints, strict=True):
             for folder, picture in branch.condition.pictures(branch.name, hint).items():
                 write_png(self.folder / line["conditions"][folder], picture)
@@ -211,6 +218,8 @@ class Run:
         if labels is not None:
             write_png(self.folder / line["mask"], labels)
         write_png(self.folder / line["image"], image)
+        # After the image: a process killed in between leaves an image without a line, which
+        # `finish` adds; the other way round, a line would promise an image that is not there.
         append_to_manifest(self.folder, line)
 
     def finish(self) -> int:
@@ -227,7 +236,7 @@ class Run:
             done = [k for k in range(len(self.plan)) if self.plan.file_name(k) in there]
             # Whole again: lines that were appended stand in the order in which processes ended.
             write_manifest(self.folder, (self.manifest_line(self.plan[k]) for k in done))
-            if done:
+            if done:  # the report shows one image at least
                 self._write_report(done)
             if len(done) == len(self.plan):
                 remove_half_written(self.folder)

@@ -15,6 +15,7 @@ def read_scores(run_dir: Path, num_images: int) -> list[dict]:
         num_images: in the run by now. A score of another number of images says so.
     """
     found = []
+    # Any name, because people choose it: a score is known by its content.
     for path in sorted(run_dir.glob("*.json")):
         if path.name in (RECORD, STATE):
             continue
@@ -35,14 +36,17 @@ def _score_row(file: str, score: dict, run_dir: Path, num_images: int) -> dict:
     kid, interval = None, None
     if score.get("kid") is not None:
         deviation = score.get("kid_std")
+        # More digits than the FID's: a KID is near 0.
         kid = f"{score['kid']:.4f}" + (f" ± {deviation:.2g}" if deviation is not None else "")
     if score.get("fid_interval"):
         interval = "{:.2f} to {:.2f}".format(*score["fid_interval"])
+    # What would let a reader take the number for another one
     notes = []
     if score.get("scarce"):
         notes.append("too few images for an FID: judge by KID")
     if score["num_generated"] != num_images:
         notes.append(f"of {score['num_generated']:,} of the run's {num_images:,} images")
+    # The last two parts, because a run may have been moved or scored on another machine.
     if Path(score["gen_dir"]).parts[-2:] != (run_dir.resolve().name, IMAGES):
         notes.append(f"of {score['gen_dir']}")
     return {

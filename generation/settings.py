@@ -31,6 +31,7 @@ from generation.run_options import GenerationRunOptions, name_of_run
 from generation.shards import Shard, ShardOptions, find_shard
 from ldm.samplers import SAMPLERS
 
+# The published options call the number of steps ddim_steps, whichever the sampler.
 SAMPLING_FLAGS = {
     "sampler": "sampler", "steps": "ddim_steps", "strength": "strength",
     "scale": "scale", "eta": "eta", "guess_mode": "guess_mode",
@@ -74,12 +75,13 @@ class Settings:
 
     def check(self) -> None:
         """Raise ValueError where options of several groups contradict each other."""
-        check_branches(self.branches)
+        check_branches(self.branches)  # builds them, which checks each group that they come from
         # Without a name, every shard would make a folder of its own.
         if self.shard.count > 1 and not (self.run_name or self.run.resume_run):
             raise ValueError(
                 "--run_id is needed with --num_shards: all shards write into one folder"
             )
+        # A shard cannot know that it is the last one, and an export of a part would look whole.
         if self.export.export_dataset and self.shard.count > 1:
             raise ValueError(
                 "--export_dataset needs the whole set: when all shards are done, use it with "
@@ -131,6 +133,7 @@ class Settings:
         Args:
             values: all options of the command line by name.
         """
+        # As found here: on another machine `auto` or the scheduler could give other values.
         return {
             **values,
             "generation_mode": self.mode,
@@ -142,6 +145,7 @@ class Settings:
 
     def unused(self) -> dict[str, str]:
         """Options that this run does not read, without dashes, with the reason."""
+        # Named, not refused: an options file may serve several samplers and modes.
         sampler = SAMPLERS[self.sampling.sampler]
         return unused_options(self.published, self.mode, self.branches) | dict.fromkeys(
             sampler.ignores, f"by --sampler {sampler.name}"

@@ -35,6 +35,7 @@ def find_shard(options: ShardOptions) -> Shard:
     Raises:
         ValueError: one option without the other, or an index that is not below the count.
     """
+    # One alone could be completed from the scheduler, but then two sources decide one part.
     if (options.num_shards is None) != (options.shard_index is None):
         raise ValueError("--num_shards and --shard_index belong together: give both or neither")
     if options.num_shards is None:
@@ -61,7 +62,7 @@ def shard_of_environment() -> Shard:
     # --array=1-10:3 gives the tasks 1, 4, 7 and 10: parts 0 to 3.
     first, step = number("SLURM_ARRAY_TASK_MIN", 0), number("SLURM_ARRAY_TASK_STEP", 1)
     task = (number("SLURM_ARRAY_TASK_ID", 0) - first) // step
-    ranks = number("WORLD_SIZE", 1)
+    ranks = number("WORLD_SIZE", 1)  # processes of torchrun, on all its machines
     return Shard(task * ranks + number("RANK", 0), number("SLURM_ARRAY_TASK_COUNT", 1) * ranks)
 
 

@@ -51,6 +51,7 @@ def plan_text(
 
 def _folder(run: Run) -> str:
     """The run's folder; its name stays open where the run draws one when it starts."""
+    # `run.folder` has a name already, but the next call would draw another.
     if run.exists:
         return f"{run.folder}, there already"
     return f"{run.folder if run.options['run_id'] else run.folder.parent / 'run_<time>'}, new"
@@ -64,7 +65,7 @@ def _branch_table(run: Run) -> str:
             [
                 branch.name,
                 branch.condition.name,
-                f"{len(run.plan.condition_sets):,}",
+                f"{len(run.plan.condition_sets):,}",  # used, which may be fewer than in the folder
                 f"{branch.strength:g}",
                 f"{branch.folder}{' (edges are drawn)' if branch.draw_edges else ''}",
                 str(branch.weights),
@@ -79,11 +80,13 @@ def _file_table(run: Run, pending: int) -> str:
     Args:
         pending: images that this process would make; the files that are there are the whole run's.
     """
+    # An image comes last of its files, so where it is, one of each kind is.
     there = len(run.plan) - len(run.pending(range(len(run.plan))))
     folders = [f"{CONDITIONS}/{name}/" for name in run.condition_folders]
     folders = [f"{IMAGES}/", *([f"{MASKS}/"] if run.has_masks else []), *folders]
     rows = [["where", "to be written", "there already"]]
     rows += [[folder, f"{pending:,}", f"{there:,}"] for folder in folders]
+    # One of each. Every process that ends writes the last three again.
     for name in (RECORD, STATE, MANIFEST, OVERVIEW, REPORT):
         is_there = (run.folder / name).is_file()
         stays = run.exists and name in (RECORD, STATE)  # they say how the run was started

@@ -1,6 +1,6 @@
-"""Draw one picture of a generation: mask | real image | generated images, a row for each mask.
+r"""Draw one picture of a generation: mask | real image | generated images, a row for each mask.
 
-    python utils/compare.py my_synth_data/run_... --image_path data/test/images \\
+    python utils/compare.py my_synth_data/run_... --image_path data/test/images \
         --output comparison.png
 """
 

@@ -14,11 +14,11 @@ from tests.generated import manifest, pictures
 def test_options_that_a_mode_ignores_are_named(run, edges, capsys):
     unread = ["--edge_dir", edges / "membrane", "--rgba_model_path", "x.ckpt"]
     run(*unread, "--generation_mode", "mask_only")
-    shown = capsys.readouterr().out
+    shown = capsys.readouterr().err
     assert "--edge_dir is ignored in mode mask_only" in shown
     assert "--rgba_model_path is ignored" in shown
     run("--sampler", "dpmpp", "--eta", 0.5)
-    shown = capsys.readouterr().out
+    shown = capsys.readouterr().err
     assert "--eta is ignored by --sampler dpmpp\n" in shown
 
 
@@ -28,7 +28,7 @@ def test_options_of_drawn_edges_and_of_classes(capsys):
 
     def ignored(*words):
         generate.parse_args([*words, *models, *drawn, "--num_classes", "3"])
-        return capsys.readouterr().out.splitlines()
+        return capsys.readouterr().err.splitlines()
 
     without = [
         f"warning: {name} is ignored without --edge_from_images"

@@ -7,7 +7,6 @@ import pytest
 from core.images import read_image, write_png
 from core.pictures import GAP, LINE, class_colours, evenly, fit, tile
 from generation import report
-from generation.scores import read_scores
 
 VOID = ("meta", "br", "img")
 
@@ -115,20 +114,8 @@ def numbers(pictures, planned=None, conditions=2):
 
 
 def test_sample_is_spread_over_the_conditions_that_have_pictures():
-    assert [group[0] // 10 for group in report.examples_of(range(1000), 10)] == [
-        0,
-        9,
-        18,
-        27,
-        36,
-        45,
-        54,
-        63,
-        72,
-        81,
-        90,
-        99,
-    ]
+    shown = [group[0] // 10 for group in report.examples_of(range(1000), 10)]
+    assert shown == list(range(0, 100, 9))
     assert report.examples_of([3, 4, 9, 10, 11], 5) == [[3, 4], [9], [10, 11]]
     assert all(len(group) == 4 for group in report.examples_of(range(1000), 10))
     assert evenly("abcde", 3) == ["a", "c", "e"] and evenly("ab", 9) == ["a", "b"]
@@ -169,43 +156,9 @@ def test_names_and_prompts_are_escaped(make_run):
 
 def test_scores_in_the_run_folder_are_shown(make_run):
     run_dir, sample = make_run(1, 2)
-    score = {
-        "fid": 12.345,
-        "num_real": 9,
-        "num_generated": 2,
-        "backbone": "cem500k",
-        "image_size": 224,
-        "real_dir": "/real",
-    }
-    score["gen_dir"] = str(run_dir / "images")
-    doubtful = score | {
-        "num_generated": 1,
-        "scarce": True,
-        "kid": 0.01234,
-        "kid_std": 0.002,
-        "gen_dir": "/other/images",
-    }
-    (run_dir / "cem_fid_1.json").write_text(json.dumps(score))
-    (run_dir / "cem_fid_2.json").write_text(json.dumps(doubtful))
-    for name, text in (
-        ("notes.json", "[1]"),
-        ("broken.json", "{"),
-        ("odd.json", '{"fid": "x"}'),
-        ("bytes.json", "\xff"),
-    ):
-        (run_dir / name).write_text(text, encoding="latin-1")
-    first, second = read_scores(run_dir, 2)
-    assert (first["fid"], first["kid"], first["notes"]) == (
-        "12.35",
-        None,
-        [],
-    )  # 12.345 is a little more in binary
-    assert second["kid"] == "0.0123 ± 0.002"
-    assert second["notes"] == [
-        "too few images for an FID: judge by KID",
-        "of 1 of the run's 2 images",
-        "of /other/images",
-    ]
+    score = {"fid": 12.0, "kid": 0.01234, "kid_std": 0.002, "num_real": 9, "num_generated": 2}
+    score |= {"backbone": "cem500k", "image_size": 224, "real_dir": "r", "gen_dir": "g"}
+    (run_dir / "cem_fid.json").write_text(json.dumps(score))
     report.write_report(run_dir, sample, **numbers(2))
     words = " ".join(Page((run_dir / "report.html").read_text()).words)
     assert "Scores" in words and "0.0123 ± 0.002" in words

@@ -1,0 +1,39 @@
+"""Runs that need no model."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conditions import create_condition
+from core.images import write_png
+from generation.branches import Branch
+from generation.plan import SamplePlan, match_conditions
+from generation.run import IMAGE_OPTIONS, Run
+
+OPTIONS = {name: 0 for name in IMAGE_OPTIONS} | {"seed": 5, "num_classes": 3, "run_id": "x"}
+OPTIONS |= {"n_augmentations_per_mask": 2, "num_shards": 1}
+
+
+@pytest.fixture
+def new_run(tmp_path):
+    """Function to a run of two conditions, two images each, steered by masks and depth maps."""
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "depth").mkdir()
+    for i in range(2):
+        write_png(tmp_path / "masks" / f"c{i}.png", np.full((8, 8), i, np.uint8))
+        write_png(tmp_path / "depth" / f"c{i}.png", np.full((8, 8), 100 + i, np.uint8))
+
+    def new_run(names=("mask", "d"), prompts=("a", "b"), weights="0f", **options):
+        kinds = {"mask": ("segmentation", "masks"), "d": ("depth", "depth")}
+        branches = [
+            Branch(name, create_condition(kind), Path("w"), tmp_path / folder)
+            for name in names
+            for kind, folder in [kinds[name]]
+        ]
+        sets, _ = match_conditions([branch.list_files() for branch in branches])
+        plan = SamplePlan(sets, 2, options.get("seed", 5), prompts)
+        weights = dict.fromkeys(names, weights)
+        return Run(tmp_path / "run", OPTIONS | options, plan, branches, weights, {"target": "x"})
+
+    return new_run

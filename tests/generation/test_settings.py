@@ -1,0 +1,92 @@
+"""What follows from the options of a call, before a file is read."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from cldm.sampling import SamplingOptions
+from generation.branches import BranchOptions
+from generation.export import ExportOptions
+from generation.model import ModelOptions
+from generation.published import DRAWN_ON_THE_FLY, PublishedOptions
+from generation.run_options import GenerationRunOptions
+from generation.settings import GROUPS, SAMPLING_FLAGS, Settings
+from generation.shards import ShardOptions
+
+MASKS = PublishedOptions(mask_dir=Path("m"))
+DEPTH = BranchOptions(branches=["d=depth:x"])
+
+
+def settings(**groups):
+    """Settings with the defaults of all groups but these."""
+    defaults = {name: group.options() for name, group in GROUPS.items()}
+    drawn_edges = DRAWN_ON_THE_FLY["canny"].options()
+    return Settings(**{**defaults, "drawn_edges": drawn_edges, **groups})
+
+
+def test_every_group_is_a_field():
+    fields = [field.name for field in dataclasses.fields(Settings)]
+    assert fields == [*GROUPS, "drawn_edges"]
+    assert set(SAMPLING_FLAGS) == {field.name for field in dataclasses.fields(SamplingOptions)}
+
+
+def test_published_branches_come_before_general_ones():
+    branches = settings(published=MASKS, general_branches=DEPTH).branches
+    assert [(branch.name, branch.folder) for branch in branches] == [
+        ("mask", Path("m")),
+        ("d", Path("x")),
+    ]
+    assert {branch.weights for branch in branches} == {ModelOptions().model_weights_path}
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ({}, "no condition is given"),
+        (
+            {"published": MASKS, "shards": ShardOptions(2, 0)},
+            "--run_id is needed with --num_shards",
+        ),
+        (
+            {
+                "published": MASKS,
+                "shards": ShardOptions(2, 0),
+                "run": GenerationRunOptions(run_id="x"),
+                "export": ExportOptions(Path("set")),
+            },
+            "--export_dataset needs the whole set",
+        ),
+        (
+            {"general_branches": DEPTH, "export": ExportOptions(Path("set"))},
+            "--export_dataset: no condition carries labels",
+        ),
+    ],
+)
+def test_groups_that_contradict_each_other(groups, message):
+    with pytest.raises(ValueError, match=message):
+        settings(**groups).check()
+
+
+def test_the_record_holds_what_was_found(monkeypatch):
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "4")
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "31")
+    found = settings(published=MASKS, model=ModelOptions(device="cpu"))
+    values = {"device": "auto", "num_shards": None, "scale": 9.0}
+    assert found.record(values) == {
+        "scale": 9.0,
+        "generation_mode": "mask_only",
+        "device": "cpu",
+        "run_id": "slurm_31",
+        "num_shards": 4,
+        "shard_index": 2,
+    }
+
+
+def test_unused_options_have_their_reason():
+    unused = settings(published=MASKS, sampling=SamplingOptions("dpmpp", 20)).unused()
+    assert unused["eta"] == "by --sampler dpmpp"
+    assert unused["edge_dirs"] == unused["canny_low"] == "in mode mask_only"
+    assert not {"mask_dir", "num_classes", "scale"} & unused.keys()
+    assert settings(general_branches=DEPTH).unused()["mask_dir"] == "with these --branches"
