@@ -1,4 +1,4 @@
-"""Pairs of EM images and conditions as training samples: pairing, checks, prompts, augmentation."""
+"""Pairs of EM images and conditions as training samples: views, prompts, batches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,80 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from einops import rearrange
-from tqdm import tqdm
 
-from conditions import Condition, ConditionOptions, Layers, create_condition
-from core.images import check_image, list_images, read_image
+from conditions import ConditionOptions, Layers, create_condition
+from conditions.pairs import check_same_size, find_pairs
+from core.images import read_image
 from core.options import OptionError, fraction, non_negative_int, option, positive_int
-from core.pairing import match_names
 from core.prompts import PROMPTS
 from core.views import View, draw_view, take_centre, take_view
-
-BAR_FROM = 200  # pairs from which checking shows a progress bar
-
-
-# Pairs
-
-
-class Pair(NamedTuple):
-    """Files of one sample."""
-
-    image: Path
-    condition: Path
-
-
-def find_pairs(
-    image_dir: str | Path, condition_dir: str | Path, condition: Condition | None = None
-) -> list[Pair]:
-    """Images of one folder with the conditions of another, in natural order of the image names.
-
-    Args:
-        condition: what the second folder holds; masks when not given.
-    Raises:
-        FileNotFoundError: no such folder, or nothing in it.
-        RuntimeError: the names do not pair one to one (see `match_names`).
-    """
-    condition = condition or create_condition("segmentation")
-    names = match_names(list_images(image_dir), condition.list_files(condition_dir))
-    return [Pair(*both) for both in names]
-
-
-def check_same_size(pair: Pair, size: tuple[int, int], condition_size: tuple[int, int]) -> None:
-    """Raise RuntimeError where the (height, width) of a pair's files differ."""
-    if size != condition_size:
-        (h, w), (other_h, other_w) = size, condition_size
-        raise RuntimeError(
-            f"{pair.image} is {w} x {h} but {pair.condition} is {other_w} x {other_h} pixels "
-            "(width x height)"
-        )
-
-
-def raise_first(problems: Sequence[Exception]) -> None:
-    """Raise the first problem, if there is any, with the number of further ones."""
-    if problems:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        # The same type, so that callers treat it as they would the problem itself.
-        raise type(problems[0])(f"{problems[0]}{more}") from problems[0]
-
-
-def check_pairs(pairs: Sequence[Pair], condition: Condition | None = None) -> None:
-    """Find bad files before a model loads: damaged images, wrong conditions, unequal sizes.
-
-    Args:
-        condition: what the pairs' second files hold; masks of three classes when not given.
-    Raises:
-        ValueError, RuntimeError, OSError: the first problem, with the number of further ones.
-    """
-    condition, problems = condition or create_condition("segmentation"), []
-    for pair in tqdm(pairs, desc="checking files", disable=len(pairs) <= BAR_FROM, leave=False):
-        try:
-            check_same_size(pair, check_image(pair.image), condition.check(pair.condition))
-        except (ValueError, RuntimeError, OSError) as error:
-            problems.append(error)
-    raise_first(problems)
-
-
-# Samples and batches
 
 
 class SampleKey(NamedTuple):

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from annotator.detector import Detector, DrawMaps
 from annotator.networks import find_checkpoint, further_weights
 from annotator.util import resize_image
+from core.checks import bar_for_many
 from core.downloads import sha256_of
 from core.files import write_json
 from core.images import check_image, read_image, to_uint8, write_png
@@ -31,7 +32,6 @@ RECORD = "annotate.json"
 # In a folder of its own, so that no reader takes it for one of the maps.
 OVERVIEW = Path("overview") / "overview.png"
 OVERVIEW_ROWS, OVERVIEW_SIDE = 6, 384  # images; pixels of the longer side
-BAR_FROM = 200  # images from which on checking shows a progress bar
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,7 @@ def find_all_weights(detector: Detector, options: Any, weights: Path | None) -> 
 
 def check_images(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
     """Height and width of all files; raises ValueError at the first that cannot be read."""
-    few = len(paths) <= BAR_FROM
-    bar = tqdm(paths, desc="checking files", unit="image", disable=few, leave=False)
-    return {path: check_image(path) for path in bar}
+    return {path: check_image(path) for path in bar_for_many(paths)}
 
 
 # Drawing

@@ -10,9 +10,9 @@ against the masks of other images.
 from dataclasses import dataclass
 from pathlib import Path
 
+from conditions.pairs import Pair
 from core.files import write_json
 from core.options import add_options, new_parser, option, positive_int, read_options
-from dataset import Pair
 from segmentation.data import gather_pairs
 from segmentation.scoring import score
 from segmentation.training import SegmenterOptions, train_segmenter

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from annotator.canny import CannyDetector
 from annotator.membrane import HIGH, LOW, MIN_LENGTH, SCALE, ridge_strength, thin_lines
+from conditions.pairs import Pair, find_pairs
 from conditions.segmentation import read_mask
 from core.images import read_image, to_uint8
 from core.options import (
@@ -34,7 +35,6 @@ from core.options import (
     positive_int,
     read_options,
 )
-from dataset import Pair, find_pairs
 from share import run_script
 
 # Low and high thresholds.

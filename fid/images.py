@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from core.checks import bar_for_many
 from core.images import check_image, list_images, read_image, to_uint8
 
-BAR_FROM = 200  # images from which checking shows a progress bar
 RESIZE_RULES = {  # name in a result -> what it is
     "pillow-bilinear": "Pillow, bilinear, antialiased, on 8-bit pixels",
     "pillow-bicubic": "Pillow, bicubic, antialiased, on unrounded pixels, clipped (clean-fid)",
@@ -94,9 +94,8 @@ def sound_images(paths: Sequence[Path], skip_corrupt: bool = False) -> tuple[lis
         ValueError: a file cannot be read and `skip_corrupt` is off; fewer than two can be read.
     """
     sound, errors = [], []
-    hidden = len(paths) <= BAR_FROM
     # All files are checked before the first is reported, so that the message has their number.
-    for path in tqdm(paths, desc="checking files", unit="image", disable=hidden, leave=False):
+    for path in bar_for_many(paths):
         try:
             check_image(path)
             if skip_corrupt:

@@ -19,12 +19,12 @@ import numpy as np
 from tqdm import tqdm
 
 from conditions import ConditionOptions, Segmentation
+from conditions.pairs import Pair, check_pairs, find_pairs
 from conditions.segmentation import read_mask
 from core.files import whole_folder
 from core.images import LUMA, read_image, write_png
 from core.options import OptionError, option
 from core.signals import StopRequest
-from dataset import Pair, check_pairs, find_pairs
 from generation.manifest import leading_file, read_manifest
 from generation.names import IMAGE_PREFIX, IMAGES, MASKS
 

@@ -8,15 +8,14 @@ from functools import partial
 import numpy as np
 import torch
 from einops import rearrange
-from tqdm import tqdm
 
+from core.checks import bar_for_many
 from core.options import option
 from core.workers import in_workers
 from generation.branches import Branch
 from generation.plan import ConditionSet, PlannedImage
 
 CHECKED_BY_ONE = 2000  # below this many sets, starting workers costs more than it saves
-BAR_FROM = 200  # sets from which on checking shows a progress bar
 
 
 @dataclass(frozen=True)
@@ -49,13 +48,7 @@ def check_condition_sets(
     many = len(condition_sets) >= CHECKED_BY_ONE
     num_workers = len(os.sched_getaffinity(0)) if many else 0
     sizes = in_workers(check, condition_sets, num_workers, chunk=64)
-    bar = tqdm(
-        sizes,
-        desc="checking conditions",
-        total=len(condition_sets),
-        disable=len(condition_sets) < BAR_FROM,
-        leave=False,
-    )
+    bar = bar_for_many(sizes, len(condition_sets), "checking conditions")
     return {files.number: size for files, size in zip(condition_sets, bar, strict=True)}
 
 

@@ -10,9 +10,9 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from conditions import ConditionOptions, create_condition
+from conditions.pairs import Pair, check_pairs, find_pairs
 from conditions.segmentation import read_mask
 from core.images import read_grey
-from dataset import Pair, check_pairs, find_pairs
 
 CACHE_BYTES = 2**30  # decoded pairs kept in memory, per worker
 

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from torchmetrics.classification import MulticlassJaccardIndex
 from tqdm import tqdm
 
+from conditions.pairs import Pair
 from core.images import image_size, to_uint8
-from dataset import Pair
 from segmentation.data import read_input, read_target
 from segmentation.network import predict
 

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, RandomSampler
 from tqdm import tqdm
 
+from conditions.pairs import Pair
 from core.options import non_negative_int, option, positive_float, positive_int
-from dataset import Pair
 from segmentation.data import SegmentationDataset, disturb
 from segmentation.network import ENCODER, SIZE_MULTIPLE, build_segmenter
 from segmentation.scoring import score

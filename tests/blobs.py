@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from conditions.pairs import find_pairs
 from core.images import write_png
-from dataset import find_pairs
 
 LEVELS = np.array([60, 140, 220])  # grey level of each class
 

@@ -1,4 +1,4 @@
-"""Pairs, samples and batches: what a key decides, what a sample shows, what is refused."""
+"""Samples and batches: what a key decides, what a sample shows, what is refused."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from conditions import create_condition
+from conditions.pairs import check_pairs
 from conditions.segmentation import Segmentation
 from core.prompts import PROMPTS
-from dataset import MyDataset, PlacedKey, SampleKey, ValidationSet, check_pairs, collate, find_pairs
-from tests.picture_files import blocks, make_pairs, touch, write
+from dataset import MyDataset, PlacedKey, SampleKey, ValidationSet, collate
+from tests.picture_files import blocks, make_pairs, write
 
 VNC = Path(__file__).parents[1] / "../shared/data/vnc/train"
 SHAPES = [(64, 64), (20, 300), (300, 20), (40, 60), (64, 112), (1, 5), (2, 2)]  # (height, width)
@@ -29,68 +29,7 @@ def read_mask_hint(path):
     return Segmentation().read_hint(path)
 
 
-# Pairs
-
-
-def test_pairs_of_two_folders_by_stem_or_by_numbers(tmp_path):
-    images = touch(tmp_path / "i", "cell_10.png", "cell_9.png", "cell_a.tif")
-    masks = touch(tmp_path / "m", "cell_9.tif", "cell_10.png", "cell_a.png")
-    assert find_pairs(images, masks) == [
-        (images / "cell_9.png", masks / "cell_9.tif"),
-        (images / "cell_10.png", masks / "cell_10.png"),
-        (images / "cell_a.tif", masks / "cell_a.png"),
-    ]
-    sets, numbers = (1, 2), (7, 11, 100)
-    names = [
-        (f"Dataset {d}_img_{k}.png", f"Dataset {d}_GTM_img_{k:04d}.png")
-        for d in sets
-        for k in numbers
-    ]
-    images = touch(tmp_path / "published_i", *(image for image, _ in names))
-    masks = touch(tmp_path / "published_m", *(mask for _, mask in names))
-    pairs = find_pairs(images, masks)
-    assert [(pair.image.name, pair.condition.name) for pair in pairs] == names
-
-
-def test_names_that_do_not_pair_are_refused(tmp_path):
-    images, masks = touch(tmp_path / "i", "a.png", "b.png"), touch(tmp_path / "m", "a.png")
-    for folders in ((images, masks), (masks, images)):
-        with pytest.raises(RuntimeError, match="do not pair one to one"):
-            find_pairs(*folders)
-
-
-def test_two_files_of_one_stem(tmp_path):
-    double, single = touch(tmp_path / "i", "a.png", "a.tif"), touch(tmp_path / "m", "a.png")
-    for folders in ((double, single), (single, double)):
-        with pytest.raises(RuntimeError, match=r"a\.png and .*a\.tif share a stem"):
-            find_pairs(*folders)
-
-
-def test_empty_and_missing_folders(tmp_path):
-    images = touch(tmp_path / "i", "a.png")
-    with pytest.raises(FileNotFoundError, match="no such folder"):
-        find_pairs(images, tmp_path / "none")
-    with pytest.raises(FileNotFoundError, match="holds no image"):
-        find_pairs(touch(tmp_path / "empty"), images)
-
-
-def test_check_pairs_finds_what_would_stop_training(tmp_path):
-    images, masks = make_pairs(tmp_path, num=4)
-    check_pairs(find_pairs(images, masks))
-    edge = create_condition("edge")
-    check_pairs(find_pairs(images, images, edge), edge)
-    write(masks / "s_1.png", blocks((64, 32)))
-    expected = r"images/s_1.png is 64 x 64 but .*masks/s_1.png is 32 x 64 pixels"
-    with pytest.raises(RuntimeError, match=expected) as error:
-        check_pairs(find_pairs(images, masks))
-    assert "more)" not in str(error.value)
-    write(masks / "s_2.png", blocks((64, 64), num_classes=4))
-    (images / "s_3.png").write_bytes((images / "s_3.png").read_bytes()[:-30])
-    with pytest.raises(RuntimeError, match=r"s_1.png is .* \(and 2 more\)$"):
-        check_pairs(find_pairs(images, masks))
-    (images / "s_0.png").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"images/s_0.png: cannot be read .* \(and 3 more\)$"):
-        check_pairs(find_pairs(images, masks))
+# Samples
 
 
 def test_sizes_that_differ_are_found_when_read(tmp_path):
@@ -98,9 +37,6 @@ def test_sizes_that_differ_are_found_when_read(tmp_path):
     write(masks / "s_0.png", blocks((32, 64)))
     with pytest.raises(RuntimeError, match="s_0.png is 64 x 64 but .* is 64 x 32 pixels"):
         MyDataset(images, masks, image_size=32)[0]
-
-
-# Samples
 
 
 def test_sample_of_the_exact_size_is_the_file(tmp_path):

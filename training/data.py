@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from conditions import CONDITIONS, ConditionOptions
+from conditions.pairs import check_pairs
 from core.options import OptionError, non_negative_int, option
 from core.prompts import read_prompts
-from dataset import MyDataset, SampleOptions, ValidationSet, check_pairs
+from dataset import MyDataset, SampleOptions, ValidationSet
 
 
 def _folder(what: str):

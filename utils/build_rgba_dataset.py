@@ -19,6 +19,7 @@ from tqdm import tqdm
 from annotator import canny
 from annotator.detector import edges_of_file
 from conditions.rgba_build import BuildOptions, TensorOptions, find_jobs, run_job
+from core.checks import raise_first
 from core.files import remove_leftovers, whole_file
 from core.options import (
     add_options,
@@ -29,7 +30,6 @@ from core.options import (
     usage_errors,
 )
 from core.workers import in_workers
-from dataset import raise_first
 from share import run_script
 
 MISSING = "missing_masks.txt"

@@ -10,10 +10,10 @@ from PIL import Image
 
 import generate
 from cldm.cldm import ControlLDM
+from conditions.pairs import find_pairs
 from core.checkpoints import load_state_dict, save_weights, subset
 from core.images import read_labels, write_png
 from core.prompts import PROMPTS
-from dataset import find_pairs
 from generation import inputs, model
 from tests.generated import manifest, pictures
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dataset import find_pairs
+from conditions.pairs import find_pairs
 from segmentation.training import SegmenterOptions, train_segmenter
 from tests.blobs import blobs, write_pairs
 

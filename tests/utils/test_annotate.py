@@ -20,9 +20,10 @@ from annotator.mlsd.network import MLSDNetwork
 from annotator.networks import CKPTS_VARIABLE
 from annotator.registry import DETECTORS, edge_detectors
 from conditions import create_condition
+from conditions.pairs import find_pairs
 from core.images import write_png
 from core.options import option
-from dataset import MyDataset, find_pairs
+from dataset import MyDataset
 from tests.weights import fill_parameters
 from utils import annotate
 

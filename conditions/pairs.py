@@ -1,0 +1,60 @@
+"""Pairs of EM images and conditions: found by their names, checked before a model loads."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from conditions import Condition, create_condition
+from core.checks import bar_for_many, raise_first
+from core.images import check_image, list_images
+from core.pairing import match_names
+
+
+class Pair(NamedTuple):
+    """Files of one sample."""
+
+    image: Path
+    condition: Path
+
+
+def find_pairs(
+    image_dir: str | Path, condition_dir: str | Path, condition: Condition | None = None
+) -> list[Pair]:
+    """Images of one folder with the conditions of another, in natural order of the image names.
+
+    Args:
+        condition: what the second folder holds; masks when not given.
+    Raises:
+        FileNotFoundError: no such folder, or nothing in it.
+        RuntimeError: the names do not pair one to one (see `match_names`).
+    """
+    condition = condition or create_condition("segmentation")
+    names = match_names(list_images(image_dir), condition.list_files(condition_dir))
+    return [Pair(*both) for both in names]
+
+
+def check_same_size(pair: Pair, size: tuple[int, int], condition_size: tuple[int, int]) -> None:
+    """Raise RuntimeError where the (height, width) of a pair's files differ."""
+    if size != condition_size:
+        (h, w), (other_h, other_w) = size, condition_size
+        raise RuntimeError(
+            f"{pair.image} is {w} x {h} but {pair.condition} is {other_w} x {other_h} pixels "
+            "(width x height)"
+        )
+
+
+def check_pairs(pairs: Sequence[Pair], condition: Condition | None = None) -> None:
+    """Find bad files before a model loads: damaged images, wrong conditions, unequal sizes.
+
+    Args:
+        condition: what the pairs' second files hold; masks of three classes when not given.
+    Raises:
+        ValueError, RuntimeError, OSError: the first problem, with the number of further ones.
+    """
+    condition, problems = condition or create_condition("segmentation"), []
+    for pair in bar_for_many(pairs):
+        try:
+            check_same_size(pair, check_image(pair.image), condition.check(pair.condition))
+        except (ValueError, RuntimeError, OSError) as error:
+            problems.append(error)
+    raise_first(problems)
