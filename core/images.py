@@ -1,37 +1,22 @@
 """Image files: the one place where pixels are read from disk and written to it."""
 
-import struct
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
 from pathlib import Path
 
 import numpy as np
-import tifffile
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from core.files import whole_file
+from core.image_files import check_whole, decode, read_header
+from core.image_header import Header, Picture
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
-TIFF_SUFFIXES = (".tif", ".tiff")
 # Weights of R, G, B in a grey level.
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
-GREY_MODES = ("1", "L", "I;16", "I;16B", "I")  # Pillow's names
-STRETCHED = {"L;2": 85, "L;4": 17}  # factors by which Pillow multiplies 2- and 4-bit grey levels
-# What Pillow, tifffile and imagecodecs raise for broken files. Their own classes derive from these.
-DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    RuntimeError,
-    IndexError,
-    KeyError,
-    EOFError,
-    struct.error,
-    zlib.error,
-)
-DECODER_ERRORS += (Image.DecompressionBombError,)  # a header that claims billions of pixels
+CAMERA_BITS = (8, 10, 12, 14)  # that cameras put into 16-bit files
+MAX_CLASSES = 32  # a colour table's greys from here on are brightnesses
+_warned_folders: set[Path] = set()
 
 
 def list_images(
@@ -60,109 +45,43 @@ def list_images(
     return paths
 
 
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Turn what decoders raise in the block into a ValueError that names `path`."""
-    try:
-        yield
-    except FileNotFoundError:  # an OSError too, but no broken file
-        raise
-    except DECODER_ERRORS as error:
-        raise ValueError(
-            f"{path}: cannot be read as an image ({error}). Replace or remove the file."
-        ) from error
+def read_image(path: str | Path, bit_depth: int | None = None) -> np.ndarray:
+    """A grey or RGB picture, float32 (H, W, 3) in [0, 1], upright.
 
-
-def _read_tiff(path: Path, as_stored: bool) -> np.ndarray:
-    """The one page of a TIFF, (H, W) or (H, W, channels).
+    Grey is copied to three channels. 8 bits are divided by 255, 16 bits by 65535, and n bits that
+    the file states by 2**n - 1. Alpha is dropped.
 
     Args:
-        as_stored: apply neither colour table nor inversion of white-is-zero files: for class
-            indices, which are numbers and no colours.
-    """
-    with _naming(path), tifffile.TiffFile(path) as tiff:
-        num_pages, page = len(tiff.pages), tiff.pages[0]
-        pixels = page.asarray() if num_pages == 1 else None
-        colours = None if as_stored else page.colormap  # (3, 256) uint16
-    if pixels is None:
-        raise ValueError(
-            f"{path}: a stack of {num_pages} pages, expected one image. Save one file per slice."
-        )
-    if page.axes == "SYX":  # planar colours
-        pixels = np.moveaxis(pixels, 0, -1)  # (H, W, channels)
-    if colours is not None:
-        pixels = np.moveaxis(colours[:, pixels], 0, -1)  # (H, W, 3)
-    elif not as_stored and page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-        pixels = np.invert(pixels)
-    return pixels
-
-
-def _read_pixels(path: Path, modes: tuple[str, ...]) -> np.ndarray:
-    """Pixels as stored, (H, W) or (H, W, channels).
-
-    Args:
-        modes: Pillow's modes that are kept; a picture of another mode becomes RGB.
-    """
-    if path.suffix.lower() in TIFF_SUFFIXES:
-        return _read_tiff(path, as_stored="P" in modes)
-    with _naming(path), Image.open(path) as image:
-        # How the file itself stores pixels; to be read before `convert` and `array` decode them.
-        raw_mode = image.tile[0].args if image.tile else None
-        if image.mode not in modes:
-            image = image.convert("RGB")  # alpha, CMYK and the like carry nothing that EM needs
-        pixels = np.array(image)
-    if "P" in modes and raw_mode in STRETCHED:
-        pixels //= STRETCHED[raw_mode]  # class indices, which Pillow stretched to 0..255
-    return pixels
-
-
-def _to_unit(path: Path, pixels: np.ndarray) -> np.ndarray:
-    """Boolean, 8- or 16-bit pixels as float32 in [0, 1]."""
-    if pixels.dtype == bool:
-        return pixels.astype(np.float32)
-    if pixels.dtype == np.int32:  # Pillow opens some 16-bit PNGs in its 32-bit mode
-        pixels = pixels.astype(np.uint16)
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise ValueError(
-            f"{path}: pixels are {pixels.dtype}, expected 8- or 16-bit. Convert it to one of these."
-        )
-    return pixels.astype(np.float32) / np.iinfo(pixels.dtype).max
-
-
-def read_image(path: str | Path) -> np.ndarray:
-    """A grey or RGB picture, float32 (H, W, 3) in [0, 1].
-
-    Grey is copied to three channels. 8 bits are divided by 255, 16 bits by 65535. Alpha is dropped.
-
+        bit_depth: bits that the data use, where fewer than the file states.
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not an image, truncated, a stack, or neither 8- nor 16-bit.
+        ValueError: not an image, truncated, a stack, of colours that are neither grey, RGB nor
+            a palette, or neither 8- nor 16-bit; or a pixel that `bit_depth` cannot hold.
     """
     path = Path(path)
-    pixels = _read_pixels(path, modes=(*GREY_MODES, "RGB"))
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]  # (H, W, 1)
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4):
-        raise ValueError(f"{path}: shape {pixels.shape}, expected a grey or an RGB image")
-    if pixels.shape[2] >= 3:
-        return _to_unit(path, pixels[..., :3])
-    grey = _to_unit(path, pixels[..., 0])  # (H, W); a second channel would be alpha
-    return np.stack([grey, grey, grey], axis=-1)  # (H, W, 3)
+    picture = decode(path)
+    _check_picture(path, picture.header)
+    if picture.table is not None:
+        return _colours_of(picture)
+    if picture.header.colours == "RGB":
+        return _to_unit(path, picture, picture.pixels[..., :3], bit_depth)
+    grey = picture.pixels[..., :1]  # (H, W, 1); a second sample would be alpha
+    return _to_unit(path, picture, np.broadcast_to(grey, (*grey.shape[:2], 3)), bit_depth)
 
 
-def read_grey(path: str | Path) -> np.ndarray:
+def read_grey(path: str | Path, bit_depth: int | None = None) -> np.ndarray:
     """A grey or RGB picture, float32 (H, W) in [0, 1]; raises like `read_image`.
 
     Colours become their luma. Grey pictures come exactly as stored: a weighted sum of three equal
     channels would round.
     """
-    picture = read_image(path)
+    picture = read_image(path, bit_depth)
     if (picture == picture[..., :1]).all():
         return picture[..., 0]
     return picture @ LUMA
 
 
-def read_four_channels(path: str | Path) -> np.ndarray:
+def read_four_channels(path: str | Path, bit_depth: int | None = None) -> np.ndarray:
     """A four-channel picture, float32 (H, W, 4) in [0, 1], in the order R, G, B, A.
 
     Colours are not multiplied by alpha.
@@ -172,46 +91,49 @@ def read_four_channels(path: str | Path) -> np.ndarray:
         ValueError: as `read_image`, or not of four channels.
     """
     path = Path(path)
-    pixels = _read_pixels(path, modes=("RGBA", "RGB", *GREY_MODES))
-    if pixels.ndim != 3 or pixels.shape[2] != 4:
-        channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    picture = decode(path)
+    _check_depth(path, picture.header)
+    channels = 3 if picture.table is not None else picture.header.samples
+    if channels != 4:
         raise ValueError(f"{path}: {channels} channel(s), expected four (R, G, B, A)")
-    return _to_unit(path, pixels)
+    return _to_unit(path, picture, picture.pixels, bit_depth)
 
 
 def read_labels(path: str | Path) -> np.ndarray:
     """Class indices, int64 (H, W), exactly as stored.
 
-    An RGB file is taken where its three channels are equal.
+    An RGB file is taken where its three channels are equal, and whole numbers that are stored as
+    floats are taken too. Files in which 0 is white are not inverted.
+
+    The indices of a palette file are its classes, with one exception: a colour table that itself
+    holds class numbers, as `quantize` of Pillow makes it of a mask. It consists of greys alone,
+    those in use are below 32, and one of all lies in 1..31. Then the greys are the classes. A table
+    of black, grey and white does not qualify: its 0 is a brightness.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: not an image, truncated, a stack, or a colour picture.
     """
     path = Path(path)
-    labels = _read_pixels(path, modes=(*GREY_MODES, "P", "RGB"))
-    if labels.ndim == 3:
-        if labels.shape[2] >= 3 and (labels[..., :3] != labels[..., :1]).any():
-            raise ValueError(
-                f"{path}: a colour picture, expected class indices 0, 1, 2, ... "
-                "Save one grey value per class."
-            )
-        labels = labels[..., 0]  # (H, W)
-    if labels.dtype.kind not in "bui":
+    picture = decode(path)
+    labels = picture.pixels
+    if picture.table is not None:
+        labels = _classes_of_table(picture)
+    elif picture.header.colours == "RGB" and (labels[..., :3] != labels[..., :1]).any():
         raise ValueError(
-            f"{path}: pixels are {labels.dtype}, expected whole numbers (class indices)"
+            f"{path}: a colour picture, expected class indices 0, 1, 2, ... "
+            "Save one grey value per class."
         )
-    return labels.astype(np.int64)
+    elif picture.header.colours == "grey" and picture.header.samples > 2:
+        raise ValueError(
+            f"{path}: {picture.header.samples} channels, expected class indices in one"
+        )
+    return _whole_numbers(path, labels[..., 0])
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
     """(height, width) from the header, without decoding pixels; raises like `read_image`."""
-    path = Path(path)
-    if path.suffix.lower() in TIFF_SUFFIXES:
-        with _naming(path), tifffile.TiffFile(path) as tiff:
-            return tiff.pages[0].imagelength, tiff.pages[0].imagewidth
-    with _naming(path), Image.open(path) as image:
-        return image.height, image.width
+    return read_header(Path(path)).size
 
 
 def check_image(path: str | Path) -> tuple[int, int]:
@@ -223,23 +145,103 @@ def check_image(path: str | Path) -> tuple[int, int]:
         FileNotFoundError, ValueError: as `read_image`.
     """
     path = Path(path)
-    if path.suffix.lower() not in TIFF_SUFFIXES:
-        with _naming(path), Image.open(path) as image:
-            size = image.height, image.width
-            if image.format == "PNG":
-                image.verify()  # checksums only
-            else:
-                image.load()
-        return size
-    with _naming(path), tifffile.TiffFile(path) as tiff:
-        page, num_pages, num_bytes = tiff.pages[0], len(tiff.pages), tiff.filehandle.size
-    # The last byte that the directory of the TIFF points to: a truncated file ends before it.
-    stored = max(
-        offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
+    header = read_header(path)
+    _check_picture(path, header)
+    check_whole(path, header)
+    return header.size
+
+
+def _check_picture(path: Path, header: Header) -> None:
+    """Refuse pixels that are no picture."""
+    _check_depth(path, header)
+    if header.colours == "grey" and header.samples > 2:
+        raise ValueError(f"{path}: {header.samples} channels, expected a grey or an RGB image")
+
+
+def _check_depth(path: Path, header: Header) -> None:
+    """Refuse pixels whose full intensity is unknown."""
+    if header.dtype not in (bool, np.uint8, np.uint16):
+        raise ValueError(
+            f"{path}: pixels are {header.dtype}, expected 8- or 16-bit. Convert it to one of these."
+        )
+
+
+def _to_unit(
+    path: Path, picture: Picture, samples: np.ndarray, bit_depth: int | None
+) -> np.ndarray:
+    """Samples as float32 in [0, 1], 0 for black.
+
+    Args:
+        samples: those of the picture's pixels that are wanted.
+        bit_depth: as the caller knows it; None trusts the file.
+    """
+    stored, stated = samples.dtype.itemsize * 8, picture.header.bits
+    if samples.dtype == bool:
+        return (samples != picture.header.min_is_white).astype(np.float32)
+    largest = int(samples.max())
+    if bit_depth is not None and not largest.bit_length() <= bit_depth <= stored:
+        raise ValueError(
+            f"{path}: pixels reach {largest} in {stored} bits, which {bit_depth} bits cannot be"
+        )
+    bits = bit_depth or (stated if largest < 2**stated else stored)
+    if bit_depth is None and bits == 16:
+        _warn_of_fewer_bits(path, largest)
+    full = 2**bits - 1
+    if picture.header.min_is_white:
+        samples = full - samples
+    return np.divide(samples, full, dtype=np.float32)
+
+
+def _warn_of_fewer_bits(path: Path, largest: int) -> None:
+    """Warn, once for a folder, of 16-bit pixels that look like those of a camera with fewer."""
+    bits = next((bits for bits in CAMERA_BITS if 0 < largest < 2**bits), None)
+    if bits is None or path.parent in _warned_folders:
+        return
+    _warned_folders.add(path.parent)
+    warnings.warn(
+        f"{path}: no 16-bit pixel is above {largest}. If this is {bits}-bit data, pictures from "
+        f"this folder come out too dark: store them as TIFF with MaxSampleValue {2**bits - 1}, "
+        f"scale them to 0..65535, or pass bit_depth={bits} to the reader.",
+        stacklevel=4,
     )
-    if num_pages > 1 or stored > num_bytes or page.dtype not in (bool, np.uint8, np.uint16):
-        read_image(path)  # raises the error that tells what is wrong
-    return page.imagelength, page.imagewidth
+
+
+def _colours_of(picture: Picture) -> np.ndarray:
+    """Colours of a palette file, float32 (H, W, 3); entries that its table lacks are black."""
+    table = np.zeros((2 ** (picture.pixels.dtype.itemsize * 8), 3), np.float32)
+    table[: len(picture.table)] = picture.table
+    return table[picture.pixels[..., 0]] / np.float32(np.iinfo(picture.table.dtype).max)
+
+
+def _classes_of_table(picture: Picture) -> np.ndarray:
+    """Classes (H, W, 1) of a palette file, by the rule of `read_labels`."""
+    table, indices = picture.table, picture.pixels
+    greys = table[:, 0]
+    used = np.unique(indices)
+    if (table != table[:, :1]).any() or table.dtype != np.uint8 or used[-1] >= len(table):
+        return indices
+    are_classes = (greys[used] < MAX_CLASSES).all() and ((greys > 0) & (greys < MAX_CLASSES)).any()
+    return greys[indices] if are_classes else indices
+
+
+def _whole_numbers(path: Path, labels: np.ndarray) -> np.ndarray:
+    """Labels as int64; refuses fractions and numbers that int64 cannot hold."""
+    limits = np.iinfo(np.int64)
+    if labels.dtype.kind == "f":
+        # 2**63 is a float and one too many; no float lies between it and the largest int64
+        numbers = labels.astype(np.float64)  # half floats end below 2**63
+        whole = (np.rint(numbers) == numbers) & (np.abs(numbers) < 2.0**63)
+    elif labels.dtype.kind in "bui":
+        whole = labels <= limits.max
+    else:
+        whole = np.zeros(labels.shape, bool)
+    if not whole.all():
+        first = labels[~whole][0]
+        raise ValueError(
+            f"{path}: pixels are {labels.dtype} and one is {first}, expected whole numbers "
+            "(class indices)"
+        )
+    return labels.astype(np.int64)
 
 
 def to_uint8(picture: np.ndarray) -> np.ndarray:

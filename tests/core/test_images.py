@@ -3,9 +3,13 @@
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from core.files import whole_file
@@ -53,6 +57,7 @@ def test_16_bit_is_scaled_by_65535(tmp_path, name):
     assert np.array_equal(read_labels(path), deep)
 
 
+@pytest.mark.filterwarnings("ignore:.*no 16-bit pixel is above")
 def test_big_endian_tiff(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", RAMP.astype(">u2"), byteorder=">")
     assert np.array_equal(read_labels(tmp_path / "a.tif"), RAMP)
@@ -233,3 +238,104 @@ def test_to_uint8_rounds_and_clips():
     assert pixels.dtype == np.uint8 and pixels.tolist() == [0, 0, 1, 128, 255, 255, 255, 0]
     levels = np.arange(256, dtype=np.uint8)
     assert np.array_equal(to_uint8(levels.astype(np.float32) / 255), levels)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"])
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_whole_numbers_are_labels_in_every_type_and_nothing_else_is(tmp_path_factory, dtype, data):
+    dtype = np.dtype(dtype)
+    bits = dtype.itemsize * 8
+    values = (
+        st.integers(np.iinfo(dtype).min, np.iinfo(dtype).max)
+        if dtype.kind in "ui"
+        else st.one_of(st.integers(-2000, 2000).map(float), st.floats(width=bits))
+    )
+    numbers = np.array(data.draw(st.lists(values, min_size=6, max_size=6)), dtype).reshape(2, 3)
+    path = tmp_path_factory.getbasetemp() / f"{dtype}.tif"
+    tifffile.imwrite(path, numbers, photometric="minisblack", metadata=None)
+    listed = numbers.flatten().tolist()
+    are_labels = all(np.isfinite(n) and n == int(n) and -(2**63) <= n < 2**63 for n in listed)
+    if are_labels:
+        assert read_labels(path).flatten().tolist() == [int(n) for n in listed]
+    else:
+        with pytest.raises(ValueError, match="expected whole numbers"):
+            read_labels(path)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    labels=arrays(np.uint8, (8, 8), elements=st.integers(0, 6)),
+    order=st.permutations(range(7)),
+    suffix=st.sampled_from([".png", ".tif", ".bmp"]),
+)
+def test_a_mask_reads_alike_as_grey_colour_or_palette(tmp_path_factory, labels, order, suffix):
+    folder = tmp_path_factory.getbasetemp()
+    table = np.repeat(np.array(order, np.uint8)[:, None], 3, axis=1)  # class of each index
+    by_table = Image.fromarray(np.argsort(order)[labels].astype(np.uint8), mode="P")
+    by_table.putpalette(table.tobytes())
+    coloured = np.random.default_rng(0).permutation(256)[:21].astype(np.uint8)
+    by_index = Image.fromarray(labels, mode="P")
+    by_index.putpalette(coloured.tobytes())
+    pictures = {
+        "grey": Image.fromarray(labels),
+        "colour": Image.fromarray(np.repeat(labels[..., None], 3, axis=2)),
+        "table of classes": by_table,
+        "table of colours": by_index,
+        "quantised": Image.fromarray(np.repeat(labels[..., None], 3, axis=2)).quantize(7),
+    }
+    for name, picture in pictures.items():
+        picture.save(folder / f"{name}{suffix}")
+        assert np.array_equal(read_labels(folder / f"{name}{suffix}"), labels), name
+
+
+def test_quantised_masks_keep_their_classes(tmp_path):
+    labels = RAMP % 3
+    picture = Image.fromarray(np.repeat(labels[..., None], 3, axis=2)).quantize(3)
+    assert not np.array_equal(np.array(picture), labels)  # Pillow orders its table anew
+    picture.save(tmp_path / "a.png")
+    assert np.array_equal(read_labels(tmp_path / "a.png"), labels)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (4,)])
+def test_16_bit_colour_masks_of_opencv(tmp_path, shape):
+    labels = (RAMP % 3).astype(np.uint16)
+    pixels = np.broadcast_to(labels.reshape(*labels.shape, *(1 for _ in shape)), (12, 20, *shape))
+    cv2.imwrite(str(tmp_path / "m.png"), np.ascontiguousarray(pixels))
+    assert np.array_equal(read_labels(tmp_path / "m.png"), labels)
+
+
+def deep(path, largest, **how):
+    pixels = np.linspace(0, largest, RAMP.size).astype(np.uint16).reshape(RAMP.shape)
+    tifffile.imwrite(path, pixels, photometric="minisblack", **how)
+    return pixels
+
+
+@pytest.mark.parametrize(("largest", "bits"), [(200, 8), (1000, 10), (4000, 12), (16000, 14)])
+def test_pixels_that_look_like_fewer_bits_are_warned_of_once(tmp_path, largest, bits):
+    pixels = deep(tmp_path / "a.tif", largest)
+    deep(tmp_path / "b.tif", largest)
+    with pytest.warns(UserWarning, match=f"a.tif: no 16-bit pixel .*{bits}-bit data") as found:
+        as_stated = read_image(tmp_path / "a.tif")
+        read_image(tmp_path / "b.tif")
+    assert len(found) == 1
+    assert as_stated[..., 0] == pytest.approx(pixels / 65535)  # warned of, not changed
+    scaled = read_grey(tmp_path / "a.tif", bit_depth=bits)
+    assert scaled == pytest.approx(pixels / (2**bits - 1))
+
+
+@pytest.mark.filterwarnings("error")
+def test_bright_or_stated_pixels_are_not_warned_of(tmp_path):
+    deep(tmp_path / "bright.tif", 20000)
+    deep(tmp_path / "black.tif", 0)
+    deep(tmp_path / "stated.tif", 4000, extratags=[(281, "H", 1, 4095, True)])
+    for name in ("bright", "black", "stated"):
+        read_image(tmp_path / f"{name}.tif")
+    read_labels(tmp_path / "bright.tif")
+
+
+def test_a_bit_depth_must_hold_the_pixels(tmp_path):
+    deep(tmp_path / "a.tif", 5000)
+    for bits in (12, 17):
+        with pytest.raises(ValueError, match=f"a.tif: pixels reach 5000 in 16 bits, which {bits}"):
+            read_image(tmp_path / "a.tif", bit_depth=bits)
