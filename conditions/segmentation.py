@@ -5,11 +5,14 @@ from pathlib import Path
 import numpy as np
 
 from conditions.base import Condition, Layers
+from core.image_files import read_header
+from core.image_header import Header
 from core.images import read_labels, to_uint8
 from core.pictures import class_colours
 
 LISTED = 5  # labels that an error message lists
 MANY_VALUES = 32  # more values than this are a picture's grey levels, not classes
+IGNORE_LABELS = (255, 65535, -1)  # of data sets for other programs
 
 
 def read_mask(path: str | Path, num_classes: int) -> np.ndarray:
@@ -28,29 +31,72 @@ def read_mask(path: str | Path, num_classes: int) -> np.ndarray:
     values = ", ".join(map(str, wrong[:LISTED])) + (", ..." if len(wrong) > LISTED else "")
     raise ValueError(
         f"{path}: found value(s) {values}, expected 0..{num_classes - 1} "
-        f"(--num_classes {num_classes}). {_remedy(found, num_classes)}"
+        f"(--num_classes {num_classes}). {_remedy(path, found, num_classes)}"
     )
 
 
-def _remedy(found: list[int], num_classes: int) -> str:
-    """Advice for a mask that holds these values, sorted."""
-    if 0 <= found[0] and found[-1] < MANY_VALUES:
+def _remedy(path: str | Path, found: list[int], num_classes: int) -> str:
+    """Advice for a mask that holds these values, sorted. None is better than wrong advice."""
+    many = max(MANY_VALUES, 2 * num_classes)
+    few = [value for value in found if 0 <= value < many]
+    others = [value for value in found if value not in few]
+    if not others:
         return (
             f"If the data have more classes, pass --num_classes {found[-1] + 1}; "
             "otherwise correct the mask."
         )
-    if len(found) > MANY_VALUES:
+    if len(found) > many:
         return (
             "That many values are a picture, or a mask stored with loss (JPEG): "
             "save class indices as PNG or TIFF."
         )
-    # Grey levels as people choose them: 0, 127, 255 for three classes.
-    evenly = np.linspace(0, 255, num_classes).astype(int).tolist()
-    levels = found if len(found) == num_classes else evenly
+    as_indices = "Save one whole number per class: 0, 1, 2 and so on"
+    header = read_header(Path(path))
+    if header.min_is_white:
+        return f"0 is white in this file. {as_indices}, in a file where 0 is black."
+    if not _same_in_all_readers(header):
+        return f"{as_indices}, in a grey file."
+    has_indices = any(few)  # beside 0, which may be a grey level
+    if has_indices and len(others) == 1 and others[0] in IGNORE_LABELS:
+        return _ignore_remedy(others[0], max(few[-1] + 1, num_classes), num_classes)
+    levels = None if has_indices else _grey_levels(found, num_classes)
+    if levels is None:
+        return f"These are neither class indices nor {num_classes} grey levels. {as_indices}."
     return (
         "Convert grey levels to class indices, "
         f"for example mask = numpy.searchsorted({levels}, mask)."
     )
+
+
+def _same_in_all_readers(header: Header) -> bool:
+    """Whether the `mask` of an advised line of code holds the numbers that `read_labels` found.
+
+    Other readers ignore orientations, look colours up in tables, or halve 16-bit colours.
+    """
+    plain = header.colours == "grey" and header.samples == 1
+    return header.orientation == 1 and (plain or (header.colours == "RGB" and header.bits == 8))
+
+
+def _ignore_remedy(ignore: int, used: int, num_classes: int) -> str:
+    """Advice for a mask of classes 0..`used`-1 and one label that data sets use for "ignore"."""
+    more = f" and pass --num_classes {used}" if used > num_classes else ""
+    return (
+        f"{ignore} looks like an ignore label, which is no class here. Give those pixels a class, "
+        f"for example mask[mask == {ignore}] = 0{more}; to make them a class of their own, "
+        f"mask[mask == {ignore}] = {used} with --num_classes {used + 1}."
+    )
+
+
+def _grey_levels(found: list[int], num_classes: int) -> list[int] | None:
+    """The grey level of each class in a mask that holds the values `found`, None if unclear."""
+    if len(found) == num_classes:
+        return found
+    # Grey levels as people choose them: 0, 127, 255 for three classes.
+    even = np.linspace(0, 255, num_classes)
+    for levels in (even.astype(int).tolist(), np.ceil(even).astype(int).tolist()):
+        if set(found) <= set(levels):  # searchsorted would move any other value to the next level
+            return levels
+    return None
 
 
 def one_hot(labels: np.ndarray, num_classes: int) -> np.ndarray:

@@ -1,7 +1,14 @@
 """Masks: each class is one channel, and whatever is no mask is refused with advice."""
 
+import ast
+import re
+
+import cv2
 import numpy as np
 import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from conditions import ConditionOptions
@@ -76,6 +83,9 @@ def test_a_class_too_many_names_the_option(tmp_path):
     with pytest.raises(ValueError, match=expected):
         read_mask(path, 3)
     assert read_mask(path, 5).max() == 4
+    path = write(tmp_path / "many.png", blocks((64, 64), 41))  # no picture's grey levels
+    with pytest.raises(ValueError, match=r"value\(s\) 40, .*pass --num_classes 41"):
+        read_mask(path, 40)
 
 
 def test_a_picture_is_no_mask(tmp_path):
@@ -83,3 +93,64 @@ def test_a_picture_is_no_mask(tmp_path):
     expected = r"value\(s\) 3, 4, 5, 6, 7, \.\.\., expected 0..2 .*a picture"
     with pytest.raises(ValueError, match=expected):
         read_mask(path, 3)
+
+
+def advice(path, num_classes=3):
+    with pytest.raises(ValueError) as error:
+        read_mask(path, num_classes)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32])
+@pytest.mark.parametrize("present", [(0, 1, 2), (0, 1), (1,), (0, 2)])
+def test_an_ignore_label_is_called_one(tmp_path, dtype, present):
+    """As grey levels, 0, 1, 2 and 255 would become classes 0, 1, 1 and 2."""
+    ignore = {np.uint16: 65535, np.int32: -1}.get(dtype, 255)
+    mask = np.array([*present, ignore], dtype).repeat(16).reshape(8, -1)
+    text = advice(write(tmp_path / "m.tif", mask))
+    assert f"{ignore} looks like an ignore label" in text and "searchsorted" not in text
+    assert f"mask[mask == {ignore}] = 0;" in text
+    assert f"mask[mask == {ignore}] = 3 with --num_classes 4" in text
+
+
+def test_classes_too_many_beside_an_ignore_label_are_counted(tmp_path):
+    mask = np.array([[0, 1, 2, 3, 255]], np.uint8)
+    text = advice(write(tmp_path / "m.png", mask))
+    assert "mask[mask == 255] = 0 and pass --num_classes 4;" in text
+    assert "mask[mask == 255] = 4 with --num_classes 5" in text
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    num_classes=st.integers(1, 6),
+    found=st.sets(st.sampled_from([*range(40), 63, 64, 85, 127, 128, 170, 191, 254, 255])),
+)
+def test_an_advised_recipe_keeps_values_apart_and_in_range(tmp_path_factory, num_classes, found):
+    path = tmp_path_factory.getbasetemp() / "recipe.png"
+    values = np.array([sorted(found | {0})], np.uint8)
+    write(path, values)
+    if values.max() < num_classes:
+        return
+    levels = re.search(r"searchsorted\((\[.*?\]), mask\)", advice(path, num_classes))
+    if levels:
+        mapped = np.searchsorted(ast.literal_eval(levels[1]), values)[0]
+        assert len(set(mapped.tolist())) == values.size and mapped.max() < num_classes
+
+
+@pytest.mark.parametrize("values", [(0, 128), (0, 100, 255, 7), (0, 2, 3, 200), (0, 127, 254)])
+def test_unclear_levels_get_no_recipe(tmp_path, values):
+    text = advice(write(tmp_path / "m.png", np.array([values], np.uint8)), num_classes=4)
+    assert "searchsorted" not in text and "Save one whole number per class" in text
+
+
+def test_readers_that_differ_get_no_recipe(tmp_path):
+    levels = np.array([[0, 127, 255]], np.uint8)
+    tifffile.imwrite(tmp_path / "white.tif", levels, photometric="miniswhite")
+    text = advice(tmp_path / "white.tif")
+    assert "searchsorted" not in text and "0 is white in this file" in text
+    deep = np.repeat(levels[..., None].astype(np.uint16) * 257, 3, axis=2)
+    cv2.imwrite(str(tmp_path / "deep.png"), deep)  # Pillow halves it
+    tifffile.imwrite(tmp_path / "turned.tif", levels, extratags=[(274, "H", 1, 6, True)])
+    for name in ("deep.png", "turned.tif"):
+        text = advice(tmp_path / name)
+        assert "searchsorted" not in text and "in a grey file" in text
