@@ -7,6 +7,8 @@ import torch
 from einops import rearrange
 from torch import nn
 
+from cldm.ddim_hacked import DDIMSampler, check_unsupported
+from core.pictures import prompt_to_pixels
 from ldm.models.diffusion.ddpm import LatentDiffusion
 from ldm.modules.diffusionmodules.openaimodel import TimestepEmbedSequential, UNetEncoder, UNetModel
 from ldm.modules.diffusionmodules.util import zero_module
@@ -18,6 +20,14 @@ from ldm.util import instantiate_from_config
 HINT_CHANNELS = (16, 16, 32, 32, 96, 96, 256)
 HINT_FACTOR = 8  # hint pixels per latent pixel
 NUM_CONTROLS = 13  # residuals of SD 1.x and 2.x: 12 encoder blocks and the middle block
+
+# Arguments of the published `log_images`: those that change no picture, and those that draw
+# pictures which are not made here, with the values that ask for nothing.
+LOG_HARMLESS = (
+    "split", "n_row", "quantize_denoised", "inpaint", "plot_progressive_rows",
+    "unconditional_guidance_label", "use_ema_scope",
+)  # fmt: skip
+LOG_UNSUPPORTED = {"return_keys": None, "plot_denoise_rows": False, "plot_diffusion_rows": False}
 
 
 def side_by_side(parts):
@@ -84,9 +94,7 @@ class ControlNet(UNetEncoder):
         self.hint_channels = hint_channels
         # Zero convolutions (Zhang et al. 2023, Eq. 2): a fresh branch changes nothing, so the first
         # steps of a training start from the pictures of the locked U-Net.
-        self.zero_convs = nn.ModuleList(
-            TimestepEmbedSequential(zero_module(nn.Conv2d(c, c, 1))) for c in self.block_channels
-        )
+        self.zero_convs = nn.ModuleList(self.make_zero_conv(c) for c in self.block_channels)
         layers, channels = [], hint_channels
         for i, width in enumerate(HINT_CHANNELS):
             layers += [
@@ -97,8 +105,12 @@ class ControlNet(UNetEncoder):
         self.input_hint_block = TimestepEmbedSequential(
             *layers, zero_module(nn.Conv2d(channels, self.model_channels, 3, padding=1))
         )
-        deepest = self.block_channels[-1]
-        self.middle_block_out = TimestepEmbedSequential(zero_module(nn.Conv2d(deepest, deepest, 1)))
+        self.middle_block_out = self.make_zero_conv(self.block_channels[-1])
+
+    @staticmethod
+    def make_zero_conv(channels):
+        """A 1x1 convolution that starts at zero (Zhang et al. 2023, Sec. 3.1)."""
+        return TimestepEmbedSequential(zero_module(nn.Conv2d(channels, channels, 1)))
 
     def encode_hint(self, hint):
         """Hint (N, hint_channels, H, W) -> features (N, model_channels, H/8, W/8).
@@ -157,6 +169,8 @@ class ControlLDM(LatentDiffusion):
         control_key: name of the condition image in a batch.
         only_mid_control: use the middle block's residual alone.
         sd_locked: keep the U-Net's decoder frozen in training.
+        global_average_pooling: replace each residual by its mean over the map, so that the hint
+            says what is in the picture and not where (the published "shuffle" branch).
         latent_diffusion: the arguments of `LatentDiffusion`.
     Raises:
         ValueError: as `LatentDiffusion`, or a trainable text encoder is asked for.
@@ -171,6 +185,7 @@ class ControlLDM(LatentDiffusion):
         control_key="hint",
         only_mid_control=False,
         sd_locked=True,
+        global_average_pooling=False,
         **latent_diffusion,
     ):
         super().__init__(**latent_diffusion)
@@ -185,6 +200,7 @@ class ControlLDM(LatentDiffusion):
         # One more than zero convolutions: the middle block has its own, `middle_block_out`.
         self.control_scales = [1.0] * (len(self.control_model.zero_convs) + 1)
         self.sd_locked = sd_locked
+        self.global_average_pooling = global_average_pooling
 
     def encode_hints(self, cond):
         """`cond` with its hints encoded as `guided_hint`, a list of features.
@@ -217,16 +233,90 @@ class ControlLDM(LatentDiffusion):
         )  # list of (N, c_i, h_i, w_i)
         scales = self.control_scales if control_scales is None else control_scales
         control = scale_residuals(control, scales)  # list of (N, c_i, h_i, w_i)
+        if self.global_average_pooling:
+            # (N, c, 1, 1): added to the skips, it broadcasts over the map.
+            control = [residual.mean(dim=(2, 3), keepdim=True) for residual in control]
         return self.model.diffusion_model(
             x_noisy, t, context, control=control, only_mid_control=self.only_mid_control
         )  # (N, 4, h, w)
 
-    def get_input(self, batch):
+    def get_input(self, batch, k=None, bs=None):
         """As `LatentDiffusion.get_input`, with the hint (N, H, W, c) among the conditions."""
-        x_start, cond = super().get_input(batch)
-        hint = rearrange(batch[self.control_key], "n h w c -> n c h w").contiguous()
+        x_start, cond = super().get_input(batch, k, bs)
+        hint = rearrange(batch[self.control_key][:bs], "n h w c -> n c h w").contiguous()
         hint = hint.to(x_start.dtype)
         return x_start, {**cond, "c_concat": [hint]}
+
+    def sample_log(self, cond, batch_size, ddim=True, ddim_steps=50, **options):
+        """Samples for conditions, z (N, 4, h, w), and intermediates, as `DDIMSampler.sample`.
+
+        Args:
+            cond: N conditions with a hint, as `apply_model` takes them; the hint gives the size.
+            ddim: always true; published scripts pass it.
+            options: further arguments of `DDIMSampler.sample`.
+        Raises:
+            ValueError: `ddim` is false; others as `DDIMSampler.sample`.
+        """
+        if not ddim:
+            raise ValueError("ddim: expected true; sampling by DDPM's own steps is not supported")
+        height, width = cond["c_concat"][0].shape[2:]
+        shape = (self.channels, height // HINT_FACTOR, width // HINT_FACTOR)
+        return DDIMSampler(self).sample(
+            ddim_steps, batch_size, shape, cond, verbose=False, **options
+        )
+
+    @torch.no_grad()
+    def log_images(
+        self,
+        batch,
+        N=4,
+        sample=False,
+        ddim_steps=50,
+        ddim_eta=0.0,
+        unconditional_guidance_scale=9.0,
+        **unsupported,
+    ):
+        """Pictures of a batch by name, each (N, c, H, W), about [-1, 1], not clipped.
+
+        They are `reconstruction`, `control`, `conditioning` (the prompt), `samples` on request, and
+        `samples_cfg_scale_<scale>` above scale 1.
+
+        Args:
+            batch: as `get_input` takes it.
+            N: number of samples to show.
+            sample: draw samples without guidance too.
+            ddim_steps, ddim_eta, unconditional_guidance_scale: how samples are drawn.
+            unsupported: other published arguments, with values that ask for nothing.
+        """
+        check_unsupported(
+            {name: value for name, value in unsupported.items() if name not in LOG_HARMLESS},
+            LOG_UNSUPPORTED,
+            "log_images",
+        )
+        z, cond = self.get_input(batch, bs=N)  # (N, 4, h, w)
+        prompts, hint = batch[self.cond_stage_key][:N], cond["c_concat"][0]
+        text = torch.from_numpy(prompt_to_pixels(prompts, hint.shape[2:]))  # (N, H, W, 3)
+        log = {
+            "reconstruction": self.decode_first_stage(z),
+            "control": hint * 2 - 1,
+            "conditioning": rearrange(text, "n h w c -> n c h w") / 127.5 - 1,
+        }
+        options = {"ddim_steps": ddim_steps, "eta": ddim_eta}
+        if sample:
+            samples, _ = self.sample_log(cond, len(z), **options)
+            log["samples"] = self.decode_first_stage(samples)
+        if unconditional_guidance_scale > 1:
+            uncond = {**cond, "c_crossattn": [self.get_unconditional_conditioning(len(z))]}
+            samples, _ = self.sample_log(
+                cond,
+                len(z),
+                unconditional_guidance_scale=unconditional_guidance_scale,
+                unconditional_conditioning=uncond,
+                **options,
+            )
+            name = f"samples_cfg_scale_{unconditional_guidance_scale:.2f}"
+            log[name] = self.decode_first_stage(samples)
+        return log
 
     def trainable_parameters(self):
         """Parameters of the control branch, and of the U-Net's decoder where it is not locked."""

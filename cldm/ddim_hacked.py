@@ -21,19 +21,21 @@ UNSUPPORTED = {
 }
 
 
-def check_unsupported(arguments: dict) -> None:
+def check_unsupported(arguments: dict, known: dict, function: str) -> None:
     """Raise unless `arguments` are published names with values that ask for nothing.
 
+    Args:
+        known: the values that ask for nothing, by name.
+        function: whose arguments they are, for the message.
     Raises:
         ValueError: a published argument that is not supported, with another value.
-        TypeError: an unknown argument. The published sampler ignores misspelt ones.
+        TypeError: an unknown argument. The published code ignores misspelt ones.
     """
     for name, value in arguments.items():
-        if name not in UNSUPPORTED:
-            raise TypeError(f"DDIMSampler.sample has no argument {name}")
-        neutral = UNSUPPORTED[name]
-        if not (value is neutral or value == neutral):
-            raise ValueError(f"{name} is not supported, expected {neutral}")
+        if name not in known:
+            raise TypeError(f"{function} has no argument {name}")
+        if not (value is known[name] or value == known[name]):
+            raise ValueError(f"{function}: {name} is not supported, expected {known[name]}")
 
 
 class DDIMSampler:
@@ -159,7 +161,7 @@ class DDIMSampler:
         Raises:
             ValueError: a mask without `x0`; others as `check_unsupported` and `make_schedule`.
         """
-        check_unsupported(unsupported)
+        check_unsupported(unsupported, UNSUPPORTED, "DDIMSampler.sample")
         if mask is not None and x0 is None:
             raise ValueError("mask without x0: expected the latents that the mask keeps")
         self.make_schedule(S, ddim_eta=eta)

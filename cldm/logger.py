@@ -1,39 +1,19 @@
 """Pictures that a training draws while it runs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from einops import rearrange
-from PIL import Image, ImageDraw, ImageFont
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torchvision.utils import make_grid
 
 from cldm.sampling import PREVIEW, SamplingOptions, sample_images, to_pixels
 from core.images import to_uint8, write_png
+from core.pictures import prompt_to_pixels
 from core.seeds import sample_seed
-
-GLYPH_WIDTH = 0.55  # of a letter, in units of the font size
-
-
-def prompt_to_pixels(prompts: Sequence[str], size: tuple[int, int]) -> np.ndarray:
-    """Each prompt written on white, uint8 (N, H, W, 3); `size` is (H, W)."""
-    height, width = size
-    font_size = max(8, width // 20)
-    columns = max(8, int(width / (GLYPH_WIDTH * font_size)))
-    font, pictures = ImageFont.load_default(font_size), []
-    for prompt in prompts:
-        lines = [""]  # filled word by word; a word longer than a line gets its own
-        for word in prompt.split():
-            if lines[-1] and len(lines[-1]) + 1 + len(word) > columns:
-                lines.append("")
-            lines[-1] = f"{lines[-1]} {word}".strip()
-        picture = Image.new("RGB", (width, height), "white")
-        ImageDraw.Draw(picture).multiline_text((4, 4), "\n".join(lines), fill="black", font=font)
-        pictures.append(np.asarray(picture))
-    return np.stack(pictures)
 
 
 def hint_as_colours(hint: np.ndarray) -> np.ndarray:

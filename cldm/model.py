@@ -1,11 +1,12 @@
 """From configuration and checkpoint to a model."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from omegaconf import OmegaConf
 
 from cldm.names import AUTOENCODER, CONTROL, EMA
 from core.checkpoints import SkipInitialisation, load_state_dict, load_strictly, subset
@@ -33,15 +34,23 @@ MAY_BE_LEFT_OVER = (
 FIRST_HINT = f"{CONTROL}input_hint_block.0.weight"
 
 
-def read_config(path: str | Path) -> dict:
+def read_config(path: str | Path, overrides: Mapping | None = None) -> dict:
     """The `model:` part of a YAML of this family, in plain dictionaries with all values filled in.
 
+    Args:
+        overrides: as `config_overrides` of `create_model`.
     Raises:
         FileNotFoundError, ValueError: as `read_yaml`.
+        ValueError: `overrides` has other parts than `model`.
         ValueError: no `model:` that has `target:` and `params:`, a number that is not finite, one
             of `SIZE_KEYS` is missing, or as `find_class`.
     """
-    config = to_plain(read_yaml(path))
+    config = read_yaml(path)
+    if overrides:
+        if unknown := sorted(set(overrides) - {"model"}):
+            raise ValueError(f"config_overrides: found {unknown}, expected model")
+        config = OmegaConf.merge(config, overrides)
+    config = to_plain(config)
     model = config.get("model") if isinstance(config, dict) else None
     if not isinstance(model, dict) or not isinstance(model.get("params"), dict):
         raise ValueError(f"{path}: expected a `model:` with `target:` and `params:`")
@@ -126,12 +135,17 @@ def image_side(
     return asked
 
 
+def get_state_dict(d: dict) -> dict:
+    """The weights in a checkpoint: its `state_dict`, or the dictionary itself where it has none."""
+    return d.get("state_dict", d)
+
+
 def create_model(
     config_path: str | Path,
     weights_path: str | Path | list[str | Path] | None = None,
     hint_channels: int | None = None,
     new_hint: str | None = None,
-    overrides: dict | None = None,
+    config_overrides: Mapping | None = None,
 ) -> torch.nn.Module:
     """Build the model of a YAML file on the CPU, in evaluation mode when it gets weights.
 
@@ -143,15 +157,16 @@ def create_model(
         new_hint: what to do with another number of hint channels in the checkpoint. `random`
             initialises the first hint convolution anew, `zeros` keeps it and adds channels whose
             weights are zero; both print a line. None raises.
-        overrides: parameters of the model that win over the configuration's.
+        config_overrides: nested dictionaries, or an OmegaConf node, whose values win over those of
+            the file: `{"model": {"params": {"scale_factor": 1.0}}}`. Values that refer to an
+            overridden one follow it.
     Raises:
         FileNotFoundError, ValueError: as `read_config`, `instantiate_from_config`,
             `load_state_dict`.
         RuntimeError: the checkpoint does not fit the configuration.
     """
-    config = read_config(config_path)
+    config = read_config(config_path, config_overrides)
     with _constructor_errors(config_path):
-        config["params"].update(overrides or {})
         if hint_channels is not None:
             config["params"]["control_stage_config"]["params"]["hint_channels"] = hint_channels
         if weights_path is None:

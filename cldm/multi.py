@@ -49,6 +49,40 @@ class MultiConditionControlNet(nn.Module):
         self.condition_keys = condition_keys
         self.per_condition_scales = list(per_condition_scales)
 
+    def get_condition_scale(self, condition_key):
+        """Factor of a branch's residuals, by the name of its condition.
+
+        Raises:
+            ValueError: no branch of this name.
+        """
+        if condition_key not in self.condition_keys:
+            raise ValueError(
+                f"no control branch {condition_key!r}, expected {', '.join(self.condition_keys)}"
+            )
+        return self.per_condition_scales[self.condition_keys.index(condition_key)]
+
+    def set_condition_scales(self, per_condition_scales):
+        """Change the factors of the branches' residuals.
+
+        Args:
+            per_condition_scales: all of them in order; or some by name, and the others stay.
+        Raises:
+            ValueError: a name that no branch has, or another number of factors than of branches.
+        """
+        if isinstance(per_condition_scales, dict):
+            for key in per_condition_scales:
+                self.get_condition_scale(key)  # checks the name before anything changes
+            own = zip(self.condition_keys, self.per_condition_scales, strict=True)
+            scales = [per_condition_scales.get(key, scale) for key, scale in own]
+        else:
+            scales = list(per_condition_scales)
+        if len(scales) != len(self.branches):
+            raise ValueError(
+                f"{len(scales)} strengths for {len(self.branches)} control branches, expected one "
+                "for each"
+            )
+        self.per_condition_scales = scales
+
     def _hint_per_branch(self, hint):
         """List of hints as it is; one concatenated hint, which notebooks pass, is split."""
         if isinstance(hint, list) and len(hint) == len(self.branches):
@@ -86,8 +120,8 @@ class MultiConditionControlNet(nn.Module):
             if scale
         ]
         if not active:
-            # 0-d zeros add to skips of any size, so no branch need be computed for the sizes.
-            return [x.new_zeros(())] * (len(self.branches[0].zero_convs) + 1)
+            # These zeros add to skips of any size, so no branch need be computed for the sizes.
+            return [x.new_zeros(1, 1, 1, 1)] * (len(self.branches[0].zero_convs) + 1)
         if guided_hint is None:
             guided_hint = self.encode_hints(hint)
         total = None  # added up branch by branch: the residuals of all at once need more memory

@@ -16,6 +16,7 @@ COLOURS = np.array(
 ) / 255  # fmt: skip
 GAP = 2  # white pixels between tiles
 FONT_SIZE, LINE = 15, 22  # pixels: of letters, and of a line of them
+GLYPH_WIDTH = 0.55  # of a letter, in units of the font size
 
 
 def class_colours(labels: np.ndarray) -> np.ndarray:
@@ -84,3 +85,21 @@ def tile(
 def _paste(sheet: np.ndarray, pixels: np.ndarray, top: int, left: int) -> None:
     """Write pixels, uint8 (h, w, 3), into `sheet`, uint8 (H, W, 3), in place."""
     sheet[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+
+
+def prompt_to_pixels(prompts: Sequence[str], size: tuple[int, int]) -> np.ndarray:
+    """Each prompt written on white, uint8 (N, H, W, 3); `size` is (H, W)."""
+    height, width = size
+    font_size = max(8, width // 20)
+    columns = max(8, int(width / (GLYPH_WIDTH * font_size)))
+    font, pictures = ImageFont.load_default(font_size), []
+    for prompt in prompts:
+        lines = [""]  # filled word by word; a word longer than a line gets its own
+        for word in prompt.split():
+            if lines[-1] and len(lines[-1]) + 1 + len(word) > columns:
+                lines.append("")
+            lines[-1] = f"{lines[-1]} {word}".strip()
+        picture = Image.new("RGB", (width, height), "white")
+        ImageDraw.Draw(picture).multiline_text((4, 4), "\n".join(lines), fill="black", font=font)
+        pictures.append(np.asarray(picture))
+    return np.stack(pictures)

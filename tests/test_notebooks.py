@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+import yaml
 from einops import rearrange
 from pytorch_lightning import seed_everything
 from torch.utils.data import DataLoader, Dataset
@@ -180,3 +181,144 @@ def test_gradio_script(model, options, photograph, guess_mode, save_memory, monk
     options.strength = 0.0
     uncontrolled = process(model, sampler, photograph, options)
     assert not np.array_equal(uncontrolled[1], pictures[1])
+
+
+def test_image_to_image_with_a_mask(model):
+    """Encode, noise, decode, and keep the left half, with the published calls."""
+    image = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.no_grad(), model.ema_scope("sampling"):
+        c = model.get_learned_conditioning(["a cell"] * 2)
+        z = model.get_first_stage_encoding(model.encode_first_stage(image)).detach()
+        assert z.shape == (2, 4, 8, 8)
+        sampler = DDIMSampler(model)
+        sampler.make_schedule(ddim_num_steps=8, ddim_eta=0.0, verbose=False)
+        cond = {"c_concat": None, "c_crossattn": [c]}
+        noisy = sampler.stochastic_encode(z, torch.tensor([3] * 2))
+        samples = sampler.decode(
+            noisy,
+            cond,
+            4,
+            unconditional_guidance_scale=3.0,
+            unconditional_conditioning={**cond, "c_crossattn": [torch.zeros_like(c)]},
+            verbose=False,
+        )
+        mask = torch.zeros(1, 1, 8, 8)
+        mask[..., :4] = 1
+        kept, _ = sampler.sample(40, 2, (4, 8, 8), cond, mask=mask, x0=z, eta=0.0, verbose=False)
+    assert samples.isfinite().all() and not torch.equal(samples, z)
+    difference = (kept - z).abs().mean(dim=(0, 1, 2))
+    assert difference[:4].mean() < difference[4:].mean() / 2
+
+
+# The model's own functions
+
+
+@pytest.fixture
+def batch():
+    return next(iter(DataLoader(CirclesDataset(), batch_size=3)))
+
+
+def test_losses_by_every_published_way(model, batch):
+    x, c = model.get_input(batch, model.first_stage_key, bs=2)
+    assert len(x) == 2 and c["c_concat"][0].shape == (2, 3, 64, 64)
+    for loss, losses in (
+        model(x, c),
+        model.shared_step(batch),
+        model.p_losses(x, c, torch.tensor([1, 2])),
+    ):
+        assert loss.requires_grad and loss.item() == losses["train/loss_simple"].item()
+    model.eval()
+    assert set(model(x, c)[1]) == {"val/loss_simple", "val/loss"}
+
+
+def test_noise_is_drawn_where_it_is_not_given(model):
+    x_start, t = torch.zeros(400, 4, 2, 2), torch.full((400,), 700)
+    noisy = model.q_sample(x_start=x_start, t=t)
+    expected = (1 - model.alphas_cumprod[700]).sqrt().item()
+    assert noisy.std().item() == pytest.approx(expected, rel=0.05)
+
+
+def test_log_images(model, batch):
+    model.eval()
+    log = model.log_images(batch, N=2, sample=True, ddim_steps=2, split="train")
+    assert {name: tuple(picture.shape) for name, picture in log.items()} == {
+        name: (2, 3, 64, 64)
+        for name in (
+            "reconstruction",
+            "control",
+            "conditioning",
+            "samples",
+            "samples_cfg_scale_9.00",
+        )
+    }
+    assert torch.equal(log["control"], rearrange(batch["hint"][:2], "n h w c -> n c h w") * 2 - 1)
+    assert log["conditioning"].min() < -0.5 and log["conditioning"].max() == 1
+    assert "samples_cfg_scale_1.00" not in model.log_images(
+        batch, ddim_steps=1, unconditional_guidance_scale=1.0
+    )
+    with pytest.raises(ValueError, match="log_images: plot_diffusion_rows is not supported"):
+        model.log_images(batch, plot_diffusion_rows=True)
+    with pytest.raises(TypeError, match="log_images has no argument ddim_step"):
+        model.log_images(batch, ddim_step=2)
+
+
+def test_zero_convolutions(model):
+    layer = model.control_model.make_zero_conv(5)
+    x = torch.rand(1, 5, 3, 3)
+    assert layer(x, None).shape == x.shape and not layer(x, None).any()
+    model.control_model.zero_convs[0] = model.control_model.make_zero_conv(32)
+
+
+# Keys of published configurations
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "off", "on", "message"),
+    [
+        (None, "use_ema", False, True, "use_ema: true, but"),
+        (None, "cond_stage_trainable", False, True, "expected cond_stage_trainable: false"),
+        (None, "scheduler_config", None, {"target": "ldm.lr"}, "scheduler_config is not supported"),
+        ("unet_config", "use_fp16", False, True, "use_fp16: true is not supported"),
+        ("control_stage_config", "use_fp16", False, True, "use_fp16: true is not supported"),
+    ],
+)
+def test_configuration_keys_work_or_are_refused(micro_yaml, tmp_path, part, key, off, on, message):
+    def create(value):
+        content = yaml.safe_load(micro_yaml.read_text())
+        params = content["model"]["params"]
+        (params[part]["params"] if part else params)[key] = value
+        (tmp_path / "c.yaml").write_text(yaml.safe_dump(content))
+        return create_model(tmp_path / "c.yaml")
+
+    create(off)
+    with pytest.raises(ValueError, match=message):
+        create(on)
+
+
+@torch.no_grad()
+def test_global_average_pooling_removes_the_place(model, micro_yaml, monkeypatch):
+    """A residual that is 5 in one of four places acts as 1.25 everywhere."""
+    pooled = create_model(
+        micro_yaml, config_overrides={"model": {"params": {"global_average_pooling": True}}}
+    )
+    assert pooled.global_average_pooling and not model.global_average_pooling
+    seen = []
+
+    def residuals(**_):
+        place = torch.zeros(1, 1, 2, 2)
+        place[..., 0, 1] = 5.0
+        return [place] * 5
+
+    for each in (pooled, model):
+        each.control_scales = [1.0] * 5
+        monkeypatch.setattr(each.control_model, "forward", residuals)
+        monkeypatch.setattr(
+            each.model.diffusion_model, "forward", lambda *_, control, **__: seen.append(control)
+        )
+        each.apply_model(
+            torch.zeros(1, 4, 8, 8),
+            torch.tensor([1]),
+            {"c_crossattn": [torch.zeros(1, 77, 8)], "c_concat": [torch.zeros(1, 3, 64, 64)]},
+        )
+    assert all(residual.shape == (1, 1, 1, 1) and residual == 1.25 for residual in seen[0])
+    assert seen[1][0].max() == 5

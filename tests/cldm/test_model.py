@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 
 from cldm.model import (
     create_control,
     create_first_stage,
     create_model,
+    get_state_dict,
     load_weights,
     read_config,
 )
@@ -358,3 +360,36 @@ def test_a_control_branch_is_never_trained_with_the_text_encoder(tmp_path, mini_
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
     with pytest.raises(ValueError, match="expected cond_stage_trainable: false"):
         create_model(tmp_path / "c.yaml")
+
+
+# Published names
+
+
+def test_overrides_win_and_what_refers_to_them_follows(tmp_path, mini_yaml):
+    config = yaml.safe_load(mini_yaml.read_text())
+    params = config["model"]["params"]
+    params["control_stage_config"]["params"]["hint_channels"] = "${model.params.channels}"
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+    for overrides in (
+        {"model": {"params": {"channels": 6, "scale_factor": 0.5}}},
+        OmegaConf.create({"model": {"params": {"channels": 6, "scale_factor": 0.5}}}),
+    ):
+        model = create_model(tmp_path / "c.yaml", config_overrides=overrides)
+        assert model.scale_factor == 0.5 and model.control_model.hint_channels == 6
+    with pytest.raises(ValueError, match=r"config_overrides: found \['params'\], expected model"):
+        create_model(mini_yaml, config_overrides={"params": {"scale_factor": 1.0}})
+    with pytest.raises(ValueError, match="unknown keys"):
+        create_model(mini_yaml, config_overrides={"model": {"params": {"scale_facter": 1.0}}})
+
+
+def test_overrides_cannot_call_a_resolver(mini_yaml):
+    with pytest.raises(ValueError, match="resolver"):
+        create_model(
+            mini_yaml, config_overrides={"model": {"params": {"monitor": "${oc.env:HOME}"}}}
+        )
+
+
+def test_state_dict_of_a_checkpoint():
+    weights = {"weight": torch.zeros(1)}
+    assert get_state_dict({"state_dict": weights, "epoch": 3}) is weights
+    assert get_state_dict(weights) is weights

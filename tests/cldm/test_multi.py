@@ -90,3 +90,17 @@ def test_wrong_arguments():
 
 def test_it_is_importable_from_generate():
     assert exported is MultiConditionControlNet and issubclass(ControlNet, nn.Module)
+
+
+def test_strengths_can_be_read_and_changed_by_name():
+    net = MultiConditionControlNet([Fixed(), Fixed()], [1, 1], ["mask", "edge"], [2.0, 0.5])
+    assert (net.get_condition_scale("mask"), net.get_condition_scale("edge")) == (2.0, 0.5)
+    net.set_condition_scales({"edge": 10.0})
+    assert residuals(net, torch.ones(1, 2, 8, 8))[0].tolist() == [12.0]
+    net.set_condition_scales([1.0, 0.0])
+    assert residuals(net, torch.ones(1, 2, 8, 8))[0].tolist() == [1.0]
+    with pytest.raises(ValueError, match="no control branch 'egde', expected mask, edge"):
+        net.set_condition_scales({"mask": 7.0, "egde": 1.0})
+    with pytest.raises(ValueError, match="1 strengths for 2 control branches"):
+        net.set_condition_scales([7.0])
+    assert net.get_condition_scale("mask") == 1.0

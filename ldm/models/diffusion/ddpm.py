@@ -1,5 +1,7 @@
 """Latent diffusion (Rombach et al. 2022) with the schedule and loss of DDPM (Ho et al. 2020)."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytorch_lightning as pl
 import torch
@@ -14,6 +16,7 @@ from ldm.modules.diffusionmodules.util import (
     make_alphas_cumprod,
     make_betas,
 )
+from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 from ldm.util import instantiate_from_config
 
 # Keys of published configurations that change nothing here.
@@ -23,8 +26,8 @@ UNUSED_KEYS = {
     "image_size",  # latent size; the network takes any
     "conditioning_key",  # always cross-attention
     "monitor",  # belongs to the training loop
-    "use_ema",  # the model keeps no averaged weights
-    "scheduler_config",  # belongs to the training loop
+    "use_ema",  # always false, checked
+    "scheduler_config",  # always none, checked
     "beta_schedule",  # always `linear`, checked
     "loss_type",  # always `l2`, checked
 }
@@ -43,6 +46,16 @@ def check_keys(parameterization: str, unused: dict) -> None:
         raise ValueError(f"model configuration: unknown keys {unknown}")
     if unused.get("beta_schedule", "linear") != "linear" or unused.get("loss_type", "l2") != "l2":
         raise ValueError("model configuration: expected beta_schedule: linear and loss_type: l2")
+    if unused.get("use_ema"):
+        raise ValueError(
+            "model configuration: use_ema: true, but this model keeps no averaged weights. "
+            "Set use_ema: false"
+        )
+    if unused.get("scheduler_config") is not None:
+        raise ValueError(
+            "model configuration: scheduler_config is not supported, the learning rate is "
+            "constant. Remove it, and set learning_rate on the model"
+        )
     if parameterization not in ("eps", "v"):
         raise ValueError(
             f"model configuration: parameterization {parameterization!r}, expected eps or v"
@@ -137,15 +150,23 @@ class LatentDiffusion(pl.LightningModule):
     # Pixels and prompts to latents and embeddings, and back
 
     @torch.no_grad()
-    def encode_first_stage(self, image, noise=None):
-        """Image (N, 3, H, W) in [-1, 1] -> z, (N, 4, H/8, W/8).
+    def encode_first_stage(self, x):
+        """Image (N, 3, H, W) in [-1, 1] -> the Gaussian of its latents, (N, 4, H/8, W/8)."""
+        return self.first_stage_model.encode(x)
+
+    def get_first_stage_encoding(self, encoder_posterior, noise=None):
+        """z, (N, 4, H/8, W/8), from what `encode_first_stage` returns.
 
         Args:
-            noise: for the draw from the posterior; see `DiagonalGaussianDistribution.sample`.
+            encoder_posterior: the Gaussian; or latents, (N, 4, H/8, W/8), drawn from it.
+            noise: for the draw from the Gaussian; see `DiagonalGaussianDistribution.sample`.
         """
+        latents = encoder_posterior
+        if isinstance(latents, DiagonalGaussianDistribution):
+            latents = latents.sample(noise)  # (N, 4, H/8, W/8)
         # The factor brings the latents to unit variance (Rombach et al. 2022, appendix G), for
         # which the noise schedule is made.
-        return self.scale_factor * self.first_stage_model.encode(image).sample(noise)
+        return self.scale_factor * latents
 
     @torch.no_grad()
     def decode_first_stage(self, z):
@@ -162,8 +183,9 @@ class LatentDiffusion(pl.LightningModule):
 
     # Diffusion
 
-    def q_sample(self, x_start, t, noise):
-        """x_t given x_0, (N, 4, h, w) (Ho et al. 2020, Eq. 4)."""
+    def q_sample(self, x_start, t, noise=None):
+        """x_t given x_0, (N, 4, h, w) (Ho et al. 2020, Eq. 4); noise is drawn if not given."""
+        noise = torch.randn_like(x_start) if noise is None else noise
         return (  # sqrt(alpha-bar_t) x_0 + sqrt(1 - alpha-bar_t) eps
             self._at(self.sqrt_alphas_cumprod, t) * x_start
             + self._at(self.sqrt_one_minus_alphas_cumprod, t) * noise
@@ -206,20 +228,42 @@ class LatentDiffusion(pl.LightningModule):
 
     # Training with any Trainer on any data set of `jpg` and `txt`
 
-    def get_input(self, batch):
-        """Batch of images (N, H, W, 3) and prompts -> z (N, 4, H/8, W/8) and its conditions."""
+    def get_input(self, batch, k=None, bs=None):
+        """Batch of images (N, H, W, 3) and prompts -> z (N, 4, H/8, W/8) and its conditions.
+
+        Args:
+            k: name of the image in the batch; `first_stage_key` when not given.
+            bs: number of samples to take, from the first; all when not given.
+        """
         # A user's data set may give float64, which numpy makes of integers.
-        image = batch[self.first_stage_key].to(self.dtype)
+        image = batch[k or self.first_stage_key][:bs].to(self.dtype)
         image = rearrange(image, "n h w c -> n c h w").contiguous()
-        cond = {"c_crossattn": [self.get_learned_conditioning(batch[self.cond_stage_key])]}
-        return self.encode_first_stage(image), cond
+        cond = {"c_crossattn": [self.get_learned_conditioning(batch[self.cond_stage_key][:bs])]}
+        return self.get_first_stage_encoding(self.encode_first_stage(image)), cond
+
+    def forward(self, x, c, **options):
+        """Loss of z, (N, 4, h, w), at random timesteps, and a dictionary of what to log.
+
+        Args:
+            c: its conditions, as `apply_model` takes them.
+            options: further arguments of `p_losses`.
+        """
+        # t ~ Uniform (Ho et al. 2020, Algorithm 1); the code counts from 0 to T - 1.
+        t = torch.randint(self.num_timesteps, (len(x),), device=x.device)  # (N,)
+        return self.p_losses(x, c, t, **options)
 
     def shared_step(self, batch):
         """Loss of a batch at random timesteps, and a dictionary of what to log."""
-        x_start, cond = self.get_input(batch)
-        # t ~ Uniform (Ho et al. 2020, Algorithm 1); the code counts from 0 to T - 1.
-        t = torch.randint(self.num_timesteps, (len(x_start),), device=x_start.device)
-        return self.p_losses(x_start, cond, t)
+        return self(*self.get_input(batch))
+
+    @contextmanager
+    def ema_scope(self, context=None):
+        """Context that changes nothing: the published model swaps in averaged weights here.
+
+        Args:
+            context: name of the phase, for the published messages; not read.
+        """
+        yield
 
     def training_step(self, batch, batch_idx):
         """Loss of one batch, which Lightning minimises.

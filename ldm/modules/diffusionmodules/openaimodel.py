@@ -109,9 +109,10 @@ class UNetEncoder(nn.Module):
         use_linear_in_transformer: see `SpatialTransformer`.
         image_size, legacy: stand in published configurations and change nothing here. The network
             takes any size, and `legacy` only concerns attention without text.
+        use_fp16: always false; stands in published configurations.
     Raises:
         ValueError: the configuration asks for attention without text, which no model of this family
-            has.
+            has, or for half precision, which is the trainer's choice.
 
     Attributes:
         block_channels: output channels of each input block.
@@ -134,8 +135,14 @@ class UNetEncoder(nn.Module):
         use_linear_in_transformer=False,
         image_size=None,
         legacy=False,
+        use_fp16=False,
     ):
         super().__init__()
+        if use_fp16:
+            raise ValueError(
+                "use_fp16: true is not supported. Set it to false, and choose the precision where "
+                "the model runs: the Trainer's `precision`, or torch.autocast"
+            )
         if not use_spatial_transformer or context_dim is None:
             raise ValueError(
                 "the U-Net reads a text: give use_spatial_transformer: true and a context_dim"

@@ -119,7 +119,9 @@ def test_plain_latent_diffusion_is_the_same_model_without_control(config, shared
 @torch.no_grad()
 def test_scale_factor_between_latent_and_z(shared_tiny_cldm):
     image, noise = torch.rand(1, 3, 32, 32) * 2 - 1, torch.randn(1, 4, 4, 4)
-    z = shared_tiny_cldm.encode_first_stage(image, noise)
+    posterior = shared_tiny_cldm.encode_first_stage(image)
+    z = shared_tiny_cldm.get_first_stage_encoding(posterior, noise)
+    assert torch.equal(shared_tiny_cldm.get_first_stage_encoding(posterior.sample(noise)), z)
     torch.testing.assert_close(
         z, 0.18215 * shared_tiny_cldm.first_stage_model.encode(image).sample(noise)
     )
