@@ -142,17 +142,18 @@ def get_state_dict(d: dict) -> dict:
 
 def create_model(
     config_path: str | Path,
-    weights_path: str | Path | list[str | Path] | None = None,
+    weights_path: str | Path | None = None,
     hint_channels: int | None = None,
     new_hint: str | None = None,
     config_overrides: Mapping | None = None,
+    base_path: str | Path | None = None,
 ) -> torch.nn.Module:
     """Build the model of a YAML file on the CPU, in evaluation mode when it gets weights.
 
     Args:
         config_path: any configuration of this family, the published ones included.
-        weights_path: a complete checkpoint, or several that are complete together, the later
-            winning. The tensors are mapped from the files, and no weight is initialised first.
+        weights_path: a complete checkpoint, or beside `base_path` any with a control branch. The
+            tensors are mapped from the file, and no weight is initialised first.
         hint_channels: overrides the number of the configuration.
         new_hint: what to do with another number of hint channels in the checkpoint. `random`
             initialises the first hint convolution anew, `zeros` keeps it and adds channels whose
@@ -160,6 +161,7 @@ def create_model(
         config_overrides: nested dictionaries, or an OmegaConf node, whose values win over those of
             the file: `{"model": {"params": {"scale_factor": 1.0}}}`. Values that refer to an
             overridden one follow it.
+        base_path: a Stable Diffusion checkpoint that brings everything but the control branch.
     Raises:
         FileNotFoundError, ValueError: as `read_config`, `instantiate_from_config`,
             `load_state_dict`.
@@ -171,14 +173,24 @@ def create_model(
             config["params"]["control_stage_config"]["params"]["hint_channels"] = hint_channels
         if weights_path is None:
             return instantiate_from_config(config)
-        paths = weights_path if isinstance(weights_path, list) else [weights_path]
-        state_dict = {
-            key: tensor for path in paths for key, tensor in load_state_dict(path).items()
-        }
+        state_dict, source = load_state_dict(weights_path), str(weights_path)
+        if base_path:
+            state_dict = _replace_base(state_dict, load_state_dict(base_path))
+            source = f"{base_path} + {weights_path}"
         with SkipInitialisation():
             model = instantiate_from_config(config)
-    load_weights(model, " + ".join(map(str, paths)), state_dict, new_hint=new_hint)
+    load_weights(model, source, state_dict, new_hint=new_hint)
     return model.eval()
+
+
+def _replace_base(state_dict, base):
+    """The control branch of `state_dict`, and everything else of `base`, tensors by name.
+
+    Either file may be a complete checkpoint with both. What one of them lacks is never taken from
+    the other, so the two are what the record of a run says they are.
+    """
+    kept = {key: tensor for key, tensor in base.items() if not key.startswith(CONTROL)}
+    return {**kept, **subset(state_dict, [CONTROL])}
 
 
 def create_control(

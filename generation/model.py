@@ -101,18 +101,21 @@ def checksums(files: Mapping[str, Path]) -> dict[str, str]:
 def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Module:
     """A `ControlLDM` whose control network has all branches, in evaluation mode on its device.
 
-    The first branch's file brings the base too, unless `base_weights_path` does. Of the other
-    files only the control networks are loaded, which saves their memory.
+    The first branch's file brings the base too, unless `base_weights_path` is given: then
+    everything but the control networks comes from there. Of the other files only the control
+    networks are loaded, which saves their memory.
 
     Raises:
         FileNotFoundError, ValueError, RuntimeError: see `create_model` and `create_control`.
     """
     first, *others = branches
-    weights = first.weights
-    if options.base_weights_path:
-        weights = [options.base_weights_path, weights]  # the later file wins
     config = options.config_yaml_path
-    model = create_model(config, weights, first.condition.hint_channels)
+    model = create_model(
+        config,
+        first.weights,
+        first.condition.hint_channels,
+        base_path=options.base_weights_path,
+    )
     controls = [model.control_model]
     controls += [
         create_control(config, branch.weights, branch.condition.hint_channels) for branch in others

@@ -142,13 +142,13 @@ def test_tensors_under_two_names_are_trained_apart(tmp_path, mini_yaml, mini_wei
     assert torch.equal(model.get_parameter(unet), mini_weights[unet])
 
 
-def test_several_files_that_are_complete_together(tmp_path, mini_yaml, mini_weights):
+def test_two_files_that_are_complete_together(tmp_path, mini_yaml, mini_weights):
+    """The branch comes from its file although the base has one too."""
     control = {name: value + 1 for name, value in subset(mini_weights, ["control_model."]).items()}
-    paths = [
-        save(tmp_path / "base.ckpt", mini_weights),
-        save(tmp_path / "control.safetensors", control),
-    ]
-    assert_same_tensors(create_model(mini_yaml, paths).state_dict(), {**mini_weights, **control})
+    base_path = save(tmp_path / "base.ckpt", mini_weights)
+    path = save(tmp_path / "control.safetensors", control)
+    model = create_model(mini_yaml, path, base_path=base_path)
+    assert_same_tensors(model.state_dict(), {**mini_weights, **control})
 
 
 def test_new_hint_channels(tmp_path, mini_yaml, mini_weights, capsys, poisoned_memory):

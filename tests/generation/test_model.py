@@ -57,6 +57,35 @@ def test_each_branch_brings_its_control_network(micro_yaml, micro_weights, branc
     assert not loaded.training
 
 
+def test_the_base_file_wins_for_everything_but_the_control_branch(
+    micro_yaml, micro_weights, tmp_path
+):
+    """Both files are complete, and every tensor of theirs differs."""
+    other = {k: v + 1 for k, v in load_state_dict(micro_weights).items()}
+    save_weights(other, tmp_path / "base.safetensors")
+    options = ModelOptions(
+        config_yaml_path=micro_yaml, base_weights_path=tmp_path / "base.safetensors", device="cpu"
+    )
+    loaded = load_model(options, [branch("mask", micro_weights, "segmentation")])
+    weights = load_state_dict(micro_weights)
+    control = loaded.control_model.branches[0].state_dict()
+    for key, value in control.items():
+        assert torch.equal(value, weights[f"control_model.{key}"]), key
+    for key, value in loaded.named_parameters():
+        if not key.startswith("control_model."):
+            assert torch.equal(value, other[key]), key
+
+
+def test_a_base_file_with_gaps_is_not_filled_from_the_branch(micro_yaml, micro_weights, tmp_path):
+    unet = subset(load_state_dict(micro_weights), ["model."])
+    save_weights(unet, tmp_path / "unet.safetensors")
+    options = ModelOptions(
+        config_yaml_path=micro_yaml, base_weights_path=tmp_path / "unet.safetensors", device="cpu"
+    )
+    with pytest.raises(RuntimeError, match=r"unet.safetensors \+ .*missing .'first_stage_model"):
+        load_model(options, [branch("mask", micro_weights, "segmentation")])
+
+
 def test_devices_and_precisions_that_do_not_work(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert ModelOptions().device_type == "cpu"
