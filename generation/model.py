@@ -79,8 +79,8 @@ def weights_files(branches: Sequence[Branch], base: Path | None) -> dict[str, Pa
     for path in files.values():
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such checkpoint")
-    # A control-only file has nothing that an image could be drawn with. Tensors are memory-mapped
-    # here, so the check costs little.
+    # A control-only file has nothing that an image could be drawn with. Its tensors are mapped, and
+    # its checksums compared for the load that follows too.
     first = branches[0].weights
     if not base and not any(key.startswith(UNET) for key in load_state_dict(first)):
         raise ValueError(

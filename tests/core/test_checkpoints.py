@@ -308,6 +308,79 @@ def test_flipped_bytes_give_a_named_error_or_nothing_at_all(tmp_path, zipped):
     assert errors > 30
 
 
+REGIONS = {  # of a file with 100 float32 each: records of the archive, and what stands around them
+    "pickle": "w/data.pkl",
+    "first tensor": "w/data/0",
+    "second tensor": "w/data/1",
+    "byte order": "w/byteorder",
+    "version": "w/version",
+}
+
+
+@pytest.mark.parametrize("place", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("record", REGIONS.values(), ids=REGIONS)
+def test_one_flipped_bit_in_a_record_is_named(tmp_path, record, place):
+    path = save(tmp_path / "w.ckpt", {"state_dict": {k: torch.rand(100) for k in "ab"}})
+    with zipfile.ZipFile(path) as archive:
+        content = archive.read(record)
+    data = bytearray(path.read_bytes())
+    assert data.count(content) == 1
+    data[data.index(content) + round(place * (len(content) - 1))] ^= 1
+    path.write_bytes(data)
+    expected = f"w.ckpt: cannot be read as a checkpoint .damaged: {record} .* copy it again"
+    with pytest.raises(ValueError, match=expected):
+        load_state_dict(path)
+
+
+def test_no_flipped_byte_anywhere_changes_a_weight(tmp_path):
+    """Names, sizes and places of records included; what fills the gaps between them is free."""
+    torch.save({"state_dict": WEIGHTS}, tmp_path / "whole.ckpt")
+    whole, refused = (tmp_path / "whole.ckpt").read_bytes(), 0
+    for place in range(0, len(whole), 3):
+        data = bytearray(whole)
+        data[place] ^= 0xFF
+        path = tmp_path / f"{place}.ckpt"
+        path.write_bytes(data)
+        try:
+            assert_same_tensors(load_state_dict(path), WEIGHTS)
+        except ValueError as error:
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+            refused += 1
+    assert refused > 300
+
+
+def test_a_file_is_checked_once_until_it_changes(tmp_path, monkeypatch):
+    checked, whole = [], zipfile.ZipFile.testzip
+    monkeypatch.setattr(
+        zipfile.ZipFile, "testzip", lambda self: checked.append(self.filename) or whole(self)
+    )
+    path = save(tmp_path / "w.ckpt", WEIGHTS)
+    for _ in range(3):
+        load_state_dict(path)
+    assert checked == [str(path.resolve())]
+    os.utime(path, (1, 1))
+    load_state_dict(path)
+    assert len(checked) == 2
+
+
+def test_files_without_checksums_are_read(tmp_path):
+    torch.serialization.set_crc32_options(False)
+    try:
+        path = save(tmp_path / "w.ckpt", WEIGHTS)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert_same_tensors(load_state_dict(path), WEIGHTS)
+
+
+def test_compressed_archives_are_refused_unread(tmp_path):
+    """They are no files of torch, and 10 kB could stand for 10 GB."""
+    path = tmp_path / "bomb.ckpt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb/data.pkl", bytes(10**8))
+    with pytest.raises(ValueError, match="bomb.ckpt: .*its records are larger than the file"):
+        load_state_dict(path)
+
+
 def test_other_archives(tmp_path):
     with zipfile.ZipFile(tmp_path / "zip.ckpt", "w") as archive:
         archive.writestr("notes.txt", "hello")
