@@ -13,6 +13,7 @@ from cldm.model import (
     create_model,
     get_state_dict,
     load_weights,
+    native_size,
     read_config,
 )
 from core.checkpoints import WEIGHT_SUFFIXES, SkipInitialisation, load_state_dict, subset
@@ -301,12 +302,23 @@ def test_weights_with_nan_name_file_and_tensor(tmp_path, mini_yaml, mini_weights
         create_model(mini_yaml, path)
 
 
-@pytest.mark.parametrize("name", ["cldm_nano", "cldm_v15", "cldm_v21"])
+@pytest.mark.parametrize("name", ["cldm_nano", "cldm_v15", "cldm_v21", "cldm_v21_768_v"])
 def test_the_shipped_control_branches_have_the_sizes_of_their_unet(name):
     params = read_config(MODELS / f"{name}.yaml")["params"]
     control, unet = params["control_stage_config"]["params"], params["unet_config"]["params"]
     del unet["out_channels"]
     assert control == {**unet, "hint_channels": 3} and isinstance(control["channel_mult"], list)
+
+
+def test_the_two_stable_diffusion_2_1_differ_in_size_and_prediction_alone():
+    """`cldm_v21.yaml` is the published one, for v2-1_512-ema-pruned."""
+    small, large = (read_config(MODELS / f"cldm_v21{name}.yaml") for name in ("", "_768_v"))
+    assert (native_size(small), native_size(large)) == (512, 768)
+    own = [
+        (config["params"].pop("parameterization"), config["params"].pop("image_size"))
+        for config in (small, large)
+    ]
+    assert own == [("eps", 64), ("v", 96)] and small == large
 
 
 def test_hint_channels_need_a_control_branch(tmp_path, mini_yaml):
