@@ -11,7 +11,8 @@ import torch
 
 from cldm.add_control import add_control
 from cldm.model import DEFAULT_CONFIG, create_model
-from core.checkpoints import WEIGHT_SUFFIXES, check_finite, load_state_dict, save_weights
+from core.checkpoints import WEIGHT_SUFFIXES, check_finite, save_weights
+from core.foreign_layouts import load_original
 from core.options import new_parser
 from share import run_script
 
@@ -52,7 +53,7 @@ def check(source: Path, output: Path) -> None:
 def main(argv=None):
     args = parse_args(argv)
     check(args.input, args.output)  # before the minutes that reading and building take
-    source = load_state_dict(args.input)
+    source = load_original(args.input)
     print(f"{args.input}: {len(source)} tensors")
     torch.manual_seed(0)  # the hint encoder starts at random: the same input gives the same file
     model = create_model(args.config)

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from cldm.names import AUTOENCODER, CONTROL, EMA
 from core.checkpoints import SkipInitialisation, load_state_dict, load_strictly, subset
+from core.foreign_layouts import load_original
 from core.yaml_files import read_yaml, to_plain
 from ldm.modules.diffusionmodules.util import size_factor
 from ldm.util import find_class, instantiate_from_config
@@ -164,7 +165,7 @@ def create_model(
         base_path: a Stable Diffusion checkpoint that brings everything but the control branch.
     Raises:
         FileNotFoundError, ValueError: as `read_config`, `instantiate_from_config`,
-            `load_state_dict`.
+            `load_original`.
         RuntimeError: the checkpoint does not fit the configuration.
     """
     config = read_config(config_path, config_overrides)
@@ -173,9 +174,9 @@ def create_model(
             config["params"]["control_stage_config"]["params"]["hint_channels"] = hint_channels
         if weights_path is None:
             return instantiate_from_config(config)
-        state_dict, source = load_state_dict(weights_path), str(weights_path)
+        state_dict, source = load_original(weights_path), str(weights_path)
         if base_path:
-            state_dict = _replace_base(state_dict, load_state_dict(base_path))
+            state_dict = _replace_base(state_dict, load_original(base_path))
             source = f"{base_path} + {weights_path}"
         with SkipInitialisation():
             model = instantiate_from_config(config)
@@ -205,7 +206,7 @@ def create_control(
         RuntimeError: the checkpoint does not fit the configuration, or was trained with another
             number of hint channels.
     """
-    state_dict = subset(load_state_dict(weights_path), [CONTROL])
+    state_dict = subset(load_original(weights_path), [CONTROL])
     if not state_dict:
         raise ValueError(
             f"{weights_path}: holds no control branch (no {CONTROL}* among its tensors)"
@@ -233,7 +234,7 @@ def create_first_stage(config_path: str | Path, weights_path: str | Path) -> tor
     config = read_config(config_path)["params"]["first_stage_config"]
     state_dict = {
         key.removeprefix(AUTOENCODER): value
-        for key, value in subset(load_state_dict(weights_path), [AUTOENCODER]).items()
+        for key, value in subset(load_original(weights_path), [AUTOENCODER]).items()
         if ".loss." not in key  # the discriminator that trained the autoencoder
     }
     with _constructor_errors(config_path), SkipInitialisation():

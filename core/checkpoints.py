@@ -281,7 +281,7 @@ def load_strictly(
             f"such as {wrong[0]} {found} instead of {expected}. Check that the file and the "
             "configuration belong together."
         )
-    check_finite({key: value for key, value in tensors.items() if key in own}, source)
+    check_finite(tensors, source)
     # Without the layers' versions torch takes the tensors for those of its first releases, and
     # fills in the counters that batch norms lacked then.
     versioned = OrderedDict(tensors)

@@ -12,9 +12,9 @@ from tqdm import tqdm
 from cldm.model import DEFAULT_CONFIG, create_control, create_model
 from cldm.multi import MultiConditionControlNet
 from cldm.names import UNET
-from core.checkpoints import load_state_dict
 from core.devices import PRECISIONS, check_precision, pick_device
 from core.downloads import sha256_of
+from core.foreign_layouts import load_original
 from core.options import option
 from generation.branches import Branch
 
@@ -82,7 +82,7 @@ def weights_files(branches: Sequence[Branch], base: Path | None) -> dict[str, Pa
     # A control-only file has nothing that an image could be drawn with. Its tensors are mapped, and
     # its checksums compared for the load that follows too.
     first = branches[0].weights
-    if not base and not any(key.startswith(UNET) for key in load_state_dict(first)):
+    if not base and not any(key.startswith(UNET) for key in load_original(first)):
         raise ValueError(
             f"{first}: holds no Stable Diffusion weights. "
             "Name those it was trained on with --base_weights_path."
