@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,10 @@ import generate
 import train
 from core.checkpoints import load_pickle
 from core.images import write_png
+from core.option_sources import parse_given, with_defaults
+from core.options import read_groups
 from share import REQUEUE
+from training.processes import Processes
 
 ROOT = Path(__file__).parent.parent
 SLURM = Path(os.environ.get("LOCAL_SLURM_SCRIPTS", ROOT.parent / "shared" / "slurm"))
@@ -241,6 +245,47 @@ def test_an_array_with_a_killed_and_a_requeued_task_makes_the_same_set(
     assert len([name for name in whole if name.startswith("images")]) == 120
     assert (run / "overview.png").exists()
     assert whole == parts
+
+
+@pytest.fixture
+def queued_options(tmp_path, monkeypatch):
+    """Function that runs a script with a queue of our own and returns the Python options."""
+    queue = tmp_path / "sbatch"
+    queue.write_text(f'#!/bin/sh\nfor word; do echo "$word"; done >{tmp_path}/words\necho 17\n')
+    queue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.setenv("DATA", "my_data")
+
+    def run(script):
+        subprocess.run(["bash", str(ROOT / "scripts" / script)], check=True, capture_output=True)
+        words = (tmp_path / "words").read_text().splitlines()
+        return words[words.index("--") + 1 :]
+
+    return run
+
+
+def test_the_papers_training_spells_everything_out(queued_options):
+    parser, words = train.build_parser(), queued_options("paper_train.slurm")
+    given = parse_given(parser, words)
+    groups = read_groups(train.GROUPS, with_defaults(parser, given))
+    for name in ("samples", "optimization", "model"):
+        missing = {field.name for field in fields(groups[name])} - given.keys()
+        # Neither makes a difference here: built-in prompts, all epochs, as many hint channels.
+        assert missing <= {"prompts_file", "max_steps", "init_extra_hint"}
+    optimization = groups["optimization"]
+    assert optimization.total_steps(233, Processes(True, 1, 1)) == 117 * 600
+    assert optimization.learning_rate == 1e-5 and optimization.batch_size == 2
+    assert given["image_path"] == Path("my_data/train/images")
+
+
+def test_the_papers_generation_spells_everything_out(queued_options):
+    words = queued_options("paper_generate.slurm")
+    given = parse_given(generate.build_parser(), words)
+    sampling = {"sampler": "ddim", "ddim_steps": 70, "strength": 2, "scale": 9, "eta": 1}
+    assert given.items() >= {**sampling, "guess_mode": False}.items()
+    assert given["n_augmentations_per_mask"] == 45
+    assert given["mask_dir"] == Path("my_data/train/masks")
 
 
 def test_the_scripts_know_the_exit_code():
