@@ -1,6 +1,8 @@
 """Turn condition pictures into images with a trained ControlNet.
 
-python generate.py --model_weights_path models/EM_best_results.ckpt --mask_dir data/test/masks
+    python generate.py --model_weights_path models/EM_best_results.ckpt --mask_dir data/test/masks
+
+The folder of the run holds the images, their masks and a report; `--resume_run` completes it.
 """
 
 import shlex

@@ -1,6 +1,6 @@
 """Turn Stable Diffusion weights into starting weights for a ControlNet.
 
-python tool_add_control.py models/v1-5-pruned.ckpt models/control_sd15_ini.ckpt
+    python tool_add_control.py models/v1-5-pruned.ckpt models/control_sd15_ini.ckpt
 
 The control branch begins as a copy of the U-Net's encoder.
 """

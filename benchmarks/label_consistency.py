@@ -1,6 +1,6 @@
-"""Do generated images show what their masks say? A segmenter trained on real images is the judge.
+r"""Do generated images show what their masks say? A segmenter trained on real images is the judge.
 
-    python benchmarks/label_consistency.py --train IMAGES MASKS --test IMAGES MASKS \\
+    python benchmarks/label_consistency.py --train IMAGES MASKS --test IMAGES MASKS \
         --generated IMAGES MASKS
 
 prints the segmenter's mIoU on held-out real images, on generated images, and on generated images

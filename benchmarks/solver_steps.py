@@ -1,6 +1,6 @@
-"""How close few sampling steps come to the 1000-step solution, on a trained model.
+r"""How close few sampling steps come to the 1000-step solution, on a trained model.
 
-    python benchmarks/solver_steps.py \\
+    python benchmarks/solver_steps.py \
         --model_weights_path RUN/EM_best_results.ckpt --mask_dir data/test/masks
 
 Prints, for each sampler and number of steps, the distance of the latents from those of DDIM

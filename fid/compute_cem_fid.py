@@ -1,6 +1,8 @@
 """CEM-FID: the Frechet distance of two folders in features of a network for electron micrographs.
 
-python fid/compute_cem_fid.py data/test/images my_synth_data/run_1/images
+    python fid/compute_cem_fid.py data/test/images my_synth_data/run_1/images
+
+Prints the distance, which is 0 for equal distributions.
 """
 
 from pathlib import Path

@@ -1,6 +1,8 @@
 """FID of two folders of images in the features of an Inception v3 that was trained on photographs.
 
-python fid/compute_normal_fid.py data/test/images my_synth_data/run_1/images --standard clean-fid
+    python fid/compute_normal_fid.py data/test/images my_run/images --standard clean-fid
+
+Prints the distance, which is 0 for equal distributions.
 """
 
 from pathlib import Path

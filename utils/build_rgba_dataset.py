@@ -1,6 +1,6 @@
-"""Put masks and Canny edges together as RGBA tensors, the conditions of `--condition_type rgba`.
+r"""Put masks and Canny edges together as RGBA tensors, the conditions of `--condition_type rgba`.
 
-    python utils/build_rgba_dataset.py --img_dir data/train/images --mask_dir data/train/masks \\
+    python utils/build_rgba_dataset.py --img_dir data/train/images --mask_dir data/train/masks \
         --dest_dir data_rgba/train
 
 writes `data_rgba/train/100_200/`, named after the thresholds. It holds `<stem>.npz` for each image,

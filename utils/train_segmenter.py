@@ -1,11 +1,11 @@
-"""Train a small U-Net on images and masks, or score how well images follow their masks (mIoU).
+r"""Train a small U-Net on images and masks, or score how well images follow their masks (mIoU).
 
 A segmenter trained on real images and scored on generated ones tells whether a ControlNet obeys its
 masks. Trained on real and generated images together, it tells whether the generated ones help.
 
-    python utils/train_segmenter.py train --image_path data/train/images \\
+    python utils/train_segmenter.py train --image_path data/train/images \
         --mask_path data/train/masks --output segmenter.ckpt
-    python utils/train_segmenter.py score --checkpoint segmenter.ckpt --image_path run/images \\
+    python utils/train_segmenter.py score --checkpoint segmenter.ckpt --image_path run/images \
         --mask_path run/conditions/mask --shuffled
 """
 
