@@ -18,8 +18,15 @@ from core.option_sources import (
     refuse_changes,
     with_defaults,
 )
-from core.options import Group, add_groups, new_parser, read_groups, usage_errors
-from core.records import SECRETS, write_run_record
+from core.options import (
+    Group,
+    add_groups,
+    new_parser,
+    read_groups,
+    secret_names,
+    usage_errors,
+)
+from core.records import write_run_record
 from dataset import SampleOptions
 from share import run_script
 from training.data import DataOptions, build_datasets
@@ -108,7 +115,7 @@ def main(argv=None):
     run_dir = args.resume_training or output.output_root / name_run(output.run_id, processes)
     run = TrainingRun(options, datasets, processes, run_dir, resumed=bool(args.resume_training))
     if args.dry_run:
-        print_once(format_options(vars(args), hidden=SECRETS))
+        print_once(format_options(vars(args), hidden=secret_names(GROUPS)))
         print_once(run.plan())
         return
     if not processes.on_gpu:
@@ -117,7 +124,13 @@ def main(argv=None):
     # The trainer loads the network of the FID, whose errors should not wait for the model.
     trainer = run.build_trainer()
     module = run.build_module()
-    run.open_folder(trainer, partial(write_run_record, options=vars(args), kind="training"))
+    record = partial(
+        write_run_record,
+        options=vars(args),
+        kind="training",
+        secret_names=secret_names(GROUPS),
+    )
+    run.open_folder(trainer, record)
     run.fit(trainer, module)
     print_once(f"weights: {run.keep_best(trainer)}\nlosses: {run_dir / LOSS_PICTURE}")
 

@@ -43,9 +43,9 @@ def find_checkpoint(file: WeightsFile, weights: str | Path | None = None) -> Pat
         FileNotFoundError, ValueError, OSError: see `core.downloads.find_weights`.
     """
     if weights is not None and not Path(weights).is_dir():
-        return find_weights(file, Path(weights), option="--weights_path")
+        return find_weights(file, "--weights_path", Path(weights))
     folders = [weights] if weights else [*filter(None, [os.environ.get(CKPTS_VARIABLE)]), CKPTS]
-    return find_weights(file, folders=list(map(Path, folders)), option="--weights_path")
+    return find_weights(file, "--weights_path", folders=list(map(Path, folders)))
 
 
 def further_weights(weights: str | Path | None) -> Path | None:

@@ -20,7 +20,7 @@ from core.pictures import class_colours
 CLASS_PLANES = 3  # R, G, B
 DECLARED_RANGES = ("neg_one_to_one", "zero_one")  # what the `meta` of an .npz may say
 TOLERANCE = 1e-3  # rounding that the class planes of an .npz may show
-REMEDY = "Build it again with utils/build_rgba_dataset.py."
+REMEDY = "Build it again from image and mask."
 # What numpy, zipfile and json raise for damaged archives
 ARCHIVE_ERRORS = (
     OSError, ValueError, RuntimeError, LookupError, EOFError, TypeError, AttributeError,

@@ -56,8 +56,7 @@ class TensorOptions:
             raise OptionError(
                 "num_mask_classes",
                 f"{self.num_mask_classes} classes, but R, G and B hold {CLASS_PLANES} planes. "
-                "Merge classes, or train a mask and an edge branch and generate with both "
-                "(--generation_mode mask_and_edge)",
+                "Merge classes, or train a mask and an edge branch and generate with both",
             )
         if self.canny_low > self.canny_high:
             message = f"{self.canny_low} is above the high threshold, {self.canny_high}"
@@ -101,6 +100,18 @@ class Job(NamedTuple):
     mask: Path
     name: Path
     preview: Path | None
+
+
+class JobResult(NamedTuple):
+    """What became of a job.
+
+    Attributes:
+        made: whether a file was made; False where all exist already.
+        problem: what is wrong with the input.
+    """
+
+    made: bool
+    problem: Exception | None = None
 
 
 # Pairs
@@ -228,12 +239,10 @@ def describe(job: Job, tensor: TensorOptions) -> str:
 
 def run_job(
     job: Job, folder: Path, tensor: TensorOptions, options: BuildOptions, draw_edges: DrawEdges
-) -> bool | Exception:
-    """Make one image's files: the preview, then the tensor.
+) -> JobResult:
+    """Make one image's files: the preview, then the tensor; a bad input does not raise.
 
-    Returns:
-        False where all files exist already, True where one was made, or what is wrong with the
-        input: the other jobs go on, and all problems are reported together.
+    The other jobs go on, and all problems are reported together.
     """
     meta = describe(job, tensor)
     paths = [folder / f"{job.name}.{kind}" for kind in options.fmt]
@@ -241,7 +250,7 @@ def run_job(
         todo = _missing_files(paths, meta, options.overwrite)
         draw = job.preview and (options.overwrite or not job.preview.exists())
         if not todo and not draw:
-            return False
+            return JobResult(made=False)
         picture, labels = read_pair(job, tensor.num_mask_classes, options.resize_masks)
         edges = draw_edges(job.image)  # uint8 (H, W)
         if draw:
@@ -250,8 +259,9 @@ def run_job(
             path.parent.mkdir(parents=True, exist_ok=True)
             write_rgba(path, build_rgba(labels, edges, tensor.beta_edge), meta)
     except (ValueError, RuntimeError, OSError) as error:
-        return error  # returned, because an error raised in a worker would end all jobs
-    return True
+        # Not raised: an error in a worker would end all jobs.
+        return JobResult(made=False, problem=error)
+    return JobResult(made=True)
 
 
 def _missing_files(paths: list[Path], meta: str, overwrite: bool) -> list[Path]:
@@ -266,7 +276,7 @@ def _missing_files(paths: list[Path], meta: str, overwrite: bool) -> list[Path]:
     if other:
         raise RuntimeError(
             f"{other[0]}: is there and was made from other files or options. "
-            "Use --overwrite, or another --dest_dir"
+            "Overwrite it, or build into another folder"
         )
     return todo
 

@@ -11,24 +11,23 @@ PRECISIONS = {"16": torch.float16, "32": torch.float32, "bf16": torch.bfloat16}
 
 
 def pick_device(name: str) -> torch.device:
-    """The device that `--device` names; for `auto` the GPU where there is one.
+    """The device of this name; for `auto` the GPU where there is one.
 
     Raises:
-        ValueError: torch does not know the device, or finds no GPU.
+        OptionError: for the field `device`: torch does not know it, or finds no GPU.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ValueError(
-            f"--device {name}: torch knows no such device. Use auto, cpu or cuda."
-        ) from error
+        message = f"{name}: torch knows no such device. Use auto, cpu or cuda."
+        raise OptionError("device", message) from error
     # torch.device("cuda") succeeds without a GPU; the first tensor would fail, minutes later.
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"--device {name}: torch finds no GPU. Use --device cpu.")
+        raise OptionError("device", f"{name}: torch finds no GPU. Use cpu.")
     if device.type == "mps" and not torch.mps.is_available():
-        raise ValueError(f"--device {name}: torch finds no Apple GPU. Use --device cpu.")
+        raise OptionError("device", f"{name}: torch finds no Apple GPU. Use cpu.")
     return device
 
 

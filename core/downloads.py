@@ -43,18 +43,18 @@ def sha256_of(path: Path) -> str:
 
 def find_weights(
     file: WeightsFile,
+    option: str,
     given: Path | None = None,
     folders: Sequence[Path] = (),
     download_dir: Path | None = None,
-    option: str = "--weights-path",
 ) -> Path:
     """Path of a weights file: the one the user gave, else one found, else a download.
 
     Args:
+        option: the script's name for `given`, for messages.
         given: the user's own file, of any name. Where there is one, no other is searched for.
         folders: folders to search, in this order.
         download_dir: searched last; a download is written there. The first of `folders` when None.
-        option: the script's name for `given`, for messages.
     Raises:
         FileNotFoundError: no such file, and it cannot be downloaded. The message says which file to
             put where.

@@ -93,4 +93,4 @@ def refuse_existing(path: str | Path, overwrite: bool) -> None:
         FileExistsError: `path` exists and `overwrite` is false.
     """
     if Path(path).exists() and not overwrite:
-        raise FileExistsError(f"{path}: exists already. Give another name or --overwrite.")
+        raise FileExistsError(f"{path}: exists already. Give another name, or ask to overwrite it.")

@@ -111,7 +111,8 @@ def option(default, kind=None, metavar: str | None = None, help: str = "", **arg
         help: unit and effect. The formatter of `new_parser` adds the default.
         argument: further arguments of `argparse.add_argument`, such as `choices` or `nargs`, and
             `aliases`, a tuple of other spellings (with dashes). `action="store_true"` makes a flag
-            without a value, which may stand right before a positional argument.
+            without a value, which may stand right before a positional argument. `secret=True` marks
+            a value that is never printed, logged or stored; see `secret_names`.
     """
     # Kept with the field; dataclasses hand metadata on without reading it.
     argument = {"kind": kind, "metavar": metavar, "help": help, **argument}
@@ -165,7 +166,7 @@ def dashed(options: type | Any, **names: str) -> dict[str, str]:
     return {name: names.get(name, name.replace("_", "-")) for name in fields}
 
 
-def _add_option(group, name, default, kind, metavar, help, aliases=(), **argument):
+def _add_option(group, name, default, kind, metavar, help, aliases=(), secret=False, **argument):
     if kind is bool:
         # `const` is the value of `--name` alone; `nargs="?"` allows one after it.
         argument |= {"type": str_to_bool, "nargs": "?", "const": True, "metavar": "BOOL"}
@@ -230,6 +231,16 @@ def add_groups(parser: argparse.ArgumentParser, groups: Mapping[str, Group]) -> 
 def read_groups(groups: Mapping[str, Group], args: argparse.Namespace) -> dict[str, Any]:
     """One checked object for each group, by the names in `groups`; raises as `read_options`."""
     return {name: read_options(group.options, args, group.flags) for name, group in groups.items()}
+
+
+def secret_names(groups: Mapping[str, Group]) -> list[str]:
+    """Where argparse stores the options that are marked as secret."""
+    return [
+        (group.flags or {}).get(field.name, field.name).replace("-", "_")
+        for group in groups.values()
+        for field in dataclasses.fields(group.options)
+        if field.metadata.get("secret")
+    ]
 
 
 @contextmanager

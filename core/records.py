@@ -8,14 +8,13 @@ import secrets
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 
 from core.files import write_json
 
 RECORD = "args.json"  # name of the record in the folder of a run
-SECRETS = ("wandb_api_key",)  # options that are never printed, logged or stored
 # Packages whose versions are noted: those that numbers can depend on.
 PACKAGES = (
     "torch",
@@ -36,13 +35,13 @@ def new_run_id() -> str:
     return f"{datetime.now():%Y%m%d_%H%M%S_%f}_p{os.getpid()}_{secrets.token_hex(4)}"
 
 
-def without_secrets(command: list[str]) -> list[str]:
-    """A command line with `***` in place of the values of `SECRETS`."""
+def without_secrets(command: list[str], names: Collection[str]) -> list[str]:
+    """A command line with `***` in place of the values of the secret options `names`."""
     shown, hide_next = [], False
     for word in command:
         name, equals, _ = word.partition("=")
         # argparse also takes the beginning of an option's name.
-        is_secret = any(len(name) > 4 and f"--{secret}".startswith(name) for secret in SECRETS)
+        is_secret = any(len(name) > 4 and f"--{secret}".startswith(name) for secret in names)
         if hide_next:  # `--name VALUE` are two words
             shown.append("***")
         else:
@@ -51,18 +50,21 @@ def without_secrets(command: list[str]) -> list[str]:
     return shown
 
 
-def write_run_record(path: Path, options: Mapping, kind: str) -> None:
+def write_run_record(
+    path: Path, options: Mapping, kind: str, secret_names: Collection[str] = ()
+) -> None:
     """Write kind, command, options, versions and git revision as JSON; secrets are left out.
 
     Args:
         options: values by name, without dashes.
         kind: of the run, `training` or `generation`, for programs that find its folder.
+        secret_names: of options that are left out; see `core.options.secret_names`.
     """
     record = {
         "kind": kind,
-        "command": shlex.join(without_secrets([sys.executable, *sys.argv])),
+        "command": shlex.join(without_secrets([sys.executable, *sys.argv], secret_names)),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "args": {name: value for name, value in options.items() if name not in SECRETS},
+        "args": {name: value for name, value in options.items() if name not in secret_names},
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "git_revision": git_revision(),

@@ -69,6 +69,7 @@ class OutputOptions:
         None,
         "KEY",
         "or the environment's WANDB_API_KEY; turns that logger on, is never stored",
+        secret=True,
     )
 
     @property

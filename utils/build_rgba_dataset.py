@@ -114,10 +114,9 @@ def main(argv=None):
     made, problems = 0, []
     results = in_workers(work, jobs, folders.num_workers)
     for result in tqdm(results, total=len(jobs), desc="rgba tensors", unit="image", leave=False):
-        if isinstance(result, Exception):
-            problems.append(result)
-        else:
-            made += result
+        made += result.made
+        if result.problem:
+            problems.append(result.problem)
     remove_leftovers(folder)
     (folder / MISSING).unlink(missing_ok=True)
     if missing:

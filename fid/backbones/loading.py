@@ -78,7 +78,7 @@ def load_backbone(options: BackboneOptions, weights_option: str = "--weights-pat
     # downloads.
     folders = [WEIGHTS_DIR, Path(torch.hub.get_dir()) / "checkpoints"]
     given, target = options.weights_path, options.download_dir
-    path = find_weights(published.weights, given, folders, target, weights_option)
+    path = find_weights(published.weights, weights_option, given, folders, target)
     network = published.build()
     tensors = {name: _own_memory(value) for name, value in published.read(path).items()}
     load_strictly(network, tensors, path)

@@ -15,9 +15,9 @@ def test_auto_takes_the_gpu_where_there_is_one(monkeypatch):
 
 def test_devices_that_are_not_there(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match="--device warp: torch knows no such device"):
+    with pytest.raises(OptionError, match="device: warp: torch knows no such device"):
         pick_device("warp")
-    with pytest.raises(ValueError, match="--device cuda:1: torch finds no GPU"):
+    with pytest.raises(OptionError, match="device: cuda:1: torch finds no GPU"):
         pick_device("cuda:1")
 
 

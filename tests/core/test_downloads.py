@@ -67,10 +67,11 @@ def test_given_file_wins_and_must_exist(tmp_path):
         (tmp_path / folder / "w.pth").touch()
     file = WeightsFile("w.pth")
     assert (
-        find_weights(file, tmp_path / "own/w.pth", [tmp_path / "folder"]) == tmp_path / "own/w.pth"
+        find_weights(file, "--weights-path", tmp_path / "own/w.pth", [tmp_path / "folder"])
+        == tmp_path / "own/w.pth"
     )
     with pytest.raises(FileNotFoundError, match="--my-weights .*absent.pth: no such file"):
-        find_weights(file, tmp_path / "absent.pth", [tmp_path / "folder"], option="--my-weights")
+        find_weights(file, "--my-weights", tmp_path / "absent.pth", [tmp_path / "folder"])
 
 
 def test_folders_are_looked_through_in_order_before_the_download_folder(tmp_path):
@@ -78,7 +79,10 @@ def test_folders_are_looked_through_in_order_before_the_download_folder(tmp_path
     for folder in reversed(places):
         folder.mkdir()
         (folder / "w.pth").touch()
-        assert find_weights(WeightsFile("w.pth"), None, places[:2], places[2]) == folder / "w.pth"
+        assert (
+            find_weights(WeightsFile("w.pth"), "--weights-path", None, places[:2], places[2])
+            == folder / "w.pth"
+        )
 
 
 def test_without_an_address_the_message_says_which_file_to_put_where(tmp_path):
@@ -87,13 +91,19 @@ def test_without_an_address_the_message_says_which_file_to_put_where(tmp_path):
         match=f"w.pth: not in {tmp_path}/a or {tmp_path}/b. "
         "Put it there or name it with --weights-path",
     ):
-        find_weights(WeightsFile("w.pth"), None, [tmp_path / "a"], tmp_path / "b")
+        find_weights(WeightsFile("w.pth"), "--weights-path", None, [tmp_path / "a"], tmp_path / "b")
 
 
 def test_download_goes_to_the_download_folder_else_to_the_first_folder(server, tmp_path, capsys):
     file = WeightsFile("w.pth", server.url, SHA256, "CC BY 4.0")
-    assert find_weights(file, None, [tmp_path / "a", tmp_path / "b"]) == tmp_path / "a/w.pth"
-    assert find_weights(file, None, [tmp_path / "c"], tmp_path / "d") == tmp_path / "d/w.pth"
+    assert (
+        find_weights(file, "--weights-path", None, [tmp_path / "a", tmp_path / "b"])
+        == tmp_path / "a/w.pth"
+    )
+    assert (
+        find_weights(file, "--weights-path", None, [tmp_path / "c"], tmp_path / "d")
+        == tmp_path / "d/w.pth"
+    )
     assert (tmp_path / "a/w.pth").read_bytes() == (tmp_path / "d/w.pth").read_bytes() == CONTENT
     assert "CC BY 4.0" in capsys.readouterr().out
 
@@ -152,7 +162,7 @@ def test_a_missing_page_is_not_asked_for_twice(server, tmp_path):
     with pytest.raises(
         FileNotFoundError, match="Not Found.*put it at .*/a/w.pth, or name it with --weights-path"
     ):
-        find_weights(WeightsFile("w.pth", server.url), None, [tmp_path / "a"])
+        find_weights(WeightsFile("w.pth", server.url), "--weights-path", None, [tmp_path / "a"])
     assert len(server.asked) == 1
 
 
@@ -162,10 +172,10 @@ def test_offline_the_message_says_what_to_do(server, tmp_path):
     with pytest.raises(
         FileNotFoundError, match=r"could not be downloaded.*refused.*put it at .*/a/w.pth"
     ):
-        find_weights(WeightsFile("w.pth", server.url), None, [tmp_path / "a"])
+        find_weights(WeightsFile("w.pth", server.url), "--weights-path", None, [tmp_path / "a"])
 
 
 def test_a_folder_that_cannot_be_written_is_named(server, tmp_path):
     (tmp_path / "a").touch()
     with pytest.raises(OSError, match=f"{tmp_path}/a"):
-        find_weights(WeightsFile("w.pth", server.url), None, [], tmp_path / "a")
+        find_weights(WeightsFile("w.pth", server.url), "--weights-path", None, [], tmp_path / "a")

@@ -19,6 +19,7 @@ from core.options import (
     positive_int,
     read_groups,
     read_options,
+    secret_names,
     str_to_bool,
     usage_errors,
 )
@@ -152,6 +153,18 @@ def test_a_table_of_groups_is_added_and_read_by_name():
     add_groups(parser, groups)
     read_back = read_groups(groups, parser.parse_args(["--image_level", "0.4"]))
     assert read_back == {"image": NoiseOptions(level=0.4), "plain": PlainOptions()}
+
+
+def test_secret_options_are_listed_by_where_they_are_stored():
+    @dataclass(frozen=True)
+    class Login:
+        user: str = option("me", help="name")
+        key: str | None = option(None, help="password", secret=True)
+
+    groups = {"own": Group(Login, "own"), "other": Group(Login, "other", {"key": "other-key"})}
+    add_groups(parser := argparse.ArgumentParser(), groups)
+    assert secret_names(groups) == ["key", "other_key"]
+    assert {"key", "other_key"} <= vars(parser.parse_args([])).keys()
 
 
 def test_the_help_begins_with_the_docstring_and_shows_defaults(capsys):

@@ -13,7 +13,7 @@ def test_secrets_are_struck_out_of_the_command_line():
     command = (
         "train.py --wandb_api_key KEY --seed 1 --wandb_api_key=KEY --wandb_a KEY --wandb_project p"
     )
-    shown = records.without_secrets(command.split())
+    shown = records.without_secrets(command.split(), ["wandb_api_key"])
     assert "KEY" not in shown and not any("=KEY" in word for word in shown)
     assert shown[3:6] == ["--seed", "1", "--wandb_api_key=***"]
     assert shown[-2:] == ["--wandb_project", "p"]
@@ -29,7 +29,7 @@ def test_names_of_runs_sort_by_time_and_differ():
 def test_a_record_holds_options_without_secrets(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["train.py", "--wandb_api_key", "KEY"])
     options = {"wandb_api_key": "KEY", "seed": 3, "output": Path("out")}
-    records.write_run_record(tmp_path / "args.json", options, "training")
+    records.write_run_record(tmp_path / "args.json", options, "training", ["wandb_api_key"])
     text = (tmp_path / "args.json").read_text()
     assert "KEY" not in text
     record = json.loads(text)

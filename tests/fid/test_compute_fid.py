@@ -168,7 +168,7 @@ def test_skipped_images_are_counted(score, image_folders):
             ("--weights-path", "/absent.pth"),
             "--weights-path /absent.pth: no such file",
         ),
-        (lambda f: None, ("--device", "abacus"), "--device abacus"),
+        (lambda f: None, ("--device", "abacus"), "device: abacus"),
         (lambda f: (f / "out").touch(), (), "--output-json .*: cannot be written"),
         (
             lambda f: None,

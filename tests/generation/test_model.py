@@ -89,7 +89,7 @@ def test_a_base_file_with_gaps_is_not_filled_from_the_branch(micro_yaml, micro_w
 def test_devices_and_precisions_that_do_not_work(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert ModelOptions().device_type == "cpu"
-    with pytest.raises(ValueError, match="--device cuda: torch finds no GPU"):
+    with pytest.raises(ValueError, match="device: cuda: torch finds no GPU"):
         ModelOptions(device="cuda").check()
     with pytest.raises(OptionError, match="16 needs a GPU"):
         ModelOptions(precision="16").check()

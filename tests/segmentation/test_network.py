@@ -35,7 +35,7 @@ def test_round_trip_gives_identical_predictions(trained, sets, tmp_path):
     image = torch.rand(1, 64, 64)
     with torch.no_grad():
         assert torch.equal(again(image[None]), trained(image[None]))
-    with pytest.raises(FileExistsError, match="--overwrite"):
+    with pytest.raises(FileExistsError, match="exists already.*overwrite"):
         save_segmenter(path, trained, {})
     save_segmenter(path, trained, {"note": "new"}, overwrite=True)
     assert load_segmenter(path).meta == {"note": "new"}

@@ -147,7 +147,7 @@ def test_tensors_of_other_options_are_not_mixed(build, pairs, tmp_path):
         folder = build("--fmt", kind, dest=kind)
         with pytest.raises(
             RuntimeError,
-            match=rf"cell_0.{kind}: is there and was made from other.*--overwrite.*\(and 5 more\)",
+            match=rf"cell_0.{kind}: is there and was made from other.*Overwrite it.*\(and 5 more\)",
         ):
             build("--fmt", kind, "--beta-edge", 0.5, dest=kind)
         build("--fmt", kind, "--beta-edge", 0.5, "--overwrite", dest=kind)
