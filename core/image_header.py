@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-MAX_PIXELS = 2**27  # 11,585 x 11,585; as an RGB picture of float32 it fills 1.6 GB
+MAX_PIXELS = 10_000 * 10_000  # reading so many as a picture takes at most 2 GB
 MAX_PIXELS_VARIABLE = "EM_MAX_PIXELS"  # environment variable that raises the limit
 # Deflate packs 1000 equal pixels into a byte, which is how a small file fills a memory. Micrographs
 # take at least half a byte per pixel.

@@ -65,8 +65,9 @@ def read_image(path: str | Path, bit_depth: int | None = None) -> np.ndarray:
         return _colours_of(picture)
     if picture.header.colours == "RGB":
         return _to_unit(path, picture, picture.pixels[..., :3], bit_depth)
-    grey = picture.pixels[..., :1]  # (H, W, 1); a second sample would be alpha
-    return _to_unit(path, picture, np.broadcast_to(grey, (*grey.shape[:2], 3)), bit_depth)
+    # (H, W); a second sample would be alpha
+    grey = _to_unit(path, picture, picture.pixels[..., 0], bit_depth)
+    return np.stack([grey, grey, grey], axis=-1)  # (H, W, 3)
 
 
 def read_grey(path: str | Path, bit_depth: int | None = None) -> np.ndarray:
@@ -107,7 +108,7 @@ def read_labels(path: str | Path) -> np.ndarray:
 
     The indices of a palette file are its classes, with one exception: a colour table that itself
     holds class numbers, as `quantize` of Pillow makes it of a mask. It consists of greys alone,
-    those in use are below 32, and one of all lies in 1..31. Then the greys are the classes. A table
+    those in use are below 32, and one entry at least lies in 1..31. Then the greys are the classes. A table
     of black, grey and white does not qualify: its 0 is a brightness.
 
     Raises:
@@ -179,11 +180,13 @@ def _to_unit(
     if samples.dtype == bool:
         return (samples != picture.header.min_is_white).astype(np.float32)
     largest = int(samples.max())
-    if bit_depth is not None and not largest.bit_length() <= bit_depth <= stored:
+    bits = stated if bit_depth is None else bit_depth
+    if not max(largest.bit_length(), 1) <= bits <= stored:
+        source = "its MaxSampleValue states" if bit_depth is None else "bit_depth is"
         raise ValueError(
-            f"{path}: pixels reach {largest} in {stored} bits, which {bit_depth} bits cannot be"
+            f"{path}: pixels reach {largest}, but {source} {bits} bits out of {stored}. "
+            "Correct the number of bits."
         )
-    bits = bit_depth or (stated if largest < 2**stated else stored)
     if bit_depth is None and bits == 16:
         _warn_of_fewer_bits(path, largest)
     full = 2**bits - 1
@@ -199,9 +202,9 @@ def _warn_of_fewer_bits(path: Path, largest: int) -> None:
         return
     _warned_folders.add(path.parent)
     warnings.warn(
-        f"{path}: no 16-bit pixel is above {largest}. If this is {bits}-bit data, pictures from "
-        f"this folder come out too dark: store them as TIFF with MaxSampleValue {2**bits - 1}, "
-        f"scale them to 0..65535, or pass bit_depth={bits} to the reader.",
+        f"{path}: no 16-bit pixel is above {largest}. If this is {bits}-bit data, this folder is "
+        f"read with a fraction of its contrast: store it as TIFF with MaxSampleValue "
+        f"{2**bits - 1}, scale it to 0..65535, or pass bit_depth={bits} to the reader.",
         stacklevel=4,
     )
 

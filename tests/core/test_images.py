@@ -336,6 +336,11 @@ def test_bright_or_stated_pixels_are_not_warned_of(tmp_path):
 
 def test_a_bit_depth_must_hold_the_pixels(tmp_path):
     deep(tmp_path / "a.tif", 5000)
-    for bits in (12, 17):
-        with pytest.raises(ValueError, match=f"a.tif: pixels reach 5000 in 16 bits, which {bits}"):
+    for bits in (0, 12, 17):
+        with pytest.raises(
+            ValueError, match=f"a.tif: pixels reach 5000, but bit_depth is {bits} bits"
+        ):
             read_image(tmp_path / "a.tif", bit_depth=bits)
+    deep(tmp_path / "b.tif", 5000, extratags=[(281, "H", 1, 4095, True)])
+    with pytest.raises(ValueError, match="pixels reach 5000, but its MaxSampleValue states 12"):
+        read_image(tmp_path / "b.tif")
