@@ -9,7 +9,13 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
-from ldm.modules.encoders.tokenizer import CONTEXT_LENGTH, EOS, VOCABULARY_SIZE, tokenize
+from ldm.modules.encoders.tokenizer import (
+    CONTEXT_LENGTH,
+    EOS,
+    VOCABULARY_SIZE,
+    tokenize,
+    tokenize_chunks,
+)
 
 
 def causal_attention(q, k, v, heads):
@@ -31,7 +37,13 @@ class TextEncoder(nn.Module):
 
     Args:
         pad: token id after the end of the text.
+
+    Attributes:
+        chunks: parts of 75 tokens that a prompt has room for. With more than one, their contexts
+            stand one behind the other, and a longer prompt is an error.
     """
+
+    chunks = 1
 
     def __init__(self, pad):
         super().__init__()
@@ -43,9 +55,18 @@ class TextEncoder(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, texts):
-        """List of N prompts -> context (N, 77, width)."""
-        tokens = tokenize(list(texts), self.pad)  # (N, 77)
-        return self.encode_tokens(tokens.to(next(self.parameters()).device))  # (N, 77, width)
+        """List of N prompts -> context (N, 77, width), or (N, 77 * chunks, width).
+
+        Raises:
+            ValueError: more than one chunk, and a prompt too long for them.
+        """
+        device = next(self.parameters()).device
+        if self.chunks == 1:
+            return self.encode_tokens(tokenize(list(texts), self.pad).to(device))  # (N, 77, width)
+        tokens = tokenize_chunks(list(texts), self.pad, self.chunks)  # (N, chunks, 77)
+        context = self.encode_tokens(rearrange(tokens, "n k l -> (n k) l").to(device))
+        # (N * chunks, 77, width) -> (N, 77 * chunks, width)
+        return rearrange(context, "(n k) l c -> n (k l) c", k=self.chunks)
 
     encode = forward  # the name that notebooks call
 
@@ -133,7 +154,13 @@ class FrozenCLIPEmbedder(TextEncoder):
     Raises:
         ValueError: unknown `layer`, `hidden` without a `layer_idx` in reach, a `max_length` other
             than 77.
+
+    Attributes:
+        clip_skip: for layer `last`, the final norm reads the states before the last
+            `clip_skip - 1` layers; 0 and 1 skip none.
     """
+
+    clip_skip = 0
 
     def __init__(
         self,
@@ -171,7 +198,11 @@ class FrozenCLIPEmbedder(TextEncoder):
         states = self.transformer.text_model(tokens)  # (N, 77, width) each
         if self.layer == "hidden":
             return states[self.layer_idx]  # (N, 77, width)
-        z = self.transformer.text_model.final_layer_norm(states[-1])  # (N, 77, width)
+        skipped = max(self.clip_skip - 1, 0) if self.layer == "last" else 0
+        if skipped >= len(states):
+            raise ValueError(f"clip_skip {self.clip_skip}, expected at most {len(states)}")
+        z = states[-1 - skipped]  # (N, 77, width)
+        z = self.transformer.text_model.final_layer_norm(z)  # (N, 77, width)
         if self.layer == "pooled":
             # The pads are end tokens too, and argmax gives the first of equal values.
             first_end = (tokens == EOS).int().argmax(dim=1)  # (N,)

@@ -32,3 +32,28 @@ def tokenize(texts: list[str], pad: int) -> torch.Tensor:
     ends = ids == EOS
     after_end = ends.cumsum(dim=1) - ends.long() > 0  # (N, 77): right of the first EOS
     return ids.masked_fill(after_end, pad)  # (N, 77)
+
+
+def tokenize_chunks(texts: list[str], pad: int, chunks: int) -> torch.Tensor:
+    """Ids (N, chunks, 77) int64: the tokens of each text in parts of 75.
+
+    Each part stands between BOS and EOS, like a text of its own. Parts beyond the text are empty.
+
+    Args:
+        pad: as in `tokenize`.
+    Raises:
+        ValueError: a text is too long for so many chunks.
+    """
+    size = CONTEXT_LENGTH - 2  # 75 tokens between BOS and EOS
+    ids = torch.full((len(texts), chunks, CONTEXT_LENGTH), pad)  # (N, chunks, 77)
+    ids[:, :, 0] = BOS
+    for i, text in enumerate(texts):
+        tokens = _bpe().encode(text)
+        if len(tokens) > size * chunks:
+            raise ValueError(
+                f"prompt of {len(tokens)} tokens, expected at most {size * chunks}: {text[:60]!r}"
+            )
+        for j in range(chunks):
+            part = tokens[j * size : (j + 1) * size]
+            ids[i, j, 1 : 2 + len(part)] = torch.tensor([*part, EOS])
+    return ids
