@@ -18,14 +18,7 @@ from core.option_sources import (
     refuse_changes,
     with_defaults,
 )
-from core.options import (
-    add_groups,
-    add_options,
-    new_parser,
-    read_groups,
-    read_options,
-    usage_errors,
-)
+from core.options import add_groups, new_parser, read_groups, read_options, usage_errors
 from core.prompts import read_prompts
 from generation.drawing import draw_images
 from generation.export import check_export, export_dataset
@@ -33,11 +26,10 @@ from generation.inputs import check_condition_sets
 from generation.model import checksums, load_model, weights_files
 from generation.names import IMAGES, MASKS
 from generation.plan import SamplePlan, match_conditions
-from generation.published import DRAWN_ON_THE_FLY
 from generation.report import OVERVIEW, REPORT
 from generation.run import Run
 from generation.run_options import FREE_ON_RESUME, folder_of_run, options_of_run
-from generation.settings import GROUPS, Settings
+from generation.settings import DETECTOR_GROUPS, GROUPS, Settings
 from generation.summary import plan_text
 from share import run_script
 
@@ -48,17 +40,15 @@ def build_parser():
     """The parser with all groups of options."""
     parser = new_parser(__doc__)
     add_groups(parser, GROUPS)
-    # Options of detectors begin with the name of their detector, so none can collide.
-    for name, detector in DRAWN_ON_THE_FLY.items():
-        add_options(parser, detector.options, f"edges drawn by {name}")
+    add_groups(parser, DETECTOR_GROUPS)
     add_run_control(parser)
     return parser
 
 
 def read_settings(args):
     """The options by group, checked; raises ValueError where one is wrong."""
-    detector = DRAWN_ON_THE_FLY[args.edge_detector]
-    drawn_edges = read_options(detector.options, args)
+    # Of the detector in use: options of the others are not checked, as nothing reads them.
+    drawn_edges = read_options(DETECTOR_GROUPS[args.edge_detector].options, args)
     settings = Settings(**read_groups(GROUPS, args), drawn_edges=drawn_edges)
     settings.check()
     return settings

@@ -70,6 +70,7 @@ def draw_images(
         tqdm(total=len(numbers), desc="generate", unit="image") as bar,
     ):
         for batch in batches:
+            # Read again, though they were checked: hints of 10,000 conditions fill no memory then.
             hints = [read_hints(planned, run.branches) for planned in batch]
             try:
                 with mixed_precision(model.device.type, precision):
@@ -89,6 +90,7 @@ def draw_images(
                 ) from error
             for planned, own_hints, image in zip(batch, hints, images, strict=True):
                 height, width = own_hints[0].shape[:2]  # before padding
+                # Cropped here, because a run knows nothing of what the model needs.
                 writer.submit(run.write, planned, own_hints, image[:height, :width])
             bar.update(len(batch))
             bar.set_postfix_str(f"{60 * bar.n / (time.monotonic() - start):.1f} images/min")

@@ -116,6 +116,7 @@ def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Mo
         first.condition.hint_channels,
         base_path=options.base_weights_path,
     )
+    # The first branch's network is in the model already, loaded with it.
     controls = [model.control_model]
     controls += [
         create_control(config, branch.weights, branch.condition.hint_channels) for branch in others

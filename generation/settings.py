@@ -50,6 +50,11 @@ GROUPS = {
     "shards": Group(ShardOptions, "many machines"),
     "export": Group(ExportOptions, "data set"),
 }
+# Name of a detector -> its options. They begin with this name, so none can collide.
+DETECTOR_GROUPS = {
+    name: Group(detector.options, f"edges drawn by {name}")
+    for name, detector in DRAWN_ON_THE_FLY.items()
+}
 
 
 @dataclass(frozen=True)

@@ -47,3 +47,24 @@ def test_words_that_are_too_long_lose_their_middle():
     assert short.shape == long.shape == (LINE, 80, 3)
     assert np.array_equal(long, write_line("cell " * 80, 80))  # both ends are equal
     assert not np.array_equal(short, long)
+
+
+def test_tiles_with_heads_and_titles():
+    black = np.zeros((10, 60, 3), np.float32)
+    sheet = tile(
+        [[black, black], [black]],
+        heads=["mask", "a very long name of a column"],
+        titles=["first", "second"],
+    )
+    assert sheet.shape == (LINE + GAP + 2 * (LINE + 10 + GAP), GAP + 2 * (60 + GAP), 3)
+    assert (sheet[LINE + GAP + LINE :][:10, GAP : GAP + 60] == 0).all() and (
+        sheet[-12:, 70:] == 255
+    ).all()
+    assert (
+        sheet[:LINE, GAP : GAP + 60].min() < 128 and sheet[LINE + GAP : 2 * LINE, GAP:].min() < 128
+    )
+
+
+def test_fit_keeps_proportions():
+    assert fit(np.ones((50, 100, 3), np.float32), 40).shape == (20, 40, 3)
+    assert fit(np.ones((1, 1000, 3), np.float32), 40).shape == (1, 40, 3)

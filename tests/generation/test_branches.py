@@ -1,3 +1,5 @@
+"""Branches from words of the command line: their names, weights, strengths and folders."""
+
 from pathlib import Path
 
 import numpy as np

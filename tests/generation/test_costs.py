@@ -1,3 +1,5 @@
+"""Seconds of an image, measured with a clock that the test moves."""
+
 import pytest
 import torch
 

@@ -1,3 +1,5 @@
+"""Conditions of a set: their sizes, and hints as the model takes them."""
+
 from pathlib import Path
 
 import numpy as np

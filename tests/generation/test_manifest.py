@@ -1,3 +1,5 @@
+"""Lines of the manifest, added by several processes or written whole."""
+
 import json
 import threading
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Weights by branch, the model that is built from them, devices and precisions."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""Which images a run makes: seeds, names, shards and batches."""
+
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ def test_a_picture_follows_from_seed_name_and_copy_alone():
         many[9].ending == "cond3_batch0_sample0.png"
         and many.file_name(10) == "image_cond3_batch1_sample0.png"
     )
-    assert len({sample.seed for sample in many}) == len(many) == 18
+    assert len({planned.seed for planned in many}) == len(many) == 18
     assert plan("abcdef", seed=6)[9].seed != many[9].seed
 
 
@@ -41,17 +43,12 @@ def test_a_plan_is_worked_out_when_asked():
 
 def test_batches_mix_conditions_of_equal_size_only():
     sizes = dict(enumerate([(64, 64), (32, 64), (64, 64), (64, 64), (32, 64)]))
-    samples = [PlannedImage(ConditionSet(i, (Path("m.png"),)), 0, "", i) for i in sizes]
-    batches = list(make_batches(samples, sizes, 2))
-    assert sorted(sample.conditions.number for batch in batches for sample in batch) == [
-        0,
-        1,
-        2,
-        3,
-        4,
-    ]
+    planned_images = [PlannedImage(ConditionSet(i, (Path("m.png"),)), 0, "", i) for i in sizes]
+    batches = list(make_batches(planned_images, sizes, 2))
+    numbers = sorted(planned.conditions.number for batch in batches for planned in batch)
+    assert numbers == [0, 1, 2, 3, 4]
     assert all(
-        len({sizes[sample.conditions.number] for sample in batch}) == 1 and len(batch) <= 2
+        len({sizes[planned.conditions.number] for planned in batch}) == 1 and len(batch) <= 2
         for batch in batches
     )
     assert len(batches) == 3

@@ -1,3 +1,5 @@
+"""Masks, edge maps and RGBA tensors as branches, and options that a mode ignores."""
+
 from pathlib import Path
 
 import pytest

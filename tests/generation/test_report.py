@@ -1,3 +1,5 @@
+"""The overview and the page of a run, made of pictures of noise."""
+
 import json
 from html.parser import HTMLParser
 
@@ -5,7 +7,7 @@ import numpy as np
 import pytest
 
 from core.images import read_image, write_png
-from core.pictures import GAP, LINE, class_colours, evenly, fit, tile
+from core.pictures import GAP, LINE, class_colours, evenly
 from generation import report
 
 VOID = ("meta", "br", "img")
@@ -171,27 +173,6 @@ def test_overview_shows_conditions_and_results_side_by_side(make_run):
     top = GAP + 3 * LINE + GAP + 10  # below the title, the heads and the first row's name
     assert np.allclose(overview[top, 3 * GAP], class_colours(np.array(0)), atol=1 / 255)
     assert overview[:LINE].min() < 0.5  # letters
-
-
-def test_tiles_with_heads_and_titles():
-    black = np.zeros((10, 60, 3), np.float32)
-    sheet = tile(
-        [[black, black], [black]],
-        heads=["mask", "a very long name of a column"],
-        titles=["first", "second"],
-    )
-    assert sheet.shape == (LINE + GAP + 2 * (LINE + 10 + GAP), GAP + 2 * (60 + GAP), 3)
-    assert (sheet[LINE + GAP + LINE :][:10, GAP : GAP + 60] == 0).all() and (
-        sheet[-12:, 70:] == 255
-    ).all()
-    assert (
-        sheet[:LINE, GAP : GAP + 60].min() < 128 and sheet[LINE + GAP : 2 * LINE, GAP:].min() < 128
-    )
-
-
-def test_fit_keeps_proportions():
-    assert fit(np.ones((50, 100, 3), np.float32), 40).shape == (20, 40, 3)
-    assert fit(np.ones((1, 1000, 3), np.float32), 40).shape == (1, 40, 3)
 
 
 def test_overview_of_a_run_that_has_just_begun():

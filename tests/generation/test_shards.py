@@ -1,3 +1,5 @@
+"""The part of a process: from its options, a Slurm array or torchrun."""
+
 import pytest
 
 from generation.run_options import GenerationRunOptions, name_of_run
@@ -34,7 +36,8 @@ def test_shards_of_a_slurm_array_and_of_torchrun(array):
     assert name_of_run(GenerationRunOptions(), Shard(5, 8)) == "slurm_31"
 
 
-def test_options_win_over_the_array(array):
+@pytest.mark.usefixtures("array")
+def test_options_win_over_the_array():
     assert find_shard(ShardOptions(num_shards=1, shard_index=0)) == (0, 1)
     assert name_of_run(GenerationRunOptions(run_id="mine"), Shard(2, 4)) == "mine"
     assert name_of_run(GenerationRunOptions(), Shard(0, 1)) is None

@@ -1,3 +1,5 @@
+"""Jobs in the background: their order, and their errors."""
+
 import pytest
 
 from generation.writer import BackgroundWriter

@@ -1,3 +1,5 @@
+"""The comparison picture of a small run, pixel by pixel."""
+
 import json
 
 import numpy as np
