@@ -274,7 +274,7 @@ def test_control_only_weights_are_small_and_complete(options, tmp_path, micro_ya
     weights = load_state_dict(run / "EM_best_results.safetensors")
     assert all(key.startswith("control_model.") for key in weights)
     assert not (run / "EM_best_results.ckpt").exists()
-    create_model(micro_yaml, [micro_weights, run / "EM_best_results.safetensors"])
+    create_model(micro_yaml, run / "EM_best_results.safetensors", base_path=micro_weights)
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(
