@@ -143,12 +143,13 @@ class TrainingRun:
     def build_module(self) -> ControlTraining:
         """The model with the weights that the run starts or goes on from."""
         options = self.options.model
+        params = {"sd_locked": options.sd_locked, "only_mid_control": options.only_mid_control}
         model = create_model(
             options.cldm_config_path,
             self.run_dir / LAST if self.resumed else options.resume_path,
             self.datasets.train.condition.hint_channels,
             options.init_extra_hint,
-            {"sd_locked": options.sd_locked, "only_mid_control": options.only_mid_control},
+            {"model": {"params": params}},
         )
         align_weights(model)  # or a resumed run would differ in the last bits
         cache = LatentCache(self.options.cache.latent_memory * GB, self.run_dir)
