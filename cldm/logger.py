@@ -1,5 +1,6 @@
 """Pictures that a training draws while it runs."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torchvision.utils import make_grid
 
-from cldm.sampling import PREVIEW, SamplingOptions, sample_images, to_pixels
+from cldm.sampling import PREVIEW, NotFiniteError, SamplingOptions, sample_images, to_pixels
 from core.images import to_uint8, write_png
 from core.pictures import prompt_to_pixels
 from core.seeds import sample_seed
@@ -83,7 +84,13 @@ class ImageLogger(Callback):
         # Frozen parts are in evaluation mode already and must stay there, so modes are kept singly.
         modes = {module: module.training for module in pl_module.modules()}
         pl_module.eval()
-        pictures = self.log_images(pl_module, batch)
+        try:
+            pictures = self.log_images(pl_module, batch)
+        except NotFiniteError as error:
+            # Guidance can overflow 16 bits where training does not. An error on this process alone
+            # would also leave the others waiting.
+            warnings.warn(f"step {trainer.global_step}: no image log, {error}", stacklevel=2)
+            pictures = {}
         for module, training in modes.items():
             module.training = training
         folder = self.folder or Path(trainer.default_root_dir) / "image_log" / "train"
