@@ -107,9 +107,9 @@ def read_labels(path: str | Path) -> np.ndarray:
     floats are taken too. Files in which 0 is white are not inverted.
 
     The indices of a palette file are its classes, with one exception: a colour table that itself
-    holds class numbers, as `quantize` of Pillow makes it of a mask. It consists of greys alone,
-    those in use are below 32, and one entry at least lies in 1..31. Then the greys are the classes. A table
-    of black, grey and white does not qualify: its 0 is a brightness.
+    holds class numbers, as `quantize` of Pillow writes it for a mask. Such a table consists of
+    greys alone, those in use are below 32, and at least one entry lies in 1..31. Then the greys are
+    the classes. A table of black, grey and white does not qualify: its 0 is a brightness.
 
     Raises:
         FileNotFoundError: no such file.
