@@ -2,9 +2,9 @@
 
     python utils/pretrain_base.py --image_path phantoms/train/images --output base.safetensors
 
-trains one from nothing. `--init BASE` adapts a given base to the images of another microscope. Like
-any Stable Diffusion checkpoint, the result then goes through `tool_add_control.py`. See
-`training/base.py` for the losses.
+Without `--init` it starts from nothing; `--init BASE` adapts a given base to the images of another
+microscope. Like any Stable Diffusion checkpoint, the result then goes through
+`tool_add_control.py`. The losses are in `training/base/`.
 """
 
 from dataclasses import dataclass
@@ -17,15 +17,9 @@ from core.images import list_images
 from core.options import add_options, new_parser, non_negative_int, option, read_options
 from core.prompts import read_prompts
 from share import run_script
-from training.base import (
-    AutoencoderOptions,
-    UNetOptions,
-    base_weights,
-    build_base,
-    read_images,
-    train_autoencoder,
-    train_unet,
-)
+from training.base.autoencoder import AutoencoderOptions, train_autoencoder
+from training.base.data import read_images
+from training.base.unet import UNetOptions, base_weights, build_base, train_unet
 
 AUTOENCODER_FLAGS = {
     "steps": "vae_steps",

@@ -1,0 +1,126 @@
+"""First stage of a base: the autoencoder (Rombach et al. 2022, Sec. 3.1).
+
+Differs from the paper: an L1 loss, an edge loss and a light KL penalty, without perceptual loss and
+discriminator.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytorch_lightning as pl
+import torch
+
+from core.options import non_negative_float, non_negative_int, option, positive_float, positive_int
+from ldm.models.diffusion.ddpm import LatentDiffusion
+from training.base.data import Latents, Views, shuffled
+from training.base.loop import fit, warm_then_decay
+
+NORMALISE_FROM = 256  # images whose latents give mean and deviation of each channel
+
+
+@dataclass(frozen=True)
+class AutoencoderOptions:
+    """Options of the first stage."""
+
+    steps: int = option(
+        4000, non_negative_int, "INT", "autoencoder steps; 0 keeps it as --init has it"
+    )
+    batch_size: int = option(16, positive_int, "INT", "images per autoencoder step")
+    learning_rate: float = option(
+        1e-3, positive_float, "FLOAT", "peak learning rate of the autoencoder"
+    )
+    image_size: int = option(
+        64,
+        positive_int,
+        "PIXELS",
+        "side of the autoencoder's views; small ones are enough and faster",
+    )
+    kl_weight: float = option(1e-3, non_negative_float, "FLOAT", "weight of the KL term")
+    edge_weight: float = option(
+        0.5, non_negative_float, "FLOAT", "weight of the error of image gradients"
+    )
+
+
+class AutoencoderTraining(pl.LightningModule):
+    """First stage: reconstruct images through the latents.
+
+    Edges count beside grey values: the membranes of electron microscopy are thin, and an L1 loss of
+    grey values alone blurs them at little cost.
+    """
+
+    def __init__(self, first_stage_model: torch.nn.Module, options: AutoencoderOptions):
+        super().__init__()
+        self.first_stage_model, self.options = first_stage_model, options
+
+    def training_step(self, image, batch_idx):
+        """Loss of images, (N, 3, H, W) in [-1, 1]."""
+        reconstruction, posterior = self.first_stage_model(image)
+        # float32 also in mixed precision: differences of close numbers lose all their bits.
+        difference = reconstruction.float() - image  # (N, 3, H, W)
+        # The gradient of a difference is the difference of the gradients.
+        edges = difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
+        kl = posterior.kl().mean() / image[0].numel()  # per value, as the other terms are
+        l1 = difference.abs().mean()
+        self.log_dict({"l1": l1, "edges": edges, "kl": kl}, prog_bar=True)
+        return l1 + self.options.edge_weight * edges + self.options.kl_weight * kl
+
+    def configure_optimizers(self):
+        """AdamW without weight decay, with the schedule of `warm_then_decay`."""
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=self.options.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
+        )
+        return warm_then_decay(optimizer, self.trainer.max_steps)
+
+
+@torch.no_grad()
+def normalise_latents(
+    first_stage_model: torch.nn.Module, moments: torch.Tensor, scale_factor: float
+) -> None:
+    """Give z mean 0 and deviation 1 per channel, without changing any decoded image.
+
+    Shift and scale are folded into the 1x1 convolutions before and after the latents. The
+    scale factor of the configuration then fits whatever autoencoder was trained.
+
+    Args:
+        first_stage_model: changed in place.
+        moments: posterior moments of training images, (N, 8, h, w): mean and log variance.
+        scale_factor: z is the latent times this number.
+    """
+    mean, logvar = moments.chunk(2, dim=1)  # (N, 4, h, w) each
+    shift = mean.mean(dim=(0, 2, 3))  # (4,)
+    # Law of total variance: the latent is drawn from a Gaussian whose mean varies as well.
+    deviation = (mean.var(dim=(0, 2, 3)) + logvar.exp().mean(dim=(0, 2, 3))).sqrt()  # (4,)
+    factor = 1 / (scale_factor * deviation)  # (4,)
+    channels = len(shift)
+    before, after = first_stage_model.quant_conv, first_stage_model.post_quant_conv
+    # New latent z' = (z - shift) * factor, so W z + b = (W / factor) z' + (b + W shift): the bias
+    # first, since it needs the old weight.
+    after.bias += after.weight[:, :, 0, 0] @ shift
+    after.weight /= factor[None, :, None, None]
+    # Likewise the convolution that gives z: its first rows are the mean.
+    before.bias[:channels] = (before.bias[:channels] - shift) * factor
+    before.weight[:channels] *= factor[:, None, None, None]
+    # The second half is the log variance: var(factor z) = factor^2 var(z).
+    before.bias[channels:] += 2 * factor.log()
+
+
+def train_autoencoder(
+    model: LatentDiffusion,
+    images: Sequence[torch.Tensor],
+    options: AutoencoderOptions,
+    latent_size: int,
+    precision: str = "32",
+) -> None:
+    """Train the first stage of `model` in place and normalise its latents.
+
+    Args:
+        images: as `read_images` returns them.
+        latent_size: side in pixels of the views whose latents are normalised; those of the U-Net.
+    """
+    first_stage = model.first_stage_model.train().requires_grad_(True)
+    loader = shuffled(Views(images, options.image_size), options.batch_size)
+    fit(AutoencoderTraining(first_stage, options), loader, options.steps, precision)
+    first_stage.eval().requires_grad_(False)
+    # Mean and deviation are measured on views of the size that the U-Net will see.
+    latents = Latents(first_stage, Views(images[:NORMALISE_FROM], latent_size))
+    normalise_latents(first_stage, latents.moments, model.scale_factor)

@@ -1,0 +1,108 @@
+"""Second stage of a base: the U-Net with its text encoder (Rombach et al. 2022, Sec. 3.2 and 3.3).
+
+Differs from the paper: a text encoder that is trained from nothing together with the U-Net.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pytorch_lightning.callbacks import EMAWeightAveraging
+
+from cldm.model import load_weights, read_config
+from core.options import fraction, non_negative_int, option, positive_float, positive_int
+from ldm.models.diffusion.ddpm import LatentDiffusion
+from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
+from training.base.data import Latents, Views, shuffled
+from training.base.loop import fit, warm_then_decay
+
+UNET = "ldm.modules.diffusionmodules.openaimodel.UNetModel"  # a base is trained without control
+CONTROL_KEYS = ("control_stage_config", "control_key", "only_mid_control")  # not of a base
+
+
+@dataclass(frozen=True)
+class UNetOptions:
+    """Options of the second stage."""
+
+    steps: int = option(6000, non_negative_int, "INT", "U-Net steps; 0 keeps it as --init has it")
+    batch_size: int = option(32, positive_int, "INT", "latents per U-Net step")
+    learning_rate: float = option(4e-4, positive_float, "FLOAT", "peak learning rate of the U-Net")
+    image_size: int = option(128, positive_int, "PIXELS", "side of the views")
+    ema_decay: float = option(
+        0.999, fraction, "FLOAT", "decay of the averaged U-Net weights, which are what is saved"
+    )
+    views_per_image: int = option(
+        4, positive_int, "INT", "random views of each image encoded for the U-Net"
+    )
+    prompt_drop: float = option(0.1, fraction, "P", "share of samples that see the empty prompt")
+
+
+class BaseModel(LatentDiffusion):
+    """Second stage: the U-Net and its text encoder, trained on the batches of `Latents`."""
+
+    def training_step(self, batch, batch_idx):
+        """Loss of posterior moments, (N, 8, h, w), and N prompts."""
+        moments, texts = batch
+        # The first stage is not run: the moments are there already.
+        x_start = self.scale_factor * DiagonalGaussianDistribution(moments).sample()  # (N, 4, h, w)
+        t = torch.randint(self.num_timesteps, (len(x_start),), device=x_start.device)  # (N,)
+        cond = {"c_crossattn": [self.get_learned_conditioning(texts)]}  # (N, 77, width)
+        loss, _ = self.p_losses(x_start, cond, t)  # Rombach et al. 2022, Eq. 3
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def configure_optimizers(self):
+        """The optimizer of `LatentDiffusion`, with a schedule."""
+        return warm_then_decay(super().configure_optimizers(), self.trainer.max_steps)
+
+
+def build_base(config_path: Path, init: Path | None = None) -> BaseModel:
+    """The model of a configuration without its control branch.
+
+    Args:
+        init: weights to start from; random ones when None.
+    Raises:
+        FileNotFoundError, ValueError, RuntimeError: a file is missing or does not fit.
+    """
+    params = dict(read_config(config_path)["params"])
+    # The U-Net of a control model takes residuals; the plain one has the same weights.
+    for key in CONTROL_KEYS:
+        params.pop(key, None)
+    params["unet_config"] = {**params["unet_config"], "target": UNET}
+    # Configurations freeze the text encoder, since a ControlNet is trained on a finished base.
+    text_encoder = params["cond_stage_config"]
+    trained = {**text_encoder.get("params", {}), "freeze": False}
+    params["cond_stage_config"] = {**text_encoder, "params": trained}
+    params["cond_stage_trainable"] = True
+    model = BaseModel(**params)
+    if init:
+        load_weights(model, init)
+    return model
+
+
+def train_unet(
+    model: BaseModel,
+    images: Sequence[torch.Tensor],
+    prompts: Sequence[str],
+    options: UNetOptions,
+    precision: str = "32",
+) -> None:
+    """Train U-Net and text encoder of `model` in place; they end as averages over the steps."""
+    views = Views(images, options.image_size)
+    latents = Latents(
+        model.first_stage_model, views, options.views_per_image, prompts, options.prompt_drop
+    )
+    model.learning_rate = options.learning_rate  # where `LatentDiffusion` looks for it
+    average = EMAWeightAveraging(decay=options.ema_decay)
+    fit(model, shuffled(latents, options.batch_size), options.steps, precision, [average])
+
+
+def base_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Weights by their published names in half precision.
+
+    The buffers of the noise schedule are left out: the configuration gives them.
+    """
+    buffers = {name for name, _ in model.named_buffers()}
+    # In half precision: the file takes half the space.
+    return {key: value.half() for key, value in model.state_dict().items() if key not in buffers}
