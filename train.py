@@ -91,13 +91,14 @@ def parse_args(argv=None) -> tuple[argparse.Namespace, TrainingOptions]:
     given = parse_given(parser, argv)
     args = with_defaults(parser, given)
     resumed, option = args.resume_training, "--resume_training"
+    # A requeued job runs the same command again and must go on, not start anew.
     if args.run_id and not resumed and (args.output_root / args.run_id / LAST).is_file():
         resumed, option = args.output_root / args.run_id, "--run_id"
     if resumed:
         saved = read_saved_options(resumed, option)
         refuse_changes(parser, given, saved, FREE_ON_RESUME, option)
         args = with_defaults(parser, given, saved)
-    args.resume_training = resumed
+    args.resume_training = resumed  # also where --run_id named the run
     with usage_errors(parser):
         options = TrainingOptions(**read_groups(GROUPS, args))
         options.check()
@@ -109,6 +110,7 @@ def main(argv=None):
     config_path, samples = options.model.cldm_config_path, options.samples
     size = image_side(read_config(config_path), samples.image_size, config_path)
     datasets = build_datasets(options.data, options.conditions, samples, size)
+    # Files are checked by now. Nothing below reads options from `args`, but for the record.
     has_name = bool(args.run_id or args.resume_training)
     processes = count_processes(options.processes, has_name)
     output = options.output

@@ -139,6 +139,7 @@ def measure_costs(
         )
     if "image" in here.measured:
         batch = here.batch_size_per_inference
+        # The fixed part is told apart, so another number of steps needs no new measurement.
         cost = measure_image(
             model, size, batch, device, sampling, here.branches, here.precision, here.repeats
         )

@@ -35,14 +35,17 @@ class SeededBatches(Sampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Begin another epoch; Lightning calls this."""
+        # Lightning also calls it for the epoch of a resumed run, whose `start` must stay.
         if epoch != self.epoch:
             self.epoch, self.start = epoch, 0
 
     def __len__(self) -> int:
-        return -(-self.length // self.batch_size)
+        return -(-self.length // self.batch_size)  # rounded up: the last batch may be smaller
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
+        # Seeds come from names, not from a generator's state, so a run can begin at any batch.
         epoch = f"epoch {self.epoch}"
+        # -1 is no index of a sample: the order shares its seed with none.
         generator = torch.Generator().manual_seed(sample_seed(self.seed, epoch, -1))
         order = torch.randperm(self.length, generator=generator).tolist()
         for batch in range(self.start, len(self)):
@@ -56,6 +59,8 @@ class SeededBatches(Sampler):
         """Seed of the view of a sample that this epoch shows."""
         if not self.views:
             return None
+        # The epoch enters through the remainder alone: after `views` epochs each view comes again,
+        # with a new prompt and new noise, and its latent is known by then.
         return sample_seed(self.seed, f"view {self.epoch % self.views}", index)
 
 
@@ -69,6 +74,7 @@ class ValidationBatches(Sampler):
         return -(-len(self.dataset) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
+        # In order and with fixed keys: the losses of two epochs differ by the weights alone.
         keys = [self.dataset.key(index) for index in range(len(self.dataset))]
         for start in range(0, len(keys), self.batch_size):
             yield keys[start : start + self.batch_size]
@@ -107,8 +113,10 @@ class BatchesOfProcess(Sampler):
 
     def __iter__(self) -> Iterator[list[PlacedKey]]:
         for batch in self.batches:
+            # Gradients are averaged over processes, which divides by `world_size`.
             own, weight = batch[self.rank :: self.world_size], self.world_size / len(batch)
             if not own:
+                # All processes must take the step, or the exchange of gradients would wait forever.
                 own, weight = batch[:1], 0.0
             yield [
                 PlacedKey(

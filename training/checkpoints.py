@@ -12,7 +12,7 @@ from core.lightning import LAST
 
 BEST = "EM_best_results"
 BEST_FID = "EM_best_fid"
-ALIGNMENT = 64  # bytes, of torch's own memory on the CPU
+ALIGNMENT = 64  # bytes: torch's own memory on the CPU begins at multiples of it
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -36,7 +36,7 @@ def best_checkpoints(
             filename=name,
             monitor=metric,
             save_weights_only=True,
-            enable_version_counter=False,
+            enable_version_counter=False,  # the published name, also in a run that goes on
         )
         for name, metric in monitored.items()
     ]
@@ -74,13 +74,16 @@ class SaveLast(Checkpoint):
 
     def _note_signal(self, number, frame):
         name = signal.Signals(number).name
+        # Printed here, although a package is silent otherwise: who pressed Ctrl-C waits for a sign.
         print(f"\n{name}: finishing this step, then saving; once more ends at once", flush=True)
         self.signal_received = number
         at_once = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
         signal.signal(number, at_once)
 
     def on_before_backward(self, trainer, pl_module, loss):
-        # over processes, so that all stop when one of them goes astray
+        # Before the gradients: one step with such a loss would spoil weights and optimizer. Reading
+        # the loss waits for the GPU, a small part of a step; the progress bar waits for it too.
+        # Over processes, so that all stop when one of them goes astray.
         loss = over_processes(trainer, loss.detach(), "mean")
         if not loss.isfinite():
             raise ValueError(
@@ -88,6 +91,7 @@ class SaveLast(Checkpoint):
             )
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        # Slurm may signal one process only, yet all must save the same step.
         own = torch.tensor(self.signal_received, device=pl_module.device)
         self.signal_received = int(over_processes(trainer, own, "max"))
         done, total = batch_idx + 1, trainer.num_training_batches
@@ -101,7 +105,7 @@ class SaveLast(Checkpoint):
         if self.signal_received or due or trainer.global_step == trainer.max_steps:
             self._save(trainer, pl_module)
         if self.signal_received:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt  # from which Lightning closes loggers and workers
 
     def on_train_end(self, trainer, pl_module):
         self._save(trainer, pl_module)
@@ -109,6 +113,8 @@ class SaveLast(Checkpoint):
     def _save(self, trainer, pl_module):
         if trainer.global_step == self.saved_step:
             return
+        # The loss was finite before the last step, whose update may still have overflowed. The file
+        # must never replace a good one with such weights.
         trained = (value for value in pl_module.parameters() if value.requires_grad)
         if not all(bool(value.isfinite().all()) for value in trained):
             raise ValueError(

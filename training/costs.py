@@ -18,13 +18,13 @@ from training.module import ControlTraining
 
 
 class StepClock(pl.Callback):
-    """Notes the seconds of each training step, with the optimizer's work, without reading."""
+    """Records seconds per step, optimizer included, data loading excluded."""
 
     def __init__(self):
-        self.seconds = []
+        self.seconds, self.start = [], 0.0
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        wait_for(pl_module.device)
+        wait_for(pl_module.device)  # a GPU may still work on the step before
         self.start = time.perf_counter()
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
@@ -51,6 +51,7 @@ def measure_step(
         torch.rand(3, *sides) * 2 - 1,
         torch.rand(model.control_model.hint_channels, *sides),
     )
+    # Any values take as long. `view` is None in the key, so each image is encoded as a new one.
     sample = Sample(
         SampleKey(0, 0), image, PROMPTS[0], hint, weight=1 / batch_size, whole_batch=batch_size
     )
@@ -70,4 +71,5 @@ def measure_step(
     module = ControlTraining(model, encoders, learning_rate=1e-5)
     trainer.fit(module, DataLoader(samples, batch_size, collate_fn=collate))
     model.eval()
+    # The first step allocates memory and chooses kernels. The median ignores a disturbed step.
     return statistics.median(clock.seconds[1:])

@@ -42,6 +42,7 @@ class DataOptions:
     @property
     def folder_option(self) -> str:
         """Name of the option that gives this type's folder, for messages."""
+        # Named in an error, so the option that the user has given or most probably forgot.
         own = CONDITIONS[self.condition_type].folder_option
         return own if self.condition_path is None else "condition_path"
 
@@ -61,6 +62,7 @@ class DataOptions:
         if self.condition_folder() is None:
             reason = f"is needed for --condition_type {self.condition_type}"
             raise OptionError(self.folder_option, reason)
+        # Images without conditions, or the other way round, are rather a mistake than a wish.
         if self.has_validation != (self.condition_folder("val_") is not None):
             given = "val_image_path" if self.has_validation else f"val_{self.folder_option}"
             missing = f"val_{self.folder_option}" if self.has_validation else "val_image_path"
@@ -95,10 +97,12 @@ def build_datasets(
         data.image_path,
         data.condition_folder(),
         augment=True,
+        # Validation drops no prompt and augments nothing, so its losses compare.
         prompt_drop=samples.prompt_drop,
         crop_scale=tuple(samples.crop_scale),
         **shared,
     )
+    # Here every file is read once: a damaged one would else end the run hours later.
     check_pairs(train.pairs, train.condition)
     if not data.has_validation:
         return DataSets(train, None)

@@ -43,7 +43,7 @@ class LatentCache:
         self.memory_limit, self.folder = memory_limit, folder
         self.in_memory: dict[int, torch.Tensor] = {}
         self.in_file: dict[int, int] = {}  # view -> offset in bytes
-        self.memory_used, self.file, self.shape = 0, None, None
+        self.memory_used, self.file, self.shape = 0, None, None  # bytes; made when needed
 
     def __contains__(self, view: int) -> bool:
         return view in self.in_memory or view in self.in_file
@@ -51,6 +51,7 @@ class LatentCache:
     def __getitem__(self, view: int) -> torch.Tensor:
         if view in self.in_memory:
             return self.in_memory[view]
+        # Mapped anew each time: a mapping that stays would count as memory of this process.
         stored = np.memmap(self.file, np.float32, "r", self.in_file[view], self.shape)
         return torch.from_numpy(np.array(stored))
 
@@ -80,7 +81,7 @@ class LatentCache:
 
     def _open_file(self):
         handle, name = tempfile.mkstemp(prefix=".latents.", suffix=".tmp.dat", dir=self.folder)
-        os.unlink(name)
+        os.unlink(name)  # the content stays until the file is closed
         return os.fdopen(handle, "w+b")
 
 
@@ -102,6 +103,7 @@ class FrozenEncoders:
     @torch.no_grad()
     def contexts(self, prompts: Sequence[str]) -> torch.Tensor:
         """Prompts -> context, (N, 77, width)."""
+        # A set has another order in every process; sorted, a run does the same work each time.
         for prompt in sorted(set(prompts) - set(self.contexts_by_prompt)):
             self.contexts_by_prompt[prompt] = self.model.get_learned_conditioning([prompt])[0]
         return torch.stack([self.contexts_by_prompt[prompt] for prompt in prompts])

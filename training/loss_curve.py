@@ -33,12 +33,14 @@ class LossCurve(Callback):
             setattr(self, name, value)
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        # The metric is the mean over processes already. The sum is float64, in the order of the
+        # steps, so a resumed epoch ends with the same bits.
         loss = float(trainer.callback_metrics["train/loss_step"])
         self.epoch_loss += loss * batch.whole_batch
         self.epoch_samples += batch.whole_batch
 
     def on_train_epoch_end(self, trainer, pl_module):
-        # Lightning's own mean would forget the part of the epoch before a resumption
+        # Lightning's own mean would forget the part of the epoch before a resumption.
         mean = self.epoch_loss / self.epoch_samples
         self.log("train/loss_epoch", mean, prog_bar=True, sync_dist=True)
         self.epoch_loss, self.epoch_samples = 0.0, 0

@@ -51,6 +51,7 @@ class ControlTraining(pl.LightningModule):
         super().__init__()
         self.model, self.encoders, self.learning_rate = model, encoders, learning_rate
         self.train()
+        # Frozen, so without dropout; Lightning leaves the mode of its parts as it is set here.
         model.first_stage_model.eval()
 
     def state_dict(self, *args, **kwargs):
@@ -66,12 +67,15 @@ class ControlTraining(pl.LightningModule):
         self.model.freeze_the_rest()
 
     def configure_optimizers(self):
+        # The rate stays constant, as published: a run can then be prolonged without a change.
         return torch.optim.AdamW(self.model.trainable_parameters(), lr=self.learning_rate)
 
     def training_step(self, batch: Batch, batch_idx):
         """Loss of this process's samples; its mean over processes is that of the whole batch."""
         posterior_noise, t, noise = self._draw(batch)
         losses = self.model.sample_losses(*self._inputs(batch, posterior_noise), t, noise)  # (N,)
+        # Not the mean: shares of processes may differ in size. The weights make the mean of these
+        # sums over processes, which is what gradients are averaged to, the mean of the whole batch.
         loss = (losses * batch.weights).sum()
         log = {"train/loss_step": loss.detach()}
         self.log_dict(log, prog_bar=True, batch_size=len(batch.keys), sync_dist=True)
@@ -84,18 +88,20 @@ class ControlTraining(pl.LightningModule):
         """
         posterior_noise, _, noise = self._draw(batch)
         x_start, cond = self._inputs(batch, posterior_noise)
+        # The loss varies far more between timesteps than between epochs, so t is never drawn anew.
         t = spread_timesteps([key.seed for key in batch.keys], self.model.num_timesteps)
         t = t.to(self.device)
         losses = self.model.sample_losses(x_start, cond, t, noise)  # (N,)
         shown = {
             "prog_bar": True,
             "on_epoch": True,
-            "batch_size": batch.whole_batch,
+            "batch_size": batch.whole_batch,  # the weight of this batch in the epoch's mean
             "sync_dist": True,
         }
         self.log("val/loss", (losses * batch.weights).sum(), **shown)
         if batch.other_hints:
             cond = {**cond, "c_concat": batch.other_hints}
+            # Same noise and timestep, so nothing but the hint makes the difference.
             worse = self.model.sample_losses(x_start, cond, t, noise) - losses
             self.log("val/hint_gap", (worse * batch.weights).sum(), **shown)
 
@@ -104,6 +110,7 @@ class ControlTraining(pl.LightningModule):
         f = self.model.first_stage_model.downsampling
         height, width = batch.hints[0].shape[2:]
         shape = (self.model.channels, height // f, width // f)
+        # On the CPU, whose generator gives the same numbers on every machine.
         drawn = draw_step_noise([key.seed for key in batch.keys], shape, self.model.num_timesteps)
         return (values.to(self.device) for values in drawn)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-GOLDEN_RATIO = 0.6180339887498949
+GOLDEN_RATIO = 0.6180339887498949  # (sqrt(5) - 1) / 2, the number worst approached by fractions
 
 
 class StepNoise(NamedTuple):
@@ -45,5 +45,6 @@ def spread_timesteps(numbers: Sequence[int], num_timesteps: int) -> torch.Tensor
 
     They follow the golden ratio, so that a small set covers all of [0, T) evenly.
     """
+    # Multiples of an irrational number modulo 1 fill [0, 1) evenly (Weyl), the golden ratio best.
     places = (torch.tensor(numbers, dtype=torch.float64) + 0.5) * GOLDEN_RATIO % 1
     return (places * num_timesteps).long()

@@ -16,6 +16,7 @@ def _csv(options: "OutputOptions", run_dir: Path) -> Logger:
 
 
 def _tensorboard(options: "OutputOptions", run_dir: Path) -> Logger:
+    # Without a version, so a resumed run goes on in the same folder.
     return TensorBoardLogger(run_dir, name="tensorboard", version="")
 
 
@@ -23,6 +24,7 @@ def _wandb(options: "OutputOptions", run_dir: Path) -> Logger:
     if options.wandb_api_key:
         os.environ["WANDB_API_KEY"] = options.wandb_api_key  # the one way that does not store it
     name = run_dir.name
+    # The folder's name identifies the run there too, so a resumed one goes on in its curves.
     return WandbLogger(
         project=options.wandb_project, name=name, id=name, save_dir=run_dir, resume="allow"
     )
@@ -68,13 +70,15 @@ class OutputOptions:
         None,
         None,
         "KEY",
-        "or the environment's WANDB_API_KEY; turns that logger on, is never stored",
+        "key of Weights & Biases, or the environment's WANDB_API_KEY; turns that logger on, is "
+        "never stored",
         secret=True,
     )
 
     @property
     def logger_names(self) -> list[str]:
         """The loggers asked for; a key for Weights & Biases asks for that one."""
+        # As published: whoever has set a key wants this logger.
         key = self.wandb_api_key or os.environ.get("WANDB_API_KEY")
         wanted = key or os.environ.get("WANDB_MODE") == "offline"
         return [*dict.fromkeys([*self.logger, *(["wandb"] if wanted else [])])]

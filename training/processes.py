@@ -78,6 +78,7 @@ def count_processes(options: ProcessOptions, has_name: bool) -> Processes:
     Raises:
         ValueError: srun or torchrun started another number of processes, or the run has no name.
     """
+    # Without `--gpus` a machine that has none trains on the CPU, where `--num_processes` counts.
     on_gpu = options.gpus != 0 and torch.cuda.is_available()
     gpus = torch.cuda.device_count() if options.gpus == -1 else options.gpus or 1
     per_node = gpus if on_gpu else options.num_processes
@@ -99,6 +100,7 @@ def count_processes(options: ProcessOptions, has_name: bool) -> Processes:
 def _started_by_launchers() -> list[tuple[str, int]]:
     """(launcher, number of processes it started) as the environment tells."""
     found = []
+    # WORLD_SIZE alone may be left over from something else.
     if "TORCHELASTIC_RUN_ID" in os.environ and "WORLD_SIZE" in os.environ:
         found.append(("torchrun", int(os.environ["WORLD_SIZE"])))
     if "SLURM_STEP_NUM_TASKS" in os.environ:
@@ -112,4 +114,5 @@ def name_run(run_id: str | None, processes: Processes) -> str:
         return run_id
     if processes.total == 1:
         return new_run_id()
+    # Processes that Lightning starts run this script again, with the environment of the first.
     return os.environ.setdefault(RUN_ID_VARIABLE, new_run_id())

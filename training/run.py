@@ -130,6 +130,7 @@ class TrainingRun:
             monitor_fid=options.validation_fid.monitor == "val/cem_fid",
             control_only=options.output.save_control_only,
         )
+        # `SaveLast` comes last: it saves what the callbacks before it have noted of the same step.
         return build_trainer(
             options.optimization,
             self.processes,
@@ -152,6 +153,7 @@ class TrainingRun:
             {"model": {"params": params}},
         )
         align_weights(model)  # or a resumed run would differ in the last bits
+        # Each process keeps the views that it meets; no latents travel between processes.
         cache = LatentCache(self.options.cache.latent_memory * GB, self.run_dir)
         encoders = FrozenEncoders(model, cache)
         return ControlTraining(model, encoders, self.options.optimization.learning_rate)
@@ -165,7 +167,7 @@ class TrainingRun:
         if not trainer.is_global_zero:  # the folder belongs to all processes
             return
         if self.resumed:
-            remove_leftovers(self.run_dir)
+            remove_leftovers(self.run_dir)  # of a process that was killed while it saved
             return
         # A job with a name may have ended before its first checkpoint.
         named = self.options.output.run_id is not None
@@ -184,6 +186,7 @@ class TrainingRun:
             with stop_as_interrupt():
                 trainer.fit(module, train, validation, ckpt_path=last, weights_only=True)
         except KeyboardInterrupt as stop:
+            # Printed here, where step and folder are known, before the process ends.
             print_once(
                 f"stopped at step {trainer.global_step}; "
                 f"to continue: python train.py --resume_training {self.run_dir}",

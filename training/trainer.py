@@ -40,6 +40,7 @@ class OptimizationOptions:
     def total_steps(self, images: int, processes: Processes) -> int:
         """Optimizer steps of a training for `images` training images."""
         batches = math.ceil(images / self.whole_batch(processes))
+        # The last optimizer step of an epoch may have fewer batches.
         steps = math.ceil(batches / self.accumulate_grad_batches) * self.max_epochs
         return min(steps, self.max_steps or steps)
 
@@ -83,13 +84,13 @@ def build_trainer(
         devices=processes.per_node,
         num_nodes=processes.nodes,
         strategy=ddp if processes.total > 1 else "auto",
-        use_distributed_sampler=False,  # `BatchesOfProcess` does its work
+        use_distributed_sampler=False,  # it would repeat samples; `BatchesOfProcess` does not
         precision=lightning_precision(precision),
         max_epochs=options.max_epochs,
-        max_steps=options.max_steps or -1,
+        max_steps=options.max_steps or -1,  # -1: no limit
         accumulate_grad_batches=options.accumulate_grad_batches,
         log_every_n_steps=log_every,
-        num_sanity_val_steps=0,
+        num_sanity_val_steps=0,  # files are checked before; a resumed run would log a loss twice
         enable_model_summary=False,
         logger=loggers,
         callbacks=callbacks,

@@ -89,6 +89,7 @@ def build_validation_fid(
             "a FID compares how images vary"
         )
 
+    # As a function: the FID knows neither models nor samplers.
     def draw(pl_module, samples, seeds):
         hints = [torch.stack([sample.hint for sample in samples])]
         prompts = [sample.prompt for sample in samples]
