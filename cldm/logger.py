@@ -23,7 +23,7 @@ def hint_as_colours(hint: np.ndarray) -> np.ndarray:
 
 
 class ImageLogger(Callback):
-    """Every so many batches: reconstruction, control, prompt and samples, as files and to loggers.
+    """Logs reconstruction, control, prompt and samples every `batch_frequency` batches.
 
     Files are `image_log/train/<key>_gs-<step>_e-<epoch>_b-<batch>.png` below the trainer's folder.
     The training's random state is not touched.

@@ -121,15 +121,17 @@ class MultiConditionControlNet(nn.Module):
         ]
         if not active:
             # These zeros add to skips of any size, so no branch need be computed for the sizes.
-            return [x.new_zeros(1, 1, 1, 1)] * (len(self.branches[0].zero_convs) + 1)
+            zeros = x.new_zeros(1, 1, 1, 1)
+            return [zeros] * (len(self.branches[0].zero_convs) + 1)
         if guided_hint is None:
-            guided_hint = self.encode_hints(hint)
+            guided_hint = self.encode_hints(hint)  # list of (N, model_channels, H/8, W/8)
         total = None  # added up branch by branch: the residuals of all at once need more memory
         for (branch, scale), features in zip(active, guided_hint, strict=True):
             # The hint is not read again, its features are there.
-            residuals = [scale * r for r in branch(x, None, timesteps, context, features)]
+            residuals = branch(x, None, timesteps, context, features)  # list of (N, c_i, h_i, w_i)
+            residuals = [scale * residual for residual in residuals]  # sizes stay
             if total is None:
                 total = residuals
             else:
-                total = [a + b for a, b in zip(total, residuals, strict=True)]
+                total = [a + b for a, b in zip(total, residuals, strict=True)]  # sizes stay
         return total  # 13 for SD 1.5: (N, c, h, w) with the sizes of the U-Net's skips

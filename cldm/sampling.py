@@ -41,9 +41,11 @@ class SamplingOptions:
     """How pictures are drawn; `cldm.sampling.sample_images` follows it."""
 
     sampler: str = option(
-        "ddim", help="dpmpp is deterministic and needs about 20 steps", choices=SAMPLERS
+        "ddim",
+        help="; ".join(f"{name}: {sampler.title}" for name, sampler in SAMPLERS.items()),
+        choices=SAMPLERS,
     )
-    steps: int = option(70, positive_int, "INT", "sampling steps, whichever sampler")
+    steps: int = option(70, positive_int, "INT", "number of sampling steps")
     strength: float = option(2.0, non_negative_float, "FLOAT", "factor of the control residuals")
     scale: float = option(9.0, non_negative_float, "FLOAT", "classifier-free guidance, 1 for none")
     eta: float = option(1.0, fraction, "FLOAT", "stochasticity of DDIM")
@@ -62,8 +64,8 @@ class SamplingOptions:
             )
 
 
-# How a training draws its previews: in fewer steps, without noise between them, and at the strength
-# that it trains with.
+# Settings for pictures drawn during training: fewer steps, no noise between them, and the strength
+# that the branch is trained with.
 PREVIEW = SamplingOptions(steps=50, strength=1.0, eta=0.0)
 
 

@@ -93,7 +93,8 @@ class Condition:
 
     def check(self, path: str | Path) -> tuple[int, int]:
         """(height, width) of a file, which is read in full; raises like `read`."""
-        # Both layers have the file's height and width, even the one without channels.
+        # Both layers have the height and width of the file, even one with 0 channels, (H, W, 0):
+        # most conditions lack one of the two.
         return self.read(path).classes.shape[:2]
 
     # From a hint to pictures for people

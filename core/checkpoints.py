@@ -298,15 +298,12 @@ def load_strictly(
         )
 
 
-def save_weights(
-    state_dict: dict[str, torch.Tensor], path: str | Path, metadata: dict[str, str] | None = None
-) -> None:
+def save_weights(state_dict: dict[str, torch.Tensor], path: str | Path) -> None:
     """Write tensors by name; the file is whole or not there.
 
     Args:
         path: ends in `.safetensors`, or in another of `WEIGHT_SUFFIXES` for a torch file that keeps
             the tensors under `state_dict`.
-        metadata: texts that a safetensors file carries.
     Raises:
         ValueError: another suffix.
         OSError: the file cannot be written or the disk is full.
@@ -320,7 +317,7 @@ def save_weights(
     # safetensors refuses tensors whose memory is not in order, such as transposed ones.
     tensors = {key: value.contiguous() for key, value in state_dict.items()}
     with _whole_file_or_oserror(path) as temporary:
-        save_file(tensors, temporary, metadata)
+        save_file(tensors, temporary)
 
 
 def save_torch(content: object, path: str | Path) -> None:

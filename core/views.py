@@ -83,7 +83,7 @@ def take_view(layer: torch.Tensor, view: View, size: int, smooth: bool) -> torch
     Returns:
         (C, size, size).
     """
-    # NEAREST takes the first of the pixels that become one, NEAREST_EXACT the middle one
+    # NEAREST samples the corner of a pixel, NEAREST_EXACT the centre.
     resize = InterpolationMode.BILINEAR if smooth else InterpolationMode.NEAREST_EXACT
     rotate = InterpolationMode.BILINEAR if smooth else InterpolationMode.NEAREST
     # Detail that the result cannot show need not be rotated: 1.5 of its pixels are enough

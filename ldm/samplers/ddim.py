@@ -131,7 +131,7 @@ def sample(
 
 def descend(
     denoise: Denoiser,
-    x: torch.Tensor,
+    x_noisy: torch.Tensor,
     schedule: DdimSchedule,
     generators: Sequence[torch.Generator] | None = None,
     on_step: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None,
@@ -152,14 +152,14 @@ def descend(
         # Computed in float64; as Python numbers they leave the latents in their own type.
         timestep, abar_t, abar_prev, sigma_t = (values[i].item() for values in schedule)
         if before_step:
-            x = before_step(x, i)  # (N, C, h, w)
-        eps = denoise(x, timestep)  # (N, C, h, w)
+            x_noisy = before_step(x_noisy, i)  # (N, C, h, w)
+        eps = denoise(x_noisy, timestep)  # (N, C, h, w)
         # (N, C, h, w); at eta 0 the step multiplies it by 0, so none is drawn.
-        noise = draw_noise(x.shape, generators, x.device) if sigma_t > 0 else 0.0
-        x, pred_x0 = ddim_step(x, eps, abar_t, abar_prev, sigma_t, temperature * noise)
+        noise = draw_noise(x_noisy.shape, generators, x_noisy.device) if sigma_t > 0 else 0.0
+        x_noisy, pred_x0 = ddim_step(x_noisy, eps, abar_t, abar_prev, sigma_t, temperature * noise)
         if on_step:
-            on_step(i, x, pred_x0)
-    return x
+            on_step(i, x_noisy, pred_x0)
+    return x_noisy
 
 
 DDIM = Sampler(

@@ -8,7 +8,7 @@ import torch
 
 from ldm.modules.diffusionmodules.util import make_alphas_cumprod
 
-# (x, t) -> eps: the noise predicted in x, (N, C, h, w), at the timestep t, a whole number.
+# (x_noisy, t) -> eps: the noise predicted in x_noisy, (N, C, h, w), at the whole timestep t.
 Denoiser = Callable[[torch.Tensor, int], torch.Tensor]
 
 
@@ -33,17 +33,14 @@ class Sampler:
     valid_steps: Callable[[int], range]
     ignores: tuple[str, ...] = ()
 
-    def evaluations(self, steps: int, alphas_cumprod: np.ndarray | None = None) -> int:
-        """Number of times that an image asks the denoiser.
+    def evaluations(self, steps: int) -> int:
+        """Number of times that an image asks the denoiser, on the schedule of Stable Diffusion.
 
-        Args:
-            alphas_cumprod: the schedule, (T,); that of Stable Diffusion when not given.
         Raises:
             ValueError: `steps` is not one of `valid_steps`.
         """
-        schedule = make_alphas_cumprod() if alphas_cumprod is None else alphas_cumprod
         # Counted, because rounding makes it differ from `steps`: 72 for 70 steps of DDIM.
-        return len(self.timesteps(steps, schedule))
+        return len(self.timesteps(steps, make_alphas_cumprod()))
 
 
 def check_steps(steps: int, valid: range) -> None:

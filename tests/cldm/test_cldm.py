@@ -21,11 +21,8 @@ from tests.weights import fill_parameters, fill_zero_layers
 TOLERANCE = 1e-4  # of the largest absolute value
 GUESS_SCALES = [0.7 * 0.825 ** (12 - i) for i in range(13)]
 MODELS = FIXTURES.parents[1] / "models"
-ENCODER_PARTS = (
-    "time_embed.",
-    "input_blocks.",
-    "middle_block.",
-)  # of the U-Net, which the control branch copies
+# Parts of the U-Net that the control branch copies.
+ENCODER_PARTS = ("time_embed.", "input_blocks.", "middle_block.")
 
 
 @pytest.fixture
@@ -348,10 +345,18 @@ def test_low_vram_shift_moves_what_the_phase_does_not_need(tiny_cldm, monkeypatc
     }
 
 
-def test_published_attributes(shared_tiny_cldm):
-    assert shared_tiny_cldm.control_scales == [1.0] * 13
-    assert shared_tiny_cldm.only_mid_control is False and shared_tiny_cldm.sd_locked is True
-    assert shared_tiny_cldm.learning_rate == 1e-5 and shared_tiny_cldm.control_key == "hint"
+def test_published_attributes_hold_what_the_configuration_gives(tiny_yaml):
+    config = read_config(tiny_yaml)
+    given = {"only_mid_control": True, "sd_locked": False, "control_key": "edges"}
+    config["params"].update(given)
+    with torch.device("meta"):
+        model = instantiate_from_config(config)
+    assert {name: getattr(model, name) for name in given} == given
+    # One scale for each of the 12 input blocks of the U-Net, and one for its middle block.
+    assert len(model.control_scales) == len(model.model.diffusion_model.input_blocks) + 1 == 13
+
+
+def test_prompts_become_one_embedding_each(shared_tiny_cldm):
     assert shared_tiny_cldm.get_learned_conditioning(["a", "b", "c"]).shape == (3, 77, 32)
     assert torch.equal(
         shared_tiny_cldm.get_unconditional_conditioning(2),

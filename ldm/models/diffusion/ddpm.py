@@ -171,11 +171,11 @@ class LatentDiffusion(pl.LightningModule):
     @torch.no_grad()
     def decode_first_stage(self, z):
         """z (N, 4, H/8, W/8) -> image (N, 3, H, W), about [-1, 1], not clipped."""
-        return self.first_stage_model.decode(z / self.scale_factor)
+        return self.first_stage_model.decode(z / self.scale_factor)  # (N, 3, H, W)
 
     def get_learned_conditioning(self, texts):
         """List of N prompts -> context (N, 77, width)."""
-        return self.cond_stage_model(list(texts))
+        return self.cond_stage_model(list(texts))  # (N, 77, width)
 
     def get_unconditional_conditioning(self, n):
         """The empty prompt, n times: (n, 77, width)."""
@@ -201,11 +201,12 @@ class LatentDiffusion(pl.LightningModule):
     @staticmethod
     def _at(schedule, t):
         """Values of a schedule (T,) at timesteps (N,), to be multiplied with maps: (N, 1, 1, 1)."""
-        return schedule[t][:, None, None, None]
+        return schedule[t][:, None, None, None]  # (N, 1, 1, 1)
 
     def apply_model(self, x_noisy, t, cond):
         """The U-Net's prediction for `cond = {"c_crossattn": [context]}`; shape of `x_noisy`."""
-        return self.model.diffusion_model(x_noisy, t, torch.cat(cond["c_crossattn"], dim=1))
+        context = torch.cat(cond["c_crossattn"], dim=1)  # (N, 77, width)
+        return self.model.diffusion_model(x_noisy, t, context)  # (N, 4, h, w)
 
     def sample_losses(self, x_start, cond, t, noise):
         """Squared error of the prediction, averaged per sample, (N,) (Ho et al. 2020, Eq. 14).

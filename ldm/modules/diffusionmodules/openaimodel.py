@@ -82,7 +82,7 @@ class ResBlock(nn.Module):
         """(N, channels, h, w) and (N, emb_channels) -> (N, out_channels, h, w)."""
         if self.use_checkpoint and self.training:
             # The reentrant kind gives no gradients at all where no input of the block needs one.
-            return checkpoint(self._forward, x, emb, use_reentrant=False)
+            return checkpoint(self._forward, x, emb, use_reentrant=False)  # (N, out_channels, h, w)
         return self._forward(x, emb)  # (N, out_channels, h, w)
 
     def _forward(self, x, emb):
@@ -258,10 +258,10 @@ class UNetModel(UNetEncoder):
             x, emb, context: latents (N, in_channels, h, w); what `embed_timesteps` gave; text
                 (N, 77, context_dim).
         """
-        h, skips = x, []
+        h, skips = x, []  # (N, in_channels, h, w)
         for block in self.input_blocks:
             h = block(h, emb, context)  # (N, block_channels[i], h / 2^level, w / 2^level)
-            skips.append(h)
+            skips.append(h)  # read by `decode`, the deepest first
         # f = 2 ** (levels - 1), 8 for the four levels of SD 1.5
         h = self.middle_block(h, emb, context)  # (N, block_channels[-1], h / f, w / f)
         return h, skips
