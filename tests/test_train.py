@@ -55,9 +55,7 @@ def final_state(run):
     )
 
 
-def test_a_run_leaves_weights_state_losses_and_its_record(
-    options, pairs, tmp_path, micro_yaml, micro_weights
-):
+def test_a_run_leaves_weights_state_losses_and_its_record(options, pairs, tmp_path, micro_yaml):
     more = "--max_epochs 2 --logger csv tensorboard --logger_freq 4"
     train.main([*options, *validation(pairs), *more.split()])
     run = only_run(tmp_path)
@@ -309,7 +307,7 @@ def test_validation_is_the_same_each_time_and_feels_the_hint(options, pairs, tmp
 
 
 @pytest.mark.parametrize(("views", "encoded"), [(1, 6), (2, 12), (0, 24)])
-def test_a_view_is_encoded_once(options, tmp_path, monkeypatch, views, encoded):
+def test_a_view_is_encoded_once(options, monkeypatch, views, encoded):
     """In four epochs of six images the frozen autoencoder sees each view once.
 
     Latents are drawn anew from the distribution that it gave.
@@ -342,9 +340,7 @@ def test_keys_are_neither_stored_nor_printed(options, tmp_path, monkeypatch, cap
     assert "***" in (run / "args.json").read_text()
 
 
-def test_bad_input_is_one_line(
-    options, pairs, tmp_path, micro_yaml, tiny_yaml, error_line, monkeypatch
-):
+def test_bad_input_is_one_line(options, pairs, tmp_path, micro_yaml, tiny_yaml, error_line):
     def fails(*words):
         return error_line(train.main, *options, *words)
 
@@ -416,9 +412,7 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(options, tmp_path, 
     assert not (tmp_path / "runs").exists()
 
 
-def test_an_options_file_gives_what_the_command_line_does_not(
-    options, tmp_path, capsys, error_line
-):
+def test_an_options_file_gives_what_the_command_line_does_not(options, tmp_path, error_line):
     path = tmp_path / "run.yaml"
     path.write_text("batch_size: 3\nlearning_rate: 5e-4\ncrop_scale: [0.5, 1]\nsd_locked: false\n")
     args, groups = train.parse_args([*options, "--options_file", str(path)])
