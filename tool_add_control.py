@@ -11,7 +11,7 @@ import torch
 
 from cldm.add_control import add_control
 from cldm.model import DEFAULT_CONFIG, create_model
-from core.checkpoints import WEIGHT_SUFFIXES, check_finite, save_weights
+from core.checkpoints import WEIGHT_SUFFIXES, check_conversion, check_finite, save_weights
 from core.foreign_layouts import load_original
 from core.options import new_parser
 from share import run_script
@@ -38,21 +38,9 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def check(source: Path, output: Path) -> None:
-    """Raise an error that names the path where the files cannot be read or written so."""
-    if not source.is_file():
-        raise FileNotFoundError(f"{source}: no such checkpoint")
-    if output.exists():
-        raise FileExistsError(f"{output} exists. Name another file or remove it.")
-    if output.suffix not in WEIGHT_SUFFIXES:
-        raise ValueError(f"{output}: expected a name that ends in {', '.join(WEIGHT_SUFFIXES)}")
-    if not output.parent.is_dir():
-        raise FileNotFoundError(f"{output.parent}: no such folder")
-
-
 def main(argv=None):
     args = parse_args(argv)
-    check(args.input, args.output)  # before the minutes that reading and building take
+    check_conversion([args.input], args.output)  # before the minutes that reading takes
     source = load_original(args.input)
     print(f"{args.input}: {len(source)} tensors")
     torch.manual_seed(0)  # the hint encoder starts at random: the same input gives the same file

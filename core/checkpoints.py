@@ -298,6 +298,25 @@ def load_strictly(
         )
 
 
+def check_conversion(sources: Iterable[Path], output: Path) -> None:
+    """Check paths of a conversion of weights before anything is read.
+
+    Raises:
+        FileNotFoundError: no such source, or no folder for the output.
+        FileExistsError: the output is there already.
+        ValueError: the output's name does not end in one of `WEIGHT_SUFFIXES`.
+    """
+    for source in sources:
+        if not source.is_file():
+            raise FileNotFoundError(f"{source}: no such checkpoint")
+    if output.exists():
+        raise FileExistsError(f"{output} exists. Name another file or remove it.")
+    if output.suffix not in WEIGHT_SUFFIXES:
+        raise ValueError(f"{output}: expected a name that ends in {', '.join(WEIGHT_SUFFIXES)}")
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f"{output.parent}: no such folder")
+
+
 def save_weights(state_dict: dict[str, torch.Tensor], path: str | Path) -> None:
     """Write tensors by name; the file is whole or not there.
 

@@ -1,0 +1,60 @@
+"""Move a trained control branch onto another base, such as another fine-tuned Stable Diffusion.
+
+    python tool_transfer_control.py models/v1-5-pruned.ckpt models/EM_best_results.ckpt \\
+        models/other_base.safetensors models/other_control.safetensors
+
+The bases must be of one architecture.
+"""
+
+from pathlib import Path
+
+import torch
+
+from cldm.model import DEFAULT_CONFIG, create_model
+from cldm.transfer_control import transfer_control
+from core.checkpoints import WEIGHT_SUFFIXES, check_conversion, check_finite, save_weights
+from core.foreign_layouts import load_original
+from core.options import new_parser
+from share import run_script
+
+
+def parse_args(argv=None):
+    """The options of the command line."""
+    parser = new_parser(__doc__)
+    suffixes = ", ".join(WEIGHT_SUFFIXES)
+    for name, words in {
+        "path_sd15": "base that the control branch was trained on",
+        "path_sd15_with_control": "weights with the trained control branch",
+        "path_input": "base to move it to",
+    }.items():
+        parser.add_argument(name, type=Path, help=f"{words}, {suffixes}")
+    parser.add_argument("path_output", type=Path, help=f"file to write, {suffixes}; must not exist")
+    parser.add_argument(
+        "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML", help="model configuration"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    paths = (args.path_sd15, args.path_sd15_with_control, args.path_input)
+    check_conversion(paths, args.path_output)  # before the minutes that reading takes
+    with torch.device("meta"):  # only names and shapes are asked for
+        model = create_model(args.config)
+    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    schedule = [name for name, _ in model.named_buffers()]
+    sources = []
+    for path in paths:
+        sources.append(load_original(path))
+        check_finite(sources[-1], path)
+        print(f"{path}: {len(sources[-1])} tensors")
+    try:
+        weights = transfer_control(shapes, schedule, *sources, titles=tuple(map(str, paths)))
+    except RuntimeError as error:
+        raise RuntimeError(f"{error}. Configuration: {args.config}.") from error
+    save_weights(weights, args.path_output)
+    print(f"{len(weights)} tensors: {args.path_output}")
+
+
+if __name__ == "__main__":
+    run_script(main)
