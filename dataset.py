@@ -164,7 +164,7 @@ class MyDataset(torch.utils.data.Dataset):
         self,
         image_dir: str | Path,
         condition_dir: str | Path,
-        augment: bool = False,
+        augment: bool = True,
         condition_type: str = "segmentation",
         rgba_alpha_scale: float = 1.0,
         num_classes: int = 3,
@@ -194,6 +194,18 @@ class MyDataset(torch.utils.data.Dataset):
         self.prompts = tuple(prompts)
         self.prompt_drop = prompt_drop
         self.crop_scale = crop_scale
+
+    # The names under which notebooks read the files
+
+    @property
+    def imagePaths(self) -> list[str]:
+        """Paths of the images, in the order of the samples."""
+        return [str(pair.image) for pair in self.pairs]
+
+    @property
+    def conditionPaths(self) -> list[str]:
+        """Paths of the conditions, in the order of the samples."""
+        return [str(pair.condition) for pair in self.pairs]
 
     def __len__(self) -> int:
         return len(self.pairs)

@@ -36,13 +36,13 @@ def test_sizes_that_differ_are_found_when_read(tmp_path):
     images, masks = make_pairs(tmp_path, num=1)
     write(masks / "s_0.png", blocks((32, 64)))
     with pytest.raises(RuntimeError, match="s_0.png is 64 x 64 but .* is 64 x 32 pixels"):
-        MyDataset(images, masks, image_size=32)[0]
+        MyDataset(images, masks, augment=False, image_size=32)[0]
 
 
 def test_sample_of_the_exact_size_is_the_file(tmp_path):
     grey = np.arange(4096).reshape(64, 64).astype(np.uint8)
     images, masks = make_pairs(tmp_path, num=1, image=grey)
-    sample = MyDataset(images, masks, image_size=64, prompts=("a cell",))[0]
+    sample = MyDataset(images, masks, augment=False, image_size=64, prompts=("a cell",))[0]
     assert sample.keys() == {"jpg", "txt", "hint"}
     assert sample["txt"] == "a cell"
     assert sample["jpg"].dtype == sample["hint"].dtype == torch.float32
@@ -53,7 +53,7 @@ def test_sample_of_the_exact_size_is_the_file(tmp_path):
 
 def test_without_augmentation_the_centre_at_native_resolution(tmp_path):
     images, masks = make_pairs(tmp_path, shape=(64, 112), num=1)
-    hint = MyDataset(images, masks, image_size=32)[0]["hint"]
+    hint = MyDataset(images, masks, augment=False, image_size=32)[0]["hint"]
     assert np.array_equal(hint.numpy(), read_mask_hint(masks / "s_0.png")[16:48, 40:72])
 
 
@@ -72,7 +72,7 @@ def test_image_formats(tmp_path, suffix, colour):
 def test_16_bit_tiff_image(tmp_path):
     write(tmp_path / "images/a.tif", np.full((64, 64), 40000, np.uint16))
     write(tmp_path / "masks/a.png", blocks((64, 64)))
-    sample = MyDataset(tmp_path / "images", tmp_path / "masks", image_size=64)[0]
+    sample = MyDataset(tmp_path / "images", tmp_path / "masks", augment=False, image_size=64)[0]
     assert torch.allclose(sample["jpg"], torch.tensor(40000 / 32767.5 - 1))
 
 
@@ -128,7 +128,7 @@ def test_prompts_are_drawn_evenly_and_dropped_as_often_as_asked(tmp_path):
     folders = make_pairs(tmp_path, num=1, shape=(8, 8))
 
     def texts(count, **options):
-        data = MyDataset(*folders, image_size=8, **options)
+        data = MyDataset(*folders, augment=False, image_size=8, **options)
         return [data[SampleKey(0, seed)].prompt for seed in range(count)]
 
     drawn = texts(800, prompt_drop=0.3, prompts=("a", "b"))
@@ -139,7 +139,7 @@ def test_prompts_are_drawn_evenly_and_dropped_as_often_as_asked(tmp_path):
 
 
 def test_a_validation_sample_has_the_hint_of_the_next(tmp_path):
-    data = ValidationSet(MyDataset(*make_pairs(tmp_path), image_size=64))
+    data = ValidationSet(MyDataset(*make_pairs(tmp_path), augment=False, image_size=64))
     assert len(data) == 3
     for i in range(3):
         sample = data[i]
@@ -149,7 +149,9 @@ def test_a_validation_sample_has_the_hint_of_the_next(tmp_path):
         assert not torch.equal(sample.other_hint, sample.hint)
     batch = collate([data[0], data[2]])
     assert torch.equal(batch.other_hints[0][1], data[0].hint)
-    alone = ValidationSet(MyDataset(*make_pairs(tmp_path / "one", num=1), image_size=64))
+    alone = ValidationSet(
+        MyDataset(*make_pairs(tmp_path / "one", num=1), augment=False, image_size=64)
+    )
     assert alone[0].other_hint is None
     assert collate([alone[0]]).other_hints == []
 
@@ -256,3 +258,13 @@ def test_real_images(size):
     assert sample.image.shape == sample.hint.shape == (3, size, size)
     inside, membrane = (sample.image[0][sample.hint[i] == 1].mean() for i in (0, 1))
     assert membrane < inside - 0.1  # stained membranes are dark: the mask lies on them
+
+
+def test_published_attributes_and_default(tmp_path):
+    """Samples are augmented unless asked otherwise, and the files' paths are text."""
+    images, masks = make_pairs(tmp_path)
+    data = MyDataset(images, masks)
+    assert data.augment is True
+    assert data.imagePaths == [str(pair.image) for pair in data.pairs]
+    assert data.conditionPaths == [str(pair.condition) for pair in data.pairs]
+    assert all(isinstance(path, str) for path in data.imagePaths + data.conditionPaths)

@@ -106,6 +106,8 @@ def build_datasets(
     check_pairs(train.pairs, train.condition)
     if not data.has_validation:
         return DataSets(train, None)
-    validation = MyDataset(data.val_image_path, data.condition_folder("val_"), **shared)
+    validation = MyDataset(
+        data.val_image_path, data.condition_folder("val_"), augment=False, **shared
+    )
     check_pairs(validation.pairs, validation.condition)
     return DataSets(train, ValidationSet(validation))
