@@ -17,7 +17,7 @@ class ConditionOptions:
     """How condition files are read."""
 
     num_classes: int = option(
-        3, positive_int, "INT", "classes of the masks, one hint channel each; as in training"
+        3, positive_int, "INT", "classes of the masks; a branch has one hint channel for each"
     )
     rgba_alpha_scale: float = option(
         1.0, non_negative_float, "FLOAT", "factor of the alpha (edge) channel, clipped to 1"

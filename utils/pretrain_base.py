@@ -68,7 +68,7 @@ class RunOptions:
     """Options of both stages."""
 
     precision: str = option("32", help="bf16 computes in mixed precision", choices=["32", "bf16"])
-    seed: int = option(0, non_negative_int, "INT", "of weights, views and noise")
+    seed: int = option(0, non_negative_int, "INT", "seed of weights, views and noise")
 
 
 def parse_args(argv=None):

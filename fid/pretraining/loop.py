@@ -62,10 +62,10 @@ class RunOptions:
     )
     precision: str | None = option(
         None,
-        help="of the arithmetic, bf16 mixed with 32; 32, or on GPUs the recipe's, when not given",
+        help="bf16 computes in mixed precision; 32, or on GPUs the recipe's, when not given",
         choices=("32", "bf16"),
     )
-    seed: int = option(0, non_negative_int, "INT", "of weights, order and augmentation")
+    seed: int = option(0, non_negative_int, "INT", "seed of weights, order and augmentation")
 
 
 # `set`, the option's published name, is a name of Python.

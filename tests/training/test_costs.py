@@ -1,3 +1,5 @@
+"""Seconds of a training step."""
+
 import torch
 
 from cldm.model import create_model
