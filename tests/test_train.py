@@ -329,6 +329,8 @@ def test_a_view_is_encoded_once(options, monkeypatch, views, encoded):
 
 def test_keys_are_neither_stored_nor_printed(options, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("WANDB_MODE", "offline")
+    # The training sets it; monkeypatch takes it away again, or later tests would try to log in.
+    monkeypatch.setenv("WANDB_API_KEY", "")
     monkeypatch.setattr(sys, "argv", ["train.py", "--wandb_api_key", "a" * 40])
     train.main([*options, "--max_steps", "1", "--wandb_api_key", "a" * 40])
     out, err = capfd.readouterr()
