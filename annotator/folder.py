@@ -35,7 +35,7 @@ OVERVIEW_ROWS, OVERVIEW_SIDE = 6, 384  # images; pixels of the longer side
 
 
 @dataclass(frozen=True)
-class RunOptions:
+class AnnotationRunOptions:
     """At which size maps are drawn, and with what the work is done."""
 
     detect_resolution: int | None = option(
@@ -179,7 +179,7 @@ def draw_all(
     output: Path,
     detector: Detector,
     draw_maps: DrawMaps,
-    run: RunOptions,
+    run: AnnotationRunOptions,
 ) -> None:
     """Write the map of each file, with a progress bar.
 

@@ -19,7 +19,7 @@ from core.options import add_options, dashed, new_parser, read_options
 from fid.backbones import Backbone
 from fid.backbones.loading import BackboneOptions, load_backbone
 from fid.distances import Statistics, frechet_distance, kid
-from fid.features import FolderOptions
+from fid.features import FeatureOptions
 from fid.images import read_folder
 from share import run_script
 
@@ -68,10 +68,10 @@ def main(argv=None):
     parser = new_parser(__doc__)
     parser.add_argument("real_dir", type=Path, help="real images")
     add_options(parser, BackboneOptions, "network", flags=dashed(BackboneOptions))
-    add_options(parser, FolderOptions, "run", flags=READING_FLAGS)
+    add_options(parser, FeatureOptions, "run", flags=READING_FLAGS)
     args = parser.parse_args(argv)
     network = read_options(BackboneOptions, args, dashed(BackboneOptions))
-    reading = read_options(FolderOptions, args, READING_FLAGS)
+    reading = read_options(FeatureOptions, args, READING_FLAGS)
     paths, _ = read_folder(args.real_dir, reading.skip_corrupt)
     backbone = load_backbone(network)
     # Micrographs are grey, so the first channel holds all there is.

@@ -27,7 +27,7 @@ SEGMENTER_FLAGS = {  # all but the number of workers: the data sets are small
 
 
 @dataclass(frozen=True)
-class StudyOptions:
+class ConsistencyOptions:
     """Pairs, classes and length of the study."""
 
     train: tuple[Path, Path] = option(
@@ -48,7 +48,7 @@ def measure(
     train: list[Pair],
     test: list[Pair],
     generated: list[Pair],
-    study: StudyOptions,
+    study: ConsistencyOptions,
     segmenter: SegmenterOptions,
 ) -> dict[str, float]:
     """mIoU on real, generated and shuffled pairs, and the last two as shares of the first."""
@@ -68,14 +68,14 @@ def measure(
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)
-    add_options(parser, StudyOptions, "study")
+    add_options(parser, ConsistencyOptions, "study")
     add_options(parser, SegmenterOptions, "segmenter", flags=SEGMENTER_FLAGS)
     return parser.parse_args(argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
-    study = read_options(StudyOptions, args)
+    study = read_options(ConsistencyOptions, args)
     segmenter = read_options(SegmenterOptions, args, SEGMENTER_FLAGS)
     train, test, generated = (
         gather_pairs([images], [masks], study.num_classes)

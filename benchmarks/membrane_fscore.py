@@ -50,7 +50,7 @@ RIDGE_GRID = list(product((0.25, 0.3, 0.35, 0.4), (0.5, 0.6, 0.7, 0.8, 0.9), (0,
 
 
 @dataclass(frozen=True)
-class ScoreOptions:
+class MembraneScoreOptions:
     """What counts as a membrane, and as found."""
 
     membrane_class: int = option(
@@ -181,7 +181,7 @@ def tune_and_test(name: str, method: Method, tune: list, test: list, tolerance: 
     return lines
 
 
-def read_samples(folders: list[Path], options: ScoreOptions) -> list:
+def read_samples(folders: list[Path], options: MembraneScoreOptions) -> list:
     """All samples of a folder of images and a folder of masks."""
     pairs = find_pairs(*folders)
     return [read_sample(pair, options.membrane_class, options.num_classes) for pair in pairs]
@@ -192,9 +192,9 @@ def main(argv=None):
     two_folders = {"type": Path, "nargs": 2, "required": True, "metavar": ("IMAGES", "MASKS")}
     parser.add_argument("--tune", help="pairs to choose settings on", **two_folders)
     parser.add_argument("--test", help="held-out pairs to report", **two_folders)
-    add_options(parser, ScoreOptions, "scores")
+    add_options(parser, MembraneScoreOptions, "scores")
     args = parser.parse_args(argv)
-    options = read_options(ScoreOptions, args)
+    options = read_options(MembraneScoreOptions, args)
     tune = read_samples(args.tune, options)[:: options.stride]
     test = read_samples(args.test, options)
     lines = []

@@ -22,7 +22,7 @@ from training.costs import measure_step
 
 
 @dataclass(frozen=True)
-class StudyOptions:
+class ThroughputOptions:
     """What is measured, and on what."""
 
     config: Path = option(Path("models/cldm_nano.yaml"), Path, "YAML", "model configuration")
@@ -63,12 +63,12 @@ def block(title: str, seconds: dict[str, float]) -> list[list[str]]:
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)
-    add_options(parser, StudyOptions, "study")
+    add_options(parser, ThroughputOptions, "study")
     return parser.parse_args(argv)
 
 
 def main(argv=None):
-    study = read_options(StudyOptions, parse_args(argv))
+    study = read_options(ThroughputOptions, parse_args(argv))
     device, side = pick_device(study.device), native_size(read_config(study.config))
     model = create_model(study.config)
 

@@ -16,19 +16,19 @@ from core.images import write_png
 from core.options import add_options, dashed, new_parser, read_options
 from core.pictures import tile
 from fid.backbones.loading import BackboneOptions, load_backbone
-from fid.features import FolderOptions
+from fid.features import FeatureOptions
 from fid.images import read_folder
 from fid.reconstruction import draw_spectrum, measure_reconstructions
 from fid.results import check_writable, describe, print_summary
-from fid.scoring import ScoreOptions, compare
+from fid.scoring import FidScoreOptions, compare
 from share import run_script
 
 # Images are reconstructed one by one, as they may differ in size: no batches, workers or cache.
 READING_FLAGS = {"skip_corrupt": "skip-corrupt"}
 GROUPS = {  # title -> options class, the script's options
     "network": (BackboneOptions, dashed(BackboneOptions)),
-    "run": (FolderOptions, READING_FLAGS),
-    "scores": (ScoreOptions, dashed(ScoreOptions)),
+    "run": (FeatureOptions, READING_FLAGS),
+    "scores": (FidScoreOptions, dashed(FidScoreOptions)),
 }
 SHOWN = 6  # pairs in the picture
 

@@ -15,13 +15,13 @@ from pathlib import Path
 from core.files import write_json
 from core.options import add_options, dashed, new_parser, read_options
 from fid.backbones.loading import BackboneOptions
-from fid.features import FolderOptions
+from fid.features import FeatureOptions
 from fid.results import check_comparable, check_writable, print_summary
-from fid.scoring import ScoreOptions, score_folders
+from fid.scoring import FidScoreOptions, score_folders
 from fid.tables import draw_bars, names_of, row_of, write_csv, write_markdown
 from share import run_script
 
-GROUPS = {"network": BackboneOptions, "run": FolderOptions, "scores": ScoreOptions}
+GROUPS = {"network": BackboneOptions, "run": FeatureOptions, "scores": FidScoreOptions}
 
 
 def parse_args(argv=None):

@@ -13,6 +13,17 @@ PRECISION_NEIGHBOURS = 3  # Kynkaanniemi et al. 2019
 DENSITY_NEIGHBOURS = 5  # Naeem et al. 2020
 
 
+def require_spread(count: int, found: str) -> None:
+    """Raise ValueError for fewer than two images: the covariance divides by n - 1.
+
+    Args:
+        count: number of images.
+        found: source and number of the images, for the message.
+    """
+    if count < 2:
+        raise ValueError(f"{found}, expected at least two: one image has no spread to compare")
+
+
 class Statistics:
     """Count, mean and covariance of features, collected batch by batch.
 
@@ -95,10 +106,7 @@ class Statistics:
         Raises:
             ValueError: fewer than two samples.
         """
-        if self.count < 2:
-            raise ValueError(
-                f"{self.count} image(s), expected at least two: one has no spread to compare"
-            )
+        require_spread(self.count, f"{self.count} image(s)")
         if self._batches and self.count <= len(self.mu):  # rank deficient: no triangular root
             return (self.features - self.mu) / np.sqrt(self.count - 1)
         cov = self.cov

@@ -26,7 +26,7 @@ def default_cache_dir() -> Path:
 
 
 @dataclass(frozen=True)
-class FolderOptions:
+class FeatureOptions:
     """How the images of a folder are read and turned into features."""
 
     batch_size: int = option(32, positive_int, "INT", "images per pass through the network")

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from core.checks import bar_for_many
 from core.images import check_image, list_images, read_image, to_uint8
+from fid.distances import require_spread
 
 RESIZE_RULES = {  # name in a result -> what it is
     "pillow-bilinear": "Pillow, bilinear, antialiased, on 8-bit pixels",
@@ -85,11 +86,14 @@ def check_nesting(real: Path, generated: Path) -> None:
         )
 
 
-def sound_images(paths: Sequence[Path], skip_corrupt: bool = False) -> tuple[list[Path], int]:
+def sound_images(
+    paths: Sequence[Path], skip_corrupt: bool = False, option: str | None = None
+) -> tuple[list[Path], int]:
     """The files that can be read, and the number of the others.
 
     Args:
         skip_corrupt: leave unreadable files out; every file is decoded to find them.
+        option: the script's option for `skip_corrupt`, for messages; None where it has none.
     Raises:
         ValueError: a file cannot be read and `skip_corrupt` is off; fewer than two can be read.
     """
@@ -105,22 +109,23 @@ def sound_images(paths: Sequence[Path], skip_corrupt: bool = False) -> tuple[lis
             errors.append(error)
     if errors and not skip_corrupt:
         more = f" ({len(errors) - 1} more like it)" if len(errors) > 1 else ""
-        raise ValueError(f"{errors[0]}{more} --skip-corrupt leaves such files out.")
-    if len(sound) < 2:
-        raise ValueError(
-            f"{paths[0].parent}: {len(sound)} readable image, expected at least two: "
-            "one image has no spread to compare."
-        )
+        remedy = f"{option} leaves such files out." if option else "Repair it or take it out."
+        raise ValueError(f"{errors[0]}{more} {remedy}")
+    require_spread(len(sound), f"{paths[0].parent}: {len(sound)} readable image(s)")
     return sound, len(errors)
 
 
-def read_folder(folder: Path, skip_corrupt: bool) -> tuple[list[Path], int]:
+def read_folder(
+    folder: Path, skip_corrupt: bool, option: str = "--skip-corrupt"
+) -> tuple[list[Path], int]:
     """Readable images of a folder and its sub-folders, and the number of others; prints both.
 
+    Args:
+        skip_corrupt, option: as in `sound_images`.
     Raises:
         FileNotFoundError, ValueError: as `list_images` and `sound_images`.
     """
-    paths, skipped = sound_images(list_images(folder, recursive=True), skip_corrupt)
+    paths, skipped = sound_images(list_images(folder, recursive=True), skip_corrupt, option)
     left_out = f", {skipped} unreadable ones left out" if skipped else ""
     print(f"{folder}: {len(paths)} images{left_out}", flush=True)
     return paths, skipped

@@ -20,7 +20,7 @@ from core.options import add_options, dashed, fraction, new_parser, positive_int
 from fid.backbones import Backbone
 from fid.backbones.loading import BackboneOptions, load_backbone
 from fid.copies import copy_distance, correlation, draw_pairs, nearest
-from fid.features import FolderOptions, folder_statistics
+from fid.features import FeatureOptions, folder_statistics
 from fid.images import check_nesting, read_folder
 from fid.results import check_writable, describe
 from share import run_script
@@ -55,7 +55,7 @@ def parse_args(argv=None):
         metavar="DIR",
         help="folder for pairs.csv, pairs.png and report.json",
     )
-    for title, group in (("network", BackboneOptions), ("run", FolderOptions)):
+    for title, group in (("network", BackboneOptions), ("run", FeatureOptions)):
         add_options(parser, group, title, flags=dashed(group))
     return parser.parse_args(argv)
 
@@ -80,7 +80,7 @@ def features_of(
     folders: Sequence[Path],
     paths: Sequence[Sequence[Path]],
     backbone: Backbone,
-    reading: FolderOptions,
+    reading: FeatureOptions,
     generated: Path,
 ) -> list[np.ndarray]:
     """Features of the images of each folder, (n, D).
@@ -119,7 +119,7 @@ def print_shares(report: dict, num_held_out: int) -> None:
 def main(argv=None):
     args = parse_args(argv)
     network = read_options(BackboneOptions, args, dashed(BackboneOptions))
-    reading = read_options(FolderOptions, args, dashed(FolderOptions))
+    reading = read_options(FeatureOptions, args, dashed(FeatureOptions))
     check_writable(args.output / "report.json", "--output")
     folders = [args.training_dir, args.gen_dir, *([args.held_out] if args.held_out else [])]
     for folder in folders[1:]:  # an image would be its own nearest

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from core.options import add_options, dashed, new_parser, read_options
 from fid.backbones.loading import BackboneOptions
-from fid.features import FolderOptions
+from fid.features import FeatureOptions
 from fid.results import ResultOptions, check_writable, print_summary, write_result
-from fid.scoring import ScoreOptions, score_folders
+from fid.scoring import FidScoreOptions, score_folders
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class ScoreScript:
         parser.add_argument("real_dir", type=Path, help="real images, sub-folders included")
         parser.add_argument("gen_dir", type=Path, help="generated images, sub-folders included")
         add_options(parser, self.network, "network", flags=self.network_flags)
-        add_options(parser, FolderOptions, "run", flags=dashed(FolderOptions))
-        add_options(parser, ScoreOptions, "scores", flags=dashed(ScoreOptions))
+        add_options(parser, FeatureOptions, "run", flags=dashed(FeatureOptions))
+        add_options(parser, FidScoreOptions, "scores", flags=dashed(FidScoreOptions))
         add_options(parser, self.result, "output", flags=dashed(ResultOptions))
         return parser.parse_args(argv)
 
@@ -47,8 +47,8 @@ class ScoreScript:
         """Parse, score, print and write."""
         args = self.parse_args(argv)
         network = read_options(self.network, args, self.network_flags)
-        reading = read_options(FolderOptions, args, dashed(FolderOptions))
-        scores = read_options(ScoreOptions, args, dashed(ScoreOptions))
+        reading = read_options(FeatureOptions, args, dashed(FeatureOptions))
+        scores = read_options(FidScoreOptions, args, dashed(FidScoreOptions))
         output = read_options(self.result, args, dashed(ResultOptions))
         check_writable(output.output_json, "--output-json")  # before minutes of work
         folders = {"generated": args.gen_dir}

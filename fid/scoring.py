@@ -8,14 +8,14 @@ from pathlib import Path
 from core.options import non_negative_int, option, positive_int
 from fid.backbones.loading import BackboneOptions, load_backbone
 from fid.distances import Statistics, frechet_distance, kid, manifold_scores
-from fid.features import FolderOptions, folder_statistics
+from fid.features import FeatureOptions, folder_statistics
 from fid.images import check_nesting, read_folder
 from fid.results import check_comparable, describe
 from fid.scarce import FEW_IMAGES, report_scarcity
 
 
 @dataclass(frozen=True)
-class ScoreOptions:
+class FidScoreOptions:
     """Which scores are computed from two sets of features."""
 
     compute_kid: bool = option(
@@ -44,7 +44,7 @@ class ScoreOptions:
         return self.compute_kid or self.compute_prdc or min(counts) < FEW_IMAGES
 
 
-def compare(real: Statistics, generated: Statistics, options: ScoreOptions) -> dict:
+def compare(real: Statistics, generated: Statistics, options: FidScoreOptions) -> dict:
     """Scores of two sets as a result states them.
 
     With fewer than `FEW_IMAGES` images in a set, the result also says what the FID is worth. The
@@ -74,8 +74,8 @@ def score_folders(
     real_dir: Path,
     folders: Mapping[str, Path],
     network: BackboneOptions,
-    reading: FolderOptions,
-    scores: ScoreOptions,
+    reading: FeatureOptions,
+    scores: FidScoreOptions,
     earlier: Mapping[str, dict] | None = None,
 ) -> dict[str, dict]:
     """Results of folders of generated images against one real set, by name.

@@ -7,7 +7,7 @@ from pathlib import Path
 import segmentation_models_pytorch as smp
 import torch
 
-from core.checkpoints import save_torch
+from core.checkpoints import load_pickle, save_torch
 from core.files import refuse_existing
 from segmentation.data import reflect_to
 
@@ -19,13 +19,16 @@ DECODER_CHANNELS = (48, 24, 16, 8)  # deep to shallow; as many as the encoder ha
 SIZE_MULTIPLE = 32  # pixels; what a network of five levels needs, ours has four
 
 
-def build_segmenter(num_classes: int, encoder: str = ENCODER) -> torch.nn.Module:
+def build_segmenter(
+    num_classes: int, encoder: str = ENCODER, option: str = "encoder"
+) -> torch.nn.Module:
     """An untrained U-Net from one grey channel to `num_classes` logits.
 
     It maps (N, 1, H, W) to (N, num_classes, H, W); H and W are multiples of `SIZE_MULTIPLE`.
 
     Args:
         encoder: its name in segmentation-models-pytorch.
+        option: the script's name for `encoder`, for messages.
     Raises:
         ValueError: segmentation-models-pytorch has no encoder of that name.
     """
@@ -33,7 +36,7 @@ def build_segmenter(num_classes: int, encoder: str = ENCODER) -> torch.nn.Module
     # A timm name with a colon would be downloaded from a hub, so only plain names pass.
     if encoder not in known and not re.fullmatch(r"tu-\w+", encoder):
         raise ValueError(
-            f"--encoder {encoder}: not an encoder of segmentation-models-pytorch, "
+            f"{option} {encoder}: not an encoder of segmentation-models-pytorch, "
             f"try resnet18 or {ENCODER}"
         )
     model = smp.Unet(
@@ -93,19 +96,18 @@ def load_segmenter(path: str | Path, device: str | torch.device = "cpu") -> torc
         FileNotFoundError: no such file.
         ValueError: the file is damaged or no segmenter.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such segmenter")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_pickle(path, "cpu")
         if content["format"] != FORMAT:
             raise ValueError("another format")
         # The file says which encoder it was trained with, so no option has to.
         model = build_segmenter(**content["architecture"])
         model.load_state_dict(content["state_dict"])
         model.meta = content["meta"]
-    except (FileNotFoundError, IsADirectoryError, PermissionError):
-        raise  # nothing is wrong with the content
-    except Exception as error:  # torch's reader meets garbage with any kind of exception
+    except Exception as error:  # another program's content may break any line above
         raise ValueError(
-            f"{path}: damaged, or no segmenter. "
-            "Give a checkpoint that `train_segmenter.py train` wrote."
+            f"{path}: damaged, or no segmenter. Expected a checkpoint in the layout {FORMAT}."
         ) from error
     return model.to(device).eval()

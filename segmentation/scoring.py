@@ -41,7 +41,8 @@ def other_masks(pairs: Sequence[Pair]) -> list[list[Path]]:
         others.append([masks[j] for j in fitting])
     if not any(others):
         raise ValueError(
-            f"{masks[0].parent}: --shuffled needs at least two different masks of equal size"
+            f"{masks[0].parent}: scores against masks of other images need at least two different "
+            "masks of equal size"
         )
     return others
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from annotator.folder import (
     OVERVIEW,
-    RunOptions,
+    AnnotationRunOptions,
     check_images,
     draw_all,
     draw_overview,
@@ -59,7 +59,7 @@ def build_parser():
         help="file of the weights, or folder that holds it; not given: looked for in "
         f"${CKPTS_VARIABLE} and annotator/ckpts, then downloaded",
     )
-    add_options(parser, RunOptions, "run")
+    add_options(parser, AnnotationRunOptions, "run")
     for detector in DETECTORS.values():
         add_options(parser, detector.options, detector.title)
     return parser
@@ -80,7 +80,7 @@ def main(argv=None):
     parser = build_parser()
     args = parser.parse_args(argv)
     detector, options = read_detector(parser, args)
-    run = read_options(RunOptions, args)
+    run = read_options(AnnotationRunOptions, args)
     paths = in_natural_order(list_images(args.input))  # one file per stem, in natural order
     # Maps have the names of the images and would replace them.
     if args.output.resolve() == args.input.resolve():

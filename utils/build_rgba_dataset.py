@@ -50,7 +50,7 @@ BUILD_FLAGS = {
 
 
 @dataclass(frozen=True)
-class FolderOptions:
+class TensorFolderOptions:
     """Folders, and the processes that work on them."""
 
     img_dir: Path = option(None, Path, "DIR", "images", required=True)
@@ -74,7 +74,7 @@ def parse_args(argv=None):
     parser = new_parser(__doc__)
     add_options(
         parser,
-        FolderOptions,
+        TensorFolderOptions,
         "folders",
         "searched with their sub-folders; a mask has the stem of its image, or its numbers; "
         f"{MISSING} lists images without a mask",
@@ -100,7 +100,7 @@ def check_command_line(parser: argparse.ArgumentParser, args: argparse.Namespace
 
 def main(argv=None):
     args = parse_args(argv)
-    folders = read_options(FolderOptions, args)
+    folders = read_options(TensorFolderOptions, args)
     tensor = read_options(TensorOptions, args, TENSOR_FLAGS)
     options = read_options(BuildOptions, args, BUILD_FLAGS)
     folder = folders.dest_dir / tensor.folder

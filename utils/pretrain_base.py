@@ -41,7 +41,7 @@ UNET_FLAGS = {
 
 
 @dataclass(frozen=True)
-class FileOptions:
+class BaseFileOptions:
     """Files of a pre-training."""
 
     image_path: Path = option(
@@ -64,7 +64,7 @@ class FileOptions:
 
 
 @dataclass(frozen=True)
-class RunOptions:
+class BaseRunOptions:
     """Options of both stages."""
 
     precision: str = option("32", help="bf16 computes in mixed precision", choices=["32", "bf16"])
@@ -73,10 +73,10 @@ class RunOptions:
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)
-    add_options(parser, FileOptions, "files")
+    add_options(parser, BaseFileOptions, "files")
     add_options(parser, AutoencoderOptions, "autoencoder", flags=AUTOENCODER_FLAGS)
     add_options(parser, UNetOptions, "U-Net and text encoder", flags=UNET_FLAGS)
-    add_options(parser, RunOptions, "run")
+    add_options(parser, BaseRunOptions, "run")
     args = parser.parse_args(argv)
     if args.output.suffix not in (".safetensors", ".ckpt"):
         parser.error(f"--output {args.output}: expected a name that ends in .safetensors or .ckpt")
@@ -87,7 +87,7 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    files, run = read_options(FileOptions, args), read_options(RunOptions, args)
+    files, run = read_options(BaseFileOptions, args), read_options(BaseRunOptions, args)
     autoencoder = read_options(AutoencoderOptions, args, AUTOENCODER_FLAGS)
     unet = read_options(UNetOptions, args, UNET_FLAGS)
     if files.output.exists():

@@ -17,7 +17,8 @@ from pathlib import Path
 from core.devices import pick_device
 from core.files import refuse_existing, write_json
 from core.images import write_png
-from core.options import add_options, option, positive_int, read_options
+from core.option_sources import plain
+from core.options import add_options, new_parser, option, positive_int, read_options
 from segmentation.data import gather_pairs
 from segmentation.network import build_segmenter, load_segmenter, save_segmenter
 from segmentation.scoring import draw_rows, score, score_lines
@@ -29,7 +30,7 @@ MASKS_OF = "their masks (class indices): one folder for each, names that match"
 
 
 @dataclass(frozen=True)
-class Folders:
+class SegmenterFolderOptions:
     """Images and masks of both commands."""
 
     image_path: tuple[Path, ...] = option(
@@ -39,7 +40,7 @@ class Folders:
 
 
 @dataclass(frozen=True)
-class TrainFiles:
+class SegmenterFileOptions:
     """Further files of `train`."""
 
     val_image_path: tuple[Path, ...] = option(
@@ -51,7 +52,7 @@ class TrainFiles:
 
 
 @dataclass(frozen=True)
-class ScoreOptions:
+class SegmenterScoreOptions:
     """Options of `score`."""
 
     checkpoint: Path = option(None, Path, "FILE", "segmenter that `train` wrote", required=True)
@@ -65,7 +66,7 @@ class ScoreOptions:
 
 
 @dataclass(frozen=True)
-class RunOptions:
+class SegmenterRunOptions:
     """Options of both commands."""
 
     device: str = option("auto", None, "NAME", "auto, cpu, cuda, cuda:1, ...")
@@ -73,12 +74,12 @@ class RunOptions:
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=" ".join(__doc__.split("\n\n")[0].split()))
+    parser = new_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     formatter = {"formatter_class": argparse.ArgumentDefaultsHelpFormatter}
     train = commands.add_parser("train", help="train a segmenter and save it", **formatter)
-    add_options(train, Folders, "training pairs")
-    add_options(train, TrainFiles, "other data")
+    add_options(train, SegmenterFolderOptions, "training pairs")
+    add_options(train, SegmenterFileOptions, "other data")
     length = train.add_argument_group("length").add_mutually_exclusive_group()
     length.add_argument(
         "--epochs",
@@ -94,10 +95,10 @@ def parse_args(argv=None):
     scoring = commands.add_parser(
         "score", help="score folders of images and masks with a saved segmenter", **formatter
     )
-    add_options(scoring, Folders, "pairs")
-    add_options(scoring, ScoreOptions, "scoring")
+    add_options(scoring, SegmenterFolderOptions, "pairs")
+    add_options(scoring, SegmenterScoreOptions, "scoring")
     for command in (train, scoring):
-        add_options(command, RunOptions, "run")
+        add_options(command, SegmenterRunOptions, "run")
     args = parser.parse_args(argv)
     check_command_line(train if args.command == "train" else scoring, args)
     return args
@@ -118,11 +119,15 @@ def check_command_line(command: argparse.ArgumentParser, args: argparse.Namespac
 
 def train_and_save(args: argparse.Namespace) -> None:
     """Check, train, score the validation images, save."""
-    folders, files = read_options(Folders, args), read_options(TrainFiles, args)
-    options, run = read_options(SegmenterOptions, args), read_options(RunOptions, args)
+    folders, files = (
+        read_options(SegmenterFolderOptions, args),
+        read_options(SegmenterFileOptions, args),
+    )
+    options, run = read_options(SegmenterOptions, args), read_options(SegmenterRunOptions, args)
     refuse_existing(files.output, run.overwrite)
     device = pick_device(run.device)
-    build_segmenter(files.num_classes, options.encoder)  # finds a wrong name before masks are read
+    # Finds a wrong name before masks are read.
+    build_segmenter(files.num_classes, options.encoder, option="--encoder")
     pairs = gather_pairs(folders.image_path, folders.mask_path, files.num_classes)
     val_pairs = gather_pairs(files.val_image_path, files.val_mask_path, files.num_classes)
     files.output.parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +140,8 @@ def train_and_save(args: argparse.Namespace) -> None:
     model = train_segmenter(
         pairs, val_pairs, files.num_classes, steps, options, device, progress=True
     )
-    meta = {"options": {name: _plain(value) for name, value in vars(args).items()}}
+    # Texts and numbers alone: a checkpoint must load without running code.
+    meta = {"options": {name: plain(value) for name, value in vars(args).items()}}
     if val_pairs:
         meta["val"] = score(model, val_pairs, files.num_classes)
         print(score_lines("validation", meta["val"]))
@@ -143,15 +149,13 @@ def train_and_save(args: argparse.Namespace) -> None:
     print(f"saved {files.output}")
 
 
-def _plain(value):
-    """What a checkpoint may hold: it must load without running code."""
-    return value if isinstance(value, int | float | None) else str(value)
-
-
 def score_and_write(args: argparse.Namespace) -> None:
     """Check, score, write the files that were asked for."""
-    folders, options = read_options(Folders, args), read_options(ScoreOptions, args)
-    run = read_options(RunOptions, args)
+    folders, options = (
+        read_options(SegmenterFolderOptions, args),
+        read_options(SegmenterScoreOptions, args),
+    )
+    run = read_options(SegmenterRunOptions, args)
     # Before the scoring, which takes minutes.
     for path in filter(None, (options.output, options.picture)):
         refuse_existing(path, run.overwrite)

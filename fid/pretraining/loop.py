@@ -2,7 +2,7 @@
 
 import argparse
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +17,15 @@ from core.checkpoints import load_pickle, save_torch
 from core.files import remove_leftovers
 from core.images import list_images
 from core.lightning import LAST, WholeFileIO, lightning_precision, position, stop_as_interrupt
-from core.options import add_options, new_parser, non_negative_int, option
+from core.options import add_options, new_parser, non_negative_int, option, read_options
 from core.progress import Progress
 from fid.images import sound_images
-from fid.pretraining.settings import AnySettings, Settings
+from fid.pretraining.settings import AnySettings, Settings, read_settings
 from fid.pretraining.views import SeededShard, Views, group_weights
 
 
 @dataclass(frozen=True)
-class FileOptions:
+class PretrainingFileOptions:
     """Folders and files of a run, in place of the configuration's."""
 
     data_path: Path | None = option(
@@ -49,7 +49,7 @@ class FileOptions:
 
 
 @dataclass(frozen=True)
-class RunOptions:
+class PretrainingRunOptions:
     """How a recipe is run on this machine, and changes to its configuration."""
 
     changes: tuple[str, ...] = option(
@@ -81,12 +81,33 @@ def build_parser(doc: str, config: Path) -> argparse.ArgumentParser:
     """
     parser = new_parser(doc)
     parser.add_argument("config", type=Path, nargs="?", default=config, help="YAML configuration")
-    add_options(parser, FileOptions, "files")
-    add_options(parser, RunOptions, "run", flags=RUN_FLAGS)
+    add_options(parser, PretrainingFileOptions, "files")
+    add_options(parser, PretrainingRunOptions, "run", flags=RUN_FLAGS)
     return parser
 
 
-def prepare_folder(settings: AnySettings, files: FileOptions) -> AnySettings:
+def prepare(
+    doc: str, config: Path, kind: type[AnySettings], argv: Sequence[str] | None = None
+) -> tuple[AnySettings, PretrainingRunOptions]:
+    """Settings and run options of the command line; the run's folder is made, torch seeded.
+
+    Args:
+        doc, config: as `build_parser` takes them.
+        kind: class of the recipe's settings.
+        argv: the command line; the process's own when not given.
+    Raises:
+        ValueError, FileNotFoundError, FileExistsError: see `read_settings` and `prepare_folder`.
+    """
+    args = build_parser(doc, config).parse_args(argv)
+    run = read_options(PretrainingRunOptions, args, RUN_FLAGS)
+    settings = read_settings(kind, args.config, run.changes)
+    settings = prepare_folder(settings, read_options(PretrainingFileOptions, args))
+    # Before a network is built: the seed decides its first weights.
+    pl.seed_everything(run.seed, verbose=False)
+    return settings, run
+
+
+def prepare_folder(settings: AnySettings, files: PretrainingFileOptions) -> AnySettings:
     """`settings` with the paths that `files` names; the folder of the run is made.
 
     Raises:
@@ -142,7 +163,7 @@ class EpochFiles(Callback):
         """Say what the files are for."""
         if trainer.is_global_zero:
             print(
-                f"to score with it: --weights-path {self.folder / self.name}\n"
+                f"weights for a CEM-FID: {self.folder / self.name}\n"
                 f"to go on: --resume {self.folder / LAST}"
             )
 
@@ -150,7 +171,7 @@ class EpochFiles(Callback):
 def build_trainer(
     settings: Settings,
     files: EpochFiles,
-    run: RunOptions,
+    run: PretrainingRunOptions,
     gpu_precision: str = "32",
     sync_batchnorm: bool = False,
 ) -> pl.Trainer:

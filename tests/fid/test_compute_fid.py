@@ -151,7 +151,7 @@ def test_skipped_images_are_counted(score, image_folders):
         (
             lambda f: [path.unlink() for path in sorted((f / "generated").iterdir())[1:]],
             (),
-            "generated: 1 readable image, expected at least two",
+            r"generated: 1 readable image\(s\), expected at least two",
         ),
         (
             lambda f: (f / "real/slice_1.png").write_bytes(b"x"),

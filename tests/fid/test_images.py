@@ -106,11 +106,13 @@ def test_corrupt_images_are_named_or_counted(tmp_path):
     whole = (tmp_path / "1.png").read_bytes()
     (tmp_path / "1.png").write_bytes(whole[:-20])
     paths = list_images(tmp_path)
-    with pytest.raises(ValueError, match="1.png: .*--skip-corrupt"):
+    with pytest.raises(ValueError, match="1.png: .*Repair it"):
         sound_images(paths)
+    with pytest.raises(ValueError, match="1.png: .*--leave-out leaves such files out"):
+        sound_images(paths, option="--leave-out")
     sound, skipped = sound_images(paths, skip_corrupt=True)
     assert [path.name for path in sound] == ["0.png", "2.png", "3.png"] and skipped == 1
-    with pytest.raises(ValueError, match="1 readable image, expected at least two"):
+    with pytest.raises(ValueError, match=r"1 readable image\(s\), expected at least two"):
         sound_images(paths[:2], skip_corrupt=True)
 
 

@@ -6,36 +6,19 @@
 takes it.
 """
 
-import pytorch_lightning as pl
-
-from core.options import read_options
-from fid.pretraining.loop import (
-    RUN_FLAGS,
-    EpochFiles,
-    FileOptions,
-    RunOptions,
-    build_parser,
-    build_trainer,
-    fit,
-    prepare_folder,
-)
+from fid.pretraining.loop import EpochFiles, build_trainer, fit, prepare
 from fid.pretraining.mocov2.moco import CONFIG, MoCo, MocoSettings, copy_name
-from fid.pretraining.settings import read_settings
 from share import run_script
 
 
 def main(argv=None):
-    args = build_parser(__doc__, CONFIG).parse_args(argv)
-    run = read_options(RunOptions, args, RUN_FLAGS)
-    settings = read_settings(MocoSettings, args.config, run.changes)
-    settings = prepare_folder(settings, read_options(FileOptions, args))
-    pl.seed_everything(run.seed, verbose=False)
+    settings, run = prepare(__doc__, CONFIG, MocoSettings, argv)
     files = EpochFiles(settings.model_dir, "current.pth.tar", copy_name(settings.save_freq))
     trainer = build_trainer(settings, files, run)
     if settings.batch_size % trainer.world_size:
         raise ValueError(
-            f"{args.config}: batch_size {settings.batch_size} does not split over "
-            f"{trainer.world_size} GPUs"
+            f"batch_size {settings.batch_size} does not split over {trainer.world_size} GPUs. "
+            "Change it: --set batch_size=..."
         )
     fit(trainer, MoCo(settings), settings, settings.batch_size // trainer.world_size, run.seed)
 

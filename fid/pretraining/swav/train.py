@@ -6,30 +6,13 @@
 --backbone cem1.5m --weights-path takes it.
 """
 
-import pytorch_lightning as pl
-
-from core.options import read_options
-from fid.pretraining.loop import (
-    RUN_FLAGS,
-    EpochFiles,
-    FileOptions,
-    RunOptions,
-    build_parser,
-    build_trainer,
-    fit,
-    prepare_folder,
-)
-from fid.pretraining.settings import read_settings
+from fid.pretraining.loop import EpochFiles, build_trainer, fit, prepare
 from fid.pretraining.swav.swav import CONFIG, SwAV, SwavSettings, copy_name
 from share import run_script
 
 
 def main(argv=None):
-    args = build_parser(__doc__, CONFIG).parse_args(argv)
-    run = read_options(RunOptions, args, RUN_FLAGS)
-    settings = read_settings(SwavSettings, args.config, run.changes)
-    settings = prepare_folder(settings, read_options(FileOptions, args))
-    pl.seed_everything(run.seed, verbose=False)
+    settings, run = prepare(__doc__, CONFIG, SwavSettings, argv)
     kept = copy_name(settings.checkpoint_freq, settings.epochs)
     files = EpochFiles(settings.model_dir, "checkpoint.pth.tar", kept)
     precision = "16" if settings.use_fp16 else "32"
