@@ -35,6 +35,7 @@ from core.options import (
     positive_int,
     read_options,
 )
+from core.thresholds import CANNY_HIGH, CANNY_LOW
 from share import run_script
 
 # Low and high thresholds.
@@ -151,7 +152,9 @@ def score(
 
 
 METHODS = {
-    "canny": Method(canny_edges, [(0.0, *rest) for rest in CANNY_GRID], (0.0, 100, 200)),
+    "canny": Method(
+        canny_edges, [(0.0, *rest) for rest in CANNY_GRID], (0.0, CANNY_LOW, CANNY_HIGH)
+    ),
     "canny after a blur": Method(
         canny_edges, [(blur, *rest) for blur in BLURS for rest in BLURRED_GRID], None
     ),

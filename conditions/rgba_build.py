@@ -24,6 +24,7 @@ from core.images import list_images, read_image, to_uint8, write_png
 from core.options import OptionError, non_negative_float, non_negative_int, option, positive_int
 from core.pairing import find_partners
 from core.pictures import class_colours, tile
+from core.thresholds import CANNY_HIGH, CANNY_LOW, check_thresholds
 
 FORMATS = ("npz", "png")
 
@@ -41,8 +42,8 @@ class TensorOptions:
         f"classes of the masks, at most {CLASS_PLANES}",
         aliases=("--num_classes",),
     )
-    canny_low: int = option(100, non_negative_int, "INT", "threshold where an edge ends")
-    canny_high: int = option(200, non_negative_int, "INT", "threshold where an edge starts")
+    canny_low: int = option(CANNY_LOW, non_negative_int, "INT", "threshold where an edge ends")
+    canny_high: int = option(CANNY_HIGH, non_negative_int, "INT", "threshold where an edge starts")
     beta_edge: float = option(
         1.0,
         non_negative_float,
@@ -58,9 +59,7 @@ class TensorOptions:
                 f"{self.num_mask_classes} classes, but R, G and B hold {CLASS_PLANES} planes. "
                 "Merge classes, or train a mask and an edge branch and generate with both",
             )
-        if self.canny_low > self.canny_high:
-            message = f"{self.canny_low} is above the high threshold, {self.canny_high}"
-            raise OptionError("canny_low", message)
+        check_thresholds("canny_low", self.canny_low, self.canny_high)
 
     @property
     def folder(self) -> str:
@@ -197,7 +196,8 @@ def build_rgba(labels: np.ndarray, edges: np.ndarray, beta_edge: float) -> np.nd
         beta_edge: factor of the edges.
     """
     # Clipped before the rounding: 8 bits hold no factor above 1.
-    alpha = (edges * beta_edge).clip(0, 255).round().astype(np.float32) / 255
+    # `float`: with a whole number the product would wrap around at 256.
+    alpha = (edges * float(beta_edge)).clip(0, 255).round().astype(np.float32) / 255
     return np.concatenate([one_hot(labels, CLASS_PLANES), alpha[..., None]], axis=2)
 
 

@@ -8,14 +8,18 @@ import numpy as np
 
 from annotator.detector import EDGES, Detector, DrawMaps, draw_one_by_one
 from annotator.util import HWC3
-from core.options import OptionError, non_negative_float, option
+from core.options import non_negative_float, option
+from core.thresholds import CANNY_HIGH, CANNY_LOW, check_thresholds
 
 
 class CannyDetector:
     """Thin binary edges; needs no weights."""
 
     def __call__(
-        self, img: np.ndarray, low_threshold: float = 100, high_threshold: float = 200
+        self,
+        img: np.ndarray,
+        low_threshold: float = CANNY_LOW,
+        high_threshold: float = CANNY_HIGH,
     ) -> np.ndarray:
         """Edges as uint8 (H, W), 0 or 255.
 
@@ -23,8 +27,7 @@ class CannyDetector:
 
         Args:
             img: uint8 RGB (H, W, 3), or grey or RGBA.
-            low_threshold, high_threshold: on |dx| + |dy| of the 3 x 3 Sobel filters of grey levels
-                0..255. An edge starts above the high threshold and goes on above the low one.
+            low_threshold, high_threshold: see `core.thresholds`.
         """
         # Three equal channels have the gradients of the grey picture, so nothing is lost.
         rgb = HWC3(img)  # (H, W, 3)
@@ -36,15 +39,16 @@ class CannyDetector:
 class CannyOptions:
     """Thresholds on the gradient, see `CannyDetector`."""
 
-    canny_low: float = option(100.0, non_negative_float, "FLOAT", "threshold where an edge ends")
-    canny_high: float = option(200.0, non_negative_float, "FLOAT", "threshold where an edge starts")
+    canny_low: float = option(
+        float(CANNY_LOW), non_negative_float, "FLOAT", "threshold where an edge ends"
+    )
+    canny_high: float = option(
+        float(CANNY_HIGH), non_negative_float, "FLOAT", "threshold where an edge starts"
+    )
 
     def check(self):
         """Raise OptionError where the thresholds are the wrong way round."""
-        # OpenCV would swap them silently; a record of the settings would then be wrong.
-        if self.canny_low > self.canny_high:
-            message = f"{self.canny_low:g} is above the high threshold, {self.canny_high:g}"
-            raise OptionError("canny_low", message)
+        check_thresholds("canny_low", self.canny_low, self.canny_high)
 
 
 def make(options: CannyOptions) -> DrawMaps:

@@ -12,7 +12,8 @@ import skimage  # loads its parts at their first use, which spares other detecto
 
 from annotator.detector import EDGES, Detector, DrawMaps, draw_one_by_one
 from annotator.util import HWC3
-from core.options import OptionError, non_negative_float, non_negative_int, option, positive_float
+from core.options import non_negative_float, non_negative_int, option, positive_float
+from core.thresholds import check_thresholds
 
 # Chosen for the best F score on sections of neural tissue at 4.6 nm per pixel, where membranes are
 # about 6 pixels wide.
@@ -99,9 +100,7 @@ class MembraneOptions:
 
     def check(self):
         """Raise OptionError where the thresholds are the wrong way round."""
-        if self.membrane_low > self.membrane_high:
-            message = f"{self.membrane_low:g} is above the high threshold, {self.membrane_high:g}"
-            raise OptionError("membrane_low", message)
+        check_thresholds("membrane_low", self.membrane_low, self.membrane_high)
 
 
 def make(options: MembraneOptions) -> DrawMaps:

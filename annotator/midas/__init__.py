@@ -15,6 +15,10 @@ from annotator.networks import load_network, pad_to_multiple, published, to_tens
 from core.options import fraction, option, positive_float
 
 WEIGHTS = published("dpt_hybrid-midas-501f0c75.pt", sha256="501f0c75", licence="MIT")
+# The published class and the published demo have different defaults for the normals: `a` and
+# `bg_th` of `depth_and_normal`. Calls from Python keep the first, options the second.
+CLASS_A, CLASS_BG_TH = 2 * math.pi, 0.1
+DEMO_A, DEMO_BG_TH = 6.2, 0.4
 SIZE_MULTIPLE = 32  # pixels; the largest stride in the network
 
 
@@ -53,7 +57,7 @@ class MidasDetector:
         self.network = load_network(DPTHybrid, WEIGHTS, weights, device)
 
     def __call__(
-        self, img: np.ndarray, a: float = 2 * math.pi, bg_th: float = 0.1
+        self, img: np.ndarray, a: float = CLASS_A, bg_th: float = CLASS_BG_TH
     ) -> tuple[np.ndarray, np.ndarray]:
         """Depth, uint8 (H, W), and normals, uint8 (H, W, 3), see `depth_and_normal`.
 
@@ -66,7 +70,7 @@ class MidasDetector:
 
     @torch.inference_mode()
     def detect(
-        self, images: list[np.ndarray], a: float = 2 * math.pi, bg_th: float = 0.1
+        self, images: list[np.ndarray], a: float = CLASS_A, bg_th: float = CLASS_BG_TH
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Depths and normals, as `__call__` gives them, of pictures of one size in one batch."""
         x = to_tensor(images, self.device) / 127.5 - 1  # (N, 3, H, W) in [-1, 1]
@@ -88,10 +92,10 @@ class MidasOptions:
         help="what to draw; normals in the channel order of published hints: z, y, x",
     )
     midas_a: float = option(
-        6.2, positive_float, "FLOAT", "z of the normals: the smaller, the steeper"
+        DEMO_A, positive_float, "FLOAT", "z of the normals: the smaller, the steeper"
     )
     midas_bg_th: float = option(
-        0.4,
+        DEMO_BG_TH,
         fraction,
         "FLOAT",
         "normals face the viewer where the depth in [0, 1] is below it",
