@@ -14,6 +14,7 @@ FIELD = 88  # width and height of the image in units
 HARMONICS = np.arange(2, 8)  # of a cell's outline
 DRIFT = 0.15  # radians by which a noise field turns from slice to slice
 DARK, MATRIX, LUMEN = 0.13, 0.36, 0.74  # grey levels in [0, 1] before contrast and brightness
+CLEARANCE = 3.2  # from an organelle to the membranes of cell and nucleus
 SMALLEST = 1.2  # radius below which an organelle's section is not drawn
 
 
@@ -206,3 +207,51 @@ class Canvas:
         inside = np.maximum(cristae, distance + 1.9)  # cristae keep off the outer membrane
         self.fill(inside, MATRIX + 0.27 + item.tone, 0.9, window=window)
         self.fill(np.abs(distance + 0.7) - 0.8, DARK, window=window)
+
+
+def scatter(
+    rng: np.random.Generator,
+    cell: int | None,
+    room: np.ndarray,
+    kind: str,
+    count: int,
+    radii: tuple[float, float],
+    straights: tuple[float, float] = (0, 0),
+) -> list[Organelle]:
+    """Organelles of one kind at random places with room for them; fewer where room runs out.
+
+    Args:
+        cell: index of the cell that they lie in; None in the resin.
+        room: distance to whatever is in the way, (FIELD, FIELD); shrinks in place.
+        kind: see `Organelle`.
+        count: number of tries.
+        radii, straights: ranges of half-width and of the straight part's half-length.
+    """
+    x, y = pixel_grid(FIELD)  # (FIELD, FIELD) each, one pixel per unit
+    placed = []
+    for _ in range(count):
+        radius, straight = rng.uniform(*radii), rng.uniform(*straights)
+        free = np.flatnonzero(room > radius + CLEARANCE)
+        if len(free) == 0:
+            continue
+        row, column = divmod(int(rng.choice(free)), FIELD)
+        # Arguments are drawn in this order, which is part of what a seed means.
+        item = Organelle(
+            kind,
+            cell,
+            x=column + 0.5,
+            y=row + 0.5,
+            z=rng.uniform(-5, 5),
+            depth=rng.uniform(4, 12),
+            radius=radius,
+            straight=straight,
+            angle=rng.uniform(0, np.pi),
+            bend=rng.normal(0, 0.03),
+            phase=rng.random(),
+            tone=rng.normal(0, 0.04),
+        )
+        placed.append(item)
+        # A disc stands for the sausage at any angle: ends may come close, long sides do not.
+        taken = np.hypot(x - item.x, y - item.y) - radius - 0.75 * straight
+        np.minimum(room, taken, out=room)
+    return placed

@@ -17,13 +17,14 @@ from tqdm import tqdm
 from core.images import write_png
 from core.options import non_negative_int, option, positive_int
 from core.phantom_shapes import (
+    CLEARANCE,
     DARK,
     FIELD,
     Blob,
     Canvas,
     Noise,
-    Organelle,
     pixel_grid,
+    scatter,
     section,
     true_distance,
 )
@@ -38,10 +39,60 @@ CLEFT = (1.6, 3.0)  # resin between touching cells
 MEMBRANE = 2.0  # thickness of the dark line around a cell
 ENVELOPE = 1.3  # half the distance of the two lines of the nuclear envelope; also their thickness
 CYTOPLASM_RIM = 5.0  # least distance from the nucleus to its cell's outline
-CLEARANCE = 3.2  # from an organelle to the membranes of cell and nucleus
 BLUR = 0.55  # deviation of the point spread function
 FAR = 99.0  # a distance beyond every edge
+
+# Cells. A pair is the range that a number is drawn from.
+CELL_NUMBERS = {1: 0.25, 2: 0.45, 3: 0.3}  # cells in the field -> chance
 CELL_RADIUS = {1: 38, 2: 28, 3: 23}  # by number of cells
+CELL_SIZES = (0.75, 1.2)  # factor of this radius
+CELL_ROUGHNESS, CELL_DEPTH = (0.2, 0.45), (18, 40)  # see `Blob`
+FIRST_CENTRE, OTHER_CENTRES = (0.28, 0.72), (-0.02, 1.02)  # in shares of the field
+CENTRE_TRIES = 6  # for each further cell, of which the farthest from the others counts
+WARPS = ((22, 2.6), (9, 0.8))  # grain of a distortion of the plane, and how far it moves a point
+NUCLEUS_CHANCE = 0.85  # that a cell other than the first has one
+NUCLEUS_SIZES = (0.48, 0.64)  # factor of the cell's radius, and then
+NUCLEUS_LIMITS = (9, 34)  # what the radius is clipped to
+NUCLEUS_SHIFT = 0.1  # deviation from the cell's centre, in radii of the cell
+NUCLEUS_ROUGHNESS, NUCLEUS_DEPTH = (0.06, 0.22), (7, 16)
+NUCLEOLUS_SHIFT = 0.4  # at most, from the nucleus's centre, in radii of the nucleus
+
+# Organelles: kind, half-width, half-length of the straight part (see `scatter`), with the area of
+# cytoplasm for each one, or the mean number in the resin. The large ones come first: they would
+# find no room among the small ones.
+IN_CYTOPLASM = (
+    ("mitochondrion", 480, (3.4, 5.4), (1.5, 7)),
+    ("vesicle", 1500, (4, 7.5), (0, 0)),
+    ("vesicle", 450, (2, 3.2), (0, 0)),
+    ("granule", 400, (1.3, 2.8), (0, 0)),
+)
+IN_RESIN = (("vesicle", 1.5, (1.8, 4.5), (0, 0)), ("granule", 0.8, (1.2, 2.5), (0, 2)))
+GOLGI = ((4.5, 6), (3, 6))  # half-width and half-length; a cell has one or none
+
+# Grey levels in [0, 1] before contrast and brightness.
+RESIN, CYTOPLASM_TONE = (0.66, 0.82), (0.50, 0.62)
+NUCLEOPLASM = (0.03, 0.15)  # lighter than the cytoplasm
+TONE_DEVIATION = 0.05  # between cells
+RETICULUM_WALL = DARK + 0.1  # also of ribosomes
+RETICULUM_LUMEN = 0.09  # lighter than the cytoplasm
+PERINUCLEAR = 0.08  # the space inside the envelope: lighter than the cytoplasm
+HETEROCHROMATIN = 0.24  # darker than the nucleoplasm
+NUCLEOLUS, ENVELOPE_LINE = 0.24, DARK + 0.02
+CHROMATIN = (0.5, 1.1)  # level of the texture above which it clumps
+
+# Textures: deviation of the grey level by grain.
+RESIN_TEXTURE = {"resin": 0.012, "medium": 0.012}
+CYTOPLASM_TEXTURE = {"fine": 0.03, "medium": 0.035, "coarse": 0.025}
+NUCLEOPLASM_TEXTURE = {"fine": 0.015, "medium": 0.02}
+
+# Exposure.
+CONTRAST, BRIGHTNESS = (0.72, 1.08), (-0.07, 0.07)
+DRIFT_DEVIATION = 0.012  # of contrast and brightness from slice to slice
+GRADIENT = (-0.09, 0.09)  # of the illumination, from the middle to a border
+SHADING, SHADING_GRAIN = 0.025, 64  # deviation and grain of uneven illumination
+CURTAINING = (0.3, 1.0)
+CURTAIN_GRAINS, CURTAIN_LENGTH = (1.5, 5), 80  # across and along the streaks
+SHOT_NOISE, READ_NOISE = (0.02, 0.045), 0.012  # the first at a grey level of 1
 GRAINS = {  # of the textures inside cells and resin
     "fine": 1.6,
     "medium": 3.2,
@@ -72,6 +123,12 @@ class PhantomOptions:
     seed: int = option(0, non_negative_int, "INT", "another seed gives other phantoms")
 
 
+def mixed(textures: dict, weights: dict[str, float], tone: float = 0.0) -> np.ndarray:
+    """`tone` plus the weighted sum of the named textures, (size, size)."""
+    # Added in the order of `weights`: the rounding is part of what a seed means.
+    return sum((weight * textures[name] for name, weight in weights.items()), start=tone)
+
+
 class Stack:
     """The cells of one block of a specimen; `draw` cuts a slice of it.
 
@@ -80,10 +137,8 @@ class Stack:
     """
 
     def __init__(self, rng: np.random.Generator):
-        number = rng.choice([1, 2, 3], p=[0.25, 0.45, 0.3])
-        self.warps = [
-            (Noise(rng, grain), Noise(rng, grain), reach) for grain, reach in ((22, 2.6), (9, 0.8))
-        ]
+        number = rng.choice(list(CELL_NUMBERS), p=list(CELL_NUMBERS.values()))
+        self.warps = [(Noise(rng, grain), Noise(rng, grain), reach) for grain, reach in WARPS]
         self.cleft = rng.uniform(*CLEFT)
         self.growth = 0.0  # moves all outlines outwards
         self.cells, self.nuclei = self._place_cells(rng, number), [None] * number
@@ -93,38 +148,41 @@ class Stack:
         self.growth = np.quantile(nearest, 1 - rng.uniform(*BACKGROUND_SHARE))
         for i, cell in enumerate(self.cells):
             # The first cell, which lies near the middle, always has a nucleus.
-            if i == 0 or rng.random() < 0.85:
-                radius = np.clip((cell.radius + self.growth) * rng.uniform(0.48, 0.64), 9, 34)
-                x, y = (cell.x, cell.y) + rng.normal(0, 0.1, 2) * cell.radius
-                self.nuclei[i] = Blob(
-                    rng, x, y, radius, rng.uniform(0.06, 0.22), rng.uniform(7, 16)
-                )
+            if i == 0 or rng.random() < NUCLEUS_CHANCE:
+                factor = rng.uniform(*NUCLEUS_SIZES)
+                radius = np.clip((cell.radius + self.growth) * factor, *NUCLEUS_LIMITS)
+                x, y = (cell.x, cell.y) + rng.normal(0, NUCLEUS_SHIFT, 2) * cell.radius
+                roughness, depth = rng.uniform(*NUCLEUS_ROUGHNESS), rng.uniform(*NUCLEUS_DEPTH)
+                self.nuclei[i] = Blob(rng, x, y, radius, roughness, depth)
         self.organelles = self._place_organelles(rng)
-        self.nucleoli = [rng.uniform(-0.4, 0.4, 2) for _ in range(number)]
-        self.tones = rng.normal(0, 0.05, (2, number))  # cytoplasm and nucleoplasm of each cell
-        self.resin, self.cytoplasm = rng.uniform(0.66, 0.82), rng.uniform(0.50, 0.62)
-        self.nucleoplasm = self.cytoplasm + rng.uniform(0.03, 0.15)
-        self.chromatin = rng.uniform(0.5, 1.1)  # clumps cover more where it is lower
+        self.nucleoli = [rng.uniform(-NUCLEOLUS_SHIFT, NUCLEOLUS_SHIFT, 2) for _ in range(number)]
+        # Cytoplasm and nucleoplasm of each cell.
+        self.tones = rng.normal(0, TONE_DEVIATION, (2, number))
+        self.resin, self.cytoplasm = rng.uniform(*RESIN), rng.uniform(*CYTOPLASM_TONE)
+        self.nucleoplasm = self.cytoplasm + rng.uniform(*NUCLEOPLASM)
+        self.chromatin = rng.uniform(*CHROMATIN)  # clumps cover more where it is lower
         self.textures = {name: Noise(rng, grain) for name, grain in GRAINS.items()}
-        self.contrast, self.brightness = rng.uniform(0.72, 1.08), rng.uniform(-0.07, 0.07)
-        self.contrast_drift, self.brightness_drift = rng.normal(0, 0.012, 2)  # per slice
-        self.gradient, self.shading = rng.uniform(-0.09, 0.09, 2), Noise(rng, 64)
-        self.curtains = [Noise(rng, grain_x, 80) for grain_x in (1.5, 5)]
-        self.curtain_strength = rng.uniform(0.3, 1.0)
-        self.noise = rng.uniform(0.02, 0.045)
+        self.contrast, self.brightness = rng.uniform(*CONTRAST), rng.uniform(*BRIGHTNESS)
+        # Per slice.
+        self.contrast_drift, self.brightness_drift = rng.normal(0, DRIFT_DEVIATION, 2)
+        self.gradient, self.shading = rng.uniform(*GRADIENT, 2), Noise(rng, SHADING_GRAIN)
+        self.curtains = [Noise(rng, grain, CURTAIN_LENGTH) for grain in CURTAIN_GRAINS]
+        self.curtain_strength = rng.uniform(*CURTAINING)
+        self.noise = rng.uniform(*SHOT_NOISE)
 
     def _place_cells(self, rng, number):
         """Outlines of `number` cells; the first one lies near the middle."""
-        centres = [rng.uniform(0.28, 0.72, 2) * FIELD]
+        centres = [rng.uniform(*FIRST_CENTRE, 2) * FIELD]
         while len(centres) < number:
             # The farthest of a few tries: cells keep apart and often reach over the border.
-            tries = rng.uniform(-0.02, 1.02, (6, 2)) * FIELD
+            tries = rng.uniform(*OTHER_CENTRES, (CENTRE_TRIES, 2)) * FIELD
             gaps = [min(np.hypot(*(t - c)) for c in centres) for t in tries]
             centres.append(tries[np.argmax(gaps)])
         cells = []
         for x, y in centres:
-            radius = CELL_RADIUS[number] * rng.uniform(0.75, 1.2)
-            cells.append(Blob(rng, x, y, radius, rng.uniform(0.2, 0.45), rng.uniform(18, 40)))
+            radius = CELL_RADIUS[number] * rng.uniform(*CELL_SIZES)
+            roughness, depth = rng.uniform(*CELL_ROUGHNESS), rng.uniform(*CELL_DEPTH)
+            cells.append(Blob(rng, x, y, radius, roughness, depth))
         return cells
 
     def _place_organelles(self, rng):
@@ -135,14 +193,12 @@ class Stack:
             room = np.minimum(-cell, nucleus)  # inside the cell and outside its nucleus
             area = np.count_nonzero(room > CLEARANCE)  # square units of cytoplasm
             place = partial(scatter, rng, i, room)
-            organelles += place("golgi", rng.integers(0, 2), (4.5, 6), (3, 6))
-            organelles += place("mitochondrion", rng.poisson(area / 480), (3.4, 5.4), (1.5, 7))
-            organelles += place("vesicle", rng.poisson(area / 1500), (4, 7.5))
-            organelles += place("vesicle", rng.poisson(area / 450), (2, 3.2))
-            organelles += place("granule", rng.poisson(area / 400), (1.3, 2.8))
+            organelles += place("golgi", rng.integers(0, 2), *GOLGI)
+            for kind, area_of_one, *sizes in IN_CYTOPLASM:
+                organelles += place(kind, rng.poisson(area / area_of_one), *sizes)
         room = np.min(cells, axis=0)  # the resin between the cells
-        organelles += scatter(rng, None, room, "vesicle", rng.poisson(1.5), (1.8, 4.5))
-        organelles += scatter(rng, None, room, "granule", rng.poisson(0.8), (1.2, 2.5), (0, 2))
+        for kind, mean, *sizes in IN_RESIN:
+            organelles += scatter(rng, None, room, kind, rng.poisson(mean), *sizes)
         return organelles
 
     def _regions(self, size, z):
@@ -177,7 +233,7 @@ class Stack:
         cells, nuclei = self._regions(size, z)  # lists of (size, size)
         canvas = Canvas(np.full((size, size), self.resin, np.float32))
         textures = {name: noise.at(size, z) for name, noise in self.textures.items()}
-        canvas.image += 0.012 * textures["resin"] + 0.012 * textures["medium"]
+        canvas.image += mixed(textures, RESIN_TEXTURE)
         outside = -np.min(cells, axis=0)  # below 0 in the resin
         for organelle in (o for o in self.organelles if o.cell is None):
             canvas.organelle(organelle, z, outside + 1.0)
@@ -200,29 +256,39 @@ class Stack:
         return self._expose(canvas.image, z, rng), mask
 
     def _draw_cytoplasm(self, canvas, textures, cell, nucleus, tone):
-        """Paint grain, ribosomes and endoplasmic reticulum of one cell."""
-        grain = 0.03 * textures["fine"] + 0.035 * textures["medium"] + 0.025 * textures["coarse"]
-        canvas.fill(cell, tone + grain)
+        """Paint grain, ribosomes and endoplasmic reticulum of one cell.
+
+        Args:
+            textures: noise by name, each (size, size).
+            cell, nucleus: signed distances to the outlines, (size, size).
+            tone: grey level of this cell's cytoplasm.
+        """
+        canvas.fill(cell, tone + mixed(textures, CYTOPLASM_TEXTURE))
         ribosomes = np.clip(-textures["medium"] - 1.0, 0, 1)  # and their clusters
-        canvas.fill(cell, DARK + 0.1, 0.6 * ribosomes)
+        canvas.fill(cell, RETICULUM_WALL, 0.6 * ribosomes)
         # The endoplasmic reticulum: sheets along the zero lines of a noise field, in patches.
         away = np.maximum(
             np.maximum(cell, -nucleus) + CLEARANCE + 1.0, 5 * (0.35 - textures["er_gate"])
         )
         reticulum = np.abs(true_distance(textures["er"]))  # from the middle of a sheet
-        canvas.fill(np.maximum(reticulum - 1.6, away), tone + 0.09)  # the lumen
+        canvas.fill(np.maximum(reticulum - 1.6, away), tone + RETICULUM_LUMEN)
         # Its two membranes, 1 unit thick, on either side of the lumen.
-        canvas.fill(np.maximum(np.abs(reticulum - 1.6) - 0.5, away), DARK + 0.1, 0.8)
+        canvas.fill(np.maximum(np.abs(reticulum - 1.6) - 0.5, away), RETICULUM_WALL, 0.8)
 
     def _draw_nucleus(self, canvas, textures, nucleus, i, z):
-        """Paint nucleoplasm, chromatin, nucleolus and envelope of cell `i`."""
+        """Paint nucleoplasm, chromatin, nucleolus and envelope of cell `i` in slice `z`.
+
+        Args:
+            textures: noise by name, each (size, size).
+            nucleus: signed distance to the outline, (size, size).
+        """
         tone = self.nucleoplasm + self.tones[1, i]
         # The space between the two lines of the envelope.
-        canvas.fill(nucleus - 2 * ENVELOPE, self.cytoplasm + 0.08, 0.6)
-        canvas.fill(nucleus, tone + 0.015 * textures["fine"] + 0.02 * textures["medium"])
+        canvas.fill(nucleus - 2 * ENVELOPE, self.cytoplasm + PERINUCLEAR, 0.6)
+        canvas.fill(nucleus, mixed(textures, NUCLEOPLASM_TEXTURE, tone))
         rim = 1.5 * np.exp(np.minimum(nucleus + ENVELOPE, 0) / 3.5)  # chromatin lines the envelope
         clumps = textures["clumps"] + 0.35 * textures["medium"] + rim
-        canvas.fill(nucleus, tone - 0.24, np.clip(1.8 * (clumps - self.chromatin), 0, 1))
+        canvas.fill(nucleus, tone - HETEROCHROMATIN, np.clip(1.8 * (clumps - self.chromatin), 0, 1))
         blob = self.nuclei[i]
         # The nucleolus is a flatter ellipsoid inside the nucleus, so it ends at fewer slices.
         radius = 0.27 * blob.radius * section(z - blob.widest - 1, 0.8 * blob.depth)
@@ -230,12 +296,13 @@ class Stack:
             x, y = pixel_grid(canvas.size)
             centre = (blob.x, blob.y) + blob.drift * z + self.nucleoli[i] * blob.radius
             body = np.hypot(x - centre[0], y - centre[1]) - radius - 0.9 * textures["clumps"]
-            canvas.fill(np.maximum(body, nucleus + 4), 0.24 + 0.05 * textures["medium"], softness=2)
+            tone = NUCLEOLUS + 0.05 * textures["medium"]
+            canvas.fill(np.maximum(body, nucleus + 4), tone, softness=2)
         outer, inner = (np.abs(nucleus + shift) - ENVELOPE / 2 for shift in (-ENVELOPE, ENVELOPE))
-        canvas.fill(outer, DARK + 0.02, 0.95)
+        canvas.fill(outer, ENVELOPE_LINE, 0.95)
         # Where the texture is low, the inner line fades: these are the nuclear pores.
         with_pores = np.clip(1.1 + 0.5 * textures["medium"], 0, 1)
-        canvas.fill(inner, DARK + 0.02, with_pores)
+        canvas.fill(inner, ENVELOPE_LINE, with_pores)
 
     def _expose(self, image, z, rng):
         """The image as a microscope records it, uint8.
@@ -248,7 +315,7 @@ class Stack:
         shade = (
             self.gradient[0] * (2 * x / FIELD - 1)
             + self.gradient[1] * (2 * y / FIELD - 1)
-            + 0.025 * self.shading.at(size, z)
+            + SHADING * self.shading.at(size, z)
         )
         # Curtains: the beam mills from above, so they are long in y, narrow in x, strong below.
         streaks = [curtain.at(size, 2 * z) for curtain in self.curtains]
@@ -261,56 +328,8 @@ class Stack:
         image = np.clip(image * (1 + shade), 0.02, 1)
         shot, read = rng.standard_normal((2, size, size), dtype=np.float32)
         # Shot noise grows with the root of the signal (Poisson); read noise does not depend on it.
-        image = image + self.noise * np.sqrt(image) * shot + 0.012 * read
+        image = image + self.noise * np.sqrt(image) * shot + READ_NOISE * read
         return np.clip(np.rint(255 * image), 0, 255).astype(np.uint8)
-
-
-def scatter(
-    rng: np.random.Generator,
-    cell: int | None,
-    room: np.ndarray,
-    kind: str,
-    count: int,
-    radii: tuple[float, float],
-    straights: tuple[float, float] = (0, 0),
-) -> list[Organelle]:
-    """Organelles of one kind at random places with room for them; fewer where room runs out.
-
-    Args:
-        cell: index of the cell that they lie in; None in the resin.
-        room: distance to whatever is in the way, (FIELD, FIELD); shrinks in place.
-        kind: see `Organelle`.
-        count: number of tries.
-        radii, straights: ranges of half-width and of the straight part's half-length.
-    """
-    x, y = pixel_grid(FIELD)  # (FIELD, FIELD) each, one pixel per unit
-    placed = []
-    for _ in range(count):
-        radius, straight = rng.uniform(*radii), rng.uniform(*straights)
-        free = np.flatnonzero(room > radius + CLEARANCE)
-        if len(free) == 0:
-            continue
-        row, column = divmod(int(rng.choice(free)), FIELD)
-        # Arguments are drawn in this order, which is part of what a seed means.
-        item = Organelle(
-            kind,
-            cell,
-            x=column + 0.5,
-            y=row + 0.5,
-            z=rng.uniform(-5, 5),
-            depth=rng.uniform(4, 12),
-            radius=radius,
-            straight=straight,
-            angle=rng.uniform(0, np.pi),
-            bend=rng.normal(0, 0.03),
-            phase=rng.random(),
-            tone=rng.normal(0, 0.04),
-        )
-        placed.append(item)
-        # A disc stands for the sausage at any angle: ends may come close, long sides do not.
-        taken = np.hypot(x - item.x, y - item.y) - radius - 0.75 * straight
-        np.minimum(room, taken, out=room)
-    return placed
 
 
 @lru_cache(maxsize=2)
