@@ -117,21 +117,25 @@ def write_record(output: Path, settings: Mapping, weights: Mapping[str, str]) ->
     write_json(output / RECORD, {"settings": settings, "weights": weights})
 
 
-def find_all_weights(detector: Detector, options: Any, weights: Path | None) -> dict[str, str]:
+def find_all_weights(
+    detector: Detector, options: Any, weights: Path | None, option: str = "argument weights"
+) -> dict[str, str]:
     """SHA-256 of each file of weights that the detector will read, by the file's name.
 
     Files that are missing are downloaded.
 
     Args:
         options: of the detector.
-        weights: as in `find_checkpoint`, of the main file; further ones lie in the same folder.
+        weights, option: as in `find_checkpoint`, for the main file; further ones lie in the same
+            folder.
     Raises:
         FileNotFoundError: a file is missing and cannot be downloaded.
     """
     paths = []
     for file in detector.weights_files(options):
         # Only the first file can be the one that the user named.
-        paths.append(find_checkpoint(file, further_weights(weights) if paths else weights))
+        place = further_weights(weights) if paths else weights
+        paths.append(find_checkpoint(file, place, option))
     return {path.name: sha256_of(path) for path in paths}
 
 

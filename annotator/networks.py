@@ -31,7 +31,9 @@ def published(
     return WeightsFile(name, f"{HUB}/{folder}/{name}", **known)
 
 
-def find_checkpoint(file: WeightsFile, weights: str | Path | None = None) -> Path:
+def find_checkpoint(
+    file: WeightsFile, weights: str | Path | None = None, option: str = "argument weights"
+) -> Path:
     """Path of a published file.
 
     A file that is missing is downloaded into the first folder that was looked in.
@@ -39,13 +41,14 @@ def find_checkpoint(file: WeightsFile, weights: str | Path | None = None) -> Pat
     Args:
         weights: that file, or a folder that holds it. When not given, the folder that the
             environment variable `CKPTS_VARIABLE` names is looked in, then `CKPTS`.
+        option: the script's name for `weights`, for messages.
     Raises:
         FileNotFoundError, ValueError, OSError: see `core.downloads.find_weights`.
     """
     if weights is not None and not Path(weights).is_dir():
-        return find_weights(file, "--weights_path", Path(weights))
+        return find_weights(file, option, Path(weights))
     folders = [weights] if weights else [*filter(None, [os.environ.get(CKPTS_VARIABLE)]), CKPTS]
-    return find_weights(file, "--weights_path", folders=list(map(Path, folders)))
+    return find_weights(file, option, folders=list(map(Path, folders)))
 
 
 def further_weights(weights: str | Path | None) -> Path | None:

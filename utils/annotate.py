@@ -95,7 +95,7 @@ def main(argv=None):
         f"{len(paths) - len(missing)} done already"
     )
     if missing:  # a folder that is complete needs no weights
-        weights = find_all_weights(detector, options, args.weights_path)
+        weights = find_all_weights(detector, options, args.weights_path, "--weights_path")
         # Half of the maps by other weights would be a data set of two kinds.
         if before not in (None, weights):
             raise ValueError(

@@ -122,7 +122,7 @@ def test_a_file_of_mmcv_is_read(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="--weights_path .*none.pth"):
+    with pytest.raises(FileNotFoundError, match="argument weights .*none.pth: no such file"):
         MLSDdetector(tmp_path / "none.pth")
 
 
