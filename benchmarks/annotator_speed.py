@@ -2,9 +2,9 @@
 
     python benchmarks/annotator_speed.py
 
-The networks have random weights, so their own outputs mean nothing. What follows them gets planted
-maps instead, with many edges, 200 lines and several people. `around` is the whole detector with a
-network that answers at once; reading the picture is part of it.
+The networks have random weights, so their own outputs mean nothing. What follows them gets
+synthetic maps instead, with many edges, 200 lines and several people. `around` is the whole
+detector with a network that answers at once; reading the picture is part of it.
 """
 
 import statistics
@@ -51,7 +51,7 @@ class Case:
         detector: class, with the folder of the weights as its argument.
         networks: classes of its networks, each with the file of its weights.
         answers: for each network, by its attribute in the detector, a function from the network's
-            input to planted maps.
+            input to synthetic maps.
         options: of a call of the detector.
     """
 
@@ -157,7 +157,7 @@ def build(case: Case, folder: Path):
 
 
 class Replay:
-    """A network that gives planted maps.
+    """A network that gives synthetic maps.
 
     On its first pass it makes these maps and times the real network. Afterwards it repeats them.
     """
@@ -180,7 +180,7 @@ class Replay:
 def measure(detector, case: Case, picture: np.ndarray, repeats: int) -> tuple[float, float]:
     """Seconds in the networks, and seconds around them."""
     if "hand" in case.answers:
-        detector.load_hand()  # otherwise its first use would, and replace what is planted
+        detector.load_hand()  # otherwise its first use would, and replace the synthetic one
     replays = {
         name: Replay(getattr(detector, name), answer, repeats)
         for name, answer in case.answers.items()

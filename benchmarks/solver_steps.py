@@ -10,6 +10,7 @@ same for all.
 
 import dataclasses
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,53 +19,55 @@ from einops import rearrange
 from cldm.model import create_model
 from cldm.sampling import SamplingOptions, sample_latents
 from conditions import ConditionOptions, create_condition
-from core.options import add_options, new_parser, non_negative_int, positive_int, read_options
+from core.options import (
+    Group,
+    add_groups,
+    new_parser,
+    non_negative_int,
+    option,
+    positive_int,
+    read_groups,
+)
 from core.prompts import PROMPTS
 from share import run_script
 
 # eta 0: without noise on the way, all solvers approach the same solution.
 SAMPLING = SamplingOptions(scale=1.0, strength=1.0, eta=0.0)
 SAMPLING_FLAGS = {"scale": "scale", "strength": "strength"}
+
+
+@dataclass(frozen=True)
+class SolverOptions:
+    """The model, and the masks that are drawn from."""
+
+    config_yaml_path: Path = option(
+        Path("models/cldm_nano.yaml"), Path, "YAML", "model configuration"
+    )
+    model_weights_path: Path = option(None, Path, "FILE", "trained weights", required=True)
+    mask_dir: Path = option(None, Path, "DIR", "masks of one size", required=True)
+    num_classes: int = option(3, positive_int, "INT", "classes of the masks")
+    images: int = option(4, positive_int, "INT", "masks to use")
+    seed: int = option(0, non_negative_int, "INT", "seed of the noise")
+
+
+GROUPS = {
+    "study": Group(SolverOptions, "model and masks"),
+    "sampling": Group(SAMPLING, "sampling", SAMPLING_FLAGS),
+}
 RUNS = [("ddim", 20), ("ddim", 50), ("ddim", 100), ("dpmpp", 10), ("dpmpp", 20), ("dpmpp", 50)]
 
 
-def parse_args(argv=None):
-    parser = new_parser(__doc__)
-    parser.add_argument(
-        "--config_yaml_path",
-        type=Path,
-        default=Path("models/cldm_nano.yaml"),
-        metavar="YAML",
-        help="model configuration",
-    )
-    parser.add_argument(
-        "--model_weights_path", type=Path, required=True, metavar="FILE", help="trained weights"
-    )
-    parser.add_argument(
-        "--mask_dir", type=Path, required=True, metavar="DIR", help="masks of one size"
-    )
-    parser.add_argument(
-        "--num_classes", type=positive_int, default=3, metavar="INT", help="classes of the masks"
-    )
-    parser.add_argument(
-        "--images", type=positive_int, default=4, metavar="INT", help="masks to use"
-    )
-    parser.add_argument(
-        "--seed", type=non_negative_int, default=0, metavar="INT", help="of the noise"
-    )
-    add_options(parser, SAMPLING, "sampling", flags=SAMPLING_FLAGS)
-    return parser.parse_args(argv)
-
-
 def main(argv=None):
-    args = parse_args(argv)
-    condition = create_condition("segmentation", ConditionOptions(args.num_classes))
-    paths = condition.list_files(args.mask_dir)[: args.images]
+    parser = new_parser(__doc__)
+    add_groups(parser, GROUPS)
+    options = read_groups(GROUPS, parser.parse_args(argv))
+    study, sampling = options["study"], options["sampling"]
+    condition = create_condition("segmentation", ConditionOptions(study.num_classes))
+    paths = condition.list_files(study.mask_dir)[: study.images]
     hints = torch.stack([torch.from_numpy(condition.read_hint(path)) for path in paths])
     hints = rearrange(hints, "n h w c -> n c h w")  # (N, C, H, W)
-    sampling = read_options(SAMPLING, args, SAMPLING_FLAGS)
-    model = create_model(args.config_yaml_path, args.model_weights_path, args.num_classes)
-    prompts, seeds = [PROMPTS[0]] * len(paths), [args.seed + i for i in range(len(paths))]
+    model = create_model(study.config_yaml_path, study.model_weights_path, study.num_classes)
+    prompts, seeds = [PROMPTS[0]] * len(paths), [study.seed + i for i in range(len(paths))]
 
     def latents(sampler, steps):
         """Latents by this solver, (N, 4, H / 8, W / 8), from the same noise each time."""

@@ -7,13 +7,14 @@ reports PSNR, the FID and KID between images and reconstructions, and the share 
 left at each spatial frequency. No generator in front of this decoder can do better.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from cldm.model import DEFAULT_CONFIG, create_first_stage
 from core.devices import pick_device
 from core.files import write_json
 from core.images import write_png
-from core.options import add_options, dashed, new_parser, read_options
+from core.options import Group, add_groups, dashed, new_parser, option, read_groups
 from core.pictures import tile
 from fid.backbones.loading import BackboneOptions, load_backbone
 from fid.features import FeatureOptions
@@ -23,12 +24,25 @@ from fid.results import check_writable, describe, print_summary
 from fid.scoring import FidScoreOptions, compare
 from share import run_script
 
+
+@dataclass(frozen=True)
+class CeilingFileOptions:
+    """The model with the autoencoder, and where the result is written."""
+
+    config: Path = option(DEFAULT_CONFIG, Path, "YAML", "configuration of the model")
+    model: Path = option(None, Path, "FILE", "checkpoint that holds the autoencoder", required=True)
+    output: Path = option(
+        Path("autoencoder_ceiling"), Path, "DIR", "folder for report.json and two pictures"
+    )
+
+
 # Images are reconstructed one by one, as they may differ in size: no batches, workers or cache.
 READING_FLAGS = {"skip_corrupt": "skip-corrupt"}
-GROUPS = {  # title -> options class, the script's options
-    "network": (BackboneOptions, dashed(BackboneOptions)),
-    "run": (FeatureOptions, READING_FLAGS),
-    "scores": (FidScoreOptions, dashed(FidScoreOptions)),
+GROUPS = {
+    "files": Group(CeilingFileOptions, "files"),
+    "network": Group(BackboneOptions, "network", dashed(BackboneOptions)),
+    "reading": Group(FeatureOptions, "run", READING_FLAGS),
+    "scores": Group(FidScoreOptions, "scores", dashed(FidScoreOptions)),
 }
 SHOWN = 6  # pairs in the picture
 
@@ -36,53 +50,30 @@ SHOWN = 6  # pairs in the picture
 def parse_args(argv=None):
     parser = new_parser(__doc__)
     parser.add_argument("real_dir", type=Path, help="real images")
-    parser.add_argument(
-        "--config",
-        type=Path,
-        default=DEFAULT_CONFIG,
-        metavar="YAML",
-        help="configuration of the model",
-    )
-    parser.add_argument(
-        "--model",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="checkpoint that holds the autoencoder",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("autoencoder_ceiling"),
-        metavar="DIR",
-        help="folder for report.json and two pictures",
-    )
-    for title, (group, flags) in GROUPS.items():
-        add_options(parser, group, title, flags=flags)
+    add_groups(parser, GROUPS)
     return parser.parse_args(argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
-    network, reading, scores = (
-        read_options(group, args, flags) for group, flags in GROUPS.values()
-    )
-    check_writable(args.output / "report.json", "--output")
-    paths, _ = read_folder(args.real_dir, reading.skip_corrupt)
+    options = read_groups(GROUPS, args)
+    files, network = options["files"], options["network"]
+    check_writable(files.output / "report.json", "--output")
+    paths, _ = read_folder(args.real_dir, options["reading"].skip_corrupt)
     device = pick_device(network.device)
     backbone = load_backbone(network)
-    model = create_first_stage(args.config, args.model).to(device)
+    model = create_first_stage(files.config, files.model).to(device)
     measured = measure_reconstructions(paths, model, backbone, device, SHOWN)
     result = measured.fields() | describe(backbone)
-    result |= compare(measured.real, measured.reconstructed, scores)
-    result |= {"real_dir": str(args.real_dir.resolve()), "model": str(args.model)}
+    result |= compare(measured.real, measured.reconstructed, options["scores"])
+    result |= {"real_dir": str(args.real_dir.resolve()), "model": str(files.model)}
     print(
         f"PSNR {result['psnr_db']:.2f} dB; {result['power_kept_upper_half']:.1%} of the power "
         "above 0.25 cycles per pixel is kept"
     )
     print_summary(result)
-    report = args.output / "report.json"
-    spectrum, pairs = args.output / "spectrum.png", args.output / "pairs.png"
+    report = files.output / "report.json"
+    spectrum, pairs = files.output / "spectrum.png", files.output / "pairs.png"
     write_json(report, result)
     draw_spectrum(spectrum, *measured.spectra)
     write_png(pairs, tile(measured.shown))

@@ -5,18 +5,62 @@ of the distances of training images to their own nearest. So about 1 % of fresh 
 count.
 """
 
+import csv
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from core.files import whole_file
 from core.images import read_image, to_uint8
+from core.options import fraction, option, positive_int
 from core.pictures import tile
 from fid.distances import distances
 
 THUMBNAIL = 64  # pixels at which a pair's correlation is taken: structure counts, noise does not
 SHOWN_SIZE = 224  # pixels of an image in the picture
 GAP, WIDE_GAP = 4, 24  # pixels between the two images of a pair, and between pairs
+COLUMNS = ("generated", "nearest training image", "feature distance", "copy", "correlation")
+
+
+@dataclass(frozen=True)
+class CopyOptions:
+    """What counts as a near-copy, and how many pairs are shown."""
+
+    held_out: Path | None = option(
+        None,
+        Path,
+        "DIR",
+        "real images that the generator never saw: their share is the level of chance",
+        aliases=("--held_out",),
+    )
+    quantile: float = option(
+        0.01, fraction, "FLOAT", "share of training images that are as close to another as a copy"
+    )
+    pairs: int = option(12, positive_int, "INT", "closest pairs in the picture")
+
+
+class ImageFeatures(NamedTuple):
+    """Image files and their features, (n, D), in one order."""
+
+    paths: list[Path]
+    features: np.ndarray
+
+
+class Copies(NamedTuple):
+    """Near-copies among generated images.
+
+    Attributes:
+        limit: feature distance below which an image counts as a copy.
+        pairs: generated image, nearest training image, feature distance; the closest first.
+        share: of the generated images that are copies, in [0, 1].
+    """
+
+    limit: float
+    pairs: list[tuple[Path, Path, float]]
+    share: float
 
 
 def nearest(features: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -34,6 +78,34 @@ def copy_distance(training: np.ndarray, quantile: float) -> float:
     apart = distances(training, training)  # (n, n)
     np.fill_diagonal(apart, np.inf)  # the nearest other sample counts
     return float(np.quantile(apart.min(axis=1), quantile))
+
+
+def find_copies(training: ImageFeatures, generated: ImageFeatures, quantile: float) -> Copies:
+    """Near-copies of training images among generated ones.
+
+    Args:
+        quantile: share of training images that lie closer to another one than the limit.
+    """
+    limit = copy_distance(training.features, quantile)
+    index, apart = nearest(generated.features, training.features)  # (n,) each
+    # Closest first: those are the ones to look at.
+    pairs = [
+        (generated.paths[i], training.paths[index[i]], float(apart[i])) for i in apart.argsort()
+    ]
+    return Copies(limit, pairs, float((apart < limit).mean()))
+
+
+def write_pairs(path: Path, copies: Copies) -> None:
+    """Write a CSV of generated images, nearest training images and how alike they are."""
+    # newline="" as the csv module asks: it writes its own line ends.
+    with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        # A second opinion beside the features: pixels that agree, whatever the network saw.
+        for generated, training, distance in copies.pairs:
+            alike = correlation(read_image(generated), read_image(training))
+            is_copy = int(distance < copies.limit)
+            writer.writerow([generated, training, distance, is_copy, f"{alike:.3f}"])
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:

@@ -118,7 +118,7 @@ def _print_scarcity(result: dict) -> None:
     if result["fid_interval"]:
         low, high = result["fid_interval"]
         print(f"  95 % interval of the FID       {low:.4f} .. {high:.4f} (bootstrap)")
-    print(f"  for endless images             {result['fid_infinity']:.4f} (extrapolated)")
+    print(f"  for infinitely many images     {result['fid_infinity']:.4f} (extrapolated)")
     if result["floor_fid"] is not None:
         each = f"({result['floor_size']} images each)"
         print(f"  real against real              {result['floor_fid']:.4f} {each}")

@@ -1,8 +1,8 @@
 """What a Frechet distance from few images is worth.
 
-Three answers: the interval of the distance, its value for endlessly many images, and the distance
-of real images from each other. All of them resample the same features, so they work on the dot
-products: one matrix holds the distance of every subset.
+Three answers: the interval of the distance, its value extrapolated to infinitely many images, and
+the distance of real images from each other. All of them resample the same features, so they work on
+the dot products: one matrix holds the distance of every subset.
 """
 
 from dataclasses import asdict, dataclass
@@ -30,7 +30,7 @@ class ScarceReport:
 
     Attributes:
         fid_interval: 95 % bootstrap interval of the distance.
-        fid_infinity: the distance extrapolated to endlessly many images (Chong & Forsyth 2020); it
+        fid_infinity: the distance extrapolated to infinitely many images (Chong & Forsyth 2020); it
             may be below 0.
         floor_size: images of each set in the comparison below.
         floor_fid: mean distance of two halves of the real set, of that many images each; None where
@@ -137,7 +137,7 @@ def _infinity(resampler, rng):
             subsets = (rng.choice(some, size, replace=False) for some, size in drawn)
             shrinkages.append(shrinkage)
             distances.append(resampler.distance(*subsets))
-    # 1 / size is proportional to the shrinkage. At 0 the sets would be endless.
+    # 1 / size is proportional to the shrinkage. At 0 the sets would be infinite.
     return float(np.polyfit(shrinkages, distances, 1)[1])
 
 

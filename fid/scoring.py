@@ -37,7 +37,7 @@ class FidScoreOptions:
         f"resamples for the interval of an FID from fewer than {FEW_IMAGES} images; "
         "0 leaves it out",
     )
-    seed: int = option(42, non_negative_int, "INT", "of subsets and resamples")
+    seed: int = option(42, non_negative_int, "INT", "seed of subsets and resamples")
 
     def need_features(self, *counts: int) -> bool:
         """Whether sets of so many images must keep all features; else their moments do."""

@@ -1,17 +1,22 @@
 """A table of results as CSV, Markdown and bars."""
 
 import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from core.files import whole_file
+from core.options import OptionError, option
+from fid.results import check_comparable
 from fid.scarce import FEW_IMAGES
 
 NORMAL_95 = 1.96  # standard errors on either side that hold 95 % of a normal distribution
 BAR_COLOUR = "#0072b2"
-# "FID endless" is the FID extrapolated to endlessly many images. The last three columns compare the
-# FIDs of two real sets, and of a real and a generated set, of equal numbers of images.
+# "FID infinity" is the FID extrapolated to infinitely many images. The last three columns compare
+# the FIDs of two real sets, and of a real and a generated set, of equal numbers of images.
 COLUMNS = (
     "name",
     "n",
@@ -21,14 +26,73 @@ COLUMNS = (
     "KID",
     "KID low",
     "KID high",
-    "FID endless",
+    "FID infinity",
     "real vs real",
     "same n",
     "n of both",
 )
 
 
-def names_of(folders: list[Path]) -> list[str]:
+@dataclass(frozen=True)
+class TableOptions:
+    """Rows of a table, and where it is written."""
+
+    generated: tuple[Path, ...] = option((), Path, "DIR", "folders of generated images", nargs="+")
+    names: tuple[str, ...] | None = option(
+        None, None, "TEXT", "one for each folder; their paths when not given", nargs="+"
+    )
+    results: tuple[Path, ...] = option(
+        (),
+        Path,
+        "FILE",
+        "JSON results to add, made the same way with the same real images",
+        nargs="+",
+    )
+    output: Path = option(
+        Path("fid_table"),
+        Path,
+        "DIR",
+        "folder for table.csv, table.md, table.png and the results",
+    )
+
+    def check(self):
+        """Raise OptionError where names do not fit the folders, or nothing is to be compared."""
+        if self.names and len(self.names) != len(self.generated):
+            message = f"found {len(self.names)} names for {len(self.generated)} folders"
+            raise OptionError("names", message)
+        # Rows are kept by name: of two equal ones the first would be lost.
+        if self.names and len(set(self.names)) < len(self.names):
+            raise OptionError("names", "found a name twice; each folder needs one of its own")
+        if not self.generated and not self.results:
+            raise OptionError("generated", "nothing to compare: give folders or earlier results")
+
+    def folders(self) -> dict[str, Path]:
+        """Folders of generated images by the names of their rows."""
+        names = self.names or names_of(self.generated)
+        return dict(zip(names, self.generated, strict=True))
+
+
+def read_results(paths: Sequence[Path], option: str) -> dict[str, dict]:
+    """Result files by name.
+
+    Args:
+        option: the script's option for the files, for messages.
+    Raises:
+        ValueError: a file is no result.
+    """
+    results = {}
+    for path in paths:
+        try:
+            result = json.loads(path.read_text())
+            row_of("", result)  # needs the fields of a score
+            check_comparable({"": result})  # needs the fields that say how it was made
+        except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"{option} {path}: not a result of these scripts ({error})") from error
+        results[path.stem] = result
+    return results
+
+
+def names_of(folders: Sequence[Path]) -> list[str]:
     """What tells folders apart: their paths without the parts that all share at either end."""
     parts = [folder.resolve().parts for folder in folders]
     if len(parts) == 1:
@@ -69,7 +133,7 @@ def row_of(name: str, result: dict) -> dict:
             "n of both": result["floor_size"],
         }
     if result.get("scarce"):
-        row["FID endless"] = result["fid_infinity"]
+        row["FID infinity"] = result["fid_infinity"]
     return row
 
 

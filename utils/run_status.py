@@ -6,46 +6,56 @@ Exit code: 0 when everything is done; 3 when nothing is wrong but work is left (
 1 when a run is stopped, stalled, failed or damaged.
 """
 
-import argparse
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from core.options import positive_float, positive_int
+from core.options import (
+    add_options,
+    new_parser,
+    option,
+    positive_float,
+    positive_int,
+    read_options,
+)
 from runs import PATIENCE, find_runs, run_statuses, status_table
 from share import run_script
 
 WORK_LEFT = 3  # exit code
 
 
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows defaults, and the lines of the description as they are written: the exit codes."""
+@dataclass(frozen=True)
+class StatusOptions:
+    """What counts as finished, and as stalled."""
+
+    num_shards: int | None = option(
+        None,
+        positive_int,
+        "INT",
+        "shards of generations; as many as a run was started with when not given",
+    )
+    stalled_after: float = option(
+        30.0,
+        positive_float,
+        "MINUTES",
+        "silence after which a run counts as stalled; a slow run gets the time of "
+        f"{PATIENCE} of its own steps or images",
+    )
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = new_parser(__doc__, epilog=__doc__.split("\n\n")[-1])  # the exit codes
     parser.add_argument(
         "runs", type=Path, nargs="+", metavar="RUN_OR_FOLDER", help="runs, or folders with runs"
     )
-    parser.add_argument(
-        "--num_shards",
-        type=positive_int,
-        metavar="INT",
-        help="shards of generations; as many as a run was started with when not given",
-    )
-    parser.add_argument(
-        "--stalled_after",
-        type=positive_float,
-        default=30.0,
-        metavar="MINUTES",
-        help="silence after which a run counts as stalled; a slow run gets the time of "
-        f"{PATIENCE} of its own steps or images",
-    )
+    add_options(parser, StatusOptions, "states")
     return parser.parse_args(argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
+    options = read_options(StatusOptions, args)
     statuses, now = [], time.time()  # one time for all rows
     for path in args.runs:
         if not path.is_dir():
@@ -56,7 +66,7 @@ def main(argv=None):
                 f"{path}: holds no run of train.py, generate.py or fid/pretraining"
             )
         for run in runs:
-            statuses += run_statuses(run, now, 60 * args.stalled_after, args.num_shards)
+            statuses += run_statuses(run, now, 60 * options.stalled_after, options.num_shards)
     print(status_table(statuses, now))
     # A job script can tell work that goes on from work that needs someone.
     left = {status.state for status in statuses} - {"done"}

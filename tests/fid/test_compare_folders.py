@@ -60,10 +60,10 @@ def test_earlier_results_join_a_table_made_the_same_way(image_folders, options, 
 
 
 def test_bad_options(image_folders, options, error_line):
-    assert "--names gives 1 names for 2 folders" in error_line(
+    assert "--names: found 1 names for 2 folders" in error_line(
         compare_folders.main, *options, "--names", "x"
     )
-    assert "--names gives a name twice" in error_line(
+    assert "--names: found a name twice" in error_line(
         compare_folders.main, *options, "--names", "x", "x"
     )
     assert "nothing to compare" in error_line(compare_folders.main, image_folders / "real")

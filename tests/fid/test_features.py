@@ -45,9 +45,7 @@ def test_cache_is_used_until_anything_changes(
     assert len(list(cache.iterdir())) == 4
 
 
-def test_moments_alone_do_not_do_where_features_are_wanted(
-    image_folders, backbone, tmp_path, monkeypatch
-):
+def test_moments_alone_do_not_do_where_features_are_wanted(image_folders, backbone, tmp_path):
     paths, cache = list_images(image_folders / "real"), tmp_path / "cache"
     statistics = folder_statistics(paths, backbone, cache_dir=cache)
     (file,) = cache.iterdir()

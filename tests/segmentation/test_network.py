@@ -26,7 +26,7 @@ def test_any_image_size(trained, tmp_path):
     train_segmenter(small, [], 2, 1, SegmenterOptions(batch_size=2, image_size=64))
 
 
-def test_round_trip_gives_identical_predictions(trained, sets, tmp_path):
+def test_round_trip_gives_identical_predictions(trained, tmp_path):
     path = tmp_path / "seg.ckpt"
     save_segmenter(path, trained, {"note": "test", "val": {"miou": 0.5}})
     again = load_segmenter(path)

@@ -142,7 +142,7 @@ def test_a_second_build_makes_what_is_missing(build, capsys):
     assert files(folder) == before and (folder / "cell_0.npz").stat().st_mtime_ns > kept
 
 
-def test_tensors_of_other_options_are_not_mixed(build, pairs, tmp_path):
+def test_tensors_of_other_options_are_not_mixed(build, tmp_path):
     for kind in ("npz", "png"):
         folder = build("--fmt", kind, dest=kind)
         with pytest.raises(
