@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from annotator import hed, midas, mlsd, openpose, uniformer
 from annotator.openpose.maps import STRIDE
-from annotator.planted import FIGURE, edge_maps, heat_map, line_maps, pose_maps
+from benchmarks.synthetic_maps import FIGURE, edge_maps, heat_map, line_maps, pose_maps
 from core.downloads import WeightsFile
 from core.options import add_options, new_parser, option, positive_int, read_options
 

@@ -9,6 +9,7 @@ process's memory counts every mapping, so the figures are those of as many files
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -28,29 +29,27 @@ from generation.model import ModelOptions, load_model
 from share import run_script
 
 
-def control_networks(config: Path, full: Path, control: Path, branches: int) -> list:
-    """One model whose control branch is several control networks."""
+def control_networks(config: Path, weights: list[Path]) -> list:
+    """One model whose control branch is several control networks, one for each file."""
     edge = create_condition("edge")  # any condition: the sizes of the networks are alike
-    weights = [full, *[control] * (branches - 1)]
     parts = [Branch(str(i), edge, path, Path()) for i, path in enumerate(weights)]
     return [load_model(ModelOptions(config_yaml_path=config, device="cpu"), parts)]
 
 
-def full_models(config: Path, full: Path, control: Path, branches: int) -> list:
-    """As many whole models as there are branches."""
-    return [create_model(config, full) for _ in range(branches)]
+def full_models(config: Path, weights: list[Path]) -> list:
+    """A whole model for each file."""
+    return [create_model(config, path) for path in weights]
 
 
-WAYS = {
-    "one model, further control networks": control_networks,
-    "one full model for each branch": full_models,
-}
+def measure(load: Callable, config: Path, weights: list[Path]) -> tuple[float, float]:
+    """Seconds and peak memory in GiB until every weight was read.
 
-
-def measure(load, *arguments) -> tuple[float, float]:
-    """Seconds and peak memory in GiB until every weight was read."""
+    Args:
+        load: one of the two functions above.
+        weights: a file for each branch.
+    """
     start = time.perf_counter()
-    for model in load(*arguments):
+    for model in load(config, weights):
         read_every_page(model)
     return time.perf_counter() - start, peak_memory(torch.device("cpu"))
 
@@ -64,12 +63,15 @@ def main(argv=None):
         in_fresh_process(write_random_weights, args.config, full)
     if not control.exists():
         in_fresh_process(write_control, full, control)
-    print(f"{'branches':8}  " + "  ".join(f"{name:36}" for name in WAYS) + "  ratio")
+    titles = "one model, further control networks", "one full model for each branch"
+    print(f"{'branches':8}  " + "  ".join(f"{title:36}" for title in titles) + "  ratio")
     for branches in (1, 2, 3):
         # Peak memory never falls in a process, so each figure needs a process of its own.
         figures = [
-            in_fresh_process(measure, load, args.config, full, control, branches)
-            for load in WAYS.values()
+            in_fresh_process(
+                measure, control_networks, args.config, [full, *[control] * (branches - 1)]
+            ),
+            in_fresh_process(measure, full_models, args.config, [full] * branches),
         ]
         cells = [f"{memory:5.2f} GiB, {seconds:5.1f} s" for seconds, memory in figures]
         ratio = figures[0][1] / figures[1][1]

@@ -4,7 +4,7 @@
 
 Upper row: a phantom, its Canny edges, its membranes. Lower row: what M-LSD, MiDaS (depth, normals),
 OpenPose and UniFormer draw when their networks say, in this order: a house; a ball on a plane,
-twice; a standing person; the phantom's mask. What the networks say is planted.
+twice; a standing person; the phantom's mask. The networks' outputs are synthetic.
 """
 
 from pathlib import Path
@@ -14,11 +14,11 @@ from einops import repeat
 
 from annotator.canny import CannyDetector
 from annotator.membrane import MembraneDetector
-from annotator.midas import depth_and_normal
+from annotator.midas import DEMO_A, DEMO_BG_TH, depth_and_normal
 from annotator.mlsd import decode_lines, draw_lines
 from annotator.openpose.draw import draw_people
-from annotator.planted import line_maps
 from annotator.uniformer import read_palette
+from benchmarks.synthetic_maps import line_maps
 from core.images import write_png
 from core.options import new_parser
 from core.phantoms import draw_phantom
@@ -49,8 +49,7 @@ def draw_ball() -> tuple[np.ndarray, np.ndarray]:
     rows, columns = np.mgrid[:SIZE, :SIZE].astype(np.float32)
     # A sphere of 80 pixels around the middle; the plane has height 0.
     height = np.sqrt(np.clip(80**2 - (rows - 128) ** 2 - (columns - 128) ** 2, 0, None))
-    # The same values as the detector's defaults.
-    return depth_and_normal(height + 20, a=6.2, bg_th=0.4)
+    return depth_and_normal(height + 20, DEMO_A, DEMO_BG_TH)
 
 
 def draw_person() -> np.ndarray:

@@ -35,8 +35,8 @@ def check_command_line(parser: argparse.ArgumentParser, args: argparse.Namespace
     measured = read_options(MeasureOptions, args).measured  # names of costs: step, image
     if not measured and args.seconds_per_step is None and args.seconds_per_image is None:
         parser.error(
-            "what does it cost? Give --seconds_per_step or --seconds_per_image, "
-            "or --measure it here"
+            "no cost is known: give --seconds_per_step or --seconds_per_image, or measure them "
+            "with --measure"
         )
     for what in measured:
         if getattr(args, f"seconds_per_{what}") is not None:

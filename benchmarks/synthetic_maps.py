@@ -1,4 +1,4 @@
-"""Network outputs whose answer is known, to try what follows a detector's network without weights.
+"""Synthetic network outputs for testing a detector's post-processing without weights.
 
 They show outlines, straight lines and people as the networks of HED, M-LSD and OpenPose would.
 """
