@@ -29,6 +29,10 @@ class ThroughputOptions:
     device: str = option("auto", help="auto takes a GPU where there is one")
     repeats: int = option(5, positive_int, "INT", "measurements of each; their median counts")
 
+    def check(self):
+        """Raise OptionError for a device that is not there."""
+        pick_device(self.device)
+
 
 @dataclass(frozen=True)
 class Drawing:

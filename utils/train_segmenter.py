@@ -72,6 +72,10 @@ class SegmenterRunOptions:
     device: str = option("auto", None, "NAME", "auto, cpu, cuda, cuda:1, ...")
     overwrite: bool = option(False, bool, help="replace files that exist")
 
+    def check(self):
+        """Raise OptionError for a device that is not there."""
+        pick_device(self.device)
+
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)

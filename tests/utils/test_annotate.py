@@ -222,7 +222,7 @@ def test_bad_input_is_one_line(pairs, tmp_path, error_line, mlsd_weights, monkey
     assert "--hed_scribble has no effect on --detector canny" in line("--hed_scribble")
     assert "canny needs no weights" in line("--weights_path", "x")
     assert "is the --input folder" in line("--output", pairs / "images")
-    assert "--device tpu9" in line("--device", "tpu9")
+    assert "--device: tpu9" in line("--device", "tpu9")
     wrong = tmp_path / "mlsd.pth"
     wrong.write_bytes((mlsd_weights / WEIGHTS.name).read_bytes())
     assert "mlsd.pth, expected ControlNetHED.pth: does not fit HEDNetwork" in line(

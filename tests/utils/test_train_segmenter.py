@@ -96,7 +96,7 @@ def test_bad_input_is_found_before_training(folders, tmp_path, monkeypatch):
         ({"output": taken}, FileExistsError, "taken.ckpt: exists already"),
         ({"encoder": "resnet19"}, ValueError, "--encoder resnet19"),
         ({"encoder": "tu-hf-hub:someone/network"}, ValueError, "--encoder tu-hf-hub"),
-        ({"device": "warp"}, ValueError, "--device warp"),
+        ({"device": "warp"}, ValueError, "--device: warp"),
         (
             {"val_image_path": grey / "images", "val_mask_path": folders / "val/masks"},
             RuntimeError,
@@ -104,7 +104,7 @@ def test_bad_input_is_found_before_training(folders, tmp_path, monkeypatch):
         ),
     ]
     if not torch.cuda.is_available():
-        cases.append(({"device": "cuda"}, ValueError, "--device cuda"))
+        cases.append(({"device": "cuda"}, ValueError, "--device: cuda"))
     for changes, error, text in cases:
         with pytest.raises(error, match=text) as caught:
             main(options(folders, "train", **{"output": tmp_path / "seg.ckpt", **changes}))
