@@ -12,6 +12,7 @@ from cldm.model import image_side, read_config
 from conditions import ConditionOptions
 from core.lightning import LAST, print_once
 from core.option_sources import (
+    RUN_CONTROL,
     add_run_control,
     format_options,
     parse_given,
@@ -117,7 +118,8 @@ def main(argv=None):
     run_dir = args.resume_training or output.output_root / name_run(output.run_id, processes)
     run = TrainingRun(options, datasets, processes, run_dir, resumed=bool(args.resume_training))
     if args.dry_run:
-        print_once(format_options(vars(args), hidden=secret_names(GROUPS)))
+        hidden = (*RUN_CONTROL, *secret_names(GROUPS))
+        print_once(format_options(vars(args), hidden=hidden))
         print_once(run.plan())
         return
     if not processes.on_gpu:

@@ -412,6 +412,12 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(options, tmp_path, 
     assert "3 batches per epoch, 12 optimizer steps in all" in shown
     assert "last.ckpt every 500 steps" in shown
     assert not (tmp_path / "runs").exists()
+    # the printed options are an options file that gives the same run
+    path = tmp_path / "run.yaml"
+    path.write_text(shown[: shown.index("6 training")])
+    args, groups = train.parse_args(["--options_file", str(path)])
+    assert groups.optimization.max_epochs == 4 and groups.optimization.learning_rate == 1e-3
+    assert not args.dry_run
 
 
 def test_an_options_file_gives_what_the_command_line_does_not(options, tmp_path, error_line):
