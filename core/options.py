@@ -73,6 +73,14 @@ def non_negative_float(text: str) -> float:
     return value
 
 
+def at_least_one(text: str) -> float:
+    """A finite number of at least 1."""
+    value = float(text)
+    if not 1 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is below 1, or not finite")
+    return value
+
+
 def fraction(text: str) -> float:
     """A number in [0, 1]."""
     value = float(text)
