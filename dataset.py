@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from einops import rearrange
 
-from conditions import ConditionOptions, Layers, create_condition
+from conditions import Condition, ConditionOptions, Layers, create_condition
 from conditions.pairs import check_same_size, find_pairs
 from core.images import read_image
 from core.options import OptionError, fraction, non_negative_int, option, positive_int
-from core.prompts import PROMPTS
+from core.prompts import PROMPTS, prompts_option
+from core.seeds import sample_generator
 from core.views import View, draw_view, take_centre, take_view
 
 
@@ -49,11 +50,11 @@ class PlacedKey(NamedTuple):
 
 @dataclass
 class Sample:
-    """One sample, channels first.
+    """One sample, channels last as in a file; `collate` puts channels first.
 
     Attributes:
-        image: float32 (3, h, w) in [-1, 1]; None where nobody needs it.
-        hint: float32 (c, h, w) in [0, 1].
+        image: float32 (h, w, 3) in [-1, 1]; None where nobody needs it.
+        hint: float32 (h, w, c) in [0, 1].
         other_hint: the hint of another sample, for validation.
         weight, whole_batch: see `PlacedKey`.
     """
@@ -93,20 +94,25 @@ class Batch:
     other_hints: list[torch.Tensor] = field(default_factory=list)
 
 
+def channels_first(pictures: Sequence[torch.Tensor]) -> torch.Tensor:
+    """N pictures of one size, (h, w, c) each, as the networks take them: (N, c, h, w)."""
+    return rearrange(list(pictures), "n h w c -> n c h w").contiguous()
+
+
 def collate(samples: Sequence[Sample]) -> Batch:
     """Samples of one size as a batch."""
     images = [sample.image for sample in samples if sample.image is not None]
-    height, width = samples[0].hint.shape[1:]
+    height, width = samples[0].hint.shape[:2]
     others = [sample.other_hint for sample in samples if sample.other_hint is not None]
     return Batch(
         keys=[sample.key for sample in samples],
         has_image=[sample.image is not None for sample in samples],
-        images=torch.stack(images) if images else torch.empty(0, 3, height, width),  # (M, 3, h, w)
+        images=channels_first(images) if images else torch.empty(0, 3, height, width),
         prompts=[sample.prompt for sample in samples],
-        hints=[torch.stack([sample.hint for sample in samples])],  # one branch: [(N, c, h, w)]
+        hints=[channels_first([sample.hint for sample in samples])],  # one branch
         weights=torch.tensor([sample.weight for sample in samples]),  # (N,)
         whole_batch=samples[0].whole_batch,
-        other_hints=[torch.stack(others)] if others else [],
+        other_hints=[channels_first(others)] if others else [],
     )
 
 
@@ -131,9 +137,7 @@ class SampleOptions:
         "augmented views of each image, used in turn, each encoded once; "
         "0 draws and encodes a new one in every epoch",
     )
-    prompts_file: Path | None = option(
-        None, Path, "FILE", f"one prompt per line, in place of the {len(PROMPTS)} built-in ones"
-    )
+    prompts_file: Path | None = prompts_option()
     prompt_drop: float = option(
         0.0,
         fraction,
@@ -165,29 +169,32 @@ class MyDataset(torch.utils.data.Dataset):
         image_dir: str | Path,
         condition_dir: str | Path,
         augment: bool = True,
-        condition_type: str = "segmentation",
-        rgba_alpha_scale: float = 1.0,
-        num_classes: int = 3,
+        condition_type: str | Condition = "segmentation",
+        rgba_alpha_scale: float = ConditionOptions.rgba_alpha_scale,
+        num_classes: int = ConditionOptions.num_classes,
         image_size: int = 512,
         prompts: Sequence[str] = PROMPTS,
-        prompt_drop: float = 0.0,
-        crop_scale: tuple[float, float] = (0.08, 1.0),
+        prompt_drop: float = SampleOptions.prompt_drop,
+        crop_scale: tuple[float, float] = SampleOptions.crop_scale,
     ):
         """Pair the files; nothing is read yet (see `check_pairs`).
 
         Args:
             augment: random crop, rotation and flips; otherwise the centre at native resolution.
-            condition_type, rgba_alpha_scale, num_classes: what the conditions are (see
-                `conditions`).
+            condition_type: what the conditions are; a name, or a `Condition` that is ready.
+            rgba_alpha_scale, num_classes: options of a condition that is given by its name.
             image_size: height and width of a sample in pixels.
             prompts: one of them is drawn per sample.
             prompt_drop: probability of the empty prompt instead.
             crop_scale: smallest and largest share of the picture's area that a random crop takes.
         Raises:
             FileNotFoundError, RuntimeError: as `find_pairs`.
+            ValueError: as `create_condition`.
         """
-        options = ConditionOptions(num_classes, rgba_alpha_scale)
-        self.condition = create_condition(condition_type, options)
+        self.condition = condition_type
+        if isinstance(condition_type, str):
+            options = ConditionOptions(num_classes, rgba_alpha_scale)
+            self.condition = create_condition(condition_type, options)
         self.pairs = find_pairs(image_dir, condition_dir, self.condition)
         self.augment = augment
         self.image_size = image_size
@@ -222,8 +229,7 @@ class MyDataset(torch.utils.data.Dataset):
             return self.sample(item)
         # Another seed, so another view and prompt, each time the number is asked for.
         sample = self.sample(PlacedKey(SampleKey(item, int(torch.randint(2**63 - 1, ())))))
-        image, hint = (rearrange(x, "c h w -> h w c") for x in (sample.image, sample.hint))
-        return {"jpg": image.contiguous(), "txt": sample.prompt, "hint": hint.contiguous()}
+        return {"jpg": sample.image, "txt": sample.prompt, "hint": sample.hint}
 
     def sample(self, placed: PlacedKey) -> Sample:
         """The sample that a key decides, with its image where the place in the batch needs it.
@@ -233,13 +239,15 @@ class MyDataset(torch.utils.data.Dataset):
             RuntimeError: image and condition are of different sizes.
         """
         key = placed.key
-        pair, generator = self.pairs[key.index], self._generator(key.index, key.seed)
-        # Both are drawn always, so that `prompt_drop` does not change the views of a seed
+        pair, index = self.pairs[key.index], key.index % len(self)  # -1 is the last pair
+        # Both are drawn always, so that `prompt_drop` does not change the prompts of a seed.
+        generator = sample_generator(key.seed, "prompt", index)
         prompt, drop = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
         text = "" if drop < self.prompt_drop else self.prompts[int(prompt * len(self.prompts))]
-        # A view seed of its own: a few views, whose latents are kept, under ever new prompts.
-        if key.view is not None:
-            generator = self._generator(key.index, key.view)
+        # A view may have a seed of its own: a few views, whose latents are kept, come again under
+        # new prompts and new noise.
+        seed = key.seed if key.view is None else key.view
+        generator = sample_generator(seed, "view", index)
         layers = self.condition.read(pair.condition)
         size = layers.classes.shape[:2]  # (H, W), without decoding the image
         view = draw_view(*size, self.crop_scale, generator) if self.augment else None
@@ -247,39 +255,34 @@ class MyDataset(torch.utils.data.Dataset):
         if placed.needs_image:
             pixels = read_image(pair.image)
             check_same_size(pair, pixels.shape[:2], size)
-            image = self._look(pixels, view, smooth=True) * 2 - 1  # (3, h, w)
+            image = self._look(pixels, view, smooth=True) * 2 - 1  # (h, w, 3)
         hint = self._hint(layers, view)
         return Sample(key, image, text, hint, weight=placed.weight, whole_batch=placed.whole_batch)
 
     def hint(self, index: int) -> torch.Tensor:
-        """The hint of a pair's centre, without augmentation, float32 (c, h, w) in [0, 1]."""
+        """The hint of a pair's centre, without augmentation, float32 (h, w, c) in [0, 1]."""
         return self._hint(self.condition.read(self.pairs[index].condition), None)
 
-    def _generator(self, index: int, seed: int) -> torch.Generator:
-        """A generator for a seed and a pair; pairs of one seed have different generators."""
-        # SeedSequence hashes both numbers into one; it takes none below 0
-        entropy = np.random.SeedSequence([index % len(self), int(seed) % 2**64])
-        return torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
-
     def _hint(self, layers: Layers, view: View | None) -> torch.Tensor:
-        """What a view, or the centre without one, shows of a condition, (c, h, w)."""
-        looks = (self._look(layers.smooth, view, True), self._look(layers.classes, view, False))
-        # Views work on tensors (c, h, w), conditions on arrays (h, w, c).
-        seen = Layers(*(rearrange(look, "c h w -> h w c").numpy() for look in looks))
+        """What a view, or the centre without one, shows of a condition, (h, w, c)."""
+        seen = Layers(
+            self._look(layers.smooth, view, smooth=True).numpy(),
+            self._look(layers.classes, view, smooth=False).numpy(),
+        )
         hint = self.condition.to_hint(seen)  # (h, w, c)
-        hint = self.condition.turn(hint, view) if view else hint  # (h, w, c)
-        return torch.from_numpy(rearrange(hint, "h w c -> c h w")).contiguous()
+        return torch.from_numpy(self.condition.turn(hint, view) if view else hint)  # (h, w, c)
 
     def _look(self, layer: np.ndarray, view: View | None, smooth: bool) -> torch.Tensor:
-        """A layer (H, W, c) through a view, or its centre without one, (c, size, size)."""
+        """A layer (H, W, c) through a view, or its centre without one, (size, size, c)."""
         if not layer.shape[2]:  # most conditions lack one of the two layers
-            return torch.empty(0, self.image_size, self.image_size)
+            return torch.empty(self.image_size, self.image_size, 0)
         tensor = torch.from_numpy(rearrange(layer, "h w c -> c h w"))  # (c, H, W)
         if view is None:
             seen = take_centre(tensor, self.image_size, smooth)
         else:
             seen = take_view(tensor, view, self.image_size, smooth)
-        return seen.clamp(0, 1) if smooth else seen  # antialiasing may overshoot
+        seen = seen.clamp(0, 1) if smooth else seen  # antialiasing may overshoot
+        return rearrange(seen, "c h w -> h w c").contiguous()
 
 
 class ValidationSet(torch.utils.data.Dataset):

@@ -31,7 +31,7 @@ from core.records import write_run_record
 from dataset import SampleOptions
 from share import run_script
 from training.data import DataOptions, build_datasets
-from training.frozen import CacheOptions
+from training.latents import CacheOptions
 from training.loss_curve import LOSS_PICTURE
 from training.module import ModelOptions
 from training.outputs import OutputOptions

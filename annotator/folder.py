@@ -20,7 +20,7 @@ from annotator.detector import Detector, DrawMaps
 from annotator.networks import find_checkpoint, further_weights
 from annotator.util import resize_image
 from core.checks import bar_for_many
-from core.devices import pick_device
+from core.devices import device_option, pick_device
 from core.downloads import sha256_of
 from core.files import write_json
 from core.images import check_image, read_image, to_uint8, write_png
@@ -55,7 +55,7 @@ class AnnotationRunOptions:
     batch_size: int = option(
         4, positive_int, "INT", "images of equal size that a network sees at once"
     )
-    device: str = option("auto", metavar="NAME", help="auto, cpu or cuda")
+    device: str = device_option()
 
     def check(self):
         """Raise OptionError for a device that is not there."""

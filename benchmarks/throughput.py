@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cldm.model import create_model, native_size, read_config
 from cldm.sampling import SamplingOptions
-from core.devices import pick_device
+from core.devices import device_option, pick_device
 from core.options import add_options, new_parser, option, positive_int, read_options
 from core.text import duration, table
 from generation.costs import measure_image
@@ -26,7 +26,7 @@ class ThroughputOptions:
     """What is measured, and on what."""
 
     config: Path = option(Path("models/cldm_nano.yaml"), Path, "YAML", "model configuration")
-    device: str = option("auto", help="auto takes a GPU where there is one")
+    device: str = device_option()
     repeats: int = option(5, positive_int, "INT", "measurements of each; their median counts")
 
     def check(self):

@@ -69,10 +69,13 @@ class SamplingOptions:
 PREVIEW = SamplingOptions(steps=50, strength=1.0, eta=0.0)
 
 
-def control_scales(strength: float, guess_mode: bool, count: int = 13) -> list[float]:
+def control_scales(strength: float, guess_mode: bool, count: int) -> list[float]:
     """Factors of the control residuals, from shallow to deep.
 
     All are `strength`; in guess mode they fall towards the shallow ones, as in the published code.
+
+    Args:
+        count: number of residuals.
     """
     return [  # the last one, of the middle block, is `strength` in both modes
         strength * (GUESS_DECAY ** (count - 1 - i) if guess_mode else 1.0) for i in range(count)

@@ -44,12 +44,14 @@ class Condition:
         folder_option: the option, without dashes, that names its folder.
         suffixes: of its files.
         carries_labels: whether a file holds the class of every pixel, so that its image has a mask.
+        reads_options: fields of `ConditionOptions` that change its hints.
     """
 
     name: ClassVar[str]
     folder_option: ClassVar[str] = "condition_path"
     suffixes: ClassVar[tuple[str, ...]] = IMAGE_SUFFIXES  # in lower case
     carries_labels: ClassVar[bool] = False
+    reads_options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, options: ConditionOptions = ConditionOptions()):  # noqa: B008  frozen
         self.options = options

@@ -106,6 +106,7 @@ class RGBA(Condition):
     folder_option = "rgba_path"
     suffixes = (".npz", *IMAGE_SUFFIXES)
     carries_labels = True
+    reads_options = ("num_classes", "rgba_alpha_scale")
 
     def __init__(self, options: ConditionOptions = ConditionOptions()):  # noqa: B008  frozen
         super().__init__(options)

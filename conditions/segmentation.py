@@ -110,6 +110,7 @@ class Segmentation(Condition):
     name = "segmentation"
     folder_option = "mask_path"
     carries_labels = True
+    reads_options = ("num_classes",)
 
     @property
     def hint_channels(self):

@@ -4,10 +4,22 @@ import resource
 
 import torch
 
-from core.options import OptionError
+from core.options import OptionError, option
 
 # --precision -> type that operations compute in; weights stay float32
 PRECISIONS = {"16": torch.float16, "32": torch.float32, "bf16": torch.bfloat16}
+
+
+def device_option(default: str = "auto"):
+    """The option that names the device; its value goes to `pick_device`."""
+    return option(
+        default, None, "NAME", "auto takes a GPU where there is one; or cpu, cuda, cuda:1, mps, ..."
+    )
+
+
+def precision_option():
+    """The option of the numbers that operations compute in, one of `PRECISIONS`."""
+    return option("32", choices=tuple(PRECISIONS), help="16 and bf16 compute in mixed precision")
 
 
 def pick_device(name: str) -> torch.device:

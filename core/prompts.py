@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from core.options import option
+
 PROMPTS = (
     "a FIB-SEM slice of a cell with nucleus and cytoplasm",
     "a focused ion beam scanning electron microscopy image of a cell",
@@ -41,6 +43,13 @@ PROMPTS = (
     "a grey-level section of a cell with clearly visible nucleus border",
     "a cellular electron microscopy image suited for segmentation",
 )
+
+
+def prompts_option():
+    """The option that names the file for `read_prompts`."""
+    return option(
+        None, Path, "FILE", f"one prompt per line, in place of the {len(PROMPTS)} built-in ones"
+    )
 
 
 def read_prompts(path: str | Path | None = None) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ import numpy as np
 BLOCK = 2048  # rows of a kernel matrix computed at once
 PRECISION_NEIGHBOURS = 3  # Kynkaanniemi et al. 2019
 DENSITY_NEIGHBOURS = 5  # Naeem et al. 2020
+# Defaults of KID, as published: images of a subset, subsets, and the seed that draws them.
+SUBSET_SIZE, SUBSET_COUNT, SUBSET_SEED = 1000, 100, 42
 
 
 def require_spread(count: int, found: str) -> None:
@@ -157,9 +159,9 @@ class Kid(NamedTuple):
 def kid(
     real: np.ndarray,
     generated: np.ndarray,
-    subset_size: int = 1000,
-    subset_count: int = 100,
-    seed: int = 42,
+    subset_size: int = SUBSET_SIZE,
+    subset_count: int = SUBSET_COUNT,
+    seed: int = SUBSET_SEED,
 ) -> Kid:
     """Kernel distance (Binkowski et al. 2018) between features (n, D) and (m, D).
 

@@ -7,7 +7,15 @@ from pathlib import Path
 
 from core.options import non_negative_int, option, positive_int
 from fid.backbones.loading import BackboneOptions, load_backbone
-from fid.distances import Statistics, frechet_distance, kid, manifold_scores
+from fid.distances import (
+    SUBSET_COUNT,
+    SUBSET_SEED,
+    SUBSET_SIZE,
+    Statistics,
+    frechet_distance,
+    kid,
+    manifold_scores,
+)
 from fid.features import FeatureOptions, folder_statistics
 from fid.images import check_nesting, read_folder
 from fid.results import check_comparable, describe
@@ -24,9 +32,9 @@ class FidScoreOptions:
         help=f"also KID; always computed when a set has fewer than {FEW_IMAGES} images",
     )
     kid_subset_size: int = option(
-        1000, positive_int, "INT", "images per KID subset; fewer images are used all at once"
+        SUBSET_SIZE, positive_int, "INT", "images per KID subset; fewer images are used all at once"
     )
-    kid_subset_count: int = option(100, positive_int, "INT", "KID subsets")
+    kid_subset_count: int = option(SUBSET_COUNT, positive_int, "INT", "KID subsets")
     compute_prdc: bool = option(
         False, action="store_true", help="also precision, recall, density and coverage"
     )
@@ -37,7 +45,7 @@ class FidScoreOptions:
         f"resamples for the interval of an FID from fewer than {FEW_IMAGES} images; "
         "0 leaves it out",
     )
-    seed: int = option(42, non_negative_int, "INT", "seed of subsets and resamples")
+    seed: int = option(SUBSET_SEED, non_negative_int, "INT", "seed of subsets and resamples")
 
     def need_features(self, *counts: int) -> bool:
         """Whether sets of so many images must keep all features; else their moments do."""

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from einops import rearrange
 from pytorch_lightning.callbacks import Callback
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -22,7 +21,7 @@ class ValidationFid(Callback):
     real images are computed once.
 
     Args:
-        dataset: validation samples with an `image`, float (3, h, w) in [-1, 1], and what `draw`
+        dataset: validation samples with an `image`, float (h, w, 3) in [-1, 1], and what `draw`
             needs; the same in every process.
         backbone: the network that scores; it is kept out of the trained model.
         draw: function from model, samples and seeds to pictures, uint8 (N, h, w, 3).
@@ -59,8 +58,7 @@ class ValidationFid(Callback):
                 seeds = [sample_seed(self.seed, "val_fid", index) for index in indices]
                 generated.append(self._features(self.draw(pl_module, samples, seeds)))
                 if self.real is None:  # the first validation; real images stay the same
-                    images = [rearrange(sample.image, "c h w -> h w c") for sample in samples]
-                    pictures = [image.numpy() / 2 + 0.5 for image in images]  # in [0, 1]
+                    pictures = [sample.image.numpy() / 2 + 0.5 for sample in samples]  # in [0, 1]
                     real.append(self._features(pictures))
         if self.real is None:
             self.real = self._of_all_processes(trainer, real)

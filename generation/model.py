@@ -12,7 +12,7 @@ from tqdm import tqdm
 from cldm.model import DEFAULT_CONFIG, create_control, create_model
 from cldm.multi import MultiConditionControlNet
 from cldm.names import UNET
-from core.devices import PRECISIONS, check_precision, pick_device
+from core.devices import PRECISIONS, check_precision, device_option, pick_device, precision_option
 from core.downloads import sha256_of
 from core.foreign_layouts import load_original
 from core.options import option
@@ -35,14 +35,8 @@ class ModelOptions:
     base_weights_path: Path | None = option(
         None, Path, "FILE", "Stable Diffusion weights; the first branch's file when not given"
     )
-    device: str = option(
-        "auto",
-        choices=("auto", "cpu", "cuda", "mps"),
-        help="auto takes a GPU where there is one",
-    )
-    precision: str = option(
-        "32", choices=tuple(PRECISIONS), help="16 and bf16 compute in mixed precision"
-    )
+    device: str = device_option()
+    precision: str = precision_option()
 
     def check(self):
         """Raise ValueError for a device that is not there, or a precision that it lacks."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from core.options import OptionError, option, positive_int
 from core.pairing import LISTED, find_partners
-from core.prompts import PROMPTS
+from core.prompts import prompts_option
 from core.seeds import sample_seed
 from generation.names import image_name, name_ending
 
@@ -24,9 +24,7 @@ class PlanOptions:
     seed: int = option(
         -1, int, "INT", "seed of noise and prompts; -1 draws one, which the run records"
     )
-    prompts_file: Path | None = option(
-        None, Path, "FILE", f"one prompt per line, in place of the {len(PROMPTS)} built-in ones"
-    )
+    prompts_file: Path | None = prompts_option()
 
     def check(self):
         """Raise OptionError for a seed that no generator takes."""

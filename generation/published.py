@@ -1,7 +1,7 @@
 """The published options for masks, edge maps and RGBA tensors, translated into branches."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,6 @@ from conditions import RGBA, ConditionOptions, Edge, Segmentation
 from core.options import non_negative_float, option
 from generation.branches import (
     Branch,
-    has_labels,
     split_named,
     split_strengths,
 )
@@ -234,12 +233,10 @@ def unused_options(
         unused += ["edge_strengths", "edge_from_images"]
         # Two branches of --branches can lack partners too, whatever the option is called.
         unused += ["skip_missing_edges"] if len(branches) == 1 else []
-    if not has_labels(branches):  # of all branches: one of --branches may be a mask
-        unused.append("num_classes")
     if not inputs.rgba:
         unused += ["rgba_dir", "rgba_model_path"]
-    if not any(isinstance(branch.condition, RGBA) for branch in branches):
-        unused.append("rgba_alpha_scale")
+    read = {name for branch in branches for name in branch.condition.reads_options}
+    unused += [option.name for option in fields(ConditionOptions) if option.name not in read]
     reason = f"in mode {mode}" if mode else "with these --branches"
     return dict.fromkeys(unused, reason) | _unused_detector_options(options, inputs.edges, reason)
 

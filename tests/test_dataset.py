@@ -18,10 +18,9 @@ SHAPES = [(64, 64), (20, 300), (300, 20), (40, 60), (64, 112), (1, 5), (2, 2)]  
 
 
 def take(data, index, seed, view=None):
-    """The sample of a key under the published names, channels last."""
+    """The sample of a key under the published names."""
     sample = data[SampleKey(index, seed, view)]
-    image, hint = (x.permute(1, 2, 0) for x in (sample.image, sample.hint))
-    return {"jpg": image, "txt": sample.prompt, "hint": hint}
+    return {"jpg": sample.image, "txt": sample.prompt, "hint": sample.hint}
 
 
 def read_mask_hint(path):
@@ -84,12 +83,12 @@ def test_no_black_corner_and_no_pixel_without_a_class(tmp_path, shape, augment):
     data = MyDataset(images, masks, augment=augment, num_classes=4, image_size=48)
     for seed in range(40):
         sample = data[SampleKey(0, seed)]
-        assert sample.image.shape == (3, 48, 48)
+        assert sample.image.shape == (48, 48, 3)
         assert sample.image.min() > 0.999
         assert sample.image.max() <= 1
-        assert sample.hint.shape == (4, 48, 48)
+        assert sample.hint.shape == (48, 48, 4)
         assert set(sample.hint.unique().tolist()) <= {0.0, 1.0}
-        assert torch.equal(sample.hint.sum(dim=0), torch.ones(48, 48))
+        assert torch.equal(sample.hint.sum(dim=2), torch.ones(48, 48))
 
 
 @pytest.mark.parametrize(
@@ -105,8 +104,8 @@ def test_image_and_mask_stay_aligned(tmp_path, shape, size, augment):
     wrong = []
     for seed in range(30 if augment else 1):
         sample = data[SampleKey(0, seed)]
-        from_image = (sample.image[0] + 1).round()
-        wrong.append((from_image != sample.hint.argmax(dim=0)).float().mean().item())
+        from_image = (sample.image[..., 0] + 1).round()
+        wrong.append((from_image != sample.hint.argmax(dim=2)).float().mean().item())
     # Interpolation between 0 and 2 passes 1; masks of another view disagree on half the pixels
     assert np.mean(wrong) < 0.05
 
@@ -148,7 +147,7 @@ def test_a_validation_sample_has_the_hint_of_the_next(tmp_path):
         assert torch.equal(sample.other_hint, following.hint)
         assert not torch.equal(sample.other_hint, sample.hint)
     batch = collate([data[0], data[2]])
-    assert torch.equal(batch.other_hints[0][1], data[0].hint)
+    assert torch.equal(batch.other_hints[0][1], data[0].hint.permute(2, 0, 1))
     alone = ValidationSet(
         MyDataset(*make_pairs(tmp_path / "one", num=1), augment=False, image_size=64)
     )
@@ -255,8 +254,8 @@ def test_real_images(size):
     assert all(pair.image.name == pair.condition.name for pair in data.pairs)
     check_pairs(data.pairs[:6])
     sample = data[SampleKey(5, seed=1)]
-    assert sample.image.shape == sample.hint.shape == (3, size, size)
-    inside, membrane = (sample.image[0][sample.hint[i] == 1].mean() for i in (0, 1))
+    assert sample.image.shape == sample.hint.shape == (size, size, 3)
+    inside, membrane = (sample.image[..., 0][sample.hint[..., i] == 1].mean() for i in (0, 1))
     assert membrane < inside - 0.1  # stained membranes are dark: the mask lies on them
 
 

@@ -5,7 +5,7 @@ from collections.abc import Container, Iterator
 import torch
 from torch.utils.data import Sampler
 
-from core.seeds import sample_seed
+from core.seeds import sample_generator, sample_seed
 from dataset import PlacedKey, SampleKey, ValidationSet
 
 
@@ -46,7 +46,7 @@ class SeededBatches(Sampler):
         # Seeds come from names, not from a generator's state, so a run can begin at any batch.
         epoch = f"epoch {self.epoch}"
         # -1 is no index of a sample: the order shares its seed with none.
-        generator = torch.Generator().manual_seed(sample_seed(self.seed, epoch, -1))
+        generator = sample_generator(self.seed, epoch, -1)
         order = torch.randperm(self.length, generator=generator).tolist()
         for batch in range(self.start, len(self)):
             indices = order[batch * self.batch_size : (batch + 1) * self.batch_size]

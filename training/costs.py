@@ -13,7 +13,8 @@ from core.devices import wait_for
 from core.lightning import lightning_precision
 from core.prompts import PROMPTS
 from dataset import Sample, SampleKey, collate
-from training.frozen import FrozenEncoders, LatentCache
+from training.frozen import FrozenEncoders
+from training.latents import LatentCache
 from training.module import ControlTraining
 
 
@@ -47,10 +48,8 @@ def measure_step(
         image_size: height and width in pixels.
     """
     sides = (image_size, image_size)
-    image, hint = (
-        torch.rand(3, *sides) * 2 - 1,
-        torch.rand(model.control_model.hint_channels, *sides),
-    )
+    image = torch.rand(*sides, 3) * 2 - 1
+    hint = torch.rand(*sides, model.control_model.hint_channels)
     # Any values take as long. `view` is None in the key, so each image is encoded as a new one.
     sample = Sample(
         SampleKey(0, 0), image, PROMPTS[0], hint, weight=1 / batch_size, whole_batch=batch_size

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from conditions import CONDITIONS, ConditionOptions
+from conditions import CONDITIONS, ConditionOptions, create_condition
 from conditions.pairs import check_pairs
 from core.options import OptionError, non_negative_int, option
 from core.prompts import read_prompts
@@ -87,9 +87,7 @@ def build_datasets(
         FileNotFoundError, ValueError, RuntimeError: see `find_pairs` and `check_pairs`.
     """
     shared = {
-        "condition_type": data.condition_type,
-        "rgba_alpha_scale": conditions.rgba_alpha_scale,
-        "num_classes": conditions.num_classes,
+        "condition_type": create_condition(data.condition_type, conditions),
         "image_size": image_size,
         "prompts": read_prompts(samples.prompts_file),
     }

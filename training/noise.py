@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import torch
 
+from core.seeds import sample_generator
+
 GOLDEN_RATIO = 0.6180339887498949  # (sqrt(5) - 1) / 2, the number worst approached by fractions
 
 
@@ -33,7 +35,7 @@ def draw_step_noise(
     """
     draws = []
     for seed in seeds:
-        generator = torch.Generator().manual_seed(seed + 1)  # + 1: the augmentation used `seed`
+        generator = sample_generator(seed, "noise", 0)
         posterior = torch.randn(shape, generator=generator)
         t = torch.randint(num_timesteps, (), generator=generator)
         draws.append((posterior, t, torch.randn(shape, generator=generator)))

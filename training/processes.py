@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from core.devices import PRECISIONS, check_precision
+from core.devices import check_precision, precision_option
 from core.options import OptionError, option, positive_int
 from core.records import new_run_id
 
@@ -35,9 +35,7 @@ class ProcessOptions:
         "INT",
         "machines, each with --gpus GPUs; srun or torchrun starts the processes",
     )
-    precision: str = option(
-        "32", help="16 and bf16 compute in mixed precision", choices=tuple(PRECISIONS)
-    )
+    precision: str = precision_option()
 
     def check(self):
         """Raise OptionError where this machine lacks what is asked for."""

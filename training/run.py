@@ -23,7 +23,8 @@ from fid.backbones.loading import CemOptions
 from training.batches import BatchesOfProcess, SeededBatches, ValidationBatches
 from training.checkpoints import BEST, SaveLast, align_weights, best_checkpoints
 from training.data import DataOptions, DataSets
-from training.frozen import GB, CacheOptions, FrozenEncoders, LatentCache
+from training.frozen import FrozenEncoders
+from training.latents import GB, CacheOptions, LatentCache
 from training.loss_curve import LOSS_PICTURE, LossCurve
 from training.module import ControlTraining, ModelOptions
 from training.outputs import OutputOptions, build_loggers
@@ -237,13 +238,13 @@ class TrainingRun:
         """Text for people: data, steps and files of the run."""
         train, validation = self.datasets
         options, output = self.options.optimization, self.options.output
-        per_epoch = -(-len(train) // self.whole_batch)
+        per_epoch = options.batches_per_epoch(len(train), self.processes)
         best = f"{BEST}.safetensors" if output.save_control_only else f"{BEST}.ckpt"
         pairs = f"{len(train)} training and {len(validation) if validation else 0} validation pairs"
         return "\n".join(
             [
                 f"{pairs}, {train.image_size} x {train.image_size} pixels",
-                options.describe(self.processes),
+                options.describe(len(train), self.processes),
                 f"{per_epoch} batches per epoch, "
                 f"{options.total_steps(len(train), self.processes)} optimizer steps in all",
                 f"run folder: {self.run_dir}",

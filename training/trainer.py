@@ -39,19 +39,25 @@ class OptimizationOptions:
 
     def total_steps(self, images: int, processes: Processes) -> int:
         """Optimizer steps of a training for `images` training images."""
-        batches = math.ceil(images / self.whole_batch(processes))
         # The last optimizer step of an epoch may have fewer batches.
+        batches = self.batches_per_epoch(images, processes)
         steps = math.ceil(batches / self.accumulate_grad_batches) * self.max_epochs
         return min(steps, self.max_steps or steps)
 
-    def describe(self, processes: Processes) -> str:
-        """One line about the size of an optimizer step."""
-        images = self.whole_batch(processes) * self.accumulate_grad_batches
+    def batches_per_epoch(self, images: int, processes: Processes) -> int:
+        """Batches of all processes together that `images` images make; the last may be smaller."""
+        return math.ceil(images / self.whole_batch(processes))
+
+    def describe(self, images: int, processes: Processes) -> str:
+        """One line about the size of an optimizer step on `images` training images."""
         accumulated = self.accumulate_grad_batches
         batches = f" x {accumulated} batches" if accumulated > 1 else ""
+        wanted = self.whole_batch(processes) * accumulated
+        # Gradients add up within an epoch: its end ends the step.
+        limit = ", as many as an epoch has" if wanted > images else ""
         return (
-            f"{images} images per optimizer step "
-            f"({self.batch_size} x {processes.total} process(es){batches}), "
+            f"{min(wanted, images)} images per optimizer step "
+            f"({self.batch_size} x {processes.total} process(es){batches}{limit}), "
             f"learning rate {self.learning_rate:g}"
         )
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 
 from cldm.sampling import PREVIEW, SamplingOptions, sample_images
+from core.devices import device_option
 from core.lightning import print_once
 from core.options import OptionError, non_negative_int, option, positive_int
-from dataset import ValidationSet
+from dataset import ValidationSet, channels_first
 from fid.backbones.loading import CemOptions, load_backbone
 from fid.validation import ValidationFid
 from training.checkpoints import BEST_FID
@@ -37,9 +38,7 @@ class ValidationNetworkOptions(CemOptions):
     image_size: int = option(
         512, positive_int, "PIXELS", "height and width that images are resized to"
     )
-    device: str = option(
-        "cuda", None, "NAME", "auto, cpu, cuda (the CPU where there is no GPU), cuda:1, ..."
-    )
+    device: str = device_option("cuda")  # the published default; without a GPU it means the CPU
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def build_validation_fid(
 
     # As a function: the FID knows neither models nor samplers.
     def draw(pl_module, samples, seeds):
-        hints = [torch.stack([sample.hint for sample in samples])]
+        hints = [channels_first([sample.hint for sample in samples])]
         prompts = [sample.prompt for sample in samples]
         return sample_images(pl_module.model, hints, prompts, seeds, sampling)
 

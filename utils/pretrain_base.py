@@ -13,13 +13,15 @@ from pathlib import Path
 import pytorch_lightning as pl
 
 from core.checkpoints import save_weights
+from core.devices import check_precision, pick_device, precision_option
 from core.images import list_images
 from core.options import add_options, new_parser, non_negative_int, option, read_options
-from core.prompts import read_prompts
+from core.prompts import prompts_option, read_prompts
 from share import run_script
 from training.base.autoencoder import AutoencoderOptions, train_autoencoder
 from training.base.data import read_images
 from training.base.unet import UNetOptions, base_weights, build_base, train_unet
+from training.latents import GB, CacheOptions, LatentCache
 
 AUTOENCODER_FLAGS = {
     "steps": "vae_steps",
@@ -58,17 +60,19 @@ class BaseFileOptions:
     init: Path | None = option(
         None, Path, "FILE", "start from these weights instead of random ones"
     )
-    prompts_file: Path | None = option(
-        None, Path, "FILE", "one prompt per line, in place of the built-in ones"
-    )
+    prompts_file: Path | None = prompts_option()
 
 
 @dataclass(frozen=True)
 class BaseRunOptions:
     """Options of both stages."""
 
-    precision: str = option("32", help="bf16 computes in mixed precision", choices=["32", "bf16"])
+    precision: str = precision_option()
     seed: int = option(0, non_negative_int, "INT", "seed of weights, views and noise")
+
+    def check(self):
+        """Raise OptionError for a precision that this machine lacks."""
+        check_precision(self.precision, pick_device("auto").type)
 
 
 def parse_args(argv=None):
@@ -76,6 +80,7 @@ def parse_args(argv=None):
     add_options(parser, BaseFileOptions, "files")
     add_options(parser, AutoencoderOptions, "autoencoder", flags=AUTOENCODER_FLAGS)
     add_options(parser, UNetOptions, "U-Net and text encoder", flags=UNET_FLAGS)
+    add_options(parser, CacheOptions, "memory")
     add_options(parser, BaseRunOptions, "run")
     args = parser.parse_args(argv)
     if args.output.suffix not in (".safetensors", ".ckpt"):
@@ -102,14 +107,17 @@ def main(argv=None):
     files.output.parent.mkdir(parents=True, exist_ok=True)
     if autoencoder.steps:  # first: the U-Net is trained on the latents that it gives
         print(f"1/2 autoencoder, {autoencoder.steps} steps of {autoencoder.batch_size}")
-        train_autoencoder(model, images, autoencoder, unet.image_size, run.precision)
+        train_autoencoder(model, images, autoencoder, unet.image_size, run.seed, run.precision)
         # Hours of work: they are saved before the second stage can fail.
         halfway = files.output.with_stem(f"{files.output.stem}_vae")
         save_weights(base_weights(model), halfway)
         print(f"autoencoder trained; to go on from here: --init {halfway} --vae_steps 0")
     if unet.steps:
         print(f"2/2 U-Net and text encoder, {unet.steps} steps of {unet.batch_size}")
-        train_unet(model, images, prompts, unet, run.precision)
+        cache = LatentCache(
+            read_options(CacheOptions, args).latent_memory * GB, files.output.parent
+        )
+        train_unet(model, images, prompts, unet, cache, run.seed, run.precision)
     save_weights(base_weights(model), files.output)
     print(f"base weights: {files.output}")
 

@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.devices import pick_device
+from core.devices import device_option, pick_device
 from core.files import refuse_existing, write_json
 from core.images import write_png
 from core.option_sources import plain
@@ -69,7 +69,7 @@ class SegmenterScoreOptions:
 class SegmenterRunOptions:
     """Options of both commands."""
 
-    device: str = option("auto", None, "NAME", "auto, cpu, cuda, cuda:1, ...")
+    device: str = device_option()
     overwrite: bool = option(False, bool, help="replace files that exist")
 
     def check(self):

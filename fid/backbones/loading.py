@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from core.checkpoints import load_strictly
-from core.devices import pick_device
+from core.devices import device_option, pick_device
 from core.downloads import find_weights, sha256_of
 from core.options import option, positive_int
 from fid.backbones import BACKBONES, CEM, INCEPTION, Backbone
@@ -43,9 +43,7 @@ class BackboneOptions:
         "PIXELS",
         "height and width that images are resized to; None is the network's own",
     )
-    device: str = option(
-        "auto", None, "NAME", "auto (a GPU where there is one), cpu, cuda, cuda:1, ..."
-    )
+    device: str = device_option()
 
 
 @dataclass(frozen=True)

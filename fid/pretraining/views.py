@@ -10,7 +10,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
 
 from core.images import read_grey
-from core.seeds import sample_seed
+from core.seeds import sample_generator, sample_seed
 
 
 class GaussianNoise(torch.nn.Module):
@@ -110,7 +110,7 @@ class SeededShard(Sampler):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         # Every process draws the whole order, so that shares neither overlap nor leave gaps.
         name = f"epoch {self.epoch}"
-        generator = torch.Generator().manual_seed(sample_seed(self.seed, name, -1))
+        generator = sample_generator(self.seed, name, -1)
         if self.weights is None:
             order = torch.randperm(self.length, generator=generator)
         else:

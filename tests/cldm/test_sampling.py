@@ -24,8 +24,8 @@ PROMPTS = ["a cell", "a nucleus", ""]
 
 
 def test_control_scales():
-    assert control_scales(2.0, guess_mode=False) == [2.0] * 13
-    guess = control_scales(0.7, guess_mode=True)
+    assert control_scales(2.0, guess_mode=False, count=13) == [2.0] * 13
+    guess = control_scales(0.7, guess_mode=True, count=13)
     assert guess[-1] == 0.7 and np.divide(guess[:-1], guess[1:]) == pytest.approx([0.825] * 12)
     assert control_scales(1.0, guess_mode=False, count=4) == [1.0] * 4
 

@@ -72,8 +72,8 @@ def test_edges_stay_in_range_when_augmented(tmp_path):
     for seed in range(20):
         sample = data[SampleKey(seed % 2, seed)]
         hint = sample.hint
-        assert hint.shape == (3, 50, 50)
+        assert hint.shape == (50, 50, 3)
         assert hint.min() >= 0
         assert 0 < hint.max() <= 1
-        assert torch.equal(hint[0], hint[2])
+        assert torch.equal(hint[..., 0], hint[..., 2])
         assert torch.allclose(sample.image, hint * 2 - 1)  # both are seen through one view

@@ -50,7 +50,7 @@ def look(folder, kind, path, view, monkeypatch):
     write(folder / "images" / f"{path.stem}.png", np.zeros((SIDE, SIDE), np.uint8))
     folders = folder / "images", path.parent
     data = MyDataset(*folders, augment=True, condition_type=kind, image_size=BOX)
-    return data[PlacedKey(SampleKey(0, 0), needs_image=False)].hint.permute(1, 2, 0).numpy()
+    return data[PlacedKey(SampleKey(0, 0), needs_image=False)].hint.numpy()
 
 
 # Files and pictures

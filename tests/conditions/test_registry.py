@@ -149,10 +149,10 @@ def test_every_condition_makes_samples(name, augment, folders):
     samples = [data[SampleKey(i, seed=5)] for i in range(3)]
     for sample in samples:
         assert sample.hint.dtype == torch.float32
-        assert sample.hint.shape == (channels, 32, 32)
+        assert sample.hint.shape == (32, 32, channels)
         assert sample.hint.is_contiguous()
         assert 0 <= sample.hint.min() < sample.hint.max() <= 1
-        assert data.condition.preview(sample.hint.permute(1, 2, 0).numpy()).shape == (32, 32, 3)
+        assert data.condition.preview(sample.hint.numpy()).shape == (32, 32, 3)
     # The three files are equal: only their views can differ
     assert torch.equal(samples[0].hint, samples[1].hint) != augment
     assert torch.equal(data[SampleKey(0, seed=5)].hint, samples[0].hint)
@@ -166,6 +166,6 @@ def test_every_condition_makes_samples(name, augment, folders):
 def test_without_a_view_the_hint_is_the_middle_of_the_file(name, folders):
     data = MyDataset(*folders, augment=False, condition_type=name, image_size=32)
     whole = data.condition.read_hint(data.pairs[0].condition)
-    middle = torch.from_numpy(whole[8:40, 14:46]).permute(2, 0, 1)
+    middle = torch.from_numpy(whole[8:40, 14:46])
     assert torch.equal(data[SampleKey(0, seed=5)].hint, middle)
     assert torch.equal(data.hint(0), middle)

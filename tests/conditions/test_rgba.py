@@ -188,9 +188,9 @@ def test_class_planes_survive_an_empty_alpha(tmp_path, rgba, augment, suffix):
     alphas = []
     for seed in range(20):
         hint = data[SampleKey(0, seed)].hint
-        planes, alpha = hint[:3], hint[3]
-        assert hint.shape == (4, 40, 40)
-        assert torch.equal(planes.sum(dim=0), torch.ones(40, 40))
+        planes, alpha = hint[..., :3], hint[..., 3]
+        assert hint.shape == (40, 40, 4)
+        assert torch.equal(planes.sum(dim=2), torch.ones(40, 40))
         assert set(planes.unique().tolist()) <= {0.0, 1.0}
         assert hint.min() >= 0
         assert hint.max() <= 1

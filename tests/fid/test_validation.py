@@ -64,14 +64,14 @@ def levels():
     rng = np.random.default_rng(0)
     return [
         SimpleNamespace(
-            image=torch.from_numpy(rng.random((3, 40, 40), dtype=np.float32) * 2 - 1), level=30 * i
+            image=torch.from_numpy(rng.random((40, 40, 3), dtype=np.float32) * 2 - 1), level=30 * i
         )
         for i in range(5)
     ]
 
 
 def to_pixels(sample):
-    return sample.image.permute(1, 2, 0).numpy() / 2 + 0.5  # (h, w, 3)
+    return sample.image.numpy() / 2 + 0.5  # (h, w, 3)
 
 
 def drawn(samples):

@@ -1,36 +1,12 @@
-"""Frozen encoders are asked once; answers are kept in memory and, beyond a limit, in a file."""
+"""Frozen encoders are asked once for each prompt and each view."""
 
 import pytest
 import torch
 
 from dataset import Sample, SampleKey, collate
-from training.frozen import FrozenEncoders, LatentCache
-
-
-def moments(number):
-    return torch.full((8, 2, 2), float(number)) + torch.rand(8, 2, 2)  # 128 bytes
-
-
-@pytest.mark.parametrize("limit", [0, 300, 10**6])
-def test_what_is_kept_comes_back_whatever_the_limit(tmp_path, limit):
-    cache, kept = LatentCache(limit, tmp_path), {view: moments(view) for view in range(5)}
-    for view, values in kept.items():
-        assert view not in cache
-        cache[view] = values
-    for view, values in kept.items():
-        assert view in cache and torch.equal(cache[view], values)
-    assert len(cache.in_memory) == min(5, limit // 128)
-    assert not list(tmp_path.iterdir())  # the file has no name
-
-
-def test_a_full_disk_is_an_error_that_names_the_options(tmp_path, monkeypatch):
-    cache = LatentCache(0, tmp_path)
-    with open("/dev/full", "w+b", buffering=0) as full:
-        monkeypatch.setattr(cache, "_open_file", lambda: full)
-        monkeypatch.setattr("training.frozen.os.SEEK_END", 0)  # /dev/full has no end
-        with pytest.raises(OSError, match=r"could not be written \(No space left.*--latent_memory"):
-            cache[1] = moments(1)
-    assert 1 not in cache
+from training import frozen
+from training.frozen import FrozenEncoders
+from training.latents import LatentCache
 
 
 @pytest.fixture
@@ -50,7 +26,15 @@ def test_each_prompt_is_encoded_once_and_alone(encoders, tiny_cldm, monkeypatch)
     for _ in range(2):
         torch.testing.assert_close(encoders.contexts(["b", "a", "b"]), plain)
     # alone: what comes together differs after a resumption, and its last bits with it
-    assert calls == [["a"], ["b"]]
+    assert calls == [["b"], ["a"]]
+
+
+def test_of_many_prompts_the_last_ones_are_kept(encoders, tiny_cldm, monkeypatch):
+    monkeypatch.setattr(frozen, "MOST_CONTEXTS", 2)
+    calls = count_calls(monkeypatch, tiny_cldm.cond_stage_model, "forward")
+    for prompts in (["a", "b", "c"], ["b", "c"], ["a"], ["c"]):
+        encoders.contexts(prompts)
+    assert calls == [["a"], ["b"], ["c"], ["a"]]
 
 
 def batch_of(*keys, known=()):
@@ -58,8 +42,8 @@ def batch_of(*keys, known=()):
     samples = []
     for key in keys:
         generator = torch.Generator().manual_seed(key.index)
-        image = None if key.view in known else torch.rand(3, 32, 32, generator=generator)
-        samples.append(Sample(key, image, "", torch.zeros(3, 32, 32)))
+        image = None if key.view in known else torch.rand(32, 32, 3, generator=generator)
+        samples.append(Sample(key, image, "", torch.zeros(32, 32, 3)))
     return collate(samples)
 
 

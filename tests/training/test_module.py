@@ -5,7 +5,8 @@ import torch
 
 from dataset import Sample, SampleKey, collate
 from tests.weights import fill_zero_layers
-from training.frozen import FrozenEncoders, LatentCache
+from training.frozen import FrozenEncoders
+from training.latents import LatentCache
 from training.module import ControlTraining
 
 
@@ -18,7 +19,7 @@ def module(tiny_cldm, tmp_path):
 
 def sample(number, weight, other_hint=None):
     generator = torch.Generator().manual_seed(number)
-    image, hint = torch.rand(2, 3, 64, 64, generator=generator)
+    image, hint = torch.rand(2, 64, 64, 3, generator=generator)
     key = SampleKey(number, number, -1 - number)
     return Sample(key, image * 2 - 1, "a cell", hint, other_hint, weight=weight, whole_batch=2)
 

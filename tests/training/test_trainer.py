@@ -27,8 +27,12 @@ def test_total_steps(options, processes, images, steps):
 def test_the_size_of_a_step_in_words():
     options = OptimizationOptions(batch_size=3, accumulate_grad_batches=2)
     assert options.whole_batch(FOUR) == 12
-    assert options.describe(FOUR) == (
+    assert options.describe(24, FOUR) == (
         "24 images per optimizer step (3 x 4 process(es) x 2 batches), learning rate 1e-05"
+    )
+    assert options.describe(23, FOUR) == (
+        "23 images per optimizer step (3 x 4 process(es) x 2 batches, as many as an epoch has), "
+        "learning rate 1e-05"
     )
 
 

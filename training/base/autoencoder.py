@@ -11,9 +11,10 @@ import pytorch_lightning as pl
 import torch
 
 from core.options import non_negative_float, non_negative_int, option, positive_float, positive_int
+from core.seeds import sample_seed
 from ldm.models.diffusion.ddpm import LatentDiffusion
-from training.base.data import Latents, Views, shuffled
-from training.base.loop import fit, warm_then_decay
+from training.base.data import Views, load
+from training.base.loop import draw_noise, fit, warm_then_decay
 
 NORMALISE_FROM = 256  # images whose latents give mean and deviation of each channel
 
@@ -52,9 +53,12 @@ class AutoencoderTraining(pl.LightningModule):
         super().__init__()
         self.first_stage_model, self.options = first_stage_model, options
 
-    def training_step(self, image, batch_idx):
-        """Loss of images, (N, 3, H, W) in [-1, 1]."""
-        reconstruction, posterior = self.first_stage_model(image)
+    def training_step(self, batch, batch_idx):
+        """Loss of images, (N, 3, H, W) in [-1, 1], and their N seeds."""
+        image, seeds = batch
+        posterior = self.first_stage_model.encode(image)
+        latents = posterior.sample(draw_noise(seeds, posterior.mean))  # (N, 4, h, w)
+        reconstruction = self.first_stage_model.decode(latents)  # (N, 3, H, W)
         # float32 also in mixed precision: differences of close numbers lose all their bits.
         difference = reconstruction.float() - image  # (N, 3, H, W)
         # The gradient of a difference is the difference of the gradients.
@@ -109,6 +113,7 @@ def train_autoencoder(
     images: Sequence[torch.Tensor],
     options: AutoencoderOptions,
     latent_size: int,
+    seed: int,
     precision: str = "32",
 ) -> None:
     """Train the first stage of `model` in place and normalise its latents.
@@ -116,11 +121,16 @@ def train_autoencoder(
     Args:
         images: as `read_images` returns them.
         latent_size: side in pixels of the views whose latents are normalised; those of the U-Net.
+        seed: of views and noise.
     """
     first_stage = model.first_stage_model.train().requires_grad_(True)
-    loader = shuffled(Views(images, options.image_size), options.batch_size)
+    views = Views(images, options.image_size)
+    loader = load(views, options.batch_size, options.steps, seed, "autoencoder")
     fit(AutoencoderTraining(first_stage, options), loader, options.steps, precision)
     first_stage.eval().requires_grad_(False)
     # Mean and deviation are measured on views of the size that the U-Net will see.
-    latents = Latents(first_stage, Views(images[:NORMALISE_FROM], latent_size))
-    normalise_latents(first_stage, latents.moments, model.scale_factor)
+    views = Views(images[:NORMALISE_FROM], latent_size)
+    keys = [(index, sample_seed(seed, "normalise", index)) for index in range(len(views))]
+    with torch.no_grad():
+        moments = [first_stage.encode(views[key][0][None]).parameters for key in keys]
+    normalise_latents(first_stage, torch.cat(moments), model.scale_factor)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import torch
 from einops import rearrange
-from torch.utils.data import ConcatDataset, DataLoader, Dataset
-from torchvision.transforms import v2
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from core.images import image_size, read_image, to_uint8
+from core.seeds import SeededDraws, sample_generator, sample_seed
+from training.latents import LatentCache
 
 ENCODE_BATCH = 16  # views that the frozen autoencoder encodes at once
 
@@ -36,59 +37,84 @@ def read_images(paths: Sequence[Path], smallest: int) -> list[torch.Tensor]:
 
 
 class Views(Dataset):
-    """Random views (crop and flips) of images, float32 (3, size, size) in [-1, 1].
+    """Random views (crop and flips) of images.
 
-    Differs from a training of the control branch: views, prompts and noise come from torch's global
-    generator. A pre-training is never resumed, so no draw has to be found again.
+    `dataset[index, seed]` is (view, seed), the view float32 (3, size, size) in [-1, 1]. It depends
+    on index and seed alone.
     """
 
     def __init__(self, images: Sequence[torch.Tensor], size: int):
-        self.images = images
-        self.view = v2.Compose(
-            [v2.RandomCrop(size), v2.RandomHorizontalFlip(), v2.RandomVerticalFlip()]
-        )
+        self.images, self.size = images, size
 
     def __len__(self):
         return len(self.images)
 
-    def __getitem__(self, index):
-        return self.view(self.images[index]).float() / 127.5 - 1  # (3, size, size) in [-1, 1]
+    def __getitem__(self, item):
+        index, seed = item
+        image, generator = self.images[index], sample_generator(seed, "view", index)
+        draws = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
+        top, left = (
+            int(draw * (side - self.size + 1))
+            for draw, side in zip(draws, image.shape[1:], strict=False)
+        )
+        view = image[:, top : top + self.size, left : left + self.size]  # (3, size, size)
+        view = view.flip([dim for dim, draw in zip((1, 2), draws[2:], strict=True) if draw < 0.5])
+        return view.float() / 127.5 - 1, seed
 
 
 class Latents(Dataset):
-    """Pairs of a view's posterior moments, (8, h, w), and a prompt.
+    """Views as their posterior moments, with a prompt.
 
-    The frozen autoencoder encodes each view once, at the start. Every epoch draws new prompts, and
-    the training step a new sample of each posterior.
+    The frozen autoencoder encodes each view once, at the start. `dataset[index, seed]` is (moments
+    (8, h, w), prompt, seed).
 
     Args:
-        views: images, (3, H, W) in [-1, 1]; drawn `views_per_image` times each.
+        views: images; each is encoded `views_per_image` times.
+        seed: of the run.
+        cache: where the moments are kept.
         prompt_drop: probability of the empty prompt in place of one of `prompts`.
     """
 
     @torch.no_grad()
-    def __init__(self, first_stage_model, views, views_per_image=1, prompts=("",), prompt_drop=0.0):
-        # Repeats of the data set are other views: each access draws crop and flips anew.
-        loader = DataLoader(ConcatDataset([views] * views_per_image), ENCODE_BATCH)
-        # Moments, not samples: one encoding then serves for any number of draws.
-        self.moments = torch.cat(
-            [
-                first_stage_model.encode(images).parameters  # (N, 8, h, w)
-                for images in tqdm(loader, desc="encode", unit="batch")
-            ]
-        )  # (all views, 8, h, w)
+    def __init__(
+        self,
+        first_stage_model: torch.nn.Module,
+        views: Views,
+        seed: int,
+        cache: LatentCache,
+        views_per_image: int = 1,
+        prompts: Sequence[str] = ("",),
+        prompt_drop: float = 0.0,
+    ):
+        keys = [
+            (index, sample_seed(seed, f"latent {k}", index))
+            for k in range(views_per_image)
+            for index in range(len(views))
+        ]
+        loader = DataLoader(views, ENCODE_BATCH, sampler=keys)
+        self.cache, self.length = cache, 0
+        for images, _ in tqdm(loader, desc="encode", unit="batch"):
+            # Moments, not samples: one encoding then serves for any number of draws.
+            for moments in first_stage_model.encode(images).parameters:  # (8, h, w) each
+                cache[self.length] = moments
+                self.length += 1
         self.prompts, self.prompt_drop = prompts, prompt_drop
 
     def __len__(self):
-        return len(self.moments)
+        return self.length
 
-    def __getitem__(self, index):
+    def __getitem__(self, item):
+        index, seed = item
+        generator = sample_generator(seed, "prompt", index)
+        drop, prompt = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
         # Samples without a prompt teach the unconditional model of guidance (Ho & Salimans 2022).
-        dropped = torch.rand(()) < self.prompt_drop
-        prompt = "" if dropped else self.prompts[torch.randint(len(self.prompts), ())]
-        return self.moments[index], prompt
+        dropped = drop < self.prompt_drop
+        text = "" if dropped else self.prompts[int(prompt * len(self.prompts))]
+        return self.cache[index], text, seed
 
 
-def shuffled(data: Dataset, batch_size: int) -> DataLoader:
-    """Batches in random order, all full unless the data do not fill one."""
-    return DataLoader(data, batch_size, shuffle=True, drop_last=len(data) >= batch_size)
+def load(data: Dataset, batch_size: int, steps: int, seed: int, name: str) -> DataLoader:
+    """`steps` full batches of a data set whose items are asked for by (index, seed)."""
+    return DataLoader(
+        data, batch_size, sampler=SeededDraws(len(data), steps * batch_size, seed, name)
+    )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EMAWeightAveraging
 
@@ -14,8 +15,10 @@ from cldm.model import load_weights, read_config
 from core.options import fraction, non_negative_int, option, positive_float, positive_int
 from ldm.models.diffusion.ddpm import LatentDiffusion
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
-from training.base.data import Latents, Views, shuffled
+from training.base.data import Latents, Views, load
 from training.base.loop import fit, warm_then_decay
+from training.latents import LatentCache
+from training.noise import draw_step_noise
 
 UNET = "ldm.modules.diffusionmodules.openaimodel.UNetModel"  # a base is trained without control
 CONTROL_KEYS = ("control_stage_config", "control_key", "only_mid_control")  # not of a base
@@ -38,26 +41,37 @@ class UNetOptions:
     prompt_drop: float = option(0.1, fraction, "P", "share of samples that see the empty prompt")
 
 
-class BaseModel(LatentDiffusion):
-    """Second stage: the U-Net and its text encoder, trained on the batches of `Latents`."""
+class UNetTraining(pl.LightningModule):
+    """Second stage: U-Net and text encoder, trained on batches of `Latents`."""
+
+    def __init__(self, model: LatentDiffusion, learning_rate: float):
+        super().__init__()
+        self.model, self.learning_rate = model, learning_rate
+        model.freeze_the_rest()
+        self.train()
+        model.first_stage_model.eval()
 
     def training_step(self, batch, batch_idx):
-        """Loss of posterior moments, (N, 8, h, w), and N prompts."""
-        moments, texts = batch
+        """Loss of posterior moments (N, 8, h, w), N prompts and N seeds."""
+        moments, texts, seeds = batch
+        shape = (moments.shape[1] // 2, *moments.shape[2:])  # (4, h, w)
+        drawn = draw_step_noise(seeds.tolist(), shape, self.model.num_timesteps)
+        posterior_noise, t, noise = (values.to(self.device) for values in drawn)
         # The first stage is not run: the moments are there already.
-        x_start = self.scale_factor * DiagonalGaussianDistribution(moments).sample()  # (N, 4, h, w)
-        t = torch.randint(self.num_timesteps, (len(x_start),), device=x_start.device)  # (N,)
-        cond = {"c_crossattn": [self.get_learned_conditioning(texts)]}  # (N, 77, width)
-        loss, _ = self.p_losses(x_start, cond, t)  # Rombach et al. 2022, Eq. 3
+        latents = DiagonalGaussianDistribution(moments).sample(posterior_noise)  # (N, 4, h, w)
+        cond = {"c_crossattn": [self.model.get_learned_conditioning(texts)]}  # (N, 77, width)
+        losses = self.model.sample_losses(self.model.scale_factor * latents, cond, t, noise)  # (N,)
+        loss = losses.mean()  # Rombach et al. 2022, Eq. 3
         self.log("loss", loss, prog_bar=True)
         return loss
 
     def configure_optimizers(self):
-        """The optimizer of `LatentDiffusion`, with a schedule."""
-        return warm_then_decay(super().configure_optimizers(), self.trainer.max_steps)
+        """AdamW with the schedule of `warm_then_decay`."""
+        optimizer = torch.optim.AdamW(self.model.trainable_parameters(), lr=self.learning_rate)
+        return warm_then_decay(optimizer, self.trainer.max_steps)
 
 
-def build_base(config_path: Path, init: Path | None = None) -> BaseModel:
+def build_base(config_path: Path, init: Path | None = None) -> LatentDiffusion:
     """The model of a configuration without its control branch.
 
     Args:
@@ -75,27 +89,41 @@ def build_base(config_path: Path, init: Path | None = None) -> BaseModel:
     trained = {**text_encoder.get("params", {}), "freeze": False}
     params["cond_stage_config"] = {**text_encoder, "params": trained}
     params["cond_stage_trainable"] = True
-    model = BaseModel(**params)
+    model = LatentDiffusion(**params)
     if init:
         load_weights(model, init)
     return model
 
 
 def train_unet(
-    model: BaseModel,
+    model: LatentDiffusion,
     images: Sequence[torch.Tensor],
     prompts: Sequence[str],
     options: UNetOptions,
+    cache: LatentCache,
+    seed: int,
     precision: str = "32",
 ) -> None:
-    """Train U-Net and text encoder of `model` in place; they end as averages over the steps."""
-    views = Views(images, options.image_size)
+    """Train U-Net and text encoder of `model` in place; they end as averages over the steps.
+
+    Args:
+        images: as `read_images` returns them.
+        cache: where the latents of their views are kept.
+        seed: of views, prompts and noise.
+    """
     latents = Latents(
-        model.first_stage_model, views, options.views_per_image, prompts, options.prompt_drop
+        model.first_stage_model,
+        Views(images, options.image_size),
+        seed,
+        cache,
+        options.views_per_image,
+        prompts,
+        options.prompt_drop,
     )
-    model.learning_rate = options.learning_rate  # where `LatentDiffusion` looks for it
+    loader = load(latents, options.batch_size, options.steps, seed, "U-Net")
     average = EMAWeightAveraging(decay=options.ema_decay)
-    fit(model, shuffled(latents, options.batch_size), options.steps, precision, [average])
+    training = UNetTraining(model, options.learning_rate)
+    fit(training, loader, options.steps, precision, [average])
 
 
 def base_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
