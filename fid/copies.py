@@ -5,7 +5,6 @@ of the distances of training images to their own nearest. So about 1 % of fresh 
 count.
 """
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from core.files import whole_file
+from core.csv_files import write_csv
 from core.images import read_image, to_uint8
 from core.options import fraction, option, positive_int
 from core.pictures import tile
@@ -97,15 +96,13 @@ def find_copies(training: ImageFeatures, generated: ImageFeatures, quantile: flo
 
 def write_pairs(path: Path, copies: Copies) -> None:
     """Write a CSV of generated images, nearest training images and how alike they are."""
-    # newline="" as the csv module asks: it writes its own line ends.
-    with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
+
+    def row(generated, training, distance):
         # A second opinion beside the features: pixels that agree, whatever the network saw.
-        for generated, training, distance in copies.pairs:
-            alike = correlation(read_image(generated), read_image(training))
-            is_copy = int(distance < copies.limit)
-            writer.writerow([generated, training, distance, is_copy, f"{alike:.3f}"])
+        alike = correlation(read_image(generated), read_image(training))
+        return generated, training, distance, int(distance < copies.limit), f"{alike:.3f}"
+
+    write_csv(path, COLUMNS, (row(*pair) for pair in copies.pairs))
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:

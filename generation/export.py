@@ -7,7 +7,6 @@ tested on, nor trained on beside a test image of its mask. Pairs that share a ma
 `group`, so that a later split can keep groups together.
 """
 
-import csv
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from tqdm import tqdm
 from conditions import ConditionOptions, Segmentation
 from conditions.pairs import Pair, check_pairs, find_pairs
 from conditions.segmentation import read_mask
+from core.csv_files import write_csv
 from core.files import whole_folder
 from core.images import LUMA, read_image, write_png
 from core.options import OptionError, option
@@ -188,8 +188,5 @@ def export_dataset(folder: Path, run_dir: Path, real: Sequence[Pair], num_classe
         written = pool.map(write, exported)
         for _ in tqdm(written, total=len(exported), desc="export", unit="pair", leave=False):
             pass
-        with open(temporary / "splits.csv", "w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(COLUMNS)
-            table.writerows(pair.table_row() for pair in exported)
+        write_csv(temporary / "splits.csv", COLUMNS, (pair.table_row() for pair in exported))
     return len(exported)
