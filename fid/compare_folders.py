@@ -7,23 +7,16 @@ Each folder's result is written beside the table as well. `--results` adds such 
 table, if they were made the same way.
 """
 
-import os
 from pathlib import Path
 
+from core.csv_files import write_csv
 from core.files import write_json
 from core.options import Group, add_groups, dashed, new_parser, read_groups, usage_errors
 from fid.backbones.loading import BackboneOptions
 from fid.features import FeatureOptions
 from fid.results import check_comparable, check_writable, print_summary
 from fid.scoring import FidScoreOptions, score_folders
-from fid.tables import (
-    TableOptions,
-    draw_bars,
-    read_results,
-    row_of,
-    write_csv,
-    write_markdown,
-)
+from fid.tables import COLUMNS, TableOptions, draw_bars, read_results, row_of, write_markdown
 from share import run_script
 
 GROUPS = {
@@ -48,7 +41,8 @@ def main(argv=None):
     real_dir, options = parse_args(argv)
     table_options, output = options["table"], options["table"].output
     check_writable(output / "table.csv", "--output")
-    given = read_results(table_options.results, "--results")
+    files = table_options.result_files()
+    given = read_results(table_options.results, "--results", taken=files)
     check_comparable(given)  # before anything is scored
     results = {}
     if table_options.generated:
@@ -57,12 +51,11 @@ def main(argv=None):
     for name, result in results.items():
         print(f"-- {name}")
         print_summary(result)
-        # Names may be parts of paths: "a/images" becomes a_images.json.
-        write_json(output / f"{name.replace(os.sep, '_')}.json", result)
+        write_json(files[name], result)
     results |= given  # rows of earlier results come last
     rows = [row_of(name, result) for name, result in results.items()]
     table = output / "table.csv"
-    write_csv(table, rows)
+    write_csv(table, COLUMNS, (row.values() for row in rows))
     write_markdown(table.with_suffix(".md"), rows, next(iter(results.values())))
     draw_bars(table.with_suffix(".png"), rows)
     print(table.with_suffix(".md").read_text())

@@ -187,10 +187,14 @@ def unbiased_mmd(x: np.ndarray, y: np.ndarray) -> tuple[float, float | None]:
     The estimate is Eq. 3 of Gretton et al. 2012. The error is the jackknife's: it errs on the safe
     side (Efron & Stein 1981), by a factor of up to 1.4 where the sets do not differ, and is None
     for sets of two.
+
+    Raises:
+        ValueError: fewer than two samples in a set.
     """
     # Sums of millions of cubes that nearly cancel: float32 would leave noise.
     x, y = x.astype(np.float64), y.astype(np.float64)
     n, m = len(x), len(y)
+    require_spread(min(n, m), f"{n} and {m} images")
     xx = _kernel_sums(x, x) - _self_kernels(x)  # (n,), each sample with all others of its set
     yy = _kernel_sums(y, y) - _self_kernels(y)  # (m,)
     xy, yx = _kernel_sums(x, y), _kernel_sums(y, x)  # (n,), (m,)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from core.options import non_negative_int, option, positive_int
+from core.options import OptionError, non_negative_int, option, positive_int
 from fid.backbones.loading import BackboneOptions, load_backbone
 from fid.distances import (
     SUBSET_COUNT,
@@ -46,6 +46,13 @@ class FidScoreOptions:
         "0 leaves it out",
     )
     seed: int = option(SUBSET_SEED, non_negative_int, "INT", "seed of subsets and resamples")
+
+    def check(self):
+        """Raise OptionError for numbers of images or resamples that have no spread."""
+        if self.kid_subset_size < 2:  # the kernel of an image with the other ones of its subset
+            raise OptionError("kid_subset_size", f"{self.kid_subset_size}, expected at least 2")
+        if self.bootstrap == 1:  # the interval would have no width
+            raise OptionError("bootstrap", "1, expected at least 2, or 0 for no interval")
 
     def need_features(self, *counts: int) -> bool:
         """Whether sets of so many images must keep all features; else their moments do."""

@@ -1,8 +1,8 @@
 """A table of results as CSV, Markdown and bars."""
 
-import csv
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +63,9 @@ class TableOptions:
         # Rows are kept by name: of two equal ones the first would be lost.
         if self.names and len(set(self.names)) < len(self.names):
             raise OptionError("names", "found a name twice; each folder needs one of its own")
+        for field, paths in (("generated", self.generated), ("results", self.results)):
+            if len({path.resolve() for path in paths}) < len(paths):
+                raise OptionError(field, "found a path twice; each row needs one of its own")
         if not self.generated and not self.results:
             raise OptionError("generated", "nothing to compare: give folders or earlier results")
 
@@ -71,38 +74,65 @@ class TableOptions:
         names = self.names or names_of(self.generated)
         return dict(zip(names, self.generated, strict=True))
 
+    def result_files(self) -> dict[str, Path]:
+        """Where the result of each folder is written, by the names of their rows.
 
-def read_results(paths: Sequence[Path], option: str) -> dict[str, dict]:
-    """Result files by name.
+        Raises:
+            ValueError: two results would have one file.
+        """
+        # Names may be parts of paths: "a/images" becomes a_images.json.
+        files = {name: self.output / f"{name.replace(os.sep, '_')}.json" for name in self.folders()}
+        owners = {}
+        for name, file in files.items():
+            if owners.setdefault(file, name) != name:
+                raise ValueError(
+                    f"--output: the results of {owners[file]} and {name} would both be {file}. "
+                    "Give the folders other --names."
+                )
+        return files
+
+
+def read_results(
+    paths: Sequence[Path], option: str, taken: Collection[str] = ()
+) -> dict[str, dict]:
+    """Results by name: the stems of their files, or what tells their paths apart.
 
     Args:
         option: the script's option for the files, for messages.
+        taken: names of other rows.
     Raises:
-        ValueError: a file is no result.
+        ValueError: a file is no result, or its row would have a name that is taken.
     """
+    names = [path.stem for path in paths]
+    if len({*names, *taken}) < len(names) + len(taken):
+        names = names_of([path.with_suffix("") for path in paths])
     results = {}
-    for path in paths:
+    for name, path in zip(names, paths, strict=True):
+        if name in taken:
+            raise ValueError(
+                f"{option} {path}: a folder's row is called {name} too. "
+                "Rename the file, or give the folders other --names."
+            )
         try:
             result = json.loads(path.read_text())
             row_of("", result)  # needs the fields of a score
             check_comparable({"": result})  # needs the fields that say how it was made
         except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
             raise ValueError(f"{option} {path}: not a result of these scripts ({error})") from error
-        results[path.stem] = result
+        results[name] = result
     return results
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:
     """What tells folders apart: their paths without the parts that all share at either end."""
     parts = [folder.resolve().parts for folder in folders]
-    if len(parts) == 1:
-        return [parts[0][-1]]
+    if len(parts) < 2:
+        return [path[-1] for path in parts]
     shortest = min(map(len, parts))
     # At least one part of each path stays, or a folder would have no name.
     start = min(_shared(parts), shortest - 1)
-    end = _shared([path[::-1] for path in parts])
-    end = 0 if end == shortest else end  # one path ends with the whole other path
-    return ["/".join(path[start : len(path) - end]) or path[-1] for path in parts]
+    end = min(_shared([path[::-1] for path in parts]), shortest - start - 1)
+    return ["/".join(path[start : len(path) - end]) for path in parts]
 
 
 def _shared(paths: list[tuple[str, ...]]) -> int:
@@ -137,14 +167,6 @@ def row_of(name: str, result: dict) -> dict:
     return row
 
 
-def write_csv(path: Path, rows: list[dict]) -> None:
-    """Write rows of `row_of` with all their digits."""
-    with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def write_markdown(path: Path, rows: list[dict], result: dict) -> None:
     """Write rows of `row_of` for readers, with a line on how they were made.
 
@@ -175,7 +197,9 @@ def _cell(column: str, value) -> str:
     """A value of a row as the Markdown table shows it."""
     if column.startswith("KID") and value != "":
         return f"{value:.5f}"  # KID is a hundred times smaller than FID
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    # A name with a bar or a line break would begin a cell or a row of its own.
+    words = " ".join(str(value).split()).replace("|", r"\|")
+    return f"{value:.3f}" if isinstance(value, float) else words
 
 
 def draw_bars(path: Path, rows: list[dict]) -> None:

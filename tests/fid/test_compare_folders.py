@@ -53,6 +53,15 @@ def test_earlier_results_join_a_table_made_the_same_way(image_folders, options, 
     capsys.readouterr()
     line = error_line(compare_folders.main, *options, "--results", earlier, "--image-size", 48)
     assert "do not belong in one table: image_size is 32 and 48" in line
+    (image_folders / "old").mkdir()
+    shutil.copy(earlier, image_folders / "old")
+    both = ("--results", earlier, image_folders / "old" / "earlier.json")
+    words = (image_folders / "real", "--output", image_folders / "rows", *both)
+    compare_folders.main([str(word) for word in words])
+    assert list(read_table(image_folders / "rows")) == ["earlier", "old/earlier"]
+    shutil.copy(earlier, image_folders / "copy.json")
+    line = error_line(compare_folders.main, *options, "--results", image_folders / "copy.json")
+    assert "copy.json: a folder's row is called copy too" in line
     earlier.write_text("{}")
     assert "earlier.json: not a result of these scripts" in error_line(
         compare_folders.main, *options, "--results", earlier

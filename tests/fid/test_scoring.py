@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from fid.distances import Statistics
+from core.options import OptionError
+from fid.distances import Statistics, kid
 from fid.scarce import FEW_IMAGES
 from fid.scoring import FidScoreOptions, compare
 
@@ -31,7 +32,7 @@ def test_equal_covariances_leave_the_squared_distance_of_the_means(features):
 
 
 def test_scores_that_are_asked_for_are_added(features):
-    some, others = statistics(features[:2100], True), statistics(features[2050:], True)
+    some, others = statistics(features[:2100], True), statistics(features[-2100:], True)
     options = FidScoreOptions(compute_kid=True, kid_subset_size=50, kid_subset_count=3)
     assert compare(some, others, options)["kid_subset_count"] == 3
     few = statistics(features[:40], True)
@@ -52,3 +53,14 @@ def test_scores_that_are_asked_for_are_added(features):
 )
 def test_features_are_kept_where_a_score_needs_them(options, counts, expected):
     assert options.need_features(*counts) == expected
+
+
+@pytest.mark.parametrize("options", [{"kid_subset_size": 1}, {"bootstrap": 1}])
+def test_numbers_without_spread_are_refused(options):
+    with pytest.raises(OptionError, match="1, expected at least 2"):
+        FidScoreOptions(**options).check()
+
+
+def test_a_set_of_one_image_has_no_kernel_distance(features):
+    with pytest.raises(ValueError, match="1 and 5 images, expected at least two"):
+        kid(features[:1].numpy(), features[:5].numpy())

@@ -1,9 +1,14 @@
 """Tables of results: names, and values by hand."""
 
-import csv
+from itertools import product
 from pathlib import Path
 
-from fid.tables import COLUMNS, names_of, row_of, write_csv, write_markdown
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.options import OptionError
+from fid.tables import COLUMNS, TableOptions, names_of, row_of, write_markdown
 
 
 def test_names_are_what_tells_folders_apart():
@@ -11,6 +16,23 @@ def test_names_are_what_tells_folders_apart():
     assert names_of([Path("/a/b"), Path("/a/c/d")]) == ["b", "c/d"]
     assert names_of([Path("/a/b"), Path("/a/b/c")]) == ["b", "b/c"]
     assert names_of([Path("/x/only")]) == ["only"]
+    assert names_of([Path("/a/b"), Path("/a/c/b"), Path("/a/b/b")]) == ["b", "c/b", "b/b"]
+
+
+@given(st.sets(st.sampled_from(["/".join(p) for n in (1, 2, 3) for p in product("ab", repeat=n)])))
+def test_no_two_folders_share_a_name(folders):
+    names = names_of([Path("/x") / folder for folder in folders])
+    assert len(set(names)) == len(folders) and all(names)
+
+
+def test_no_row_takes_the_place_of_another():
+    twice = (Path("a"), Path("b/../a"))
+    for rows in ({"generated": twice}, {"results": twice}):
+        with pytest.raises(OptionError, match="a path twice"):
+            TableOptions(**rows).check()
+    named = TableOptions(generated=(Path("x"), Path("y")), names=("a/b", "a_b"))
+    with pytest.raises(ValueError, match="of a/b and a_b would both be fid_table/a_b.json"):
+        named.result_files()
 
 
 def test_a_row_holds_what_was_computed(tmp_path):
@@ -24,6 +46,11 @@ def test_a_row_holds_what_was_computed(tmp_path):
     lines = (tmp_path / "t.md").read_text().splitlines()
     assert "| b | 5000 | 12.500 | 12.000 | 13.000 | 0.50000 | 0.30400 | 0.69600 |" in lines[2]
     assert "7 real images of `/real`; cem500k, weights ffffffffffff, 224 px" in lines[4]
-    write_csv(tmp_path / "t.csv", [full])
-    with open(tmp_path / "t.csv", newline="") as file:
-        assert next(csv.DictReader(file))["KID"] == "0.5"
+    assert list(full) == list(COLUMNS)  # so its values are the cells of a table's row
+
+
+def test_a_name_is_one_cell_of_the_markdown_table(tmp_path):
+    made = {"num_real": 7, "real_dir": "/real", "backbone": "x", "weights_sha256": "f"}
+    row = row_of("a|b\nc", {"num_generated": 5, "fid": 1.0})
+    write_markdown(tmp_path / "t.md", [row], made | {"image_size": 224, "resize": "none"})
+    assert (tmp_path / "t.md").read_text().splitlines()[2].startswith(r"| a\|b c | 5 | 1.000 |")
