@@ -5,7 +5,6 @@
 The folder of the run holds the images, their masks and a report; `--resume_run` completes it.
 """
 
-import shlex
 import sys
 
 from cldm.model import read_config, size_multiple
@@ -20,14 +19,15 @@ from core.option_sources import (
 )
 from core.options import add_groups, new_parser, read_groups, read_options, usage_errors
 from core.prompts import read_prompts
-from generation.drawing import draw_images
 from generation.export import check_export, export_dataset
 from generation.inputs import check_condition_sets
-from generation.model import checksums, load_model, weights_files
+from generation.making import make_images
+from generation.model import WatchedWeights, weights_files
 from generation.names import IMAGES, MASKS
 from generation.plan import SamplePlan, match_conditions
 from generation.report import OVERVIEW, REPORT
 from generation.run import Run
+from generation.run_folder import check_run_folder
 from generation.run_options import FREE_ON_RESUME, folder_of_run, options_of_run
 from generation.settings import DETECTOR_GROUPS, GROUPS, Settings
 from generation.summary import plan_text
@@ -74,7 +74,7 @@ def parse_args(argv=None):
 
 
 def prepare_run(args, settings, config):
-    """The run, joined where it is there already; all its files are found, none is written."""
+    """The run, joined where it is there already, and its weights; nothing is written."""
     folders = [branch.list_files() for branch in settings.branches]
     sets, left_out = match_conditions(folders, settings.inputs.skip_missing_edges)
     if left_out:
@@ -82,41 +82,17 @@ def prepare_run(args, settings, config):
     prompts = read_prompts(settings.plan.prompts_file)
     copies = settings.plan.n_augmentations_per_mask
     plan = SamplePlan(sets, copies, settings.plan.seed, prompts)
-    # Minutes of reading, but the only way to know that a resumed run goes on with the same weights.
-    weights = checksums(weights_files(settings.branches, settings.model.base_weights_path))
     folder = folder_of_run(settings.run, settings.run_name)
-    run = Run(folder, settings.record(vars(args)), plan, settings.branches, weights, config)
+    check_run_folder(folder)
+    # Minutes of reading, but the only way to know that a resumed run goes on with the same weights.
+    weights = WatchedWeights(weights_files(settings.branches, settings.model.base_weights_path))
+    record = settings.record(vars(args))
+    run = Run(folder, record, plan, settings.branches, weights.digests, config)
     if run.exists:  # before the slow checks: is it this run that the folder holds?
         run.join()
-    return run
-
-
-def make_images(run, pending, settings, sizes, multiple):
-    """Draw what is missing; at the end, whatever happens, complete the run's folder."""
-    # First the model, which can fail: no folder is left behind then.
-    model = load_model(settings.model, run.branches) if pending else None
-    run.open()
-    print(f"run folder: {run.folder}, seed {run.seed}", flush=True)
-    try:
-        if pending:
-            draw_images(
-                run,
-                pending,
-                model,
-                settings.sampling,
-                sizes=sizes,
-                drawing=settings.drawing,
-                precision=settings.model.precision,
-                multiple=multiple,
-            )
-    finally:
-        # After an error or a signal too: a part of a set has its manifest and report.
-        done = run.finish()
-        if done < len(run.plan):
-            # With the options of the export, because a resumed run does not take them over.
-            words = ["python", "generate.py", "--resume_run", run.folder]
-            command = shlex.join(map(str, words + settings.export.words()))
-            print(f"\n{done} of {len(run.plan)} images are there; to make the rest: {command}")
+        if flaws := run.find_flaws(plan.shard(*settings.shard)):
+            print(f"{len(flaws)} images are damaged and are made again, the first: {flaws[0]}")
+    return run, weights
 
 
 def main(argv=None):
@@ -125,7 +101,7 @@ def main(argv=None):
     config = read_config(settings.model.config_yaml_path)
     multiple, num_classes = size_multiple(config), settings.conditions.num_classes
     real = check_export(settings.export, num_classes)
-    run = prepare_run(args, settings, config)
+    run, weights = prepare_run(args, settings, config)
     # What is there is not made again, and its conditions are not read again.
     pending = run.pending(run.plan.shard(*settings.shard))
     sets = run.plan.sets_of(pending)
@@ -136,7 +112,7 @@ def main(argv=None):
         print(plan_text(run, len(pending), settings.sampling, settings.export, len(real)))
         print("dry run: nothing was written")
         return
-    make_images(run, pending, settings, sizes, multiple)
+    make_images(run, weights, pending, settings, sizes, multiple)
     print(f"images: {run.folder / IMAGES}")
     if run.has_masks:
         print(f"masks of the same names: {run.folder / MASKS}")

@@ -56,6 +56,21 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def check_new_folder(path: Path) -> None:
+    """Check that `whole_folder` can make a folder there, without making anything.
+
+    Raises:
+        FileExistsError: `path` exists and is not an empty folder.
+        OSError: nothing can be written there.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise FileExistsError(f"{path}: exists and is not an empty folder. Name a new one.")
+    # The nearest folder that exists decides whether the others can be made.
+    parent = next(parent for parent in path.absolute().parents if parent.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise PermissionError(f"{path}: nothing can be written to {parent}. Name another place.")
+
+
 def _let_others_read(temporary: Path, mode: int) -> None:
     """Give what `tempfile` made for its owner alone the rights of a new file or folder."""
     umask = os.umask(0)  # the only way to read it is to set it

@@ -21,7 +21,7 @@ from conditions import ConditionOptions, Segmentation
 from conditions.pairs import Pair, check_pairs, find_pairs
 from conditions.segmentation import read_mask
 from core.csv_files import write_csv
-from core.files import whole_folder
+from core.files import check_new_folder, whole_folder
 from core.images import LUMA, read_image, write_png
 from core.options import OptionError, option
 from core.signals import StopRequest
@@ -106,16 +106,10 @@ def check_export(options: ExportOptions, num_classes: int) -> list[Pair]:
     folder = options.export_dataset
     if folder is None:
         return []
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise FileExistsError(
-            f"--export_dataset {folder}: exists and is not an empty folder. Name a new one."
-        )
-    # The nearest folder that exists decides whether the others can be made.
-    parent = next(path for path in folder.absolute().parents if path.exists())
-    if not (parent.is_dir() and os.access(parent, os.W_OK)):
-        raise PermissionError(
-            f"--export_dataset {folder}: nothing can be written to {parent}. Name another place."
-        )
+    try:
+        check_new_folder(folder)
+    except OSError as error:
+        raise type(error)(f"--export_dataset {error}") from error
     if not options.include_real:
         return []
     pairs = find_pairs(*options.include_real)

@@ -2,12 +2,17 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from core.files import whole_file
 from generation.run_folder import lock_manifest
 
 MANIFEST = "manifest.jsonl"
+# Keys of a line that are known only when the image is written; all others follow from the plan.
+SHA256 = "sha256"  # of the image's file
+WEIGHTS_CHANGED = "weights_changed"  # files of weights that changed while it was drawn
+NOTED = (SHA256, WEIGHTS_CHANGED)
 
 
 def read_manifest(run_dir: Path) -> list[dict]:
@@ -22,6 +27,22 @@ def read_manifest(run_dir: Path) -> list[dict]:
             f"{path}: not there, so {run_dir} is no folder of generate.py, or holds no image yet"
         )
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def read_recorded(run_dir: Path) -> dict[str, dict]:
+    """What was noted of images when they were written, by the path of the image.
+
+    Lines that cannot be read are left out: the plan and the images give the manifest again.
+    """
+    path, recorded = run_dir / MANIFEST, {}
+    if not path.is_file():
+        return {}
+    for text in path.read_text(errors="replace").split("\n"):
+        with suppress(ValueError, KeyError, TypeError):
+            line = json.loads(text)
+            # Of an image that was made again, the last line holds.
+            recorded[line["image"]] = {key: line[key] for key in NOTED if key in line}
+    return recorded
 
 
 def append_to_manifest(run_dir: Path, line: Mapping) -> None:

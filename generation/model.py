@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from tqdm import tqdm
@@ -90,6 +91,60 @@ def checksums(files: Mapping[str, Path]) -> dict[str, str]:
     bar = tqdm(set(files.values()), desc="read weights", unit="file", leave=False)
     digests = {path: sha256_of(path) for path in bar}
     return {name: digests[path] for name, path in files.items()}
+
+
+class FileState(NamedTuple):
+    """What tells that a file has changed, without reading it."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+def state_of(path: Path) -> FileState | None:
+    """The state of a file; None where it is gone."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return FileState(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+class WatchedWeights:
+    """Files of weights, with their checksums and their state when these were taken.
+
+    Attributes:
+        digests: SHA-256 by the name of the branch; see `weights_files`.
+    """
+
+    def __init__(self, files: Mapping[str, Path]):
+        self.before = {path: state_of(path) for path in files.values()}
+        self.digests = checksums(files)
+        self._digest_of = {path: self.digests[name] for name, path in files.items()}
+
+    def require_unchanged(self) -> None:
+        """Raise RuntimeError where a file has other content now, or is gone."""
+        for path, before in self.before.items():
+            now = state_of(path)
+            # Not where it was only touched, or copied to its place again
+            if now != before and (now is None or sha256_of(path) != self._digest_of[path]):
+                raise RuntimeError(f"{path}: has changed while it was read. Start again.")
+
+    def changed_in_place(self) -> list[str]:
+        """Files that were written since the model was loaded, and not replaced.
+
+        Tensors are mapped from their files: what is written in place is what the model draws with.
+        A file that takes the name of another leaves the other as it was.
+        """
+        return [
+            str(path)
+            for path, before in self.before.items()
+            if (now := state_of(path))
+            and now != before
+            and (now.device, now.inode) == (before.device, before.inode)
+            and sha256_of(path) != self._digest_of[path]
+        ]
 
 
 def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Module:

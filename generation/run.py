@@ -10,25 +10,28 @@ from pathlib import Path
 
 import numpy as np
 
-from core.files import write_json
+from core.checks import find_flaws
+from core.downloads import sha256_of
+from core.files import whole_folder, write_json
 from core.images import write_png
 from core.option_sources import changed_options
 from core.records import RECORD, read_record, write_run_record
 from generation.branches import Branch, has_labels, label_folders
-from generation.manifest import append_to_manifest, write_manifest
+from generation.manifest import (
+    SHA256,
+    WEIGHTS_CHANGED,
+    append_to_manifest,
+    read_recorded,
+    write_manifest,
+)
 from generation.names import CONDITIONS, IMAGES, MASKS, condition_name, image_name
 from generation.plan import PlannedImage, SamplePlan
 from generation.published import MASK
 from generation.report import examples_of, write_report
-from generation.run_folder import (
-    STATE,
-    finished_images,
-    lock_manifest,
-    make_folder,
-    remove_half_written,
-)
+from generation.run_folder import STATE, finished_images, lock_manifest, remove_half_written
 from generation.run_options import FREE_ON_RESUME
 from generation.shards import Shard
+from generation.soundness import image_flaw
 
 # Options that the manifest repeats in every line
 IMAGE_OPTIONS = ("sampler", "ddim_steps", "scale", "strength", "eta", "guess_mode", "precision")
@@ -61,6 +64,8 @@ class Run:
         self.folder, self.plan, self.branches = folder, plan, branches
         # A copy: the seed is entered later, and the caller's options stay what the user gave.
         self.options, self.weights, self.config = dict(options), weights, config
+        self.flawed: set[str] = set()  # names of images that count as missing
+        self.drawn: set[str] = set()  # paths of images that this process has written
 
     @property
     def seed(self) -> int:
@@ -69,8 +74,7 @@ class Run:
 
     @property
     def exists(self) -> bool:
-        """Whether the folder is there and described, so that it can be joined."""
-        # The record is written last, so a folder without one is still being made.
+        """Whether the folder is that of a run, so that it can be joined."""
         return (self.folder / RECORD).is_file()
 
     @property
@@ -108,24 +112,42 @@ class Run:
         }
 
     def open(self) -> None:
-        """Create the run, or join it where another process has; raises like `join`."""
-        # Shards start at once; the one that makes the folder describes the run for all.
-        if make_folder(self.folder):
+        """Create the run, or join it where another process has; raises like `join`.
+
+        Images that `find_flaws` found are removed.
+        """
+        if not self.exists:
             self._create()
-        else:
-            self.join()
+        self.join()
+        for name in self.flawed:
+            (self.folder / IMAGES / name).unlink(missing_ok=True)
+        self.flawed = set()
+        # Someone may have removed one that was empty
+        for folder in self._folders:
+            (self.folder / folder).mkdir(parents=True, exist_ok=True)
+
+    @property
+    def _folders(self) -> list[str]:
+        # `masks/` exists even where it stays empty: the published layout has it.
+        return [IMAGES, MASKS, *(f"{CONDITIONS}/{name}" for name in self.condition_folders)]
 
     def _create(self) -> None:
-        """Fill a new folder; the record comes last, so a folder with a record is ready for use."""
+        """Make the folder and describe the run in it, unless another process does."""
         # Drawn by the one process that makes the folder; the others read it from the record.
-        self._take_seed(secrets.randbelow(2**31) if self.seed == -1 else self.seed)
-        # `masks/` exists even where it stays empty: the published layout has it.
-        for folder in (IMAGES, MASKS, *(f"{CONDITIONS}/{name}" for name in self.condition_folders)):
-            (self.folder / folder).mkdir(parents=True)
+        seed = secrets.randbelow(2**31) if self.seed == -1 else self.seed
+        options = self.options | {"seed": seed}
         saved_at = datetime.now().astimezone().isoformat(timespec="seconds")
-        state = {"args": self.options, **self.description, "saved_at": saved_at}
-        write_json(self.folder / STATE, state)  # what `join` compares
-        write_run_record(self.folder / RECORD, self.options, "generation")
+        state = {"args": options, **self.description, "saved_at": saved_at}
+        try:
+            # Shards start at once. Each fills a folder of its own, and one gets the name.
+            with whole_folder(self.folder) as temporary:
+                for folder in self._folders:
+                    (temporary / folder).mkdir(parents=True)
+                write_json(temporary / STATE, state)  # what `join` compares
+                write_run_record(temporary / RECORD, options, "generation")
+        except OSError:
+            if not self.exists:
+                raise
 
     def join(self) -> None:
         """Take the seed of the run that is there, after making sure that it is this run.
@@ -165,10 +187,29 @@ class Run:
         self.options["seed"] = seed
         self.plan = dataclasses.replace(self.plan, seed=seed)
 
+    def find_flaws(self, numbers: Iterable[int]) -> list[str]:
+        """What is wrong with those of these images that are there, and not as they were written.
+
+        From now on they count as missing. Call it after `join`.
+
+        Raises:
+            ValueError: a name belongs to something that is no file.
+        """
+        recorded, there = read_recorded(self.folder), finished_images(self.folder)
+
+        def flaw_of(k):
+            line = self.manifest_line(self.plan[k])
+            return image_flaw(self.folder, line, recorded.get(line["image"], {}))
+
+        made = [k for k in numbers if self.plan.file_name(k) in there]
+        flaws = find_flaws(made, flaw_of, "checking images")
+        self.flawed = {self.plan.file_name(k) for k in flaws}
+        return list(flaws.values())
+
     def pending(self, numbers: Iterable[int]) -> list[int]:
         """Which of these images are not there yet."""
         # Names do not depend on the seed, so this can be asked before the run is opened.
-        there = finished_images(self.folder) if self.exists else set()
+        there = finished_images(self.folder) - self.flawed if self.exists else set()
         return [k for k in numbers if self.plan.file_name(k) not in there]
 
     def headline(self, shard: Shard) -> str:
@@ -217,38 +258,61 @@ class Run:
                 labels = branch.condition.labels(hint)  # the first branch that has them decides
         if labels is not None:
             write_png(self.folder / line["mask"], labels)
-        write_png(self.folder / line["image"], image)
+        image_path = self.folder / line["image"]
+        write_png(image_path, image)
+        self.drawn.add(line["image"])
+        line[SHA256] = sha256_of(image_path)
         # After the image: a process killed in between leaves an image without a line, which
         # `finish` adds; the other way round, a line would promise an image that is not there.
         append_to_manifest(self.folder, line)
 
-    def finish(self) -> int:
+    def finish(self, weights_changed: Sequence[str] = ()) -> int:
         """Write the manifest in the plan's order, the overview and the report.
 
         When processes end together, the last one to come here sees the images of all. If these are
         all that are planned, it also removes the temporary files of killed processes.
 
+        Args:
+            weights_changed: names of weights that changed while this process drew images. The
+                manifest says so of these images, and a resumed run makes them again.
         Returns:
             The number of images that are there.
         """
         with lock_manifest(self.folder):
             there = finished_images(self.folder)
             done = [k for k in range(len(self.plan)) if self.plan.file_name(k) in there]
+            recorded = read_recorded(self.folder)
+            for image in self.drawn if weights_changed else ():
+                recorded.setdefault(image, {})[WEIGHTS_CHANGED] = list(weights_changed)
             # Whole again: lines that were appended stand in the order in which processes ended.
-            write_manifest(self.folder, (self.manifest_line(self.plan[k]) for k in done))
-            if done:  # the report shows one image at least
-                self._write_report(done)
+            write_manifest(self.folder, (self._finished_line(k, recorded) for k in done))
+            self._write_report(done)
             if len(done) == len(self.plan):
                 remove_half_written(self.folder)
         return len(done)
 
+    def _finished_line(self, k: int, recorded: Mapping) -> dict:
+        """The line of an image that is there, with what was recorded of it, by image."""
+        line = self.manifest_line(self.plan[k])
+        if line["image"] in recorded:
+            return line | recorded[line["image"]]
+        # Its process was killed before it could add the line.
+        return line | {SHA256: sha256_of(self.folder / line["image"])}
+
     def _write_report(self, done: list[int]) -> None:
+        examples = [
+            [self.manifest_line(self.plan[k]) for k in numbers]
+            for numbers in examples_of(done, self.plan.copies)
+        ]
+        # Without damaged images of other shards, which are mended when these are resumed
+        sound = [
+            [line for line in lines if not image_flaw(self.folder, line, {})] for lines in examples
+        ]
+        if not any(sound):  # the report shows one image at least
+            return
         write_report(
             self.folder,
-            [
-                [self.manifest_line(self.plan[k]) for k in numbers]
-                for numbers in examples_of(done, self.plan.copies)
-            ],
+            [lines for lines in sound if lines],
             done=len(done),
             planned=len(self.plan),
             num_conditions=len(self.plan.condition_sets),

@@ -6,41 +6,32 @@ Everything else, the manifest included, follows from the plan and from the image
 
 import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from core.files import remove_leftovers
+from core.files import check_new_folder, remove_leftovers
 from core.records import RECORD
 from generation.names import CONDITIONS, IMAGE_PREFIX, IMAGES, MASKS, image_name
 
 STATE = "generate_state.json"
-PATIENCE = 60  # seconds in which the process that made the folder must have described the run
 
 
-def make_folder(run_dir: Path) -> bool:
-    """Make the folder, or wait for the process that has made it before to write the record.
+def check_run_folder(run_dir: Path) -> None:
+    """Check that a run is there or can be made, before anything slow happens.
 
-    Returns:
-        Whether this process has made it.
     Raises:
-        FileNotFoundError: the record does not appear.
+        FileExistsError: there is something else.
+        OSError: nothing can be written there.
     """
-    run_dir.parent.mkdir(parents=True, exist_ok=True)
-    # Making a folder is atomic, on network file systems too, so exactly one process succeeds.
-    try:
-        run_dir.mkdir()
-        return True
-    except FileExistsError:
-        give_up = time.monotonic() + PATIENCE
-        while not (run_dir / RECORD).is_file():
-            if time.monotonic() > give_up:
-                raise FileNotFoundError(
-                    f"{run_dir}: exists without {RECORD}. Remove it, or name another run."
-                ) from None
-            time.sleep(0.2)
-        return False
+    if (run_dir / RECORD).is_file():
+        return
+    if run_dir.is_dir() and any(run_dir.iterdir()):
+        raise FileExistsError(
+            f"{run_dir}: holds files but no {RECORD}, so it is no run. "
+            "Move it away, or name another run."
+        )
+    check_new_folder(run_dir)
 
 
 def finished_images(run_dir: Path) -> set[str]:
@@ -89,12 +80,11 @@ def lock_images(run_dir: Path) -> Iterator[None]:
 
 
 def remove_half_written(run_dir: Path) -> None:
-    """Remove the temporary files that killed processes left among the images.
+    """Remove the temporary files that killed processes left in the folder.
 
     Nothing is removed while a process is inside `lock_images`, or without locks.
     """
     with open(run_dir / STATE, "r+") as state, suppress(OSError):
         # Does not wait: who writes now removes them at the end.
         fcntl.flock(state, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for folder in (IMAGES, MASKS, CONDITIONS):
-            remove_leftovers(run_dir / folder)
+        remove_leftovers(run_dir)

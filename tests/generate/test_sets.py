@@ -9,7 +9,7 @@ from PIL import Image
 
 import generate
 from core.checkpoints import load_state_dict, save_weights
-from generation import drawing, model
+from generation import drawing, making, model
 from generation.run_folder import lock_images
 from tests.generated import manifest, pictures
 
@@ -114,6 +114,64 @@ def test_a_lost_picture_is_made_again(run):
     (folder / "images" / "image_cond4_batch0_sample0.png").unlink()
     generate.main(["--resume_run", str(folder)])
     assert pictures(folder) == before
+
+
+def test_damaged_pictures_are_made_again_and_exported(run, tmp_path, capsys):
+    folder = run()
+    before, lines = pictures(folder), manifest(folder)
+    names = [f"image_cond{i}_batch0_sample0.png" for i in range(6)]
+    (folder / "images" / names[1]).write_bytes(b"")
+    (folder / "images" / names[4]).write_bytes(before[names[3]])
+    (folder / "masks" / names[2]).unlink()
+    capsys.readouterr()
+    generate.main(["--resume_run", str(folder), "--dry_run"])
+    printed = capsys.readouterr().out
+    assert f"3 images are damaged and are made again, the first: {folder}" in printed
+    assert "3 there already" in printed and (folder / "images" / names[1]).read_bytes() == b""
+    words = ["--resume_run", folder, "--export_dataset", tmp_path / "set"]
+    generate.main([str(word) for word in words])
+    assert pictures(folder) == before and manifest(folder) == lines
+    assert (folder / "masks" / names[2]).is_file()
+    exported = {path.name: path.read_bytes() for path in (tmp_path / "set" / "images").iterdir()}
+    assert exported == {name.replace("image_", "synth_"): data for name, data in before.items()}
+
+
+def test_weights_that_are_overwritten_while_images_are_drawn(
+    run, micro_weights, tmp_path, monkeypatch
+):
+    """In place, as `cp` does: the model draws with what its mapped file holds."""
+    copy = tmp_path / "weights.safetensors"
+    copy.write_bytes(micro_weights.read_bytes())
+    real, before = drawing.sample_images, copy.read_bytes()
+
+    def overwritten(*arguments, **keywords):
+        with open(copy, "r+b") as file:
+            file.seek(-4, os.SEEK_END)
+            file.write(b"1234")
+        return real(*arguments, **keywords)
+
+    reference = pictures(run("--run_id", "reference"))
+    monkeypatch.setattr(drawing, "sample_images", overwritten)
+    with pytest.raises(RuntimeError, match="was overwritten while images were drawn"):
+        run("--model_weights_path", copy, "--run_id", "x")
+    folder = tmp_path / "out" / "run_x"
+    assert [line["weights_changed"] for line in manifest(folder)] == [[str(copy)]] * 6
+    monkeypatch.setattr(drawing, "sample_images", real)
+    with pytest.raises(ValueError, match="the weights are not those"):
+        generate.main(["--resume_run", str(folder)])
+    copy.write_bytes(before)
+    generate.main(["--resume_run", str(folder)])
+    assert pictures(folder) == reference
+    assert not any("weights_changed" in line for line in manifest(folder))
+
+
+def test_weights_that_change_while_they_are_read(run, micro_weights, tmp_path, monkeypatch):
+    copy = tmp_path / "weights.safetensors"
+    copy.write_bytes(micro_weights.read_bytes())
+    monkeypatch.setattr(making, "load_model", lambda *_: copy.write_bytes(b"1"))
+    with pytest.raises(RuntimeError, match="weights.safetensors: has changed while it was read"):
+        run("--model_weights_path", copy)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_task_of_a_slurm_array_finds_its_part(monkeypatch):

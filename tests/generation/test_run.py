@@ -2,12 +2,16 @@
 
 import dataclasses
 import json
+import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from core.images import read_grey, read_labels
+from core.downloads import sha256_of
+from core.images import read_grey, read_labels, write_png
 from generation.manifest import read_manifest
+from generation.run import Run
 from generation.run_options import options_of_run
 from tests.generation.made_up import write_image
 
@@ -30,6 +34,106 @@ def test_a_run_from_start_to_end(new_run):
     assert np.allclose(depth * 255, 101, atol=0.01)
     assert line["options"]["strengths"] == {"mask": 1.0, "d": 1.0}
     assert (run.folder / "report.html").is_file()
+
+
+def test_one_of_many_processes_makes_the_folder(new_run, tmp_path):
+    runs = [new_run(seed=-1) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(Run.open, runs))
+    assert len({run.seed for run in runs}) == 1 and runs[0].seed >= 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["depth", "masks", "run"]
+
+
+def test_a_maker_that_was_killed_does_not_block_the_name(new_run, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    run = new_run()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("generation.run.write_run_record", killed)
+        run.open()
+    assert not run.folder.exists()
+    run.open()
+    assert run.exists
+
+
+def test_what_is_not_as_it_was_written_counts_as_missing(new_run):
+    run = new_run()
+    run.open()
+    for k in range(4):
+        write_image(run, k)
+    run.finish()
+    assert run.find_flaws(range(4)) == []
+    lines = [run.manifest_line(run.plan[k]) for k in range(4)]
+    files = [
+        [run.folder / file for file in (line["image"], line["mask"], line["conditions"]["d"])]
+        for line in lines
+    ]
+    whole = {path: path.read_bytes() for paths in files for path in paths}
+    other_size = np.zeros((9, 8, 3), np.uint8)
+    for k, damage, expected in (
+        (0, lambda image, mask, depth: image.write_bytes(b""), "it is empty"),
+        (0, lambda image, mask, depth: image.write_bytes(whole[image][:-20]), "cannot be read"),
+        (1, lambda image, mask, depth: write_png(image, other_size[:8]), "not the picture"),
+        (1, lambda image, mask, depth: write_png(image, other_size[..., 0]), "grey 1 8 PNG"),
+        (2, lambda image, mask, depth: mask.unlink(), "not there"),
+        (2, lambda image, mask, depth: write_png(mask, other_size), "expected 8-bit grey PNG"),
+        (3, lambda image, mask, depth: write_png(depth, other_size), r"\(9, 8\) pixels"),
+        (3, lambda image, mask, depth: depth.write_bytes(whole[depth][:-9]), "cannot be read"),
+    ):
+        damage(*files[k])
+        (flaw,) = run.find_flaws(range(4))
+        assert re.search(expected, flaw) and run.pending(range(4)) == [k]
+        run.open()
+        assert not files[k][0].exists()
+        write_image(run, k)
+        assert run.find_flaws(range(4)) == []
+    assert whole == {path: path.read_bytes() for path in whole}
+    files[0][1].unlink()
+    files[0][1].mkdir()
+    with pytest.raises(ValueError, match="found no regular file. Move it away"):
+        run.find_flaws(range(4))
+
+
+def test_a_damaged_image_of_another_shard_does_not_stop_the_report(new_run):
+    run = new_run()
+    run.open()
+    for k in range(4):
+        write_image(run, k)
+    (run.folder / "images" / run.plan.file_name(1)).write_bytes(b"")
+    assert run.finish() == 4
+    assert "image_cond0_batch1" not in (run.folder / "report.html").read_text()
+
+
+def test_checksums_are_recorded_and_survive(new_run):
+    run = new_run()
+    run.open()
+    write_image(run, 0)
+    write_image(run, 1)
+    manifest = run.folder / "manifest.jsonl"
+    first, second = manifest.read_text().splitlines(keepends=True)
+    manifest.write_text(first + second[:40])  # killed while it added the line
+    run.finish()
+    for line in read_manifest(run.folder):
+        assert line["sha256"] == sha256_of(run.folder / line["image"])
+
+
+def test_images_of_weights_that_changed_are_made_again(new_run):
+    run = new_run()
+    run.open()
+    write_image(run, 0)
+    run.finish()
+    later = new_run()
+    later.join()
+    write_image(later, 1)
+    later.finish(["w.ckpt"])
+    assert [line.get("weights_changed") for line in read_manifest(run.folder)] == [None, ["w.ckpt"]]
+    assert "the weights changed while it was drawn" in later.find_flaws(range(4))[0]
+    assert later.pending(range(4)) == [1, 2, 3]
+    later.open()
+    write_image(later, 1)
+    run.finish()
+    assert later.find_flaws(range(4)) == [] and later.pending(range(4)) == [2, 3]
 
 
 def test_without_labels_there_are_no_masks(new_run):

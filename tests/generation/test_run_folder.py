@@ -1,18 +1,22 @@
-"""Making the folder of a run, and what counts as an image in it."""
+"""Where the folder of a run can be made, and what counts as an image in it."""
 
 import pytest
 
-from generation import run_folder
-from generation.run_folder import finished_images, images_with_companions, make_folder
+from generation.run_folder import check_run_folder, finished_images, images_with_companions
 
 
-def test_only_one_process_makes_the_folder(tmp_path, monkeypatch):
-    assert make_folder(tmp_path / "base" / "run")
-    monkeypatch.setattr(run_folder, "PATIENCE", 0.3)
-    with pytest.raises(FileNotFoundError, match="exists without args.json"):  # its maker died
-        make_folder(tmp_path / "base" / "run")
-    (tmp_path / "base" / "run" / "args.json").write_text("{}")
-    assert not make_folder(tmp_path / "base" / "run")
+def test_where_a_run_can_be_made(tmp_path):
+    check_run_folder(tmp_path / "base" / "run")
+    assert not (tmp_path / "base").exists()
+    (tmp_path / "run").mkdir()
+    check_run_folder(tmp_path / "run")
+    (tmp_path / "run" / "images").mkdir()
+    with pytest.raises(FileExistsError, match="holds files but no args.json, so it is no run"):
+        check_run_folder(tmp_path / "run")
+    (tmp_path / "run" / "args.json").write_text("{}")
+    check_run_folder(tmp_path / "run")
+    with pytest.raises(OSError, match="nothing can be written to .*args.json"):
+        check_run_folder(tmp_path / "run" / "args.json" / "run")
 
 
 def test_half_written_pictures_do_not_count(tmp_path):

@@ -1,0 +1,62 @@
+"""From a plan to images: load the model, draw what is missing, complete the run's folder."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from generation.drawing import draw_images
+from generation.manifest import MANIFEST
+from generation.model import WatchedWeights, load_model
+from generation.run import Run
+from generation.settings import Settings
+
+
+def make_images(
+    run: Run,
+    weights: WatchedWeights,
+    pending: Sequence[int],
+    settings: Settings,
+    sizes: Mapping[int, tuple[int, int]],
+    multiple: int,
+) -> None:
+    """Draw what is missing; at the end, whatever happens, complete the run's folder.
+
+    Args:
+        weights: of the run.
+        pending: numbers of the images to draw.
+        sizes, multiple: see `draw_images`.
+    Raises:
+        RuntimeError: weights have changed meanwhile, or as `draw_images`.
+        FileNotFoundError, ValueError, KeyboardInterrupt: see `load_model`, `Run.open` and
+            `draw_images`.
+    """
+    # First the model, which can fail: no folder is left behind then.
+    model = load_model(settings.model, run.branches) if pending else None
+    weights.require_unchanged()
+    run.open()
+    print(f"run folder: {run.folder}, seed {run.seed}", flush=True)
+    try:
+        if pending:
+            draw_images(
+                run,
+                pending,
+                model,
+                settings.sampling,
+                sizes=sizes,
+                drawing=settings.drawing,
+                precision=settings.model.precision,
+                multiple=multiple,
+            )
+    finally:
+        # After an error or a signal too: a part of a set has its manifest and report.
+        changed = weights.changed_in_place()
+        done = run.finish(changed)
+        if done < len(run.plan):
+            # With the options of the export, because a resumed run does not take them over.
+            words = ["python", "generate.py", "--resume_run", run.folder]
+            command = shlex.join(map(str, words + settings.export.words()))
+            print(f"\n{done} of {len(run.plan)} images are there; to make the rest: {command}")
+    if changed:
+        raise RuntimeError(
+            f"{changed[0]}: was overwritten while images were drawn, so these may be wrong. "
+            f"{MANIFEST} marks them. Put the file back; --resume_run then makes them again."
+        )
