@@ -4,11 +4,9 @@ A trainable copy of the U-Net's encoder steers the locked U-Net.
 """
 
 import torch
-from einops import rearrange
 from torch import nn
 
-from cldm.ddim_hacked import DDIMSampler, check_unsupported
-from core.pictures import prompt_to_pixels
+from cldm.published import PublishedControl
 from ldm.models.diffusion.ddpm import LatentDiffusion
 from ldm.modules.diffusionmodules.openaimodel import TimestepEmbedSequential, UNetEncoder, UNetModel
 from ldm.modules.diffusionmodules.util import zero_module
@@ -20,14 +18,6 @@ from ldm.util import instantiate_from_config
 HINT_CHANNELS = (16, 16, 32, 32, 96, 96, 256)
 HINT_FACTOR = 8  # hint pixels per latent pixel
 NUM_CONTROLS = 13  # residuals of SD 1.x and 2.x: 12 encoder blocks and the middle block
-
-# Arguments of the published `log_images`: those that change no picture, and those that draw
-# pictures which are not made here, with the values that ask for nothing.
-LOG_HARMLESS = (
-    "split", "n_row", "quantize_denoised", "inpaint", "plot_progressive_rows",
-    "unconditional_guidance_label", "use_ema_scope",
-)  # fmt: skip
-LOG_UNSUPPORTED = {"return_keys": None, "plot_denoise_rows": False, "plot_diffusion_rows": False}
 
 
 def side_by_side(parts):
@@ -161,7 +151,7 @@ class ControlNet(UNetEncoder):
         return residuals
 
 
-class ControlLDM(LatentDiffusion):
+class ControlLDM(PublishedControl, LatentDiffusion):
     """Latent diffusion with a control branch.
 
     Args:
@@ -239,84 +229,6 @@ class ControlLDM(LatentDiffusion):
         return self.model.diffusion_model(
             x_noisy, t, context, control=control, only_mid_control=self.only_mid_control
         )  # (N, 4, h, w)
-
-    def get_input(self, batch, k=None, bs=None):
-        """As `LatentDiffusion.get_input`, with the hint (N, H, W, c) among the conditions."""
-        x_start, cond = super().get_input(batch, k, bs)
-        hint = rearrange(batch[self.control_key][:bs], "n h w c -> n c h w").contiguous()
-        hint = hint.to(x_start.dtype)
-        return x_start, {**cond, "c_concat": [hint]}
-
-    def sample_log(self, cond, batch_size, ddim=True, ddim_steps=50, **options):
-        """Samples for conditions, z (N, 4, h, w), and intermediates, as `DDIMSampler.sample`.
-
-        Args:
-            cond: N conditions with a hint, as `apply_model` takes them; the hint gives the size.
-            ddim: always true; published scripts pass it.
-            options: further arguments of `DDIMSampler.sample`.
-        Raises:
-            ValueError: `ddim` is false; others as `DDIMSampler.sample`.
-        """
-        if not ddim:
-            raise ValueError("ddim: expected true; sampling by DDPM's own steps is not supported")
-        height, width = cond["c_concat"][0].shape[2:]
-        shape = (self.channels, height // HINT_FACTOR, width // HINT_FACTOR)
-        return DDIMSampler(self).sample(
-            ddim_steps, batch_size, shape, cond, verbose=False, **options
-        )
-
-    @torch.no_grad()
-    def log_images(
-        self,
-        batch,
-        N=4,
-        sample=False,
-        ddim_steps=50,
-        ddim_eta=0.0,
-        unconditional_guidance_scale=9.0,
-        **unsupported,
-    ):
-        """Pictures of a batch by name, each (N, c, H, W), about [-1, 1], not clipped.
-
-        They are `reconstruction`, `control`, `conditioning` (the prompt), `samples` on request, and
-        `samples_cfg_scale_<scale>` above scale 1.
-
-        Args:
-            batch: as `get_input` takes it.
-            N: number of samples to show.
-            sample: draw samples without guidance too.
-            ddim_steps, ddim_eta, unconditional_guidance_scale: how samples are drawn.
-            unsupported: other published arguments, with values that ask for nothing.
-        """
-        check_unsupported(
-            {name: value for name, value in unsupported.items() if name not in LOG_HARMLESS},
-            LOG_UNSUPPORTED,
-            "log_images",
-        )
-        z, cond = self.get_input(batch, bs=N)  # (N, 4, h, w)
-        prompts, hint = batch[self.cond_stage_key][:N], cond["c_concat"][0]
-        text = torch.from_numpy(prompt_to_pixels(prompts, hint.shape[2:]))  # (N, H, W, 3)
-        log = {
-            "reconstruction": self.decode_first_stage(z),
-            "control": hint * 2 - 1,
-            "conditioning": rearrange(text, "n h w c -> n c h w") / 127.5 - 1,
-        }
-        options = {"ddim_steps": ddim_steps, "eta": ddim_eta}
-        if sample:
-            samples, _ = self.sample_log(cond, len(z), **options)
-            log["samples"] = self.decode_first_stage(samples)
-        if unconditional_guidance_scale > 1:
-            uncond = {**cond, "c_crossattn": [self.get_unconditional_conditioning(len(z))]}
-            samples, _ = self.sample_log(
-                cond,
-                len(z),
-                unconditional_guidance_scale=unconditional_guidance_scale,
-                unconditional_conditioning=uncond,
-                **options,
-            )
-            name = f"samples_cfg_scale_{unconditional_guidance_scale:.2f}"
-            log[name] = self.decode_first_stage(samples)
-        return log
 
     def trainable_parameters(self):
         """Parameters of the control branch, and of the U-Net's decoder where it is not locked."""

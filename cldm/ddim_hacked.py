@@ -162,41 +162,55 @@ class DDIMSampler:
             ValueError: a mask without `x0`; others as `check_unsupported` and `make_schedule`.
         """
         check_unsupported(unsupported, UNSUPPORTED, "DDIMSampler.sample")
-        if mask is not None and x0 is None:
-            raise ValueError("mask without x0: expected the latents that the mask keeps")
+        keep_masked = self._mask_keeper(mask, x0, generators)
         self.make_schedule(S, ddim_eta=eta)
-        last = len(self.ddim_timesteps) - 1
         # The device of a buffer: a stand-in for a model need not have parameters.
         device = self.model.alphas_cumprod.device
         x = draw_noise((batch_size, *shape), generators, device) if x_T is None else x_T.to(device)
         # Both lists begin with the noise, as in the published sampler.
         intermediates = {"x_inter": [x], "pred_x0": [x]}
+        samples = ddim.descend(
+            self._denoiser(conditioning, unconditional_guidance_scale, unconditional_conditioning),
+            x,
+            self._schedule(use_original_steps=False),
+            generators,
+            before_step=keep_masked,
+            on_step=self._step_recorder(intermediates, log_every_t, callback, img_callback),
+            temperature=temperature,
+            verbose=verbose,
+        )
+        return samples, intermediates
+
+    def _mask_keeper(self, mask, x0, generators):
+        """Function (x, i) -> x with x_0 at the noise of step i where the mask is 1.
+
+        It is None without a mask. Raises ValueError for a mask without `x0`.
+        """
+        if mask is None:
+            return None
+        if x0 is None:
+            raise ValueError("mask without x0: expected the latents that the mask keeps")
 
         def keep_masked(x, i):
-            """x, (N, C, h, w), with x_0 at the noise of the timestep where the mask is 1."""
-            known = self.stochastic_encode(x0, i, noise=draw_noise(x.shape, generators, device))
-            return known * mask + (1 - mask) * x
+            noise = draw_noise(x.shape, generators, x.device)  # (N, C, h, w)
+            return self.stochastic_encode(x0, i, noise=noise) * mask + (1 - mask) * x
+
+        return keep_masked
+
+    def _step_recorder(self, intermediates, every, callback, img_callback):
+        """Function for `on_step`: calls the callbacks, and appends to `intermediates`."""
+        last = len(self.ddim_timesteps) - 1
 
         def after_step(left, x, pred_x0):
             if callback:
                 callback(last - left)
             if img_callback:
                 img_callback(pred_x0, last - left)
-            if left % log_every_t == 0 or left == last:  # the last and the first step among them
+            if left % every == 0 or left == last:  # the last and the first step among them
                 intermediates["x_inter"].append(x)
                 intermediates["pred_x0"].append(pred_x0)
 
-        samples = ddim.descend(
-            self._denoiser(conditioning, unconditional_guidance_scale, unconditional_conditioning),
-            x,
-            self._schedule(use_original_steps=False),
-            generators,
-            before_step=None if mask is None else keep_masked,
-            on_step=after_step,
-            temperature=temperature,
-            verbose=verbose,
-        )
-        return samples, intermediates
+        return after_step
 
     # From an image to noise, and back
 
