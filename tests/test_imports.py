@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROWS = (
     {"utils", "benchmarks"},
-    {"share", "runs", "workload"},
+    {"share", "runs"},
     {"training", "generation", "segmentation"},
     {"dataset"},
     {"conditions", "fid", "annotator"},

@@ -19,7 +19,7 @@ from core.options import (
     positive_int,
     read_options,
 )
-from runs import PATIENCE, find_runs, run_statuses, status_table
+from runs.status import PATIENCE, find_runs, run_statuses, status_table
 from share import run_script
 
 WORK_LEFT = 3  # exit code

@@ -1,4 +1,4 @@
-from workload import KnownCosts, MeasureOptions, WorkOptions, plan
+from runs.workload import KnownCosts, MeasureOptions, WorkOptions, plan
 
 
 def test_hours_are_counted_by_hand():

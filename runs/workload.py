@@ -101,27 +101,16 @@ def plan(work: WorkOptions, costs: KnownCosts) -> list[list[str]]:
     return rows
 
 
-def _check_size(here: MeasureOptions) -> int:
-    """Side in pixels of the images to measure with.
-
-    Raises:
-        ValueError: the configuration does not allow the size that the options ask for.
-    """
-    config = read_config(here.config)
-    size = image_side(config, here.image_size, here.config)
-    return size
-
-
 def measure_costs(
     work: WorkOptions, known: KnownCosts, here: MeasureOptions, sampling: SamplingOptions
 ) -> KnownCosts:
     """Measure what `here` names, print it, and return all costs.
 
     Raises:
-        ValueError: the size does not fit; found before the model is built.
+        OptionError: the size does not fit; found before the model is built.
     """
     device = pick_device(here.device)
-    size = _check_size(here)
+    size = image_side(read_config(here.config), here.image_size, here.config)
     print(
         f"{here.config}, {size} x {size} pixels, precision {here.precision}, "
         f"on {device_name(device)}",

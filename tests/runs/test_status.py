@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from runs import PATIENCE, Status, find_runs, is_silent, is_training, status_table
+from runs.status import PATIENCE, Status, find_runs, is_silent, is_training, status_table
 
 
 def test_a_row_shows_pace_time_left_and_last_sign():
