@@ -1,14 +1,15 @@
 """The segmenter: a small U-Net from grey images to classes, and its checkpoint."""
 
 import math
-import re
 from pathlib import Path
 
 import segmentation_models_pytorch as smp
+import timm
 import torch
 
-from core.checkpoints import load_pickle, save_torch
+from core.checkpoints import load_pickle, load_strictly, save_torch
 from core.files import refuse_existing
+from core.options import OptionError
 from segmentation.data import reflect_to
 
 FORMAT = "em_segmenter_v1"  # names the checkpoint's layout, which tells it from any other .ckpt
@@ -19,26 +20,28 @@ DECODER_CHANNELS = (48, 24, 16, 8)  # deep to shallow; as many as the encoder ha
 SIZE_MULTIPLE = 32  # pixels; what a network of five levels needs, ours has four
 
 
-def build_segmenter(
-    num_classes: int, encoder: str = ENCODER, option: str = "encoder"
-) -> torch.nn.Module:
+def check_encoder(encoder: str) -> None:
+    """Raise OptionError for the field `encoder` where there is no encoder of that name."""
+    # Only models that timm knows: it would download one whose name is that of a hub's file.
+    is_timm = encoder.startswith("tu-") and timm.is_model(encoder.removeprefix("tu-"))
+    if not is_timm and encoder not in smp.encoders.get_encoder_names():
+        raise OptionError(
+            "encoder",
+            f"{encoder}: not an encoder of segmentation-models-pytorch, try resnet18 or {ENCODER}",
+        )
+
+
+def build_segmenter(num_classes: int, encoder: str = ENCODER) -> torch.nn.Module:
     """An untrained U-Net from one grey channel to `num_classes` logits.
 
     It maps (N, 1, H, W) to (N, num_classes, H, W); H and W are multiples of `SIZE_MULTIPLE`.
 
     Args:
         encoder: its name in segmentation-models-pytorch.
-        option: the script's name for `encoder`, for messages.
     Raises:
-        ValueError: segmentation-models-pytorch has no encoder of that name.
+        OptionError: as `check_encoder`.
     """
-    known = smp.encoders.get_encoder_names()
-    # A timm name with a colon would be downloaded from a hub, so only plain names pass.
-    if encoder not in known and not re.fullmatch(r"tu-\w+", encoder):
-        raise ValueError(
-            f"{option} {encoder}: not an encoder of segmentation-models-pytorch, "
-            f"try resnet18 or {ENCODER}"
-        )
+    check_encoder(encoder)
     model = smp.Unet(
         encoder,
         len(DECODER_CHANNELS),
@@ -94,20 +97,20 @@ def load_segmenter(path: str | Path, device: str | torch.device = "cpu") -> torc
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is damaged or no segmenter.
+        ValueError: the file cannot be read, is no segmenter, or names an unknown encoder.
+        RuntimeError: its tensors do not fit the architecture that it names.
     """
-    if not Path(path).is_file():
+    path = Path(path)
+    if not path.is_file():
         raise FileNotFoundError(f"{path}: no such segmenter")
+    content = load_pickle(path, "cpu")
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{path}: no segmenter. Expected a checkpoint in the layout {FORMAT}.")
     try:
-        content = load_pickle(path, "cpu")
-        if content["format"] != FORMAT:
-            raise ValueError("another format")
         # The file says which encoder it was trained with, so no option has to.
         model = build_segmenter(**content["architecture"])
-        model.load_state_dict(content["state_dict"])
-        model.meta = content["meta"]
-    except Exception as error:  # another program's content may break any line above
-        raise ValueError(
-            f"{path}: damaged, or no segmenter. Expected a checkpoint in the layout {FORMAT}."
-        ) from error
+        tensors, model.meta = content["state_dict"], content["meta"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: a segmenter with a damaged description ({error})") from error
+    load_strictly(model, tensors, path)
     return model.to(device).eval()

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from conditions.pairs import Pair
 from core.options import non_negative_int, option, positive_float, positive_int
 from segmentation.data import SegmentationDataset, disturb
-from segmentation.network import ENCODER, SIZE_MULTIPLE, build_segmenter
+from segmentation.network import ENCODER, SIZE_MULTIPLE, build_segmenter, check_encoder
 from segmentation.scoring import score
 
 WARM_UP = 0.1  # share of the steps in which the learning rate rises
@@ -49,6 +49,10 @@ class SegmenterOptions:
     )
     seed: int = option(0, non_negative_int, "INT", "of weights, order and augmentation")
     num_workers: int = option(0, non_negative_int, "INT", "processes that read images")
+
+    def check(self):
+        """Raise OptionError for an unknown encoder."""
+        check_encoder(self.encoder)
 
 
 def learning_rate_factor(step: int, steps: int) -> float:
