@@ -10,14 +10,13 @@ import sys
 from cldm.model import read_config, size_multiple
 from cldm.multi import MultiConditionControlNet
 from core.option_sources import (
-    RUN_CONTROL,
     add_run_control,
-    format_options,
+    dry_run_text,
     parse_given,
     refuse_changes,
     with_defaults,
 )
-from core.options import add_groups, new_parser, read_groups, read_options, usage_errors
+from core.options import add_groups, new_parser, read_groups, read_options
 from core.prompts import read_prompts
 from generation.export import check_export, export_dataset
 from generation.inputs import check_condition_sets
@@ -62,10 +61,9 @@ def parse_args(argv=None):
     if args.resume_run:
         # The folder says how images are made: with other options they would not belong together.
         saved = options_of_run(args.resume_run)
-        refuse_changes(parser, given, saved, FREE_ON_RESUME, "--resume_run")
+        refuse_changes(given, saved, FREE_ON_RESUME, "--resume_run")
         args = with_defaults(parser, given, saved)
-    with usage_errors(parser):
-        settings = read_settings(args)
+    settings = read_settings(args)
     # Only what the user gave: a default that is not read surprises nobody.
     for name, reason in settings.unused().items():
         if name in given:
@@ -108,9 +106,8 @@ def main(argv=None):
     sizes = check_condition_sets(sets, run.branches, multiple, settings.inputs.pad)
     print(f"{run.headline(settings.shard)}, on {settings.model.device_type}")
     if args.dry_run:
-        print(f"\n{format_options(run.options, hidden=RUN_CONTROL)}\n")
-        print(plan_text(run, len(pending), settings.sampling, settings.export, len(real)))
-        print("dry run: nothing was written")
+        plan = plan_text(run, len(pending), settings.sampling, settings.export, len(real))
+        print(f"\n{dry_run_text(run.options, plan)}")
         return
     make_images(run, weights, pending, settings, sizes, multiple)
     print(f"images: {run.folder / IMAGES}")

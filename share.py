@@ -36,8 +36,9 @@ REQUEUE = 75
 def run_script(main: Callable[[], None]) -> None:
     """Call `main`, and turn the errors of bad input into one line.
 
-    Exit codes: 0; 1 after an error; 130 after Ctrl-C; `REQUEUE` after SIGUSR1. With the environment
-    variable DEBUG=1, an error shows its whole traceback.
+    Exit codes: 0; 2 after bad input, as argparse has it; 130 after Ctrl-C; `REQUEUE` after SIGUSR1.
+    Any other error is a fault of the code: it ends with a traceback and code 1. With the
+    environment variable DEBUG=1, an error of bad input shows its traceback too.
     """
     # Here and not on import: importing a module changes nothing for others.
     for message in QUIET_WARNINGS:
@@ -53,4 +54,4 @@ def run_script(main: Callable[[], None]) -> None:
         if os.environ.get("DEBUG") == "1":
             raise
         print(f"{Path(sys.argv[0]).name}: error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(2)

@@ -13,6 +13,7 @@ from cldm.add_control import add_control
 from cldm.model import DEFAULT_CONFIG, create_model
 from core.checkpoints import WEIGHT_SUFFIXES, check_conversion, check_finite, save_weights
 from core.foreign_layouts import load_original
+from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import new_parser
 from share import run_script
 
@@ -35,13 +36,18 @@ def parse_args(argv=None):
         action="store_true",
         help="take the averaged U-Net weights that some checkpoints carry",
     )
-    return parser.parse_args(argv)
+    add_run_control(parser)
+    return parse_all(parser, argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
     check_conversion([args.input], args.output)  # before the minutes that reading takes
     source = load_original(args.input)
+    if args.dry_run:
+        plan = f"{len(source)} tensors of {args.input}; weights with control: {args.output}"
+        print(dry_run_text(vars(args), plan, hidden=["input", "output"]))
+        return
     print(f"{args.input}: {len(source)} tensors")
     torch.manual_seed(0)  # the hint encoder starts at random: the same input gives the same file
     model = create_model(args.config)

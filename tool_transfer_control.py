@@ -14,6 +14,7 @@ from cldm.model import DEFAULT_CONFIG, create_model
 from cldm.transfer_control import transfer_control
 from core.checkpoints import WEIGHT_SUFFIXES, check_conversion, check_finite, save_weights
 from core.foreign_layouts import load_original
+from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import new_parser
 from share import run_script
 
@@ -32,7 +33,8 @@ def parse_args(argv=None):
     parser.add_argument(
         "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML", help="model configuration"
     )
-    return parser.parse_args(argv)
+    add_run_control(parser)
+    return parse_all(parser, argv)
 
 
 def main(argv=None):
@@ -48,6 +50,11 @@ def main(argv=None):
         sources.append(load_original(path))
         check_finite(sources[-1], path)
         print(f"{path}: {len(sources[-1])} tensors")
+    if args.dry_run:
+        plan = f"weights with the moved control branch: {args.path_output}"
+        hidden = [name for name in vars(args) if name.startswith("path_")]
+        print(dry_run_text(vars(args), plan, hidden=hidden))
+        return
     try:
         weights = transfer_control(shapes, schedule, *sources, titles=tuple(map(str, paths)))
     except RuntimeError as error:

@@ -12,9 +12,8 @@ from cldm.model import image_side, read_config
 from conditions import ConditionOptions
 from core.lightning import LAST, print_once
 from core.option_sources import (
-    RUN_CONTROL,
     add_run_control,
-    format_options,
+    dry_run_text,
     parse_given,
     refuse_changes,
     with_defaults,
@@ -23,9 +22,9 @@ from core.options import (
     Group,
     add_groups,
     new_parser,
+    option_names,
     read_groups,
     secret_names,
-    usage_errors,
 )
 from core.records import write_run_record
 from dataset import SampleOptions
@@ -97,19 +96,19 @@ def parse_args(argv=None) -> tuple[argparse.Namespace, TrainingOptions]:
         resumed, option = args.output_root / args.run_id, "--run_id"
     if resumed:
         saved = read_saved_options(resumed, option)
-        refuse_changes(parser, given, saved, FREE_ON_RESUME, option)
+        refuse_changes(given, saved, FREE_ON_RESUME, option)
         args = with_defaults(parser, given, saved)
     args.resume_training = resumed  # also where --run_id named the run
-    with usage_errors(parser):
-        options = TrainingOptions(**read_groups(GROUPS, args))
-        options.check()
+    options = TrainingOptions(**read_groups(GROUPS, args))
+    options.check()
     return args, options
 
 
 def main(argv=None):
     args, options = parse_args(argv)
     config_path, samples = options.model.cldm_config_path, options.samples
-    size = image_side(read_config(config_path), samples.image_size, config_path)
+    with option_names():
+        size = image_side(read_config(config_path), samples.image_size, config_path)
     datasets = build_datasets(options.data, options.conditions, samples, size)
     # Files are checked by now. Nothing below reads options from `args`, but for the record.
     has_name = bool(args.run_id or args.resume_training)
@@ -118,9 +117,7 @@ def main(argv=None):
     run_dir = args.resume_training or output.output_root / name_run(output.run_id, processes)
     run = TrainingRun(options, datasets, processes, run_dir, resumed=bool(args.resume_training))
     if args.dry_run:
-        hidden = (*RUN_CONTROL, *secret_names(GROUPS))
-        print_once(format_options(vars(args), hidden=hidden))
-        print_once(run.plan())
+        print_once(dry_run_text(vars(args), run.plan(), hidden=secret_names(GROUPS)))
         return
     if not processes.on_gpu:
         print_once("training on the CPU" + ("" if args.gpus == 0 else ": no GPU found"))

@@ -25,11 +25,11 @@ from core.downloads import sha256_of
 from core.files import write_json
 from core.images import check_image, read_image, to_uint8, write_png
 from core.option_sources import changed_options, plain
-from core.options import non_negative_int, option, positive_int
+from core.options import OptionError, non_negative_int, option, positive_int
 from core.pictures import evenly, fit, tile
 from core.workers import in_workers
 
-RECORD = "annotate.json"
+MAPS_RECORD = "annotate.json"
 # In a folder of its own, so that no reader takes it for one of the maps.
 OVERVIEW = Path("overview") / "overview.png"
 OVERVIEW_ROWS, OVERVIEW_SIDE = 6, 384  # images; pixels of the longer side
@@ -89,29 +89,31 @@ def recorded_weights(output: Path, settings: Mapping) -> dict[str, str] | None:
     Args:
         settings: of this run, as `settings_that_draw` gives them.
     Raises:
-        ValueError: `output` holds something else than maps that these settings drew.
+        OptionError: `output` holds something else than maps that these settings drew.
     """
-    record = output / RECORD
+    record = output / MAPS_RECORD
     if not record.is_file():
         # Files without a record may be anything, and maps of the same names would replace them.
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
-            raise ValueError(
-                f"--output {output}: holds files but no {RECORD}, so they are not the maps of an "
-                "earlier run. Name a new or an empty folder."
+            raise OptionError(
+                "output",
+                f"{output}: holds files but no {MAPS_RECORD}, so they are not the maps of an "
+                "earlier run. Name a new or an empty folder",
             )
         return None
     try:
         saved = json.loads(record.read_text())
         before, weights = saved["settings"], saved["weights"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{record}: damaged ({error}). Name another --output.") from error
+        raise OptionError("output", f"{record}: damaged ({error}). Name another folder") from error
     # Maps of two settings in one folder could not be told apart.
     changed = changed_options(settings, before, set())
     if changed:
         value = before[changed[0].lstrip("-")]
-        raise ValueError(
-            f"--output {output}: was made with another {changed[0]} ({value}). "
-            "Name another folder, or use that value."
+        raise OptionError(
+            "output",
+            f"{output}: was made with another {changed[0]} ({value}). "
+            "Name another folder, or use that value",
         )
     return weights
 
@@ -119,7 +121,7 @@ def recorded_weights(output: Path, settings: Mapping) -> dict[str, str] | None:
 def write_record(output: Path, settings: Mapping, weights: Mapping[str, str]) -> None:
     """Make the folder of the maps, and store in it what draws them."""
     output.mkdir(parents=True, exist_ok=True)
-    write_json(output / RECORD, {"settings": settings, "weights": weights})
+    write_json(output / MAPS_RECORD, {"settings": settings, "weights": weights})
 
 
 def find_all_weights(

@@ -25,6 +25,7 @@ from annotator.openpose.maps import STRIDE
 from benchmarks.synthetic_maps import FIGURE, edge_maps, heat_map, line_maps, pose_maps
 from core.downloads import WeightsFile
 from core.options import add_options, new_parser, option, positive_int, read_options
+from share import run_script
 
 # Joints of a hand, in sides of its square.
 HAND = np.random.default_rng(0).uniform(0.2, 0.8, (openpose.hand.NUM_JOINTS, 2))
@@ -212,4 +213,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -25,6 +25,7 @@ from fid.backbones.inception import tensorflow_inception
 from fid.backbones.loading import BackboneOptions, load_backbone
 from fid.distances import frechet_distance, statistics_of
 from fid.features import folder_statistics
+from share import run_script
 
 WIDTH = BACKBONES["pytorch-fid"].width
 SETS = (25, 233, 2000, 10000)  # images
@@ -115,7 +116,7 @@ def compare_programs(count, num_workers):
         )
 
 
-def main():
+def main(argv=None):
     parser = new_parser(__doc__)
     parser.add_argument(
         "--end_to_end",
@@ -130,7 +131,7 @@ def main():
         metavar="INT",
         help="processes that read images, in both programs",
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.end_to_end:
         compare_programs(args.end_to_end, args.num_workers)
     else:
@@ -138,4 +139,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

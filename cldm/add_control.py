@@ -71,7 +71,7 @@ def check_complete(
     if present == {CONTROL}:
         remedy += ": this one holds a control branch alone"
     elif len(gaps) == 1 and EMA in present and UNET not in present:
-        remedy = "It has averaged copies of the U-Net; --use_ema takes them"
+        remedy = "It has averaged copies of the U-Net; use_ema takes them"
     raise RuntimeError(f"it lacks weights: {', '.join(gaps)}. {remedy}.")
 
 

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from cldm.names import AUTOENCODER, CONTROL, EMA
 from core.checkpoints import SkipInitialisation, load_state_dict, load_strictly, subset
 from core.foreign_layouts import load_original
+from core.options import OptionError
 from core.yaml_files import read_yaml, to_plain
 from ldm.modules.diffusionmodules.util import size_factor
 from ldm.util import find_class, instantiate_from_config
@@ -117,22 +118,20 @@ def size_multiple(config: dict) -> int:
     return autoencoder * size_factor(_value_at(params, UNET_LEVELS))
 
 
-def image_side(
-    config: dict, asked: int | None, source: str | Path, option: str = "--image_size"
-) -> int:
+def image_side(config: dict, asked: int | None, source: str | Path) -> int:
     """Side in pixels of images: what is asked for, or what the configuration is made for.
 
     Args:
         asked: None for the configuration's own size.
-        source: of the configuration, and `option`, the script's name for `asked`: for the message.
+        source: of the configuration, for the message.
     Raises:
-        ValueError: the model cannot take this size.
+        OptionError: for the field `image_size`: the model cannot take this size.
     """
     if asked is None:
         return native_size(config)
     multiple = size_multiple(config)
     if asked % multiple:
-        raise ValueError(f"{option} {asked}: must be a multiple of {multiple} for {source}")
+        raise OptionError("image_size", f"{asked}, expected a multiple of {multiple} for {source}")
     return asked
 
 

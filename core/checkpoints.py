@@ -102,8 +102,7 @@ def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.
     out. Objects that trainers leave beside the tensors are left out.
 
     Torch files are compared with their checksums, see `check_archive`. A .safetensors file has
-    none: a flipped bit in it shows only where somebody recorded the hash of the whole file, as
-    downloads and the records of a generation do.
+    none: a flipped bit in it shows only where somebody recorded the hash of the whole file.
 
     Args:
         location: device to load to, as torch names it.

@@ -5,7 +5,8 @@ The first source that has a value wins: command line, options file, earlier run,
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -38,19 +39,41 @@ def parse_given(parser: argparse.ArgumentParser, argv: Sequence[str] | None = No
     """The options that the user gave, by destination: those of the command line and of its file.
 
     Where `--options_file` names an option that the command line names too, the command line wins.
-    Options that argparse itself requires must stand on the command line. Ends the process, as
-    argparse does, where a value or the file is wrong.
+    Ends the process, as argparse does, where a value is wrong or a required option is missing.
+
+    Raises:
+        FileNotFoundError, ValueError: see `_from_file`.
     """
     # argparse sets a default only where the namespace has no value yet, so given values stand out.
     nothing = argparse.Namespace(**{action.dest: _NOT_GIVEN for action in parser._actions})
-    parsed = vars(parser.parse_args(argv, nothing))
+    with _not_required(parser) as required:  # the file may hold them
+        parsed = vars(parser.parse_args(argv, nothing))
     given = {name: value for name, value in parsed.items() if value is not _NOT_GIVEN}
-    if given.get("options_file") is None:
-        return given
+    if given.get("options_file") is not None:
+        given = _from_file(parser, given["options_file"]) | given
+    if missing := [action.option_strings[0] for action in required if action.dest not in given]:
+        parser.error(f"the following arguments are required: {', '.join(missing)}")
+    return given
+
+
+@contextmanager
+def _not_required(parser) -> Iterator[list[argparse.Action]]:
+    """Yield the options that the parser requires; inside the block it does not."""
+    required = [action for action in parser._actions if action.required and action.option_strings]
+    for action in required:
+        action.required = False
     try:
-        return _from_file(parser, given["options_file"]) | given
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
+        yield required
+    finally:
+        for action in required:
+            action.required = True
+
+
+def parse_all(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None = None
+) -> argparse.Namespace:
+    """All options of a script that continues no earlier run; see `parse_given`."""
+    return with_defaults(parser, parse_given(parser, argv))
 
 
 def _actions(parser) -> dict[str, argparse.Action]:
@@ -157,28 +180,44 @@ def changed_options(options: Mapping, saved: Mapping, free: set[str]) -> list[st
     return [f"--{name}" for name in before if before[name] != now[name]]
 
 
-def refuse_changes(
-    parser: argparse.ArgumentParser, given: Mapping, saved: Mapping, free: set[str], option: str
-) -> None:
-    """End the process where the user changes an option of the run that is continued.
+def refuse_changes(given: Mapping, saved: Mapping, free: set[str], option: str) -> None:
+    """Check that the user changes no option of the run that is continued.
 
     Args:
         given: what the user gave, as `parse_given` returns it.
         saved, free: as in `changed_options`.
         option: the option that names the run, for the message.
+    Raises:
+        ValueError: an option has another value; names it.
     """
     # Options that were left out take the earlier values, so they cannot differ.
     named = {name: saved[name] for name in saved if name in given}
     changed = changed_options(given, named, free)
     if changed:
         before = saved[changed[0].lstrip("-")]
-        parser.error(
+        raise ValueError(
             f"{changed[0]} differs from the run that {option} names ({before}); "
             "leave it out, or start a new run"
         )
 
 
+def dry_run_text(options: Mapping, plan: str, hidden: Sequence[str] = ()) -> str:
+    """The text that `--dry_run` prints: an options file, then what would be done.
+
+    Args:
+        options: values by destination.
+        hidden: destinations that an options file must not hold: secrets, and what is no option.
+    """
+    shown = format_options(options, hidden=(*RUN_CONTROL, *hidden))
+    return f"{shown}\n\n{plan}\ndry run: nothing was written"
+
+
 def format_options(options: Mapping, hidden: Sequence[str] = ()) -> str:
     """Options as an options file holds them, a `name: value` a line; hidden ones are left out."""
-    shown = {name: plain(value) for name, value in options.items() if name not in hidden}
+    # An empty list is a default, which no file can give but by leaving the value out.
+    shown = {
+        name: None if value in ((), []) else plain(value)
+        for name, value in options.items()
+        if name not in hidden
+    }
     return OmegaConf.to_yaml(OmegaConf.create(shown)).rstrip()

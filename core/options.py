@@ -19,7 +19,7 @@ import argparse
 import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 Options = TypeVar("Options")
 Flags = Mapping[str, str]  # field of an options class -> the script's option, without dashes
@@ -95,8 +95,8 @@ def fraction(text: str) -> float:
 class OptionError(ValueError):
     """A value that an options class refuses in its `check`.
 
-    A class knows its fields, not how a script names them: `read_options` puts the script's option
-    in front of the message.
+    A class knows its fields, not how a script names them: `read_options` and `option_names` put the
+    script's option in front of the message.
 
     Args:
         field: name of the field with the refused value.
@@ -127,7 +127,15 @@ def option(default, kind=None, metavar: str | None = None, help: str = "", **arg
     return dataclasses.field(default=default, metadata=argument)
 
 
-def new_parser(doc: str, **arguments) -> argparse.ArgumentParser:
+class OneLineParser(argparse.ArgumentParser):
+    """A parser that refuses a command line in one line; the usage of 40 options would hide it."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the process with exit code 2, the code of all programs for bad input."""
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def new_parser(doc: str, **arguments) -> OneLineParser:
     """A parser whose help shows defaults and begins with the first paragraph of `doc`.
 
     Args:
@@ -137,7 +145,7 @@ def new_parser(doc: str, **arguments) -> argparse.ArgumentParser:
     # Without line breaks: argparse wraps the text to the terminal's width.
     description = " ".join(doc.split("\n\n")[0].split())
     formatter = argparse.ArgumentDefaultsHelpFormatter
-    return argparse.ArgumentParser(description=description, formatter_class=formatter, **arguments)
+    return OneLineParser(description=description, formatter_class=formatter, **arguments)
 
 
 def add_options(
@@ -211,11 +219,23 @@ def read_options(
         result = options(**values)
     else:
         result = dataclasses.replace(options, **values)
-    try:
+    with option_names(names):
         getattr(result, "check", lambda: None)()  # most classes need none
-    except OptionError as error:
-        raise ValueError(f"--{names.get(error.field, error.field)}: {error.message}") from error
     return result
+
+
+@contextmanager
+def option_names(flags: Flags | None = None) -> Iterator[None]:
+    """Raise an OptionError of the block as ValueError under the script's name for the field.
+
+    Args:
+        flags: the script's options by field, without dashes; the field's own name where missing.
+    """
+    try:
+        yield
+    except OptionError as error:
+        name = (flags or {}).get(error.field, error.field)
+        raise ValueError(f"--{name}: {error.message}") from error
 
 
 class Group(NamedTuple):
@@ -249,12 +269,3 @@ def secret_names(groups: Mapping[str, Group]) -> list[str]:
         for field in dataclasses.fields(group.options)
         if field.metadata.get("secret")
     ]
-
-
-@contextmanager
-def usage_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
-    """End the process with usage and exit code 2 where the block raises ValueError."""
-    try:
-        yield
-    except ValueError as error:
-        parser.error(str(error))

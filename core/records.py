@@ -57,7 +57,7 @@ def write_run_record(
 
     Args:
         options: values by name, without dashes.
-        kind: of the run, `training` or `generation`, for programs that find its folder.
+        kind: of the run, for programs that find its folder.
         secret_names: of options that are left out; see `core.options.secret_names`.
     """
     record = {

@@ -14,6 +14,7 @@ from cldm.model import DEFAULT_CONFIG, create_first_stage
 from core.devices import pick_device
 from core.files import write_json
 from core.images import write_png
+from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import Group, add_groups, dashed, new_parser, option, read_groups
 from core.pictures import tile
 from fid.backbones.loading import BackboneOptions, load_backbone
@@ -51,15 +52,20 @@ def parse_args(argv=None):
     parser = new_parser(__doc__)
     parser.add_argument("real_dir", type=Path, help="real images")
     add_groups(parser, GROUPS)
-    return parser.parse_args(argv)
+    add_run_control(parser)
+    return parse_all(parser, argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
     options = read_groups(GROUPS, args)
     files, network = options["files"], options["network"]
-    check_writable(files.output / "report.json", "--output")
     paths, _ = read_folder(args.real_dir, options["reading"].skip_corrupt)
+    if args.dry_run:
+        plan = f"features of {network.network}, all files go to {files.output}"
+        print(dry_run_text(vars(args), plan, hidden=["real_dir"]))
+        return
+    check_writable(files.output / "report.json", "--output")
     device = pick_device(network.device)
     backbone = load_backbone(network)
     model = create_first_stage(files.config, files.model).to(device)

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from core.csv_files import write_csv
 from core.files import write_json
-from core.options import Group, add_groups, dashed, new_parser, read_groups, usage_errors
+from core.option_sources import add_run_control, dry_run_text, parse_all
+from core.options import Group, add_groups, dashed, new_parser, read_groups
 from fid.backbones.loading import BackboneOptions
 from fid.features import FeatureOptions
 from fid.results import check_comparable, check_writable, print_summary
-from fid.scoring import FidScoreOptions, score_folders
+from fid.scoring import FidScoreOptions, read_sets, score_sets
 from fid.tables import COLUMNS, TableOptions, draw_bars, read_results, row_of, write_markdown
 from share import run_script
 
@@ -28,26 +29,29 @@ GROUPS = {
 
 
 def parse_args(argv=None):
-    """The folder of real images, and the checked options by group."""
     parser = new_parser(__doc__)
     parser.add_argument("real_dir", type=Path, help="real images, sub-folders included")
     add_groups(parser, GROUPS)
-    args = parser.parse_args(argv)
-    with usage_errors(parser):
-        return args.real_dir, read_groups(GROUPS, args)
+    add_run_control(parser)
+    return parse_all(parser, argv)
 
 
 def main(argv=None):
-    real_dir, options = parse_args(argv)
-    table_options, output = options["table"], options["table"].output
-    check_writable(output / "table.csv", "--output")
+    args = parse_args(argv)
+    options = read_groups(GROUPS, args)
+    table_options, output, reading = options["table"], options["table"].output, options["reading"]
     files = table_options.result_files()
     given = read_results(table_options.results, "--results", taken=files)
     check_comparable(given)  # before anything is scored
-    results = {}
-    if table_options.generated:
-        how = options["network"], options["reading"], options["scores"]
-        results = score_folders(real_dir, table_options.folders(), *how, earlier=given)
+    folders = table_options.folders()
+    sets = read_sets(args.real_dir, folders, reading.skip_corrupt) if folders else None
+    if args.dry_run:
+        plan = f"{len(folders)} results to compute, {len(given)} given; all files go to {output}"
+        print(dry_run_text(vars(args), plan, hidden=["real_dir"]))
+        return
+    check_writable(output / "table.csv", "--output")
+    how = options["network"], reading, options["scores"]
+    results = score_sets(sets, *how, earlier=given) if sets else {}
     for name, result in results.items():
         print(f"-- {name}")
         print_summary(result)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from core.files import write_json
 from core.images import write_png
+from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import Group, add_groups, dashed, new_parser, option, read_groups
 from fid.backbones import Backbone
 from fid.backbones.loading import BackboneOptions, load_backbone
@@ -45,7 +46,8 @@ def parse_args(argv=None):
     parser.add_argument("training_dir", type=Path, help="images that the generator was trained on")
     parser.add_argument("gen_dir", type=Path, help="generated images")
     add_groups(parser, GROUPS)
-    return parser.parse_args(argv)
+    add_run_control(parser)
+    return parse_all(parser, argv)
 
 
 def features_of(
@@ -76,7 +78,6 @@ def main(argv=None):
     args = parse_args(argv)
     options = read_groups(GROUPS, args)
     copying, reading, output = options["copies"], options["reading"], options["files"].output
-    check_writable(output / "report.json", "--output")
     # By their part in the comparison; real images come again in other scores, hence the cache.
     folders = {"training": args.training_dir, "generated": args.gen_dir}
     if copying.held_out:
@@ -84,6 +85,11 @@ def main(argv=None):
     for folder in list(folders.values())[1:]:  # an image would be its own nearest
         check_nesting(args.training_dir, folder)
     paths = {name: read_folder(path, reading.skip_corrupt)[0] for name, path in folders.items()}
+    if args.dry_run:
+        plan = f"features of {options['network'].network}, all files go to {output}"
+        print(dry_run_text(vars(args), plan, hidden=["training_dir", "gen_dir"]))
+        return
+    check_writable(output / "report.json", "--output")
     backbone = load_backbone(options["network"])
     sets = {
         name: features_of(

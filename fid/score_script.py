@@ -4,11 +4,12 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import add_options, dashed, new_parser, read_options
 from fid.backbones.loading import BackboneOptions
 from fid.features import FeatureOptions
 from fid.results import ResultOptions, check_writable, print_summary, write_result
-from fid.scoring import FidScoreOptions, score_folders
+from fid.scoring import FidScoreOptions, read_sets, score_sets
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class ScoreScript:
         add_options(parser, FeatureOptions, "run", flags=dashed(FeatureOptions))
         add_options(parser, FidScoreOptions, "scores", flags=dashed(FidScoreOptions))
         add_options(parser, self.result, "output", flags=dashed(ResultOptions))
-        return parser.parse_args(argv)
+        add_run_control(parser)
+        return parse_all(parser, argv)
 
     def main(self, argv=None) -> None:
         """Parse, score, print and write."""
@@ -50,9 +52,14 @@ class ScoreScript:
         reading = read_options(FeatureOptions, args, dashed(FeatureOptions))
         scores = read_options(FidScoreOptions, args, dashed(FidScoreOptions))
         output = read_options(self.result, args, dashed(ResultOptions))
-        check_writable(output.output_json, "--output-json")  # before minutes of work
-        folders = {"generated": args.gen_dir}
-        result = score_folders(args.real_dir, folders, network, reading, scores)["generated"]
+        # Checks take seconds and come first, features take minutes.
+        sets = read_sets(args.real_dir, {"generated": args.gen_dir}, reading.skip_corrupt)
+        if args.dry_run:
+            plan = f"features of {network.network}, result in {output.output_json}"
+            print(dry_run_text(vars(args), plan, hidden=["real_dir", "gen_dir"]))
+            return
+        check_writable(output.output_json, "--output-json")
+        result = score_sets(sets, network, reading, scores)["generated"]
         if output.data_volume:
             result["data_volume"] = output.data_volume
         print_summary(result)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from core.options import OptionError, non_negative_int, option, positive_int
 from fid.backbones.loading import BackboneOptions, load_backbone
@@ -85,50 +86,77 @@ def compare(real: Statistics, generated: Statistics, options: FidScoreOptions) -
     return result
 
 
-def score_folders(
-    real_dir: Path,
-    folders: Mapping[str, Path],
+class ImageSets(NamedTuple):
+    """Files of one real folder and of folders of generated images, all of which can be read.
+
+    Attributes:
+        real_dir: the real folder.
+        real: its files, and the number of those that were left out.
+        folders: folders of generated images by name.
+        generated: the same as `real` for each of them.
+    """
+
+    real_dir: Path
+    real: tuple[list[Path], int]
+    folders: Mapping[str, Path]
+    generated: dict[str, tuple[list[Path], int]]
+
+
+def read_sets(real_dir: Path, folders: Mapping[str, Path], skip_corrupt: bool) -> ImageSets:
+    """The image files of all folders, checked; prints how many there are.
+
+    Args:
+        folders: generated images by name.
+        skip_corrupt: see `fid.images.sound_images`.
+    Raises:
+        ValueError, FileNotFoundError: see `check_nesting` and `read_folder`.
+    """
+    for folder in folders.values():
+        check_nesting(real_dir, folder)
+    real = read_folder(real_dir, skip_corrupt)
+    generated = {name: read_folder(path, skip_corrupt) for name, path in folders.items()}
+    return ImageSets(real_dir, real, folders, generated)
+
+
+def score_sets(
+    sets: ImageSets,
     network: BackboneOptions,
     reading: FeatureOptions,
     scores: FidScoreOptions,
     earlier: Mapping[str, dict] | None = None,
 ) -> dict[str, dict]:
-    """Results of folders of generated images against one real set, by name.
+    """Results of all sets of generated images against the real one, by name.
 
-    All files, and whether earlier results fit, are checked before the first folder is scored.
+    Whether earlier results fit is checked before the first set is scored.
 
     Args:
-        folders: generated images by name.
         earlier: results by name that will stand beside these.
     Raises:
         ValueError: an earlier result was made in another way.
-        ValueError, FileNotFoundError, OSError, RuntimeError: see `check_nesting`, `read_folder`,
-            `load_backbone` and `folder_statistics`.
+        ValueError, FileNotFoundError, OSError, RuntimeError: see `load_backbone` and
+            `folder_statistics`.
     """
-    # Checks take seconds and come first, features take minutes.
-    for folder in folders.values():
-        check_nesting(real_dir, folder)
-    real_paths, real_skipped = read_folder(real_dir, reading.skip_corrupt)
-    sets = {name: read_folder(path, reading.skip_corrupt) for name, path in folders.items()}
+    real_paths, real_skipped = sets.real
     backbone = load_backbone(network)
     made = describe(backbone) | {
-        "real_dir": str(real_dir.resolve()),
+        "real_dir": str(sets.real_dir.resolve()),
         "num_real": len(real_paths),
     }
     # After loading: only the file says which constants normalise and what its SHA-256 is.
     check_comparable({"this table": made, **(earlier or {})})
     # 10,000 images of 2,048 features are 80 MB, so they are kept only where a score needs them. One
     # rule holds for all folders, or a table would have KIDs in some rows only.
-    keep = scores.need_features(len(real_paths), *(len(paths) for paths, _ in sets.values()))
+    counts = [len(paths) for paths, _ in (sets.real, *sets.generated.values())]
+    keep = scores.need_features(*counts)
     shared = backbone, reading.batch_size, reading.num_workers, keep
     real = folder_statistics(real_paths, *shared, reading.cache, "real")
     results = {}
-    for name, (paths, skipped) in sets.items():
+    for name, (paths, skipped) in sets.generated.items():
         # Generated images are scored once, so the cache would only grow.
         generated = folder_statistics(paths, *shared, title=name)
         result = compare(real, generated, scores) | made
         result["timestamp_utc"] = datetime.now(UTC).isoformat()
-        result["gen_dir"] = str(folders[name].resolve())
+        result["gen_dir"] = str(sets.folders[name].resolve())
         if reading.skip_corrupt:
             result["num_skipped"] = real_skipped + skipped
         results[name] = result

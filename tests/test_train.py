@@ -354,7 +354,7 @@ def test_bad_input_is_one_line(options, pairs, tmp_path, micro_yaml, tiny_yaml, 
         "--val_image_path", pairs / "images"
     )
     assert "--sd_locked" in fails("--sd_locked", "maybe")
-    assert "--image_size 60" in fails("--image_size", 60)
+    assert "--image_size: 60" in fails("--image_size", 60)
     assert "--save_control_only" in fails("--save_control_only", "--no-sd_locked")
     assert "none.ckpt: no such checkpoint" in fails("--resume_path", tmp_path / "none.ckpt")
     assert "tensors of another shape" in fails("--cldm_config_path", tiny_yaml, "--image_size", 64)

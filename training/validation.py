@@ -8,7 +8,7 @@ import torch
 from cldm.sampling import PREVIEW, SamplingOptions, sample_images
 from core.devices import device_option
 from core.lightning import print_once
-from core.options import OptionError, non_negative_int, option, positive_int
+from core.options import OptionError, non_negative_int, option, option_names, positive_int
 from dataset import ValidationSet, channels_first
 from fid.backbones.loading import CemOptions, load_backbone
 from fid.validation import ValidationFid
@@ -39,6 +39,9 @@ class ValidationNetworkOptions(CemOptions):
         512, positive_int, "PIXELS", "height and width that images are resized to"
     )
     device: str = device_option("cuda")  # the published default; without a GPU it means the CPU
+
+    def check(self):
+        """Check nothing: the device is used only where images are scored."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +98,12 @@ def build_validation_fid(
         return sample_images(pl_module.model, hints, prompts, seeds, sampling)
 
     # The published default must also serve a machine without a GPU. Any other name is what the user
-    # asked for, and `load_backbone` refuses it where it is not there.
+    # asked for, and is refused where it is not there.
     if network.device == "cuda" and not torch.cuda.is_available():
         print_once("no GPU found: the network of the validation FID computes on the CPU")
         network = dataclasses.replace(network, device="cpu")
-    backbone = load_backbone(network, "--fid_weights_path")
+    with option_names(NETWORK_FLAGS):
+        backbone = load_backbone(network, "--fid_weights_path")
     return ValidationFid(
         dataset, backbone, draw, options.fid_batch_size, options.fid_num_workers, options.fid_seed
     )

@@ -26,7 +26,8 @@ from annotator.networks import CKPTS_VARIABLE
 from annotator.registry import DETECTORS, idle_options
 from core.devices import pick_device
 from core.images import list_images
-from core.options import add_options, new_parser, read_options, usage_errors
+from core.option_sources import add_run_control, dry_run_text, parse_all
+from core.options import add_options, new_parser, option_names, read_options
 from core.pairing import in_natural_order
 from share import run_script
 
@@ -62,24 +63,23 @@ def build_parser():
     add_options(parser, AnnotationRunOptions, "run")
     for detector in DETECTORS.values():
         add_options(parser, detector.options, detector.title)
+    add_run_control(parser)
     return parser
 
 
-def read_detector(parser, args):
-    """The chosen detector and its options; ends with an error for options of another one."""
+def read_detector(args):
+    """The chosen detector and its options; raises ValueError for options of another one."""
     detector = DETECTORS[args.detector]
     for name in idle_options(detector, vars(args)):
-        parser.error(f"--{name} has no effect on --detector {detector.name}")
+        raise ValueError(f"--{name} has no effect on --detector {detector.name}")
     if args.weights_path and not detector.weights:
-        parser.error(f"--weights_path: {detector.name} needs no weights")
-    with usage_errors(parser):
-        return detector, read_options(detector.options, args)
+        raise ValueError(f"--weights_path: {detector.name} needs no weights")
+    return detector, read_options(detector.options, args)
 
 
 def main(argv=None):
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    detector, options = read_detector(parser, args)
+    args = parse_all(build_parser(), argv)
+    detector, options = read_detector(args)
     run = read_options(AnnotationRunOptions, args)
     paths = in_natural_order(list_images(args.input))  # one file per stem, in natural order
     # Maps have the names of the images and would replace them.
@@ -87,13 +87,19 @@ def main(argv=None):
         raise ValueError(f"--output {args.output}: is the --input folder. Name another one.")
     device = pick_device(run.device)
     settings = settings_that_draw(detector, options, args.input, run.detect_resolution)
-    before = recorded_weights(args.output, settings)
+    with option_names():
+        before = recorded_weights(args.output, settings)
     sizes = check_images(paths)  # all of them, so that nothing is drawn if one cannot be read
     missing = {path: sizes[path] for path in paths if not map_path(args.output, path).is_file()}
-    print(
+    plan = (
         f"{detector.name}: {len(paths)} images in {args.input}, "
         f"{len(paths) - len(missing)} done already"
     )
+    if args.dry_run:
+        plan += f"\n{len(missing)} maps would be written to {args.output}"
+        print(dry_run_text(vars(args), plan))
+        return
+    print(plan)
     if missing:  # a folder that is complete needs no weights
         weights = find_all_weights(detector, options, args.weights_path, "--weights_path")
         # Half of the maps by other weights would be a data set of two kinds.

@@ -8,7 +8,6 @@ with the class planes in R, G, B and the edges in A. Files that exist and were m
 are kept, so a build that was killed goes on where it was.
 """
 
-import argparse
 import os
 from dataclasses import dataclass
 from functools import partial
@@ -21,13 +20,14 @@ from annotator.detector import edges_of_file
 from conditions.rgba_build import BuildOptions, TensorOptions, find_jobs, run_job
 from core.checks import raise_first
 from core.files import remove_leftovers, whole_file
+from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import (
+    OptionError,
     add_options,
     new_parser,
     non_negative_int,
     option,
     read_options,
-    usage_errors,
 )
 from core.workers import in_workers
 from share import run_script
@@ -69,6 +69,16 @@ class TensorFolderOptions:
         len(os.sched_getaffinity(0)), non_negative_int, "INT", "processes; 0 works in this one"
     )
 
+    def check(self):
+        """Raise OptionError where tensors would be written among the images."""
+        for name in ("img_dir", "mask_dir"):
+            searched = getattr(self, name)
+            if self.dest_dir.resolve().is_relative_to(searched.resolve()):
+                raise OptionError(
+                    "dest_dir",
+                    f"{self.dest_dir} is inside --{name} {searched}, which is searched for images",
+                )
+
 
 def parse_args(argv=None):
     parser = new_parser(__doc__)
@@ -81,21 +91,8 @@ def parse_args(argv=None):
     )
     add_options(parser, TensorOptions, "tensors", flags=TENSOR_FLAGS)
     add_options(parser, BuildOptions, "files", flags=BUILD_FLAGS)
-    args = parser.parse_args(argv)
-    check_command_line(parser, args)
-    return args
-
-
-def check_command_line(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """End with an error where options do not fit, or tensors would be written among the images."""
-    with usage_errors(parser):
-        read_options(TensorOptions, args, TENSOR_FLAGS)  # for its check alone
-    for name, folder in (("--img_dir", args.img_dir), ("--mask_dir", args.mask_dir)):
-        if args.dest_dir.resolve().is_relative_to(folder.resolve()):
-            parser.error(
-                f"--dest_dir {args.dest_dir} is inside {name} {folder}, "
-                "which is searched for images"
-            )
+    add_run_control(parser)
+    return parse_all(parser, argv)
 
 
 def main(argv=None):
@@ -106,6 +103,10 @@ def main(argv=None):
     folder = folders.dest_dir / tensor.folder
     preview_dir = folders.preview_dir or folder / PREVIEW
     jobs, missing = find_jobs(folders.img_dir, folders.mask_dir, preview_dir, options)
+    if args.dry_run:
+        plan = f"{len(jobs)} tensors in {folder}; {len(missing)} images have no mask"
+        print(dry_run_text(vars(args), plan))
+        return
     folder.mkdir(parents=True, exist_ok=True)
     draw_maps = canny.make(canny.CannyOptions(tensor.canny_low, tensor.canny_high))
     draw_edges = partial(edges_of_file, draw_maps=draw_maps)

@@ -7,6 +7,7 @@ They train the embedded nano base and serve demo and tests. See `core/phantoms.p
 
 from pathlib import Path
 
+from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import add_options, new_parser, read_options
 from core.phantoms import SPLITS, PhantomOptions, write_phantoms
 from share import run_script
@@ -21,15 +22,20 @@ def parse_args(argv=None):
         help="new or empty folder for {train,val,test}/{images,masks}",
     )
     add_options(parser, PhantomOptions, "phantoms")
-    return parser.parse_args(argv)
+    add_run_control(parser)
+    return parse_all(parser, argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
     options = read_options(PhantomOptions, args)
-    write_phantoms(args.output_dir, options)
     counts = ", ".join(f"{getattr(options, split)} {split}" for split in SPLITS)
-    print(f"{counts} pairs of image and mask in {args.output_dir}")
+    plan = f"{counts} pairs of image and mask in {args.output_dir}"
+    if args.dry_run:
+        print(dry_run_text(vars(args), plan, hidden=["output_dir"]))
+        return
+    write_phantoms(args.output_dir, options)
+    print(plan)
 
 
 if __name__ == "__main__":

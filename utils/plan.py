@@ -11,10 +11,10 @@ The defaults are the paper's: 600 epochs over 233 images in batches of 2, 10,553
 import argparse
 
 from cldm.sampling import SamplingOptions
-from core.options import add_options, new_parser, read_options, usage_errors
+from core.options import add_options, new_parser, option_names, read_options
 from core.text import table
+from runs.workload import KnownCosts, MeasureOptions, WorkOptions, measure_costs, plan
 from share import run_script
-from workload import KnownCosts, MeasureOptions, WorkOptions, measure_costs, plan
 
 SAMPLING_FLAGS = {"sampler": "sampler", "steps": "ddim_steps", "scale": "scale"}
 
@@ -44,8 +44,7 @@ def check_command_line(parser: argparse.ArgumentParser, args: argparse.Namespace
                 f"--seconds_per_{what} is given, so --measure must not measure it: "
                 "name the other one alone"
             )
-    with usage_errors(parser):
-        read_options(SamplingOptions, args, SAMPLING_FLAGS)  # for its check alone
+    read_options(SamplingOptions, args, SAMPLING_FLAGS)  # for its check alone
 
 
 def main(argv=None):
@@ -53,9 +52,9 @@ def main(argv=None):
     work, costs = read_options(WorkOptions, args), read_options(KnownCosts, args)
     here = read_options(MeasureOptions, args)
     if here.measured:
-        costs = measure_costs(
-            work, costs, here, read_options(SamplingOptions, args, SAMPLING_FLAGS)
-        )
+        sampling = read_options(SamplingOptions, args, SAMPLING_FLAGS)
+        with option_names():
+            costs = measure_costs(work, costs, here, sampling)
     print(table(plan(work, costs)))
 
 

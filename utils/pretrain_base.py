@@ -12,10 +12,18 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from core.checkpoints import save_weights
+from core.checkpoints import WEIGHT_SUFFIXES, save_weights
 from core.devices import check_precision, pick_device, precision_option
 from core.images import list_images
-from core.options import add_options, new_parser, non_negative_int, option, read_options
+from core.option_sources import add_run_control, dry_run_text, parse_all
+from core.options import (
+    OptionError,
+    add_options,
+    new_parser,
+    non_negative_int,
+    option,
+    read_options,
+)
 from core.prompts import prompts_option, read_prompts
 from share import run_script
 from training.base.autoencoder import AutoencoderOptions, train_autoencoder
@@ -53,7 +61,7 @@ class BaseFileOptions:
         None,
         Path,
         "FILE",
-        "weights to write, .safetensors or .ckpt; must not exist",
+        f"weights to write, {', '.join(WEIGHT_SUFFIXES)}; must not exist",
         required=True,
     )
     config: Path = option(Path("models/cldm_nano.yaml"), Path, "YAML", "model configuration")
@@ -61,6 +69,16 @@ class BaseFileOptions:
         None, Path, "FILE", "start from these weights instead of random ones"
     )
     prompts_file: Path | None = prompts_option()
+
+    def check(self):
+        """Raise OptionError where the output is no file of weights or exists already."""
+        if self.output.suffix not in WEIGHT_SUFFIXES:
+            expected = ", ".join(WEIGHT_SUFFIXES)
+            raise OptionError("output", f"{self.output}: expected a name that ends in {expected}")
+        if self.output.exists():
+            raise OptionError(
+                "output", f"{self.output}: exists already. Name another file or remove it"
+            )
 
 
 @dataclass(frozen=True)
@@ -82,12 +100,33 @@ def parse_args(argv=None):
     add_options(parser, UNetOptions, "U-Net and text encoder", flags=UNET_FLAGS)
     add_options(parser, CacheOptions, "memory")
     add_options(parser, BaseRunOptions, "run")
-    args = parser.parse_args(argv)
-    if args.output.suffix not in (".safetensors", ".ckpt"):
-        parser.error(f"--output {args.output}: expected a name that ends in .safetensors or .ckpt")
-    if not args.init and not (args.vae_steps and args.unet_steps):
-        parser.error("--vae_steps 0 and --unet_steps 0 keep weights that --init must give")
-    return args
+    add_run_control(parser)
+    return parse_all(parser, argv)
+
+
+def plan_text(num_images, num_prompts, files, autoencoder, unet) -> str:
+    """The stages of a pre-training, and the file that it writes."""
+    return (
+        f"{num_images} images of {files.image_path}, {num_prompts} prompts\n"
+        f"1/2 autoencoder, {autoencoder.steps} steps of {autoencoder.batch_size}\n"
+        f"2/2 U-Net and text encoder, {unet.steps} steps of {unet.batch_size}\n"
+        f"base weights: {files.output}"
+    )
+
+
+def train_stages(model, images, prompts, files, autoencoder, unet, run, cache) -> None:
+    """Train both stages and write the weights."""
+    files.output.parent.mkdir(parents=True, exist_ok=True)
+    if autoencoder.steps:  # first: the U-Net is trained on the latents that it gives
+        train_autoencoder(model, images, autoencoder, unet.image_size, run.seed, run.precision)
+        # Hours of work: they are saved before the second stage can fail.
+        halfway = files.output.with_stem(f"{files.output.stem}_vae")
+        save_weights(base_weights(model), halfway)
+        print(f"autoencoder trained; to go on from here: --init {halfway} --vae_steps 0")
+    if unet.steps:
+        train_unet(model, images, prompts, unet, cache, run.seed, run.precision)
+    save_weights(base_weights(model), files.output)
+    print(f"written: {files.output}")
 
 
 def main(argv=None):
@@ -95,31 +134,20 @@ def main(argv=None):
     files, run = read_options(BaseFileOptions, args), read_options(BaseRunOptions, args)
     autoencoder = read_options(AutoencoderOptions, args, AUTOENCODER_FLAGS)
     unet = read_options(UNetOptions, args, UNET_FLAGS)
-    if files.output.exists():
-        raise FileExistsError(f"--output {files.output} exists. Name another file or remove it.")
-    prompts = read_prompts(files.prompts_file)
-    paths = list_images(files.image_path)
+    if not files.init and not (autoencoder.steps and unet.steps):
+        raise ValueError("--vae_steps 0 and --unet_steps 0 keep weights that --init must give")
+    prompts, paths = read_prompts(files.prompts_file), list_images(files.image_path)
+    plan = plan_text(len(paths), len(prompts), files, autoencoder, unet)
+    if args.dry_run:
+        print(dry_run_text(vars(args), plan))
+        return
+    print(plan)
     pl.seed_everything(run.seed, verbose=False)  # before the model, whose weights are random
     model = build_base(files.config, files.init)
     # Both stages crop the same images, so the larger crop decides which images are too small.
     images = read_images(paths, max(unet.image_size, autoencoder.image_size))
-    print(f"{len(images)} images of {files.image_path}")
-    files.output.parent.mkdir(parents=True, exist_ok=True)
-    if autoencoder.steps:  # first: the U-Net is trained on the latents that it gives
-        print(f"1/2 autoencoder, {autoencoder.steps} steps of {autoencoder.batch_size}")
-        train_autoencoder(model, images, autoencoder, unet.image_size, run.seed, run.precision)
-        # Hours of work: they are saved before the second stage can fail.
-        halfway = files.output.with_stem(f"{files.output.stem}_vae")
-        save_weights(base_weights(model), halfway)
-        print(f"autoencoder trained; to go on from here: --init {halfway} --vae_steps 0")
-    if unet.steps:
-        print(f"2/2 U-Net and text encoder, {unet.steps} steps of {unet.batch_size}")
-        cache = LatentCache(
-            read_options(CacheOptions, args).latent_memory * GB, files.output.parent
-        )
-        train_unet(model, images, prompts, unet, cache, run.seed, run.precision)
-    save_weights(base_weights(model), files.output)
-    print(f"base weights: {files.output}")
+    cache = LatentCache(read_options(CacheOptions, args).latent_memory * GB, files.output.parent)
+    train_stages(model, images, prompts, files, autoencoder, unet, run, cache)
 
 
 if __name__ == "__main__":

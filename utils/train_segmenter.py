@@ -17,16 +17,23 @@ from pathlib import Path
 from core.devices import device_option, pick_device
 from core.files import refuse_existing, write_json
 from core.images import write_png
-from core.option_sources import plain
-from core.options import add_options, new_parser, option, positive_int, read_options
+from core.option_sources import add_run_control, dry_run_text, parse_all, plain
+from core.options import OptionError, add_options, new_parser, option, positive_int, read_options
 from segmentation.data import gather_pairs
-from segmentation.network import build_segmenter, load_segmenter, save_segmenter
+from segmentation.network import load_segmenter, save_segmenter
 from segmentation.scoring import draw_rows, score, score_lines
 from segmentation.training import SegmenterOptions, train_segmenter
 from share import run_script
 
 PICTURE_ROWS = 6
 MASKS_OF = "their masks (class indices): one folder for each, names that match"
+
+
+def check_numbers(options, images: str, masks: str) -> None:
+    """Raise OptionError where two fields do not name as many folders."""
+    found, expected = len(getattr(options, masks)), len(getattr(options, images))
+    if found != expected:
+        raise OptionError(masks, f"{found} folders, --{images} names {expected}: give one for each")
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,10 @@ class SegmenterFolderOptions:
         (), Path, "DIR", "folders of images", nargs="+", required=True
     )
     mask_path: tuple[Path, ...] = option((), Path, "DIR", MASKS_OF, nargs="+", required=True)
+
+    def check(self):
+        """Raise OptionError where folders of images and masks do not match."""
+        check_numbers(self, "image_path", "mask_path")
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,12 @@ class SegmenterFileOptions:
     val_mask_path: tuple[Path, ...] = option((), Path, "DIR", MASKS_OF, nargs="+")
     num_classes: int = option(3, positive_int, "INT", "masks hold 0 .. INT-1")
     output: Path = option(None, Path, "FILE", "checkpoint to write", required=True)
+
+    def check(self):
+        """Raise OptionError where folders do not match, or one class is left."""
+        check_numbers(self, "val_image_path", "val_mask_path")
+        if self.num_classes < 2:
+            raise OptionError("num_classes", f"{self.num_classes}, expected at least 2")
 
 
 @dataclass(frozen=True)
@@ -77,14 +94,12 @@ class SegmenterRunOptions:
         pick_device(self.device)
 
 
-def parse_args(argv=None):
-    parser = new_parser(__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    formatter = {"formatter_class": argparse.ArgumentDefaultsHelpFormatter}
-    train = commands.add_parser("train", help="train a segmenter and save it", **formatter)
-    add_options(train, SegmenterFolderOptions, "training pairs")
-    add_options(train, SegmenterFileOptions, "other data")
-    length = train.add_argument_group("length").add_mutually_exclusive_group()
+def train_parser() -> argparse.ArgumentParser:
+    """The parser of the command `train`."""
+    parser = new_parser("Train a segmenter and save it.", prog=f"{Path(__file__).name} train")
+    add_options(parser, SegmenterFolderOptions, "training pairs")
+    add_options(parser, SegmenterFileOptions, "other data")
+    length = parser.add_argument_group("length").add_mutually_exclusive_group()
     length.add_argument(
         "--epochs",
         type=positive_int,
@@ -95,30 +110,32 @@ def parse_args(argv=None):
     length.add_argument(
         "--max_steps", type=positive_int, metavar="INT", help="optimizer steps, instead of --epochs"
     )
-    add_options(train, SegmenterOptions, "training")
-    scoring = commands.add_parser(
-        "score", help="score folders of images and masks with a saved segmenter", **formatter
-    )
-    add_options(scoring, SegmenterFolderOptions, "pairs")
-    add_options(scoring, SegmenterScoreOptions, "scoring")
-    for command in (train, scoring):
-        add_options(command, SegmenterRunOptions, "run")
-    args = parser.parse_args(argv)
-    check_command_line(train if args.command == "train" else scoring, args)
+    add_options(parser, SegmenterOptions, "training")
+    return parser
+
+
+def score_parser() -> argparse.ArgumentParser:
+    """The parser of the command `score`."""
+    doc = "Score folders of images and masks with a saved segmenter."
+    parser = new_parser(doc, prog=f"{Path(__file__).name} score")
+    add_options(parser, SegmenterFolderOptions, "pairs")
+    add_options(parser, SegmenterScoreOptions, "scoring")
+    return parser
+
+
+def parse_args(argv=None):
+    """The options of the chosen command, and the command itself as `command`."""
+    commands = {"train": train_parser, "score": score_parser}
+    parser = new_parser(__doc__, epilog="Each command lists its options: train --help")
+    parser.add_argument("command", choices=commands, help="what to do")
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="of the command")
+    chosen = parser.parse_args(argv)
+    parser = commands[chosen.command]()
+    add_options(parser, SegmenterRunOptions, "run")
+    add_run_control(parser)
+    args = parse_all(parser, chosen.options)
+    args.command = chosen.command
     return args
-
-
-def check_command_line(command: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """End with an error where folders of images and masks do not match, or one class is left."""
-    for prefix in ("", "val_") if args.command == "train" else ("",):
-        images, masks = getattr(args, f"{prefix}image_path"), getattr(args, f"{prefix}mask_path")
-        if len(images) != len(masks):
-            command.error(
-                f"--{prefix}image_path names {len(images)} folders, "
-                f"--{prefix}mask_path {len(masks)}: give one for each"
-            )
-    if args.command == "train" and args.num_classes < 2:
-        command.error("--num_classes must be at least 2")
 
 
 def train_and_save(args: argparse.Namespace) -> None:
@@ -130,17 +147,20 @@ def train_and_save(args: argparse.Namespace) -> None:
     options, run = read_options(SegmenterOptions, args), read_options(SegmenterRunOptions, args)
     refuse_existing(files.output, run.overwrite)
     device = pick_device(run.device)
-    # Finds a wrong name before masks are read.
-    build_segmenter(files.num_classes, options.encoder, option="--encoder")
     pairs = gather_pairs(folders.image_path, folders.mask_path, files.num_classes)
     val_pairs = gather_pairs(files.val_image_path, files.val_mask_path, files.num_classes)
-    files.output.parent.mkdir(parents=True, exist_ok=True)
     # Without --max_steps the last epoch may end in a part: batches are always full.
     steps = args.max_steps or math.ceil(args.epochs * len(pairs) / options.batch_size)
-    print(
+    plan = (
         f"training on {len(pairs)} images, validating on {len(val_pairs)}: "
         f"{steps} steps of {options.batch_size} crops on {device}"
     )
+    if args.dry_run:
+        plan += f"\ncheckpoint: {files.output}"
+        print(dry_run_text(vars(args), plan, hidden=["command"]))
+        return
+    print(plan)
+    files.output.parent.mkdir(parents=True, exist_ok=True)
     model = train_segmenter(
         pairs, val_pairs, files.num_classes, steps, options, device, progress=True
     )
@@ -161,12 +181,19 @@ def score_and_write(args: argparse.Namespace) -> None:
     )
     run = read_options(SegmenterRunOptions, args)
     # Before the scoring, which takes minutes.
-    for path in filter(None, (options.output, options.picture)):
+    written = [path for path in (options.output, options.picture) if path]
+    for path in written:
         refuse_existing(path, run.overwrite)
-        path.parent.mkdir(parents=True, exist_ok=True)
     model = load_segmenter(options.checkpoint, pick_device(run.device))
     num_classes = model.architecture["num_classes"]
     pairs = gather_pairs(folders.image_path, folders.mask_path, num_classes)
+    if args.dry_run:
+        files = ", ".join(map(str, written)) or "none"
+        plan = f"scoring {len(pairs)} images, {num_classes} classes; files: {files}"
+        print(dry_run_text(vars(args), plan, hidden=["command"]))
+        return
+    for path in written:
+        path.parent.mkdir(parents=True, exist_ok=True)
     result = score(model, pairs, num_classes, options.shuffled, progress=True)
     print(score_lines(" ".join(map(str, folders.image_path)), result))
     if options.output:

@@ -27,6 +27,7 @@ from conditions.variation import VariationOptions, take, vary
 from core.checks import bar_for_many
 from core.files import refuse_existing, whole_folder, write_json
 from core.images import list_images, read_grey, to_uint8, write_png
+from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import (
     add_options,
     new_parser,
@@ -34,7 +35,6 @@ from core.options import (
     option,
     positive_int,
     read_options,
-    usage_errors,
 )
 from core.pairing import in_natural_order
 from core.pictures import class_colours, evenly, fit, tile
@@ -42,7 +42,7 @@ from core.seeds import sample_seed
 from core.workers import in_workers
 from share import run_script
 
-RECORD = "variations.json"
+VARIATIONS = "variations.json"
 LIBRARY_MASKS = 200  # evenly spread; their organelles can be inserted into any mask
 OVERVIEW_ROWS, OVERVIEW_COLUMNS = 6, 4  # masks; new masks of each
 OVERVIEW_SIDE = 192  # pixels
@@ -80,15 +80,8 @@ def parse_args(argv=None):
     parser.add_argument("output", type=Path, metavar="OUT", help="folder to make")
     add_options(parser, SetOptions, "set")
     add_options(parser, VariationOptions, "variation")
-    args = parser.parse_args(argv)
-    with usage_errors(parser):
-        read_options(VariationOptions, args)  # for its check alone
-        for label in args.objects:
-            if label >= args.num_classes:
-                raise ValueError(
-                    f"--objects: {label} is no class of --num_classes {args.num_classes}"
-                )
-    return args
+    add_run_control(parser)
+    return parse_all(parser, argv)
 
 
 def find_masks(folder: Path, options: SetOptions) -> list[tuple[Path, Path | None]]:
@@ -145,6 +138,11 @@ def draw_overview(masks: Sequence[Path], folder: Path, options: SetOptions) -> n
 def main(argv=None):
     args = parse_args(argv)
     options, variation = read_options(SetOptions, args), read_options(VariationOptions, args)
+    for label in variation.objects:
+        if label >= options.num_classes:
+            raise ValueError(
+                f"--objects: {label} is no class of --num_classes {options.num_classes}"
+            )
     refuse_existing(args.output, overwrite=False)
     pairs = find_masks(args.mask_path, options)
     masks = [mask for mask, _ in pairs]
@@ -155,6 +153,10 @@ def main(argv=None):
             "of these classes that lies inside one other class"
         )
     jobs = [Job(*pair, copy) for pair in pairs for copy in range(options.copies)]
+    if args.dry_run:
+        plan = f"{len(jobs)} masks of {len(masks)}; all files go to {args.output}"
+        print(dry_run_text(vars(args), plan, hidden=["mask_path", "output"]))
+        return
     with whole_folder(args.output) as folder:
         for name in ("masks", "images") if options.image_path else ("masks",):
             (folder / name).mkdir()
@@ -163,7 +165,7 @@ def main(argv=None):
         entries = list(tqdm(results, total=len(jobs), desc="vary masks", unit="mask"))
         write_png(folder / "overview.png", draw_overview(masks, folder, options))
         record = {"options": {**asdict(options), **asdict(variation)}, "masks": entries}
-        write_json(folder / RECORD, record)
+        write_json(folder / VARIATIONS, record)
     counts = {
         name: sum(entry[name] for entry in entries) for name in ("moved", "removed", "inserted")
     }

@@ -45,6 +45,10 @@ class BackboneOptions:
     )
     device: str = device_option()
 
+    def check(self):
+        """Raise OptionError for a device that is not there."""
+        pick_device(self.device)
+
 
 @dataclass(frozen=True)
 class CemOptions(BackboneOptions):

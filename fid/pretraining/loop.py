@@ -17,6 +17,7 @@ from core.checkpoints import load_pickle, save_torch
 from core.files import remove_leftovers
 from core.images import list_images
 from core.lightning import LAST, WholeFileIO, lightning_precision, position, stop_as_interrupt
+from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import add_options, new_parser, non_negative_int, option, read_options
 from core.progress import Progress
 from fid.images import sound_images
@@ -72,43 +73,59 @@ class PretrainingRunOptions:
 RUN_FLAGS = {"changes": "set", "device": "device", "precision": "precision", "seed": "seed"}
 
 
-def build_parser(doc: str, config: Path) -> argparse.ArgumentParser:
-    """The parser of both scripts.
+def parse_args(doc: str, config: Path, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of both scripts.
 
     Args:
         doc: the script's docstring.
         config: the published configuration.
+        argv: the command line; the process's own when not given.
     """
     parser = new_parser(doc)
     parser.add_argument("config", type=Path, nargs="?", default=config, help="YAML configuration")
     add_options(parser, PretrainingFileOptions, "files")
     add_options(parser, PretrainingRunOptions, "run", flags=RUN_FLAGS)
-    return parser
+    add_run_control(parser)
+    return parse_all(parser, argv)
 
 
-def prepare(
-    doc: str, config: Path, kind: type[AnySettings], argv: Sequence[str] | None = None
-) -> tuple[AnySettings, PretrainingRunOptions]:
-    """Settings and run options of the command line; the run's folder is made, torch seeded.
+def pretrain(
+    doc: str,
+    config: Path,
+    kind: type[AnySettings],
+    train: Callable[[AnySettings, PretrainingRunOptions], None],
+    argv: Sequence[str] | None = None,
+) -> None:
+    """The whole of both scripts: read and check, seed torch, make the run's folder, train.
 
     Args:
-        doc, config: as `build_parser` takes them.
+        doc, config, argv: as in `parse_args`.
         kind: class of the recipe's settings.
-        argv: the command line; the process's own when not given.
+        train: function that trains the recipe, from its settings and the options of the run.
     Raises:
-        ValueError, FileNotFoundError, FileExistsError: see `read_settings` and `prepare_folder`.
+        ValueError, FileNotFoundError, FileExistsError: see `read_settings`, `with_files` and
+            `train_recipe`.
     """
-    args = build_parser(doc, config).parse_args(argv)
+    args = parse_args(doc, config, argv)
     run = read_options(PretrainingRunOptions, args, RUN_FLAGS)
     settings = read_settings(kind, args.config, run.changes)
-    settings = prepare_folder(settings, read_options(PretrainingFileOptions, args))
+    settings = with_files(settings, read_options(PretrainingFileOptions, args))
+    if args.dry_run:
+        images = len(list_images(settings.data_path, recursive=True))
+        plan = (
+            f"{settings}\n{images:,} images, {settings.epochs} epochs; "
+            f"all files go to {settings.model_dir}"
+        )
+        print(dry_run_text(vars(args), plan, hidden=["config"]))
+        return
+    settings.model_dir.mkdir(parents=True, exist_ok=True)
     # Before a network is built: the seed decides its first weights.
     pl.seed_everything(run.seed, verbose=False)
-    return settings, run
+    train(settings, run)
 
 
-def prepare_folder(settings: AnySettings, files: PretrainingFileOptions) -> AnySettings:
-    """`settings` with the paths that `files` names; the folder of the run is made.
+def with_files(settings: AnySettings, files: PretrainingFileOptions) -> AnySettings:
+    """`settings` with the paths that `files` names.
 
     Raises:
         FileNotFoundError, ValueError: there is no such checkpoint to resume, or it holds weights
@@ -130,7 +147,6 @@ def prepare_folder(settings: AnySettings, files: PretrainingFileOptions) -> AnyS
         raise FileExistsError(
             f"{last}: exists already. Name another --model_dir, or go on with --resume {last}."
         )
-    settings.model_dir.mkdir(parents=True, exist_ok=True)
     return settings
 
 
@@ -211,7 +227,7 @@ def build_trainer(
     )
 
 
-def fit(
+def train_recipe(
     trainer: pl.Trainer,
     recipe: pl.LightningModule,
     settings: Settings,

@@ -66,7 +66,7 @@ def test_averaged_weights_alone_are_taken_where_asked_for(micro_yaml):
     source = {
         averaged_name(k) if k.startswith("model.") else k: v for k, v in base_weights(model).items()
     }
-    with pytest.raises(RuntimeError, match=f"{UNET_GAP}. It has averaged copies.*--use_ema takes"):
+    with pytest.raises(RuntimeError, match=f"{UNET_GAP}. It has averaged copies.*use_ema takes"):
         add_control(model, source)
     holed = {k: v for k, v in source.items() if k != averaged_name(UNET)}
     with pytest.raises(RuntimeError, match=rf"1 of \d+ tensors of the U-Net, such as {UNET}"):

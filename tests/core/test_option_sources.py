@@ -1,6 +1,7 @@
 """Sources of options: the command line, options files, earlier runs."""
 
 import argparse
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from core.option_sources import (
     add_run_control,
     changed_options,
-    format_options,
+    dry_run_text,
+    parse_all,
     parse_given,
     plain,
     refuse_changes,
@@ -74,12 +76,12 @@ def test_interpolation_works_and_an_empty_value_keeps_the_default(tmp_path):
         ("- level\n", "expected options by name"),
     ],
 )
-def test_what_is_wrong_with_a_file(tmp_path, text, message, capsys):
-    line = error_of(capsys, from_file, tmp_path, text)
-    assert "run.yaml: " in line and message in line
+def test_what_is_wrong_with_a_file(tmp_path, text, message):
+    with pytest.raises(ValueError, match=f"run.yaml: .*{re.escape(message)}"):
+        from_file(tmp_path, text)
 
 
-def test_a_list_of_any_length_needs_one_value(tmp_path, capsys):
+def test_a_list_of_any_length_needs_one_value(tmp_path):
     parser = argparse.ArgumentParser()
     parser.add_argument("--folders", nargs="+", type=Path)
     add_run_control(parser)
@@ -88,12 +90,25 @@ def test_a_list_of_any_length_needs_one_value(tmp_path, capsys):
     path.write_text("folders: [a, b, c]\n")
     assert parse_given(parser, words)["folders"] == [Path("a"), Path("b"), Path("c")]
     path.write_text("folders: []\n")
-    assert "folders: expected at least one value" in error_of(capsys, parse_given, parser, words)
+    with pytest.raises(ValueError, match="folders: expected at least one value"):
+        parse_given(parser, words)
 
 
-def test_a_missing_file_is_an_error(tmp_path, capsys):
-    words = ["--options_file", str(tmp_path / "none.yaml")]
-    assert "none.yaml" in error_of(capsys, parse_given, parser_of(), words)
+def test_a_missing_file_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="none.yaml"):
+        parse_given(parser_of(), ["--options_file", str(tmp_path / "none.yaml")])
+
+
+def test_a_required_option_may_stand_in_the_file(tmp_path, capsys):
+    parser = new_parser("Draw.")
+    parser.add_argument("--folder", type=Path, required=True)
+    add_run_control(parser)
+    path = tmp_path / "run.yaml"
+    path.write_text("folder: a\n")
+    assert parse_all(parser, ["--options_file", str(path)]).folder == Path("a")
+    for _ in range(2):  # the parser is as it was
+        line = error_of(capsys, parse_all, parser, [])
+        assert "the following arguments are required: --folder" in line
 
 
 # Earlier runs
@@ -128,24 +143,24 @@ def test_changed_options():
     assert changed_options({}, {"level": 0.4}, set()) == ["--level"]
 
 
-def test_changes_of_a_run_are_refused(capsys):
+def test_changes_of_a_run_are_refused():
     saved = {"level": 0.4, "clip": True, "seed": 1}
-    parser = parser_of()
-    refuse_changes(parser, {"level": 0.4, "seed": 2, "new": 3}, saved, {"seed"}, "--resume")
-    given = {"clip": False}
-    line = error_of(capsys, refuse_changes, parser, given, saved, {"seed"}, "--resume")
-    assert "--clip differs from the run that --resume names (True); leave it out" in line
+    refuse_changes({"level": 0.4, "seed": 2, "new": 3}, saved, {"seed"}, "--resume")
+    message = r"--clip differs from the run that --resume names \(True\); leave it out"
+    with pytest.raises(ValueError, match=message):
+        refuse_changes({"clip": False}, saved, {"seed"}, "--resume")
 
 
 def test_options_are_shown_as_a_file_that_gives_them_again(tmp_path):
     parser = new_parser("Draw.")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--sides", type=int, nargs=2, default=(3, 4))
+    parser.add_argument("--more", nargs="+", default=())
     parser.add_argument("--key")
     add_run_control(parser)
     args = parser.parse_args(["--folder", "a b", "--key", "secret"])
-    text = format_options(vars(args), hidden=("key", "options_file"))
-    assert "secret" not in text
+    text, plan = dry_run_text(vars(args), "one file", hidden=["key"]).split("\n\n")
+    assert "secret" not in text and plan == "one file\ndry run: nothing was written"
     path = tmp_path / "run.yaml"
     path.write_text(text)
     assert parse_given(parser, ["--options_file", str(path)])["folder"] == Path("a b")

@@ -22,7 +22,6 @@ from core.options import (
     read_options,
     secret_names,
     str_to_bool,
-    usage_errors,
 )
 from tests.noise_options import NoiseOptions, PlainOptions, error_of, parser_of, read
 
@@ -125,16 +124,12 @@ def test_a_check_names_the_scripts_own_option():
         read("--fid_level", 2, flags={"level": "fid_level"})
 
 
-def test_a_refused_value_can_be_a_usage_error(capsys):
-    parser = parser_of()
-
-    def call():
-        with usage_errors(parser):
-            read_options(NoiseOptions, parser.parse_args(["--level", "2"]))
-
-    assert "error: --level: 2.0 is above 1" in error_of(capsys, call)
-    with usage_errors(parser):
-        pass  # nothing is wrong, nothing ends
+def test_a_refused_command_line_is_one_line(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parser_of().parse_args(["--level", "-1"])
+    line = capsys.readouterr().err
+    assert stop.value.code == 2 and line.count("\n") == 1
+    assert ": error: argument --level: -1 is not a number of at least 0" in line
 
 
 def test_two_groups_of_one_class_stay_apart():

@@ -14,7 +14,7 @@ import train
 from annotator import folder
 from annotator.canny import CannyDetector
 from annotator.detector import EDGES, Detector
-from annotator.folder import RECORD
+from annotator.folder import MAPS_RECORD
 from annotator.mlsd import WEIGHTS, MLSDdetector
 from annotator.mlsd.network import MLSDNetwork
 from annotator.networks import CKPTS_VARIABLE
@@ -122,7 +122,7 @@ def test_other_options_are_refused(run, tmp_path):
         run(detector="membrane")
     with pytest.raises(ValueError, match="holds files but no annotate.json"):
         run(output="pairs/masks")
-    (tmp_path / "edges" / RECORD).write_text("{")
+    (tmp_path / "edges" / MAPS_RECORD).write_text("{")
     with pytest.raises(ValueError, match="annotate.json: damaged"):
         run()
 
@@ -139,7 +139,7 @@ def test_networks_see_batches_of_one_size(run, pairs, mlsd_weights, monkeypatch)
     monkeypatch.setattr(MLSDdetector, "detect", detect)
     output = run("--batch_size", 4, detector="mlsd")
     assert sorted(seen) == [1, 2, 4] and pixels(output / "wide.png").shape == (64, 96)
-    record = json.loads((output / RECORD).read_text())
+    record = json.loads((output / MAPS_RECORD).read_text())
     assert list(record["weights"]) == [WEIGHTS.name]
     assert record["settings"]["mlsd_thr_v"] == 0.1 and "canny_low" not in record["settings"]
     one = run("--weights_path", mlsd_weights / WEIGHTS.name, detector="mlsd", output="one")
@@ -182,7 +182,7 @@ def test_a_new_detector_is_one_entry(run, pairs, monkeypatch):
     drawn = run("--threshold_level", 90, detector="threshold")
     image = pixels(pairs / "images" / "cell_0.png")
     assert np.array_equal(pixels(drawn / "cell_0.png") > 0, image.reshape(64, 64, -1)[..., 0] > 90)
-    assert json.loads((drawn / RECORD).read_text())["settings"]["threshold_level"] == 90
+    assert json.loads((drawn / MAPS_RECORD).read_text())["settings"]["threshold_level"] == 90
     assert edge_detectors()["threshold"] is new
 
 

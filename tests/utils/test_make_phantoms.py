@@ -35,7 +35,7 @@ def test_command_writes_pairs_and_spares_what_is_there(tmp_path):
 
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     refused = run(folder, "--train", 1)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert refused.stderr.strip().count("\n") == 0 and "not an empty folder" in refused.stderr
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 

@@ -1,6 +1,6 @@
 import pytest
 
-import workload
+from runs import workload
 from utils import plan
 
 

@@ -45,6 +45,6 @@ def test_bad_input_is_one_line(pairs, micro_yaml, micro_weights, tmp_path, error
     assert "cell_0.png: 64 x 64 pixels" in error_line(
         pretrain_base.main, *command(pairs, micro_yaml, output, "--image_size", 128)
     )
-    assert ".safetensors or .ckpt" in error_line(
+    assert "ends in .ckpt, .pth, .pt, .safetensors" in error_line(
         pretrain_base.main, *command(pairs, micro_yaml, tmp_path / "base.bin")
     )

@@ -6,13 +6,14 @@
 takes it.
 """
 
-from fid.pretraining.loop import EpochFiles, build_trainer, fit, prepare
+from functools import partial
+
+from fid.pretraining.loop import EpochFiles, build_trainer, pretrain, train_recipe
 from fid.pretraining.mocov2.moco import CONFIG, MoCo, MocoSettings, copy_name
 from share import run_script
 
 
-def main(argv=None):
-    settings, run = prepare(__doc__, CONFIG, MocoSettings, argv)
+def train(settings, run):
     files = EpochFiles(settings.model_dir, "current.pth.tar", copy_name(settings.save_freq))
     trainer = build_trainer(settings, files, run)
     if settings.batch_size % trainer.world_size:
@@ -20,7 +21,11 @@ def main(argv=None):
             f"batch_size {settings.batch_size} does not split over {trainer.world_size} GPUs. "
             "Change it: --set batch_size=..."
         )
-    fit(trainer, MoCo(settings), settings, settings.batch_size // trainer.world_size, run.seed)
+    per_process = settings.batch_size // trainer.world_size
+    train_recipe(trainer, MoCo(settings), settings, per_process, run.seed)
+
+
+main = partial(pretrain, __doc__, CONFIG, MocoSettings, train)
 
 
 if __name__ == "__main__":

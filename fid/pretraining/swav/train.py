@@ -6,20 +6,24 @@
 --backbone cem1.5m --weights-path takes it.
 """
 
-from fid.pretraining.loop import EpochFiles, build_trainer, fit, prepare
+from functools import partial
+
+from fid.pretraining.loop import EpochFiles, build_trainer, pretrain, train_recipe
 from fid.pretraining.swav.swav import CONFIG, SwAV, SwavSettings, copy_name
 from share import run_script
 
 
-def main(argv=None):
-    settings, run = prepare(__doc__, CONFIG, SwavSettings, argv)
+def train(settings, run):
     kept = copy_name(settings.checkpoint_freq, settings.epochs)
     files = EpochFiles(settings.model_dir, "checkpoint.pth.tar", kept)
     precision = "16" if settings.use_fp16 else "32"
     trainer = build_trainer(settings, files, run, precision, sync_batchnorm=True)
     queue_length = settings.queue_length // trainer.world_size  # per process, in whole batches
     recipe = SwAV(settings, queue_length - queue_length % settings.batch_size)
-    fit(trainer, recipe, settings, settings.batch_size, run.seed, settings.weight_gamma)
+    train_recipe(trainer, recipe, settings, settings.batch_size, run.seed, settings.weight_gamma)
+
+
+main = partial(pretrain, __doc__, CONFIG, SwavSettings, train)
 
 
 if __name__ == "__main__":

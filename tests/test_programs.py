@@ -1,0 +1,110 @@
+"""Every program refuses bad input in one line with exit code 2, and dry runs write nothing."""
+
+import ast
+import importlib
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.test_imports import is_program, module_name, python_files
+
+PROGRAMS = sorted(
+    path.as_posix() for path, source in python_files().items() if is_program(ast.parse(source))
+)
+NO_INPUT = {  # programs that read no file, or measure with files of their own making
+    "benchmarks/annotator_speed.py",
+    "benchmarks/branch_memory.py",
+    "benchmarks/fid_speed.py",
+    "benchmarks/load_time.py",
+}
+# A command line that names a file or folder which is not there, `absent`
+ABSENT = {
+    "benchmarks/fid_severity.py": "absent",
+    "benchmarks/label_consistency.py": "--train absent a --test a a --generated a a",
+    "benchmarks/membrane_fscore.py": "--tune absent a --test a a",
+    "benchmarks/solver_steps.py": "--model_weights_path a --mask_dir absent",
+    "benchmarks/throughput.py": "--config absent",
+    "fid/autoencoder_ceiling.py": "absent --model a",
+    "fid/compare_folders.py": "absent --generated a",
+    "fid/compute_cem_fid.py": "absent a",
+    "fid/compute_normal_fid.py": "absent a",
+    "fid/near_copies.py": "absent a",
+    "fid/pretraining/mocov2/train.py": "absent",
+    "fid/pretraining/swav/train.py": "--data_path absent --model_dir a --device cpu",
+    "generate.py": "--mask_dir absent --config_yaml_path {nano}",
+    "tool_add_control.py": "absent a.ckpt",
+    "tool_transfer_control.py": "absent a b c.ckpt",
+    "train.py": "--image_path absent --mask_path a --cldm_config_path {nano}",
+    "utils/annotate.py": "--detector canny --input absent --output a",
+    "utils/build_rgba_dataset.py": "--img_dir absent --mask_dir a --dest_dir b",
+    "utils/compare.py": "absent --output a.png",
+    "utils/draw_detectors.py": "absent/a.png",
+    "utils/make_phantoms.py": "taken",
+    "utils/plan.py": "--measure step --config absent",
+    "utils/pretrain_base.py": "--image_path absent --output a.ckpt",
+    "utils/run_status.py": "absent",
+    "utils/vary_masks.py": "absent a",
+    "utils/train_segmenter.py": "score --checkpoint absent --image_path a --mask_path b",
+}
+DRY_RUNS = {
+    "fid/autoencoder_ceiling.py": "{pairs}/images --model a --output out",
+    "fid/compare_folders.py": "{pairs}/images --generated {pairs}/images --output out",
+    "fid/compute_cem_fid.py": "{pairs}/images {pairs}/images --output-json out/fid.json",
+    "fid/near_copies.py": "{pairs}/images {pairs}/images --output out",
+    "fid/pretraining/mocov2/train.py": "--data_path {pairs}/images --model_dir out --set epochs=7",
+    "tool_add_control.py": "{weights} out.ckpt --config {micro}",
+    "tool_transfer_control.py": "{weights} {weights} {weights} out.ckpt --config {micro}",
+    "utils/annotate.py": "--detector canny --input {pairs}/images --output out",
+    "utils/build_rgba_dataset.py": "--img_dir {pairs}/images --mask_dir {pairs}/masks "
+    "--dest_dir out --num_workers 0",
+    "utils/make_phantoms.py": "out --train 3",
+    "utils/pretrain_base.py": "--image_path {pairs}/images --output out.ckpt",
+    "utils/vary_masks.py": "{pairs}/masks out",
+}
+
+
+def main_of(program):
+    return importlib.import_module(module_name(Path(program))).main
+
+
+def test_all_programs_are_here():
+    assert set(PROGRAMS) == NO_INPUT | set(ABSENT)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_program_ends_in_the_same_way(program):
+    """The one line and its exit code come from `run_script`."""
+    last = ast.parse(Path(importlib.import_module(module_name(Path(program))).__file__).read_text())
+    assert ast.unparse(last.body[-1].body) == "run_script(main)"
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_an_unknown_option_is_one_line(program, tmp_path, monkeypatch, error_line):
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(ABSENT.get(program, "folder" if "folder" in program else ""))
+    assert "error: " in error_line(main_of(program), *words, "--no_such_option")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("program", sorted(ABSENT))
+def test_a_missing_file_is_one_line(program, tmp_path, monkeypatch, error_line):
+    nano = Path("models/cldm_nano.yaml").resolve()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").touch()
+    words = ABSENT[program].format(nano=nano)
+    line = error_line(main_of(program), *words.split())
+    assert "absent" in line or "taken" in line
+
+
+@pytest.mark.parametrize("program", sorted(DRY_RUNS))
+def test_a_dry_run_writes_nothing(
+    program, pairs, micro_yaml, micro_weights, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.rglob("*"))
+    words = DRY_RUNS[program].format(pairs=pairs, micro=micro_yaml, weights=micro_weights)
+    main_of(program)([*words.split(), "--dry_run"])
+    shown = capsys.readouterr().out
+    assert shown.endswith("dry run: nothing was written\n") and "out" in shown
+    assert set(tmp_path.rglob("*")) == before
