@@ -18,6 +18,7 @@ from core.option_sources import (
 )
 from core.options import add_groups, new_parser, read_groups, read_options
 from core.prompts import read_prompts
+from core.records import RECORD
 from generation.export import check_export, export_dataset
 from generation.inputs import check_condition_sets
 from generation.making import make_images
@@ -62,7 +63,7 @@ def parse_args(argv=None):
         # The folder says how images are made: with other options they would not belong together.
         saved = options_of_run(args.resume_run)
         refuse_changes(given, saved, FREE_ON_RESUME, "--resume_run")
-        args = with_defaults(parser, given, saved)
+        args = with_defaults(parser, given, saved, args.resume_run / RECORD)
     settings = read_settings(args)
     # Only what the user gave: a default that is not read surprises nobody.
     for name, reason in settings.unused().items():

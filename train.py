@@ -26,7 +26,7 @@ from core.options import (
     read_groups,
     secret_names,
 )
-from core.records import write_run_record
+from core.records import RECORD, write_run_record
 from dataset import SampleOptions
 from share import run_script
 from training.data import DataOptions, build_datasets
@@ -97,7 +97,7 @@ def parse_args(argv=None) -> tuple[argparse.Namespace, TrainingOptions]:
     if resumed:
         saved = read_saved_options(resumed, option)
         refuse_changes(given, saved, FREE_ON_RESUME, option)
-        args = with_defaults(parser, given, saved)
+        args = with_defaults(parser, given, saved, resumed / RECORD)
     args.resume_training = resumed  # also where --run_id named the run
     options = TrainingOptions(**read_groups(GROUPS, args))
     options.check()

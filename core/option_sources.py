@@ -5,7 +5,7 @@ The first source that has a value wins: command line, options file, earlier run,
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -99,12 +99,17 @@ def _from_file(parser, path: Path) -> dict:
     found = {}
     for name, value in content.items():
         if value is not None:  # `name:` without a value keeps the default
-            try:
-                found[name] = _as_on_command_line(parser, actions[name], value)
-            except (argparse.ArgumentError, argparse.ArgumentTypeError) as error:
-                message = getattr(error, "message", str(error))  # without argparse's "argument --x"
-                raise ValueError(f"{path}: {name}: {message}") from error
+            found[name] = _checked(parser, actions[name], value, path)
     return found
+
+
+def _checked(parser, action, value, source):
+    """`_as_on_command_line`; raises ValueError, which names the file `source` and the option."""
+    try:
+        return _as_on_command_line(parser, action, value)
+    except (argparse.ArgumentError, argparse.ArgumentTypeError) as error:
+        message = getattr(error, "message", str(error))  # without argparse's "argument --x"
+        raise ValueError(f"{source}: {action.dest}: {message}") from error
 
 
 def _as_on_command_line(parser, action, value):
@@ -114,6 +119,8 @@ def _as_on_command_line(parser, action, value):
     """
     if action.nargs == 0:  # a flag such as --dry_run
         return str_to_bool(str(value))
+    if isinstance(value, dict):
+        raise argparse.ArgumentError(None, "expected a value, found further names")
     takes_list = action.nargs in ("+", "*") or isinstance(action.nargs, int)
     if isinstance(value, list) != takes_list:
         expected = "a list" if takes_list else "one value"
@@ -131,31 +138,32 @@ def _as_on_command_line(parser, action, value):
 
 
 def with_defaults(
-    parser: argparse.ArgumentParser, given: Mapping, earlier: Mapping | None = None
+    parser: argparse.ArgumentParser,
+    given: Mapping,
+    earlier: Mapping | None = None,
+    source: Path | None = None,
 ) -> argparse.Namespace:
     """All options of a parser: those given, else those of an earlier run, else the defaults.
 
     Args:
         given: options by destination, as `parse_given` returns them.
-        earlier: options by destination as the record of a run holds them (see `plain`). Texts
-            become what the option's type makes of them: "out" becomes `Path("out")`.
+        earlier: options by destination as the record of a run holds them (see `plain`). They are
+            converted and checked as on the command line: "out" becomes `Path("out")`. Those of an
+            older version that the parser does not know stay as they are.
+        source: file of the record, for messages.
+    Raises:
+        ValueError: a value of the earlier run that the command line would refuse.
     """
     defaults = {
         action.dest: action.default
         for action in parser._actions
         if action.default is not argparse.SUPPRESS
     }
-    types = {name: action.type for name, action in _actions(parser).items()}
-
-    def restored(name, value):
-        """What the option's type makes of a text, or of the texts in a list."""
-        kind: Callable | None = types.get(name)
-        if isinstance(value, list):
-            return [restored(name, element) for element in value]
-        return kind(value) if kind and isinstance(value, str) else value
-
-    # JSON keeps numbers and booleans as they were. Only texts, such as paths, are converted again.
-    saved = {name: restored(name, value) for name, value in (earlier or {}).items()}
+    actions = _actions(parser)
+    saved = dict(earlier or {})
+    for name in saved.keys() & actions.keys():
+        if saved[name] is not None:
+            saved[name] = _checked(parser, actions[name], saved[name], source)
     # `None` in a later layer wins too: an option that was set to None stays None.
     layers = OmegaConf.merge(*map(OmegaConf.create, (defaults, saved, dict(given))))
     # not resolved: `${...}` in an option is a text that the user typed

@@ -1,7 +1,16 @@
-"""The record of a run: command, options, versions and git revision."""
+"""Records: JSON files that programs write for themselves, and the record of a run.
+
+A record is a class of fields with types. It is checked where it is read, because people edit these
+files, copy them from other runs and fill disks while they are written:
+
+    class Position(Record):
+        step: pydantic.NonNegativeInt
+        state: Literal["running", "done"]
+
+    position = read_checked(folder / "position.json", Position)
+"""
 
 import importlib.metadata
-import json
 import os
 import platform
 import secrets
@@ -11,6 +20,9 @@ import sys
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic
 
 from core.files import write_json
 
@@ -25,6 +37,52 @@ PACKAGES = (
     "safetensors",
     "open_clip_torch",
 )
+
+
+MOST_BYTES = 256 * 2**20  # of a record; that of a run with a million conditions has 100 MB
+
+
+class Record(pydantic.BaseModel):
+    """Fields of a record. Further ones are allowed, as later versions may add some.
+
+    Numbers are finite, and nothing is converted: a step of "3" is wrong.
+    """
+
+    model_config = pydantic.ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+
+
+Checked = TypeVar("Checked", bound=Record)
+
+
+def read_checked(path: Path, kind: type[Checked]) -> Checked:
+    """A record from its JSON file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no regular file, far too large, no JSON, or a field is missing or wrong. The
+            message names the file and the field.
+    """
+    # Asked before it is opened: a pipe would wait for a writer, and a device may have no end.
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: expected a file, found something else. Move it away.")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: not there")
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"{path}: larger than {MOST_BYTES >> 20} MiB, so it is no record")
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        what = f"{place}: {first['msg']}" if place else first["msg"]
+        raise ValueError(f"{path}: damaged or edited ({what})") from error
+
+
+class RunRecord(Record):
+    """What `write_run_record` writes; records of older versions have no kind."""
+
+    kind: str | None = None
+    args: dict[str, Any]
 
 
 def new_run_id() -> str:
@@ -77,11 +135,12 @@ def read_record(run_dir: Path) -> dict:
 
     Raises:
         FileNotFoundError: the folder has no record.
+        ValueError: as `read_checked`.
     """
     path = run_dir / RECORD
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: not there, so {run_dir} is not the folder of a run")
-    return json.loads(path.read_text())["args"]
+    return read_checked(path, RunRecord).args
 
 
 def git_revision() -> str | None:

@@ -127,6 +127,22 @@ def test_texts_of_a_record_become_values():
     assert (args.level, args.clip, args.size) == (0.4, False, [8, 9])
 
 
+@pytest.mark.parametrize(
+    ("saved", "message"),
+    [
+        ({"kind": "evil"}, "run.json: kind: invalid choice: 'evil'"),
+        ({"level": "much"}, "run.json: level: invalid"),
+        ({"level": [0.4]}, "run.json: level: .*expected one value"),
+        ({"level": {"a": 1}}, "run.json: level: expected a value"),
+        ({"size": 8}, "run.json: size: .*expected a list"),
+        ({"clip": 3}, "run.json: clip: '3' is neither true nor false"),
+    ],
+)
+def test_values_of_a_record_are_checked_like_those_of_the_command_line(saved, message):
+    with pytest.raises(ValueError, match=message):
+        with_defaults(parser_of(), {}, saved, Path("run.json"))
+
+
 def test_unknown_names_of_a_record_stay():
     assert with_defaults(parser_of(), {}, {"retired": "x"}).retired == "x"
 

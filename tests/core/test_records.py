@@ -1,12 +1,18 @@
 """Records of runs: what is stored, what is struck out."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
+from typing import Literal
 
+import pydantic
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core import records
+from core.records import Record, read_checked
 
 
 def test_secrets_are_struck_out_of_the_command_line():
@@ -57,3 +63,60 @@ def test_no_repository_is_no_revision(monkeypatch):
 
     monkeypatch.setattr(records.subprocess, "run", fail)
     assert records.git_revision() is None
+
+
+class Position(Record):
+    step: pydantic.NonNegativeInt
+    state: Literal["running", "done"]
+    loss: float | None = None
+
+
+def test_a_record_is_read_with_its_types_and_defaults(tmp_path):
+    path = tmp_path / "position.json"
+    path.write_text('{"step": 3, "state": "done", "later": [1]}')
+    found = read_checked(path, Position)
+    assert (found.step, found.state, found.loss) == (3, "done", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "damaged or edited"),
+        ("[1]", "damaged or edited"),
+        ('{"step": 3', "damaged or edited"),
+        ('{"state": "done"}', "step: Field required"),
+        ('{"step": "3", "state": "done"}', "step: .*integer"),
+        ('{"step": -1, "state": "done"}', "step: .*greater"),
+        ('{"step": 3, "state": "evil"}', "state: .*'running' or 'done'"),
+        ('{"step": 3, "state": "done", "loss": NaN}', "loss: .*finite"),
+        ("[" * 100_000, "damaged or edited"),
+    ],
+)
+def test_a_wrong_record_is_one_line_with_file_and_field(tmp_path, text, message):
+    path = tmp_path / "position.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"{path}: .*{message}") as refusal:
+        read_checked(path, Position)
+    assert len(str(refusal.value)) < 400
+
+
+@given(st.binary(max_size=40))
+def test_bytes_of_any_kind_are_read_or_refused(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "any.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="any.json"):  # none of so few bytes is a whole record
+        read_checked(path, Position)
+
+
+def test_what_is_no_file_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(ValueError, match="expected a file"):
+            read_checked(tmp_path / name, Position)
+    with pytest.raises(FileNotFoundError, match="not there"):
+        read_checked(tmp_path / "missing", Position)
+    with open(tmp_path / "huge", "wb") as file:
+        file.truncate(records.MOST_BYTES + 1)
+    with pytest.raises(ValueError, match="larger than 256 MiB"):
+        read_checked(tmp_path / "huge", Position)
