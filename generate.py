@@ -81,6 +81,7 @@ def prepare_run(args, settings, config):
     prompts = read_prompts(settings.plan.prompts_file)
     copies = settings.plan.n_augmentations_per_mask
     plan = SamplePlan(sets, copies, settings.plan.seed, prompts)
+    plan.require_listable()
     folder = folder_of_run(settings.run, settings.run_name)
     check_run_folder(folder)
     # Minutes of reading, but the only way to know that a resumed run goes on with the same weights.

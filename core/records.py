@@ -39,7 +39,7 @@ PACKAGES = (
 )
 
 
-MOST_BYTES = 256 * 2**20  # of a record; that of a run with a million conditions has 100 MB
+MOST_BYTES = 2**30  # of a record; that of a run with 100,000 conditions has 50 MB
 
 
 class Record(pydantic.BaseModel):
@@ -54,6 +54,19 @@ class Record(pydantic.BaseModel):
 Checked = TypeVar("Checked", bound=Record)
 
 
+def require_file(path: Path) -> None:
+    """Check that a path is that of a file, not of a folder, a pipe or a device.
+
+    Raises:
+        FileNotFoundError, ValueError: nothing is there, or something else.
+    """
+    # Asked before it is opened: a pipe would wait for a writer, and a device may have no end.
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: expected a file, found something else. Move it away.")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: not there")
+
+
 def read_checked(path: Path, kind: type[Checked]) -> Checked:
     """A record from its JSON file.
 
@@ -62,20 +75,21 @@ def read_checked(path: Path, kind: type[Checked]) -> Checked:
         ValueError: no regular file, far too large, no JSON, or a field is missing or wrong. The
             message names the file and the field.
     """
-    # Asked before it is opened: a pipe would wait for a writer, and a device may have no end.
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path}: expected a file, found something else. Move it away.")
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: not there")
+    require_file(path)
     if path.stat().st_size > MOST_BYTES:
         raise ValueError(f"{path}: larger than {MOST_BYTES >> 20} MiB, so it is no record")
+    return parse_checked(path.read_bytes(), kind, path)
+
+
+def parse_checked(text: bytes | str, kind: type[Checked], source: Path | str) -> Checked:
+    """A record from its JSON; raises ValueError like `read_checked`, with `source` for the file."""
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(text)
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         what = f"{place}: {first['msg']}" if place else first["msg"]
-        raise ValueError(f"{path}: damaged or edited ({what})") from error
+        raise ValueError(f"{source}: damaged or edited ({what})") from error
 
 
 class RunRecord(Record):
@@ -83,6 +97,11 @@ class RunRecord(Record):
 
     kind: str | None = None
     args: dict[str, Any]
+    command: str = ""
+    started: str = ""
+    python: str = ""
+    versions: dict[str, str] = {}
+    git_revision: str | None = None
 
 
 def new_run_id() -> str:

@@ -1,11 +1,16 @@
 """The manifest of a run: for each image one line of JSON, which says how it was made."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from core.files import whole_file
+from core.records import Record, parse_checked, require_file
+from generation.names import CONDITIONS, IMAGES, MASKS
 from generation.run_folder import lock_manifest
 
 MANIFEST = "manifest.jsonl"
@@ -13,6 +18,31 @@ MANIFEST = "manifest.jsonl"
 SHA256 = "sha256"  # of the image's file
 WEIGHTS_CHANGED = "weights_changed"  # files of weights that changed while it was drawn
 NOTED = (SHA256, WEIGHTS_CHANGED)
+LONGEST_LINE = 2**20  # bytes; a longer one is damaged, and read in parts
+# A file name, so that no line leads out of the run's folder
+NAME = r"[^/\x00]*[^/\x00.][^/\x00]*"
+
+
+class ManifestLine(Record):
+    """One line; paths are relative to the run's folder.
+
+    Attributes:
+        mask: None where no condition carries labels.
+        conditions: pictures of the conditions by folder.
+        sources: condition files by branch, the leading one first.
+        sha256, weights_changed: see `NOTED`; None where nothing was noted.
+    """
+
+    image: Annotated[str, Field(pattern=f"^{IMAGES}/{NAME}$")]
+    mask: Annotated[str, Field(pattern=f"^{MASKS}/{NAME}$")] | None
+    conditions: dict[str, Annotated[str, Field(pattern=f"^{CONDITIONS}/{NAME}/{NAME}$")]] = {}
+    sources: Annotated[dict[str, str], Field(min_length=1)]
+    prompt: str = ""
+    seed: int | None = None
+    weights: dict[str, str] = {}
+    options: dict[str, Any] = {}
+    sha256: str | None = None
+    weights_changed: list[str] | None = None
 
 
 def read_manifest(run_dir: Path) -> list[dict]:
@@ -20,29 +50,46 @@ def read_manifest(run_dir: Path) -> list[dict]:
 
     Raises:
         FileNotFoundError: there is none.
+        ValueError: a line is damaged; the message has its number.
     """
     path = run_dir / MANIFEST
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(
             f"{path}: not there, so {run_dir} is no folder of generate.py, or holds no image yet"
         )
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    require_file(path)
+    lines = enumerate(_lines(path), 1)
+    return [
+        parse_checked(line, ManifestLine, f"{path}, line {i}").model_dump() for i, line in lines
+    ]
 
 
 def read_recorded(run_dir: Path) -> dict[str, dict]:
     """What was noted of images when they were written, by the path of the image.
 
     Lines that cannot be read are left out: the plan and the images give the manifest again.
+
+    Raises:
+        ValueError: the manifest is something else than a file.
     """
     path, recorded = run_dir / MANIFEST, {}
-    if not path.is_file():
+    if not path.exists():
         return {}
-    for text in path.read_text(errors="replace").split("\n"):
-        with suppress(ValueError, KeyError, TypeError):
-            line = json.loads(text)
+    require_file(path)
+    for text in _lines(path):
+        with suppress(ValueError):
+            line = parse_checked(text, ManifestLine, path)
             # Of an image that was made again, the last line holds.
-            recorded[line["image"]] = {key: line[key] for key in NOTED if key in line}
+            noted = {key: getattr(line, key) for key in NOTED}
+            recorded[line.image] = {key: value for key, value in noted.items() if value}
     return recorded
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    # Bytes: other characters that end a line of text may stand in a prompt.
+    with open(path, "rb") as file:
+        while line := file.readline(LONGEST_LINE):
+            yield line
 
 
 def append_to_manifest(run_dir: Path, line: Mapping) -> None:

@@ -15,6 +15,8 @@ from core.prompts import prompts_option
 from core.seeds import sample_seed
 from generation.names import image_name, name_ending
 
+MAX_IMAGES = 10_000_000  # of a run: their names are listed in memory
+
 
 @dataclass(frozen=True)
 class PlanOptions:
@@ -84,6 +86,14 @@ class SamplePlan(Sequence):
     copies: int
     seed: int
     prompts: Sequence[str]
+
+    def require_listable(self) -> None:
+        """Raise ValueError where the images are more than can be listed."""
+        if len(self.condition_sets) * self.copies > MAX_IMAGES:
+            raise ValueError(
+                f"--n_augmentations_per_mask {self.copies}: expected at most {MAX_IMAGES:,} images "
+                f"of all {len(self.condition_sets):,} conditions. Make several runs."
+            )
 
     def __len__(self) -> int:
         return len(self.condition_sets) * self.copies

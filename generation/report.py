@@ -6,8 +6,7 @@ link to the files.
 
 import base64
 import io
-import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -18,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from core.files import whole_file
 from core.images import read_image, read_labels, write_png
 from core.pictures import COLOURS, class_colours, evenly, fit, tile, to_image
-from core.records import RECORD
+from core.records import RECORD, RunRecord, read_checked
 from generation.manifest import leading_file
 from generation.scores import read_scores
 
@@ -145,6 +144,7 @@ def write_report(
     run_dir: Path,
     examples: Sequence[Sequence[dict]],
     *,
+    options: Mapping,
     done: int,
     planned: int,
     num_conditions: int,
@@ -156,6 +156,7 @@ def write_report(
     Args:
         examples: lines of the manifest of the images to show, one list for each condition set (see
             `examples_of`); at least one.
+        options: of the run, by name.
         done, planned: numbers of images that are there and of the whole run.
         num_conditions: condition sets of the run.
         prompts: that images drew theirs from.
@@ -166,7 +167,7 @@ def write_report(
         f"{len(rows)} of {num_conditions:,} conditions; {done:,} of {planned:,} images are there"
     )
     write_png(run_dir / OVERVIEW, draw_overview(rows, title))
-    record = json.loads((run_dir / RECORD).read_text())
+    record = read_checked(run_dir / RECORD, RunRecord)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,  # file names and prompts come from users
@@ -182,9 +183,9 @@ def write_report(
         planned=planned,
         num_conditions=num_conditions,
         images_of_each=EXAMPLE_IMAGES,
-        args=record["args"],
+        args=options,
         record=record,
-        classes=class_legend(record["args"]["num_classes"]),
+        classes=class_legend(options["num_classes"]),
         label_folders=label_folders,
         weights=first_line["weights"],
         strengths=first_line["options"]["strengths"],

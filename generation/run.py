@@ -1,7 +1,6 @@
 """A run of the generator: what its images are made of, and the folder that they are written to."""
 
 import dataclasses
-import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -14,8 +13,8 @@ from core.checks import find_flaws
 from core.downloads import sha256_of
 from core.files import whole_folder, write_json
 from core.images import write_png
-from core.option_sources import changed_options
-from core.records import RECORD, read_record, write_run_record
+from core.option_sources import plain
+from core.records import RECORD, write_run_record
 from generation.branches import Branch, has_labels, label_folders
 from generation.manifest import (
     SHA256,
@@ -26,12 +25,11 @@ from generation.manifest import (
 )
 from generation.names import CONDITIONS, IMAGES, MASKS, condition_name, image_name
 from generation.plan import PlannedImage, SamplePlan
-from generation.published import MASK
 from generation.report import examples_of, write_report
 from generation.run_folder import STATE, finished_images, lock_manifest, remove_half_written
-from generation.run_options import FREE_ON_RESUME
 from generation.shards import Shard
 from generation.soundness import image_flaw
+from generation.state import describe_run, require_same_run
 
 # Options that the manifest repeats in every line
 IMAGE_OPTIONS = ("sampler", "ddim_steps", "scale", "strength", "eta", "guess_mode", "precision")
@@ -90,26 +88,14 @@ class Run:
     @cached_property
     def description(self) -> dict:
         """What a resumed run must find unchanged, beside its options."""
-        sets = self.plan.condition_sets
-        names = [branch.name for branch in self.branches]
-        paths = {name: [str(files.files[i]) for files in sets] for i, name in enumerate(names)}
-        # Keys of the published `generate_state.json`. Paths are texts, as JSON gives them back.
-        return {
-            "primary_condition_key": names[0],
-            "condition_paths": paths,
-            "mask_paths": paths.get(MASK, []),  # the published file has it
-            "condition_records": [
-                {
-                    "condition": files.number,
-                    "files": dict(zip(names, map(str, files.files), strict=True)),
-                }
-                for files in sets
-            ],
-            "prompts": list(self.plan.prompts),
-            "weights": dict(self.weights),
-            "config": self.config,
-            "has_masks": self.has_masks,
-        }
+        return describe_run(
+            self.plan.condition_sets,
+            [branch.name for branch in self.branches],
+            self.plan.prompts,
+            self.weights,
+            self.config,
+            self.has_masks,
+        )
 
     def open(self) -> None:
         """Create the run, or join it where another process has; raises like `join`.
@@ -153,36 +139,12 @@ class Run:
         """Take the seed of the run that is there, after making sure that it is this run.
 
         Raises:
-            ValueError: options, conditions, prompts, weights or the configuration are not those
-                that the run was started with.
+            FileNotFoundError, ValueError: as `require_same_run`, or a folder's name is taken.
         """
-        saved = read_record(self.folder)
-        if self.seed == -1:  # any seed will do, so the run's
-            self.options["seed"] = saved["seed"]
-        # Options that the record lacks are newer than the run. What they change shows below.
-        changed = changed_options(self.options, saved, FREE_ON_RESUME)
-        if changed:
-            before = saved[changed[0].lstrip("-")]
-            raise ValueError(
-                f"{self.folder}: was started with another {changed[0]} ({before}). "
-                "Use that, or start a new run."
-            )
-        # The same options can mean other files: one is added to a folder, weights are replaced.
-        state = json.loads((self.folder / STATE).read_text())
-        for key, name in (
-            ("condition_paths", "condition files"),
-            ("prompts", "prompts"),
-            ("weights", "weights"),
-            ("config", "configuration"),
-        ):
-            if state[key] != self.description[key]:
-                raise ValueError(
-                    f"{self.folder}: the {name} are not those that this run was started with. "
-                    "Put them back, or start a new run."
-                )
-        self._take_seed(self.seed)
-
-    def _take_seed(self, seed: int) -> None:
+        seed = require_same_run(self.folder, self.options, self.description)
+        for folder in self._folders:
+            if (self.folder / folder).exists() and not (self.folder / folder).is_dir():
+                raise ValueError(f"{self.folder / folder}: expected a folder. Move it away.")
         # In both: records store the options, and the plan computes each image's seed.
         self.options["seed"] = seed
         self.plan = dataclasses.replace(self.plan, seed=seed)
@@ -313,6 +275,7 @@ class Run:
         write_report(
             self.folder,
             [lines for lines in sound if lines],
+            options=plain(self.options),
             done=len(done),
             planned=len(self.plan),
             num_conditions=len(self.plan.condition_sets),

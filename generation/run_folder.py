@@ -36,6 +36,8 @@ def check_run_folder(run_dir: Path) -> None:
 
 def finished_images(run_dir: Path) -> set[str]:
     """Names of the images that are there."""
+    if not (run_dir / IMAGES).exists():
+        return set()
     # Temporary files begin with a dot. One listing, instead of a question for each image.
     return {entry.name for entry in os.scandir(run_dir / IMAGES) if not entry.name.startswith(".")}
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from core.options import non_negative_int, option, positive_int
 
+MAX_SHARDS = 100_000  # more than any cluster runs; the status of a run lists them all
+
 
 class Shard(NamedTuple):
     """Part `index`, from 0, of `count`."""
@@ -42,6 +44,8 @@ def find_shard(options: ShardOptions) -> Shard:
         shard = shard_of_environment()
     else:
         shard = Shard(options.shard_index, options.num_shards)
+    if shard.count > MAX_SHARDS:
+        raise ValueError(f"--num_shards {shard.count}: expected at most {MAX_SHARDS}")
     if shard.index >= shard.count:  # also in an array such as --array=0,5: no regular parts
         raise ValueError(
             f"--shard_index {shard.index}: expected 0..{shard.count - 1} "

@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 from core.lightning import LAST
 from core.progress import PROGRESS
-from core.records import RECORD
+from core.records import RECORD, RunRecord, read_checked
 from core.text import duration, table
 from generation.names import IMAGES
 from generation.plan import SamplePlan
 from generation.run_folder import STATE, finished_images, images_with_companions
+from generation.state import read_generation
 
 DEPTH = 4  # levels below a folder that are searched for runs
 RECENT = 50  # images whose times give the pace of a shard
@@ -100,17 +101,19 @@ def run_statuses(
     except KeyError as error:
         return [Status(str(run), "damaged", notes=f"its record lacks {error}")]
     except (OSError, ValueError, TypeError) as error:
-        return [Status(str(run), "damaged", notes=" ".join(str(error).split()))]
+        # The run stands at the start of the line already.
+        notes = " ".join(str(error).replace(f"{run}{os.sep}", "").split())
+        return [Status(str(run), "damaged", notes=notes)]
 
 
 def is_training(run: Path) -> bool:
     """Whether the folder is that of a training or pre-training, which may not have begun yet."""
     if (run / PROGRESS).is_file():
         return True
-    record = read_json(run / RECORD)
+    record = read_checked(run / RECORD, RunRecord)
     # Records of older versions have no kind. Of these, only a training's has this option.
-    older = "training" if "cldm_config_path" in record["args"] else "generation"
-    return record.get("kind", older) == "training"
+    older = "training" if "cldm_config_path" in record.args else "generation"
+    return (record.kind or older) == "training"
 
 
 def is_silent(now: float, seen: float, pace: float | None, stalled_after: float) -> bool:
@@ -181,14 +184,15 @@ def generation_statuses(
     Args:
         num_shards: as many as the run was started with when None.
     """
-    record, state = read_json(run / RECORD)["args"], read_json(run / STATE)
-    conditions = range(len(state["condition_records"]))  # their number is all that names need
-    copies = record["n_augmentations_per_mask"]
-    plan = SamplePlan(conditions, copies, record["seed"], state["prompts"])
-    count = num_shards or record["num_shards"]
+    record, state = read_generation(run)
+    conditions = range(len(state.condition_records))  # their number is all that names need
+    args = record.args
+    plan = SamplePlan(conditions, args.n_augmentations_per_mask, args.seed, state.prompts)
+    plan.require_listable()
+    count = num_shards or args.num_shards or 1
     images = {name: (run / IMAGES / name).stat() for name in finished_images(run)}
     # Runs of older versions do not say it. Of these, edges alone gave no masks.
-    has_masks = state.get("has_masks", record["generation_mode"] != "edge_only")
+    has_masks = args.generation_mode != "edge_only" if state.has_masks is None else state.has_masks
     complete = images_with_companions(run, has_masks)
     # The shards of a run may wait in a queue for days, so only a run in one part has a start.
     started = (run / RECORD).stat().st_mtime if count == 1 else None

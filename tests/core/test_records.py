@@ -118,5 +118,5 @@ def test_what_is_no_file_is_not_opened(tmp_path):
         read_checked(tmp_path / "missing", Position)
     with open(tmp_path / "huge", "wb") as file:
         file.truncate(records.MOST_BYTES + 1)
-    with pytest.raises(ValueError, match="larger than 256 MiB"):
+    with pytest.raises(ValueError, match="larger than 1024 MiB"):
         read_checked(tmp_path / "huge", Position)

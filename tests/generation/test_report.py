@@ -11,6 +11,17 @@ from core.pictures import GAP, LINE, class_colours, evenly
 from generation import report
 
 VOID = ("meta", "br", "img")
+OPTIONS = {
+    "sampler": "ddim",
+    "ddim_steps": 7,
+    "strength": 2.0,
+    "scale": 9.0,
+    "seed": 5,
+    "num_classes": 3,
+    "edge_dirs": ["membrane=a b"],
+    "mask_dir": "m",
+    "rgba_dir": None,
+}
 
 
 class Page(HTMLParser):
@@ -48,22 +59,10 @@ def make_run(tmp_path):
         run_dir = tmp_path / "run_x"
         for folder in ("images", "conditions/mask", "conditions/membrane"):
             (run_dir / folder).mkdir(parents=True)
-        options = {
-            "n_augmentations_per_mask": copies,
-            "sampler": "ddim",
-            "ddim_steps": 7,
-            "strength": 2.0,
-            "scale": 9.0,
-            "seed": 5,
-            "num_classes": 3,
-            "edge_dirs": ["membrane=a b"],
-            "mask_dir": "m",
-            "rgba_dir": None,
-        }
         record = {
             "command": "python generate.py --prompts_file '<b>.txt'",
             "started": "now",
-            "args": options,
+            "args": {},
             "python": "3.11",
             "versions": {"torch": "2"},
             "git_revision": None,
@@ -112,6 +111,7 @@ def numbers(pictures, planned=None, conditions=2):
         "num_conditions": conditions,
         "label_folders": {"mask"},
         "prompts": ["a cell", "b"],
+        "options": OPTIONS | {"n_augmentations_per_mask": pictures // conditions},
     }
 
 

@@ -46,9 +46,9 @@ def make_generation(run, conditions, copies, num_shards=1, made=(), mode="mask_o
         "num_shards": num_shards,
         "generation_mode": mode,
     }
-    (run / "generate_state.json").write_text(
-        json.dumps({"condition_records": [{}] * conditions, "prompts": ["cell"]})
-    )
+    state = {"condition_records": [{}] * conditions, "prompts": ["cell"]}
+    state |= {"condition_paths": {}, "weights": {}, "config": {}}
+    (run / "generate_state.json").write_text(json.dumps(state))
     (run / "args.json").write_text(json.dumps({"args": args}))
     now = time.time()
     for age, k in enumerate(reversed(made)):

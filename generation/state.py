@@ -1,0 +1,148 @@
+"""What a run was started with, as its folder keeps it, and what of it has changed since.
+
+Two files say it: the record of every run (`core.records`) with the options, and `STATE` with the
+files and texts that these options meant.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from core.option_sources import changed_options
+from core.records import RECORD, Record, RunRecord, read_checked
+from generation.plan import ConditionSet
+from generation.published import MASK
+from generation.run_folder import STATE
+from generation.run_options import FREE_ON_RESUME
+from generation.shards import MAX_SHARDS
+
+
+class SavedOptions(Record):
+    """Options of a run that its plan and its status follow from; the others are kept beside."""
+
+    seed: NonNegativeInt
+    n_augmentations_per_mask: PositiveInt
+    num_shards: Annotated[int, Field(ge=1, le=MAX_SHARDS)] | None = None
+    generation_mode: str | None = None
+
+
+class GenerationRecord(RunRecord):
+    """The record of a generation."""
+
+    args: SavedOptions
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All options that the record holds, by name."""
+        return self.args.model_dump(exclude_unset=True)
+
+
+class GenerateState(Record):
+    """Content of `STATE`, with the keys of the published file.
+
+    Attributes:
+        condition_paths: files of each branch, in the order of the condition sets.
+        weights: SHA-256 by the name of the branch.
+        config: the model's configuration.
+        has_masks: whether images have masks; None in runs of older versions.
+    """
+
+    condition_paths: dict[str, list[str]]
+    condition_records: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    prompts: Annotated[list[str], Field(min_length=1)]
+    weights: dict[str, str]
+    config: dict[str, Any]
+    has_masks: bool | None = None
+
+
+def read_generation(run_dir: Path) -> tuple[GenerationRecord, GenerateState]:
+    """Both files of a run; raises like `core.records.read_checked`."""
+    record = read_checked(run_dir / RECORD, GenerationRecord)
+    return record, read_checked(run_dir / STATE, GenerateState)
+
+
+def describe_run(
+    sets: Sequence[ConditionSet],
+    branches: Sequence[str],
+    prompts: Sequence[str],
+    weights: Mapping[str, str],
+    config: Mapping,
+    has_masks: bool,
+) -> dict:
+    """What `STATE` holds beside the options.
+
+    Args:
+        branches: their names, in the order of the files of each set.
+        weights, config, has_masks: as in `GenerateState`.
+    """
+    # Paths are texts, as JSON gives them back.
+    paths = {name: [str(files.files[i]) for files in sets] for i, name in enumerate(branches)}
+    return {
+        "primary_condition_key": branches[0],
+        "condition_paths": paths,
+        "mask_paths": paths.get(MASK, []),  # the published file has it
+        "condition_records": [
+            {
+                "condition": files.number,
+                "files": dict(zip(branches, map(str, files.files), strict=True)),
+            }
+            for files in sets
+        ],
+        "prompts": list(prompts),
+        "weights": dict(weights),
+        "config": config,
+        "has_masks": has_masks,
+    }
+
+
+def require_same_run(run_dir: Path, options: Mapping, description: Mapping) -> int:
+    """Check that a run was started with these options and files; returns its seed.
+
+    Args:
+        options: by name; a seed of -1 stands for the run's.
+        description: as `describe_run` gives it.
+    Raises:
+        FileNotFoundError, ValueError: as `read_generation`; or something has changed.
+    """
+    record, state = read_generation(run_dir)
+    saved, seed = record.options, record.args.seed
+    # Options that the record lacks are newer than the run. What they change shows below.
+    now = dict(options) | ({"seed": seed} if options["seed"] == -1 else {})
+    if changed := changed_options(now, saved, FREE_ON_RESUME):
+        before = saved[changed[0].lstrip("-")]
+        raise ValueError(
+            f"{run_dir}: was started with another {changed[0]} ({before}). "
+            "Use that, or start a new run."
+        )
+    # The same options can mean other files: one is added to a folder, weights are replaced.
+    for key, name in (
+        ("condition_paths", "condition files"),
+        ("prompts", "prompts"),
+        ("weights", "weights"),
+        ("config", "configuration"),
+    ):
+        before, after = getattr(state, key), description[key]
+        if before != after:
+            raise ValueError(
+                f"{run_dir}: the {name} are not those that this run was started with"
+                f"{_difference(before, after)}. Put them back, or start a new run."
+            )
+    return seed
+
+
+def _difference(before, after) -> str:
+    """The first texts in nested dictionaries and lists that only one of the two has."""
+    old, new = set(_texts(before)), set(_texts(after))
+    gone, added = (", ".join(sorted(part)[:3]) for part in (old - new, new - old))
+    parts = ([f"gone: {gone}"] if gone else []) + ([f"new: {added}"] if added else [])
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+def _texts(value):
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, list):
+        return [repr(value) if not isinstance(value, str) else value]
+    return [text for part in value for text in _texts(part)]
