@@ -4,7 +4,6 @@ The record holds the settings and the weights that drew the maps. A run that is 
 on if both are unchanged, and otherwise names what changed.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -27,6 +26,7 @@ from core.images import check_image, read_image, to_uint8, write_png
 from core.option_sources import changed_options, plain
 from core.options import OptionError, non_negative_int, option, positive_int
 from core.pictures import evenly, fit, tile
+from core.records import Record, read_checked
 from core.workers import in_workers
 
 MAPS_RECORD = "annotate.json"
@@ -65,6 +65,21 @@ class AnnotationRunOptions:
 # What an earlier run drew
 
 
+class MapSettings(Record):
+    """What drew the maps, with the options of the detector; see `settings_that_draw`."""
+
+    detector: str
+    input: str
+    detect_resolution: int | None
+
+
+class MapsRecord(Record):
+    """Content of `MAPS_RECORD`; weights are the SHA-256 of their files by name."""
+
+    settings: MapSettings
+    weights: dict[str, str]
+
+
 def map_path(output: Path, image: Path) -> Path:
     """File of an image's map."""
     return output / f"{image.stem}.png"
@@ -92,7 +107,7 @@ def recorded_weights(output: Path, settings: Mapping) -> dict[str, str] | None:
         OptionError: `output` holds something else than maps that these settings drew.
     """
     record = output / MAPS_RECORD
-    if not record.is_file():
+    if not record.exists():
         # Files without a record may be anything, and maps of the same names would replace them.
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
             raise OptionError(
@@ -102,10 +117,10 @@ def recorded_weights(output: Path, settings: Mapping) -> dict[str, str] | None:
             )
         return None
     try:
-        saved = json.loads(record.read_text())
-        before, weights = saved["settings"], saved["weights"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise OptionError("output", f"{record}: damaged ({error}). Name another folder") from error
+        saved = read_checked(record, MapsRecord)
+    except ValueError as error:
+        raise OptionError("output", f"{error}. Name another folder") from error
+    before = saved.settings.model_dump()
     # Maps of two settings in one folder could not be told apart.
     changed = changed_options(settings, before, set())
     if changed:
@@ -115,7 +130,7 @@ def recorded_weights(output: Path, settings: Mapping) -> dict[str, str] | None:
             f"{output}: was made with another {changed[0]} ({value}). "
             "Name another folder, or use that value",
         )
-    return weights
+    return saved.weights
 
 
 def write_record(output: Path, settings: Mapping, weights: Mapping[str, str]) -> None:

@@ -4,13 +4,18 @@ import tempfile
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from core.files import write_json
 from core.options import option
+from core.records import Record
 from fid.backbones import Backbone
 from fid.images import RESIZE_RULES
 from fid.scarce import FEW_IMAGES
 
+Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
 # Fields of a result that two results must share to stand in one table.
 COMPARABLE = (
     "real_dir",
@@ -22,6 +27,35 @@ COMPARABLE = (
     "normalization_mean",
     "normalization_std",
 )
+
+
+class Score(Record):
+    """Fields of a result that people compare; see `fid.scoring.compare` and `fid.scarce`."""
+
+    fid: float
+    num_real: int
+    num_generated: int
+    real_dir: str
+    gen_dir: str | None = None
+    backbone: str
+    image_size: int
+    kid: float | None = None
+    kid_std: float | None = None
+    scarce: bool = False
+    fid_interval: Interval | None = None
+    fid_infinity: float | None = None
+    floor_fid: float | None = None
+    floor_size: int | None = None
+    generated_fid_at_floor_size: float | None = None
+
+
+class Result(Score):
+    """A result with what must be equal where two stand in one table; see `COMPARABLE`."""
+
+    weights_sha256: str
+    resize: str
+    normalization_mean: float | list[float]
+    normalization_std: float | list[float]
 
 
 @dataclass(frozen=True)

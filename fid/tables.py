@@ -1,6 +1,5 @@
 """A table of results as CSV, Markdown and bars."""
 
-import json
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,8 @@ from matplotlib.figure import Figure
 
 from core.files import whole_file
 from core.options import OptionError, option
-from fid.results import check_comparable
+from core.records import read_checked
+from fid.results import Result
 from fid.scarce import FEW_IMAGES
 
 NORMAL_95 = 1.96  # standard errors on either side that hold 95 % of a normal distribution
@@ -114,12 +114,12 @@ def read_results(
                 "Rename the file, or give the folders other --names."
             )
         try:
-            result = json.loads(path.read_text())
-            row_of("", result)  # needs the fields of a score
-            check_comparable({"": result})  # needs the fields that say how it was made
-        except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ValueError(f"{option} {path}: not a result of these scripts ({error})") from error
-        results[name] = result
+            results[name] = read_checked(path, Result).model_dump()
+        except ValueError as error:
+            reason = str(error).removeprefix(f"{path}: ")
+            raise ValueError(
+                f"{option} {path}: not a result of these scripts ({reason})"
+            ) from error
     return results
 
 
@@ -151,7 +151,7 @@ def row_of(name: str, result: dict) -> dict:
     row |= {"name": name, "n": result["num_generated"], "FID": result["fid"]}
     if result.get("kid") is not None:  # results of other versions may lack any of these
         row["KID"] = result["kid"]
-        if result["kid_std"] is not None:
+        if result.get("kid_std") is not None:
             reach = NORMAL_95 * result["kid_std"]
             row |= {"KID low": result["kid"] - reach, "KID high": result["kid"] + reach}
     if result.get("fid_interval"):
@@ -159,12 +159,12 @@ def row_of(name: str, result: dict) -> dict:
     if result.get("floor_fid") is not None:
         row |= {
             "real vs real": result["floor_fid"],
-            "same n": result["generated_fid_at_floor_size"],
-            "n of both": result["floor_size"],
+            "same n": result.get("generated_fid_at_floor_size"),
+            "n of both": result.get("floor_size"),
         }
     if result.get("scarce"):
-        row["FID infinity"] = result["fid_infinity"]
-    return row
+        row["FID infinity"] = result.get("fid_infinity")
+    return {column: "" if value is None else value for column, value in row.items()}
 
 
 def write_markdown(path: Path, rows: list[dict], result: dict) -> None:

@@ -1,11 +1,18 @@
 """Scores of a run, read from the files that the programs of `fid/` write into its folder."""
 
-import json
+from contextlib import suppress
 from pathlib import Path
 
-from core.records import RECORD
+from core.records import RECORD, read_checked
+from fid.results import Score
 from generation.names import IMAGES
 from generation.run_folder import STATE
+
+
+class ScoreOfRun(Score):
+    """A score that says which images it is of."""
+
+    gen_dir: str
 
 
 def read_scores(run_dir: Path, num_images: int) -> list[dict]:
@@ -19,45 +26,39 @@ def read_scores(run_dir: Path, num_images: int) -> list[dict]:
     for path in sorted(run_dir.glob("*.json")):
         if path.name in (RECORD, STATE):
             continue
-        try:
-            score = json.loads(path.read_text())
+        with suppress(ValueError):  # not a score
+            score = read_checked(path, ScoreOfRun)
             found.append(_score_row(path.name, score, run_dir, num_images))
-        except (ValueError, KeyError, TypeError, AttributeError):  # not JSON, or not a score
-            continue
     return found
 
 
-def _score_row(file: str, score: dict, run_dir: Path, num_images: int) -> dict:
-    """One score with its numbers as texts.
-
-    Raises:
-        ValueError, KeyError, TypeError, AttributeError: `score` is something else.
-    """
+def _score_row(file: str, score: ScoreOfRun, run_dir: Path, num_images: int) -> dict:
+    """One score with its numbers as texts."""
     kid, interval = None, None
-    if score.get("kid") is not None:
-        deviation = score.get("kid_std")
+    if score.kid is not None:
+        deviation = score.kid_std
         # More digits than the FID's: a KID is near 0.
-        kid = f"{score['kid']:.4f}" + (f" ± {deviation:.2g}" if deviation is not None else "")
-    if score.get("fid_interval"):
-        interval = "{:.2f} to {:.2f}".format(*score["fid_interval"])
+        kid = f"{score.kid:.4f}" + (f" ± {deviation:.2g}" if deviation is not None else "")
+    if score.fid_interval:
+        interval = "{:.2f} to {:.2f}".format(*score.fid_interval)
     # What would let a reader take the number for another one
     notes = []
-    if score.get("scarce"):
+    if score.scarce:
         notes.append("too few images for an FID: judge by KID")
-    if score["num_generated"] != num_images:
-        notes.append(f"of {score['num_generated']:,} of the run's {num_images:,} images")
+    if score.num_generated != num_images:
+        notes.append(f"of {score.num_generated:,} of the run's {num_images:,} images")
     # The last two parts, because a run may have been moved or scored on another machine.
-    if Path(score["gen_dir"]).parts[-2:] != (run_dir.resolve().name, IMAGES):
-        notes.append(f"of {score['gen_dir']}")
+    if Path(score.gen_dir).parts[-2:] != (run_dir.resolve().name, IMAGES):
+        notes.append(f"of {score.gen_dir}")
     return {
         "file": file,
-        "network": score["backbone"],
-        "size": score["image_size"],
-        "fid": f"{score['fid']:.2f}",
+        "network": score.backbone,
+        "size": score.image_size,
+        "fid": f"{score.fid:.2f}",
         "interval": interval,
         "kid": kid,
-        "real": score["num_real"],
-        "generated": score["num_generated"],
-        "real_dir": score["real_dir"],
+        "real": score.num_real,
+        "generated": score.num_generated,
+        "real_dir": score.real_dir,
         "notes": notes,
     }

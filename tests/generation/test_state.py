@@ -1,0 +1,177 @@
+"""Records of a generation that were edited, damaged or copied from elsewhere."""
+
+import copy
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from generation.manifest import read_manifest, read_recorded
+from generation.state import read_generation
+from runs.status import run_statuses
+from tests.generation.made_up import write_image
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.just(10**12),
+    st.just(1e12),
+    st.floats(),
+    st.text(),
+    st.just([]),
+    st.just({}),
+    st.just({"a": [None]}),
+)
+DELETE = object()
+
+
+def places(value, here=()):
+    """Paths to all values inside a JSON value."""
+    yield here
+    if isinstance(value, dict):
+        for key in value:
+            yield from places(value[key], (*here, key))
+    if isinstance(value, list):
+        for i, part in enumerate(value):
+            yield from places(part, (*here, i))
+
+
+@st.composite
+def edits(draw):
+    """A function that changes one value of a JSON value, or deletes it."""
+    number, value = draw(st.integers(0, 10**6)), draw(VALUES | st.just(DELETE))
+
+    def edit(content):
+        content, found = copy.deepcopy(content), list(places(content))
+        place = found[number % len(found)]
+        if not place:
+            return None if value is DELETE else value
+        parent = content
+        for key in place[:-1]:
+            parent = parent[key]
+        if value is DELETE:
+            del parent[place[-1]]
+        else:
+            parent[place[-1]] = value
+        return content
+
+    return edit
+
+
+@pytest.fixture
+def made(new_run):
+    """A finished run, and the texts of its records."""
+    run = new_run()
+    run.open()
+    for k in range(4):
+        write_image(run, k)
+    run.finish()
+    names = ("args.json", "generate_state.json", "manifest.jsonl")
+    return new_run, run, {name: (run.folder / name).read_text() for name in names}
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(edit=edits(), name=st.sampled_from(["args.json", "generate_state.json"]))
+@example(edit=lambda record: record | {"args": record["args"] | {"seed": 1e12}}, name="args.json")
+def test_an_edited_record_means_the_same_or_is_refused(made, edit, name):
+    new_run, run, texts = made
+    for file, text in texts.items():
+        (run.folder / file).write_text(text)
+    (run.folder / name).write_text(json.dumps(edit(json.loads(texts[name]))))
+    joined = new_run()
+    try:
+        joined.join()
+    except ValueError as error:
+        assert str(run.folder) in str(error) and "\n" not in str(error)
+    else:
+        # What is drawn follows from these alone, and they are those of the command line.
+        assert joined.options == run.options and joined.seed == run.seed
+        assert joined.find_flaws(range(4)) == [] and joined.finish() == 4
+        assert (run.folder / "manifest.jsonl").read_text() == texts["manifest.jsonl"]
+    (status,) = run_statuses(run.folder, 0, 10)
+    assert "\n" not in status.notes
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(edit=edits())
+def test_an_edited_manifest_is_refused_or_names_files_of_the_run(made, edit):
+    _, run, texts = made
+    first, *others = texts["manifest.jsonl"].splitlines()
+    path = run.folder / "manifest.jsonl"
+    path.write_text("\n".join([json.dumps(edit(json.loads(first))), *others]) + "\n")
+    try:
+        lines = read_manifest(run.folder)
+    except ValueError as error:
+        assert str(error).startswith(f"{path}, line 1: ") and "\n" not in str(error)
+    else:
+        for line in lines:
+            for file in (line["image"], line["mask"], *line["conditions"].values()):
+                assert file is None or Path(os.path.normpath(file)) == Path(file)
+    assert len(read_recorded(run.folder)) >= 3
+
+
+@pytest.mark.parametrize(
+    ("image", "fine"),
+    [
+        ("images/..", False),
+        ("images/../args.json", False),
+        ("/etc/passwd", False),
+        ("images/a/b", False),
+        ("images/a\nb", True),
+        ("images/..a", True),
+    ],
+)
+def test_no_line_leads_out_of_the_run(made, image, fine):
+    _, run, texts = made
+    line = json.loads(texts["manifest.jsonl"].splitlines()[0]) | {"image": image}
+    (run.folder / "manifest.jsonl").write_text(json.dumps(line) + "\n")
+    if fine:
+        assert read_manifest(run.folder)[0]["image"] == image
+    else:
+        with pytest.raises(ValueError, match="image: String should match pattern"):
+            read_manifest(run.folder)
+
+
+@pytest.mark.parametrize("name", ["args.json", "generate_state.json", "manifest.jsonl"])
+@pytest.mark.parametrize("kind", ["folder", "pipe", "endless", "empty", "binary"])
+def test_what_is_no_record_is_one_line(made, name, kind):
+    new_run, run, _ = made
+    path = run.folder / name
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "endless":
+        path.symlink_to("/dev/zero")
+    else:
+        path.write_bytes(b"" if kind == "empty" else bytes(range(256)))
+    if name == "manifest.jsonl" and kind in ("empty", "binary"):
+        joined = new_run()
+        joined.join()
+        assert joined.find_flaws(range(4)) == [] and joined.finish() == 4  # written anew
+        return
+    with pytest.raises((ValueError, FileNotFoundError), match=name):
+        new_run().join()
+        new_run().find_flaws(range(4))
+        read_generation(run.folder)
+
+
+def test_what_has_changed_is_named(new_run, tmp_path):
+    new_run().open()
+    for folder in ("masks", "depth"):
+        (tmp_path / folder / "c1.png").rename(tmp_path / folder / "c7.png")
+    with pytest.raises(ValueError, match=r"gone: .*c1.png.*; new: .*c7.png.*Put them back"):
+        new_run().join()
