@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from core.notices import Notice
 from core.signals import StoppedForRequeue
 
 # Warnings of libraries that do not apply to the users of these scripts.
@@ -28,9 +29,19 @@ QUIET_LOGGERS = {
     "tifffile": logging.CRITICAL,  # it logs errors before it raises them
 }
 
+RANKS = ("LOCAL_RANK", "SLURM_PROCID")  # number of a process among several, 0 for the first
+python_format = warnings.formatwarning
+
 # Exit code after SIGUSR1, EX_TEMPFAIL of sysexits.h: everything is saved, and scripts/job.sh puts
 # the job back into the queue.
 REQUEUE = 75
+
+
+def format_warning(message, category, *place) -> str:
+    """A warning as it is printed: notices in one line, without the place in the code."""
+    if issubclass(category, Notice):
+        return f"warning: {' '.join(str(message).split())}\n"
+    return python_format(message, category, *place)
 
 
 def run_script(main: Callable[[], None]) -> None:
@@ -43,6 +54,10 @@ def run_script(main: Callable[[], None]) -> None:
     # Here and not on import: importing a module changes nothing for others.
     for message in QUIET_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
+    warnings.formatwarning = format_warning
+    # All processes of a training read the same files.
+    if any(os.environ.get(name, "0") != "0" for name in RANKS):
+        warnings.simplefilter("ignore", Notice)
     for name, level in QUIET_LOGGERS.items():
         logging.getLogger(name).setLevel(level)
     try:

@@ -25,6 +25,7 @@ from core.files import write_json
 from core.images import check_image, read_image, to_uint8, write_png
 from core.option_sources import changed_options, plain
 from core.options import OptionError, non_negative_int, option, positive_int
+from core.pairing import stem_of
 from core.pictures import evenly, fit, tile
 from core.records import Record, read_checked
 from core.workers import in_workers
@@ -82,7 +83,7 @@ class MapsRecord(Record):
 
 def map_path(output: Path, image: Path) -> Path:
     """File of an image's map."""
-    return output / f"{image.stem}.png"
+    return output / f"{stem_of(image)}.png"
 
 
 def settings_that_draw(

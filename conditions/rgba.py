@@ -14,7 +14,7 @@ import numpy as np
 
 from conditions.base import Condition, ConditionOptions, Layers
 from core.images import IMAGE_SUFFIXES, list_images, read_four_channels, to_uint8
-from core.pairing import in_natural_order
+from core.pairing import in_natural_order, stem_of
 from core.pictures import class_colours
 
 CLASS_PLANES = 3  # R, G, B
@@ -127,8 +127,8 @@ class RGBA(Condition):
         `folder` may also be the one that holds a single folder of tensors, named `<low>_<high>`.
         """
         paths = list_images(_tensor_folder(Path(folder)), self.suffixes)
-        exact = {path.stem for path in paths if path.suffix.lower() == ".npz"}
-        kept = [p for p in paths if p.suffix.lower() == ".npz" or p.stem not in exact]
+        exact = {stem_of(path) for path in paths if path.suffix.lower() == ".npz"}
+        kept = [p for p in paths if p.suffix.lower() == ".npz" or stem_of(p) not in exact]
         return in_natural_order(kept)
 
     def read(self, path):

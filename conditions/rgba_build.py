@@ -22,7 +22,7 @@ from conditions.segmentation import one_hot, read_mask
 from core.files import whole_file
 from core.images import list_images, read_image, to_uint8, write_png
 from core.options import OptionError, non_negative_float, non_negative_int, option, positive_int
-from core.pairing import find_partners
+from core.pairing import find_partners, stem_of
 from core.pictures import class_colours, tile
 from core.thresholds import CANNY_HIGH, CANNY_LOW, check_thresholds
 
@@ -147,7 +147,7 @@ def find_jobs(
             remedy = "" if options.keep_folders else ", or use --keep_folders"
             raise RuntimeError(f"{error}{remedy}") from error
         for image in here:
-            name = folder / image.stem
+            name = folder / stem_of(image)
             if image in partners:
                 preview = preview_dir / f"{name}.png" if len(jobs) < options.preview_max else None
                 jobs.append(Job(image, partners[image], name, preview))

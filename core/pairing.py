@@ -1,16 +1,37 @@
 """Pairs of files by their names: equal stems first, equal numbers second, never positions."""
 
 import re
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from core.notices import notify
+
 LISTED = 5  # file names that an error message lists
+FIRST_CHANNEL = "_0000"  # nnU-Net ends the names of its images so, but not those of their labels
+# Words that tell an image from its condition. Any other word tells what a file shows.
+ROLES = set(
+    "img image images im pic picture photo frame slice section raw em sem tem fib input source src "
+    "orig original real gen generated synth train test val mask masks label labels lbl gt gtm "
+    "ground truth groundtruth target seg segmentation annot annotation annotations class classes "
+    "edge edges canny membrane hed mlsd depth normal map maps hint cond condition conditions "
+    "rgba".split()
+)
+Keyed = Mapping[object, Path]
+
+
+def stem_of(path: Path) -> str:
+    """A file's name without suffix, in the composed form (NFC) that most systems store.
+
+    macOS stores letters and their accents apart (NFD), which looks the same and compares unequal.
+    """
+    return unicodedata.normalize("NFC", path.stem)
 
 
 def natural_order(path: Path) -> tuple:
     """Sort key that puts img_9 before img_10; equal stems are sorted by suffix."""
     # Texts and numbers by turns, a text first (perhaps empty), so like is compared with like
-    parts = re.split(r"(\d+)", path.stem)
+    parts = re.split(r"(\d+)", stem_of(path))
     # The name decides between img_1 and img_01, so the order does not depend on the file system.
     return [int(part) if part.isdecimal() else part for part in parts], path.name
 
@@ -28,9 +49,8 @@ def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     """
     found = {}
     for path in paths:
-        if path.stem in found:
-            raise RuntimeError(f"{found[path.stem]} and {path} share a stem: keep one of them")
-        found[path.stem] = path
+        if (other := found.setdefault(stem_of(path), path)) is not path:
+            raise RuntimeError(f"{other} and {path} share a stem: keep one of them")
     return found
 
 
@@ -55,30 +75,71 @@ def list_names(paths: Sequence[Path]) -> str:
     return f"{len(names)} file(s) ({', '.join(names[:LISTED])}{dots})"
 
 
+def _keyings(left: Sequence[Path], right: Sequence[Path]) -> Iterator[tuple[Keyed, Keyed]]:
+    """Both sides' files by what may pair them, the surest rule first; see `match_names`.
+
+    Raises:
+        RuntimeError: two files of one side share a stem.
+    """
+    stems = by_stem(left), by_stem(right)
+    yield stems
+    first_channels = [all(stem.endswith(FIRST_CHANNEL) for stem in side) for side in stems]
+    if any(first_channels):
+        yield tuple(
+            {stem.removesuffix(FIRST_CHANNEL): path for stem, path in side.items()} if cut else side
+            for side, cut in zip(stems, first_channels, strict=True)
+        )
+    numbered = by_numbers(left), by_numbers(right)
+    # Numbers only help where they tell all files of both sides apart.
+    if None not in numbered:
+        yield numbered
+
+
+def _check_letters(pairs: Sequence[tuple[Path, Path]]) -> None:
+    """Show a pair that numbers made; refuse one whose letters speak against it.
+
+    Each of its names then has a word in place of a word of the other one, such as WT and KO, beside
+    words that tell images from conditions.
+
+    Raises:
+        RuntimeError: the letters of a pair contradict each other.
+    """
+    for pair in pairs:
+        ours, theirs = (set(re.findall(r"[^\W\d_]+", stem_of(path).casefold())) for path in pair)
+        if (ours - theirs - ROLES) and (theirs - ours - ROLES):
+            raise RuntimeError(
+                f"{pair[0]} and {pair[1]} hold the same numbers, but other words. If they belong "
+                "together, give both the same stem; if not, name the right folders"
+            )
+    if pairs:
+        first, second = (path.name for path in pairs[0])
+        notify(f"files are paired by the numbers in their names, for example {first} with {second}")
+
+
 def match_names(left: Sequence[Path], right: Sequence[Path]) -> list[tuple[Path, Path]]:
     """Pair files by identical stem, else by the numbers in their names.
 
-    One rule is chosen for all files, and positions in a list never count. The published data name
-    an image `Dataset 1_img_7.png` and its mask `Dataset 1_GTM_img_7.png`: both hold the numbers
-    (1, 7).
+    One rule is chosen for all files, and positions in a list never count. Stems are also equal
+    where all files of one side carry nnU-Net's `_0000`. The published data name an image `Dataset
+    1_img_7.png` and its mask `Dataset 1_GTM_img_7.png`: both hold the numbers (1, 7).
 
     Args:
         left, right: images and their conditions; at least one of each.
     Returns:
         (left, right) in natural order of the left names.
     Raises:
-        RuntimeError: a file has no partner, or two files of one side share a stem.
+        RuntimeError: a file has no partner, two files of one side share a stem, or numbers pair
+            names whose letters contradict each other (`WT_1` and `KO_1`).
     """
-    keyings = [(by_stem(left), by_stem(right))]
-    numbered = by_numbers(left), by_numbers(right)
-    # Numbers only help where they tell all files of both sides apart.
-    if None not in numbered:
-        keyings.append(numbered)
+    keyings = list(_keyings(left, right))
     for ours, theirs in keyings:
         if ours.keys() == theirs.keys():
             found = [(ours[key], theirs[key]) for key in ours]
-            return sorted(found, key=lambda pair: natural_order(pair[0]))
-    # Both rules fail: the one with fewer unpaired files tells more about the mistake
+            found = sorted(found, key=lambda pair: natural_order(pair[0]))
+            if _are_numbers(ours):
+                _check_letters(found)
+            return found
+    # All rules fail: the one with the fewest unpaired files tells most about the mistake
     ours, theirs = min(keyings, key=lambda keying: len(keying[0].keys() ^ keying[1].keys()))
     raise RuntimeError(
         f"{left[0].parent} and {right[0].parent} do not pair one to one: "
@@ -91,14 +152,20 @@ def match_names(left: Sequence[Path], right: Sequence[Path]) -> list[tuple[Path,
 def find_partners(leaders: Sequence[Path], others: Sequence[Path]) -> dict[Path, Path]:
     """Map leaders to the files among `others` that belong to them; not all need have one.
 
-    Equal stems decide. Numbers decide only where no stem at all is equal.
+    The rules are those of `match_names`; the first by which any leader finds a partner decides.
 
     Raises:
-        RuntimeError: two files of one side share a stem.
+        RuntimeError: two files of one side share a stem, or letters contradict numbers.
     """
-    theirs = by_stem(others)
-    found = {path: theirs[stem] for stem, path in by_stem(leaders).items() if stem in theirs}
-    numbered = by_numbers(others)
-    if found or numbered is None or by_numbers(leaders) is None:
-        return found
-    return {path: numbered[numbers_in(path)] for path in leaders if numbers_in(path) in numbered}
+    for ours, theirs in _keyings(leaders, others):
+        found = {path: theirs[key] for key, path in ours.items() if key in theirs}
+        if found:
+            if _are_numbers(ours):
+                _check_letters(list(found.items()))
+            return found
+    return {}
+
+
+def _are_numbers(keyed: Keyed) -> bool:
+    """Whether files are keyed by numbers, not by stems."""
+    return isinstance(next(iter(keyed)), tuple)

@@ -24,6 +24,7 @@ from core.csv_files import write_csv
 from core.files import check_new_folder, whole_folder
 from core.images import LUMA, read_image, write_png
 from core.options import OptionError, option
+from core.pairing import stem_of
 from core.signals import StopRequest
 from generation.manifest import leading_file, read_manifest
 from generation.names import IMAGE_PREFIX, IMAGES, MASKS
@@ -79,8 +80,8 @@ class ExportedPair:
         """File name in `images/` and `masks/`."""
         # Prefixes keep real and generated names apart, whatever the real files are called.
         if self.line is None:
-            return f"real_{self.pair.image.stem}.png"
-        return f"synth_{self.pair.image.stem.removeprefix(IMAGE_PREFIX)}.png"
+            return f"real_{stem_of(self.pair.image)}.png"
+        return f"synth_{stem_of(self.pair.image).removeprefix(IMAGE_PREFIX)}.png"
 
     def table_row(self) -> tuple:
         """Cells in the order of `COLUMNS`."""
@@ -90,7 +91,7 @@ class ExportedPair:
         else:
             condition = leading_file(self.line)
             seed, prompt = self.line["seed"], self.line["prompt"]
-        return self.name, "train", self.source, condition.stem, condition, seed, prompt
+        return self.name, "train", self.source, stem_of(condition), condition, seed, prompt
 
 
 def check_export(options: ExportOptions, num_classes: int) -> list[Pair]:

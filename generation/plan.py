@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.options import OptionError, option, positive_int
-from core.pairing import LISTED, find_partners
+from core.pairing import LISTED, find_partners, stem_of
 from core.prompts import prompts_option
 from core.seeds import sample_seed
 from generation.names import image_name, name_ending
@@ -50,7 +50,7 @@ class ConditionSet:
     @property
     def name(self) -> str:
         """The first file's stem, on which seeds depend."""
-        return self.files[0].stem
+        return stem_of(self.files[0])
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from core.options import (
     positive_int,
     read_options,
 )
-from core.pairing import in_natural_order
+from core.pairing import in_natural_order, stem_of
 from core.pictures import class_colours, evenly, fit, tile
 from core.seeds import sample_seed
 from core.workers import in_workers
@@ -71,7 +71,7 @@ class Job(NamedTuple):
     @property
     def name(self) -> str:
         """Stem of the files that are written."""
-        return f"{self.mask.stem}_v{self.copy}"
+        return f"{stem_of(self.mask)}_v{self.copy}"
 
 
 def parse_args(argv=None):
@@ -113,7 +113,7 @@ def make(
     job: Job, folder: Path, options: SetOptions, variation: VariationOptions, library: list[Object]
 ) -> dict:
     """Make a new mask, and its image where there is one; returns its entry of the record."""
-    rng = np.random.default_rng(sample_seed(options.seed, job.mask.stem, job.copy))
+    rng = np.random.default_rng(sample_seed(options.seed, stem_of(job.mask), job.copy))
     labels = read_mask(job.mask, options.num_classes)
     new = vary(labels, variation, rng, library)
     write_png(folder / "masks" / f"{job.name}.png", new.labels.astype(np.uint8))

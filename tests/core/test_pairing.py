@@ -1,10 +1,12 @@
 """Pairs by name: stems first, then numbers, and never the position in a list."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
 
-from core.pairing import find_partners, in_natural_order, match_names
+from core.notices import Notice
+from core.pairing import find_partners, in_natural_order, match_names, stem_of
 
 
 def paths(folder, *names):
@@ -31,7 +33,59 @@ def test_pairs_by_numbers_of_the_published_names():
     sets, numbers = (1, 2), (7, 11, 100)
     images = paths("i", *(f"Dataset {d}_img_{k}.png" for d in sets for k in numbers))
     masks = paths("m", *(f"Dataset {d}_GTM_img_{k:04d}.png" for d in sets for k in numbers))
-    assert match_names(images[::-1], masks[1:] + masks[:1]) == list(zip(images, masks, strict=True))
+    example = "numbers .* example Dataset 1_img_7.png with Dataset 1_GTM_img_0007.png"
+    with pytest.warns(Notice, match=example):
+        found = match_names(images[::-1], masks[1:] + masks[:1])
+    assert found == list(zip(images, masks, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (("WT_1", "WT_2"), ("KO_1", "KO_2")),
+        (("WT_1", "KO_2"), ("KO_1", "WT_2")),  # the words of both sides are the same
+        (("img_wt_1", "img_ko_2"), ("mask_KO_1", "mask_WT_2")),
+        (("cell1 raw",), ("nucleus1 label",)),
+    ],
+)
+def test_letters_that_contradict_numbers_are_refused(left, right):
+    left, right = paths("i", *left), paths("m", *right)
+    for match in (match_names, find_partners):
+        with pytest.raises(RuntimeError, match="i/.* and m/.* same numbers, but other words"):
+            match(left, right)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"), [("img_1", "mask_1"), ("cell_1", "seg_1"), ("WT_1", "wt_1_labels")]
+)
+def test_words_that_tell_images_from_masks_contradict_nothing(left, right):
+    left, right = Path("i", f"{left}.png"), Path("m", f"{right}.tif")
+    with pytest.warns(Notice, match="numbers"):
+        assert match_names([left], [right]) == [(left, right)]
+
+
+@pytest.mark.filterwarnings("error")
+def test_images_of_nnunet_pair_with_its_labels():
+    images = paths("i", "case_1_0000.png", "case_2_0000.png")
+    labels = paths("m", "case_1.png", "case_2.png")
+    assert match_names(images, labels) == list(zip(images, labels, strict=True))
+    assert find_partners(labels, images) == dict(zip(labels, images, strict=True))
+    both = paths("m", "case_1_0000.png", "case_2_0000.png")
+    assert match_names(images, both) == list(zip(images, both, strict=True))
+    with pytest.raises(RuntimeError, match="do not pair one to one"):  # a second channel
+        match_names([*images, Path("i/case_1_0001.png")], labels)
+
+
+@pytest.mark.filterwarnings("error")
+def test_accents_of_macos_pair_with_those_of_other_systems():
+    composed, apart = (unicodedata.normalize(form, "Zellkörper_é") for form in ("NFC", "NFD"))
+    assert composed != apart
+    image, mask = Path(f"i/{apart}.png"), Path(f"m/{composed}.png")
+    assert match_names([image], [mask]) == [(image, mask)]
+    assert find_partners([mask], [image]) == {mask: image}
+    assert stem_of(image) == stem_of(mask) == composed
+    with pytest.raises(RuntimeError, match="share a stem"):
+        in_natural_order([image, mask])
 
 
 def test_one_missing_and_one_extra_is_refused_not_shifted():

@@ -1,0 +1,12 @@
+"""Warnings for the user of a program: one line, and nothing stops."""
+
+import warnings
+
+
+class Notice(UserWarning):
+    """A warning about the user's files or options, not about code; programs print one line."""
+
+
+def notify(message: str) -> None:
+    """Warn the user; the same message comes once."""
+    warnings.warn(message, Notice, stacklevel=3)
