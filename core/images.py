@@ -1,6 +1,6 @@
 """Image files: the one place where pixels are read from disk and written to it."""
 
-import warnings
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,11 @@ from PIL.PngImagePlugin import PngInfo
 from core.files import whole_file
 from core.image_files import check_whole, decode, read_header
 from core.image_header import Header, Picture
+from core.notices import notify
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+# That file managers, network drives and archives add, with copies and thumbnails in them.
+SERVICE_FOLDERS = {"__MACOSX", "@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "lost+found"}
 # Weights of R, G, B in a grey level.
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 CAMERA_BITS = (8, 10, 12, 14)  # that cameras put into 16-bit files
@@ -22,7 +25,10 @@ _warned_folders: set[Path] = set()
 def list_images(
     folder: str | Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES, recursive: bool = False
 ) -> list[Path]:
-    """Image files in a folder, sorted by path. Files whose name begins with a dot are left out.
+    """Image files in a folder, sorted by path.
+
+    Hidden files and folders are left out (half-written files, `._*` of macOS, `.Trash-1000`,
+    `.ipynb_checkpoints`), and so are the folders that systems add (`SERVICE_FOLDERS`).
 
     Args:
         suffixes: of the files that count, in lower case.
@@ -33,13 +39,13 @@ def list_images(
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
-    inside = folder.rglob("*") if recursive else folder.iterdir()
-    paths = sorted(
-        p
-        for p in inside
-        # Names with a dot in front: half-written files, and the `._*` files of macOS.
-        if p.suffix.lower() in suffixes and not p.name.startswith(".") and p.is_file()
-    )
+    paths = []
+    for place, folders, names in os.walk(folder):
+        # In place: `os.walk` goes into what stays in the list.
+        folders[:] = [n for n in folders if recursive and n not in SERVICE_FOLDERS and n[0] != "."]
+        files = (Path(place, name) for name in names if name[0] != ".")
+        paths += [p for p in files if p.suffix.lower() in suffixes and p.is_file()]
+    paths.sort()
     if not paths:
         raise FileNotFoundError(f"{folder}: holds no image ({', '.join(suffixes)})")
     return paths
@@ -201,11 +207,10 @@ def _warn_of_fewer_bits(path: Path, largest: int) -> None:
     if bits is None or path.parent in _warned_folders:
         return
     _warned_folders.add(path.parent)
-    warnings.warn(
+    notify(
         f"{path}: no 16-bit pixel is above {largest}. If this is {bits}-bit data, this folder is "
         f"read with a fraction of its contrast: store it as TIFF with MaxSampleValue "
-        f"{2**bits - 1}, scale it to 0..65535, or pass bit_depth={bits} to the reader.",
-        stacklevel=4,
+        f"{2**bits - 1}, scale it to 0..65535, or pass bit_depth={bits} to the reader."
     )
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from core.files import whole_file
 from core.images import (
+    IMAGE_SUFFIXES,
     check_image,
     image_size,
     list_images,
@@ -191,6 +192,26 @@ def test_what_is_no_8_or_16_bit_slice(tmp_path, read):
         read(tmp_path / "float.tif")
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Thumbs.db",
+        "._a.png",
+        ".a.tmp.png",
+        ".ipynb_checkpoints/a-checkpoint.png",
+        ".Trash-1000/files/a.png",
+        "__MACOSX/sub/a.png",
+        "sub/@eaDir/a.png/SYNOPHOTO_THUMB_M.png",
+    ],
+)
+def test_service_files_never_count(tmp_path, name):
+    for path in (name, "sub/b.png", "c.png"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    found = list_images(tmp_path, (*IMAGE_SUFFIXES, ".db"), recursive=True)
+    assert [path.name for path in found if path.suffix != ".db"] == ["c.png", "b.png"]
 
 
 def test_list_images(tmp_path):
