@@ -31,6 +31,7 @@ from generation.run_folder import check_run_folder
 from generation.run_options import FREE_ON_RESUME, folder_of_run, options_of_run
 from generation.settings import DETECTOR_GROUPS, GROUPS, Settings
 from generation.summary import plan_text
+from ldm.modules.encoders.tokenizer import notify_of_cut
 from share import run_script
 
 __all__ = ["MultiConditionControlNet"]  # notebooks import it from here
@@ -79,6 +80,7 @@ def prepare_run(args, settings, config):
     if left_out:
         print(f"{left_out} conditions for which a branch has no file are left out")
     prompts = read_prompts(settings.plan.prompts_file)
+    notify_of_cut(prompts, "--prompts_file")
     copies = settings.plan.n_augmentations_per_mask
     plan = SamplePlan(sets, copies, settings.plan.seed, prompts)
     plan.require_listable()

@@ -1,5 +1,6 @@
 """Prompts: the texts that describe images to the text encoder."""
 
+import re
 from pathlib import Path
 
 from core.options import option
@@ -55,7 +56,8 @@ def prompts_option():
 def read_prompts(path: str | Path | None = None) -> tuple[str, ...]:
     """Prompts from a text file, one per line; the built-in ones without a file.
 
-    The file is UTF-8. Blank lines and lines that start with # are skipped.
+    The file is UTF-8, its lines end in LF or CR LF, and no other sign splits a prompt. Blank lines
+    and lines that start with # are skipped.
 
     Raises:
         FileNotFoundError: no such file.
@@ -64,14 +66,15 @@ def read_prompts(path: str | Path | None = None) -> tuple[str, ...]:
     if path is None:
         return PROMPTS
     try:
-        # -sig, because some editors put a byte order mark first
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = Path(path).read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path}: not UTF-8 text ({error.reason} at byte {error.start}), "
             "expected one prompt per line"
         ) from error
-    lines = [line.strip() for line in text.splitlines()]
+    # Not `splitlines`, which also splits at form feeds and at the separators of Unicode. Some
+    # editors put a byte order mark first, and joined files hold more of them.
+    lines = [line.strip() for line in re.split("\r?\n", text.replace("\ufeff", ""))]
     prompts = tuple(line for line in lines if line and not line.startswith("#"))
     if not prompts:
         raise ValueError(f"{path}: holds no prompt, expected one per line")

@@ -9,6 +9,7 @@ from conditions.pairs import check_pairs
 from core.options import OptionError, non_negative_int, option
 from core.prompts import read_prompts
 from dataset import MyDataset, SampleOptions, ValidationSet
+from ldm.modules.encoders.tokenizer import notify_of_cut
 
 
 def _folder(what: str):
@@ -86,10 +87,12 @@ def build_datasets(
     Raises:
         FileNotFoundError, ValueError, RuntimeError: see `find_pairs` and `check_pairs`.
     """
+    prompts = read_prompts(samples.prompts_file)
+    notify_of_cut(prompts, "--prompts_file")
     shared = {
         "condition_type": create_condition(data.condition_type, conditions),
         "image_size": image_size,
-        "prompts": read_prompts(samples.prompts_file),
+        "prompts": prompts,
     }
     train = MyDataset(
         data.image_path,

@@ -25,6 +25,7 @@ from core.options import (
     read_options,
 )
 from core.prompts import prompts_option, read_prompts
+from ldm.modules.encoders.tokenizer import notify_of_cut
 from share import run_script
 from training.base.autoencoder import AutoencoderOptions, train_autoencoder
 from training.base.data import read_images
@@ -137,6 +138,7 @@ def main(argv=None):
     if not files.init and not (autoencoder.steps and unet.steps):
         raise ValueError("--vae_steps 0 and --unet_steps 0 keep weights that --init must give")
     prompts, paths = read_prompts(files.prompts_file), list_images(files.image_path)
+    notify_of_cut(prompts, "--prompts_file")
     plan = plan_text(len(paths), len(prompts), files, autoencoder, unet)
     if args.dry_run:
         print(dry_run_text(vars(args), plan))

@@ -17,6 +17,8 @@ def test_prompts_file(tmp_path):
     path = tmp_path / "p.txt"
     path.write_text("\ufeff# cells\n\n  a cell \nCafé, a nucleus # 2\n   # no\n", encoding="utf-8")
     assert read_prompts(path) == ("a cell", "Café, a nucleus # 2")
+    path.write_bytes(b"a\r\nb\n\r\n  \n# c\r\n\xef\xbb\xbfd")
+    assert read_prompts(path) == ("a", "b", "d")
     path.write_text("# nothing\n\n")
     with pytest.raises(ValueError, match="p.txt: holds no prompt"):
         read_prompts(path)
@@ -25,3 +27,10 @@ def test_prompts_file(tmp_path):
         read_prompts(path)
     with pytest.raises(FileNotFoundError):
         read_prompts(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize("sign", "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e")
+def test_only_line_feeds_split_prompts(tmp_path, sign):
+    path = tmp_path / "p.txt"
+    path.write_text(f"a cell{sign}with nucleus\nb\n", encoding="utf-8")
+    assert read_prompts(path) == (f"a cell{sign}with nucleus", "b")

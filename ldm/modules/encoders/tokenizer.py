@@ -3,9 +3,13 @@
 The vocabulary file comes with open_clip, so nothing is downloaded.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import torch
+
+from core.notices import notify
 
 BOS, EOS = 49406, 49407  # ids of the tokens that begin and end a text
 VOCABULARY_SIZE = 49408
@@ -17,6 +21,24 @@ def _bpe():
     from open_clip.tokenizer import SimpleTokenizer  # takes seconds to import
 
     return SimpleTokenizer()
+
+
+def notify_of_cut(texts: Sequence[str], source: str | Path) -> None:
+    """Warn of texts that `tokenize` cuts, whose ends the model never sees.
+
+    Args:
+        source: where the texts come from, for the message.
+    """
+    room = CONTEXT_LENGTH - 2  # beside BOS and EOS
+    # A token stands for at least one byte, so the vocabulary is not read for short texts.
+    long = [text for text in texts if len(text.encode()) > room]
+    cut = [(text, size) for text in long if (size := len(_bpe().encode(text))) > room]
+    if cut:
+        text, size = cut[0]
+        notify(
+            f"{source}: {len(cut)} of {len(texts)} prompts are longer than {room} tokens and are "
+            f"cut, the first ({size} tokens) is {text[:60]!r}. Shorten them."
+        )
 
 
 def tokenize(texts: list[str], pad: int) -> torch.Tensor:

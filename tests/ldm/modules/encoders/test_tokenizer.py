@@ -2,7 +2,15 @@
 
 import pytest
 
-from ldm.modules.encoders.tokenizer import BOS, CONTEXT_LENGTH, EOS, VOCABULARY_SIZE, tokenize
+from core.notices import Notice
+from ldm.modules.encoders.tokenizer import (
+    BOS,
+    CONTEXT_LENGTH,
+    EOS,
+    VOCABULARY_SIZE,
+    notify_of_cut,
+    tokenize,
+)
 
 KNOWN_IDS = {
     "a photo of a cat": [320, 1125, 539, 320, 2368],
@@ -46,3 +54,11 @@ def test_white_space_and_entities_are_cleaned():
 def test_any_text_gives_ids_of_the_vocabulary():
     ids = tokenize(["µm 電子顕微鏡 🔬 \x00\x1b[31m", "!" * 400, "ﬁb–sem"], 0)
     assert ids.min() >= 0 and ids.max() < VOCABULARY_SIZE
+
+
+@pytest.mark.filterwarnings("error")
+def test_cut_prompts_are_counted():
+    fits, cut = "cell " * 75, "cell " * 76  # a token each
+    notify_of_cut([fits, "Ä" * 30], "p.txt")
+    with pytest.warns(Notice, match="2 of 3 prompts .* 75 .*first .76 tokens. is 'ce"):
+        notify_of_cut([fits, cut, cut + "x"], "p.txt")
