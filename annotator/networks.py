@@ -86,32 +86,24 @@ def load_network(
     file: WeightsFile,
     weights: str | Path | None,
     device: str | torch.device,
-    training_only: tuple[str, ...] = (),
+    unused: tuple[str, ...] = (),
 ) -> nn.Module:
     """A network with published weights, in evaluation mode.
 
     Args:
         weights: as in `find_checkpoint`.
-        training_only: beginnings of the names that inference does not use. They may be missing.
-            If there are any, the file may also hold tensors of other networks.
+        unused: beginnings of the names of further tensors in the published file.
     Raises:
         FileNotFoundError: no weights, and no way to download them.
         ValueError: the file is no checkpoint, or loading it would run code.
-        RuntimeError: the file holds the weights of another network.
+        RuntimeError: tensors are missing, or the file holds others than these.
     """
     path = find_checkpoint(file, weights)
-    tensors = read_tensors(path)
     # On `meta`, tensors take no memory and draw no random numbers; the file replaces all of them.
     with torch.device("meta"):
         model = network()
-    if training_only:
-        own = model.state_dict()
-        tensors = {key: value for key, value in tensors.items() if key in own}
-        for key in own.keys() - tensors.keys():
-            if key.startswith(training_only):
-                # No use is made of it, but a tensor left on `meta` cannot go to a device.
-                tensors[key] = torch.zeros(own[key].shape, dtype=own[key].dtype)
-    load_strictly(model, tensors, f"{path}, expected {file.name}")
+    source = f"{path}, expected {file.name}"
+    load_strictly(model, read_tensors(path), source, may_be_left_over=unused)
     return model.to(device).eval().requires_grad_(False)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from annotator.detector import Detector, DrawMaps
-from annotator.midas.network import DPTHybrid
+from annotator.midas.network import UNUSED, DPTHybrid
 from annotator.networks import load_network, pad_to_multiple, published, to_tensor
 from core.options import fraction, option, positive_float
 
@@ -54,7 +54,7 @@ class MidasDetector:
     def __init__(self, weights: str | Path | None = None, device: str | torch.device = "cpu"):
         """Load the network; `weights` as in `annotator.networks.find_checkpoint`."""
         self.device = device
-        self.network = load_network(DPTHybrid, WEIGHTS, weights, device)
+        self.network = load_network(DPTHybrid, WEIGHTS, weights, device, UNUSED)
 
     def __call__(
         self, img: np.ndarray, a: float = CLASS_A, bg_th: float = CLASS_BG_TH

@@ -15,6 +15,8 @@ PATCH = 16  # pixels per token
 GRID = 24  # tokens per side of the position embedding: 384 pixels
 TAPS = (8, 11)  # transformer blocks that the decoder reads, counted from 0
 FEATURES = 256  # channels of the decoder
+# In the published file: layers behind the last block, which depth does not use.
+UNUSED = ("pretrained.model.norm.", "pretrained.model.head.")
 
 
 class PatchEmbed(nn.Module):
@@ -77,10 +79,7 @@ class Block(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """Transformer on the tokens of a ResNet.
-
-    Depth does not use `norm` and `head`; they stand here because the published file has them.
-    """
+    """Transformer on the tokens of a ResNet."""
 
     def __init__(self):
         super().__init__()
@@ -88,8 +87,6 @@ class VisionTransformer(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + GRID * GRID, WIDTH))
         self.patch_embed = PatchEmbed()
         self.blocks = nn.ModuleList(Block() for _ in range(DEPTH))
-        self.norm = nn.LayerNorm(WIDTH, eps=1e-6)
-        self.head = nn.Linear(WIDTH, 1000)
 
     def position(self, height: int, width: int):
         """Position embedding for a grid of `height` x `width` tokens, (1, 1 + L, 768)."""
@@ -107,10 +104,11 @@ class VisionTransformer(nn.Module):
         Returns:
             (N, 256, H / 4, W / 4), (N, 512, H / 8, W / 8), and twice (N, 1 + L, 768).
         """
-        shallow, tokens = self.patch_embed(x)
+        shallow, tokens = self.patch_embed(x)  # two maps, and (N, L, 768)
         cls = self.cls_token.expand(len(x), -1, -1)  # (N, 1, 768)
         tokens = torch.cat([cls, tokens], dim=1)  # (N, 1 + L, 768)
-        tokens = tokens + self.position(x.shape[2] // PATCH, x.shape[3] // PATCH)
+        height, width = x.shape[2] // PATCH, x.shape[3] // PATCH
+        tokens = tokens + self.position(height, width)  # (N, 1 + L, 768)
         taps = []
         for i, block in enumerate(self.blocks):
             tokens = block(tokens)  # (N, 1 + L, 768)
@@ -146,7 +144,8 @@ class Reassemble(nn.ModuleDict):
     def forward(self, tokens, height, width):
         """Tokens (N, 1 + height width, 768) -> (N, 768, height, width) or half of that size."""
         tokens = self["0"](tokens)  # (N, L, 768)
-        x = self["3"](rearrange(tokens, "n (h w) c -> n c h w", h=height, w=width))
+        x = rearrange(tokens, "n (h w) c -> n c h w", h=height, w=width)  # (N, 768, height, width)
+        x = self["3"](x)  # (N, 768, height, width)
         return self["4"](x) if "4" in self else x  # (N, 768, height, width) or half
 
 
@@ -160,7 +159,7 @@ class ResidualConvUnit(nn.Module):
 
     def forward(self, x):
         """(N, 256, h, w) -> (N, 256, h, w)."""
-        return x + self.conv2(F.relu(self.conv1(F.relu(x))))
+        return x + self.conv2(F.relu(self.conv1(F.relu(x))))  # (N, 256, h, w)
 
 
 def upscale(x):
@@ -230,6 +229,7 @@ class DPTHybrid(nn.Module):
             x: RGB in [-1, 1], (N, 3, H, W); H and W are multiples of 32.
         """
         height, width = x.shape[2] // PATCH, x.shape[3] // PATCH
+        # (N, 256, H / 4, W / 4), (N, 512, H / 8, W / 8), and twice (N, 1 + L, 768)
         map1, map2, tokens3, tokens4 = self.pretrained["model"](x)
         map3 = self.pretrained["act_postprocess3"](tokens3, height, width)  # (N, 768, H / 16, ...)
         map4 = self.pretrained["act_postprocess4"](tokens4, height, width)  # (N, 768, H / 32, ...)

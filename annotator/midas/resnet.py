@@ -34,10 +34,10 @@ class StdConv2d(nn.Conv2d):
         """(N, in, h, w) -> (N, out, ceil(h / stride), ceil(w / stride))."""
         # Kernels take the place of one picture with a channel per kernel: its batch norm brings
         # each to mean 0 and variance 1.
-        kernels = rearrange(self.weight, "out c kh kw -> 1 out (c kh kw)")
+        kernels = rearrange(self.weight, "out c kh kw -> 1 out (c kh kw)")  # (1, out, c k k)
         weight = F.batch_norm(kernels, None, None, training=True, eps=1e-8)
         weight = weight.view_as(self.weight)  # (out, in, k, k)
-        x = pad_same(x, self.kernel_size[0], self.stride[0])
+        x = pad_same(x, self.kernel_size[0], self.stride[0])  # (N, in, h + pad, w + pad)
         return F.conv2d(x, weight, stride=self.stride)  # (N, out, h / stride, w / stride)
 
 
@@ -71,7 +71,7 @@ class Downsample(nn.Module):
 
     def forward(self, x):
         """(N, in, h, w) -> (N, out, h / stride, w / stride)."""
-        return self.norm(self.conv(x))
+        return self.norm(self.conv(x))  # (N, out, h / stride, w / stride)
 
 
 class Bottleneck(nn.Module):
@@ -107,7 +107,7 @@ class Stage(nn.Module):
 
     def forward(self, x):
         """(N, in, h, w) -> (N, channels, h / stride, w / stride)."""
-        return self.blocks(x)
+        return self.blocks(x)  # (N, channels, h / stride, w / stride)
 
 
 class ResNet(nn.Module):

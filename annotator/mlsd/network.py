@@ -33,7 +33,8 @@ class ConvBNReLU6(nn.Sequential):
     def forward(self, x):
         """(N, in, h, w) -> (N, out, h / stride, w / stride)."""
         # The order of `F.pad` is left, right, top, bottom.
-        return super().forward(F.pad(x, (0, 1, 0, 1)) if self.pad_end else x)
+        x = F.pad(x, (0, 1, 0, 1)) if self.pad_end else x  # (N, in, h + 1, w + 1) or as it was
+        return super().forward(x)  # (N, out, h / stride, w / stride)
 
 
 class InvertedResidual(nn.Module):
@@ -53,7 +54,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x):
         """(N, in, h, w) -> (N, out, h / stride, w / stride)."""
-        return x + self.conv(x) if self.is_residual else self.conv(x)
+        residual = self.conv(x)  # (N, out, h / stride, w / stride)
+        return x + residual if self.is_residual else residual
 
 
 class Backbone(nn.Module):
@@ -156,7 +158,7 @@ class MLSDNetwork(nn.Module):
             displacement (x, y) from the centre to start and end, in pixels of the map. Channels
             5..8 serve training alone.
         """
-        c1, c2, c3, c4, c5 = self.backbone(x)
+        c1, c2, c3, c4, c5 = self.backbone(x)  # (N, C, H / s, W / s), s = 2, 4, 8, 16, 16
         x = self.block16(self.block15(c4, c5))  # (N, 64, H / 16, W / 16)
         x = self.block18(self.block17(c3, x))  # (N, 64, H / 8, W / 8)
         x = self.block20(self.block19(c2, x))  # (N, 64, H / 4, W / 4)

@@ -14,12 +14,11 @@ from torch.nn import functional as F
 
 from annotator.detector import Detector, DrawMaps
 from annotator.networks import load_network, published, to_tensor
-from annotator.uniformer.network import UniformerNetwork
+from annotator.uniformer.network import UNUSED, UniformerNetwork
 from annotator.util import HWC3
 from core.options import option
 
 WEIGHTS = published("upernet_global_small.pth", licence="Apache-2.0")
-TRAINING_ONLY = ("auxiliary_head.",)  # tensors that a file may lack
 PALETTE = Path(__file__).parent / "ade20k_palette.json"
 SHORT_SIDE, LONG_SIDE = 512, 2048  # pixels; the network sees as much as fits into both
 MIN_SIDE = 32  # pixels per side that its strides need
@@ -87,9 +86,7 @@ class UniformerDetector:
         """
         self.device = device
         self.swap_channels = swap_channels
-        self.network = load_network(
-            UniformerNetwork, WEIGHTS, weights, device, training_only=TRAINING_ONLY
-        )
+        self.network = load_network(UniformerNetwork, WEIGHTS, weights, device, UNUSED)
         self.classes, self.palette = read_palette()
 
     def __call__(self, img: np.ndarray) -> np.ndarray:

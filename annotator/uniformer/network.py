@@ -14,6 +14,7 @@ STAGES = ((3, 64), (4, 128), (8, 320), (3, 512))  # blocks, channels; the last t
 HEAD_WIDTH = 64  # channels of an attention head
 POOL_SIZES = (1, 2, 3, 6)  # of the pyramid pooling (Zhao et al. 2017)
 CHANNELS = 512  # of the decoder
+UNUSED = ("auxiliary_head.",)  # in the published file: a second head, which only training ran
 
 
 def resize(x, like):
@@ -37,7 +38,7 @@ class PatchEmbed(nn.Module):
 
     def forward(self, x):
         """(N, in, h, w) -> (N, channels, h // size, w // size)."""
-        return norm_channels(self.norm, self.proj(x))
+        return norm_channels(self.norm, self.proj(x))  # (N, channels, h // size, w // size)
 
 
 class MLP(nn.Module):
@@ -49,7 +50,7 @@ class MLP(nn.Module):
 
     def forward(self, x):
         """Maps (N, C, h, w) or tokens (N, h w, C) -> the same shape."""
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(F.gelu(self.fc1(x)))  # (N, C, h, w) or (N, h w, C)
 
 
 class ConvBlock(nn.Module):
@@ -133,7 +134,7 @@ class UniFormer(nn.Module):
             x = self.get_submodule(f"patch_embed{i}")(x)  # (N, C, H / s, W / s)
             x = self.get_submodule(f"blocks{i}")(x)  # (N, C, H / s, W / s)
             # Only what goes to the decoder is normalised; the next stage gets `x` itself.
-            maps.append(norm_channels(self.get_submodule(f"norm{i}"), x))
+            maps.append(norm_channels(self.get_submodule(f"norm{i}"), x))  # (N, C, H / s, W / s)
         return maps
 
 
@@ -149,7 +150,7 @@ class ConvModule(nn.Module):
 
     def forward(self, x):
         """(N, in, h, w) -> (N, channels, h, w)."""
-        return F.relu(self.bn(self.conv(x)))
+        return F.relu(self.bn(self.conv(x)))  # (N, channels, h, w)
 
 
 class UPerHead(nn.Module):
@@ -183,19 +184,8 @@ class UPerHead(nn.Module):
             above = laterals[i] = laterals[i] + resize(above, laterals[i])  # (N, 512, H / s, ...)
         levels = [conv(x) for conv, x in zip(self.fpn_convs, laterals, strict=True)]
         levels = [resize(x, levels[0]) for x in (*levels, top)]  # each (N, 512, H / 4, W / 4)
-        return self.conv_seg(self.fpn_bottleneck(torch.cat(levels, dim=1)))
-
-
-class AuxiliaryHead(nn.Module):
-    """Layers of a second head, which are never run.
-
-    Only training used them. They stand here because the published file has their weights.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.conv_seg = nn.Conv2d(256, NUM_CLASSES, 1)
-        self.convs = nn.Sequential(ConvModule(STAGES[2][1], 256, 3))
+        x = self.fpn_bottleneck(torch.cat(levels, dim=1))  # (N, 512, H / 4, W / 4)
+        return self.conv_seg(x)  # (N, 150, H / 4, W / 4)
 
 
 class UniformerNetwork(nn.Module):
@@ -205,7 +195,6 @@ class UniformerNetwork(nn.Module):
         super().__init__()
         self.backbone = UniFormer()
         self.decode_head = UPerHead()
-        self.auxiliary_head = AuxiliaryHead()
 
     def forward(self, x):
         """Class logits (N, 150, H // 4, W // 4).
@@ -213,4 +202,4 @@ class UniformerNetwork(nn.Module):
         Args:
             x: normalised pixels, (N, 3, H, W); H and W are at least 32.
         """
-        return self.decode_head(self.backbone(x))
+        return self.decode_head(self.backbone(x))  # (N, 150, H // 4, W // 4)
