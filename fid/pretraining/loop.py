@@ -21,7 +21,7 @@ from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import add_options, new_parser, non_negative_int, option, read_options
 from core.progress import Progress
 from fid.images import sound_images
-from fid.pretraining.settings import AnySettings, Settings, read_settings
+from fid.pretraining.settings import AnySettings, RecipeSettings, read_settings
 from fid.pretraining.views import SeededShard, Views, group_weights
 
 
@@ -185,7 +185,7 @@ class EpochFiles(Callback):
 
 
 def build_trainer(
-    settings: Settings,
+    settings: RecipeSettings,
     files: EpochFiles,
     run: PretrainingRunOptions,
     gpu_precision: str = "32",
@@ -230,7 +230,7 @@ def build_trainer(
 def train_recipe(
     trainer: pl.Trainer,
     recipe: pl.LightningModule,
-    settings: Settings,
+    settings: RecipeSettings,
     batch_size: int,
     seed: int,
     gamma: float | None = None,

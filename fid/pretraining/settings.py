@@ -29,7 +29,7 @@ UNUSED = {
 
 
 @dataclass
-class Settings:
+class RecipeSettings:
     """The keys that both recipes have; the YAML files beside the recipes say what they mean."""
 
     experiment_name: str = MISSING
@@ -55,7 +55,7 @@ class Settings:
             )
 
 
-AnySettings = TypeVar("AnySettings", bound=Settings)
+AnySettings = TypeVar("AnySettings", bound=RecipeSettings)
 
 
 def read_settings(kind: type[AnySettings], path: Path, changes: Sequence[str] = ()) -> AnySettings:

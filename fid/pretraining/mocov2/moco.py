@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fid.backbones.cem import RESNET50_WIDTH, grey_resnet50
-from fid.pretraining.settings import Settings
+from fid.pretraining.settings import RecipeSettings
 from fid.pretraining.views import view
 
 CONFIG = Path(__file__).resolve().parent / "mocov2_cem500k.yaml"
@@ -28,7 +28,7 @@ CROP = (0.2, 1.0)  # share of an image's area
 
 
 @dataclass
-class MocoSettings(Settings):
+class MocoSettings(RecipeSettings):
     """The keys of the configuration, which mocov2_cem500k.yaml explains."""
 
     save_freq: int = MISSING

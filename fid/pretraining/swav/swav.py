@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fid.backbones.cem import RESNET50_WIDTH, headless_resnet50
-from fid.pretraining.settings import Settings
+from fid.pretraining.settings import RecipeSettings
 from fid.pretraining.views import view
 
 CONFIG = Path(__file__).resolve().parent / "swav_cem15m.yaml"
@@ -25,7 +25,7 @@ MOMENTUM = 0.9
 
 
 @dataclass
-class SwavSettings(Settings):
+class SwavSettings(RecipeSettings):
     """The keys of the configuration, which swav_cem15m.yaml explains."""
 
     hidden_mlp: int = MISSING
@@ -107,7 +107,7 @@ class SwAV(pl.LightningModule):
         ]
 
     def embed(self, crops):
-        """Unit vectors (N, d) of each crop, a list; crops of one size share a pass.
+        """Unit vectors (N, d) of each crop, a list; crops of one size share a pass of the backbone.
 
         Args:
             crops: a list of (N, 1, size, size), neighbours of one size together.
@@ -116,12 +116,10 @@ class SwAV(pl.LightningModule):
         sized = [
             list(group) for _, group in itertools.groupby(crops, key=lambda crop: crop.shape[-1])
         ]
-        embeddings = []
-        for group in sized:
-            features = self.backbone(torch.cat(group))  # (len(group) * N, 2048)
-            joined = F.normalize(self.projection_head(features))  # (len(group) * N, d)
-            embeddings += joined.chunk(len(group))  # (N, d) each
-        return embeddings
+        features = torch.cat([self.backbone(torch.cat(group)) for group in sized])  # (all, 2048)
+        # One pass for all sizes, as published: the head's batch norm sees all crops together.
+        joined = F.normalize(self.projection_head(features))  # (crops * N, d)
+        return list(joined.chunk(len(crops)))  # (N, d) each
 
     def training_step(self, crops, batch_idx):
         """Swapped prediction loss (Caron et al. 2020, Eq. 2) of a list of crops."""

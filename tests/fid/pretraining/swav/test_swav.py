@@ -40,6 +40,13 @@ def test_crops_of_one_size_share_a_pass(model):
         torch.testing.assert_close(embedding.norm(dim=1), torch.ones(2))
 
 
+def test_the_heads_batch_norm_sees_all_crops_at_once(model):
+    """As published: features of all sizes are joined before the projection head."""
+    model.embed(crops())
+    assert model.backbone.bn1.num_batches_tracked == 2  # one pass for each size
+    assert model.projection_head[1].num_batches_tracked == 1
+
+
 def test_prototypes_are_unit_vectors_and_frozen_at_first(model):
     model.settings.freeze_prototypes_niters = 1
     model.training_step(crops(), 0).backward()
