@@ -32,7 +32,7 @@ from share import run_script
 from training.data import DataOptions, build_datasets
 from training.latents import CacheOptions
 from training.loss_curve import LOSS_PICTURE
-from training.module import ModelOptions
+from training.module import StartOptions
 from training.outputs import OutputOptions
 from training.processes import ProcessOptions, count_processes, name_run
 from training.run import (
@@ -56,7 +56,7 @@ GROUPS = {
     "conditions": Group(ConditionOptions, "conditions"),
     "samples": Group(SampleOptions, "samples"),
     "cache": Group(CacheOptions, "cache"),
-    "model": Group(ModelOptions, "model"),
+    "model": Group(StartOptions, "model"),
     "optimization": Group(OptimizationOptions, "optimization"),
     "processes": Group(ProcessOptions, "processes"),
     "validation_fid": Group(ValidationFidOptions, "validation FID"),

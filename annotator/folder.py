@@ -26,7 +26,7 @@ from core.images import check_image, read_image, to_uint8, write_png
 from core.option_sources import changed_options, plain
 from core.options import OptionError, non_negative_int, option, positive_int
 from core.pairing import stem_of
-from core.pictures import evenly, fit, tile
+from core.pictures import evenly, scale_longer_side, tile
 from core.records import Record, read_checked
 from core.workers import in_workers
 
@@ -239,7 +239,7 @@ def draw_overview(paths: Sequence[Path], output: Path) -> None:
         """The picture with at most `OVERVIEW_SIDE` pixels a side."""
         picture = read_image(path)  # (H, W, 3)
         # Small pictures keep their size: enlarged, they would show nothing more.
-        return fit(picture, min(OVERVIEW_SIDE, max(picture.shape[:2])))
+        return scale_longer_side(picture, min(OVERVIEW_SIDE, max(picture.shape[:2])))
 
     rows = [[small(path), small(map_path(output, path))] for path in evenly(paths, OVERVIEW_ROWS)]
     (output / OVERVIEW).parent.mkdir(exist_ok=True)

@@ -35,7 +35,7 @@ def to_image(picture: np.ndarray) -> Image.Image:
     return Image.fromarray(to_uint8(picture))
 
 
-def fit(picture: np.ndarray, side: int) -> np.ndarray:
+def scale_longer_side(picture: np.ndarray, side: int) -> np.ndarray:
     """A picture, float (H, W, 3) in [0, 1], scaled so that its longer side has `side` pixels."""
     height, width = picture.shape[:2]
     size = [max(1, round(n * side / max(height, width))) for n in (width, height)]

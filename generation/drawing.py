@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -15,7 +16,7 @@ from core.signals import StoppedForRequeue, StopRequest
 from generation.inputs import read_hints, stack_hints
 from generation.model import mixed_precision
 from generation.names import IMAGES, image_name
-from generation.plan import make_batches
+from generation.plan import PlannedImage, make_batches
 from generation.run import Run
 from generation.run_folder import lock_images
 from generation.writer import BackgroundWriter
@@ -35,25 +36,57 @@ class DrawingOptions:
     )
 
 
+@dataclass(frozen=True)
+class Painter:
+    """A loaded model, and how it draws.
+
+    Attributes:
+        model: as `load_model` gives it.
+        multiple: what the model's heights and widths must be multiples of.
+        precision: one of `core.devices.PRECISIONS`.
+        save_memory: see `DrawingOptions`.
+    """
+
+    model: torch.nn.Module
+    sampling: SamplingOptions
+    multiple: int
+    precision: str = "32"
+    save_memory: bool = False
+
+    def draw(
+        self, batch: Sequence[PlannedImage], hints: Sequence[Sequence[np.ndarray]]
+    ) -> np.ndarray:
+        """Images of a batch, uint8 (N, H, W, 3); H and W are padded to multiples of `multiple`.
+
+        Args:
+            hints: as `stack_hints` takes them.
+        Raises:
+            NotFiniteError: an image has values that are NaN or infinite.
+        """
+        with mixed_precision(self.model.device.type, self.precision):
+            return sample_images(
+                self.model,
+                stack_hints(hints, self.multiple),
+                [planned.prompt for planned in batch],
+                [planned.seed for planned in batch],
+                self.sampling,
+                save_memory=self.save_memory,
+            )
+
+
 def draw_images(
     run: Run,
     numbers: Sequence[int],
-    model: torch.nn.Module,
-    sampling: SamplingOptions,
-    *,
     sizes: Mapping[int, tuple[int, int]],
-    drawing: DrawingOptions,
-    precision: str,
-    multiple: int,
+    painter: Painter,
+    batch_size: int,
 ) -> None:
     """Draw images of a run and write their files.
 
     Args:
         numbers: of the images in the plan.
-        model: as `load_model` gives it.
         sizes: (height, width) by number of the condition set.
-        precision: one of `core.devices.PRECISIONS`.
-        multiple: what the model's heights and widths must be multiples of.
+        batch_size: images drawn together.
     Raises:
         KeyboardInterrupt: a scheduler asked the process to stop. The batch at hand was finished,
             and images are missing.
@@ -61,7 +94,7 @@ def draw_images(
             what was drawn before is.
     """
     # Samples are made one by one as batches need them, however long the plan is.
-    batches = make_batches((run.plan[k] for k in numbers), sizes, drawing.batch_size_per_inference)
+    batches = make_batches((run.plan[k] for k in numbers), sizes, batch_size)
     start = time.monotonic()
     with (
         lock_images(run.folder),
@@ -73,15 +106,7 @@ def draw_images(
             # Read again, though they were checked: hints of 10,000 conditions fill no memory then.
             hints = [read_hints(planned, run.branches) for planned in batch]
             try:
-                with mixed_precision(model.device.type, precision):
-                    images = sample_images(
-                        model,
-                        stack_hints(hints, multiple),
-                        [planned.prompt for planned in batch],
-                        [planned.seed for planned in batch],
-                        sampling,
-                        save_memory=drawing.save_memory,
-                    )  # uint8 (N, H, W, 3)
+                images = painter.draw(batch, hints)  # uint8 (N, H, W, 3)
             except NotFiniteError as error:
                 path = run.folder / IMAGES / image_name(batch[error.index].ending)
                 raise RuntimeError(

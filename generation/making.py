@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 
-from generation.drawing import draw_images
+from generation.drawing import Painter, draw_images
 from generation.manifest import MANIFEST
 from generation.model import WatchedWeights, load_model
 from generation.run import Run
@@ -23,7 +23,7 @@ def make_images(
     Args:
         weights: of the run.
         pending: numbers of the images to draw.
-        sizes, multiple: see `draw_images`.
+        sizes, multiple: see `draw_images` and `Painter`.
     Raises:
         RuntimeError: weights have changed meanwhile, or as `draw_images`.
         FileNotFoundError, ValueError, KeyboardInterrupt: see `load_model`, `Run.open` and
@@ -36,16 +36,11 @@ def make_images(
     print(f"run folder: {run.folder}, seed {run.seed}", flush=True)
     try:
         if pending:
-            draw_images(
-                run,
-                pending,
-                model,
-                settings.sampling,
-                sizes=sizes,
-                drawing=settings.drawing,
-                precision=settings.model.precision,
-                multiple=multiple,
+            drawing = settings.drawing
+            painter = Painter(
+                model, settings.sampling, multiple, settings.model.precision, drawing.save_memory
             )
+            draw_images(run, pending, sizes, painter, drawing.batch_size_per_inference)
     finally:
         # After an error or a signal too: a part of a set has its manifest and report.
         changed = weights.changed_in_place()

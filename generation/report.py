@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from core.files import whole_file
 from core.images import read_image, read_labels, write_png
-from core.pictures import COLOURS, class_colours, evenly, fit, tile, to_image
+from core.pictures import COLOURS, class_colours, evenly, scale_longer_side, tile, to_image
 from core.records import RECORD, RunRecord, read_checked
 from generation.manifest import leading_file
 from generation.scores import read_scores
@@ -105,7 +105,7 @@ def draw_overview(rows: Sequence[Row], title: str) -> np.ndarray:
     table = []
     for row in rows:
         pictures = [*row.conditions.values(), *(image for image, _ in row.images)]
-        table.append([fit(picture.pixels, CELL) for picture in pictures])
+        table.append([scale_longer_side(picture.pixels, CELL) for picture in pictures])
     most_images = max(len(row.images) for row in rows)
     heads = [*rows[0].conditions, *(f"image {i + 1}" for i in range(most_images))]
     columns = max(1, round(OVERVIEW_WIDTH / (CELL * len(heads))))
@@ -122,7 +122,7 @@ def draw_overview(rows: Sequence[Row], title: str) -> np.ndarray:
 
 def thumbnail(picture: Picture) -> dict:
     """Attributes of a picture's `<img>`."""
-    small = to_image(fit(picture.pixels, THUMBNAIL))
+    small = to_image(scale_longer_side(picture.pixels, THUMBNAIL))
     buffer = io.BytesIO()  # part of the page, which is then one file that can be sent around
     small.save(buffer, format="WEBP", quality=QUALITY)
     encoded = base64.b64encode(buffer.getvalue()).decode()

@@ -15,7 +15,7 @@ from training.noise import draw_step_noise, spread_timesteps
 
 
 @dataclass(frozen=True)
-class ModelOptions:
+class StartOptions:
     """The model and the weights that its training starts from."""
 
     cldm_config_path: Path = option(DEFAULT_CONFIG, Path, "YAML", "model configuration")

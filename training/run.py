@@ -26,7 +26,7 @@ from training.data import DataOptions, DataSets
 from training.frozen import FrozenEncoders
 from training.latents import GB, CacheOptions, LatentCache
 from training.loss_curve import LOSS_PICTURE, LossCurve
-from training.module import ControlTraining, ModelOptions
+from training.module import ControlTraining, StartOptions
 from training.outputs import OutputOptions, build_loggers
 from training.previews import TrainingPreviews
 from training.processes import Processes, ProcessOptions
@@ -50,7 +50,7 @@ class TrainingOptions:
     conditions: ConditionOptions
     samples: SampleOptions
     cache: CacheOptions
-    model: ModelOptions
+    model: StartOptions
     optimization: OptimizationOptions
     processes: ProcessOptions
     validation_fid: ValidationFidOptions

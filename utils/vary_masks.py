@@ -37,7 +37,7 @@ from core.options import (
     read_options,
 )
 from core.pairing import in_natural_order, stem_of
-from core.pictures import class_colours, evenly, fit, tile
+from core.pictures import class_colours, evenly, scale_longer_side, tile
 from core.seeds import sample_seed
 from core.workers import in_workers
 from share import run_script
@@ -131,7 +131,7 @@ def draw_overview(masks: Sequence[Path], folder: Path, options: SetOptions) -> n
         copies = range(min(options.copies, OVERVIEW_COLUMNS))
         new = [folder / "masks" / f"{Job(mask, None, copy).name}.png" for copy in copies]
         labels = [read_mask(path, options.num_classes) for path in (mask, *new)]
-        rows.append([fit(class_colours(array), OVERVIEW_SIDE) for array in labels])
+        rows.append([scale_longer_side(class_colours(array), OVERVIEW_SIDE) for array in labels])
     return tile(rows, titles=[mask.name for mask in evenly(masks, OVERVIEW_ROWS)])
 
 

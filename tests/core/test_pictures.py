@@ -1,6 +1,15 @@
 import numpy as np
 
-from core.pictures import COLOURS, GAP, LINE, class_colours, evenly, fit, tile, write_line
+from core.pictures import (
+    COLOURS,
+    GAP,
+    LINE,
+    class_colours,
+    evenly,
+    scale_longer_side,
+    tile,
+    write_line,
+)
 
 
 def grey(level, height=4, width=6):
@@ -20,9 +29,9 @@ def test_the_first_and_the_last_are_among_evenly_spread_items():
 
 
 def test_the_longer_side_is_fitted():
-    assert fit(grey(0.5, 50, 100), 40).shape == (20, 40, 3)
-    assert fit(grey(0.5, 1000, 1), 40).shape == (40, 1, 3)
-    assert np.allclose(fit(grey(0.5), 30), 0.5, atol=1 / 255)
+    assert scale_longer_side(grey(0.5, 50, 100), 40).shape == (20, 40, 3)
+    assert scale_longer_side(grey(0.5, 1000, 1), 40).shape == (40, 1, 3)
+    assert np.allclose(scale_longer_side(grey(0.5), 30), 0.5, atol=1 / 255)
 
 
 def test_tiles_stand_on_white():
@@ -66,5 +75,5 @@ def test_tiles_with_heads_and_titles():
 
 
 def test_fit_keeps_proportions():
-    assert fit(np.ones((50, 100, 3), np.float32), 40).shape == (20, 40, 3)
-    assert fit(np.ones((1, 1000, 3), np.float32), 40).shape == (1, 40, 3)
+    assert scale_longer_side(np.ones((50, 100, 3), np.float32), 40).shape == (20, 40, 3)
+    assert scale_longer_side(np.ones((1, 1000, 3), np.float32), 40).shape == (1, 40, 3)

@@ -12,7 +12,7 @@ from cldm.sampling import SamplingOptions
 from core.images import read_image, write_png
 from core.signals import StoppedForRequeue
 from generation import drawing
-from generation.drawing import DrawingOptions, draw_images
+from generation.drawing import Painter, draw_images
 
 MODEL = SimpleNamespace(device=torch.device("cpu"))
 
@@ -42,21 +42,13 @@ def sampler(monkeypatch):
     return sampler
 
 
-def draw(run, numbers, multiple=8, sizes=None, **options):
-    draw_images(
-        run,
-        numbers,
-        MODEL,
-        SamplingOptions(),
-        sizes=sizes or {0: (8, 8), 1: (8, 8)},
-        drawing=DrawingOptions(**options),
-        precision="32",
-        multiple=multiple,
-    )
+def draw(run, numbers, multiple=8, sizes=None, batch_size=1, save_memory=False):
+    painter = Painter(MODEL, SamplingOptions(), multiple, save_memory=save_memory)
+    draw_images(run, numbers, sizes or {0: (8, 8), 1: (8, 8)}, painter, batch_size)
 
 
 def test_each_image_keeps_its_prompt_and_seed_in_any_batch(run, sampler):
-    draw(run, [0, 2, 3], batch_size_per_inference=2)
+    draw(run, [0, 2, 3], batch_size=2)
     assert [call["seeds"] for call in sampler.calls] == [
         [run.plan[0].seed, run.plan[2].seed],
         [run.plan[3].seed],
@@ -76,7 +68,7 @@ def test_padding_is_cropped_away(run, sampler):
 def test_images_of_different_sizes_share_no_batch(run, sampler, tmp_path):
     for folder in ("masks", "depth"):
         write_png(tmp_path / folder / "c1.png", np.zeros((16, 8), np.uint8))
-    draw(run, [0, 1, 2, 3], sizes={0: (8, 8), 1: (16, 8)}, batch_size_per_inference=4)
+    draw(run, [0, 1, 2, 3], sizes={0: (8, 8), 1: (16, 8)}, batch_size=4)
     assert [call["hints"][0].shape for call in sampler.calls] == [(2, 3, 8, 8), (2, 3, 16, 8)]
 
 
@@ -93,12 +85,12 @@ def test_saving_memory_reaches_the_sampler(run, sampler):
 def test_a_signal_ends_the_loop_after_a_whole_batch(run, sampler, number, error):
     sampler.before = lambda: os.kill(os.getpid(), number)
     with pytest.raises(KeyboardInterrupt) as stop:
-        draw(run, [0, 1, 2, 3], batch_size_per_inference=2)
+        draw(run, [0, 1, 2, 3], batch_size=2)
     assert stop.type is error
     assert len(sampler.calls) == 1 and run.pending(range(4)) == [2, 3]
 
 
 def test_a_signal_in_the_last_batch_stops_nothing(run, sampler):
     sampler.before = lambda: os.kill(os.getpid(), signal.SIGTERM)
-    draw(run, [0, 1], batch_size_per_inference=2)  # complete, so there is nothing to stop
+    draw(run, [0, 1], batch_size=2)  # complete, so there is nothing to stop
     assert run.pending(range(2)) == []
