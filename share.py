@@ -47,9 +47,9 @@ def format_warning(message, category, *place) -> str:
 def run_script(main: Callable[[], None]) -> None:
     """Call `main`, and turn the errors of bad input into one line.
 
-    Exit codes: 0; 2 after bad input, as argparse has it; 130 after Ctrl-C; `REQUEUE` after SIGUSR1.
-    Any other error is a fault of the code: it ends with a traceback and code 1. With the
-    environment variable DEBUG=1, an error of bad input shows its traceback too.
+    Exit codes: 0; 2 after bad input, as argparse has it; 130 after Ctrl-C; `REQUEUE` after SIGUSR1;
+    1 after any other error, which is a fault of the code or of the machine. With the environment
+    variable DEBUG=1, errors show their traceback.
     """
     # Here and not on import: importing a module changes nothing for others.
     for message in QUIET_WARNINGS:
@@ -66,7 +66,17 @@ def run_script(main: Callable[[], None]) -> None:
         print("\nstopped", file=sys.stderr)
         sys.exit(REQUEUE if isinstance(stop, StoppedForRequeue) else 130)
     except (ValueError, OSError, RuntimeError) as error:
-        if os.environ.get("DEBUG") == "1":
-            raise
-        print(f"{Path(sys.argv[0]).name}: error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        _end_with_line(error, str(error), 2)
+    except MemoryError as error:
+        _end_with_line(error, "not enough memory. Use smaller batches or images.", 1)
+    except Exception as error:
+        # Bad input is refused where it is read, so this is unexpected, but no reason to alarm.
+        _end_with_line(error, f"{type(error).__name__}: {error} (DEBUG=1 shows where)", 1)
+
+
+def _end_with_line(error: Exception, message: str, code: int) -> None:
+    """Print an error in one line and end the process; with DEBUG=1, raise it again."""
+    if os.environ.get("DEBUG") == "1":
+        raise error
+    print(f"{Path(sys.argv[0]).name}: error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

@@ -1,5 +1,6 @@
 """YAML files, read with OmegaConf: interpolation inside the file, nothing from outside it."""
 
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,11 @@ import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+MOST_BYTES = 2**20  # of a file; published configurations have 3 kB
+MOST_NODES = 100_000  # values of a file, those that `*name` repeats counted each time
+# References to what holds references itself, in a file. Each can multiply the next ones: 24 make at
+# most 3**8 copies, a hundred would fill any memory.
+MOST_CHAINED = 24
 REFERENCE = re.compile(r"\$\{[^${}:]*\}")  # `${a.b}`, the value at that place of the file
 RESOLVER = re.compile(r"\$\{\s*([^{}:]*?)\s*:")  # `${oc.env:HOME}`, a call
 
@@ -20,23 +26,72 @@ def read_yaml(path: str | Path) -> DictConfig | ListConfig:
     Raises:
         FileNotFoundError: no such file.
         ValueError: not YAML, an interpolation that leads nowhere, or one that calls a resolver,
-            which could read the environment or run code.
+            which could read the environment or run code; or a small file that grows without end,
+            because its parts repeat each other.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: no such configuration file")
+    if not path.is_file() or path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"{path}: no regular file, or too large for a configuration")
     try:
-        content = OmegaConf.load(path)
+        text = path.read_text(encoding="utf-8")
+        _check_growth(path, text)
+        content = OmegaConf.load(io.StringIO(text))
     except OmegaConfBaseException as error:  # braces that do not match
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise ValueError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
     # Interpolations are filled in on access; tried here, a wrong one is reported with the file.
     try:
+        _check_references(OmegaConf.to_container(content, resolve=False))
         to_plain(content)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return content
+
+
+def _check_growth(path: Path, text: str) -> None:
+    """Refuse a text whose values would be too many once repeated parts are filled in."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        count = _count(root, {})
+    except RecursionError as error:
+        raise ValueError(f"{path}: nested too deeply") from error
+    if count > MOST_NODES:
+        raise ValueError(f"{path}: its values repeat each other too often")
+
+
+def _check_references(content) -> None:
+    """Refuse more than `MOST_CHAINED` references that could multiply each other."""
+    names = [name for text in _texts(content) for name in re.findall(r"\$\{([^${}]*)\}?", text)]
+    if sum(not _is_plain(content, name) for name in names) > MOST_CHAINED:
+        raise ValueError(f"more than {MOST_CHAINED} references to values that hold references")
+
+
+def _is_plain(content, name: str) -> bool:
+    """Whether a name such as `a.b.0` leads to one value that holds no reference."""
+    for part in name.split("."):
+        if isinstance(content, dict) and part in content:
+            content = content[part]
+        elif isinstance(content, list) and part.isdecimal() and int(part) < len(content):
+            content = content[int(part)]
+        else:
+            return False
+    return not isinstance(content, dict | list) and "${" not in str(content)
+
+
+def _count(node: yaml.Node | None, known: dict[int, float]) -> float:
+    """Values in a part of a file, repeated ones counted each time; infinite if it holds itself."""
+    if node is None or isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = float("inf")  # stays so while this part is being counted
+        inside = node.value
+        if isinstance(node, yaml.MappingNode):
+            inside = [part for pair in node.value for part in pair]
+        known[id(node)] = 1 + sum(_count(part, known) for part in inside)
+    return known[id(node)]
 
 
 def to_plain(content: DictConfig | ListConfig) -> dict | list:

@@ -1,5 +1,8 @@
 """YAML files: interpolation inside the file, numbers as people write them, nothing from outside."""
 
+import resource
+from pathlib import Path
+
 import pytest
 from omegaconf import OmegaConf
 
@@ -113,6 +116,47 @@ def test_bytes_that_are_no_text(tmp_path):
 
 
 def test_missing_file(tmp_path):
-    for path in (tmp_path / "none.yaml", tmp_path):
-        with pytest.raises(FileNotFoundError, match="no such configuration file"):
-            read_yaml(path)
+    with pytest.raises(FileNotFoundError, match="no such configuration file"):
+        read_yaml(tmp_path / "none.yaml")
+    with pytest.raises(ValueError, match="no regular file"):
+        read_yaml(tmp_path)
+
+
+def chain(line, levels):
+    """Levels of a file, each of which holds the next one twice."""
+    return "".join(line.format(i=i, j=i + 1) for i in range(levels))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # Lists of lists by aliases, dictionaries of dictionaries, and a list that holds itself.
+        "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60)),
+        "a0: &a0 {x: 1}\n"
+        + "".join(f"a{i}: &a{i} {{x: *a{i - 1}, y: *a{i - 1}}}\n" for i in range(1, 60)),
+        "a: &a [*a]\n",
+        "[" * 5000,
+        # The same with interpolations: of texts, of dictionaries, and of names that are built.
+        chain("a{i}: '${{a{j}}}${{a{j}}}'\n", 60) + "a60: xxxx\n",
+        chain("a{i}: {{x: '${{a{j}}}', y: '${{a{j}}}'}}\n", 60) + "a60: xxxx\n",
+        "n: a\n" + chain("a{i}: '${{${{n}}{j}}}${{${{n}}{j}}}'\n", 60) + "a60: xxxx\n",
+    ],
+)
+def test_files_that_grow_without_end_are_one_line(yaml_file, text):
+    """Within a memory that their values would not fit into."""
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, limits[1]))
+    try:
+        with pytest.raises(ValueError, match="run.yaml: ") as refusal:
+            read_yaml(yaml_file(text))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+    assert len(str(refusal.value)) < 300
+
+
+def test_repeated_parts_and_many_references_to_plain_values_are_fine(yaml_file):
+    text = "base: &base {size: 64}\nall: [*base, *base]\n"
+    text += "".join(f"key{i}: '${{base.size}}'\n" for i in range(100))
+    plain = to_plain(read_yaml(yaml_file(text)))
+    assert plain["all"] == [{"size": 64}] * 2 and plain["key99"] == 64

@@ -1,0 +1,29 @@
+"""How scripts end."""
+
+import pytest
+
+import share
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "code"),
+    [
+        (ValueError("a.png:\n  too small"), "train.py: error: a.png: too small", 2),
+        (OSError(28, "No space left on device", "a.ckpt"), "train.py: error: [Errno 28] No", 2),
+        (MemoryError(), "train.py: error: not enough memory", 1),
+        (KeyError("size"), "train.py: error: KeyError: 'size' (DEBUG=1 shows where)", 1),
+    ],
+)
+def test_every_error_is_one_line(error, line, code, capsys, monkeypatch):
+    def main():
+        raise error
+
+    monkeypatch.setattr("sys.argv", ["somewhere/train.py"])
+    monkeypatch.delenv("DEBUG", raising=False)
+    with pytest.raises(SystemExit) as end:
+        share.run_script(main)
+    shown = capsys.readouterr().err
+    assert end.value.code == code and shown.startswith(line) and shown.count("\n") == 1
+    monkeypatch.setenv("DEBUG", "1")
+    with pytest.raises(type(error)):
+        share.run_script(main)
