@@ -5,6 +5,7 @@ r"""Fine-tune the control branch of a ControlNet on images and conditions (Zhang
 """
 
 import argparse
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -124,16 +125,20 @@ def main(argv=None):
     print_once(run.plan(), flush=True)
     # The trainer loads the network of the FID, whose errors should not wait for the model.
     trainer = run.build_trainer()
-    module = run.build_module()
     record = partial(
         write_run_record,
         options=vars(args),
         kind="training",
         secret_names=secret_names(GROUPS),
     )
-    run.open_folder(trainer, record)
-    run.fit(trainer, module)
-    print_once(f"weights: {run.keep_best(trainer)}\nlosses: {run_dir / LOSS_PICTURE}")
+    with closing(run.lock):
+        if run.resumed:
+            run.reopen_folder(trainer)
+        module = run.build_module()
+        if not run.resumed:
+            run.open_folder(trainer, record)
+        run.fit(trainer, module)
+        print_once(f"weights: {run.keep_best(trainer)}\nlosses: {run_dir / LOSS_PICTURE}")
 
 
 if __name__ == "__main__":

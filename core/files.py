@@ -1,12 +1,19 @@
 """Files and folders that are written whole or not at all."""
 
+import errno
+import glob
 import json
 import os
+import secrets
 import shutil
-import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# What a disk reports without saying for which file: full, over the quota, file too large, broken.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+ABANDONED = 24 * 3600  # seconds after which nobody works on a temporary folder any more
 
 
 @contextmanager
@@ -14,25 +21,24 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, to be written in the block.
 
     When the block ends well, the temporary file takes the name `path`, in one step. When the block
-    raises, the temporary file is deleted.
+    raises, the temporary file is deleted. The content is on the disk before the name is, so a
+    computer that loses power leaves the old file or the new one.
 
     Raises:
         OSError: the folder cannot be written or the disk is full; `path` is then as it was before.
     """
     path = Path(path)
-    # In the same folder: a rename is one step only within a file system. The suffix stays last,
-    # because writers choose the format by it. The dot hides the file from `list_images`.
-    handle, name = tempfile.mkstemp(
-        prefix=f".{path.stem}.", suffix=f".tmp{path.suffix}", dir=path.parent
-    )
-    os.close(handle)  # the block opens the path itself
-    temporary = Path(name)
-    try:
-        yield temporary
-        _let_others_read(temporary, 0o666)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)  # after the rename there is none
+    temporary = _beside(path, path.suffix)
+    with _errors_name(path, temporary):
+        # Made here and not by `tempfile`, whose files none but their owner may read.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL, 0o666))
+        try:
+            yield temporary
+            _to_disk(temporary)
+            os.replace(temporary, path)
+            _to_disk(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)  # after the rename there is none
 
 
 @contextmanager
@@ -40,20 +46,26 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`, to be filled in the block.
 
     When the block ends well, the temporary folder takes the name `path`. When the block raises, it
-    is deleted with its content. Missing parents of `path` are made.
+    is deleted with its content. Missing parents of `path` are made. What a killed process left of
+    the same folder goes after a day.
 
     Raises:
         OSError: nothing can be written there, or `path` exists and is not an empty folder.
     """
     path = Path(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    try:
-        yield temporary
-        _let_others_read(temporary, 0o777)
-        os.rename(temporary, path)  # replaces an empty folder, refuses any other
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    for old in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp"):
+        if time.time() - old.stat().st_mtime > ABANDONED:
+            _remove(old)
+    temporary = _beside(path)
+    with _errors_name(path, temporary):
+        temporary.mkdir()
+        try:
+            yield temporary
+            os.rename(temporary, path)  # replaces an empty folder, refuses any other
+            _to_disk(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_new_folder(path: Path) -> None:
@@ -71,11 +83,38 @@ def check_new_folder(path: Path) -> None:
         raise PermissionError(f"{path}: nothing can be written to {parent}. Name another place.")
 
 
-def _let_others_read(temporary: Path, mode: int) -> None:
-    """Give what `tempfile` made for its owner alone the rights of a new file or folder."""
-    umask = os.umask(0)  # the only way to read it is to set it
-    os.umask(umask)
-    temporary.chmod(mode & ~umask)
+def _beside(path: Path, suffix: str = "") -> Path:
+    """A name that no other process takes, in the folder of `path`.
+
+    In the same folder, as a rename is one step only within a file system. The suffix stays last,
+    because writers choose the format by it. The dot hides the file from `list_images`.
+    """
+    return path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{suffix}")
+
+
+@contextmanager
+def _errors_name(path: Path, temporary: Path) -> Iterator[None]:
+    """Put `path` into errors of the disk that name the temporary path, or none."""
+    try:
+        yield
+    except OSError as error:
+        of_disk = error.filename is None and error.errno in DISK_ERRORS
+        if of_disk or error.filename in (temporary, str(temporary)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until the content of a file or folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno in DISK_ERRORS:
+            raise
+        # Else the file system has no such function, as some have none for folders.
+    finally:
+        os.close(handle)
 
 
 def write_json(path: str | Path, content) -> None:
@@ -93,11 +132,19 @@ def write_json(path: str | Path, content) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete temporary files that killed processes left below `folder`.
+    """Delete temporary files and folders that killed processes left below `folder`.
 
     Call it only while no process writes there: a file in the making looks the same.
     """
-    for path in folder.rglob(".*.tmp.*"):
+    for path in [*folder.rglob(".*.tmp.*"), *folder.rglob(".*.tmp")]:
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Delete a file, or a folder with its content, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
         path.unlink(missing_ok=True)
 
 

@@ -1,7 +1,8 @@
 """What all Lightning trainings share: checkpoints, precision and the end after a signal."""
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pytorch_lightning.plugins.io import TorchCheckpointIO
@@ -10,6 +11,8 @@ from pytorch_lightning.utilities import rank_zero_only
 from core.checkpoints import load_pickle, save_torch, save_weights, subset
 
 LAST = "last.ckpt"  # everything that a run needs to go on
+PREVIOUS = "last_previous.ckpt"  # the one before, in case that `LAST` gets damaged
+DAMAGED = "last_damaged.ckpt"  # what was in the place of `LAST`
 
 print_once = rank_zero_only(print)  # in the first of several processes, so no line comes twice
 
@@ -17,7 +20,8 @@ print_once = rank_zero_only(print)  # in the first of several processes, so no l
 class WholeFileIO(TorchCheckpointIO):
     """How Lightning reads and writes checkpoints here: no half-written file, no code from a file.
 
-    A name that ends in .safetensors gets the weights alone, without optimizer and position.
+    A name that ends in .safetensors gets the weights alone, without optimizer and position. Beside
+    `LAST`, the one before is kept as `PREVIOUS`.
 
     Args:
         kept: beginnings of the tensors' names that go into a .safetensors file.
@@ -33,8 +37,10 @@ class WholeFileIO(TorchCheckpointIO):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".safetensors":
             save_weights(subset(checkpoint["state_dict"], self.kept), path)
-        else:
-            save_torch(checkpoint, path)
+            return
+        if path.name == LAST and path.exists():
+            _keep_as_previous(path)
+        save_torch(checkpoint, path)
 
     def load_checkpoint(self, path, map_location="cpu", weights_only=True):
         """Content of a checkpoint; raises ValueError as `load_pickle`.
@@ -43,6 +49,43 @@ class WholeFileIO(TorchCheckpointIO):
         takes them, and no code of the file ever runs.
         """
         return load_pickle(Path(path), "cpu")
+
+
+def _keep_as_previous(last: Path) -> None:
+    """Give `LAST` the name `PREVIOUS` as well; when the next one takes its name, that stays."""
+    temporary = last.with_name(f".{PREVIOUS}.tmp.ckpt")
+    # A second name needs no space and no time. File systems that have none keep one checkpoint.
+    with suppress(OSError):
+        temporary.unlink(missing_ok=True)
+        os.link(last, temporary)
+        os.replace(temporary, last.with_name(PREVIOUS))
+
+
+def restore_last(folder: Path) -> str | None:
+    """Put `PREVIOUS` in the place of `LAST` where that is missing or damaged.
+
+    The damaged file is kept as `DAMAGED`.
+
+    Returns:
+        What was done, in a line; None where `LAST` is sound.
+    Raises:
+        FileNotFoundError: neither is there.
+        ValueError: both are damaged, or `LAST` is and there is no other.
+    """
+    last, previous = folder / LAST, folder / PREVIOUS
+    try:
+        if not last.is_file():
+            raise FileNotFoundError(f"{last}: not there")
+        load_pickle(last, "cpu")  # compares the checksums
+        return None
+    except (FileNotFoundError, ValueError) as error:
+        if not previous.is_file():
+            raise
+        step = load_pickle(previous, "cpu")["global_step"]
+        if last.exists():
+            os.replace(last, folder / DAMAGED)
+        os.replace(previous, last)
+        return f"{error} Going on from the one before, of step {step:,}."
 
 
 def lightning_precision(precision: str) -> str:

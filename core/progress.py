@@ -3,21 +3,25 @@
 import math
 import time
 from pathlib import Path
+from typing import Literal
 
+from pydantic import NonNegativeFloat, NonNegativeInt
 from pytorch_lightning.callbacks import Callback
 
 from core.files import write_json
+from core.lightning import LAST
+from core.records import Record
 
 PROGRESS = "progress.json"
 EVERY = 10  # seconds between two writes: often enough to watch, rare on a network file system
 
 
-class Progress(Callback):
-    """Callback that keeps `progress.json` up to date.
+class ProgressRecord(Record):
+    """Content of `progress.json`.
 
-    Its content:
-        state: `running`, `done`, `stopped` (it can be resumed) or `failed`. A killed process leaves
-            `running` behind, and an old time in `updated`.
+    Attributes:
+        state: `stopped` can be resumed. A killed process leaves `running` behind, and an old time
+            in `updated`.
         step, total_steps: optimizer steps; `total_steps` is None for a training without end.
         loss: of the last step that was noted.
         seconds_per_step: mean of this process, with validation and saving.
@@ -26,8 +30,22 @@ class Progress(Callback):
         updated: time of writing, seconds since 1970.
     """
 
+    state: Literal["running", "done", "stopped", "failed"]
+    step: NonNegativeInt
+    total_steps: NonNegativeInt | None
+    loss: float | None
+    seconds_per_step: NonNegativeFloat | None
+    checkpoint_step: NonNegativeInt | None
+    error: str | None
+    updated: float
+
+
+class Progress(Callback):
+    """Callback that keeps `progress.json`, a `ProgressRecord`, up to date."""
+
     def __init__(self, run_dir: Path):
-        self.path = run_dir / PROGRESS
+        self.path, self.checkpoint = run_dir / PROGRESS, run_dir / LAST
+        self.saving = None  # step of a checkpoint that is being written, and what was there before
         self.content = {  # complete from the first write on, so readers need no defaults
             "state": "running",
             "step": 0,
@@ -55,10 +73,10 @@ class Progress(Callback):
             self._write(trainer)
 
     def on_save_checkpoint(self, trainer, pl_module, checkpoint):
-        """Note the step that a resumed run would go on from."""
+        """Note the step that a resumed run would go on from, once the file is there."""
         # Lightning does not call it for files of weights alone, from which no run can go on.
-        self.content["checkpoint_step"] = checkpoint["global_step"]
-        self._write(trainer)
+        # It calls before it writes, and the disk may be full.
+        self.saving = checkpoint["global_step"], self._file_on_disk()
 
     def on_load_checkpoint(self, trainer, pl_module, checkpoint):
         """Note the step that this run goes on from."""
@@ -68,6 +86,11 @@ class Progress(Callback):
         """Note that the training has finished."""
         self.content["state"] = "done"
         self._write(trainer)
+
+    def teardown(self, trainer, pl_module, stage):
+        """Note what was saved at the very end."""
+        if self.saving:
+            self._write(trainer)
 
     def on_exception(self, trainer, pl_module, exception):
         """Note that the training was stopped, or why it failed."""
@@ -82,8 +105,17 @@ class Progress(Callback):
         self.written = time.monotonic()
         if not trainer.is_global_zero:  # one process writes for all
             return
+        if self.saving and self.saving[1] != self._file_on_disk():
+            self.content["checkpoint_step"], self.saving = self.saving[0], None
         self.content |= {"step": trainer.global_step, "updated": time.time()}
         if self.first_step is not None and trainer.global_step > self.first_step:
             steps = trainer.global_step - self.first_step
             self.content["seconds_per_step"] = (self.written - self.started) / steps
         write_json(self.path, self.content)
+
+    def _file_on_disk(self) -> tuple[int, int] | None:
+        """What changes when another checkpoint takes the place of this one."""
+        if not self.checkpoint.is_file():
+            return None
+        status = self.checkpoint.stat()
+        return status.st_ino, status.st_mtime_ns

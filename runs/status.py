@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core.lightning import LAST
-from core.progress import PROGRESS
+from core.progress import PROGRESS, ProgressRecord
 from core.records import RECORD, RunRecord, read_checked
 from core.text import duration, table
 from generation.names import IMAGES
@@ -145,31 +145,29 @@ def training_status(run: Path, now: float, stalled_after: float) -> Status:
         seen = (run / RECORD).stat().st_mtime
         state = "stalled" if is_silent(now, seen, None, stalled_after) else "waiting"
         return Status(str(run), state, "steps", seen=seen, notes="no step yet")
-    progress = read_json(run / PROGRESS)
-    state, pace, seen = progress["state"], progress["seconds_per_step"], progress["updated"]
-    # A file of another program, or of a later version.
-    if state not in SEVERITY:
-        raise ValueError(f"{PROGRESS}: unknown state {state}")
+    progress = read_checked(run / PROGRESS, ProgressRecord)
+    state, pace, seen = progress.state, progress.seconds_per_step, progress.updated
     if state == "running" and is_silent(now, seen, pace, stalled_after):
         state = "stalled"  # a killed process leaves "running" behind
     notes = _training_notes(run, progress, now)
-    done, planned = progress["step"], progress["total_steps"]
-    return Status(str(run), state, "steps", done, planned, pace, seen, notes)
+    return Status(str(run), state, "steps", progress.step, progress.total_steps, pace, seen, notes)
 
 
-def _training_notes(run: Path, progress: Mapping, now: float) -> str:
+def _training_notes(run: Path, progress: ProgressRecord, now: float) -> str:
     """Loss, last checkpoint and error of a training, as far as there are any."""
     notes = []
-    if progress["loss"] is not None:
-        notes.append(f"loss {progress['loss']:.4g}")
+    if progress.loss is not None:
+        notes.append(f"loss {progress.loss:.4g}")
     if (run / LAST).is_file():
         # A clock of another machine may be ahead of this one's.
         age = duration(max(0.0, now - (run / LAST).stat().st_mtime))
-        notes.append(f"{LAST} of step {progress['checkpoint_step']:,}, {age} ago")
-    elif progress["state"] != "done":  # one that is done needs none
+        # The step may not have been noted before the process was killed.
+        step = progress.checkpoint_step
+        notes.append(f"{LAST}{'' if step is None else f' of step {step:,}'}, {age} ago")
+    elif progress.state != "done":  # one that is done needs none
         notes.append("no checkpoint yet")
-    if progress["error"]:
-        notes.append(progress["error"])
+    if progress.error:
+        notes.append(progress.error)
     return "; ".join(notes)
 
 

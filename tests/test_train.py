@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from cldm.model import create_model
 from core.checkpoints import load_pickle, load_state_dict
 from core.images import read_labels, write_png
 from core.lightning import WholeFileIO, position
+from core.run_lock import RunLock
 from ldm.models.autoencoder import AutoencoderKL
 from training.module import ControlTraining
 
@@ -215,7 +217,7 @@ def test_killed_and_interrupted_runs_resume_to_the_same_weights(options, pairs, 
     (run / ".last.x.tmp.ckpt").touch()  # what a process may leave that is killed while it saves
 
     train.main(["--resume_training", str(run)])
-    assert not list(run.glob(".*"))
+    assert not list(run.glob(".*.tmp*"))
     (whole,) = (tmp_path / "whole").iterdir()
     (weights, moments, step), (expected, expected_moments, _) = final_state(run), final_state(whole)
     assert step == 25
@@ -238,6 +240,38 @@ def test_resume_takes_the_options_of_the_run(options, tmp_path, error_line):
     error = error_line(train.main, "--resume_training", run, "--batch_size", 3)
     assert "--batch_size differs" in error
     assert "args.json: not there" in error_line(train.main, "--resume_training", tmp_path)
+
+
+def test_a_run_whose_data_changed_or_that_is_in_use_does_not_go_on(
+    options, pairs, tmp_path, error_line
+):
+    shutil.copytree(pairs, tmp_path / "mine")
+    mine = [word.replace(str(pairs), str(tmp_path / "mine")) for word in options]
+    train.main([*mine, "--max_steps", "2"])
+    run, resume = only_run(tmp_path), ["--resume_training", str(only_run(tmp_path))]
+    before = (run / "last.ckpt").read_bytes()
+    lock = RunLock(run, "training")
+    lock.acquire()
+    assert "is training here" in error_line(train.main, *resume, "--max_steps", "3")
+    lock.close()
+    mask = tmp_path / "mine" / "masks" / "cell_0.png"
+    write_png(mask, 2 - read_labels(mask).astype(np.uint8))
+    line = error_line(train.main, *resume, "--max_steps", "3")
+    assert "1 file(s) (cell_0.png) changed in the conditions" in line
+    assert (run / "last.ckpt").read_bytes() == before
+
+
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(options, tmp_path, capsys):
+    train.main([*options, "--max_steps", "4", "--save_every", "1"])
+    run = only_run(tmp_path)
+    state, _, _ = final_state(run)
+    (run / "last.ckpt").unlink()  # `state` is mapped from it
+    (run / "last.ckpt").write_bytes(b"damaged")
+    train.main(["--resume_training", str(run)])
+    assert "Going on from the one before, of step 2" in capsys.readouterr().err
+    again, _, step = final_state(run)
+    assert step == 4
+    assert all(torch.equal(state[name], again[name]) for name in state)
 
 
 def test_a_finished_run_can_be_prolonged(options, tmp_path):
@@ -389,7 +423,7 @@ def test_no_space_left_is_one_line_and_leaves_no_half_file(
     error = error_line(train.main, *options, "--max_steps", 2, "--save_every", 1)
     assert "Is the disk full?" in error
     assert not list(only_run(tmp_path).glob("*.ckpt"))
-    assert not list(only_run(tmp_path).glob(".*"))
+    assert not list(only_run(tmp_path).glob(".*.tmp*"))
 
 
 def test_checkpoints_of_a_trainer_load_without_running_code(tmp_path):

@@ -1,6 +1,7 @@
 """A training run: its options, its folder, and everything that is built for it."""
 
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +14,18 @@ from cldm.model import create_model
 from cldm.sampling import SamplingOptions
 from conditions import ConditionOptions
 from core.checkpoints import load_pickle
-from core.files import remove_leftovers
-from core.lightning import LAST, position, print_once, stop_as_interrupt
+from core.files import remove_leftovers, whole_folder, write_json
+from core.lightning import LAST, PREVIOUS, position, print_once, restore_last, stop_as_interrupt
 from core.progress import PROGRESS, Progress
 from core.records import RECORD, read_record
+from core.run_lock import RunLock
 from core.signals import StoppedForRequeue
 from dataset import SampleOptions, collate
 from fid.backbones.loading import CemOptions
 from training.batches import BatchesOfProcess, SeededBatches, ValidationBatches
 from training.checkpoints import BEST, SaveLast, align_weights, best_checkpoints
 from training.data import DataOptions, DataSets
+from training.data_record import DATA, check_same_data, fingerprint_data
 from training.frozen import FrozenEncoders
 from training.latents import GB, CacheOptions, LatentCache
 from training.loss_curve import LOSS_PICTURE, LossCurve
@@ -76,11 +79,11 @@ def read_saved_options(run_dir: Path, option: str) -> dict:
     Raises:
         FileNotFoundError: the folder lacks the record or the checkpoint to go on from.
     """
-    for name in (RECORD, LAST):
-        if not (run_dir / name).is_file():
-            raise FileNotFoundError(
-                f"{run_dir / name}: not there, so {option} cannot continue the run in this folder"
-            )
+    missing = [name for name in (RECORD, LAST) if not (run_dir / name).is_file()]
+    if missing and not (missing == [LAST] and (run_dir / PREVIOUS).is_file()):
+        raise FileNotFoundError(
+            f"{run_dir / missing[0]}: not there, so {option} cannot continue the run in this folder"
+        )
     return read_record(run_dir)
 
 
@@ -105,6 +108,7 @@ class TrainingRun:
     ):
         self.options, self.datasets, self.processes = options, datasets, processes
         self.run_dir, self.resumed = run_dir, resumed
+        self.lock = RunLock(run_dir, "training")
         self.whole_batch = options.optimization.whole_batch(processes)
         self.save_last = SaveLast(run_dir, options.output.save_every, self.whole_batch)
 
@@ -159,21 +163,48 @@ class TrainingRun:
         encoders = FrozenEncoders(model, cache)
         return ControlTraining(model, encoders, self.options.optimization.learning_rate)
 
-    def open_folder(self, trainer: Trainer, write_record: Callable[[Path], None]) -> None:
-        """Make the folder and its record, or clean the folder of a run that goes on.
+    def reopen_folder(self, trainer: Trainer) -> None:
+        """Lock the folder of a run that goes on, and make sure that it can.
 
-        Args:
-            write_record: function that writes the options to a path.
+        Raises:
+            RuntimeError: another process trains there, or the data are not those of the run.
+            FileNotFoundError, ValueError: as `restore_last`.
         """
         if not trainer.is_global_zero:  # the folder belongs to all processes
             return
-        if self.resumed:
-            remove_leftovers(self.run_dir)  # of a process that was killed while it saved
+        self.lock.acquire()
+        remove_leftovers(self.run_dir)  # of a process that was killed while it saved
+        if done := restore_last(self.run_dir):
+            print_once(f"warning: {done}", file=sys.stderr)
+        record = fingerprint_data(self.datasets)
+        if (self.run_dir / DATA).exists():
+            check_same_data(self.run_dir / DATA, record)
+        else:  # a run of an older version
+            write_json(self.run_dir / DATA, record)
+
+    def open_folder(self, trainer: Trainer, write_record: Callable[[Path], None]) -> None:
+        """Make and lock the folder of a new run, with its records.
+
+        Args:
+            write_record: function that writes the options to a path.
+        Raises:
+            RuntimeError: another process trains there.
+            OSError: the folder exists, or cannot be made.
+        """
+        if not trainer.is_global_zero:
             return
+        data = fingerprint_data(self.datasets)
         # A job with a name may have ended before its first checkpoint.
-        named = self.options.output.run_id is not None
-        self.run_dir.mkdir(parents=True, exist_ok=named)
+        if not (self.options.output.run_id is not None and self.run_dir.is_dir()):
+            # Made whole: a process that is killed here leaves no folder that nothing can read.
+            with whole_folder(self.run_dir) as folder:
+                write_record(folder / RECORD)
+                write_json(folder / DATA, data)
+            self.lock.acquire()
+            return
+        self.lock.acquire()
         write_record(self.run_dir / RECORD)
+        write_json(self.run_dir / DATA, data)
 
     def fit(self, trainer: Trainer, module: ControlTraining) -> None:
         """Train to the end.

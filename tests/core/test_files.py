@@ -1,11 +1,14 @@
 """Files that are written whole or not at all."""
 
+import errno
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from core.files import write_json
+from core.files import ABANDONED, remove_leftovers, whole_file, whole_folder, write_json
 
 
 def test_json_is_indented_and_ends_with_a_newline(tmp_path):
@@ -19,3 +22,70 @@ def test_content_that_json_cannot_hold_leaves_the_earlier_file(tmp_path):
         write_json(tmp_path / "a.json", {(1, 2): "a pair cannot be a key"})
     assert json.loads((tmp_path / "a.json").read_text()) == [1]
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"before")
+    with pytest.raises(OSError, match="No space left on device: .*/a.bin'"), whole_file(path):
+        with open("/dev/full", "wb", buffering=0) as full:
+            full.write(b"x")
+    assert path.read_bytes() == b"before"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_errors_of_other_files_stay_as_they_are(tmp_path):
+    with pytest.raises(FileNotFoundError, match="elsewhere"), whole_file(tmp_path / "a"):
+        Path("elsewhere").read_text()
+    with pytest.raises(FileNotFoundError, match="missing/a'"), whole_file(tmp_path / "missing/a"):
+        pass
+    refused = OSError(errno.ECONNRESET, "Connection reset by peer")
+    with pytest.raises(OSError, match="reset") as error, whole_folder(tmp_path / "b"):
+        raise refused
+    assert error.value is refused
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_and_folders_get_the_rights_of_new_ones(tmp_path):
+    """Also while other threads write: nothing is changed for the whole process."""
+    masks, before = set(), os.umask(0o027)
+
+    def write(i):
+        with whole_folder(tmp_path / f"{i}") as folder, whole_file(folder / "a") as temporary:
+            temporary.write_text("a")
+        masks.update((tmp_path / f"{i}{name}").stat().st_mode & 0o777 for name in ("", "/a"))
+
+    threads = [threading.Thread(target=write, args=(i,)) for i in range(8)]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+    assert masks == {0o750, 0o640}
+
+
+def test_what_killed_processes_left_is_removed(tmp_path):
+    kept = [tmp_path / "run" / "a.png", tmp_path / "run" / ".hidden.png"]
+    kept[0].parent.mkdir()
+    for path in kept:
+        path.write_text("kept")
+    killed = whole_file(tmp_path / "run/a.png"), whole_folder(tmp_path / "run/set")
+    for context in killed:
+        context.__enter__()  # and nothing after
+    assert len(list((tmp_path / "run").iterdir())) == 4
+    remove_leftovers(tmp_path)
+    assert sorted((tmp_path / "run").iterdir()) == sorted(kept)
+
+
+def test_a_folder_in_the_making_is_removed_after_a_day(tmp_path):
+    killed = whole_folder(tmp_path / "set"), whole_folder(tmp_path / "set")
+    for context in killed:
+        context.__enter__()
+    old = min(tmp_path.iterdir())
+    os.utime(old, times=(old.stat().st_mtime - ABANDONED - 1,) * 2)
+    with whole_folder(tmp_path / "set"):
+        pass
+    assert not old.exists() and len(list(tmp_path.iterdir())) == 2

@@ -1,5 +1,7 @@
 """What Lightning trainings share: checkpoints, precision, the end after a signal."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -7,7 +9,16 @@ from torch.utils.data import DataLoader
 
 from core.checkpoints import load_state_dict
 from core.devices import PRECISIONS
-from core.lightning import WholeFileIO, lightning_precision, position, stop_as_interrupt
+from core.lightning import (
+    DAMAGED,
+    LAST,
+    PREVIOUS,
+    WholeFileIO,
+    lightning_precision,
+    position,
+    restore_last,
+    stop_as_interrupt,
+)
 
 
 def test_safetensors_hold_the_kept_weights_alone(tmp_path):
@@ -26,6 +37,53 @@ def test_a_checkpoint_comes_back_whole(tmp_path):
     content = io.load_checkpoint(path)
     assert content["epoch"] == 3 and torch.equal(content["state_dict"]["a"], torch.ones(2))
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def saved(folder, *steps):
+    """Checkpoints of these steps, written one after the other."""
+    for step in steps:
+        content = {"state_dict": {"a": torch.full((5000,), float(step))}, "global_step": step}
+        WholeFileIO().save_checkpoint(content, folder / LAST)
+
+
+def step_of(path):
+    return WholeFileIO().load_checkpoint(path)["global_step"]
+
+
+def test_the_checkpoint_before_the_last_is_kept(tmp_path):
+    saved(tmp_path, 1, 2, 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [LAST, PREVIOUS]
+    assert (step_of(tmp_path / LAST), step_of(tmp_path / PREVIOUS)) == (3, 2)
+    assert restore_last(tmp_path) is None
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [flip_a_byte, Path.unlink, lambda path: path.write_bytes(b"")])
+def test_a_damaged_checkpoint_has_a_predecessor(tmp_path, damage):
+    saved(tmp_path, 1, 20)
+    damage(tmp_path / LAST)
+    line = restore_last(tmp_path)
+    assert str(tmp_path / LAST) in line and "one before, of step 1" in line
+    assert step_of(tmp_path / LAST) == 1
+    assert restore_last(tmp_path) is None
+    assert (tmp_path / DAMAGED).exists() == (damage != Path.unlink)
+    saved(tmp_path, 2)
+    assert (step_of(tmp_path / LAST), step_of(tmp_path / PREVIOUS)) == (2, 1)
+
+
+def test_where_both_are_damaged_nothing_is_moved(tmp_path):
+    saved(tmp_path, 1, 2)
+    for name in (LAST, PREVIOUS):
+        flip_a_byte(tmp_path / name)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=PREVIOUS):
+        restore_last(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

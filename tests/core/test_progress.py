@@ -6,7 +6,10 @@ from types import SimpleNamespace
 import pytest
 
 from core import progress
-from core.progress import EVERY, PROGRESS, Progress
+from core.files import write_json
+from core.lightning import LAST
+from core.progress import EVERY, PROGRESS, Progress, ProgressRecord
+from core.records import read_checked
 
 
 @pytest.fixture
@@ -76,7 +79,14 @@ def test_the_step_of_the_last_checkpoint_is_noted(tmp_path, trainer):
     callback.on_train_start(trainer, None)
     assert content(tmp_path)["checkpoint_step"] == 7
     callback.on_save_checkpoint(trainer, None, {"global_step": 9})
-    assert content(tmp_path)["checkpoint_step"] == 9
+    callback.on_exception(trainer, None, OSError("No space left on device"))
+    assert content(tmp_path)["checkpoint_step"] == 7  # nothing was written
+    for step in (9, 12):
+        callback.on_save_checkpoint(trainer, None, {"global_step": step})
+        write_json(tmp_path / LAST, step)
+        callback.teardown(trainer, None, "fit")
+        assert content(tmp_path)["checkpoint_step"] == step
+    read_checked(tmp_path / PROGRESS, ProgressRecord)
 
 
 def test_only_the_first_process_writes(tmp_path, trainer):

@@ -198,8 +198,8 @@ def test_damaged_and_half_made_folders_are_one_line_each(status, tmp_path):
     code, lines = status(tmp_path)
     assert code == 1 and len(lines) == 5
     expected = (
-        "progress.json: cannot be read",
-        "lacks 'state'",
+        "progress.json: damaged or edited",
+        "state: Field required",
         "no step yet",
         "args.json: not there",
         "generate_state.json: not there",

@@ -1,0 +1,74 @@
+"""The record of a training's data: which files, and what was in them.
+
+A run that goes on with other images would be neither the old run nor a new one.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from core.checks import bar_for_many
+from core.downloads import sha256_of
+from core.pairing import list_names
+from core.records import Record, read_checked
+from training.data import DataSets
+
+DATA = "data.json"  # name of the record in the folder of a run
+
+Contents = dict[str, str]  # SHA-256 by the name of the file
+
+
+class DataRecord(Record):
+    """Files of a training: `images` and `conditions`, and those of its validation."""
+
+    images: Contents
+    conditions: Contents
+    val_images: Contents = {}
+    val_conditions: Contents = {}
+
+
+def fingerprint_data(datasets: DataSets) -> dict[str, Contents]:
+    """Content of `DATA`; every file is read, with a progress bar where they are many."""
+    record = {
+        "images": [pair.image for pair in datasets.train.pairs],
+        "conditions": [pair.condition for pair in datasets.train.pairs],
+    }
+    if datasets.validation:
+        pairs = datasets.validation.dataset.pairs
+        record |= {
+            "val_images": [pair.image for pair in pairs],
+            "val_conditions": [pair.condition for pair in pairs],
+        }
+    paths = [path for group in record.values() for path in group]
+    # One file may serve as several: read once.
+    sums = {
+        path: sha256_of(path) for path in bar_for_many(dict.fromkeys(paths), desc="note the data")
+    }
+    return {name: {path.name: sums[path] for path in group} for name, group in record.items()}
+
+
+def check_same_data(path: Path, now: Mapping[str, Contents]) -> None:
+    """Check that the data are those of a record.
+
+    Args:
+        path: of the record.
+        now: what `fingerprint_data` returns.
+    Raises:
+        RuntimeError: files were added, removed or changed. The message lists the first of them.
+        ValueError: the record is damaged.
+    """
+    before = read_checked(path, DataRecord)
+    changes = []
+    for name in DataRecord.model_fields:
+        old, new = getattr(before, name), now.get(name, {})
+        for verb, names in (
+            ("added to", new.keys() - old.keys()),
+            ("removed from", old.keys() - new.keys()),
+            ("changed in", {n for n in old.keys() & new.keys() if old[n] != new[n]}),
+        ):
+            if names:
+                changes.append(f"{list_names([Path(n) for n in names])} {verb} the {name}")
+    if changes:
+        raise RuntimeError(
+            f"{path.parent}: since the run was started, {'; '.join(changes)}. Put them back, or "
+            f"start a new run from its weights: --resume_path {path.parent / 'last.ckpt'}"
+        )
