@@ -9,6 +9,7 @@ import sys
 
 from cldm.model import read_config, size_multiple
 from cldm.multi import MultiConditionControlNet
+from core.image_options import add_image_options, use_image_options
 from core.option_sources import (
     add_run_control,
     dry_run_text,
@@ -42,6 +43,7 @@ def build_parser():
     parser = new_parser(__doc__)
     add_groups(parser, GROUPS)
     add_groups(parser, DETECTOR_GROUPS)
+    add_image_options(parser)
     add_run_control(parser)
     return parser
 
@@ -100,6 +102,7 @@ def prepare_run(args, settings, config):
 def main(argv=None):
     """Check everything, then make the images."""
     args, settings = parse_args(argv)
+    use_image_options(args)
     config = read_config(settings.model.config_yaml_path)
     multiple, num_classes = size_multiple(config), settings.conditions.num_classes
     real = check_export(settings.export, num_classes)

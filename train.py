@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cldm.model import image_side, read_config
 from conditions import ConditionOptions
+from core.image_options import add_image_options, use_image_options
 from core.lightning import LAST, print_once
 from core.option_sources import (
     add_run_control,
@@ -78,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="continue a run in its folder: weights, optimizer, step and data order; "
         "takes that run's options",
     )
+    add_image_options(parser)
     add_run_control(parser)
     return parser
 
@@ -107,6 +109,7 @@ def parse_args(argv=None) -> tuple[argparse.Namespace, TrainingOptions]:
 
 def main(argv=None):
     args, options = parse_args(argv)
+    use_image_options(args)
     config_path, samples = options.model.cldm_config_path, options.samples
     with option_names():
         size = image_side(read_config(config_path), samples.image_size, config_path)

@@ -22,6 +22,7 @@ from core.checks import bar_for_many
 from core.devices import device_option, pick_device
 from core.downloads import sha256_of
 from core.files import write_json
+from core.image_header import stated_bit_depth
 from core.images import check_image, read_image, to_uint8, write_png
 from core.option_sources import changed_options, plain
 from core.options import OptionError, non_negative_int, option, positive_int
@@ -95,6 +96,7 @@ def settings_that_draw(
         "detector": detector.name,
         "input": images.resolve(),  # a relative path means another folder elsewhere
         "detect_resolution": detect_resolution,
+        "bit_depth": stated_bit_depth(),
     }
     return plain(shared | asdict(options))
 

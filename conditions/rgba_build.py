@@ -20,6 +20,7 @@ from PIL import Image
 from conditions.rgba import CLASS_PLANES
 from conditions.segmentation import one_hot, read_mask
 from core.files import whole_file
+from core.image_header import stated_bit_depth
 from core.images import list_images, read_image, to_uint8, write_png
 from core.options import OptionError, non_negative_float, non_negative_int, option, positive_int
 from core.pairing import find_partners, stem_of
@@ -225,16 +226,17 @@ def read_meta(path: Path) -> str | None:
 
 def describe(job: Job, tensor: TensorOptions) -> str:
     """The published note of a tensor, which also tells whether an old file can be kept."""
-    return json.dumps(
-        {
-            "image_path": str(job.image),
-            "mask_path": str(job.mask),
-            "value_range": "neg_one_to_one",  # of the .npz; a .png has the 8 bits of its kind
-            "canny_low": tensor.canny_low,
-            "canny_high": tensor.canny_high,
-            "beta_edge": tensor.beta_edge,
-        }
-    )
+    note = {
+        "image_path": str(job.image),
+        "mask_path": str(job.mask),
+        "value_range": "neg_one_to_one",  # of the .npz; a .png has the 8 bits of its kind
+        "canny_low": tensor.canny_low,
+        "canny_high": tensor.canny_high,
+        "beta_edge": tensor.beta_edge,
+    }
+    if bit_depth := stated_bit_depth():
+        note["bit_depth"] = bit_depth
+    return json.dumps(note)
 
 
 def run_job(

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 MAX_PIXELS = 10_000 * 10_000  # reading so many as a picture takes at most 2 GB
-MAX_PIXELS_VARIABLE = "EM_MAX_PIXELS"  # environment variable that raises the limit
+# Environment variables, which also reach worker processes; see `core.image_options`.
+MAX_PIXELS_VARIABLE = "EM_MAX_PIXELS"  # raises the limit
+BIT_DEPTH_VARIABLE = "EM_BIT_DEPTH"  # of pictures in 16-bit files
 # Deflate packs 1000 equal pixels into a byte, which is how a small file fills a memory. Micrographs
 # take at least half a byte per pixel.
 PIXELS_PER_BYTE = 50
@@ -121,9 +123,16 @@ def check_num_pixels(header: Header, num_bytes: int) -> None:
     if num_pixels > max(limit, PIXELS_PER_BYTE * num_bytes):
         raise Refusal(
             f"{header.height} x {header.width} pixels out of {num_bytes} bytes could fill the "
-            f"memory, expected {limit} pixels at most. If the picture is real, set the "
-            f"environment variable {MAX_PIXELS_VARIABLE}={num_pixels}, or store it uncompressed."
+            f"memory, expected {limit} pixels at most. If the picture is real, allow it "
+            f"with --max_pixels {num_pixels} or {MAX_PIXELS_VARIABLE}={num_pixels}, or store it "
+            "uncompressed."
         )
+
+
+def stated_bit_depth() -> int | None:
+    """Bits that pictures in 16-bit files use, as the program's options state, else None."""
+    stated = os.environ.get(BIT_DEPTH_VARIABLE)
+    return int(stated) if stated else None
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from core.files import whole_file
 from core.image_files import check_whole, decode, read_header
-from core.image_header import Header, Picture
+from core.image_header import Header, Picture, stated_bit_depth
 from core.notices import notify
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
@@ -58,7 +58,8 @@ def read_image(path: str | Path, bit_depth: int | None = None) -> np.ndarray:
     the file states by 2**n - 1. Alpha is dropped.
 
     Args:
-        bit_depth: bits that the data use, where fewer than the file states.
+        bit_depth: bits that the data use, where fewer than the file states. When not given, 16-bit
+            files follow the program's `core.image_options.ImageOptions`.
     Raises:
         FileNotFoundError: no such file.
         ValueError: not an image, truncated, a stack, of colours that are neither grey, RGB nor
@@ -69,6 +70,8 @@ def read_image(path: str | Path, bit_depth: int | None = None) -> np.ndarray:
     _check_picture(path, picture.header)
     if picture.table is not None:
         return _colours_of(picture)
+    if bit_depth is None and picture.pixels.dtype == np.uint16:
+        bit_depth = stated_bit_depth()
     if picture.header.colours == "RGB":
         return _to_unit(path, picture, picture.pixels[..., :3], bit_depth)
     # (H, W); a second sample would be alpha
@@ -210,7 +213,7 @@ def _warn_of_fewer_bits(path: Path, largest: int) -> None:
     notify(
         f"{path}: no 16-bit pixel is above {largest}. If this is {bits}-bit data, this folder is "
         f"read with a fraction of its contrast: store it as TIFF with MaxSampleValue "
-        f"{2**bits - 1}, scale it to 0..65535, or pass bit_depth={bits} to the reader."
+        f"{2**bits - 1}, scale it to 0..65535, or pass --bit_depth {bits}."
     )
 
 

@@ -4,10 +4,12 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 import cv2
+
+from core.image_header import BIT_DEPTH_VARIABLE, MAX_PIXELS_VARIABLE
 
 # Workers begin as clean processes. A copy of a process that runs threads (torch, OpenCV, wandb) can
 # inherit a lock that is held, and wait forever for a thread that the copy does not have.
@@ -25,7 +27,9 @@ def in_workers(function: Callable, items: Sequence, num_workers: int, chunk: int
     if num_workers < 2:
         yield from map(function, items)
         return
-    with ProcessPoolExecutor(num_workers, CLEAN, _prepare) as pool:
+    # The process that workers are copied from may be older than the options.
+    variables = {name: os.environ.get(name) for name in (BIT_DEPTH_VARIABLE, MAX_PIXELS_VARIABLE)}
+    with ProcessPoolExecutor(num_workers, CLEAN, _prepare, (variables,)) as pool:
         try:
             yield from pool.map(function, items, chunksize=chunk)
         except BaseException:
@@ -33,8 +37,16 @@ def in_workers(function: Callable, items: Sequence, num_workers: int, chunk: int
             raise
 
 
-def _prepare() -> None:
-    """Set up a worker: it uses one OpenCV thread, ignores Ctrl-C and ends with the main process."""
+def _prepare(variables: Mapping[str, str | None]) -> None:
+    """Set up a worker: it uses one OpenCV thread, ignores Ctrl-C and ends with the main process.
+
+    Args:
+        variables: of the main process's environment.
+    """
+    for name, value in variables.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process stops the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()

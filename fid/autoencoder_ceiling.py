@@ -13,6 +13,7 @@ from pathlib import Path
 from cldm.model import DEFAULT_CONFIG, create_first_stage
 from core.devices import pick_device
 from core.files import write_json
+from core.image_options import add_image_options, use_image_options
 from core.images import write_png
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import Group, add_groups, dashed, new_parser, option, read_groups
@@ -52,12 +53,14 @@ def parse_args(argv=None):
     parser = new_parser(__doc__)
     parser.add_argument("real_dir", type=Path, help="real images")
     add_groups(parser, GROUPS)
+    add_image_options(parser)
     add_run_control(parser)
     return parse_all(parser, argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
+    use_image_options(args)
     options = read_groups(GROUPS, args)
     files, network = options["files"], options["network"]
     paths, _ = read_folder(args.real_dir, options["reading"].skip_corrupt)

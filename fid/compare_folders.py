@@ -11,6 +11,7 @@ from pathlib import Path
 
 from core.csv_files import write_csv
 from core.files import write_json
+from core.image_options import add_image_options, use_image_options
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import Group, add_groups, dashed, new_parser, read_groups
 from fid.backbones.loading import BackboneOptions
@@ -32,12 +33,14 @@ def parse_args(argv=None):
     parser = new_parser(__doc__)
     parser.add_argument("real_dir", type=Path, help="real images, sub-folders included")
     add_groups(parser, GROUPS)
+    add_image_options(parser)
     add_run_control(parser)
     return parse_all(parser, argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
+    use_image_options(args)
     options = read_groups(GROUPS, args)
     table_options, output, reading = options["table"], options["table"].output, options["reading"]
     files = table_options.result_files()

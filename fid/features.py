@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from core.files import whole_file
+from core.image_header import stated_bit_depth
 from core.options import non_negative_int, option, positive_int
 from fid.backbones import Backbone
 from fid.distances import Statistics
@@ -109,7 +110,10 @@ def _cache_key(paths, backbone):
     """Name of the entry, which changes with every file, the weights and the preprocessing."""
     # Sizes and times instead of contents: hashing a large set takes as long as reading it.
     files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    return hashlib.sha256(json.dumps([files, backbone.settings()]).encode()).hexdigest()[:32]
+    made = [files, backbone.settings()]
+    if bit_depth := stated_bit_depth():
+        made.append(bit_depth)
+    return hashlib.sha256(json.dumps(made).encode()).hexdigest()[:32]
 
 
 def _read(path, keep_features):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.files import write_json
+from core.image_options import add_image_options, use_image_options
 from core.images import write_png
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import Group, add_groups, dashed, new_parser, option, read_groups
@@ -46,6 +47,7 @@ def parse_args(argv=None):
     parser.add_argument("training_dir", type=Path, help="images that the generator was trained on")
     parser.add_argument("gen_dir", type=Path, help="generated images")
     add_groups(parser, GROUPS)
+    add_image_options(parser)
     add_run_control(parser)
     return parse_all(parser, argv)
 
@@ -76,6 +78,7 @@ def features_of(
 
 def main(argv=None):
     args = parse_args(argv)
+    use_image_options(args)
     options = read_groups(GROUPS, args)
     copying, reading, output = options["copies"], options["reading"], options["files"].output
     # By their part in the comparison; real images come again in other scores, hence the cache.

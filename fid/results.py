@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from core.files import write_json
+from core.image_header import stated_bit_depth
 from core.options import option
 from core.records import Record
 from fid.backbones import Backbone
@@ -26,7 +27,10 @@ COMPARABLE = (
     "resize",
     "normalization_mean",
     "normalization_std",
+    "bit_depth",
 )
+# Value of a field in results that were made before there was such a field.
+LACKING = {"bit_depth": None}
 
 
 class Score(Record):
@@ -102,6 +106,7 @@ def describe(backbone: Backbone) -> dict:
         "resize": f"{preprocessing.resize}: {RESIZE_RULES[preprocessing.resize]}",
         "normalization_mean": mean,
         "normalization_std": std,
+        "bit_depth": stated_bit_depth(),
     }
 
 
@@ -117,10 +122,10 @@ def check_comparable(results: dict[str, dict]) -> None:
     for name, result in results.items():
         other, reference = next(iter(results.items()))
         for field in COMPARABLE:  # the first that differs says enough
-            if result[field] != reference[field]:
+            mine, theirs = ((LACKING | one)[field] for one in (result, reference))
+            if mine != theirs:
                 raise ValueError(
-                    f"{name} and {other} do not belong in one table: {field} is {result[field]} "
-                    f"and {reference[field]}"
+                    f"{name} and {other} do not belong in one table: {field} is {mine} and {theirs}"
                 )
 
 

@@ -4,6 +4,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.image_options import add_image_options, use_image_options
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import add_options, dashed, new_parser, read_options
 from fid.backbones.loading import BackboneOptions
@@ -42,12 +43,14 @@ class ScoreScript:
         add_options(parser, FeatureOptions, "run", flags=dashed(FeatureOptions))
         add_options(parser, FidScoreOptions, "scores", flags=dashed(FidScoreOptions))
         add_options(parser, self.result, "output", flags=dashed(ResultOptions))
+        add_image_options(parser)
         add_run_control(parser)
         return parse_all(parser, argv)
 
     def main(self, argv=None) -> None:
         """Parse, score, print and write."""
         args = self.parse_args(argv)
+        use_image_options(args)
         network = read_options(self.network, args, self.network_flags)
         reading = read_options(FeatureOptions, args, dashed(FeatureOptions))
         scores = read_options(FidScoreOptions, args, dashed(FidScoreOptions))

@@ -41,7 +41,7 @@ from training.validation import ValidationFidOptions, build_validation_fid
 FREE_ON_RESUME = {
     "resume_training", "run_id", "output_root", "options_file", "dry_run", "max_epochs",
     "max_steps", "gpus", "num_processes", "num_nodes", "num_workers", "logger", "logger_freq",
-    "wandb_api_key", "save_every", "log_every", "latent_memory",
+    "wandb_api_key", "max_pixels", "save_every", "log_every", "latent_memory",
 }  # fmt: skip
 
 

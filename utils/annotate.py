@@ -25,6 +25,7 @@ from annotator.folder import (
 from annotator.networks import CKPTS_VARIABLE
 from annotator.registry import DETECTORS, idle_options
 from core.devices import pick_device
+from core.image_options import add_image_options, use_image_options
 from core.images import list_images
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import add_options, new_parser, option_names, read_options
@@ -63,6 +64,7 @@ def build_parser():
     add_options(parser, AnnotationRunOptions, "run")
     for detector in DETECTORS.values():
         add_options(parser, detector.options, detector.title)
+    add_image_options(parser)
     add_run_control(parser)
     return parser
 
@@ -79,6 +81,7 @@ def read_detector(args):
 
 def main(argv=None):
     args = parse_all(build_parser(), argv)
+    use_image_options(args)
     detector, options = read_detector(args)
     run = read_options(AnnotationRunOptions, args)
     paths = in_natural_order(list_images(args.input))  # one file per stem, in natural order

@@ -20,6 +20,7 @@ from annotator.detector import edges_of_file
 from conditions.rgba_build import BuildOptions, TensorOptions, find_jobs, run_job
 from core.checks import raise_first
 from core.files import remove_leftovers, whole_file
+from core.image_options import add_image_options, use_image_options
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import (
     OptionError,
@@ -91,12 +92,14 @@ def parse_args(argv=None):
     )
     add_options(parser, TensorOptions, "tensors", flags=TENSOR_FLAGS)
     add_options(parser, BuildOptions, "files", flags=BUILD_FLAGS)
+    add_image_options(parser)
     add_run_control(parser)
     return parse_all(parser, argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
+    use_image_options(args)
     folders = read_options(TensorFolderOptions, args)
     tensor = read_options(TensorOptions, args, TENSOR_FLAGS)
     options = read_options(BuildOptions, args, BUILD_FLAGS)

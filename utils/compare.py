@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from core.image_options import add_image_options, use_image_options
 from core.images import list_images, read_image, read_labels, write_png
 from core.options import add_options, new_parser, option, positive_int, read_options
 from core.pairing import match_names
@@ -71,11 +72,13 @@ def parse_args(argv=None):
     parser = new_parser(__doc__)
     parser.add_argument("run", type=Path, help="folder that generate.py made")
     add_options(parser, ComparisonOptions, "picture")
+    add_image_options(parser)
     return parser.parse_args(argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
+    use_image_options(args)
     options = read_options(ComparisonOptions, args)
     records = read_records(args.run)
     real = {}

@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 
 from core.checkpoints import WEIGHT_SUFFIXES, save_weights
 from core.devices import check_precision, pick_device, precision_option
+from core.image_options import add_image_options, use_image_options
 from core.images import list_images
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import (
@@ -101,6 +102,7 @@ def parse_args(argv=None):
     add_options(parser, UNetOptions, "U-Net and text encoder", flags=UNET_FLAGS)
     add_options(parser, CacheOptions, "memory")
     add_options(parser, BaseRunOptions, "run")
+    add_image_options(parser)
     add_run_control(parser)
     return parse_all(parser, argv)
 
@@ -132,6 +134,7 @@ def train_stages(model, images, prompts, files, autoencoder, unet, run, cache) -
 
 def main(argv=None):
     args = parse_args(argv)
+    use_image_options(args)
     files, run = read_options(BaseFileOptions, args), read_options(BaseRunOptions, args)
     autoencoder = read_options(AutoencoderOptions, args, AUTOENCODER_FLAGS)
     unet = read_options(UNetOptions, args, UNET_FLAGS)

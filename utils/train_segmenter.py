@@ -14,8 +14,10 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from conditions.pairs import notify_of_overlap
 from core.devices import device_option, pick_device
 from core.files import refuse_existing, write_json
+from core.image_options import add_image_options, use_image_options
 from core.images import write_png
 from core.option_sources import add_run_control, dry_run_text, parse_all, plain
 from core.options import OptionError, add_options, new_parser, option, positive_int, read_options
@@ -132,6 +134,7 @@ def parse_args(argv=None):
     chosen = parser.parse_args(argv)
     parser = commands[chosen.command]()
     add_options(parser, SegmenterRunOptions, "run")
+    add_image_options(parser)
     add_run_control(parser)
     args = parse_all(parser, chosen.options)
     args.command = chosen.command
@@ -149,6 +152,7 @@ def train_and_save(args: argparse.Namespace) -> None:
     device = pick_device(run.device)
     pairs = gather_pairs(folders.image_path, folders.mask_path, files.num_classes)
     val_pairs = gather_pairs(files.val_image_path, files.val_mask_path, files.num_classes)
+    notify_of_overlap(pairs, val_pairs)
     # Without --max_steps the last epoch may end in a part: batches are always full.
     steps = args.max_steps or math.ceil(args.epochs * len(pairs) / options.batch_size)
     plan = (
@@ -207,6 +211,7 @@ def score_and_write(args: argparse.Namespace) -> None:
 
 def main(argv=None):
     args = parse_args(argv)
+    use_image_options(args)
     train_and_save(args) if args.command == "train" else score_and_write(args)
 
 

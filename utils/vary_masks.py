@@ -26,6 +26,7 @@ from conditions.segmentation import read_mask
 from conditions.variation import VariationOptions, take, vary
 from core.checks import bar_for_many
 from core.files import refuse_existing, whole_folder, write_json
+from core.image_options import add_image_options, use_image_options
 from core.images import list_images, read_grey, to_uint8, write_png
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import (
@@ -80,6 +81,7 @@ def parse_args(argv=None):
     parser.add_argument("output", type=Path, metavar="OUT", help="folder to make")
     add_options(parser, SetOptions, "set")
     add_options(parser, VariationOptions, "variation")
+    add_image_options(parser)
     add_run_control(parser)
     return parse_all(parser, argv)
 
@@ -137,6 +139,7 @@ def draw_overview(masks: Sequence[Path], folder: Path, options: SetOptions) -> n
 
 def main(argv=None):
     args = parse_args(argv)
+    use_image_options(args)
     options, variation = read_options(SetOptions, args), read_options(VariationOptions, args)
     for label in variation.objects:
         if label >= options.num_classes:

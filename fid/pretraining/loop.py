@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from core.checkpoints import load_pickle, save_torch
 from core.files import remove_leftovers
+from core.image_options import add_image_options, use_image_options
 from core.images import list_images
 from core.lightning import LAST, WholeFileIO, lightning_precision, position, stop_as_interrupt
 from core.option_sources import add_run_control, dry_run_text, parse_all
@@ -85,6 +86,7 @@ def parse_args(doc: str, config: Path, argv: Sequence[str] | None = None) -> arg
     parser.add_argument("config", type=Path, nargs="?", default=config, help="YAML configuration")
     add_options(parser, PretrainingFileOptions, "files")
     add_options(parser, PretrainingRunOptions, "run", flags=RUN_FLAGS)
+    add_image_options(parser)
     add_run_control(parser)
     return parse_all(parser, argv)
 
@@ -107,6 +109,7 @@ def pretrain(
             `train_recipe`.
     """
     args = parse_args(doc, config, argv)
+    use_image_options(args)
     run = read_options(PretrainingRunOptions, args, RUN_FLAGS)
     settings = read_settings(kind, args.config, run.changes)
     settings = with_files(settings, read_options(PretrainingFileOptions, args))
