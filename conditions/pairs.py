@@ -1,12 +1,17 @@
 """Pairs of EM images and conditions: found by their names, checked before a model loads."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from conditions import Condition, create_condition
 from core.checks import bar_for_many, raise_first
+from core.duplicates import equal_files
 from core.images import check_image, list_images
+from core.notices import notify
 from core.pairing import match_names
 
 
@@ -30,6 +35,10 @@ def find_pairs(
     """
     condition = condition or create_condition("segmentation")
     names = match_names(list_images(image_dir), condition.list_files(condition_dir))
+    if all(os.path.samefile(*both) for both in names):
+        notify(
+            f"{image_dir} and {condition_dir} hold the same files: images are their own conditions"
+        )
     return [Pair(*both) for both in names]
 
 
@@ -46,15 +55,37 @@ def check_same_size(pair: Pair, size: tuple[int, int], condition_size: tuple[int
 def check_pairs(pairs: Sequence[Pair], condition: Condition | None = None) -> None:
     """Find bad files before a model loads: damaged images, wrong conditions, unequal sizes.
 
+    Warns of masks that all hold one class.
+
     Args:
         condition: what the pairs' second files hold; masks of three classes when not given.
     Raises:
         ValueError, RuntimeError, OSError: the first problem, with the number of further ones.
     """
     condition, problems = condition or create_condition("segmentation"), []
+    classes = set()  # of the first files, until two are found
     for pair in bar_for_many(pairs):
         try:
-            check_same_size(pair, check_image(pair.image), condition.check(pair.condition))
+            size, layers = check_image(pair.image), condition.read(pair.condition)
+            check_same_size(pair, size, layers.classes.shape[:2])
+            if condition.carries_labels and len(classes) < 2:
+                classes |= {*np.unique(condition.labels(condition.to_hint(layers))).tolist()}
         except (ValueError, RuntimeError, OSError) as error:
             problems.append(error)
     raise_first(problems)
+    if len(classes) == 1:
+        notify(
+            f"{pairs[0].condition.parent}: all {len(pairs)} masks hold class {classes.pop()} "
+            "alone, so they tell nothing about the images. Are these the right files?"
+        )
+
+
+def notify_of_overlap(training: Sequence[Pair], validation: Sequence[Pair]) -> None:
+    """Warn of validation images that are training images too, by content, whatever their names."""
+    shared = equal_files([pair.image for pair in validation], [pair.image for pair in training])
+    if shared:
+        notify(
+            f"{len(shared)} of {len(validation)} validation images are training images too, for "
+            f"example {shared[0][0]} and {shared[0][1]}. The validation then tells nothing about "
+            "new images."
+        )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from conditions import CONDITIONS, ConditionOptions, create_condition
-from conditions.pairs import check_pairs
+from conditions.pairs import check_pairs, notify_of_overlap
 from core.options import OptionError, non_negative_int, option
 from core.prompts import read_prompts
 from dataset import MyDataset, SampleOptions, ValidationSet
@@ -111,4 +111,5 @@ def build_datasets(
         data.val_image_path, data.condition_folder("val_"), augment=False, **shared
     )
     check_pairs(validation.pairs, validation.condition)
+    notify_of_overlap(train.pairs, validation.pairs)
     return DataSets(train, ValidationSet(validation))

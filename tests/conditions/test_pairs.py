@@ -1,9 +1,13 @@
 """Pairs of images and conditions: what belongs together, what is refused before a training."""
 
+import shutil
+
+import numpy as np
 import pytest
 
 from conditions import create_condition
-from conditions.pairs import check_pairs, find_pairs
+from conditions.pairs import check_pairs, find_pairs, notify_of_overlap
+from core.notices import Notice
 from tests.picture_files import blocks, make_pairs, touch, write
 
 
@@ -66,3 +70,45 @@ def test_check_pairs_finds_what_would_stop_training(tmp_path):
     (images / "s_0.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"images/s_0.png: cannot be read .* \(and 3 more\)$"):
         check_pairs(find_pairs(images, masks))
+
+
+@pytest.mark.filterwarnings("error")
+def test_sound_pairs_are_not_warned_of(tmp_path):
+    training, validation = (find_pairs(*make_pairs(tmp_path / name)) for name in ("t", "v"))
+    for number, pair in enumerate(validation):
+        write(pair.image, np.full((64, 64), number, np.uint8))
+    check_pairs(training)
+    notify_of_overlap(training, validation)
+
+
+def test_masks_of_one_class_are_warned_of(tmp_path):
+    images, masks = make_pairs(tmp_path)
+    pairs = find_pairs(images, masks)
+    for pair in pairs:
+        write(pair.condition, np.full((64, 64), 2, np.uint8))
+    with pytest.warns(Notice, match=f"{masks}: all {len(pairs)} masks hold class 2 alone"):
+        check_pairs(pairs)
+
+
+def test_images_that_are_their_own_masks_are_warned_of(tmp_path):
+    images, _ = make_pairs(tmp_path)
+    (tmp_path / "linked").symlink_to(images)
+    for masks in (images, tmp_path / "linked", images / ".." / images.name):
+        with pytest.warns(Notice, match="hold the same files: images are"):
+            find_pairs(images, masks)
+
+
+@pytest.mark.parametrize("how", ["same", "linked", "copied"])
+def test_validation_with_training_images_is_warned_of(tmp_path, how):
+    training = find_pairs(*make_pairs(tmp_path / "t"))
+    folder = training[0].image.parent
+    if how == "linked":
+        (tmp_path / "linked").symlink_to(folder)
+        folder = tmp_path / "linked"
+    if how == "copied":
+        shutil.copy(training[1].image, touch(tmp_path / "v", "other.png") / "other.png")
+        folder = tmp_path / "v"
+    images = list(folder.iterdir())
+    validation = [pair._replace(image=path) for pair, path in zip(training, images, strict=False)]
+    with pytest.warns(Notice, match=f"{len(images)} of {len(images)} validation images"):
+        notify_of_overlap(training, validation)
