@@ -6,13 +6,13 @@ resizes.
 
 import json
 import re
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from conditions.base import Condition, ConditionOptions, Layers
+from core.arrays import read_arrays
+from core.image_header import max_pixels
 from core.images import IMAGE_SUFFIXES, list_images, read_four_channels, to_uint8
 from core.pairing import in_natural_order, stem_of
 from core.pictures import class_colours
@@ -21,11 +21,7 @@ CLASS_PLANES = 3  # R, G, B
 DECLARED_RANGES = ("neg_one_to_one", "zero_one")  # what the `meta` of an .npz may say
 TOLERANCE = 1e-3  # rounding that the class planes of an .npz may show
 REMEDY = "Build it again from image and mask."
-# What numpy, zipfile and json raise for damaged archives
-ARCHIVE_ERRORS = (
-    OSError, ValueError, RuntimeError, LookupError, EOFError, TypeError, AttributeError,
-    zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+BYTES_PER_PIXEL = 16  # of four float32
 
 
 def read_rgba(path: str | Path, alpha_scale: float = 1.0) -> np.ndarray:
@@ -51,14 +47,11 @@ def read_rgba(path: str | Path, alpha_scale: float = 1.0) -> np.ndarray:
 def _read_npz(path: Path) -> np.ndarray:
     """`rgba` of an .npz as a new float32 array in [0, 1]."""
     try:
-        # A pickled array could run code; without `allow_pickle` it raises ValueError.
-        with np.load(path, allow_pickle=False) as archive:
-            rgba = archive["rgba"]  # decompressed here, so this line finds damage
-            meta = json.loads(archive["meta"].item()) if "meta" in archive else {}
+        arrays = read_arrays(path, ("rgba", "meta"), BYTES_PER_PIXEL * max_pixels())
+        rgba = arrays["rgba"]
+        meta = json.loads(arrays["meta"].item()) if "meta" in arrays else {}
         value_range = meta.get("value_range")
-    except FileNotFoundError:
-        raise
-    except ARCHIVE_ERRORS as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path}: not an archive of numbers with the key 'rgba' ({error}). {REMEDY}"
         ) from error
@@ -72,12 +65,12 @@ def _read_npz(path: Path) -> np.ndarray:
             f"expected {' or '.join(DECLARED_RANGES)}. {REMEDY}"
         )
     value_range = value_range or _guess_range(rgba)
-    rgba = _to_unit_range(rgba.astype(np.float32), value_range)
+    rgba = _to_unit_range(rgba.astype(np.float32, copy=False), value_range)
     planes = rgba[..., :CLASS_PLANES]
     # alpha may pass 1, where edges were stored with a factor
     if not np.isfinite(rgba).all() or planes.min() < -TOLERANCE or planes.max() > 1 + TOLERANCE:
         raise ValueError(f"{path}: values do not fit value_range {value_range}. {REMEDY}")
-    return rgba.clip(0, 1)
+    return rgba.clip(0, 1, out=rgba)
 
 
 def _guess_range(rgba: np.ndarray) -> str:
@@ -89,10 +82,13 @@ def _guess_range(rgba: np.ndarray) -> str:
 
 
 def _to_unit_range(rgba: np.ndarray, value_range: str) -> np.ndarray:
-    """Values of a declared or guessed range, brought to [0, 1]."""
+    """Values of a declared or guessed range, brought to [0, 1] in place: large ones fill memory."""
     if value_range == "neg_one_to_one":
-        return (rgba + 1) / 2
-    return rgba / 255 if value_range == "bytes" else rgba
+        rgba += 1
+        rgba /= 2
+    elif value_range == "bytes":
+        rgba /= 255
+    return rgba
 
 
 class RGBA(Condition):

@@ -5,8 +5,6 @@ and a build that was killed goes on with the files that are missing.
 """
 
 import json
-import zipfile
-import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,19 +13,21 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
 
-from conditions.rgba import CLASS_PLANES
+from conditions.rgba import CLASS_PLANES, read_rgba
 from conditions.segmentation import one_hot, read_mask
+from core.arrays import read_arrays
+from core.checks import picture_flaw
 from core.files import whole_file
 from core.image_header import stated_bit_depth
-from core.images import list_images, read_image, to_uint8, write_png
+from core.images import list_images, read_image, read_note, to_uint8, write_png
 from core.options import OptionError, non_negative_float, non_negative_int, option, positive_int
 from core.pairing import find_partners, stem_of
 from core.pictures import class_colours, tile
 from core.thresholds import CANNY_HIGH, CANNY_LOW, check_thresholds
 
 FORMATS = ("npz", "png")
+MAX_NOTE = 2**20  # bytes
 
 DrawEdges = Callable[[Path], np.ndarray]  # picture file -> uint8 (H, W), 0 or 255
 
@@ -213,15 +213,15 @@ def write_rgba(path: Path, rgba: np.ndarray, meta: str) -> None:
 
 
 def read_meta(path: Path) -> str | None:
-    """The note that `write_rgba` left; None where the file is damaged or has none."""
-    try:
-        if path.suffix == ".png":
-            with Image.open(path) as image:
-                return image.info.get("meta")
-        with np.load(path, allow_pickle=False) as archive:
-            return str(archive["meta"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None
+    """The note that `write_rgba` left; None where the file has none.
+
+    Raises:
+        FileNotFoundError, ValueError: as `core.images.read_note` and `core.arrays.read_arrays`.
+    """
+    if path.suffix == ".png":
+        return read_note(path, "meta")
+    found = read_arrays(path, ["meta"], MAX_NOTE)
+    return str(found["meta"]) if "meta" in found else None
 
 
 def describe(job: Job, tensor: TensorOptions) -> str:
@@ -250,7 +250,7 @@ def run_job(
     paths = [folder / f"{job.name}.{kind}" for kind in options.fmt]
     try:
         todo = _missing_files(paths, meta, options.overwrite)
-        draw = job.preview and (options.overwrite or not job.preview.exists())
+        draw = job.preview and (options.overwrite or picture_flaw(job.preview))
         if not todo and not draw:
             return JobResult(made=False)
         picture, labels = read_pair(job, tensor.num_mask_classes, options.resize_masks)
@@ -270,16 +270,25 @@ def _missing_files(paths: list[Path], meta: str, overwrite: bool) -> list[Path]:
     """Those of `paths` that are to be written; all of them with `overwrite`.
 
     Raises:
-        RuntimeError: a file that is to be kept has another note than `meta`.
+        RuntimeError: a file that is to be kept has another note than `meta`, or is damaged.
     """
     todo = [path for path in paths if overwrite or not path.exists()]
-    # A mixture of thresholds in one folder would train a branch on two kinds of edges.
-    other = [path for path in paths if path not in todo and read_meta(path) != meta]
-    if other:
-        raise RuntimeError(
-            f"{other[0]}: is there and was made from other files or options. "
-            "Overwrite it, or build into another folder"
-        )
+    for path in paths:
+        if path in todo:
+            continue
+        try:
+            note = read_meta(path)
+            read_rgba(path)
+        except ValueError as error:
+            raise RuntimeError(
+                f"{path}: is there and damaged ({error}). Remove it, or overwrite it"
+            ) from error
+        # A mixture of thresholds in one folder would train a branch on two kinds of edges.
+        if note != meta:
+            raise RuntimeError(
+                f"{path}: is there and was made from other files or options. "
+                "Overwrite it, or build into another folder"
+            )
     return todo
 
 

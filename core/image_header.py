@@ -103,6 +103,14 @@ def naming(path: Path) -> Iterator[None]:
         ) from error
 
 
+def max_pixels() -> int:
+    """`MAX_PIXELS`, or what the environment allows; raises Refusal where that is no number."""
+    stated = os.environ.get(MAX_PIXELS_VARIABLE, str(MAX_PIXELS))
+    if not stated.isdecimal():
+        raise Refusal(f"{MAX_PIXELS_VARIABLE} is {stated!r}, expected a number of pixels")
+    return int(stated)
+
+
 def check_num_pixels(header: Header, num_bytes: int) -> None:
     """Refuse a picture that would fill the memory out of a small file, before it is decoded.
 
@@ -116,10 +124,7 @@ def check_num_pixels(header: Header, num_bytes: int) -> None:
     num_pixels = header.height * header.width
     if num_pixels == 0:
         raise ValueError("its header says that it has no pixels")
-    stated = os.environ.get(MAX_PIXELS_VARIABLE, str(MAX_PIXELS))
-    if not stated.isdecimal():
-        raise Refusal(f"{MAX_PIXELS_VARIABLE} is {stated!r}, expected a number of pixels")
-    limit = int(stated)
+    limit = max_pixels()
     if num_pixels > max(limit, PIXELS_PER_BYTE * num_bytes):
         raise Refusal(
             f"{header.height} x {header.width} pixels out of {num_bytes} bytes could fill the "

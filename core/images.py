@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from core.files import whole_file
-from core.image_files import check_whole, decode, read_header
+from core.image_files import check_whole, decode, format_of, read_header
 from core.image_header import Header, Picture, stated_bit_depth
 from core.notices import notify
 
@@ -258,6 +258,19 @@ def _whole_numbers(path: Path, labels: np.ndarray) -> np.ndarray:
 def to_uint8(picture: np.ndarray) -> np.ndarray:
     """Pixels in [0, 1] as uint8 in 0..255, rounded to the nearest; values outside are clipped."""
     return (picture * 255).round().clip(0, 255).astype(np.uint8)
+
+
+def read_note(path: str | Path, keyword: str) -> str | None:
+    """A note in a PNG that `write_png` stored, None where there is none; raises like `check_image`.
+
+    Files of other formats have no notes.
+    """
+    path = Path(path)
+    check_image(path)
+    if format_of(path) != "PNG":
+        return None
+    with PngImageFile(path) as image:
+        return image.info.get(keyword)
 
 
 def write_png(path: str | Path, pixels: np.ndarray, text: dict[str, str] | None = None) -> None:

@@ -153,9 +153,11 @@ def test_tensors_of_other_options_are_not_mixed(build, tmp_path):
         build("--fmt", kind, "--beta-edge", 0.5, "--overwrite", dest=kind)
         strongest = read_rgba(folder / f"cell_0.{kind}")[..., 3].max()
         assert strongest == pytest.approx(0.5, abs=0.501 / 255)
-    (tmp_path / "npz" / "100_200" / "cell_1.npz").write_bytes(b"half")
-    with pytest.raises(RuntimeError, match="cell_1.npz: is there"):
-        build("--beta-edge", 0.5, dest="npz")
+    damaged = tmp_path / "npz" / "100_200" / "cell_1.npz"
+    for half in (b"half", damaged.read_bytes()[:-200], b""):
+        damaged.write_bytes(half)
+        with pytest.raises(RuntimeError, match="cell_1.npz: is there and damaged"):
+            build("--beta-edge", 0.5, dest="npz")
 
 
 def test_previews_show_image_mask_and_edges(build, pairs, tmp_path):
