@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from annotator.detector import Detector, DrawMaps
+from annotator.detector import EDGES, Detector, DrawMaps
 from annotator.networks import find_checkpoint, further_weights
 from annotator.util import resize_image
-from core.checks import bar_for_many
+from core.checks import bar_for_many, find_flaws, picture_flaw
 from core.devices import device_option, pick_device
 from core.downloads import sha256_of
-from core.files import write_json
+from core.files import check_new_folder, write_json
 from core.image_header import stated_bit_depth
 from core.images import check_image, read_image, to_uint8, write_png
 from core.option_sources import changed_options, plain
@@ -112,12 +112,16 @@ def recorded_weights(output: Path, settings: Mapping) -> dict[str, str] | None:
     record = output / MAPS_RECORD
     if not record.exists():
         # Files without a record may be anything, and maps of the same names would replace them.
-        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        if output.is_dir() and any(output.iterdir()):
             raise OptionError(
                 "output",
                 f"{output}: holds files but no {MAPS_RECORD}, so they are not the maps of an "
                 "earlier run. Name a new or an empty folder",
             )
+        try:
+            check_new_folder(output)
+        except OSError as error:
+            raise OptionError("output", str(error)) from error
         return None
     try:
         saved = read_checked(record, MapsRecord)
@@ -134,6 +138,27 @@ def recorded_weights(output: Path, settings: Mapping) -> dict[str, str] | None:
             "Name another folder, or use that value",
         )
     return saved.weights
+
+
+def missing_maps(
+    sizes: Mapping[Path, tuple[int, int]], output: Path, detector: Detector
+) -> tuple[dict[Path, tuple[int, int]], list[str]]:
+    """Images without a sound map, with their sizes; and what is wrong with maps that are there.
+
+    Args:
+        sizes: of all images, as `check_images` gives them.
+    Raises:
+        ValueError: a map's name belongs to something that is no file.
+    """
+    colours = "grey" if detector.draws == EDGES else None
+
+    def flaw_of(image):
+        return picture_flaw(map_path(output, image), sizes[image], colours)
+
+    drawn = dict.fromkeys(image for image in sizes if map_path(output, image).exists())
+    flaws = find_flaws(drawn, flaw_of, "checking maps")
+    missing = {image: sizes[image] for image in sizes if image not in drawn or image in flaws}
+    return missing, list(flaws.values())
 
 
 def write_record(output: Path, settings: Mapping, weights: Mapping[str, str]) -> None:

@@ -17,7 +17,7 @@ from annotator.folder import (
     draw_all,
     draw_overview,
     find_all_weights,
-    map_path,
+    missing_maps,
     recorded_weights,
     settings_that_draw,
     write_record,
@@ -93,11 +93,13 @@ def main(argv=None):
     with option_names():
         before = recorded_weights(args.output, settings)
     sizes = check_images(paths)  # all of them, so that nothing is drawn if one cannot be read
-    missing = {path: sizes[path] for path in paths if not map_path(args.output, path).is_file()}
+    missing, flaws = missing_maps(sizes, args.output, detector)
     plan = (
         f"{detector.name}: {len(paths)} images in {args.input}, "
         f"{len(paths) - len(missing)} done already"
     )
+    if flaws:
+        plan += f"; {len(flaws)} maps are damaged and are drawn again, the first: {flaws[0]}"
     if args.dry_run:
         plan += f"\n{len(missing)} maps would be written to {args.output}"
         print(dry_run_text(vars(args), plan))

@@ -1,10 +1,13 @@
 """Maps of a folder: batches, sizes, weights and the record of what drew them."""
 
+import json
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from annotator import openpose
 from annotator.canny import DETECTOR as CANNY
@@ -19,6 +22,7 @@ from annotator.folder import (
 )
 from core.downloads import sha256_of
 from core.images import write_png
+from tests.edited import edits
 
 
 def test_batches_hold_one_size_and_every_file_once():
@@ -72,3 +76,33 @@ def test_all_weights_are_looked_for_beside_the_main_file(tmp_path):
     found = find_all_weights(openpose.DETECTOR, options, main)
     assert found == {main.name: sha256_of(main), hand.name: sha256_of(hand)}
     assert find_all_weights(CANNY, CannyOptions(), None) == {}
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(edit=edits())
+def test_an_edited_record_means_the_same_or_is_refused(tmp_path, edit):
+    drawn_by = settings_that_draw(CANNY, CannyOptions(), tmp_path / "images", None)
+    write_record(tmp_path / "maps", drawn_by, {"a.pth": "12ab"})
+    record = tmp_path / "maps" / "annotate.json"
+    record.write_text(json.dumps(edit(json.loads(record.read_text()))))
+    try:
+        weights = recorded_weights(tmp_path / "maps", drawn_by)
+    except ValueError as error:
+        assert str(tmp_path / "maps") in str(error) and "\n" not in str(error)
+    else:  # weights are compared by the program
+        assert all(isinstance(word, str) for pair in weights.items() for word in pair)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "endless", "empty"])
+def test_what_is_no_record_is_one_line(tmp_path, kind):
+    record = tmp_path / "annotate.json"
+    if kind == "folder":
+        record.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(record)
+    elif kind == "endless":
+        record.symlink_to("/dev/zero")
+    else:
+        record.touch()
+    with pytest.raises(ValueError, match="annotate.json: "):
+        recorded_weights(tmp_path, {})

@@ -1,14 +1,24 @@
 """Tables of results: names, and values by hand."""
 
+import json
+import math
 from itertools import product
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.options import OptionError
-from fid.tables import COLUMNS, TableOptions, names_of, row_of, write_markdown
+from fid.tables import (
+    COLUMNS,
+    TableOptions,
+    names_of,
+    read_results,
+    row_of,
+    write_markdown,
+)
+from tests.edited import edits
 
 
 def test_names_are_what_tells_folders_apart():
@@ -54,3 +64,23 @@ def test_a_name_is_one_cell_of_the_markdown_table(tmp_path):
     row = row_of("a|b\nc", {"num_generated": 5, "fid": 1.0})
     write_markdown(tmp_path / "t.md", [row], made | {"image_size": 224, "resize": "none"})
     assert (tmp_path / "t.md").read_text().splitlines()[2].startswith(r"| a\|b c | 5 | 1.000 |")
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(edit=edits())
+def test_an_edited_result_is_a_row_or_refused(tmp_path, edit):
+    result = {"fid": 1.5, "kid": 0.5, "kid_std": 0.1, "num_real": 9, "num_generated": 7}
+    result |= {"real_dir": "r", "backbone": "b", "weights_sha256": "f", "image_size": 224}
+    result |= {"resize": "r", "normalization_mean": 0.5, "normalization_std": [0.5]}
+    result |= {"scarce": True, "fid_interval": [1.0, 2.0], "fid_infinity": 1.0, "floor_fid": 1.0}
+    path = tmp_path / "edited.json"
+    path.write_text(json.dumps(edit(result)))
+    try:
+        (read,) = read_results([path], "--results").values()
+    except ValueError as error:
+        assert str(error).startswith(f"--results {path}: not a result")
+        return
+    row = row_of("a", read)
+    numbers = [value for value in list(row.values())[1:] if value != ""]
+    assert all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers)
+    write_markdown(tmp_path / "t.md", [row], read)

@@ -114,6 +114,27 @@ def test_goes_on_where_it_stopped(run, monkeypatch, capsys):
     run()
 
 
+def test_damaged_maps_are_drawn_again(run, capsys):
+    output = run()
+    whole = maps(output)
+    (output / "cell_1.png").write_bytes(b"")
+    (output / "cell_2.png").write_bytes(whole["cell_2.png"][:-30])
+    write_png(output / "cell_3.png", np.zeros((64, 63), np.uint8))
+    write_png(output / "cell_4.png", np.zeros((64, 64, 3), np.uint8))
+    (output / "overview" / "overview.png").write_bytes(b"")
+    run("--dry_run")
+    assert (output / "cell_1.png").read_bytes() == b""
+    run()
+    printed = capsys.readouterr().out
+    assert printed.count("2 done already; 4 maps are damaged and are drawn again, the first:") == 2
+    assert maps(output) == whole
+    assert Image.open(output / "overview" / "overview.png").width > 2 * 64
+    (output / "cell_5.png").unlink()
+    (output / "cell_5.png").mkdir()
+    with pytest.raises(ValueError, match="cell_5.png: expected a picture, found no regular file"):
+        run()
+
+
 def test_other_options_are_refused(run, tmp_path):
     run()
     with pytest.raises(ValueError, match=r"another --canny_low \(100.0\)"):
