@@ -54,6 +54,7 @@ def test_the_record_is_compared(tmp_path):
         "detector": "canny",
         "input": str(tmp_path / "images"),
         "detect_resolution": None,
+        "bit_depth": None,
         "canny_low": 100.0,
         "canny_high": 200.0,
     }
