@@ -118,7 +118,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """How samples are cut out of images and described."""
+    """Rules by which samples are cut out of images and described."""
 
     image_size: int | None = option(
         None, positive_int, "PIXELS", "side of the crops; the configuration's when not given"
@@ -264,7 +264,7 @@ class MyDataset(torch.utils.data.Dataset):
         return self._hint(self.condition.read(self.pairs[index].condition), None)
 
     def _hint(self, layers: Layers, view: View | None) -> torch.Tensor:
-        """What a view, or the centre without one, shows of a condition, (h, w, c)."""
+        """Hint of a view, or of the centre without one, (h, w, c)."""
         seen = Layers(
             self._look(layers.smooth, view, smooth=True).numpy(),
             self._look(layers.classes, view, smooth=False).numpy(),

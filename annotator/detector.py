@@ -1,4 +1,4 @@
-"""What a detector declares about itself, and how it draws the edges of one picture file."""
+"""Facts that a detector declares about itself, and the edges of one picture file."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields

@@ -39,7 +39,7 @@ OVERVIEW_ROWS, OVERVIEW_SIDE = 6, 384  # images; pixels of the longer side
 
 @dataclass(frozen=True)
 class AnnotationRunOptions:
-    """At which size maps are drawn, and with what the work is done."""
+    """Size at which maps are drawn, and the device and processes that draw them."""
 
     detect_resolution: int | None = option(
         None,
@@ -68,7 +68,7 @@ class AnnotationRunOptions:
 
 
 class MapSettings(Record):
-    """What drew the maps, with the options of the detector; see `settings_that_draw`."""
+    """Settings that drew the maps, with the options of the detector; see `settings_that_draw`."""
 
     detector: str
     input: str

@@ -1,4 +1,4 @@
-"""How fast are the scores? Our Frechet distance against scipy's, a whole FID against pytorch-fid.
+"""Time our Frechet distance against scipy's, and a whole FID against pytorch-fid.
 
     python benchmarks/fid_speed.py
     python benchmarks/fid_speed.py --end_to_end 1000

@@ -1,9 +1,9 @@
-r"""Do generated images show what their masks say? A segmenter trained on real images is the judge.
+r"""Judge by a segmenter of real images whether generated images show what their masks say.
 
     python benchmarks/label_consistency.py --train IMAGES MASKS --test IMAGES MASKS \
         --generated IMAGES MASKS
 
-prints the segmenter's mIoU on held-out real images, on generated images, and on generated images
+It prints the segmenter's mIoU on held-out real images, on generated ones, and on generated ones
 against the masks of other images.
 """
 

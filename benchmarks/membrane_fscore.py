@@ -52,7 +52,7 @@ RIDGE_GRID = list(product((0.25, 0.3, 0.35, 0.4), (0.5, 0.6, 0.7, 0.8, 0.9), (0,
 
 @dataclass(frozen=True)
 class MembraneScoreOptions:
-    """What counts as a membrane, and as found."""
+    """Class of the membrane, and the distance within which an edge counts as right."""
 
     membrane_class: int = option(
         1, non_negative_int, "INT", "class index of membranes in the masks"
@@ -65,7 +65,7 @@ class MembraneScoreOptions:
 
 
 class Score(NamedTuple):
-    """How well edges follow the truth; all in [0, 1]."""
+    """Agreement of edges with the truth; all in [0, 1]."""
 
     f: float
     precision: float

@@ -1,4 +1,4 @@
-r"""How close few sampling steps come to the 1000-step solution, on a trained model.
+r"""Measure how close few sampling steps of a trained model come to the 1000-step solution.
 
     python benchmarks/solver_steps.py \
         --model_weights_path RUN/EM_best_results.ckpt --mask_dir data/test/masks

@@ -1,4 +1,4 @@
-"""How does cost grow? Training step and image, one thing changed at a time, on this machine.
+"""Measure the cost of a training step and an image, with one thing changed at a time.
 
     python benchmarks/throughput.py --config models/cldm_nano.yaml
 
@@ -23,7 +23,7 @@ from training.costs import measure_step
 
 @dataclass(frozen=True)
 class ThroughputOptions:
-    """What is measured, and on what."""
+    """The model that is measured, and the device."""
 
     config: Path = option(Path("models/cldm_nano.yaml"), Path, "YAML", "model configuration")
     device: str = device_option()
@@ -36,7 +36,7 @@ class ThroughputOptions:
 
 @dataclass(frozen=True)
 class Drawing:
-    """How an image is drawn in one measurement."""
+    """One way to draw an image, to be measured."""
 
     side: int  # pixels
     batch: int = 1

@@ -48,7 +48,7 @@ class ImageLogger(Callback):
         self.folder, self.preview = folder, preview
 
     def unpack(self, pl_module, batch):
-        """What is shown of a batch: model, latents (N, 4, h, w), hints (N, C, H, W), prompts.
+        """Model, latents (N, 4, h, w), hints (N, C, H, W) and prompts that are shown of a batch.
 
         The latents are the autoencoder's own, without the scale factor.
         """

@@ -1,4 +1,4 @@
-"""From configuration and checkpoint to a model."""
+"""Builders of models from configurations and checkpoints."""
 
 import math
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""From conditions to pictures, for everything that draws: previews, validation and whole sets.
+"""Pictures for conditions, for everything that draws: previews, validation and whole sets.
 
 Hints go to the control branches as a list, one hint per branch. All noise of a picture comes from
 its own seed.
@@ -38,7 +38,7 @@ class NotFiniteError(RuntimeError):
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How pictures are drawn; `cldm.sampling.sample_images` follows it."""
+    """Sampler, steps and strengths that `sample_images` follows."""
 
     sampler: str = option(
         "ddim",

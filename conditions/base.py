@@ -14,7 +14,7 @@ from core.views import View
 
 @dataclass(frozen=True)
 class ConditionOptions:
-    """How condition files are read."""
+    """Classes, channels and scales with which condition files are read."""
 
     num_classes: int = option(
         3, positive_int, "INT", "classes of the masks; a branch has one hint channel for each"
@@ -110,7 +110,7 @@ class Condition:
         return self.folders(branch) if self.carries_labels else ()
 
     def pictures(self, branch: str, hint: np.ndarray) -> dict[str, np.ndarray]:
-        """What is stored beside an image: uint8 (H, W) or (H, W, 3) by the names of `folders`."""
+        """Pictures that go beside an image: uint8 (H, W) or (H, W, 3) by names of `folders`."""
         raise NotImplementedError
 
     def labels(self, hint: np.ndarray) -> np.ndarray | None:

@@ -30,7 +30,7 @@ class Edge(GreyPicture):
     folder_option = "edge_path"
 
     def read(self, path):
-        """As `GreyPicture.read`; raises ValueError for edges that are stored as 0 and 1."""
+        """Read as `GreyPicture.read`; raises ValueError for edges that are stored as 0 and 1."""
         layers = super().read(path)
         brightest = layers.smooth.max()
         if 0 < brightest < 1.5 / 255:  # stored as 0 and 1: an all but black hint

@@ -118,7 +118,7 @@ class RGBA(Condition):
         return CLASS_PLANES + 1
 
     def list_files(self, folder):
-        """As `Condition.list_files`; an .npz, which is exact, wins over a picture of its stem.
+        """List as `Condition.list_files`; an .npz, which is exact, wins over a picture of its stem.
 
         `folder` may also be the one that holds a single folder of tensors, named `<low>_<high>`.
         """

@@ -34,7 +34,7 @@ DrawEdges = Callable[[Path], np.ndarray]  # picture file -> uint8 (H, W), 0 or 2
 
 @dataclass(frozen=True)
 class TensorOptions:
-    """What a tensor holds."""
+    """Classes and edges that a tensor holds."""
 
     num_mask_classes: int = option(
         CLASS_PLANES,
@@ -70,7 +70,7 @@ class TensorOptions:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How files are paired and written."""
+    """Rules by which files are paired and written."""
 
     resize_masks: bool = option(
         False, bool, help="fit masks of another size to their images, without interpolation"
@@ -103,7 +103,7 @@ class Job(NamedTuple):
 
 
 class JobResult(NamedTuple):
-    """What became of a job.
+    """Outcome of a job.
 
     Attributes:
         made: whether a file was made; False where all exist already.

@@ -69,7 +69,7 @@ def _remedy(path: str | Path, found: list[int], num_classes: int) -> str:
 
 
 def _same_in_all_readers(header: Header) -> bool:
-    """Whether the `mask` of an advised line of code holds the numbers that `read_labels` found.
+    """Tell whether `mask` in an advised line of code holds the numbers that `read_labels` found.
 
     Other readers ignore orientations, look colours up in tables, or halve 16-bit colours.
     """

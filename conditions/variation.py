@@ -29,7 +29,7 @@ REPAIRS = 4  # rounds; each leaves fewer contacts, almost always the first leave
 
 @dataclass(frozen=True)
 class VariationOptions:
-    """How far the new masks may be from the real ones."""
+    """Limits of the differences between new masks and real ones."""
 
     elastic_grid: int = option(20, positive_int, "PIXELS", "distance of the points that are moved")
     elastic_deviation: float = option(

@@ -36,7 +36,7 @@ def raise_first(problems: Sequence[Exception]) -> None:
 def find_flaws(
     items: Iterable[Item], flaw_of: Callable[[Item], str | None], desc: str
 ) -> dict[Item, str]:
-    """What is wrong with items that have a flaw, in order; behind a progress bar if there are many.
+    """Flaws of the items that have one, in order; behind a progress bar if there are many.
 
     Args:
         flaw_of: what is wrong with an item, None for a sound one; called in several threads.
@@ -51,7 +51,7 @@ def find_flaws(
 def picture_flaw(
     path: Path, size: tuple[int, int] | None = None, colours: str | None = None
 ) -> str | None:
-    """What is wrong with a picture that `core.images.write_png` wrote; None where nothing is.
+    """Flaw of a picture that `core.images.write_png` wrote; None where there is none.
 
     Args:
         size: (height, width) that is expected.

@@ -151,7 +151,7 @@ def _request_rest(url, file):
 
 
 def _is_temporary(error: Exception) -> bool:
-    """Whether another attempt makes sense: after a broken connection, or for a busy server."""
+    """Tell whether another attempt makes sense: after a broken connection, or for a busy server."""
     if isinstance(error, urllib.error.HTTPError):
         return error.code >= 500 or error.code == 429  # 429: too many requests
     return not isinstance(error, urllib.error.URLError)  # no network, no such host

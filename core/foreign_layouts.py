@@ -40,7 +40,7 @@ LAYOUTS = (
 
 
 def foreign_layout(names: Iterable[str]) -> str | None:
-    """What a file with these tensor names is, and what to do; None for an unknown layout."""
+    """Description of a file with these tensor names, with advice; None for an unknown layout."""
     names = list(names)
     for pattern, layout, remedy in LAYOUTS:
         if any(re.search(pattern, name) for name in names):

@@ -1,4 +1,4 @@
-"""What the header of an image file says, and the errors and limits that all formats share."""
+"""Facts of an image file's header, and the errors and limits that all formats share."""
 
 import os
 import struct

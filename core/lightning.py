@@ -1,4 +1,4 @@
-"""What all Lightning trainings share: checkpoints, precision and the end after a signal."""
+"""Parts of all Lightning trainings: checkpoints, precision and the end after a signal."""
 
 import os
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ print_once = rank_zero_only(print)  # in the first of several processes, so no l
 
 
 class WholeFileIO(TorchCheckpointIO):
-    """How Lightning reads and writes checkpoints here: no half-written file, no code from a file.
+    """Lightning's reader and writer of checkpoints: no half-written file, no code from a file.
 
     A name that ends in .safetensors gets the weights alone, without optimizer and position. Beside
     `LAST`, the one before is kept as `PREVIOUS`.

@@ -1,4 +1,4 @@
-"""Where the values of options come from.
+"""Sources of the values of options.
 
 The first source that has a value wins: command line, options file, earlier run, default.
 """
@@ -113,7 +113,7 @@ def _checked(parser, action, value, source):
 
 
 def _as_on_command_line(parser, action, value):
-    """What `--name VALUE` on the command line gives for a value of a YAML file.
+    """Convert a value of a YAML file as `--name VALUE` on the command line is converted.
 
     The value goes through argparse as text, so a type refuses the same values in both places.
     """

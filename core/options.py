@@ -262,7 +262,7 @@ def read_groups(groups: Mapping[str, Group], args: argparse.Namespace) -> dict[s
 
 
 def secret_names(groups: Mapping[str, Group]) -> list[str]:
-    """Where argparse stores the options that are marked as secret."""
+    """Destinations of the options that are marked as secret."""
     return [
         (group.flags or {}).get(field.name, field.name).replace("-", "_")
         for group in groups.values()

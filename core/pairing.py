@@ -167,5 +167,5 @@ def find_partners(leaders: Sequence[Path], others: Sequence[Path]) -> dict[Path,
 
 
 def _are_numbers(keyed: Keyed) -> bool:
-    """Whether files are keyed by numbers, not by stems."""
+    """Tell whether files are keyed by numbers, not by stems."""
     return isinstance(next(iter(keyed)), tuple)

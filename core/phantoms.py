@@ -114,7 +114,7 @@ def phantom_size(text: str) -> int:
 
 @dataclass(frozen=True)
 class PhantomOptions:
-    """What `write_phantoms` writes: numbers of pairs of each split, their size, their seed."""
+    """Numbers of pairs of each split, their size and their seed."""
 
     train: int = option(200, non_negative_int, "INT", "number of pairs in train/")
     val: int = option(16, non_negative_int, "INT", "number of pairs in val/")

@@ -93,7 +93,7 @@ def parse_checked(text: bytes | str, kind: type[Checked], source: Path | str) ->
 
 
 class RunRecord(Record):
-    """What `write_run_record` writes; records of older versions have no kind."""
+    """Content of the file of `write_run_record`; records of older versions have no kind."""
 
     kind: str | None = None
     args: dict[str, Any]

@@ -79,7 +79,7 @@ def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
 
 
 def _is_thumbnail(page: tifffile.TiffPage, main: tifffile.TiffPage) -> bool:
-    """Whether a page without a mark is `main` in at most half its size."""
+    """Tell whether a page without a mark is `main` in at most half its size."""
     height, width = page.imagelength / main.imagelength, page.imagewidth / main.imagewidth
     return max(height, width) <= 0.5 and abs(height - width) < SHAPE_TOLERANCE
 
@@ -112,7 +112,7 @@ def _header(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Header:
 
 
 def _colours(page: tifffile.TiffPage) -> str:
-    """What the samples are: "grey", "palette" or "RGB"."""
+    """Meaning of the samples: "grey", "palette" or "RGB"."""
     kind, samples, extra = page.photometric, page.samplesperpixel, page.extrasamples
     if PHOTOMETRIC_TAG not in page.tags:
         raise Refusal("does not say whether 0 is black or white (PhotometricInterpretation)")

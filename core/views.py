@@ -70,7 +70,7 @@ def _read_box(layer: torch.Tensor, top: int, left: int, bottom: int, right: int)
 
 
 def take_view(layer: torch.Tensor, view: View, size: int, smooth: bool) -> torch.Tensor:
-    """What `view` shows of a layer.
+    """Cut `view` out of a layer.
 
     The box is read with the margin that its rotation needs. It is mirrored only where that leaves
     the picture, so no corner is black.

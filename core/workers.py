@@ -1,4 +1,4 @@
-"""How scripts start worker processes."""
+"""Worker processes of scripts."""
 
 import multiprocessing
 import os

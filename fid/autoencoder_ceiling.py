@@ -1,9 +1,9 @@
-r"""What the autoencoder alone costs: real images against their own encode-decode.
+r"""Measure the cost of the autoencoder alone: real images against their own encode-decode.
 
     python fid/autoencoder_ceiling.py data/test/images --config models/cldm_v15.yaml \
         --model models/control_sd15_ini.ckpt --output ceiling
 
-reports PSNR, the FID and KID between images and reconstructions, and the share of the power that is
+It reports PSNR, FID and KID between images and reconstructions, and the share of the power that is
 left at each spatial frequency. No generator in front of this decoder can do better.
 """
 

@@ -26,7 +26,7 @@ COLUMNS = ("generated", "nearest training image", "feature distance", "copy", "c
 
 @dataclass(frozen=True)
 class CopyOptions:
-    """What counts as a near-copy, and how many pairs are shown."""
+    """Definition of a near-copy, and the number of pairs that are shown."""
 
     held_out: Path | None = option(
         None,

@@ -21,14 +21,14 @@ from fid.images import read_batches
 
 
 def default_cache_dir() -> Path:
-    """Where a user's caches belong: `$XDG_CACHE_HOME` or `~/.cache`."""
+    """Folder of a user's caches: `$XDG_CACHE_HOME` or `~/.cache`."""
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return root / "natural2nanoscale" / "fid"
 
 
 @dataclass(frozen=True)
 class FeatureOptions:
-    """How the images of a folder are read and turned into features."""
+    """Batches, workers and cache with which images are turned into features."""
 
     batch_size: int = option(32, positive_int, "INT", "images per pass through the network")
     num_workers: int = option(4, non_negative_int, "INT", "processes that read and resize images")

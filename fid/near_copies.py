@@ -27,7 +27,7 @@ from share import run_script
 
 @dataclass(frozen=True)
 class CopyFileOptions:
-    """Where the result is written."""
+    """Folder of the result."""
 
     output: Path = option(
         Path("near_copies"), Path, "DIR", "folder for pairs.csv, pairs.png and report.json"

@@ -70,7 +70,7 @@ def power_spectrum(pixels: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Reconstructions:
-    """What is measured of images and their reconstructions.
+    """Measurements of images and their reconstructions.
 
     Attributes:
         real, reconstructed: statistics of their features.

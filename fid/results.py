@@ -64,7 +64,7 @@ class Result(Score):
 
 @dataclass(frozen=True)
 class ResultOptions:
-    """Where a result is written, and what is noted in it."""
+    """File of a result, and a note in it."""
 
     output_json: Path = option(
         Path("fid.json"), Path, "FILE", "result; the time (UTC) is added to its name"
@@ -91,7 +91,7 @@ def check_writable(path: Path, option: str) -> None:
 
 
 def describe(backbone: Backbone) -> dict:
-    """How features were made, as a result states it."""
+    """Network and preprocessing of features, as a result states them."""
     preprocessing = backbone.preprocessing
     # As published: a number for one channel, a list for three.
     mean, std = (

@@ -1,4 +1,4 @@
-"""What a Frechet distance from few images is worth.
+"""The worth of a Frechet distance from few images.
 
 Three answers: the interval of the distance, its value extrapolated to infinitely many images, and
 the distance of real images from each other. All of them resample the same features, so they work on
@@ -26,7 +26,7 @@ SUBSETS_PER_SIZE = 5  # drawn for each of these
 
 @dataclass(frozen=True)
 class ScarceReport:
-    """What a distance from few images is worth.
+    """Numbers that tell the worth of a distance from few images.
 
     Attributes:
         fid_interval: 95 % bootstrap interval of the distance.

@@ -25,7 +25,7 @@ from fid.scarce import FEW_IMAGES, report_scarcity
 
 @dataclass(frozen=True)
 class FidScoreOptions:
-    """Which scores are computed from two sets of features."""
+    """Scores that are computed from two sets of features."""
 
     compute_kid: bool = option(
         False,
@@ -56,7 +56,7 @@ class FidScoreOptions:
             raise OptionError("bootstrap", "1, expected at least 2, or 0 for no interval")
 
     def need_features(self, *counts: int) -> bool:
-        """Whether sets of so many images must keep all features; else their moments do."""
+        """Tell whether sets of so many images must keep all features; else their moments do."""
         return self.compute_kid or self.compute_prdc or min(counts) < FEW_IMAGES
 
 

@@ -75,7 +75,7 @@ class TableOptions:
         return dict(zip(names, self.generated, strict=True))
 
     def result_files(self) -> dict[str, Path]:
-        """Where the result of each folder is written, by the names of their rows.
+        """Files of the results of all folders, by the names of their rows.
 
         Raises:
             ValueError: two results would have one file.
@@ -124,7 +124,7 @@ def read_results(
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:
-    """What tells folders apart: their paths without the parts that all share at either end."""
+    """Names that tell folders apart: their paths without the parts that all share at either end."""
     parts = [folder.resolve().parts for folder in folders]
     if len(parts) < 2:
         return [path[-1] for path in parts]

@@ -203,6 +203,6 @@ def label_folders(branches: Sequence[Branch]) -> set[str]:
 
 
 def has_labels(branches: Sequence[Branch]) -> bool:
-    """Whether images get masks, because a branch carries the class of every pixel."""
+    """Tell whether images get masks, because a branch carries the class of every pixel."""
     # Asked of conditions, not of their names, so that a new condition gives masks too.
     return any(branch.condition.carries_labels for branch in branches)

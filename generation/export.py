@@ -36,7 +36,7 @@ MAX_THREADS = 8  # more do not write faster
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Whether the finished run becomes a data set, and with which real pairs."""
+    """Data set that the finished run becomes, and the real pairs in it."""
 
     export_dataset: Path | None = option(
         None, Path, "DIR", "new folder for the finished run as images/, masks/ and splits.csv"
@@ -119,7 +119,7 @@ def check_export(options: ExportOptions, num_classes: int) -> list[Pair]:
 
 
 def is_grey(path: Path) -> bool:
-    """Whether the three channels of an image are equal."""
+    """Tell whether the three channels of an image are equal."""
     pixels = read_image(path)
     return bool((pixels == pixels[..., :1]).all())
 

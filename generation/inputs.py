@@ -20,7 +20,7 @@ CHECKED_BY_ONE = 2000  # below this many sets, starting workers costs more than 
 
 @dataclass(frozen=True)
 class InputOptions:
-    """What happens to conditions that are incomplete, or of a size that the model does not take."""
+    """Treatment of conditions that are incomplete, or of a size that the model does not take."""
 
     skip_missing_edges: bool = option(
         False, bool, help="leave conditions out for which a branch has no file, instead of stopping"

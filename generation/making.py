@@ -1,4 +1,4 @@
-"""From a plan to images: load the model, draw what is missing, complete the run's folder."""
+"""Load the model, draw the images that a run lacks, complete the run's folder."""
 
 import shlex
 from collections.abc import Mapping, Sequence

@@ -65,7 +65,7 @@ def read_manifest(run_dir: Path) -> list[dict]:
 
 
 def read_recorded(run_dir: Path) -> dict[str, dict]:
-    """What was noted of images when they were written, by the path of the image.
+    """Notes that were made of images when they were written, by the path of the image.
 
     Lines that cannot be read are left out: the plan and the images give the manifest again.
 

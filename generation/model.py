@@ -94,7 +94,7 @@ def checksums(files: Mapping[str, Path]) -> dict[str, str]:
 
 
 class FileState(NamedTuple):
-    """What tells that a file has changed, without reading it."""
+    """Numbers that tell that a file has changed, without reading it."""
 
     device: int
     inode: int

@@ -20,7 +20,7 @@ MAX_IMAGES = 10_000_000  # of a run: their names are listed in memory
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """Which images are made of the conditions."""
+    """Images that are made of the conditions."""
 
     n_augmentations_per_mask: int = option(1, positive_int, "INT", "images per condition")
     seed: int = option(
@@ -69,7 +69,7 @@ class PlannedImage:
 
     @property
     def ending(self) -> str:
-        """What the names of the image's files end in."""
+        """End of the names of the image's files."""
         return name_ending(self.conditions.number, self.copy)
 
 

@@ -27,7 +27,7 @@ DRAWN_ON_THE_FLY = {
 
 
 class Inputs(NamedTuple):
-    """Which kinds of condition steer a run."""
+    """Kinds of condition that steer a run."""
 
     masks: bool = False
     edges: bool = False
@@ -242,7 +242,7 @@ def unused_options(
 
 
 def _unused_detector_options(options, uses_edges: bool, reason: str) -> dict[str, str]:
-    """As `unused_options`, of the detectors that draw edges on the fly."""
+    """Unused options of the detectors that draw edges on the fly; see `unused_options`."""
     draws = uses_edges and options.edge_from_images
     if uses_edges:
         reason = "without --edge_from_images"

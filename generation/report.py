@@ -1,4 +1,4 @@
-"""What a run made, for people: `overview.png` and `report.html`, both with examples of its images.
+"""Reports of a run for people: `overview.png` and `report.html`, with examples of its images.
 
 The page needs no other file: styles and thumbnails are part of it. In the run's folder, thumbnails
 link to the files.

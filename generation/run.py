@@ -72,12 +72,12 @@ class Run:
 
     @property
     def exists(self) -> bool:
-        """Whether the folder is that of a run, so that it can be joined."""
+        """Tell whether the folder is that of a run, so that it can be joined."""
         return (self.folder / RECORD).is_file()
 
     @property
     def has_masks(self) -> bool:
-        """Whether `masks/` gets a file for each image."""
+        """Tell whether `masks/` gets a file for each image."""
         return has_labels(self.branches)
 
     @cached_property
@@ -87,7 +87,7 @@ class Run:
 
     @cached_property
     def description(self) -> dict:
-        """What a resumed run must find unchanged, beside its options."""
+        """Facts that a resumed run must find unchanged, beside its options."""
         return describe_run(
             self.plan.condition_sets,
             [branch.name for branch in self.branches],
@@ -150,7 +150,7 @@ class Run:
         self.plan = dataclasses.replace(self.plan, seed=seed)
 
     def find_flaws(self, numbers: Iterable[int]) -> list[str]:
-        """What is wrong with those of these images that are there, and not as they were written.
+        """Flaws of those of these images that are there, and not as they were written.
 
         From now on they count as missing. Call it after `join`.
 
@@ -169,7 +169,7 @@ class Run:
         return list(flaws.values())
 
     def pending(self, numbers: Iterable[int]) -> list[int]:
-        """Which of these images are not there yet."""
+        """Those of these images that are not there yet."""
         # Names do not depend on the seed, so this can be asked before the run is opened.
         there = finished_images(self.folder) - self.flawed if self.exists else set()
         return [k for k in numbers if self.plan.file_name(k) not in there]

@@ -1,4 +1,4 @@
-"""Where a run lies, and which of its options another call may change."""
+"""The folder of a run, and those of its options that another call may change."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from generation.shards import Shard, ShardOptions, shared_run_id
 
 @dataclass(frozen=True)
 class GenerationRunOptions:
-    """Where the images go."""
+    """Folder and name of the run."""
 
     output_base_dir: Path = option(
         Path("my_synth_data"), Path, "DIR", "where the run's folder is made"

@@ -18,7 +18,7 @@ class Shard(NamedTuple):
 
 @dataclass(frozen=True)
 class ShardOptions:
-    """Which part of the set this process makes."""
+    """The part of the set that this process makes."""
 
     num_shards: int | None = option(
         None,

@@ -1,4 +1,4 @@
-"""Whether the pictures of an image are as they were written.
+"""Checks that the pictures of an image are as they were written.
 
 A crash of the machine, a full disk or another program can leave pictures that are there and
 damaged. They would count as made, and be exported.
@@ -14,7 +14,7 @@ from generation.manifest import SHA256, WEIGHTS_CHANGED
 
 
 def image_flaw(run_dir: Path, line: Mapping, recorded: Mapping) -> str | None:
-    """What is wrong with an image of a run or the pictures that belong to it.
+    """Flaw of an image of a run or of the pictures that belong to it.
 
     Args:
         line: of the manifest.

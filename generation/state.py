@@ -1,4 +1,4 @@
-"""What a run was started with, as its folder keeps it, and what of it has changed since.
+"""The start of a run, as its folder keeps it, and what has changed since.
 
 Two files say it: the record of every run (`core.records`) with the options, and `STATE` with the
 files and texts that these options meant.
@@ -71,7 +71,7 @@ def describe_run(
     config: Mapping,
     has_masks: bool,
 ) -> dict:
-    """What `STATE` holds beside the options.
+    """Content of `STATE` beside the options.
 
     Args:
         branches: their names, in the order of the files of each set.

@@ -1,4 +1,4 @@
-"""What a run would do, as text for `--dry_run`."""
+"""The plan of a run, as text for `--dry_run`."""
 
 from cldm.sampling import SamplingOptions
 from core.records import RECORD
@@ -19,7 +19,7 @@ def plan_text(
     export: ExportOptions,
     num_real: int,
 ) -> str:
-    """What would be computed and written.
+    """Images that would be computed and files that would be written.
 
     Args:
         pending: images that this process would make.

@@ -1,4 +1,4 @@
-"""From a YAML `target:` to an object, without letting a file name code of its own choice."""
+"""Objects from a YAML `target:`; a file cannot name code of its own choice."""
 
 import importlib
 

@@ -107,7 +107,7 @@ def run_statuses(
 
 
 def is_training(run: Path) -> bool:
-    """Whether the folder is that of a training or pre-training, which may not have begun yet."""
+    """Tell whether the folder is a training's or pre-training's, which may not have begun yet."""
     if (run / PROGRESS).is_file():
         return True
     record = read_checked(run / RECORD, RunRecord)
@@ -117,7 +117,7 @@ def is_training(run: Path) -> bool:
 
 
 def is_silent(now: float, seen: float, pace: float | None, stalled_after: float) -> bool:
-    """Whether the last sign, `seen`, is older than `stalled_after` and than `PATIENCE` steps."""
+    """Tell whether the last sign `seen` is older than `stalled_after` and than `PATIENCE` steps."""
     return now - seen > max(stalled_after, PATIENCE * (pace or 0))
 
 

@@ -51,7 +51,7 @@ class KnownCosts:
 
 @dataclass(frozen=True)
 class MeasureOptions:
-    """What is measured, and on what."""
+    """Costs to measure, and the model and device to measure with."""
 
     measure: tuple[str, ...] | None = option(
         None,
@@ -75,7 +75,7 @@ class MeasureOptions:
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """What is measured: `--measure` alone means both."""
+        """Costs to measure: `--measure` alone means both."""
         return () if self.measure is None else tuple(self.measure) or ("step", "image")
 
     def check(self):

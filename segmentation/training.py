@@ -33,7 +33,7 @@ def side_of_crops(text: str) -> int:
 
 @dataclass(frozen=True)
 class SegmenterOptions:
-    """How the segmenter is trained."""
+    """Hyper-parameters of the segmenter's training."""
 
     batch_size: int = option(16, positive_int, "INT", "crops per step")
     learning_rate: float = option(3e-3, positive_float, "FLOAT", "highest learning rate of AdamW")

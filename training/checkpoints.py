@@ -124,7 +124,7 @@ class SaveLast(Checkpoint):
         trainer.save_checkpoint(self.path)
 
     def remedy(self) -> str:
-        """What to do after a run went astray."""
+        """Advice after a run went astray."""
         kept = "nothing was saved yet"
         if self.path.exists():
             kept = f"{self.path} is of step {self.saved_step}"

@@ -15,7 +15,7 @@ GB = 10**9  # bytes
 
 @dataclass(frozen=True)
 class CacheOptions:
-    """Where the latents of views are kept."""
+    """Place of the cached latents of views."""
 
     latent_memory: float = option(
         4.0,

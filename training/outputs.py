@@ -1,4 +1,4 @@
-"""What a training leaves in its run folder and sends to loggers."""
+"""Files of a training's run folder, and its loggers."""
 
 import os
 from collections.abc import Callable

@@ -57,7 +57,7 @@ class ProcessOptions:
 
 
 class Processes(NamedTuple):
-    """Where a training runs."""
+    """Processes of a training."""
 
     on_gpu: bool
     per_node: int

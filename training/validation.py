@@ -46,7 +46,7 @@ class ValidationNetworkOptions(CemOptions):
 
 @dataclass(frozen=True)
 class ValidationFidOptions:
-    """Whether and how images are drawn and scored after each validation."""
+    """Images that are drawn and scored after each validation."""
 
     enable_val_fid: bool = option(
         False,

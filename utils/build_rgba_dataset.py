@@ -3,9 +3,9 @@ r"""Put masks and Canny edges together as RGBA tensors, the conditions of `--con
     python utils/build_rgba_dataset.py --img_dir data/train/images --mask_dir data/train/masks \
         --dest_dir data_rgba/train
 
-writes `data_rgba/train/100_200/`, named after the thresholds. It holds `<stem>.npz` for each image,
-with the class planes in R, G, B and the edges in A. Files that exist and were made in the same way
-are kept, so a build that was killed goes on where it was.
+This writes `data_rgba/train/100_200/`, named after the thresholds. It holds `<stem>.npz` for each
+image, with the class planes in R, G, B and the edges in A. Files that exist and were made in the
+same way are kept, so a build that was killed goes on where it was.
 """
 
 import os

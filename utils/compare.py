@@ -20,7 +20,7 @@ from share import run_script
 
 @dataclass(frozen=True)
 class ComparisonOptions:
-    """What is shown, and where."""
+    """Images to show, and the file to write."""
 
     image_path: Path | None = option(
         None, Path, "DIR", "real images of the masks; leaves their column out when not given"

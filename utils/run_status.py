@@ -27,7 +27,7 @@ WORK_LEFT = 3  # exit code
 
 @dataclass(frozen=True)
 class StatusOptions:
-    """What counts as finished, and as stalled."""
+    """Shards of a finished run, and silence of a stalled one."""
 
     num_shards: int | None = option(
         None,

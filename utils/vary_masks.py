@@ -2,8 +2,8 @@ r"""Make new masks from real ones: bent, turned, with organelles moved, removed 
 
     python utils/vary_masks.py demo/masks varied --copies 4 --objects 2
 
-writes `varied/masks/<stem>_v<k>.png`, `varied/overview.png` and `varied/variations.json`, which
-says for each mask where it comes from. No two regions of a class grow together, and the order of
+This writes `varied/masks/<stem>_v<k>.png`, `varied/overview.png` and `varied/variations.json`. The
+last says where each mask comes from. No two regions of a class grow together, and the order of
 files or the number of processes changes nothing. With `--image_path` the images are bent and turned
 like their masks, into `varied/images`: starting points for `generate.py --encode_ratio`.
 """

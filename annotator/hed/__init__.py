@@ -104,7 +104,7 @@ class HEDdetector:
 
 @dataclass(frozen=True)
 class HEDOptions:
-    """What is drawn of the soft edges."""
+    """Form in which the soft edges are drawn."""
 
     hed_scribble: bool = option(False, bool, help="draw bold strokes instead of soft edges")
 

@@ -84,7 +84,7 @@ class MidasDetector:
 
 @dataclass(frozen=True)
 class MidasOptions:
-    """What is drawn, and how steep normals look; defaults are those of the published demo."""
+    """Map to draw, and steepness of normals; the defaults are those of the published demo."""
 
     midas_output: str = option(
         "depth",

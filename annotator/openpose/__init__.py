@@ -113,7 +113,7 @@ class OpenposeDetector:
 
 @dataclass(frozen=True)
 class OpenposeOptions:
-    """What is drawn beside the body."""
+    """Parts that are drawn beside the body."""
 
     openpose_hand: bool = option(False, bool, help="draw hands too")
 

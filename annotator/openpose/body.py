@@ -139,7 +139,7 @@ def add_connection(
 
 
 def _are_one_person(row: np.ndarray, other: np.ndarray) -> bool:
-    """Whether no joint was found for both rows: a person has each joint once."""
+    """Tell whether no joint was found for both rows: a person has each joint once."""
     return not ((row[:NUM_JOINTS] >= 0) & (other[:NUM_JOINTS] >= 0)).any()
 
 

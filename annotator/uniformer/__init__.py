@@ -69,7 +69,7 @@ def most_likely(logits: torch.Tensor, sizes: list[tuple[int, int]]) -> torch.Ten
 
 
 class UniformerDetector:
-    """What every pixel shows, as a class index or a colour."""
+    """Finds the class of every pixel, as an index or a colour."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class UniformerDetector:
 
 @dataclass(frozen=True)
 class UniformerOptions:
-    """What the network is shown."""
+    """Order of the channels that the network is shown."""
 
     uniformer_swap_channels: bool = option(
         True, bool, help="show the network B, G, R as the published code does"

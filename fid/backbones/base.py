@@ -1,4 +1,4 @@
-"""What a backbone is: the facts that its authors published, and the network made of them."""
+"""Backbones: the facts that their authors published, and the networks made of them."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -33,7 +33,7 @@ def tensors_without(heads: tuple[str, ...], path: Path) -> dict[str, torch.Tenso
 
 
 def no_norms(path: Path) -> None:
-    """Nothing: files of this backbone bring no constants of the normalisation along."""
+    """None: files of this backbone hold no constants of the normalisation."""
 
 
 @dataclass(frozen=True)
@@ -107,5 +107,5 @@ class Backbone:
         return features
 
     def settings(self) -> dict:
-        """What two scores must share to be comparable."""
+        """Facts that two scores must share to be comparable."""
         return {"backbone": self.name, "weights_sha256": self.sha256, **asdict(self.preprocessing)}

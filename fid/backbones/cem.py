@@ -74,7 +74,7 @@ def read_norms(path: Path) -> tuple[float, float] | None:
 
 
 def _are_norms(numbers) -> bool:
-    """Whether `numbers` holds a finite mean and a finite standard deviation above 0."""
+    """Tell whether `numbers` holds a finite mean and a finite standard deviation above 0."""
     if not isinstance(numbers, list | tuple) or len(numbers) != 2:
         return False
     finite = all(isinstance(x, float | int) and math.isfinite(x) for x in numbers)

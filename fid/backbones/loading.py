@@ -1,4 +1,4 @@
-"""From the options that choose a backbone to the backbone."""
+"""The options that choose a backbone, and the backbone with its weights."""
 
 import dataclasses
 from dataclasses import dataclass

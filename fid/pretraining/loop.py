@@ -1,4 +1,4 @@
-"""What both pre-trainings share around their recipes: options, checkpoints, trainer and loop."""
+"""Parts that both pre-trainings share: options, checkpoints, trainer and loop."""
 
 import argparse
 import dataclasses
@@ -52,7 +52,7 @@ class PretrainingFileOptions:
 
 @dataclass(frozen=True)
 class PretrainingRunOptions:
-    """How a recipe is run on this machine, and changes to its configuration."""
+    """Device, precision and seed of a run, and changes to its configuration."""
 
     changes: tuple[str, ...] = option(
         (), None, "KEY=VALUE", "values in place of the configuration's", nargs="+"

@@ -1,4 +1,4 @@
-"""What a sampler is: a function from noise to samples, and the facts that callers need."""
+"""Samplers: functions from noise to samples, and the facts that callers need."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -22,7 +22,7 @@ def group_norm(channels: int, eps: float = 1e-5) -> nn.GroupNorm:
 
 
 def size_factor(multipliers: Sequence[int]) -> int:
-    """How many times smaller the last level of a network is than its first.
+    """Factor between the sizes of the first level of a network and its last.
 
     Args:
         multipliers: one channel multiplier for each level; the size halves between two levels.
