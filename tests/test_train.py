@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import wandb
 import yaml
 
 import generate
@@ -367,6 +368,7 @@ def test_keys_are_neither_stored_nor_printed(options, tmp_path, monkeypatch, cap
     monkeypatch.setenv("WANDB_API_KEY", "")
     monkeypatch.setattr(sys, "argv", ["train.py", "--wandb_api_key", "a" * 40])
     train.main([*options, "--max_steps", "1", "--wandb_api_key", "a" * 40])
+    wandb.finish()  # its file is complete then
     out, err = capfd.readouterr()
     run = only_run(tmp_path)
     assert (run / "wandb").is_dir()

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from core.options import option, positive_int
 from training.checkpoints import BEST
+from training.wandb_logger import KEY_VARIABLE, SecretiveWandb
 
 
 def _csv(options: "OutputOptions", run_dir: Path) -> Logger:
@@ -21,13 +22,7 @@ def _tensorboard(options: "OutputOptions", run_dir: Path) -> Logger:
 
 
 def _wandb(options: "OutputOptions", run_dir: Path) -> Logger:
-    if options.wandb_api_key:
-        os.environ["WANDB_API_KEY"] = options.wandb_api_key  # the one way that does not store it
-    name = run_dir.name
-    # The folder's name identifies the run there too, so a resumed one goes on in its curves.
-    return WandbLogger(
-        project=options.wandb_project, name=name, id=name, save_dir=run_dir, resume="allow"
-    )
+    return SecretiveWandb(options.wandb_project, run_dir, options.wandb_api_key)
 
 
 LOGGERS: dict[str, Callable[["OutputOptions", Path], Logger]] = {
@@ -70,8 +65,8 @@ class OutputOptions:
         None,
         None,
         "KEY",
-        "key of Weights & Biases, or the environment's WANDB_API_KEY; turns that logger on, is "
-        "never stored",
+        "key of Weights & Biases; turns that logger on, is never stored. Better set the "
+        f"environment's {KEY_VARIABLE}: all users of a machine can see command lines",
         secret=True,
     )
 
@@ -79,7 +74,7 @@ class OutputOptions:
     def logger_names(self) -> list[str]:
         """The loggers asked for; a key for Weights & Biases asks for that one."""
         # As published: whoever has set a key wants this logger.
-        key = self.wandb_api_key or os.environ.get("WANDB_API_KEY")
+        key = self.wandb_api_key or os.environ.get(KEY_VARIABLE)
         wanted = key or os.environ.get("WANDB_MODE") == "offline"
         return [*dict.fromkeys([*self.logger, *(["wandb"] if wanted else [])])]
 
