@@ -13,9 +13,13 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from core.checkpoints import load_pickle
+
 TIMEOUT = 30  # seconds without an answer; downloads that go on may take hours
 WAITS = (1, 5, 20)  # seconds before each further attempt
 BLOCK = 2**20  # bytes
+MAX_BYTES = 20 * 2**30  # no published file has a third of that
+MIN_SPEED = 2**10  # bytes a second; slower is a server that keeps a connection open
 NETWORK_ERRORS = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
 
 
@@ -58,7 +62,7 @@ def find_weights(
     Raises:
         FileNotFoundError: no such file, and it cannot be downloaded. The message says which file to
             put where.
-        ValueError: the checksum of the download is not the known one.
+        ValueError: the download is not the file that is expected; see `download`.
         OSError: the download cannot be written.
     """
     if given is not None:
@@ -95,7 +99,8 @@ def download(url: str, path: Path, sha256: str | None = None) -> None:
     Raises:
         URLError, HTTPException, ConnectionError, TimeoutError: the server cannot be reached, or the
             connection breaks again and again.
-        ValueError: the checksum does not begin with `sha256`; nothing is kept then.
+        ValueError: the checksum does not begin with `sha256`; without one, the file is no
+            checkpoint; or it is a web page, or larger than `MAX_BYTES`. None of it is kept.
         OSError: `path` cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,15 +118,43 @@ def download(url: str, path: Path, sha256: str | None = None) -> None:
                 if wait is None or not _is_temporary(error):
                     raise
                 time.sleep(wait)
+            except ValueError:
+                # A log-in page in between costs nothing of what has arrived before.
+                if not file.seek(0, os.SEEK_END):
+                    part.unlink()
+                raise
         file.flush()
-        found = sha256_of(part) if sha256 else ""
-        if sha256 and not found.startswith(sha256):
+        try:
+            _check_content(url, part, sha256)
+        except ValueError:
             part.unlink()
-            raise ValueError(
-                f"{url}: the download's SHA-256 is {found}, expected {sha256}. "
-                "Try again; if it repeats, the published file was changed."
-            )
+            raise
         os.replace(part, path)
+
+
+def _check_content(url: str, path: Path, sha256: str | None) -> None:
+    """Raise ValueError where a download is not the file that is expected."""
+    if sha256 is None:
+        try:
+            load_pickle(path, "cpu")
+        except ValueError as error:
+            raise ValueError(f"{url}: the download is no checkpoint ({error})") from error
+        return
+    found = sha256_of(path)
+    if not found.startswith(sha256):
+        raise ValueError(
+            f"{url}: the download's SHA-256 is {found}, expected {sha256}. "
+            "Try again; if it repeats, the published file was changed."
+        )
+
+
+class SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but none from an encrypted to an open connection."""
+
+    def redirect_request(self, request, response, code, message, headers, address):
+        if request.full_url.startswith("https:") and not address.startswith("https:"):
+            raise urllib.error.URLError(f"redirected from https to {address}")
+        return super().redirect_request(request, response, code, message, headers, address)
 
 
 def _request_rest(url, file):
@@ -137,7 +170,7 @@ def _request_rest(url, file):
         headers["Range"] = f"bytes={file.tell()}-"
     request = urllib.request.Request(url, headers=headers)
     try:
-        return urllib.request.urlopen(request, timeout=TIMEOUT)
+        return urllib.request.build_opener(SafeRedirects).open(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         # The server refuses a range that starts at the end, or behind it, and tells the length.
         if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
@@ -158,17 +191,30 @@ def _is_temporary(error: Exception) -> bool:
 
 
 def _fetch(url, file):
-    """Append to `file` the rest of `url`; start over where the server cannot send a part."""
+    """Append to `file` the rest of `url`; start over where the server cannot send a part.
+
+    Raises:
+        ValueError: the answer is a web page, or too large.
+        URLError, HTTPException, ConnectionError, TimeoutError: as `_request_rest`, or the answer
+            breaks off, comes too slowly, or is another part than the one asked for.
+    """
     response = _request_rest(url, file)
     if response is None:
         return
     with response:
+        if response.headers.get_content_type() == "text/html":
+            raise ValueError(f"{url}: the server sends a web page, not a file")
         if response.status != http.client.PARTIAL_CONTENT:
             file.truncate(0)  # the server sends the whole file again
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {file.tell()}-"):
+            file.truncate(0)
+            raise ConnectionError("the server sent another part than the one asked for")
         start = file.seek(0, os.SEEK_END)
         # Of this answer, so of the rest alone; a server may leave it out.
         length = response.headers.get("Content-Length")
         total = start + int(length) if length else None
+        if total is not None and total > MAX_BYTES:
+            raise ValueError(f"{url}: {total} bytes, expected at most {MAX_BYTES}")
         with tqdm(
             total=total,
             initial=start,
@@ -177,9 +223,17 @@ def _fetch(url, file):
             unit_divisor=1024,
             desc=Path(file.name).stem,
         ) as bar:
-            while block := response.read(BLOCK):
+            begin = time.monotonic()
+            # `read1` returns what is there; `read` would wait for the whole block.
+            while block := response.read1(BLOCK):
                 file.write(block)
                 bar.update(len(block))
+                passed, arrived = time.monotonic() - begin, file.tell() - start
+                if file.tell() > MAX_BYTES:
+                    file.truncate(0)
+                    raise ValueError(f"{url}: more than {MAX_BYTES} bytes")
+                if passed > TIMEOUT and arrived < MIN_SPEED * passed:
+                    raise TimeoutError(f"{arrived} bytes in {passed:.0f} s")
         file.flush()
         # A closed connection looks like the end of the file.
         if total is not None and file.tell() != total:

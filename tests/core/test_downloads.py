@@ -1,15 +1,28 @@
 """Weights: where they are searched, and downloads from a local server that breaks off."""
 
 import hashlib
+import io
 import threading
+import time
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import torch
 
 from core import downloads as weights
 from core.downloads import WeightsFile, download, find_weights, sha256_of
 
-CONTENT = bytes(range(256)) * 1000
+
+def make_checkpoint() -> bytes:
+    """A file of torch.save."""
+    file = io.BytesIO()
+    torch.save({"weight": torch.arange(30_000)}, file)
+    return file.getvalue()
+
+
+CONTENT = make_checkpoint()
+OTHER = {"page": b"<html>log in</html>"}
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -17,7 +30,8 @@ class Handler(BaseHTTPRequestHandler):
     """Serves CONTENT.
 
     `server.plan` says how each request is treated, in turn: `drop` breaks the connection half-way,
-    `no range` ignores the range asked for, a number is an HTTP status. Later requests are answered
+    `no range` ignores the range asked for, a number is an HTTP status, the
+    others are in `do_GET`. Later requests are answered
     in full.
     """
 
@@ -25,6 +39,11 @@ class Handler(BaseHTTPRequestHandler):
         asked = self.headers.get("Range")
         self.server.asked.append(asked)
         treatment = self.server.plan.pop(0) if self.server.plan else None
+        if treatment == 302:
+            self.send_response(302)
+            self.send_header("Location", self.path)
+            self.end_headers()
+            return
         if isinstance(treatment, int):
             self.send_error(treatment)
             return
@@ -40,9 +59,26 @@ class Handler(BaseHTTPRequestHandler):
             return
         body = CONTENT[start:]
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body)))
+        if start:
+            first = {"starts at 0": 0, "starts late": start + 1}.get(treatment, start)
+            body = CONTENT[first:]
+            if treatment != "no place":
+                place = f"bytes {first}-{len(CONTENT) - 1}/{len(CONTENT)}"
+                self.send_header("Content-Range", place)
+        if treatment in OTHER:
+            body = OTHER[treatment]
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+        body = b"" if treatment == "empty" else body
+        if treatment != "no length":
+            length = 10**12 if treatment == "huge" else len(body)
+            self.send_header("Content-Length", str(length))
         self.end_headers()
-        self.wfile.write(body[: len(body) // 2] if treatment == "drop" else body)
+        if treatment == "drip":
+            self.wfile.write(body[:10])
+            time.sleep(0.3)
+            body = body[10:20]
+        cut = treatment in ("drop", "no length")
+        self.wfile.write(body[: len(body) // 2] if cut else body)
 
     def log_message(self, *args):
         pass
@@ -179,3 +215,82 @@ def test_a_folder_that_cannot_be_written_is_named(server, tmp_path):
     (tmp_path / "a").touch()
     with pytest.raises(OSError, match=f"{tmp_path}/a"):
         find_weights(WeightsFile("w.pth", server.url), "--weights-path", None, [], tmp_path / "a")
+
+
+@pytest.mark.parametrize("treatment", ["starts at 0", "starts late", "no place"])
+def test_a_part_from_another_place_is_not_joined(server, tmp_path, treatment):
+    server.plan = ["drop", treatment]
+    download(server.url, tmp_path / "w.pth")
+    assert (tmp_path / "w.pth").read_bytes() == CONTENT
+    assert server.asked[2] is None  # from the beginning
+
+
+@pytest.mark.parametrize(
+    ("treatment", "message"),
+    [
+        ("page", "sends a web page"),
+        ("empty", "is no checkpoint"),
+        ("no length", "is no checkpoint"),  # cut, and only the content tells
+        ("huge", "expected at most"),
+    ],
+)
+def test_what_is_no_checkpoint_is_not_kept(server, tmp_path, treatment, message):
+    server.plan = [treatment] * 4
+    with pytest.raises(ValueError, match=message):
+        download(server.url, tmp_path / "w.pth")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_in_between_leaves_what_has_arrived(server, tmp_path):
+    server.plan = ["drop", "page"]
+    with pytest.raises(ValueError, match="sends a web page"):
+        download(server.url, tmp_path / "w.pth")
+    assert (tmp_path / "w.pth.part").stat().st_size == len(CONTENT) // 2
+    download(server.url, tmp_path / "w.pth")
+    assert (tmp_path / "w.pth").read_bytes() == CONTENT
+
+
+def test_a_body_beyond_the_limit_is_cut_off(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "MAX_BYTES", 1000)
+    with pytest.raises(ValueError, match="at most 1000"):
+        download(server.url, tmp_path / "w.pth")
+    server.plan = ["no length"]
+    with pytest.raises(ValueError, match="more than 1000 bytes"):
+        download(server.url, tmp_path / "w.pth")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dripping_server_is_given_up(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "WAITS", ())
+    monkeypatch.setattr(weights, "TIMEOUT", 0.2)
+    monkeypatch.setattr(weights, "MIN_SPEED", 10**6)
+    server.plan = ["drip"]
+    with pytest.raises(TimeoutError):
+        download(server.url, tmp_path / "w.pth")
+
+
+def test_redirects_without_end_are_reported(server, tmp_path):
+    server.plan = [302] * 50
+    with pytest.raises(FileNotFoundError, match="redirect"):
+        find_weights(WeightsFile("w.pth", server.url), "--weights-path", None, [tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("url", "target", "followed"),
+    [
+        ("https://a.org/w", "http://a.org/w", False),
+        ("https://a.org/w", "ftp://a.org/w", False),
+        ("https://a.org/w", "https://b.org/w", True),
+        ("http://a.org/w", "https://a.org/w", True),
+    ],
+)
+def test_redirects_keep_the_encryption(url, target, followed):
+    def follow():
+        request = urllib.request.Request(url)
+        return weights.SafeRedirects().redirect_request(request, None, 302, "", {}, target)
+
+    if followed:
+        assert follow().full_url == target
+    else:
+        with pytest.raises(urllib.error.URLError, match="redirected from https to"):
+            follow()
