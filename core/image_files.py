@@ -100,6 +100,7 @@ def decode(path: Path) -> Picture:
         if name == "PNG" and header.bits == 16 and header.samples > 1:
             # Pillow would drop the low bytes
             pixels, table = imagecodecs.png_decode(path.read_bytes()), None
+            pixels = pixels[..., : header.samples]  # a transparent colour (tRNS) comes as alpha
         else:
             with PILLOW_READERS[name](path) as image:
                 if name != "PNG":

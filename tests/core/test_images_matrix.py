@@ -128,6 +128,13 @@ def png_cells() -> Iterator[Cell]:
                 with_exif(png(pixels, bits, colour_type), turn, bool(late)),
                 **meaning(pixels, 2**bits - 1, turn),
             )
+    for colour_type, bits in itertools.product((0, 2), (8, 16)):  # one colour is transparent
+        pixels = random(samples[colour_type], 2**bits - 1)
+        content = png(pixels, bits, colour_type)
+        transparent = chunk(b"tRNS", pixels[0, 0].astype(">u2").tobytes())
+        content = content[:33] + transparent + content[33:]
+        name = f"png-type{colour_type}-{bits}bit-transparent"
+        yield Cell(name, content, **meaning(pixels, 2**bits - 1))
     for samples_, bits in itertools.product((1, 2, 3, 4), (8, 16)):  # a writer of others' making
         pixels = random(samples_, 2**bits - 1)
         content = imagecodecs.png_encode(np.squeeze(pixels))
