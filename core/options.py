@@ -19,6 +19,7 @@ import argparse
 import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 Options = TypeVar("Options")
@@ -39,6 +40,15 @@ def str_to_bool(text: str) -> bool:
     if value in ("false", "f", "no", "n", "off", "0"):
         return False
     raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+
+
+def folder_name(text: str) -> str:
+    """A name for one folder, not a path and not hidden."""
+    if not text or text != Path(text).name or text.startswith((".", "-")) or not text.isprintable():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no name of a folder; a path belongs into the option for the folder above"
+        )
+    return text
 
 
 def positive_int(text: str) -> int:

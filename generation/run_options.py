@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.option_sources import RUN_CONTROL
-from core.options import option
+from core.options import folder_name, option
 from core.records import new_run_id, read_record
 from generation.export import ExportOptions
 from generation.shards import Shard, ShardOptions, shared_run_id
@@ -20,8 +20,9 @@ class GenerationRunOptions:
     )
     run_id: str | None = option(
         None,
-        metavar="NAME",
-        help="folder run_NAME, which all shards share; the Slurm array's number, else a new one, "
+        folder_name,
+        "NAME",
+        "folder run_NAME, which all shards share; the Slurm array's number, else a new one, "
         "when not given",
     )
     resume_run: Path | None = option(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
-from core.options import option, positive_int
+from core.options import folder_name, option, positive_int
 from training.checkpoints import BEST
 from training.wandb_logger import KEY_VARIABLE, SecretiveWandb
 
@@ -39,7 +39,7 @@ class OutputOptions:
     output_root: Path = option(Path("./models"), Path, "DIR", "where the run's folder is made")
     run_id: str | None = option(
         None,
-        None,
+        folder_name,
         "NAME",
         "name of that folder; a run of this name that has a last.ckpt is continued, "
         "so a requeued job goes on",

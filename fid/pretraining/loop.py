@@ -2,7 +2,9 @@
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +13,25 @@ import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from core.checkpoints import load_pickle, save_torch
 from core.files import remove_leftovers
 from core.image_options import add_image_options, use_image_options
 from core.images import list_images
-from core.lightning import LAST, WholeFileIO, lightning_precision, position, stop_as_interrupt
+from core.lightning import (
+    LAST,
+    WholeFileIO,
+    lightning_precision,
+    position,
+    restore_last,
+    stop_as_interrupt,
+)
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import add_options, new_parser, non_negative_int, option, read_options
 from core.progress import Progress
+from core.run_lock import RunLock
 from fid.images import sound_images
 from fid.pretraining.settings import AnySettings, RecipeSettings, read_settings
 from fid.pretraining.views import SeededShard, Views, group_weights
@@ -124,7 +135,11 @@ def pretrain(
     settings.model_dir.mkdir(parents=True, exist_ok=True)
     # Before a network is built: the seed decides its first weights.
     pl.seed_everything(run.seed, verbose=False)
-    train(settings, run)
+    lock = RunLock(settings.model_dir, "training")
+    with closing(lock):
+        if rank_zero_only.rank == 0:  # on several GPUs Lightning starts this script again for each
+            lock.acquire()
+        train(settings, run)
 
 
 def with_files(settings: AnySettings, files: PretrainingFileOptions) -> AnySettings:
@@ -142,6 +157,8 @@ def with_files(settings: AnySettings, files: PretrainingFileOptions) -> AnySetti
     if settings.resume:
         if not settings.resume.is_file():
             raise FileNotFoundError(f"--resume {settings.resume}: no such file")
+        if settings.resume.name == LAST and (done := restore_last(settings.resume.parent)):
+            print(f"warning: {done}", file=sys.stderr)
         if "loops" not in load_pickle(settings.resume, "cpu"):  # Lightning's position in the run
             raise ValueError(
                 f"--resume {settings.resume}: holds weights alone, expected the {LAST} of a run"

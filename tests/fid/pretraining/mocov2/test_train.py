@@ -1,9 +1,12 @@
 """MoCo v2: learns from images to a checkpoint that scores, and resumes exactly."""
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 import torch
 
+from core.run_lock import RunLock
 from fid import compute_cem_fid
 from fid.pretraining.mocov2.train import main
 from utils import run_status
@@ -55,7 +58,7 @@ def test_resumed_run_is_the_uninterrupted_one(trained, em_folder, tmp_path):
     (tmp_path / "half" / ".current.pth.x.tmp.tar").touch()
     last = tmp_path / "half/last.ckpt"
     main([*options(em_folder, tmp_path / "half", "workers=1"), "--resume", str(last)])
-    assert not list((tmp_path / "half").glob(".*"))
+    assert not list((tmp_path / "half").glob(".*.tmp*"))
     whole, resumed = (
         torch.load(folder / "current.pth.tar", weights_only=True)
         for folder in (trained, tmp_path / "half")
@@ -96,4 +99,8 @@ def test_bad_input(trained, em_folder, tmp_path, error_line):
         main, *options(em_folder, tmp_path), "--resume", trained / "current.pth.tar"
     )
     assert "no such folder" in error_line(main, *options(tmp_path / "absent", tmp_path))
+    lock = RunLock(tmp_path, "training")
+    with closing(lock):
+        lock.acquire()
+        assert "is training here" in error_line(main, *options(em_folder, tmp_path))
     assert np.array_equal(list(tmp_path.glob("*.pth.tar")), [])
