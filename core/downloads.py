@@ -41,8 +41,11 @@ class WeightsFile(NamedTuple):
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of the content of a file, in hexadecimal."""
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def find_weights(

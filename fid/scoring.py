@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
@@ -155,7 +155,7 @@ def score_sets(
         # Generated images are scored once, so the cache would only grow.
         generated = folder_statistics(paths, *shared, title=name)
         result = compare(real, generated, scores) | made
-        result["timestamp_utc"] = datetime.now(UTC).isoformat()
+        result["timestamp_utc"] = datetime.now(timezone.utc).isoformat()
         result["gen_dir"] = str(sets.folders[name].resolve())
         if reading.skip_corrupt:
             result["num_skipped"] = real_skipped + skipped

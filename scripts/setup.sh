@@ -1,12 +1,14 @@
 # shellcheck shell=bash
 # Sourced by demo.sh, lint.sh and test.sh: makes .venv and installs what the file in $1 lists.
-# Installs once, and again when that file, req.txt or pyproject.toml changes.
-# PYTHON names another interpreter than python3.
+# Installs once, and again when a list or pyproject.toml changes.
+# PYTHON names another interpreter than python3. CUDA=12 takes the older packages of the lists that
+# end in -cu12.txt; use another clone for each of the two.
 
 requirements=$1
+if [ "${CUDA:-13}" = 12 ]; then requirements=${1%.txt}-cu12.txt; fi
 python_in_venv=.venv/bin/python
 stamp=.venv/installed-$(basename "$requirements" .txt)
-wanted=$(cat pyproject.toml req.txt "$requirements" | cksum)
+wanted=$(cat pyproject.toml req*.txt | cksum)
 
 if [ ! -x "$python_in_venv" ] || ! "$python_in_venv" -c '' 2>/dev/null; then
     echo "making .venv"

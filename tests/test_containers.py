@@ -29,9 +29,6 @@ def test_same_pinned_base_with_the_tested_python():
     assert base(DOCKER) == base(APPTAINER)
     version = re.fullmatch(r"python:(3\.11)\.\d+-slim-\w+", base(DOCKER))[1]
     assert f"Python {version}" in (ROOT / "req.txt").read_text()
-    assert (
-        f'target-version = "py{version.replace(".", "")}"' in (ROOT / "pyproject.toml").read_text()
-    )
 
 
 def test_both_install_req_txt_and_nothing_else():
