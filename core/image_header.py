@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tifffile import TiffFileError
 
 MAX_PIXELS = 10_000 * 10_000  # reading so many as a picture takes at most 2 GB
 # Environment variables, which also reach worker processes; see `core.image_options`.
@@ -17,10 +18,11 @@ BIT_DEPTH_VARIABLE = "EM_BIT_DEPTH"  # of pictures in 16-bit files
 # Deflate packs 1000 equal pixels into a byte, which is how a small file fills a memory. Micrographs
 # take at least half a byte per pixel.
 PIXELS_PER_BYTE = 50
-# What Pillow, tifffile and imagecodecs raise for broken files. Their own classes derive from these.
-# The last ones come from headers whose numbers contradict each other.
+# What Pillow, tifffile and imagecodecs raise for broken files, or what their own classes derive
+# from. The last ones come from headers whose numbers contradict each other.
 DECODER_ERRORS = (
     OSError,
+    TiffFileError,  # no ValueError before tifffile 2026
     SyntaxError,
     ValueError,
     RuntimeError,
