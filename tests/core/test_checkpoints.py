@@ -346,7 +346,7 @@ def test_no_flipped_byte_anywhere_changes_a_weight(tmp_path):
         except ValueError as error:
             assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
             refused += 1
-    assert refused > 300
+    assert refused > 200  # the others lie in padding, whose size depends on torch
 
 
 def test_a_file_is_checked_once_until_it_changes(tmp_path, monkeypatch):
