@@ -18,7 +18,7 @@ def number_of_bits(text: str) -> int:
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """How image files are read."""
+    """Rules by which image files are read."""
 
     bit_depth: int | None = option(
         None,

@@ -114,7 +114,7 @@ class Progress(Callback):
         write_json(self.path, self.content)
 
     def _file_on_disk(self) -> tuple[int, int] | None:
-        """What changes when another checkpoint takes the place of this one."""
+        """Numbers that change when another checkpoint takes the place of this one."""
         if not self.checkpoint.is_file():
             return None
         status = self.checkpoint.stat()

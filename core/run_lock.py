@@ -73,7 +73,7 @@ def _holder(file: TextIO) -> list[str]:
 
 
 def _has_ended(holder: list[str]) -> bool:
-    """Whether a process of this machine is known to be gone."""
+    """Tell whether a process of this machine is known to be gone."""
     if len(holder) != 3 or holder[0] != socket.gethostname() or not holder[1].isdecimal():
         return False
     try:

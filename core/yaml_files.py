@@ -70,7 +70,7 @@ def _check_references(content) -> None:
 
 
 def _is_plain(content, name: str) -> bool:
-    """Whether a name such as `a.b.0` leads to one value that holds no reference."""
+    """Tell whether a name such as `a.b.0` leads to one value that holds no reference."""
     for part in name.split("."):
         if isinstance(content, dict) and part in content:
             content = content[part]

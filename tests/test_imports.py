@@ -22,6 +22,7 @@ ROWS = (
 )
 OURS = set().union(*ROWS)
 PROGRAM = -1  # the row above all others
+QUESTIONS = ("What ", "How ", "Whether ", "Where ", "Which ")
 LEFT_OUT = ("tests", ".venv", ".git")
 
 
@@ -131,3 +132,15 @@ def test_faults_are_found(path, source):
 )
 def test_imports_that_are_fine(path, source):
     assert import_faults(Path(path), source, {"train", "generate"}) == []
+
+
+def test_docstrings_begin_with_a_noun_phrase_or_an_imperative():
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    questions = [
+        f"{path}: {text}"
+        for path, source in python_files().items()
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, kinds)
+        and (text := (ast.get_docstring(node) or "").split("\n")[0]).startswith(QUESTIONS)
+    ]
+    assert questions == []
