@@ -14,7 +14,7 @@ from core.downloads import sha256_of
 from core.files import whole_folder, write_json
 from core.images import write_png
 from core.option_sources import plain
-from core.records import RECORD, write_run_record
+from core.records import RECORD, read_record, write_run_record
 from generation.branches import Branch, has_labels, label_folders
 from generation.manifest import (
     SHA256,
@@ -275,7 +275,8 @@ class Run:
         write_report(
             self.folder,
             [lines for lines in sound if lines],
-            options=plain(self.options),
+            # As they were given at the start, whoever completes the run; `join` has checked them.
+            options=plain(self.options) | read_record(self.folder),
             done=len(done),
             planned=len(self.plan),
             num_conditions=len(self.plan.condition_sets),
