@@ -1,5 +1,6 @@
 """Prompts: the texts that describe images to the text encoder."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -49,15 +50,20 @@ PROMPTS = (
 def prompts_option():
     """The option that names the file for `read_prompts`."""
     return option(
-        None, Path, "FILE", f"one prompt per line, in place of the {len(PROMPTS)} built-in ones"
+        None,
+        Path,
+        "FILE",
+        f"one prompt per line, or a Python file that holds one list of texts, in place of the "
+        f"{len(PROMPTS)} built-in prompts",
     )
 
 
 def read_prompts(path: str | Path | None = None) -> tuple[str, ...]:
-    """Prompts from a text file, one per line; the built-in ones without a file.
+    """Prompts from a file; the built-in ones without a file.
 
-    The file is UTF-8, its lines end in LF or CR LF, and no other sign splits a prompt. Blank lines
-    and lines that start with # are skipped.
+    A text file has one prompt per line. It is UTF-8, its lines end in LF or CR LF, and no other
+    sign splits a prompt. Blank lines and lines that start with # are skipped. Of a Python file the
+    list of texts is read, as published code holds its prompts; nothing in it is run.
 
     Raises:
         FileNotFoundError: no such file.
@@ -72,6 +78,8 @@ def read_prompts(path: str | Path | None = None) -> tuple[str, ...]:
             f"{path}: not UTF-8 text ({error.reason} at byte {error.start}), "
             "expected one prompt per line"
         ) from error
+    if Path(path).suffix == ".py":
+        return _prompts_of_code(path, text)
     # Not `splitlines`, which also splits at form feeds and at the separators of Unicode. Some
     # editors put a byte order mark first, and joined files hold more of them.
     lines = [line.strip() for line in re.split("\r?\n", text.replace("\ufeff", ""))]
@@ -79,3 +87,27 @@ def read_prompts(path: str | Path | None = None) -> tuple[str, ...]:
     if not prompts:
         raise ValueError(f"{path}: holds no prompt, expected one per line")
     return prompts
+
+
+def _prompts_of_code(path: str | Path, text: str) -> tuple[str, ...]:
+    """The longest list of texts in Python source; raises ValueError where there is none, or two."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{path}: not Python source ({error})") from error
+    lists = {
+        tuple(element.value for element in node.elts)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.List | ast.Tuple)
+        and all(isinstance(e, ast.Constant) and isinstance(e.value, str) for e in node.elts)
+    }
+    found = sorted(lists, key=len, reverse=True)[:2]
+    if not found or len(found[0]) < 2:
+        raise ValueError(f"{path}: holds no list of texts")
+    # Options of a script are lists of texts too, but shorter.
+    if len(found) == 2 and len(found[0]) == len(found[1]):
+        raise ValueError(
+            f"{path}: holds several lists of {len(found[0])} texts. Copy the right one into a text "
+            "file, one prompt per line."
+        )
+    return tuple(prompt.strip() for prompt in found[0] if prompt.strip())

@@ -63,6 +63,9 @@ class DataOptions:
         if self.condition_folder() is None:
             reason = f"is needed for --condition_type {self.condition_type}"
             raise OptionError(self.folder_option, reason)
+        # As published: the other program takes these tensors alone, and validates nothing.
+        if self.condition_type == "rgba" and not self.has_validation:
+            return
         # Images without conditions, or the other way round, are rather a mistake than a wish.
         if self.has_validation != (self.condition_folder("val_") is not None):
             given = "val_image_path" if self.has_validation else f"val_{self.folder_option}"

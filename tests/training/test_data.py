@@ -35,6 +35,10 @@ def test_a_type_reads_its_own_folder_or_the_general_one():
         options.check()
         assert options.condition_folder() == B and options.condition_folder("val_") is None
         assert not options.has_validation
+    # The published program takes validation tensors without images.
+    rgba = DataOptions(image_path=A, rgba_path=B, condition_type="rgba", val_rgba_path=C)
+    rgba.check()
+    assert not rgba.has_validation
     both = DataOptions(image_path=A, mask_path=B, val_image_path=C, val_condition_path=D)
     both.check()
     assert both.has_validation and both.condition_folder("val_") == D
