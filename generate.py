@@ -105,7 +105,7 @@ def main(argv=None):
     use_image_options(args)
     config = read_config(settings.model.config_yaml_path)
     multiple, num_classes = size_multiple(config), settings.conditions.num_classes
-    real = check_export(settings.export, num_classes)
+    real = check_export(settings.export, num_classes, settings.run.resume_run)
     run, weights = prepare_run(args, settings, config)
     # What is there is not made again, and its conditions are not read again.
     pending = run.pending(run.plan.shard(*settings.shard))

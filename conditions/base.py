@@ -7,9 +7,11 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from core.images import IMAGE_SUFFIXES, list_images, to_uint8
-from core.options import non_negative_float, option, positive_int
+from core.options import OptionError, non_negative_float, option, positive_int
 from core.pairing import in_natural_order
 from core.views import View
+
+MAX_CLASSES = 256  # masks that are written have 8 bits
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,11 @@ class ConditionOptions:
     rgba_alpha_scale: float = option(
         1.0, non_negative_float, "FLOAT", "factor of the alpha (edge) channel, clipped to 1"
     )
+
+    def check(self):
+        """Raise OptionError for more classes than an 8-bit mask can name."""
+        if self.num_classes > MAX_CLASSES:
+            raise OptionError("num_classes", f"{self.num_classes}, expected at most {MAX_CLASSES}")
 
 
 class Layers(NamedTuple):

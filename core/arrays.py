@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.records import require_file
+from core.files import require_file
 
 # What numpy and zipfile raise for damaged archives. MemoryError comes from headers that lie.
 ARCHIVE_ERRORS = (

@@ -68,6 +68,19 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def require_file(path: Path) -> None:
+    """Check that a path is that of a file, not of a folder, a pipe or a device.
+
+    Raises:
+        FileNotFoundError, ValueError: nothing is there, or something else.
+    """
+    # Asked before it is opened: a pipe would wait for a writer, and a device may have no end.
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: expected a file, found something else. Move it away.")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: not there")
+
+
 def check_new_folder(path: Path) -> None:
     """Check that `whole_folder` can make a folder there, without making anything.
 

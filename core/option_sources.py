@@ -125,7 +125,10 @@ def _as_on_command_line(parser, action, value):
     if isinstance(value, list) != takes_list:
         expected = "a list" if takes_list else "one value"
         raise argparse.ArgumentError(None, f"{value!r}: expected {expected}")
-    words = [str(word) for word in (value if takes_list else [value])]
+    parts = value if takes_list else [value]
+    if any(part is None or isinstance(part, (dict, list)) for part in parts):
+        raise argparse.ArgumentError(None, f"{value!r}: expected texts, numbers or booleans")
+    words = [str(part) for part in parts]
     if isinstance(action.nargs, int) and len(words) != action.nargs:
         raise argparse.ArgumentError(None, f"{value!r}: expected {action.nargs} values")
     if action.nargs == "+" and not words:
@@ -162,7 +165,8 @@ def with_defaults(
     actions = _actions(parser)
     saved = dict(earlier or {})
     for name in saved.keys() & actions.keys():
-        if saved[name] is not None:
+        # A value of None is that of an option without a default that was not given.
+        if saved[name] is not None or actions[name].default is not None:
             saved[name] = _checked(parser, actions[name], saved[name], source)
     # `None` in a later layer wins too: an option that was set to None stays None.
     layers = OmegaConf.merge(*map(OmegaConf.create, (defaults, saved, dict(given))))

@@ -4,8 +4,10 @@ import ast
 import re
 from pathlib import Path
 
+from core.files import require_file
 from core.options import option
 
+MOST_BYTES = 2**24  # of a file: 100,000 prompts have a tenth of this
 PROMPTS = (
     "a FIB-SEM slice of a cell with nucleus and cytoplasm",
     "a focused ion beam scanning electron microscopy image of a cell",
@@ -67,18 +69,22 @@ def read_prompts(path: str | Path | None = None) -> tuple[str, ...]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not text, or no prompt in it.
+        ValueError: no file, not text, or no prompt in it.
     """
     if path is None:
         return PROMPTS
+    path = Path(path)
+    require_file(path)
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"{path}: larger than {MOST_BYTES >> 20} MiB, so it is no list of prompts")
     try:
-        text = Path(path).read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path}: not UTF-8 text ({error.reason} at byte {error.start}), "
             "expected one prompt per line"
         ) from error
-    if Path(path).suffix == ".py":
+    if path.suffix == ".py":
         return _prompts_of_code(path, text)
     # Not `splitlines`, which also splits at form feeds and at the separators of Unicode. Some
     # editors put a byte order mark first, and joined files hold more of them.

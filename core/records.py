@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 import pydantic
 
-from core.files import write_json
+from core.files import require_file, write_json
 
 RECORD = "args.json"  # name of the record in the folder of a run
 # Packages whose versions are noted: those that numbers can depend on.
@@ -52,19 +52,6 @@ class Record(pydantic.BaseModel):
 
 
 Checked = TypeVar("Checked", bound=Record)
-
-
-def require_file(path: Path) -> None:
-    """Check that a path is that of a file, not of a folder, a pipe or a device.
-
-    Raises:
-        FileNotFoundError, ValueError: nothing is there, or something else.
-    """
-    # Asked before it is opened: a pipe would wait for a writer, and a device may have no end.
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path}: expected a file, found something else. Move it away.")
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: not there")
 
 
 def read_checked(path: Path, kind: type[Checked]) -> Checked:

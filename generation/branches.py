@@ -4,6 +4,7 @@ The general form is `--branches NAME=CONDITION:DIR`. `generation/published.py` t
 for masks, edge maps and RGBA tensors into branches too.
 """
 
+import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -45,8 +46,21 @@ class Branch:
         return self.condition.folders(self.name)
 
     def list_files(self) -> list[Path]:
-        """The branch's files in natural order; raises like `Condition.list_files`."""
-        return self.condition.list_files(self.folder)
+        """The branch's files in natural order.
+
+        Raises:
+            FileNotFoundError, RuntimeError: as `Condition.list_files`.
+            ValueError: a name that no record and no report can hold.
+        """
+        paths = self.condition.list_files(self.folder)
+        for path in paths:
+            try:
+                str(path).encode()
+            except UnicodeEncodeError as error:
+                raise ValueError(
+                    f"{str(path)!a}: a name that is not UTF-8. Rename it, for example with convmv."
+                ) from error
+        return paths
 
     def check(self, path: Path) -> tuple[int, int]:
         """(height, width) of a file, which is read in full; raises like `Condition.read`."""
@@ -135,6 +149,8 @@ def split_strengths(
             strengths[name] = float(value)
         except ValueError:
             raise ValueError(f"{option} {name}={value}: not a number") from None
+        if not math.isfinite(strengths[name]):
+            raise ValueError(f"{option} {name}={value}: expected a finite number")
     # A misspelt name would leave a branch at strength 1 in silence.
     refuse_unknown(option, strengths, expected)
     return strengths

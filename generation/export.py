@@ -27,7 +27,7 @@ from core.options import OptionError, option
 from core.pairing import stem_of
 from core.signals import StopRequest
 from generation.manifest import leading_file, read_manifest
-from generation.names import IMAGE_PREFIX, IMAGES, MASKS
+from generation.names import CONDITIONS, IMAGE_PREFIX, IMAGES, MASKS
 
 COLUMNS = ("file", "split", "source", "group", "condition", "seed", "prompt")
 SYNTHETIC, REAL = "synthetic", "real"  # in the column `source`
@@ -94,13 +94,17 @@ class ExportedPair:
         return self.name, "train", self.source, stem_of(condition), condition, seed, prompt
 
 
-def check_export(options: ExportOptions, num_classes: int) -> list[Pair]:
+def check_export(
+    options: ExportOptions, num_classes: int, run_dir: Path | None = None
+) -> list[Pair]:
     """Find everything that would stop the export, before anything slow happens.
 
+    Args:
+        run_dir: folder of the run if it is there already.
     Returns:
         The real pairs to include; none where nothing is exported.
     Raises:
-        FileExistsError: the new folder holds something already.
+        FileExistsError: the new folder holds something already, or is one of the run's.
         OSError, ValueError, RuntimeError: the folder cannot be written, or the real files are not
             sound pairs.
     """
@@ -111,6 +115,13 @@ def check_export(options: ExportOptions, num_classes: int) -> list[Pair]:
         check_new_folder(folder)
     except OSError as error:
         raise type(error)(f"--export_dataset {error}") from error
+    if run_dir and any(
+        folder.resolve().is_relative_to((run_dir / name).resolve())
+        for name in (IMAGES, MASKS, CONDITIONS)
+    ):
+        raise FileExistsError(
+            f"--export_dataset {folder}: is among the pictures of the run. Name another place."
+        )
     if not options.include_real:
         return []
     pairs = find_pairs(*options.include_real)

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from core.files import whole_file
-from core.records import Record, parse_checked, require_file
+from core.files import require_file, whole_file
+from core.records import Record, parse_checked
 from generation.names import CONDITIONS, IMAGES, MASKS
 from generation.run_folder import lock_manifest
 

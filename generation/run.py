@@ -11,12 +11,13 @@ import numpy as np
 
 from core.checks import find_flaws
 from core.downloads import sha256_of
-from core.files import whole_folder, write_json
+from core.files import require_file, whole_folder, write_json
 from core.images import write_png
 from core.option_sources import plain
 from core.records import RECORD, read_record, write_run_record
 from generation.branches import Branch, has_labels, label_folders
 from generation.manifest import (
+    MANIFEST,
     SHA256,
     WEIGHTS_CHANGED,
     append_to_manifest,
@@ -25,7 +26,7 @@ from generation.manifest import (
 )
 from generation.names import CONDITIONS, IMAGES, MASKS, condition_name, image_name
 from generation.plan import PlannedImage, SamplePlan
-from generation.report import examples_of, write_report
+from generation.report import OVERVIEW, REPORT, examples_of, write_report
 from generation.run_folder import STATE, finished_images, lock_manifest, remove_half_written
 from generation.shards import Shard
 from generation.soundness import image_flaw
@@ -142,9 +143,12 @@ class Run:
             FileNotFoundError, ValueError: as `require_same_run`, or a folder's name is taken.
         """
         seed = require_same_run(self.folder, self.options, self.description)
-        for folder in self._folders:
+        for folder in (CONDITIONS, *self._folders):
             if (self.folder / folder).exists() and not (self.folder / folder).is_dir():
                 raise ValueError(f"{self.folder / folder}: expected a folder. Move it away.")
+        for name in (MANIFEST, OVERVIEW, REPORT):
+            if (self.folder / name).exists():
+                require_file(self.folder / name)
         # In both: records store the options, and the plan computes each image's seed.
         self.options["seed"] = seed
         self.plan = dataclasses.replace(self.plan, seed=seed)

@@ -61,10 +61,13 @@ def shard_of_environment() -> Shard:
     """
 
     def number(name, default):
-        return int(os.environ.get(name, default))
+        text = os.environ.get(name, str(default))
+        if not text.isdecimal():
+            raise ValueError(f"environment variable {name} is {text!r}, expected a whole number")
+        return int(text)
 
     # --array=1-10:3 gives the tasks 1, 4, 7 and 10: parts 0 to 3.
-    first, step = number("SLURM_ARRAY_TASK_MIN", 0), number("SLURM_ARRAY_TASK_STEP", 1)
+    first, step = number("SLURM_ARRAY_TASK_MIN", 0), max(1, number("SLURM_ARRAY_TASK_STEP", 1))
     task = (number("SLURM_ARRAY_TASK_ID", 0) - first) // step
     ranks = number("WORLD_SIZE", 1)  # processes of torchrun, on all its machines
     return Shard(task * ranks + number("RANK", 0), number("SLURM_ARRAY_TASK_COUNT", 1) * ranks)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from conditions import ConditionOptions
 from conditions.segmentation import Segmentation, one_hot, read_mask
+from core.options import OptionError
 from tests.picture_files import blocks, write
 
 
@@ -154,3 +155,9 @@ def test_readers_that_differ_get_no_recipe(tmp_path):
     for name in ("deep.png", "turned.tif"):
         text = advice(tmp_path / name)
         assert "searchsorted" not in text and "in a grey file" in text
+
+
+def test_more_classes_than_bytes_can_name_are_refused():
+    ConditionOptions(num_classes=256).check()
+    with pytest.raises(OptionError, match="257, expected at most 256"):
+        ConditionOptions(num_classes=257).check()

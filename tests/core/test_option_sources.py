@@ -181,3 +181,9 @@ def test_options_are_shown_as_a_file_that_gives_them_again(tmp_path):
     path.write_text(text)
     assert parse_given(parser, ["--options_file", str(path)])["folder"] == Path("a b")
     assert parse_given(parser, ["--options_file", str(path)])["sides"] == [3, 4]
+
+
+@pytest.mark.parametrize("value", [None, {}, [], [None]])
+def test_nothing_is_no_value_of_an_option_with_a_default(value):
+    with pytest.raises(ValueError, match="args.json: level"):
+        with_defaults(parser_of(), {}, {"level": value}, Path("args.json"))

@@ -1,5 +1,7 @@
 """The built-in prompts, and prompts from a file."""
 
+import os
+
 import pytest
 
 from core.prompts import PROMPTS, read_prompts
@@ -27,6 +29,13 @@ def test_prompts_file(tmp_path):
         read_prompts(path)
     with pytest.raises(FileNotFoundError):
         read_prompts(tmp_path / "none.txt")
+
+
+def test_a_pipe_is_not_waited_for_and_a_device_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.txt")
+    for path in (tmp_path / "pipe.txt", "/dev/zero", tmp_path):
+        with pytest.raises(ValueError, match=f"{path}: expected a file"):
+            read_prompts(path)
 
 
 @pytest.mark.parametrize("sign", "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e")

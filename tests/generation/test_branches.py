@@ -1,5 +1,6 @@
 """Branches from words of the command line: their names, weights, strengths and folders."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from generation.branches import (
     label_folders,
     named_branches,
     split_named,
+    split_strengths,
 )
 
 
@@ -106,3 +108,16 @@ def test_drawn_edges_equal_stored_ones(tmp_path):
     assert hint.dtype == np.float32 and hint.shape == (64, 64, 3)
     assert np.array_equal(hint, edge.read_hint(tmp_path / "edges.png"))
     assert branch.check(tmp_path / "image.png") == (64, 64)
+
+
+@pytest.mark.parametrize("strength", ["nan", "inf", "-inf", "1e999"])
+def test_strengths_are_finite(strength):
+    with pytest.raises(ValueError, match="d=.*: expected a finite number"):
+        split_strengths("--branch_strengths", [f"d={strength}"], ["d"])
+
+
+def test_names_that_no_record_can_hold_are_refused(tmp_path):
+    with open(os.fsencode(tmp_path) + b"/m\xe4.png", "wb"):
+        pass
+    with pytest.raises(ValueError, match="a name that is not UTF-8. Rename it"):
+        Branch("d", create_condition("depth"), Path("w"), tmp_path).list_files()

@@ -151,3 +151,10 @@ def test_bad_targets_and_pairs(pairs, tmp_path):
     (pairs / "masks" / "cell_3.png").unlink()
     with pytest.raises(RuntimeError, match="do not pair one to one"):
         check(tmp_path / "new", *real)
+
+
+def test_no_data_set_stands_among_the_pictures_of_its_run(run_dir):
+    options = export.ExportOptions(run_dir / "images" / "set")
+    with pytest.raises(FileExistsError, match="is among the pictures of the run"):
+        export.check_export(options, 3, run_dir)
+    assert export.check_export(export.ExportOptions(run_dir / "set"), 3, run_dir) == []

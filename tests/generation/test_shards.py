@@ -54,3 +54,11 @@ def test_an_irregular_array_is_refused(array):
 def test_half_a_shard_is_refused(options):
     with pytest.raises(ValueError, match="belong together"):
         find_shard(ShardOptions(**options))
+
+
+def test_a_variable_that_is_no_number_is_named(monkeypatch):
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "x")
+    with pytest.raises(ValueError, match="SLURM_ARRAY_TASK_ID is 'x', expected a whole number"):
+        find_shard(ShardOptions())
+    with pytest.raises(ValueError, match="--num_shards 1000000000000: expected at most 100000"):
+        find_shard(ShardOptions(num_shards=10**12, shard_index=5))

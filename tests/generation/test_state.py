@@ -128,3 +128,16 @@ def test_what_has_changed_is_named(new_run, tmp_path):
         (tmp_path / folder / "c1.png").rename(tmp_path / folder / "c7.png")
     with pytest.raises(ValueError, match=r"gone: .*c1.png.*; new: .*c7.png.*Put them back"):
         new_run().join()
+
+
+@pytest.mark.parametrize("name", ["images", "conditions", "overview.png", "report.html"])
+def test_names_that_are_taken_are_found_before_anything_is_drawn(made, name):
+    new_run, run, _ = made
+    path = run.folder / name
+    path.rename(run.folder / "away")
+    if path.suffix:
+        path.mkdir()
+    else:
+        path.touch()
+    with pytest.raises(ValueError, match=f"{name}: expected a f"):
+        new_run().join()
