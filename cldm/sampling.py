@@ -189,15 +189,22 @@ def sample_images(
             model.low_vram_shift(is_diffusing=False)
         for j in range(len(z)):
             decoded = model.decode_first_stage(z[j : j + 1])  # (1, 3, H, W)
-            # As bytes, NaN is 0: the picture would look like any other.
-            if not decoded.isfinite().all():
-                raise NotFiniteError(i + j)
-            pictures.append(to_pixels(decoded))  # (1, H, W, 3)
+            try:
+                pictures.append(to_pixels(decoded))  # (1, H, W, 3)
+            except NotFiniteError as error:
+                raise NotFiniteError(i + j) from error
     return np.concatenate(pictures)
 
 
 def to_pixels(images: torch.Tensor) -> np.ndarray:
-    """(N, 3, H, W) in [-1, 1] -> uint8 (N, H, W, 3), rounded and clipped."""
+    """(N, 3, H, W) in [-1, 1] -> uint8 (N, H, W, 3), rounded and clipped.
+
+    Raises:
+        NotFiniteError: a picture has values that are NaN or infinite.
+    """
+    finite = images.isfinite().flatten(1).all(1)  # (N,)
+    if not finite.all():  # as bytes, NaN is 0: the picture would look like any other
+        raise NotFiniteError(int(finite.int().argmin()))
     # -1 -> 0, 1 -> 255. Clipped first: a byte would wrap around.
     levels = ((images.float().clamp(-1, 1) + 1) * 127.5).round().byte()  # (N, 3, H, W)
     return rearrange(levels, "n c h w -> n h w c").cpu().numpy()

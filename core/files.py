@@ -135,11 +135,12 @@ def write_json(path: str | Path, content) -> None:
 
     Args:
         content: dictionaries and lists of plain values; anything else, such as a path or a device,
-            is stored as its text.
+            is stored as its text. NaN and infinity become null: JSON has neither.
     Raises:
         OSError: as `whole_file`.
     """
-    text = json.dumps(content, indent=2, default=str)  # before the file: `content` may be at fault
+    plain = json.loads(json.dumps(content, default=str), parse_constant=lambda _: None)
+    text = json.dumps(plain, indent=2)  # before the file: `content` may be at fault
     with whole_file(path) as temporary:
         temporary.write_text(text + "\n")
 

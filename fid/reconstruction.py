@@ -10,7 +10,7 @@ from einops import rearrange
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from cldm.sampling import to_pixels
+from cldm.sampling import NotFiniteError, to_pixels
 from core.files import whole_file
 from core.images import read_image
 from fid.backbones import Backbone
@@ -110,7 +110,10 @@ def measure_reconstructions(
     """
     result = Reconstructions()
     for path in tqdm(paths, desc="encode and decode", unit="image"):
-        pair = reconstruct(model, read_image(path), device)  # (H', W', 3) each
+        try:
+            pair = reconstruct(model, read_image(path), device)  # (H', W', 3) each
+        except NotFiniteError as error:
+            raise ValueError(f"{path}: its reconstruction is NaN or infinite") from error
         for statistics, pixels in zip((result.real, result.reconstructed), pair, strict=True):
             batch = backbone.preprocessing(pixels)[None]  # (1, C, size, size)
             statistics.update(backbone.features(batch))

@@ -1,5 +1,7 @@
 """FID and KID of images that a model draws for its validation conditions while it trains."""
 
+import math
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -8,6 +10,7 @@ from pytorch_lightning.callbacks import Callback
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from cldm.sampling import NotFiniteError
 from core.seeds import sample_seed
 from fid.backbones import Backbone
 from fid.distances import frechet_distance, kid, statistics_of
@@ -56,15 +59,24 @@ class ValidationFid(Callback):
             real, generated = [], []
             for indices, samples in self._batches(trainer):
                 seeds = [sample_seed(self.seed, "val_fid", index) for index in indices]
-                generated.append(self._features(self.draw(pl_module, samples, seeds)))
+                generated.append(self._features_drawn(pl_module, samples, seeds))
                 if self.real is None:  # the first validation; real images stay the same
                     pictures = [sample.image.numpy() / 2 + 0.5 for sample in samples]  # in [0, 1]
                     real.append(self._features(pictures))
         if self.real is None:
             self.real = self._of_all_processes(trainer, real)
         generated = self._of_all_processes(trainer, generated)
-        distance = frechet_distance(statistics_of(self.real), statistics_of(generated))
-        self.log_dict({"val/cem_fid": distance, "val/cem_kid": kid(self.real, generated).value})
+        if np.isnan(generated).any():
+            distance = kernel_distance = math.nan  # which is no best epoch
+            warnings.warn(
+                f"step {trainer.global_step}: no FID, because images have values that are NaN or "
+                "infinite",
+                stacklevel=2,
+            )
+        else:
+            distance = frechet_distance(statistics_of(self.real), statistics_of(generated))
+            kernel_distance = kid(self.real, generated).value
+        self.log_dict({"val/cem_fid": distance, "val/cem_kid": kernel_distance})
 
     def _batches(self, trainer):
         """(indices, samples) of this process, with a progress bar."""
@@ -79,6 +91,14 @@ class ValidationFid(Callback):
         hidden = not trainer.is_global_zero
         bar = tqdm(loader, desc="images for the FID", leave=False, disable=hidden)
         return zip(batches, bar, strict=True)
+
+    def _features_drawn(self, pl_module, samples, seeds):
+        """Features of drawn pictures, (N, D); NaN where one of them is not finite."""
+        try:
+            return self._features(self.draw(pl_module, samples, seeds))
+        except NotFiniteError:
+            # Not raised: the training may recover, and other processes wait for these features.
+            return np.full((len(samples), self.backbone.width), np.nan, np.float32)
 
     def _features(self, pictures):
         """Features of pictures (h, w, 3), (N, D)."""

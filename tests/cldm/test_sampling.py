@@ -140,6 +140,15 @@ def test_only_what_a_phase_needs_is_on_the_gpu(shared_tiny_cldm, monkeypatch):
     assert np.array_equal(images, reference)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_values_that_are_no_grey_level_become_no_pixels(value):
+    values = torch.zeros(3, 3, 2, 2)
+    values[1, 0, 0, 1] = value
+    with pytest.raises(NotFiniteError) as error:
+        to_pixels(values)
+    assert error.value.index == 1
+
+
 def test_to_pixels_rounds_and_clips():
     values = torch.tensor([-3.0, -1.0, 0.0, 0.996, 1.0, 2.0]).view(1, 1, 1, 6).expand(1, 3, 1, 6)
     assert to_pixels(values)[0, 0, :, 0].tolist() == [

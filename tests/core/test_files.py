@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import threading
 from pathlib import Path
@@ -17,6 +18,8 @@ def test_json_is_indented_and_ends_with_a_newline(tmp_path):
 
 
 def test_content_that_json_cannot_hold_leaves_the_earlier_file(tmp_path):
+    write_json(tmp_path / "a.json", {"a": [math.nan, -math.inf, 0.1]})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": [None, None, 0.1]}
     write_json(tmp_path / "a.json", [1])
     with pytest.raises(TypeError):
         write_json(tmp_path / "a.json", {(1, 2): "a pair cannot be a key"})

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import subprocess
 import sys
@@ -207,6 +208,16 @@ def test_two_processes_score_what_one_does(cem_weights, tmp_path):
         assert scores["val/cem_kid"] == pytest.approx(
             kid(real.features, generated.features).value, rel=1e-4
         )
+
+
+def test_pictures_that_are_not_finite_leave_the_training_alone(options, val_fid, tmp_path):
+    words = [*val_fid, "--fid_guidance_scale", "1e38", "--monitor", "val/cem_fid"]
+    with pytest.warns(UserWarning, match="no FID, because images have values that are NaN"):
+        train.main(options(tmp_path / "runs", *words))
+    assert all(
+        math.isnan(float(score)) for score in losses(only_run(tmp_path / "runs"))["val/cem_fid"]
+    )
+    assert len(losses(only_run(tmp_path / "runs"))["val/loss"]) == 2
 
 
 def test_bad_options(options, val_fid, tmp_path, error_line):
