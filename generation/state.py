@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from core.checks import bar_for_many
+from core.downloads import sha256_of
 from core.option_sources import changed_options
 from core.records import RECORD, Record, RunRecord, read_checked
 from generation.plan import ConditionSet
@@ -44,12 +46,14 @@ class GenerateState(Record):
 
     Attributes:
         condition_paths: files of each branch, in the order of the condition sets.
+        condition_checksums: SHA-256 by file; empty in runs of older versions.
         weights: SHA-256 by the name of the branch.
         config: the model's configuration.
         has_masks: whether images have masks; None in runs of older versions.
     """
 
     condition_paths: dict[str, list[str]]
+    condition_checksums: dict[str, str] = {}
     condition_records: Annotated[list[dict[str, Any]], Field(min_length=1)]
     prompts: Annotated[list[str], Field(min_length=1)]
     weights: dict[str, str]
@@ -71,17 +75,22 @@ def describe_run(
     config: Mapping,
     has_masks: bool,
 ) -> dict:
-    """Content of `STATE` beside the options.
+    """Content of `STATE` beside the options; all condition files are read.
 
     Args:
         branches: their names, in the order of the files of each set.
         weights, config, has_masks: as in `GenerateState`.
     """
+    # Each file once, though it may steer several sets
+    used = dict.fromkeys(path for files in sets for path in files.files)
+    bar = bar_for_many(used, desc="note the conditions")
+    checksums = {str(path): sha256_of(path) for path in bar}
     # Paths are texts, as JSON gives them back.
     paths = {name: [str(files.files[i]) for files in sets] for i, name in enumerate(branches)}
     return {
         "primary_condition_key": branches[0],
         "condition_paths": paths,
+        "condition_checksums": checksums,
         "mask_paths": paths.get(MASK, []),  # the published file has it
         "condition_records": [
             {
@@ -129,6 +138,15 @@ def require_same_run(run_dir: Path, options: Mapping, description: Mapping) -> i
                 f"{run_dir}: the {name} are not those that this run was started with"
                 f"{_difference(before, after)}. Put them back, or start a new run."
             )
+    sums = description["condition_checksums"]
+    changed = [
+        path for path, digest in state.condition_checksums.items() if sums.get(path) != digest
+    ]
+    if changed:
+        raise ValueError(
+            f"{run_dir}: {len(changed)} condition files have another content than when this run "
+            f"was started, such as {changed[0]}. Put them back, or start a new run."
+        )
     return seed
 
 

@@ -141,3 +141,19 @@ def test_names_that_are_taken_are_found_before_anything_is_drawn(made, name):
         path.touch()
     with pytest.raises(ValueError, match=f"{name}: expected a f"):
         new_run().join()
+
+
+def test_a_condition_with_another_content_is_named(new_run, tmp_path):
+    new_run().open()
+    mask = tmp_path / "masks" / "c1.png"
+    whole = mask.read_bytes()
+    mask.write_bytes((tmp_path / "masks" / "c0.png").read_bytes())
+    with pytest.raises(ValueError, match="1 condition files have another content.*masks/c1.png"):
+        new_run().join()
+    mask.write_bytes(whole)  # its time is another one, its content is not
+    new_run().join()
+    state = tmp_path / "run" / "generate_state.json"
+    content = json.loads(state.read_text())
+    del content["condition_checksums"]  # a run of an older version
+    state.write_text(json.dumps(content))
+    new_run().join()
