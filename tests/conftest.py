@@ -4,6 +4,7 @@ import copy
 import json
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -18,6 +19,10 @@ from share import run_script
 from tests.weights import fill_parameters, fill_zero_layers
 
 FIXTURES = Path(__file__).parent / "fixtures"
+
+# The same examples in every run; `--hypothesis-profile default` searches for new ones.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.load_profile("same")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -49,8 +49,8 @@ def test_an_edited_record_means_the_same_or_is_refused(made, edit, name):
         assert joined.options == run.options and joined.seed == run.seed
         assert joined.find_flaws(range(4)) == [] and joined.finish() == 4
         assert (run.folder / "manifest.jsonl").read_text() == texts["manifest.jsonl"]
-    (status,) = run_statuses(run.folder, 0, 10)
-    assert "\n" not in status.notes
+    statuses = run_statuses(run.folder, 0, 10)  # several where the number of shards was edited
+    assert statuses and not any("\n" in status.notes for status in statuses)
 
 
 @settings(
