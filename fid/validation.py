@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from cldm.sampling import NotFiniteError
+from core.images import write_png
 from core.seeds import sample_seed
 from fid.backbones import Backbone
 from fid.distances import frechet_distance, kid, statistics_of
@@ -31,6 +33,7 @@ class ValidationFid(Callback):
         batch_size: pictures drawn at once.
         num_workers: processes that read the samples.
         seed: of the pictures.
+        folder: where the pictures of each epoch are kept, in a folder of its own; None for nowhere.
     """
 
     def __init__(
@@ -41,8 +44,9 @@ class ValidationFid(Callback):
         batch_size: int,
         num_workers: int,
         seed: int,
+        folder: Path | None = None,
     ):
-        self.dataset, self.backbone, self.draw = dataset, backbone, draw
+        self.dataset, self.backbone, self.draw, self.folder = dataset, backbone, draw, folder
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.real = None  # features of the real images, (n, D)
 
@@ -59,10 +63,10 @@ class ValidationFid(Callback):
             real, generated = [], []
             for indices, samples in self._batches(trainer):
                 seeds = [sample_seed(self.seed, "val_fid", index) for index in indices]
-                generated.append(self._features_drawn(pl_module, samples, seeds))
+                generated.append(self._features_drawn(pl_module, samples, seeds, indices))
                 if self.real is None:  # the first validation; real images stay the same
-                    pictures = [sample.image.numpy() / 2 + 0.5 for sample in samples]  # in [0, 1]
-                    real.append(self._features(pictures))
+                    images = [sample.image.numpy() / 2 + 0.5 for sample in samples]  # in [0, 1]
+                    real.append(self._features(images))
         if self.real is None:
             self.real = self._of_all_processes(trainer, real)
         generated = self._of_all_processes(trainer, generated)
@@ -78,6 +82,13 @@ class ValidationFid(Callback):
             kernel_distance = kid(self.real, generated).value
         self.log_dict({"val/cem_fid": distance, "val/cem_kid": kernel_distance})
 
+    def _keep(self, pictures, indices, epoch):
+        """Write pictures, uint8 (N, h, w, 3), under their published names."""
+        folder = self.folder / f"epoch_{epoch:04}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for index, picture in zip(indices, pictures, strict=True):
+            write_png(folder / f"{index:06}.png", picture)
+
     def _batches(self, trainer):
         """(indices, samples) of this process, with a progress bar."""
         # Shares without padding: a sample that is drawn twice would count twice in the FID.
@@ -92,13 +103,16 @@ class ValidationFid(Callback):
         bar = tqdm(loader, desc="images for the FID", leave=False, disable=hidden)
         return zip(batches, bar, strict=True)
 
-    def _features_drawn(self, pl_module, samples, seeds):
+    def _features_drawn(self, pl_module, samples, seeds, indices):
         """Features of drawn pictures, (N, D); NaN where one of them is not finite."""
         try:
-            return self._features(self.draw(pl_module, samples, seeds))
+            pictures = self.draw(pl_module, samples, seeds)  # (N, h, w, 3)
         except NotFiniteError:
             # Not raised: the training may recover, and other processes wait for these features.
             return np.full((len(samples), self.backbone.width), np.nan, np.float32)
+        if self.folder:
+            self._keep(pictures, indices, pl_module.current_epoch)
+        return self._features(pictures)
 
     def _features(self, pictures):
         """Features of pictures (h, w, 3), (N, D)."""

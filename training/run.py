@@ -128,7 +128,8 @@ class TrainingRun:
         ]
         if options.validation_fid.enable_val_fid:
             groups = options.validation_fid, options.fid_sampling, options.fid_network
-            callbacks.append(build_validation_fid(*groups, self.datasets.validation))
+            validation = self.datasets.validation
+            callbacks.append(build_validation_fid(*groups, validation, self.run_dir))
         callbacks += best_checkpoints(
             self.run_dir,
             has_validation=self.datasets.validation is not None,

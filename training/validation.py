@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -14,6 +15,7 @@ from fid.backbones.loading import CemOptions, load_backbone
 from fid.validation import ValidationFid
 from training.checkpoints import BEST_FID
 
+GENERATIONS = "val_generations"  # folder in that of the run, as published
 # The script's names for the options of images and network.
 SAMPLING_FLAGS = {
     "steps": "fid_ddim_steps",
@@ -78,8 +80,11 @@ def build_validation_fid(
     sampling: SamplingOptions,
     network: CemOptions,
     dataset: ValidationSet,
+    run_dir: Path,
 ) -> ValidationFid:
     """The callback that draws and scores, with its network loaded.
+
+    It keeps the images of each epoch in `GENERATIONS`, a folder in `run_dir`.
 
     Raises:
         ValueError: there is a single validation image.
@@ -105,5 +110,11 @@ def build_validation_fid(
     with option_names(NETWORK_FLAGS):
         backbone = load_backbone(network, "--fid_weights_path")
     return ValidationFid(
-        dataset, backbone, draw, options.fid_batch_size, options.fid_num_workers, options.fid_seed
+        dataset,
+        backbone,
+        draw,
+        options.fid_batch_size,
+        options.fid_num_workers,
+        options.fid_seed,
+        run_dir / GENERATIONS,
     )

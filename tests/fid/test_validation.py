@@ -110,6 +110,9 @@ def test_training_is_the_same_with_and_without(options, val_fid, tmp_path):
     assert not without["val/cem_fid"]
     assert len(scored["val/cem_fid"]) == len(scored["val/cem_kid"]) == 2
     run = only_run(tmp_path / "with")
+    pictures = sorted(str(p.relative_to(run)) for p in (run / "val_generations").rglob("*.png"))
+    assert pictures[0] == "val_generations/epoch_0000/000000.png"
+    assert pictures[-1] == "val_generations/epoch_0001/000005.png" and len(pictures) == 12
     assert (
         "optimizer_states" not in load_pickle(run / "EM_best_fid.ckpt", "cpu")
         and (run / "EM_best_results.ckpt").exists()

@@ -1,5 +1,7 @@
 """When the validation FID is refused, and the device that its network gets."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -16,7 +18,9 @@ from training.validation import (
 def build(count, **network):
     """The callback for `count` validation samples."""
     options = ValidationNetworkOptions(**network)
-    return build_validation_fid(ValidationFidOptions(), SAMPLING, options, range(count))
+    return build_validation_fid(
+        ValidationFidOptions(), SAMPLING, options, range(count), Path("run")
+    )
 
 
 def test_the_fid_can_be_monitored_only_where_it_is_computed():
