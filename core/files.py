@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 # What a disk reports without saying for which file: full, over the quota, file too large, broken.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -79,6 +80,28 @@ def require_file(path: Path) -> None:
         raise ValueError(f"{path}: expected a file, found something else. Move it away.")
     if not path.exists():
         raise FileNotFoundError(f"{path}: not there")
+
+
+class FileState(NamedTuple):
+    """Numbers that tell that a file has changed, without reading it."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+    def same_file(self, other: "FileState") -> bool:
+        """Tell a file that was written to from another one that took its name."""
+        return (self.device, self.inode) == (other.device, other.inode)
+
+
+def state_of(path: Path) -> FileState | None:
+    """The state of a file; None where it is gone."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return FileState(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
 def check_new_folder(path: Path) -> None:

@@ -1,7 +1,9 @@
 """Writes a training's progress to progress.json for other programs."""
 
+import json
 import math
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -98,7 +100,13 @@ class Progress(Callback):
             self.content["state"] = "stopped"
         else:
             self.content |= {"state": "failed", "error": " ".join(str(exception).split())}
-        self._write(trainer)
+        try:
+            self._write(trainer)
+        except OSError:
+            # The disk is full, and `exception` says so. The space of the old file is there still.
+            with suppress(OSError), open(self.path, "r+") as file:
+                file.write(json.dumps(self.content, indent=2) + "\n")
+                file.truncate()
 
     def _write(self, trainer):
         # The monotonic clock measures pace; it has no date, so `updated` needs the other one.

@@ -84,11 +84,11 @@ def read_prompts(path: str | Path | None = None) -> tuple[str, ...]:
             f"{path}: not UTF-8 text ({error.reason} at byte {error.start}), "
             "expected one prompt per line"
         ) from error
+    text = text.replace("\ufeff", "")  # byte order marks, which some editors put first
     if path.suffix == ".py":
         return _prompts_of_code(path, text)
-    # Not `splitlines`, which also splits at form feeds and at the separators of Unicode. Some
-    # editors put a byte order mark first, and joined files hold more of them.
-    lines = [line.strip() for line in re.split("\r?\n", text.replace("\ufeff", ""))]
+    # Not `splitlines`, which also splits at form feeds and at the separators of Unicode.
+    lines = [line.strip() for line in re.split("\r?\n", text)]
     prompts = tuple(line for line in lines if line and not line.startswith("#"))
     if not prompts:
         raise ValueError(f"{path}: holds no prompt, expected one per line")
@@ -102,7 +102,7 @@ def _prompts_of_code(path: str | Path, text: str) -> tuple[str, ...]:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"{path}: not Python source ({error})") from error
     lists = {
-        tuple(element.value for element in node.elts)
+        tuple(element.value.strip() for element in node.elts if element.value.strip())
         for node in ast.walk(tree)
         if isinstance(node, ast.List | ast.Tuple)
         and all(isinstance(e, ast.Constant) and isinstance(e.value, str) for e in node.elts)
@@ -116,4 +116,4 @@ def _prompts_of_code(path: str | Path, text: str) -> tuple[str, ...]:
             f"{path}: holds several lists of {len(found[0])} texts. Copy the right one into a text "
             "file, one prompt per line."
         )
-    return tuple(prompt.strip() for prompt in found[0] if prompt.strip())
+    return found[0]

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from tqdm import tqdm
@@ -15,6 +14,7 @@ from cldm.multi import MultiConditionControlNet
 from cldm.names import UNET
 from core.devices import PRECISIONS, check_precision, device_option, pick_device, precision_option
 from core.downloads import sha256_of
+from core.files import state_of
 from core.foreign_layouts import load_original
 from core.options import option
 from generation.branches import Branch
@@ -93,24 +93,6 @@ def checksums(files: Mapping[str, Path]) -> dict[str, str]:
     return {name: digests[path] for name, path in files.items()}
 
 
-class FileState(NamedTuple):
-    """Numbers that tell that a file has changed, without reading it."""
-
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-
-
-def state_of(path: Path) -> FileState | None:
-    """The state of a file; None where it is gone."""
-    try:
-        stat = path.stat()
-    except FileNotFoundError:
-        return None
-    return FileState(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-
-
 class WatchedWeights:
     """Files of weights, with their checksums and their state when these were taken.
 
@@ -142,7 +124,7 @@ class WatchedWeights:
             for path, before in self.before.items()
             if (now := state_of(path))
             and now != before
-            and (now.device, now.inode) == (before.device, before.inode)
+            and now.same_file(before)
             and sha256_of(path) != self._digest_of[path]
         ]
 

@@ -25,6 +25,7 @@ from core.lightning import WholeFileIO, position
 from core.run_lock import RunLock
 from ldm.models.autoencoder import AutoencoderKL
 from training.module import ControlTraining
+from training.run import TrainingRun
 
 ROOT = Path(__file__).parent.parent
 
@@ -260,6 +261,27 @@ def test_a_run_whose_data_changed_or_that_is_in_use_does_not_go_on(
     line = error_line(train.main, *resume, "--max_steps", "3")
     assert "1 file(s) (cell_0.png) changed in the conditions" in line
     assert (run / "last.ckpt").read_bytes() == before
+
+
+def test_weights_that_are_overwritten_during_a_training_are_named(
+    options, micro_weights, tmp_path, monkeypatch, capsys
+):
+    start = tmp_path / "start.safetensors"
+    shutil.copy(micro_weights, start)
+    loaders = TrainingRun._loaders
+
+    def overwrite(*arguments):  # in place, once the model has been built
+        with open(start, "r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            file.write(b"\x01")
+        return loaders(*arguments)
+
+    command = [*options, "--resume_path", str(start), "--max_steps", "1"]
+    train.main(command)
+    assert "overwritten" not in capsys.readouterr().err
+    monkeypatch.setattr(TrainingRun, "_loaders", overwrite)
+    train.main(command)
+    assert f"warning: {start} was overwritten" in capsys.readouterr().err
 
 
 def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(options, tmp_path, capsys):

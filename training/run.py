@@ -2,7 +2,8 @@
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from cldm.model import create_model
 from cldm.sampling import SamplingOptions
 from conditions import ConditionOptions
 from core.checkpoints import load_pickle
-from core.files import remove_leftovers, whole_folder, write_json
+from core.files import FileState, remove_leftovers, state_of, whole_folder, write_json
 from core.lightning import LAST, PREVIOUS, position, print_once, restore_last, stop_as_interrupt
 from core.progress import PROGRESS, Progress
 from core.records import RECORD, read_record
@@ -109,6 +110,7 @@ class TrainingRun:
         self.options, self.datasets, self.processes = options, datasets, processes
         self.run_dir, self.resumed = run_dir, resumed
         self.lock = RunLock(run_dir, "training")
+        self.first_weights: FileState | None = None  # of the file that a new run starts from
         self.whole_batch = options.optimization.whole_batch(processes)
         self.save_last = SaveLast(run_dir, options.output.save_every, self.whole_batch)
 
@@ -151,6 +153,8 @@ class TrainingRun:
         """The model with the weights that the run starts or goes on from."""
         options = self.options.model
         params = {"sd_locked": options.sd_locked, "only_mid_control": options.only_mid_control}
+        # Of a run that goes on, the lock guards the file.
+        self.first_weights = None if self.resumed else state_of(options.resume_path)
         model = create_model(
             options.cldm_config_path,
             self.run_dir / LAST if self.resumed else options.resume_path,
@@ -216,7 +220,7 @@ class TrainingRun:
         train, validation = self._loaders(trainer, module.encoders.cache)
         last = self.run_dir / LAST if self.resumed else None
         try:
-            with stop_as_interrupt():
+            with stop_as_interrupt(), self._watch_weights():
                 trainer.fit(module, train, validation, ckpt_path=last, weights_only=True)
         except KeyboardInterrupt as stop:
             # Printed here, where step and folder are known, before the process ends.
@@ -228,6 +232,25 @@ class TrainingRun:
             if self.save_last.signal_received == signal.SIGUSR1:
                 raise StoppedForRequeue from stop
             raise
+
+    @contextmanager
+    def _watch_weights(self) -> Iterator[None]:
+        """Warn at the end of the block where the file of the first weights was overwritten.
+
+        Frozen tensors are mapped from it: what is written in place is what the model computes with.
+        A file that takes the name of another leaves the other as it was.
+        """
+        try:
+            yield
+        finally:
+            before, path = self.first_weights, self.options.model.resume_path
+            now = state_of(path)
+            if before and now and now != before and now.same_file(before):
+                print_once(
+                    f"warning: {path} was overwritten during the training. Unless its "
+                    "content stayed the same, train again.",
+                    file=sys.stderr,
+                )
 
     def _loaders(
         self, trainer: Trainer, cache: LatentCache

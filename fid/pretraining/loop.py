@@ -123,7 +123,8 @@ def pretrain(
     use_image_options(args)
     run = read_options(PretrainingRunOptions, args, RUN_FLAGS)
     settings = read_settings(kind, args.config, run.changes)
-    settings = with_files(settings, read_options(PretrainingFileOptions, args))
+    files = read_options(PretrainingFileOptions, args)
+    settings = with_files(settings, files, restore=not args.dry_run)
     if args.dry_run:
         images = len(list_images(settings.data_path, recursive=True))
         plan = (
@@ -142,9 +143,11 @@ def pretrain(
         train(settings, run)
 
 
-def with_files(settings: AnySettings, files: PretrainingFileOptions) -> AnySettings:
+def with_files(settings: AnySettings, files: PretrainingFileOptions, restore: bool) -> AnySettings:
     """`settings` with the paths that `files` names.
 
+    Args:
+        restore: put the checkpoint before the last in the place of a damaged one.
     Raises:
         FileNotFoundError, ValueError: there is no such checkpoint to resume, or it holds weights
             alone.
@@ -157,8 +160,9 @@ def with_files(settings: AnySettings, files: PretrainingFileOptions) -> AnySetti
     if settings.resume:
         if not settings.resume.is_file():
             raise FileNotFoundError(f"--resume {settings.resume}: no such file")
-        if settings.resume.name == LAST and (done := restore_last(settings.resume.parent)):
-            print(f"warning: {done}", file=sys.stderr)
+        if restore and settings.resume.name == LAST:
+            if done := restore_last(settings.resume.parent):
+                print(f"warning: {done}", file=sys.stderr)
         if "loops" not in load_pickle(settings.resume, "cpu"):  # Lightning's position in the run
             raise ValueError(
                 f"--resume {settings.resume}: holds weights alone, expected the {LAST} of a run"

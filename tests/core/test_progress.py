@@ -73,6 +73,20 @@ def test_the_end_says_how_it_came(tmp_path, trainer, error, state, message):
     assert content(tmp_path)["state"] == "done"
 
 
+def test_a_full_disk_hides_neither_the_end_nor_its_reason(tmp_path, trainer, monkeypatch):
+    callback = Progress(tmp_path)
+    callback.on_train_start(trainer, None)
+
+    def full_disk(path, content):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(progress, "write_json", full_disk)
+    callback.on_exception(trainer, None, OSError(28, "No space left on device", "last.ckpt"))
+    record = read_checked(tmp_path / PROGRESS, ProgressRecord)
+    assert record.state == "failed" and "last.ckpt" in record.error
+    assert [path.name for path in tmp_path.iterdir()] == [PROGRESS]
+
+
 def test_the_step_of_the_last_checkpoint_is_noted(tmp_path, trainer):
     callback = Progress(tmp_path)
     callback.on_load_checkpoint(trainer, None, {"global_step": 7})

@@ -48,7 +48,7 @@ def test_only_line_feeds_split_prompts(tmp_path, sign):
 def test_prompts_of_python_code_are_read_and_nothing_is_run(tmp_path):
     path = tmp_path / "dataset.py"
     path.write_text(
-        "import os\nos.mkdir('made')\nMODES = ['train', 'val']\n"
+        "\ufeffimport os\nos.mkdir('made')\nMODES = ['train', 'val']\n"
         "class MyDataset:\n    prompts = ['a cell',\n        'a nucleus \\u00e9', 'it' 's']\n"
     )
     assert read_prompts(path) == ("a cell", "a nucleus \u00e9", "its")
@@ -56,6 +56,9 @@ def test_prompts_of_python_code_are_read_and_nothing_is_run(tmp_path):
     with pytest.raises(ValueError, match="dataset.py: holds several lists of 2 texts"):
         read_prompts(path)
     path.write_text("A = [1, 'b']\n")
+    with pytest.raises(ValueError, match="dataset.py: holds no list of texts"):
+        read_prompts(path)
+    path.write_text("A = [' ', '']\n")
     with pytest.raises(ValueError, match="dataset.py: holds no list of texts"):
         read_prompts(path)
     path.write_text("A = [\n")

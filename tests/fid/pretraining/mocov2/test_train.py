@@ -1,5 +1,6 @@
 """MoCo v2: learns from images to a checkpoint that scores, and resumes exactly."""
 
+import shutil
 from contextlib import closing
 
 import numpy as np
@@ -81,6 +82,21 @@ def test_precision(em_folder, tmp_path, trained):
     )
     key = "module.encoder_q.conv1.weight"
     assert rounded[key].dtype == torch.float32 and not torch.equal(rounded[key], whole[key])
+
+
+def test_a_damaged_checkpoint_is_replaced_and_a_dry_run_replaces_nothing(
+    trained, em_folder, tmp_path, error_line, capsys
+):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    shutil.copy(folder / "last.ckpt", folder / "last_previous.ckpt")
+    (folder / "last.ckpt").write_bytes(b"damaged")
+    resume = [*options(em_folder, folder, "epochs=3"), "--resume", str(folder / "last.ckpt")]
+    assert "last.ckpt: cannot be read" in error_line(main, *resume, "--dry_run")
+    assert (folder / "last.ckpt").read_bytes() == b"damaged"
+    main(resume)
+    assert "Going on from the one before" in capsys.readouterr().err
+    assert (folder / "last_damaged.ckpt").read_bytes() == b"damaged"
 
 
 def test_bad_input(trained, em_folder, tmp_path, error_line):
