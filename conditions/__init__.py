@@ -12,7 +12,7 @@ CONDITIONS = {kind.name: kind for kind in (Segmentation, Edge, RGBA, Depth, Norm
 __all__ = ["CONDITIONS", "Condition", "ConditionOptions", "Layers", "create_condition"]
 
 
-def create_condition(name: str, options: ConditionOptions = ConditionOptions()) -> Condition:  # noqa: B008
+def create_condition(name: str, options: ConditionOptions = ConditionOptions()) -> Condition:
     """The condition of this name.
 
     Raises:

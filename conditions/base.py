@@ -60,7 +60,7 @@ class Condition:
     carries_labels: ClassVar[bool] = False
     reads_options: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, options: ConditionOptions = ConditionOptions()):  # noqa: B008  frozen
+    def __init__(self, options: ConditionOptions = ConditionOptions()):
         self.options = options
 
     @property

@@ -104,7 +104,7 @@ class RGBA(Condition):
     carries_labels = True
     reads_options = ("num_classes", "rgba_alpha_scale")
 
-    def __init__(self, options: ConditionOptions = ConditionOptions()):  # noqa: B008  frozen
+    def __init__(self, options: ConditionOptions = ConditionOptions()):
         super().__init__(options)
         if options.num_classes > CLASS_PLANES:
             raise ValueError(
