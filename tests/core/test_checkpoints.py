@@ -4,6 +4,7 @@ import argparse
 import builtins
 import collections
 import errno
+import gc
 import importlib
 import io
 import os
@@ -576,6 +577,7 @@ def full_disk(tmp_path):
     if not mounted:
         pytest.skip("may not mount a file system here")
     yield folder
+    gc.collect()  # torch's writer, which its error refers to, holds the file open
     subprocess.run(["umount", folder], check=True)
 
 
