@@ -12,6 +12,7 @@ from core.pictures import class_colours
 
 LISTED = 5  # labels that an error message lists
 MANY_VALUES = 32  # more values than this are a picture's grey levels, not classes
+IGNORE = 255  # label of pixels that neither loss nor score counts
 IGNORE_LABELS = (255, 65535, -1)  # of data sets for other programs
 
 

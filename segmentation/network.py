@@ -10,7 +10,7 @@ import torch
 from core.checkpoints import load_pickle, load_strictly, save_torch
 from core.files import refuse_existing
 from core.options import OptionError
-from segmentation.data import reflect_to
+from segmentation.reflection import reflect_to
 
 FORMAT = "em_segmenter_v1"  # names the checkpoint's layout, which tells it from any other .ckpt
 # Small and fast, enough for phantoms. Of real micrographs it misses mitochondria that resnet18

@@ -1,26 +1,35 @@
-"""Training of the segmenter on disturbed crops; the weights of the best validation count."""
+"""Training of the segmenter on augmented crops; the weights of the best validation count."""
 
 import argparse
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import segmentation_models_pytorch as smp
 import torch
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from conditions.pairs import Pair
-from core.options import non_negative_int, option, positive_float, positive_int
-from segmentation.data import SegmentationDataset, disturb
+from conditions.segmentation import IGNORE
+from core.options import (
+    OptionError,
+    non_negative_float,
+    non_negative_int,
+    option,
+    positive_float,
+    positive_int,
+)
+from segmentation.augmentation import AUGMENTATIONS
+from segmentation.data import MixedDraws, SegmentationDataset
 from segmentation.network import ENCODER, SIZE_MULTIPLE, build_segmenter, check_encoder
 from segmentation.scoring import score
 
 WARM_UP = 0.1  # share of the steps in which the learning rate rises
-VALIDATIONS = 5  # evenly spaced over the training
+SOURCES = ("real", "synthetic")
 
 
 def side_of_crops(text: str) -> int:
@@ -29,6 +38,14 @@ def side_of_crops(text: str) -> int:
     if value % SIZE_MULTIPLE:
         raise argparse.ArgumentTypeError(f"{value} is no multiple of {SIZE_MULTIPLE}")
     return value
+
+
+def source_weight(text: str) -> tuple[str, float]:
+    """`real=1.5` as a pair of name and weight."""
+    name, equals, weight = text.partition("=")
+    if name not in SOURCES or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected real=WEIGHT or synthetic=WEIGHT")
+    return name, non_negative_float(weight)
 
 
 @dataclass(frozen=True)
@@ -47,12 +64,61 @@ class SegmenterOptions:
         "untrained encoder of segmentation-models-pytorch; "
         "real images want resnet18 (3 times slower)",
     )
+    augmentation: str = option(
+        "basic",
+        None,
+        None,
+        "basic: flips, quarter turns, brightness, contrast, blur, noise; strong: nnU-Net's kinds "
+        "too (rotation, scaling, elastic, gamma, low resolution)",
+        choices=AUGMENTATIONS,
+    )
+    mix: tuple[tuple[str, float], ...] = option(
+        (),
+        source_weight,
+        "SOURCE=WEIGHT",
+        "how often each source is shown, for example real=1 synthetic=1; by default every image "
+        "is shown as often as any other",
+        nargs="+",
+    )
+    synthetic_first: int = option(
+        0, non_negative_int, "STEPS", "steps at the beginning that show synthetic pairs alone"
+    )
+    validations: int = option(
+        5, positive_int, "INT", "validations, evenly spread; the best weights are kept"
+    )
+    patience: int | None = option(
+        None, positive_int, "INT", "stop after so many validations without a better mIoU"
+    )
     seed: int = option(0, non_negative_int, "INT", "of weights, order and augmentation")
     num_workers: int = option(0, non_negative_int, "INT", "processes that read images")
 
     def check(self):
-        """Raise OptionError for an unknown encoder."""
+        """Raise OptionError for an unknown encoder or a mixture of nothing."""
         check_encoder(self.encoder)
+        names = [name for name, _ in self.mix]
+        if len(set(names)) < len(names):
+            raise OptionError("mix", "names a source twice")
+        if self.mix and not any(weight for _, weight in self.mix):
+            raise OptionError("mix", "all weights are 0")
+
+    def check_sources(self, numbers: Mapping[str, int], steps: int) -> None:
+        """Raise OptionError where a source that the options name has no pairs.
+
+        Args:
+            numbers: pairs of each of `SOURCES`.
+            steps: of the training.
+        """
+        for name, weight in self.mix:
+            if weight and not numbers[name]:
+                raise OptionError("mix", f"{name}={weight:g}, but there are no {name} pairs")
+        if self.synthetic_first and not numbers["synthetic"]:
+            raise OptionError("synthetic_first", "there are no synthetic pairs")
+        if self.synthetic_first > steps:
+            raise OptionError("synthetic_first", f"{self.synthetic_first} of only {steps} steps")
+
+    def weights(self, numbers: Mapping[str, int]) -> list[float]:
+        """Weight of each of `SOURCES`: its share of the crops, relative to the others."""
+        return [dict(self.mix).get(name, 0) if self.mix else numbers[name] for name in SOURCES]
 
 
 def learning_rate_factor(step: int, steps: int) -> float:
@@ -70,6 +136,7 @@ def train_segmenter(
     options: SegmenterOptions | None = None,
     device: str | torch.device = "cpu",
     progress: bool = False,
+    synthetic: Sequence[Pair] = (),
 ) -> torch.nn.Module:
     """A U-Net trained from scratch with Dice and cross-entropy, in evaluation mode.
 
@@ -79,20 +146,26 @@ def train_segmenter(
     Args:
         val_pairs: where there are any, the weights of the best validation are returned. Their score
             flatters a little: report that of a third set.
-        steps: optimizer steps.
+        steps: optimizer steps, at most; `options.patience` may end the training earlier.
         options: the defaults when None.
         progress: show a progress bar.
+        synthetic: generated pairs beside the real `pairs`; `options.mix` weighs the two sources.
+    Returns:
+        The model; its `curve` lists (step, mIoU) of the validations.
     Raises:
+        OptionError: the options name a source without pairs.
         RuntimeError: the loss is no longer finite.
     """
     options = options or SegmenterOptions()
     device = torch.device(device)
-    validate_at = {round(steps * k / VALIDATIONS) for k in range(1, VALIDATIONS + 1)}
+    numbers = {"real": len(pairs), "synthetic": len(synthetic)}
+    options.check_sources(numbers, steps)
+    every = [round(steps * k / options.validations) for k in range(1, options.validations + 1)]
     best = BestWeights()
     with torch.random.fork_rng():  # the caller's random state stays as it was
         torch.manual_seed(options.seed)
         model = build_segmenter(num_classes, options.encoder).to(device)
-        loader = _loader(pairs, num_classes, steps, options, device)
+        loader = _loader([*pairs, *synthetic], numbers, num_classes, steps, options, device)
         optimizer, schedule = _optimizer(model, options.learning_rate, steps)
         bar = tqdm(loader, desc="train", unit="step", disable=not progress)
         shown = {}
@@ -108,26 +181,38 @@ def train_segmenter(
             optimizer.step()
             schedule.step()
             shown["loss"] = f"{loss.item():.3f}"
-            if val_pairs and step in validate_at:
-                miou = score(model, val_pairs, num_classes)["miou"]
-                best.keep(model, miou)
-                shown["val mIoU"] = f"{miou:.3f}"
+            if val_pairs and step in every:
+                best.keep(model, step, score(model, val_pairs, num_classes)["miou"])
+                shown["val mIoU"] = f"{best.curve[-1][1]:.3f}"
             bar.set_postfix(shown)
+            if options.patience and best.validations_since() >= options.patience:
+                break
     best.restore(model)
+    model.curve = best.curve
     return model.eval()
 
 
 class BestWeights:
-    """The weights that reached the highest mIoU so far."""
+    """The weights that reached the highest mIoU so far.
+
+    Attributes:
+        curve: (step, mIoU) of all validations.
+    """
 
     def __init__(self):
-        self.miou, self.weights = -1.0, None
+        self.curve, self.weights = [], None
 
-    def keep(self, model: torch.nn.Module, miou: float) -> None:
-        """Copy the model's weights if they are better than those before."""
-        if miou > self.miou:
+    def keep(self, model: torch.nn.Module, step: int, miou: float) -> None:
+        """Note a validation; copy the model's weights if they are better than those before."""
+        self.curve.append((step, miou))
+        if self.validations_since() == 0:
             # A state dict shares its tensors with the model, which goes on training.
-            self.miou, self.weights = miou, copy.deepcopy(model.state_dict())
+            self.weights = copy.deepcopy(model.state_dict())
+
+    def validations_since(self) -> int:
+        """Validations after the best one."""
+        scores = [miou for _, miou in self.curve]
+        return len(scores) - 1 - scores.index(max(scores)) if scores else 0
 
     def restore(self, model: torch.nn.Module) -> None:
         """Load the weights that were kept; the model stays as it is where none were."""
@@ -142,13 +227,22 @@ def _optimizer(model, learning_rate, steps):
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
-def _loader(pairs, num_classes, steps, options, device) -> DataLoader:
-    """`steps` full batches: the sampler strings one permutation of the pairs to the next."""
-    data = SegmentationDataset(pairs, num_classes, options.image_size)
+def _loader(pairs, numbers, num_classes, steps, options, device) -> DataLoader:
+    """`steps` full batches of the real pairs, which come first, and of the synthetic ones."""
+    augmentation = AUGMENTATIONS[options.augmentation]
+    data = SegmentationDataset(pairs, num_classes, options.image_size, augmentation)
+    size = options.batch_size
+    draws = MixedDraws(
+        [numbers[name] for name in SOURCES],
+        options.weights(numbers),
+        steps * size,
+        options.seed,
+        only_last=options.synthetic_first * size,
+    )
     return DataLoader(
         data,
-        options.batch_size,
-        sampler=RandomSampler(data, num_samples=steps * options.batch_size),
+        size,
+        sampler=draws,
         num_workers=options.num_workers,
         pin_memory=device.type == "cuda",
     )
@@ -157,15 +251,17 @@ def _loader(pairs, num_classes, steps, options, device) -> DataLoader:
 def segmentation_loss(
     model: torch.nn.Module, image: torch.Tensor, mask: torch.Tensor
 ) -> torch.Tensor:
-    """Dice plus cross-entropy for disturbed images.
+    """Dice plus cross-entropy over the pixels that are not marked with IGNORE.
 
     Args:
         image: (N, 1, S, S) in [0, 1].
-        mask: class indices, int64 (N, S, S).
+        mask: class indices or IGNORE, int64 (N, S, S).
     """
-    image = disturb(image).contiguous(memory_format=torch.channels_last)
+    image = image.contiguous(memory_format=torch.channels_last)
     # bfloat16 is slow on CPUs without AMX.
     with torch.autocast(image.device.type, torch.bfloat16, enabled=image.device.type == "cuda"):
         logits = model(image).float()  # (N, num_classes, S, S)
+    dice = smp.losses.DiceLoss("multiclass", ignore_index=IGNORE)(logits, mask)
     # Where a class is missed altogether, Dice has almost no gradient. Cross-entropy has one.
-    return smp.losses.DiceLoss("multiclass")(logits, mask) + F.cross_entropy(logits, mask)
+    total = F.cross_entropy(logits, mask, ignore_index=IGNORE, reduction="sum")
+    return dice + total / (mask != IGNORE).sum().clamp(min=1)

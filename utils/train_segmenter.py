@@ -1,7 +1,8 @@
 r"""Train a small U-Net on images and masks, or score how well images follow their masks (mIoU).
 
 A segmenter trained on real images and scored on generated ones tells whether a ControlNet obeys its
-masks. Trained on real and generated images together, it tells whether the generated ones help.
+masks. Trained on real and generated images together (`--synthetic_image_path`), it tells whether
+the generated ones help; `utils/augmentation_study.py` compares such trainings.
 
     python utils/train_segmenter.py train --image_path data/train/images \
         --mask_path data/train/masks --output segmenter.ckpt
@@ -20,7 +21,15 @@ from core.files import refuse_existing, write_json
 from core.image_options import add_image_options, use_image_options
 from core.images import write_png
 from core.option_sources import add_run_control, dry_run_text, parse_all, plain
-from core.options import OptionError, add_options, new_parser, option, positive_int, read_options
+from core.options import (
+    OptionError,
+    add_options,
+    new_parser,
+    option,
+    option_names,
+    positive_int,
+    read_options,
+)
 from segmentation.data import gather_pairs
 from segmentation.network import load_segmenter, save_segmenter
 from segmentation.scoring import draw_rows, score, score_lines
@@ -60,12 +69,17 @@ class SegmenterFileOptions:
         (), Path, "DIR", "folders of validation images", nargs="+"
     )
     val_mask_path: tuple[Path, ...] = option((), Path, "DIR", MASKS_OF, nargs="+")
+    synthetic_image_path: tuple[Path, ...] = option(
+        (), Path, "DIR", "folders of generated images, the second source of --mix", nargs="+"
+    )
+    synthetic_mask_path: tuple[Path, ...] = option((), Path, "DIR", MASKS_OF, nargs="+")
     num_classes: int = option(3, positive_int, "INT", "masks hold 0 .. INT-1")
     output: Path = option(None, Path, "FILE", "checkpoint to write", required=True)
 
     def check(self):
         """Raise OptionError where folders do not match, or one class is left."""
         check_numbers(self, "val_image_path", "val_mask_path")
+        check_numbers(self, "synthetic_image_path", "synthetic_mask_path")
         if self.num_classes < 2:
             raise OptionError("num_classes", f"{self.num_classes}, expected at least 2")
 
@@ -150,13 +164,23 @@ def train_and_save(args: argparse.Namespace) -> None:
     options, run = read_options(SegmenterOptions, args), read_options(SegmenterRunOptions, args)
     refuse_existing(files.output, run.overwrite)
     device = pick_device(run.device)
-    pairs = gather_pairs(folders.image_path, folders.mask_path, files.num_classes)
-    val_pairs = gather_pairs(files.val_image_path, files.val_mask_path, files.num_classes)
-    notify_of_overlap(pairs, val_pairs)
+    pairs, val_pairs, synthetic = (
+        gather_pairs(images, masks, files.num_classes)
+        for images, masks in (
+            (folders.image_path, folders.mask_path),
+            (files.val_image_path, files.val_mask_path),
+            (files.synthetic_image_path, files.synthetic_mask_path),
+        )
+    )
+    notify_of_overlap([*pairs, *synthetic], val_pairs)
     # Without --max_steps the last epoch may end in a part: batches are always full.
-    steps = args.max_steps or math.ceil(args.epochs * len(pairs) / options.batch_size)
+    images = len(pairs) + len(synthetic)
+    steps = args.max_steps or math.ceil(args.epochs * images / options.batch_size)
+    with option_names():
+        options.check_sources({"real": len(pairs), "synthetic": len(synthetic)}, steps)
+    beside = f" and {len(synthetic)} generated ones" if synthetic else ""
     plan = (
-        f"training on {len(pairs)} images, validating on {len(val_pairs)}: "
+        f"training on {len(pairs)} images{beside}, validating on {len(val_pairs)}: "
         f"{steps} steps of {options.batch_size} crops on {device}"
     )
     if args.dry_run:
@@ -166,12 +190,13 @@ def train_and_save(args: argparse.Namespace) -> None:
     print(plan)
     files.output.parent.mkdir(parents=True, exist_ok=True)
     model = train_segmenter(
-        pairs, val_pairs, files.num_classes, steps, options, device, progress=True
+        pairs, val_pairs, files.num_classes, steps, options, device, True, synthetic
     )
     # Texts and numbers alone: a checkpoint must load without running code.
     meta = {"options": {name: plain(value) for name, value in vars(args).items()}}
     if val_pairs:
         meta["val"] = score(model, val_pairs, files.num_classes)
+        meta["val_curve"] = [list(point) for point in model.curve]  # (step, mIoU)
         print(score_lines("validation", meta["val"]))
     save_segmenter(files.output, model, meta, run.overwrite)
     print(f"saved {files.output}")

@@ -5,25 +5,16 @@ import pytest
 import torch
 
 from core.images import write_png
+from segmentation.augmentation import AUGMENTATIONS, Augmentation, cut_square
 from segmentation.data import (
+    MixedDraws,
     SegmentationDataset,
-    disturb,
     gather_pairs,
     read_input,
     read_target,
-    reflect_to,
 )
+from segmentation.reflection import reflect_to
 from tests.blobs import write_pairs
-
-
-def test_disturbed_images_differ_but_stay_in_range():
-    image = torch.rand(1, 1, 16, 16).repeat(6, 1, 1, 1)
-    torch.manual_seed(0)
-    out = disturb(image)
-    assert out.shape == image.shape and out.min() >= 0 and out.max() <= 1
-    assert all(
-        not torch.equal(out[0], other) for other in out[1:]
-    )  # each image of a batch has its own disturbance
 
 
 def test_reflection():
@@ -40,15 +31,48 @@ def test_colours_are_read_as_luma_and_grey_exactly(tmp_path):
     assert torch.equal(read_input(tmp_path / "grey.png"), torch.from_numpy(grey)[None] / 255)
 
 
+def shown_classes(image):
+    """Class of each pixel of an image that shows classes as grey levels of 100."""
+    return (image[0] * 2.55).round().long()
+
+
 def test_image_and_mask_are_cut_turned_and_flipped_alike(tmp_path):
     """The image shows the mask's classes as grey levels, so a sample can be checked by itself."""
     mask = np.random.default_rng(0).integers(0, 3, (40, 50))
-    data = SegmentationDataset(write_pairs(tmp_path, [mask * 100], [mask]), 3, crop=32)
-    samples = [data[0] for _ in range(12)]
+    cut_only = Augmentation(cut_square, lambda images: images)
+    data = SegmentationDataset(write_pairs(tmp_path, [mask * 100], [mask]), 3, 32, cut_only)
+    samples = [data[0, seed] for seed in range(12)]
     for image, target in samples:
         assert image.shape == (1, 32, 32) and target.dtype == torch.int64
-        assert torch.equal((image[0] * 2.55).round().long(), target)
+        assert torch.equal(shown_classes(image), target)
     assert len({target.numpy().tobytes() for _, target in samples}) > 8
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_a_sample_depends_on_index_and_seed_alone(tmp_path, name):
+    mask = np.arange(60 * 60).reshape(60, 60) // 1300
+    pairs = write_pairs(tmp_path, [mask * 100] * 2, [mask] * 2)
+    data = SegmentationDataset(pairs, 3, 32, AUGMENTATIONS[name])
+    torch.manual_seed(3)
+    first, following = data[0, 5], torch.rand(1)
+    torch.manual_seed(3)
+    assert torch.equal(following, torch.rand(1))  # the caller's randomness is left alone
+    again = data[0, 5]
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(data[0, 6][0], first[0])
+
+
+def test_draws_are_mixed_by_weight_and_begin_with_the_last_source():
+    draws = [index for index, _ in MixedDraws([2, 3], [1, 3], 400, seed=0, only_last=40)]
+    assert set(draws[:40]) == {2, 3, 4}
+    share = sum(index >= 2 for index in draws[40:]) / 360
+    assert share == pytest.approx(0.75, abs=0.07)  # 3 deviations of 360 draws
+    counts = [draws.count(index) for index in range(5)]
+    assert max(counts[:2]) - min(counts[:2]) <= 1 and max(counts[2:]) - min(counts[2:]) <= 1
+    assert draws == [index for index, _ in MixedDraws([2, 3], [1, 3], 400, seed=0, only_last=40)]
+    assert {index for index, _ in MixedDraws([2, 3], [0, 1], 50, seed=0)} == {2, 3, 4}
+    seeds = [seed for _, seed in MixedDraws([2, 3], [1, 1], 400, seed=0)]
+    assert len(set(seeds)) == 400
 
 
 def test_pairs_of_several_folders_are_one_list(tmp_path):

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from segmentation.training import SegmenterOptions, learning_rate_factor, train_segmenter
+from conditions.segmentation import IGNORE
+from core.options import OptionError
+from segmentation.training import (
+    SegmenterOptions,
+    learning_rate_factor,
+    segmentation_loss,
+    train_segmenter,
+)
 
 
 def test_equal_seeds_give_equal_weights_and_leave_the_callers_randomness_alone(sets):
@@ -33,6 +40,51 @@ def test_returns_the_weights_of_the_best_validation(sets, monkeypatch):
     assert len(seen) == 5
     assert torch.equal(next(model.parameters()), seen[1])
     assert not torch.equal(seen[1], seen[4])
+    assert model.curve == [(1, 0.1), (2, 0.9), (3, 0.1), (4, 0.1), (5, 0.1)]
+    # After two validations without a better one, the training ends.
+    seen.clear()
+    options = SegmenterOptions(2, image_size=32, patience=2)
+    model = train_segmenter(sets[0][:4], sets[1], 3, 5, options)
+    assert [step for step, _ in model.curve] == [1, 2, 3, 4]
+    assert torch.equal(next(model.parameters()), seen[1])
+
+
+def test_ignored_pixels_change_no_loss():
+    def model(image):
+        return torch.cat([image, 1 - image], dim=1)  # (N, 2, S, S)
+
+    image, mask = torch.rand(1, 1, 8, 8), torch.randint(2, (1, 8, 8))
+    half = segmentation_loss(model, image[..., :4], mask[..., :4])
+    mask[..., 4:] = IGNORE
+    assert segmentation_loss(model, image, mask) == pytest.approx(half.item(), abs=1e-6)
+    assert segmentation_loss(model, image, torch.full_like(mask, IGNORE)) == 0
+
+
+def test_synthetic_pairs_count_as_the_mixture_says(sets):
+    """With a weight of 0 the real pairs must not matter, whatever they are."""
+    only = SegmenterOptions(2, image_size=32, mix=(("real", 0), ("synthetic", 1)))
+    real, other, synthetic = sets[0][:2], sets[0][2:4], sets[1][:2]
+    first, second = (
+        list(train_segmenter(pairs, [], 3, 2, only, synthetic=synthetic).parameters())
+        for pairs in (real, other)
+    )
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    both = SegmenterOptions(2, image_size=32, mix=(("real", 1), ("synthetic", 1)))
+    third = list(train_segmenter(real, [], 3, 2, both, synthetic=synthetic).parameters())
+    assert not all(torch.equal(a, b) for a, b in zip(first, third, strict=True))
+
+
+def test_a_source_without_pairs_is_refused(sets):
+    cases = [
+        ({"mix": (("synthetic", 1.0),)}, "mix: synthetic=1, but there are no synthetic pairs"),
+        ({"synthetic_first": 1}, "synthetic_first: there are no synthetic pairs"),
+    ]
+    for fields, message in cases:
+        with pytest.raises(OptionError, match=message):
+            train_segmenter(sets[0][:2], [], 3, 2, SegmenterOptions(**fields))
+    with pytest.raises(OptionError, match="3 of only 2 steps"):
+        options = SegmenterOptions(synthetic_first=3)
+        train_segmenter(sets[0][:2], [], 3, 2, options, synthetic=sets[1])
 
 
 def test_learning_rate_rises_and_falls():

@@ -69,6 +69,22 @@ def test_the_two_commands(folders, tmp_path, capsys):
         main(options(folders, "score", checkpoint=checkpoint, output=scores, **held_out))
 
 
+def test_generated_pairs_are_a_second_source(folders, tmp_path, capsys):
+    small = {"max_steps": 2, "batch_size": 2, "image_size": 32, "device": "cpu"}
+    generated = {
+        "synthetic_image_path": folders / "val/images",
+        "synthetic_mask_path": folders / "val/masks",
+        "mix": ["real=1", "synthetic=3"],
+        "augmentation": "strong",
+        "synthetic_first": 1,
+    }
+    checkpoint = tmp_path / "mixed.ckpt"
+    main(options(folders, "train", output=checkpoint, **generated, **small))
+    assert "training on 24 images and 8 generated ones" in capsys.readouterr().out
+    saved = load_segmenter(checkpoint).meta["options"]
+    assert saved["mix"] == [["real", 1.0], ["synthetic", 3.0]]
+
+
 # Bad input
 
 
@@ -92,6 +108,13 @@ def test_bad_input_is_found_before_training(folders, tmp_path, monkeypatch):
         ({"encoder": "resnet19"}, ValueError, "--encoder: resnet19"),
         ({"encoder": "tu-hf-hub:someone/network"}, ValueError, "--encoder: tu-hf-hub"),
         ({"device": "warp"}, ValueError, "--device: warp"),
+        ({"mix": "synthetic=1"}, ValueError, "--mix: synthetic=1, but there are no synthetic"),
+        ({"synthetic_first": 2}, ValueError, "--synthetic_first: there are no synthetic pairs"),
+        (
+            {"synthetic_image_path": folders / "val/images"},
+            ValueError,
+            "--synthetic_mask_path: 0 folders, --synthetic_image_path names 1",
+        ),
         (
             {"val_image_path": grey / "images", "val_mask_path": folders / "val/masks"},
             RuntimeError,

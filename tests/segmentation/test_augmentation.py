@@ -1,0 +1,45 @@
+"""Augmentations of the segmenter's crops."""
+
+import pytest
+import torch
+
+from conditions.segmentation import IGNORE
+from segmentation.augmentation import AUGMENTATIONS, cut_warped
+
+
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS.values(), ids=AUGMENTATIONS)
+def test_shaded_images_differ_but_stay_in_range(augmentation):
+    image = torch.rand(1, 1, 32, 32).repeat(20, 1, 1, 1)
+    torch.manual_seed(0)
+    out = augmentation.shade(image)
+    assert out.shape == image.shape and out.min() >= 0 and out.max() <= 1
+    assert len({x.numpy().tobytes() for x in out}) > 12  # each image has its own disturbance
+
+
+def test_image_and_mask_are_warped_alike():
+    """Both show the same three bands; bilinear images differ from nearest masks at edges alone."""
+    mask = (torch.arange(300)[:, None] // 100).expand(300, 300).to(torch.uint8)
+    image = mask[None] / 2.0
+    turned = 0
+    for seed in range(40):
+        torch.manual_seed(seed)
+        x, y = cut_warped(image, mask, 64)
+        assert x.shape == (1, 64, 64) and y.shape == (64, 64)
+        inside = y != IGNORE
+        assert set(y[inside].unique().tolist()) <= {0, 1, 2}
+        assert ((x[0] * 2 - y).abs()[inside] > 0.51).float().mean() < 0.02
+        rows, columns = (y.float().diff(dim=dim).ne(0).any() for dim in (0, 1))
+        turned += bool(rows and columns)  # bands that are neither upright nor level
+    assert turned >= 5  # a fifth of the crops is turned by any angle; not all show an edge
+
+
+def test_pixels_from_beyond_the_image_are_ignored():
+    """A small image, extended by reflection, has no outside, so a scaled-down crop makes one."""
+    image, mask = torch.ones(1, 64, 64), torch.zeros(64, 64, dtype=torch.uint8)
+    outside = []
+    for seed in range(60):
+        torch.manual_seed(seed)
+        x, y = cut_warped(image, mask, 64)
+        outside.append((y == IGNORE).any())
+        assert (x[0][y == IGNORE] < 1).all() and (x[0][y == 0] > 0).all()
+    assert any(outside) and not all(outside)
