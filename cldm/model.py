@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from omegaconf import OmegaConf
 
-from cldm.names import AUTOENCODER, CONTROL, EMA
+from cldm.names import AUTOENCODER, CONTROL, EMA, UNET
 from core.checkpoints import SkipInitialisation, load_state_dict, load_strictly, subset
 from core.foreign_layouts import load_original
 from core.options import OptionError
@@ -165,6 +165,7 @@ def create_model(
     Raises:
         FileNotFoundError, ValueError: as `read_config`, `instantiate_from_config`,
             `load_original`.
+        ValueError: the file holds a control branch alone, and there is no `base_path`.
         RuntimeError: the checkpoint does not fit the configuration.
     """
     config = read_config(config_path, config_overrides)
@@ -174,6 +175,11 @@ def create_model(
         if weights_path is None:
             return instantiate_from_config(config)
         state_dict, source = load_original(weights_path), str(weights_path)
+        if not base_path and not subset(state_dict, [UNET]) and subset(state_dict, [CONTROL]):
+            raise ValueError(
+                f"{weights_path}: holds a control branch alone. Name the Stable Diffusion weights "
+                "that it was trained on too (--base_weights_path)."
+            )
         if base_path:
             state_dict = _replace_base(state_dict, load_original(base_path))
             source = f"{base_path} + {weights_path}"
@@ -205,23 +211,33 @@ def create_control(
         RuntimeError: the checkpoint does not fit the configuration, or was trained with another
             number of hint channels.
     """
-    state_dict = subset(load_original(weights_path), [CONTROL])
+    state_dict = load_control(weights_path)
+    with SkipInitialisation():
+        control = build_control(config_path, hint_channels)
+    load_weights(control, weights_path, state_dict)
+    return control.eval()
+
+
+def load_control(path: str | Path) -> dict[str, torch.Tensor]:
+    """Tensors of the control branch in a file, without `control_model.` before their names.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_original`; no control branch in the file.
+    """
+    state_dict = subset(load_original(path), [CONTROL])
     if not state_dict:
-        raise ValueError(
-            f"{weights_path}: holds no control branch (no {CONTROL}* among its tensors)"
-        )
+        raise ValueError(f"{path}: holds no control branch (no {CONTROL}* among its tensors)")
+    return {key.removeprefix(CONTROL): tensor for key, tensor in state_dict.items()}
+
+
+def build_control(config_path: str | Path, hint_channels: int) -> torch.nn.Module:
+    """The control branch of a YAML file alone, without weights; raises as `create_model`."""
     # A whole model for each branch would take the memory of a U-Net each time.
     params = read_config(config_path)["params"]
-    with _constructor_errors(config_path), SkipInitialisation():
+    with _constructor_errors(config_path):
         config = params["control_stage_config"]
         config["params"]["hint_channels"] = hint_channels
-        control = instantiate_from_config(config)
-    load_weights(
-        control,
-        weights_path,
-        {key.removeprefix(CONTROL): tensor for key, tensor in state_dict.items()},
-    )
-    return control.eval()
+        return instantiate_from_config(config)
 
 
 def create_first_stage(config_path: str | Path, weights_path: str | Path) -> torch.nn.Module:

@@ -1,7 +1,8 @@
 """Beginnings of the names of weights in checkpoints of this family, one for each part."""
 
+from core.foreign_layouts import CONTROL as CONTROL
+
 UNET = "model.diffusion_model."
-CONTROL = "control_model."
 AUTOENCODER = "first_stage_model."
 TEXT_ENCODER = "cond_stage_model."
 EMA = "model_ema."  # averaged copies of the U-Net's weights

@@ -39,6 +39,7 @@ ABSENT = {
     "utils/annotate.py": "--detector canny --input absent --output a",
     "utils/build_rgba_dataset.py": "--img_dir absent --mask_dir a --dest_dir b",
     "utils/compare.py": "absent --output a.png",
+    "utils/convert_control.py": "absent a.ckpt",
     "utils/draw_detectors.py": "absent/a.png",
     "utils/make_phantoms.py": "taken",
     "utils/plan.py": "--measure step --config absent",
@@ -58,6 +59,7 @@ DRY_RUNS = {
     "utils/annotate.py": "--detector canny --input {pairs}/images --output out",
     "utils/build_rgba_dataset.py": "--img_dir {pairs}/images --mask_dir {pairs}/masks "
     "--dest_dir out --num_workers 0",
+    "utils/convert_control.py": "{weights} out --config {micro}",
     "utils/make_phantoms.py": "out --train 3",
     "utils/pretrain_base.py": "--image_path {pairs}/images --output out.ckpt",
     "utils/vary_masks.py": "{pairs}/masks out",

@@ -19,11 +19,12 @@ import generate
 import train
 from cldm.cldm import ControlLDM
 from cldm.model import create_model
-from core.checkpoints import load_pickle, load_state_dict
+from core.checkpoints import load_pickle, load_state_dict, save_weights, subset
 from core.images import read_labels, write_png
 from core.lightning import WholeFileIO, position
 from core.run_lock import RunLock
 from ldm.models.autoencoder import AutoencoderKL
+from tests.weights import assert_same_tensors
 from training.module import ControlTraining
 from training.run import TrainingRun
 
@@ -330,6 +331,30 @@ def test_control_only_weights_are_small_and_complete(options, tmp_path, micro_ya
     assert all(key.startswith("control_model.") for key in weights)
     assert not (run / "EM_best_results.ckpt").exists()
     create_model(micro_yaml, run / "EM_best_results.safetensors", base_path=micro_weights)
+
+
+def test_a_training_starts_from_a_control_branch_and_its_base(
+    options, tmp_path, micro_weights, error_line
+):
+    """As from the file that has both; a run that goes on needs neither."""
+    train.main([*options, "--max_steps", "2"])
+    expected = final_state(only_run(tmp_path))[0]
+    weights = load_state_dict(micro_weights)
+    branch, base = tmp_path / "branch.safetensors", tmp_path / "base.ckpt"
+    own = subset(weights, ["control_model."])
+    save_weights(
+        {name.removeprefix("control_model."): value for name, value in own.items()}, branch
+    )
+    save_weights({name: weights[name] for name in weights.keys() - own.keys()}, base)
+    start = [*options, "--resume_path", str(branch), "--output_root", str(tmp_path / "apart")]
+    assert "branch.safetensors: holds a control branch alone" in error_line(train.main, *start)
+    start += ["--base_weights_path", str(base)]
+    train.main([*start, "--max_steps", "1"])
+    branch.unlink()
+    base.unlink()
+    (run,) = (tmp_path / "apart").iterdir()
+    train.main(["--resume_training", str(run), "--max_steps", "2"])
+    assert_same_tensors(final_state(run)[0], expected)
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(

@@ -26,6 +26,13 @@ class StartOptions:
         "weights to initialise from, .ckpt, .pth or .safetensors; optimizer and step start anew",
         aliases=("--resume",),
     )
+    base_weights_path: Path | None = option(
+        None,
+        Path,
+        "FILE",
+        "Stable Diffusion weights, from which everything but the control branch comes; needed "
+        "where --resume_path holds a control branch alone",
+    )
     init_extra_hint: str = option(
         "random",
         help="first hint convolution where --resume_path has fewer hint channels: anew, "

@@ -110,7 +110,7 @@ class TrainingRun:
         self.options, self.datasets, self.processes = options, datasets, processes
         self.run_dir, self.resumed = run_dir, resumed
         self.lock = RunLock(run_dir, "training")
-        self.first_weights: FileState | None = None  # of the file that a new run starts from
+        self.first_weights: dict[Path, FileState | None] = {}  # files that a new run starts from
         self.whole_batch = options.optimization.whole_batch(processes)
         self.save_last = SaveLast(run_dir, options.output.save_every, self.whole_batch)
 
@@ -154,13 +154,16 @@ class TrainingRun:
         options = self.options.model
         params = {"sd_locked": options.sd_locked, "only_mid_control": options.only_mid_control}
         # Of a run that goes on, the lock guards the file.
-        self.first_weights = None if self.resumed else state_of(options.resume_path)
+        if not self.resumed:
+            files = filter(None, (options.resume_path, options.base_weights_path))
+            self.first_weights = {path: state_of(path) for path in files}
         model = create_model(
             options.cldm_config_path,
             self.run_dir / LAST if self.resumed else options.resume_path,
             self.datasets.train.condition.hint_channels,
             options.init_extra_hint,
             {"model": {"params": params}},
+            base_path=None if self.resumed else options.base_weights_path,
         )
         align_weights(model)  # or a resumed run would differ in the last bits
         # Each process keeps the views that it meets; no latents travel between processes.
@@ -235,7 +238,7 @@ class TrainingRun:
 
     @contextmanager
     def _watch_weights(self) -> Iterator[None]:
-        """Warn at the end of the block where the file of the first weights was overwritten.
+        """Warn at the end of the block where a file of the first weights was overwritten.
 
         Frozen tensors are mapped from it: what is written in place is what the model computes with.
         A file that takes the name of another leaves the other as it was.
@@ -243,14 +246,14 @@ class TrainingRun:
         try:
             yield
         finally:
-            before, path = self.first_weights, self.options.model.resume_path
-            now = state_of(path)
-            if before and now and now != before and now.same_file(before):
-                print_once(
-                    f"warning: {path} was overwritten during the training. Unless its "
-                    "content stayed the same, train again.",
-                    file=sys.stderr,
-                )
+            for path, before in self.first_weights.items():
+                now = state_of(path)
+                if before and now and now != before and now.same_file(before):
+                    print_once(
+                        f"warning: {path} was overwritten during the training. Unless its "
+                        "content stayed the same, train again.",
+                        file=sys.stderr,
+                    )
 
     def _loaders(
         self, trainer: Trainer, cache: LatentCache

@@ -8,7 +8,7 @@ import torch
 import tool_add_control
 from cldm.model import create_control, create_first_stage, create_model
 from conditions import create_condition
-from core.checkpoints import load_state_dict, save_weights
+from core.checkpoints import load_state_dict, save_weights, subset
 from core.foreign_layouts import foreign_layout, load_original
 from generation.branches import Branch
 from generation.model import weights_files
@@ -25,6 +25,7 @@ FILES = {
         "down_blocks.0.resnets.0.conv1.weight",
         "controlnet_cond_embedding.conv_in.weight",
     ],
+    "a ControlNet that is stored as": ["difference", "control_model.time_embed.0.weight"],
     "a U-Net of diffusers": ["conv_in.weight", "down_blocks.0.resnets.0.conv1.weight"],
     "an autoencoder of diffusers": ["encoder.down_blocks.0.resnets.0.conv1.weight"],
     "a text encoder of transformers": ["text_model.encoder.layers.0.mlp.fc1.weight"],
@@ -36,7 +37,8 @@ FILES = {
 @pytest.mark.parametrize(("layout", "names"), FILES.items(), ids=FILES)
 def test_layouts_of_other_programs(layout, names):
     found = foreign_layout(names)
-    assert found.startswith(layout) and ". Take" in found or ". Merge" in found
+    assert found.startswith(layout)
+    assert any(advice in found for advice in (". Take", ". Merge", ". Run python utils/"))
 
 
 @pytest.mark.parametrize("config", sorted(MODELS.glob("*.yaml")), ids=lambda path: path.stem)
@@ -70,3 +72,18 @@ def test_every_reader_names_file_and_layout(micro_yaml, micro_weights, tmp_path)
 
 def test_files_in_the_original_layout_are_read(micro_weights):
     assert_same_tensors(load_original(micro_weights), load_state_dict(micro_weights))
+
+
+def test_a_branch_whose_names_lack_their_beginning_is_read(micro_yaml, micro_weights, tmp_path):
+    """Programs that draw with A1111's or ComfyUI's files take both kinds."""
+    branch = subset(load_original(micro_weights), ["control_model."])
+    bare = {name.removeprefix("control_model."): value for name, value in branch.items()}
+    save_weights(bare, tmp_path / "bare.safetensors")
+    assert_same_tensors(load_original(tmp_path / "bare.safetensors"), branch)
+    create_control(micro_yaml, tmp_path / "bare.safetensors", 3)
+
+
+def test_a_folder_of_diffusers_is_named(micro_yaml, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="is a folder of diffusers.*utils/convert_control.py"):
+        create_control(micro_yaml, tmp_path, 3)
