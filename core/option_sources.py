@@ -87,9 +87,20 @@ def _from_file(parser, path: Path) -> dict:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no YAML mapping, an unknown option or a wrong value; names file and option.
+        ValueError: as `parse_mapping`.
     """
-    content = OmegaConf.to_container(read_yaml(path), resolve=True)
+    return parse_mapping(parser, OmegaConf.to_container(read_yaml(path), resolve=True), path)
+
+
+def parse_mapping(parser: argparse.ArgumentParser, content, path: Path | str) -> dict:
+    """Options by destination, converted and checked as on the command line.
+
+    Args:
+        content: options by name, as a YAML file holds them.
+        path: of that file, for messages.
+    Raises:
+        ValueError: no mapping, an unknown option or a wrong value; names file and option.
+    """
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected options by name, one `name: value` a line")
     actions = _actions(parser)

@@ -37,6 +37,7 @@ ABSENT = {
     "tool_transfer_control.py": "absent a b c.ckpt",
     "train.py": "--image_path absent --mask_path a --cldm_config_path {nano}",
     "utils/annotate.py": "--detector canny --input absent --output a",
+    "utils/augmentation_study.py": "absent",
     "utils/build_rgba_dataset.py": "--img_dir absent --mask_dir a --dest_dir b",
     "utils/compare.py": "absent --output a.png",
     "utils/convert_control.py": "absent a.ckpt",

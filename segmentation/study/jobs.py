@@ -1,0 +1,220 @@
+"""The trainings of a study: one job for each arm, number of labelled images and seed."""
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydantic
+import torch
+
+from conditions.pairs import Pair
+from core.files import write_json
+from core.option_sources import plain
+from core.options import OptionError
+from core.records import Record, read_checked
+from segmentation.data import gather_pairs, read_target
+from segmentation.scoring import score
+from segmentation.study.config import LABELLED, Arm, StudyConfig, segmenter_of
+from segmentation.study.parts import find_parts
+from segmentation.study.split import spread
+from segmentation.training import SegmenterOptions, train_segmenter
+
+RESULTS = "results"  # folder of a study that holds one file for each job
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Attributes:
+        labelled: number of labelled images that the arm may use.
+        real, synthetic: training pairs.
+        steps, options: of the segmenter.
+    """
+
+    arm: str
+    labelled: int
+    seed: int
+    real: Sequence[Pair]
+    synthetic: Sequence[Pair]
+    steps: int
+    options: SegmenterOptions
+
+    @property
+    def name(self) -> str:
+        """Name of the job and of its result."""
+        return f"{self.arm}-{self.labelled}-{self.seed}"
+
+
+class Result(Record):
+    """Result of a job, as its file holds it.
+
+    Attributes:
+        fingerprint: of options and files; a job with another one is another job.
+        miou, iou: of the test images; None for a class that occurs nowhere.
+        val_curve: (step, mIoU on the validation images).
+        train_seconds: time of the training with its validations.
+    """
+
+    fingerprint: str
+    arm: str
+    labelled: int
+    seed: int
+    steps: int
+    real_images: int
+    synthetic_images: int
+    miou: float
+    iou: list[float | None]
+    val_curve: list[tuple[int, float]] = pydantic.Field(strict=False)
+    train_seconds: float
+
+
+class Study:
+    """A study with its files found and checked.
+
+    Raises:
+        FileNotFoundError, RuntimeError, ValueError: folders, pairs, split or options are wrong, or
+            generated pairs were made from masks of test or validation images.
+    """
+
+    def __init__(self, config: StudyConfig):
+        self.config = config
+        self.parts = find_parts(config)
+        self.jobs = self._jobs()
+        self._refuse_seen_masks()
+        self.digests = {}
+
+    def _jobs(self) -> list[Job]:
+        jobs = []
+        for arm in self.config.arms:
+            for labelled, pairs in self.parts.train.items():
+                real = pairs if arm.real else []
+                synthetic = synthetic_pairs(arm, labelled, self.config.num_classes)
+                for seed in self.config.seeds:
+                    options, steps = segmenter_of(self.config, arm, seed)
+                    numbers = {"real": len(real), "synthetic": len(synthetic)}
+                    try:
+                        options.check_sources(numbers, steps)
+                    except OptionError as error:
+                        raise ValueError(f"arm {arm.name}: {error}") from error
+                    jobs.append(Job(arm.name, labelled, seed, real, synthetic, steps, options))
+        return jobs
+
+    def _refuse_seen_masks(self) -> None:
+        """Check that no generated pair shows a mask of a test or validation image."""
+        held_out = {self._labels_digest(pair): pair for pair in [*self.parts.val, *self.parts.test]}
+        for pair in {pair for job in self.jobs for pair in job.synthetic}:
+            if (other := held_out.get(self._labels_digest(pair))) is not None:
+                raise ValueError(
+                    f"{pair.condition}: shows the mask of {other.image}, which is held out. "
+                    "Generate from training masks alone."
+                )
+
+    def _labels_digest(self, pair: Pair) -> bytes:
+        labels = read_target(pair.condition, self.config.num_classes)
+        return hashlib.sha256(str(labels.shape).encode() + labels.numpy().tobytes()).digest()
+
+    def fingerprint(self, job: Job) -> str:
+        """Checksum of all that a result depends on: options, steps and the bytes of the files."""
+        held_out = {"val": self.parts.val, "test": self.parts.test}
+        pairs = {"real": job.real, "synthetic": job.synthetic, **held_out}
+        content = {
+            "options": plain(dataclasses.asdict(job.options)),
+            "steps": job.steps,
+            "num_classes": self.config.num_classes,
+            **{name: [self._digest(pair) for pair in members] for name, members in pairs.items()},
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def _digest(self, pair: Pair) -> str:
+        if pair not in self.digests:
+            both = (hashlib.sha256(path.read_bytes()).hexdigest() for path in pair)
+            self.digests[pair] = "/".join(both)
+        return self.digests[pair]
+
+    def run(self, job: Job, device: torch.device, progress: bool = False) -> Result:
+        """Train the segmenter of a job and score it on the test images."""
+        begin = time.monotonic()
+        model = train_segmenter(
+            job.real,
+            self.parts.val,
+            self.config.num_classes,
+            job.steps,
+            job.options,
+            device,
+            progress,
+            job.synthetic,
+        )
+        seconds = time.monotonic() - begin
+        tested = score(model, self.parts.test, self.config.num_classes)
+        return Result(
+            fingerprint=self.fingerprint(job),
+            arm=job.arm,
+            labelled=job.labelled,
+            seed=job.seed,
+            steps=job.steps,
+            real_images=len(job.real),
+            synthetic_images=len(job.synthetic),
+            miou=tested["miou"],
+            iou=tested["iou"],
+            val_curve=model.curve,
+            train_seconds=seconds,
+        )
+
+
+def synthetic_pairs(arm: Arm, labelled: int, num_classes: int) -> list[Pair]:
+    """The generated pairs of an arm; none where it names no folder.
+
+    Raises:
+        FileNotFoundError, RuntimeError, ValueError: no such folder, no pairs or too few in it.
+    """
+    if arm.synthetic is None:
+        return []
+    folder = Path(arm.synthetic.replace(LABELLED, str(labelled)))
+    try:
+        pairs = gather_pairs([folder / "images"], [folder / "masks"], num_classes)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise type(error)(f"arm {arm.name}: {error}") from error
+    number = arm.synthetic_images or len(pairs)
+    if number > len(pairs):
+        raise ValueError(f"arm {arm.name}: {number} pairs wanted, {folder} holds {len(pairs)}")
+    return spread(pairs, number)
+
+
+class ResultFiles:
+    """The results of a study in its folder, one JSON file for each job that has ended."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder / RESULTS
+
+    def path(self, job: Job) -> Path:
+        """Of the result of a job."""
+        return self.folder / f"{job.name}.json"
+
+    def write(self, job: Job, result: Result) -> None:
+        """Write a result, whole."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.path(job), result.model_dump())
+
+    def read(self, study: Study, jobs: Sequence[Job]) -> dict[str, Result]:
+        """The results that are there, by the name of the job.
+
+        Raises:
+            ValueError: a file is damaged, or was made with other options or files.
+        """
+        found = {}
+        for job in jobs:
+            if not self.path(job).exists():
+                continue
+            result = read_checked(self.path(job), Result)
+            if result.fingerprint != study.fingerprint(job):
+                raise ValueError(
+                    f"{self.path(job)}: made with other options or files. Name another --output, "
+                    "or remove this file."
+                )
+            found[job.name] = result
+        return found

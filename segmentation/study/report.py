@@ -1,0 +1,197 @@
+"""The answer of a study: a table, a verdict, a curve over the number of labelled images."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.csv_files import write_csv
+from core.files import whole_file
+from segmentation.study.jobs import Result, Study
+
+CSV, MARKDOWN, CURVE = "results.csv", "report.md", "curve.png"
+FLAT = 0.005  # mIoU; a last validation that is better than all before by more was taken too early
+
+
+@dataclass(frozen=True)
+class Row:
+    """An arm at one number of labelled images: its results over the seeds."""
+
+    arm: str
+    labelled: int
+    results: Sequence[Result]
+
+    @property
+    def scores(self) -> list[float]:
+        """Test mIoU of each seed."""
+        return [result.miou for result in self.results]
+
+    def difference(self, other: "Row") -> tuple[float, float]:
+        """Mean and deviation of the differences to another row, seed by seed."""
+        base = {result.seed: result.miou for result in other.results}
+        pairs = [result.miou - base[result.seed] for result in self.results if result.seed in base]
+        return (statistics.fmean(pairs), deviation(pairs)) if pairs else (math.nan, math.nan)
+
+    @property
+    def still_rising(self) -> bool:
+        """Tell whether a validation curve still rose at its end, so the training was too short."""
+        return any(_rises_at_end([y for _, y in result.val_curve]) for result in self.results)
+
+
+def _rises_at_end(curve: Sequence[float]) -> bool:
+    return len(curve) > 1 and curve[-1] > max(curve[:-1]) + FLAT
+
+
+def deviation(values: Sequence[float]) -> float:
+    """Sample deviation; not a number for a single value."""
+    return statistics.stdev(values) if len(values) > 1 else math.nan
+
+
+def rows_of(study: Study, results: Mapping[str, Result]) -> list[Row]:
+    """One row for each arm and number of labelled images that has a result."""
+    rows = []
+    for arm in study.config.arms:
+        for labelled in study.parts.train:
+            found = [
+                results[job.name]
+                for job in study.jobs
+                if (job.arm, job.labelled) == (arm.name, labelled) and job.name in results
+            ]
+            if found:
+                rows.append(Row(arm.name, labelled, found))
+    return rows
+
+
+def verdicts(study: Study, rows: Sequence[Row]) -> list[str]:
+    """A sentence for each number of labelled images: which arm is recommended, or that none is.
+
+    An arm is recommended where its mean gain over the baseline exceeds the deviation of the gains
+    over the seeds.
+    """
+    sentences = []
+    for labelled in study.parts.train:
+        here = [row for row in rows if row.labelled == labelled]
+        base = next((row for row in here if row.arm == study.config.baseline), None)
+        others = [row for row in here if row is not base]
+        if base is None or not others:
+            continue
+        gains = {row.arm: row.difference(base) for row in others}
+        best = max(gains, key=lambda arm: (not math.isnan(gains[arm][0]), gains[arm][0]))
+        mean, spread = gains[best]
+        images = f"With {labelled} labelled image{'s' if labelled > 1 else ''}"
+        if math.isnan(spread):
+            sentences.append(f"{images}: one seed is not enough for a verdict.")
+        elif mean > spread:
+            sentences.append(
+                f"{images}: **{best}** beats {base.arm} by {100 * mean:.1f} +- "
+                f"{100 * spread:.1f} points of mIoU."
+            )
+        else:
+            sentences.append(
+                f"{images}: no arm beats {base.arm} by more than the seeds differ. The best, "
+                f"{best}, gains {100 * mean:.1f} +- {100 * spread:.1f} points."
+            )
+    return sentences
+
+
+def _number(value: float | None, scale: float = 1.0, digits: int = 3) -> str:
+    return "-" if value is None or math.isnan(value) else f"{scale * value:.{digits}f}"
+
+
+def markdown(study: Study, rows: Sequence[Row], missing: int) -> str:
+    """The report as Markdown.
+
+    Args:
+        missing: number of jobs without a result.
+    """
+    classes = [f"class {i}" for i in range(study.config.num_classes)]
+    columns = ["arm", "labelled", "generated", "seeds", "mIoU", "+-", *classes]
+    columns += ["gain in points", "+-", "seconds"]
+    lines = [
+        "# Augmentation study",
+        "",
+        f"Real images: {len(study.parts.test)} for the test, {len(study.parts.val)} for "
+        "validation. The table shows IoU on the test images, mean and deviation over the seeds. "
+        f"The gain is that over {study.config.baseline}, seed by seed.",
+        "",
+        *verdicts(study, rows),
+        "",
+        "| " + " | ".join(columns) + " |",
+        "| --- |" + " ---: |" * (len(columns) - 1),
+    ]
+    bases = {row.labelled: row for row in rows if row.arm == study.config.baseline}
+    for row in rows:
+        base = bases.get(row.labelled)
+        gain = row.difference(base) if base and base is not row else (None, None)
+        iou = zip(*(result.iou for result in row.results), strict=True)
+        per_class = [[value for value in values if value is not None] for values in iou]
+        cells = [
+            row.arm,
+            str(row.labelled),
+            str(row.results[0].synthetic_images),
+            str(len(row.results)),
+            _number(statistics.fmean(row.scores)),
+            _number(deviation(row.scores)),
+            *(_number(statistics.fmean(values) if values else None) for values in per_class),
+            *(_number(value, 100, 1) for value in gain),
+            f"{statistics.fmean(result.train_seconds for result in row.results):.0f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    if rising := [f"{row.arm} ({row.labelled})" for row in rows if row.still_rising]:
+        lines += [
+            "",
+            "The validation scores of these arms still rose at the end, so more `max_steps` may "
+            f"change the order: {', '.join(rising)}.",
+        ]
+    if missing:
+        lines += ["", f"{missing} trainings have no result yet."]
+    return "\n".join(lines) + "\n"
+
+
+def draw_curve(path: Path, rows: Sequence[Row]) -> None:
+    """Draw the test mIoU of each arm over the number of labelled images, with deviations."""
+    from matplotlib.figure import Figure  # here: it takes half a second to import
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axis = figure.subplots()
+    for arm in dict.fromkeys(row.arm for row in rows):
+        own = sorted((row for row in rows if row.arm == arm), key=lambda row: row.labelled)
+        errors = [0.0 if math.isnan(d := deviation(row.scores)) else d for row in own]
+        means = [statistics.fmean(row.scores) for row in own]
+        axis.errorbar(
+            [row.labelled for row in own], means, errors, marker="o", capsize=3, label=arm
+        )
+    numbers = sorted({row.labelled for row in rows})
+    if len(numbers) > 1:
+        axis.set_xscale("log", base=2)
+    axis.set_xticks(numbers, [str(number) for number in numbers])
+    axis.set_xlabel("labelled images")
+    axis.set_ylabel("mIoU on real test images")
+    axis.grid(alpha=0.3)
+    axis.legend()
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def write_report(folder: Path, study: Study, results: Mapping[str, Result]) -> str:
+    """Write table, report and curve of the results that are there; returns the report."""
+    rows = rows_of(study, results)
+    columns = ["arm", "labelled", "seed", "steps", "real", "synthetic", "miou"]
+    columns += [f"iou_{i}" for i in range(study.config.num_classes)] + ["train_seconds"]
+    write_csv(
+        folder / CSV,
+        columns,
+        (
+            [r.arm, r.labelled, r.seed, r.steps, r.real_images, r.synthetic_images, r.miou]
+            + [*r.iou, round(r.train_seconds, 1)]
+            for row in rows
+            for r in row.results
+        ),
+    )
+    text = markdown(study, rows, len(study.jobs) - len(results))
+    with whole_file(folder / MARKDOWN) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    if rows:
+        draw_curve(folder / CURVE, rows)
+    return text

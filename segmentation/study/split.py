@@ -1,0 +1,132 @@
+"""The split of labelled pairs into training, validation and test: by slices or by animals."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import pydantic
+
+from conditions.pairs import Pair
+from core.notices import notify
+from core.pairing import stem_of
+
+PARTS = ("train", "val", "test")
+Place = int | str
+RANGE = re.compile(r"(\d+)-(\d+)")
+
+
+class SplitConfig(pydantic.BaseModel):
+    """Places of each part.
+
+    Attributes:
+        pattern: regular expression; its first parentheses match the place in the name of an image:
+            the number of a slice, or the name of an animal.
+        train, val, test: places, and ranges of slices such as "0-12".
+        gap: slices of different parts that lie this close or closer are warned of.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    pattern: str
+    train: list[Place]
+    val: list[Place]
+    test: list[Place]
+    gap: pydantic.NonNegativeInt = 1
+
+    @pydantic.field_validator("pattern")
+    @classmethod
+    def _has_parentheses(cls, pattern):
+        try:
+            compiled = re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is no regular expression ({error})") from error
+        if compiled.groups < 1:
+            raise ValueError(f"{pattern!r} has no parentheses around the place")
+        return pattern
+
+
+def place_of(pair: Pair, pattern: str) -> Place:
+    """Place of a pair: a whole number where the text is one.
+
+    Raises:
+        ValueError: the image's name does not match.
+    """
+    found = re.search(pattern, stem_of(pair.image))
+    if found is None or found[1] is None:
+        raise ValueError(f"split: pattern {pattern!r} does not match {pair.image.name}")
+    return _as_place(found[1])
+
+
+def split_pairs(pairs: Sequence[Pair], config: SplitConfig) -> dict[str, list[Pair]]:
+    """The pairs of each of `PARTS`, in their order; pairs of no part are left out.
+
+    Warns of slices of different parts that are neighbours.
+
+    Raises:
+        ValueError: a name without a place, a place in two parts, a part without pairs.
+    """
+    parts = {part: _expand(getattr(config, part)) for part in PARTS}
+    _refuse_shared(parts)
+    found = {part: [] for part in PARTS}
+    for pair in pairs:
+        place = place_of(pair, config.pattern)
+        for part in PARTS:
+            if place in parts[part]:
+                found[part].append(pair)
+    for part, members in found.items():
+        if not members:
+            known = sorted({str(place_of(pair, config.pattern)) for pair in pairs})
+            raise ValueError(
+                f"split: {part} holds no image. The images are of: {', '.join(known[:20])}"
+            )
+    _warn_of_neighbours(found, config)
+    return found
+
+
+def spread(pairs: Sequence[Pair], number: int) -> list[Pair]:
+    """`number` of the pairs, evenly spread over their order."""
+    step = len(pairs) / number
+    return [pairs[int((i + 0.5) * step)] for i in range(number)]
+
+
+def _as_place(text: str) -> Place:
+    return int(text) if text.isdecimal() else text
+
+
+def _expand(entries: Sequence[Place]) -> set[Place]:
+    """Places with ranges written out."""
+    places = set()
+    for entry in entries:
+        if isinstance(entry, str) and (found := RANGE.fullmatch(entry)):
+            places |= set(range(int(found[1]), int(found[2]) + 1))
+        else:
+            places.add(_as_place(entry) if isinstance(entry, str) else entry)
+    return places
+
+
+def _refuse_shared(parts: Mapping[str, set[Place]]) -> None:
+    for i, first in enumerate(PARTS):
+        for second in PARTS[i + 1 :]:
+            if shared := parts[first] & parts[second]:
+                example = sorted(map(str, shared))[0]
+                raise ValueError(f"split: {example} stands in {first} and in {second}")
+
+
+def _warn_of_neighbours(found: Mapping[str, Sequence[Pair]], config: SplitConfig) -> None:
+    """Warn where slices of two parts are at most `gap` apart: they show nearly the same."""
+    numbers = {
+        part: {
+            place
+            for pair in found[part]
+            if isinstance(place := place_of(pair, config.pattern), int)
+        }
+        for part in PARTS
+    }
+    for i, first in enumerate(PARTS):
+        for second in PARTS[i + 1 :]:
+            distances = {(abs(a - b), a, b) for a in numbers[first] for b in numbers[second]}
+            if distances and min(distances)[0] <= config.gap:
+                _, a, b = min(distances)
+                notify(
+                    f"split: {first} holds {a} and {second} holds {b}, which are neighbours. If "
+                    "these are slices of one volume, leave a gap: the scores flatter"
+                )

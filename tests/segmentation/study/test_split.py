@@ -1,0 +1,64 @@
+"""The split by slices or animals: what goes where, what is refused, what is warned of."""
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+from conditions.pairs import Pair
+from core.notices import Notice
+from segmentation.study.split import SplitConfig, split_pairs, spread
+
+
+def pairs(*names):
+    return [Pair(Path(f"images/{name}.png"), Path(f"masks/{name}.png")) for name in names]
+
+
+def names(members):
+    return [pair.image.stem for pair in members]
+
+
+def test_slices_go_to_parts_by_ranges():
+    slices = pairs(*(f"z{z:03d}_{tile}" for z in range(0, 30, 3) for tile in "ab"))
+    config = SplitConfig(pattern=r"z(\d+)", train=["0-9"], val=[15], test=["20-29"], gap=5)
+    parts = split_pairs(slices, config)
+    assert names(parts["train"]) == [f"z{z:03d}_{tile}" for z in (0, 3, 6, 9) for tile in "ab"]
+    assert names(parts["val"]) == ["z015_a", "z015_b"]
+    assert names(parts["test"]) == [f"z{z:03d}_{tile}" for z in (21, 24, 27) for tile in "ab"]
+
+
+def test_animals_go_to_parts_by_name():
+    config = SplitConfig(pattern=r"_(rat\w)", train=["ratA", "ratB"], val=["ratC"], test=["ratD"])
+    parts = split_pairs(pairs("1_ratA", "2_ratB", "3_ratC", "4_ratD", "5_ratE"), config)
+    assert names(parts["train"]) == ["1_ratA", "2_ratB"]  # E is of no part
+
+
+def test_neighbouring_slices_are_warned_of():
+    slices = pairs("z1", "z4", "z8")
+    fields = {"pattern": r"z(\d+)", "train": [1], "val": [4], "test": [8]}
+    with pytest.warns(Notice, match="train holds 1 and val holds 4, which are neighbours"):
+        split_pairs(slices, SplitConfig(**fields, gap=3))
+    with warnings.catch_warnings(action="error"):
+        split_pairs(slices, SplitConfig(**fields, gap=2))
+
+
+def test_refusals_name_what_is_wrong():
+    slices = pairs("z1", "z4")
+    fields = {"pattern": r"z(\d+)", "train": [1], "val": [4], "test": [8]}
+    cases = [
+        ({}, "test holds no image. The images are of: 1, 4"),
+        ({"val": ["1-4"]}, "1 stands in train and in val"),
+        ({"pattern": r"y(\d+)"}, r"does not match z1.png"),
+    ]
+    for changes, message in cases:
+        with pytest.raises(ValueError, match=message):
+            split_pairs(slices, SplitConfig(**{**fields, **changes}))
+    for pattern in ("z", "("):
+        with pytest.raises(ValueError, match=r"no parentheses|no regular expression"):
+            SplitConfig(**{**fields, "pattern": pattern})
+
+
+def test_few_pairs_are_spread_over_all():
+    slices = pairs(*"abcdefgh")
+    assert names(spread(slices, 2)) == ["c", "g"]
+    assert names(spread(slices, 8)) == list("abcdefgh")

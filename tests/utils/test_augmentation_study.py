@@ -1,0 +1,145 @@
+"""The study as a user runs it: once, again, in parts, with wrong files."""
+
+import json
+import re
+
+import pytest
+import yaml
+
+from core.images import read_labels
+from tests.blobs import blobs, write_pairs
+from utils.augmentation_study import main
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Twelve real pairs, named by slices, and four generated ones."""
+    root = tmp_path_factory.mktemp("study")
+    write_pairs(root / "real", *blobs(12, 0))
+    write_pairs(root / "run_2", *blobs(4, 1))
+    write_pairs(root / "run_4", *blobs(6, 2))
+    return root
+
+
+def study_of(data, **changes):
+    """Content of a small study file; each training has two steps."""
+    return {
+        "num_classes": 3,
+        "real": {"images": [str(data / "real/images")], "masks": [str(data / "real/masks")]},
+        "split": {"pattern": r"(\d+)", "train": ["0-5"], "val": [8], "test": ["10-11"]},
+        "seeds": [0, 1],
+        "segmenter": {"max_steps": 2, "batch_size": 2, "image_size": 32, "validations": 2},
+        "arms": [
+            {"name": "plain"},
+            {
+                "name": "pairs",
+                "synthetic": str(data / "run_4"),
+                "segmenter": {"mix": ["real=1", "synthetic=1"], "augmentation": "strong"},
+            },
+        ],
+        **changes,
+    }
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a study file in `tmp_path / "out"`."""
+
+    def run_study(content, *words):
+        path = tmp_path / "study.yaml"
+        path.write_text(yaml.safe_dump(content))
+        main([str(path), "--output", str(tmp_path / "out"), *words])
+
+    return run_study
+
+
+def results(folder):
+    return {path.stem: json.loads(path.read_text()) for path in folder.glob("out/results/*.json")}
+
+
+def test_a_study_runs_in_parts_and_goes_on(data, tmp_path, run, capsys, monkeypatch):
+    content = study_of(data)
+    run(content, "--dry_run")
+    assert "4 trainings, 4 to run" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+    run(content, "--task", "2")
+    assert set(results(tmp_path)) == {"pairs-6-0"}
+    assert "3 trainings have no result yet" in capsys.readouterr().out
+    run(content)
+    out = capsys.readouterr().out
+    assert "4 trainings, 3 to run" in out and "| pairs | 6 | 6 | 2 |" in out
+    first = results(tmp_path)
+    assert set(first) == {"plain-6-0", "plain-6-1", "pairs-6-0", "pairs-6-1"}
+    assert len(first["plain-6-0"]["val_curve"]) == 2 and first["pairs-6-0"]["real_images"] == 6
+    monkeypatch.setattr(
+        "segmentation.study.jobs.train_segmenter", lambda *_: pytest.fail("trained again")
+    )
+    run(content)
+    assert results(tmp_path) == first
+    # Results of other options are not mixed with those of these.
+    with pytest.raises(ValueError, match=r"plain-6-0.json: made with other options or files"):
+        run(study_of(data, segmenter=content["segmenter"] | {"learning_rate": 1e-3}))
+
+
+def test_the_curve_over_labelled_images(data, tmp_path, run, capsys):
+    arms = [
+        {"name": "plain"},
+        {"name": "only", "real": False, "synthetic": str(data / "run_{labelled}")},
+    ]
+    run(study_of(data, labelled=[2, 4], seeds=[0], arms=arms))
+    found = results(tmp_path)
+    numbers = {name: (r["real_images"], r["synthetic_images"]) for name, r in found.items()}
+    assert numbers == {
+        "plain-2-0": (2, 0),
+        "plain-4-0": (4, 0),
+        "only-2-0": (0, 4),
+        "only-4-0": (0, 6),
+    }
+    run(study_of(data, labelled=[2, 4]), "--write_split", str(tmp_path / "split"))
+    listed = {
+        p.parent.name: sorted(f.name for f in p.iterdir()) for p in tmp_path.glob("split/*/images")
+    }
+    assert listed == {
+        "train_2": ["01.png", "04.png"],
+        "train_4": ["00.png", "02.png", "03.png", "05.png"],
+        "val": ["08.png"],
+        "test": ["10.png", "11.png"],
+    }
+    copied = read_labels(tmp_path / "split/val/masks/08.png")
+    assert (copied == read_labels(data / "real/masks/08.png")).all()
+
+
+def test_wrong_studies_are_refused_before_anything_trains(data, tmp_path, run, monkeypatch):
+    monkeypatch.setattr(
+        "segmentation.study.jobs.train_segmenter", lambda *_: pytest.fail("trained")
+    )
+    seen = tmp_path / "seen"
+    write_pairs(seen, *([part[10]] for part in blobs(12, 0)))  # the mask of a test image
+    other = {"real": {"images": ["a"], "masks": []}}
+    cases = [
+        ({"arms": [{"name": "a", "synthetic": "absent"}]}, "arm a: absent/images: no such folder"),
+        ({"arms": [{"name": "a", "real": False}]}, "arms.0: neither real nor synthetic"),
+        ({"arms": [{"name": "a/b"}]}, "arms.0.name: 'a/b' is no name"),
+        ({"arms": [{"name": "a"}] * 2}, "arms: one stands there twice"),
+        ({"arms": [{"name": "a", "sinthetic": "x"}]}, "arms.0.sinthetic: Extra inputs"),
+        ({"arms": [{"name": "a", "segmenter": {"sed": 1}}]}, "arm a: no option is named sed"),
+        ({"arms": [{"name": "a", "segmenter": {"seed": 1}}]}, "seed stands outside, as `seeds`"),
+        ({"segmenter": {"encoder": "resnet19"}}, "arm plain: --encoder: resnet19"),
+        ({"segmenter": {"mix": ["synthetic=1"]}}, "arm plain: mix: synthetic=1, but there are no"),
+        ({"baseline": "b"}, "baseline: no arm is named b"),
+        ({"labelled": [7]}, "labelled: 7, but train holds 6 images"),
+        ({"num_classes": 1}, "num_classes: Input should be greater"),
+        ({"num_classes": 2}, "found value.*2, expected 0..1"),
+        (other, "real.masks: List should have at least 1 item"),
+        ({"arms": [{"name": "a", "synthetic": str(seen)}]}, "10.png, which is held out"),
+        (
+            {"arms": [{"name": "a", "synthetic": str(data / "run_2"), "synthetic_images": 9}]},
+            "arm a: 9 pairs wanted, .*run_2 holds 4",
+        ),
+    ]
+    for changes, message in cases:
+        with pytest.raises((ValueError, OSError, RuntimeError), match=re.compile(message)) as found:
+            run(study_of(data, **changes))
+        assert "\n" not in str(found.value), changes
+    with pytest.raises(ValueError, match=r"--task 9: expected 0\.\.3"):
+        run(study_of(data), "--task", "9")

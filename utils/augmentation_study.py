@@ -1,0 +1,109 @@
+r"""Answer whether generated pairs make a better segmenter for your data than augmentation alone.
+
+    python utils/augmentation_study.py study.yaml --output study
+
+The study file names labelled pairs, how they are split, and arms: ways to train the segmenter. Each
+arm is trained with each seed and tested on real images that it never saw. docs/study.md explains
+the file and what to do with the answer.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from core.devices import device_option, pick_device
+from core.image_options import add_image_options, use_image_options
+from core.option_sources import add_run_control, dry_run_text, parse_all
+from core.options import add_options, new_parser, non_negative_int, option, read_options
+from segmentation.study.config import read_study
+from segmentation.study.jobs import ResultFiles, Study
+from segmentation.study.parts import Parts, find_parts, write_parts
+from segmentation.study.report import MARKDOWN, write_report
+from share import run_script
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """Folders of a study, and the part of it that this call runs."""
+
+    output: Path = option(Path("study"), Path, "DIR", "folder for results; a second call goes on")
+    write_split: Path | None = option(
+        None,
+        Path,
+        "DIR",
+        "only write the images and masks of the split to this new folder, one set for each number "
+        "of labelled images, to train a ControlNet on",
+    )
+    task: int | None = option(
+        None, non_negative_int, "INT", "run only this training, from 0: one Slurm array task each"
+    )
+    device: str = device_option()
+
+    def check(self):
+        """Raise OptionError for a device that is not there."""
+        pick_device(self.device)
+
+
+def parse_args(argv=None):
+    parser = new_parser(__doc__)
+    parser.add_argument("study", type=Path, metavar="YAML", help="the study file")
+    add_options(parser, StudyOptions, "study")
+    add_image_options(parser)
+    add_run_control(parser)
+    return parse_all(parser, argv)
+
+
+def plan_text(study: Study, pending) -> str:
+    """The parts of the split and the trainings, numbered as `--task` counts them."""
+    lines = [
+        f"{max(study.parts.train)} training images, {len(study.parts.val)} for validation, "
+        f"{len(study.parts.test)} for the test; {len(study.jobs)} trainings, {len(pending)} to run"
+    ]
+    for number, job in enumerate(study.jobs):
+        lines.append(
+            f"{number:4d} {job.name}: {len(job.real)} real, {len(job.synthetic)} generated, "
+            f"{job.steps} steps"
+        )
+    return "\n".join(lines)
+
+
+def write_split(folder: Path, parts: Parts, args) -> None:
+    """Write the split as folders, or say what would be written."""
+    plan = f"{sum(map(len, [*parts.train.values(), parts.val, parts.test]))} pairs to {folder}"
+    if args.dry_run:
+        print(dry_run_text(vars(args), plan, hidden=["study"]))
+        return
+    names = write_parts(folder, parts)
+    print(f"{plan}: {', '.join(names)}")
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    use_image_options(args)
+    options = read_options(StudyOptions, args)
+    config = read_study(args.study)
+    if options.write_split:
+        write_split(options.write_split, find_parts(config), args)
+        return
+    study = Study(config)
+    if options.task is not None and options.task >= len(study.jobs):
+        raise ValueError(f"--task {options.task}: expected 0..{len(study.jobs) - 1}")
+    files = ResultFiles(options.output)
+    results = files.read(study, study.jobs)
+    chosen = study.jobs if options.task is None else [study.jobs[options.task]]
+    pending = [job for job in chosen if job.name not in results]
+    plan = plan_text(study, pending)
+    if args.dry_run:
+        print(dry_run_text(vars(args), plan, hidden=["study"]))
+        return
+    print(plan.splitlines()[0])
+    device = pick_device(options.device)
+    for job in tqdm(pending, desc="study", unit="training"):
+        files.write(job, study.run(job, device, progress=True))
+    print(write_report(options.output, study, files.read(study, study.jobs)))
+    print(f"written: {options.output / MARKDOWN}")
+
+
+if __name__ == "__main__":
+    run_script(main)
