@@ -122,7 +122,7 @@ def main(argv=None):
         print(f"masks of the same names: {run.folder / MASKS}")
     print(f"to look at: {run.folder / REPORT}, {run.folder / OVERVIEW}")
     if settings.export.export_dataset:
-        pairs = export_dataset(settings.export.export_dataset, run.folder, real, num_classes)
+        pairs = export_dataset(settings.export, run.folder, real, num_classes)
         print(f"data set of {pairs} pairs: {settings.export.export_dataset}")
 
 

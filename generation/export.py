@@ -1,6 +1,7 @@
-"""A finished run as a data set for segmentation: `images/`, `masks/` and `splits.csv`.
+"""A finished run as a data set for segmentation: images, masks and `splits.csv`.
 
-Image and mask of a pair have equal names. All images are 8-bit PNGs with the same number of
+Image and mask of a pair have equal names; `generation/export_layouts.py` says in which folders they
+lie. All images are 8-bit PNGs with the same number of
 channels, all masks 8-bit class indices. `splits.csv` says of each pair what it is. Every pair is of
 the split `train`: a generated image shows the mask that it was made from, so it must neither be
 tested on, nor trained on beside a test image of its mask. Pairs that share a mask share the column
@@ -23,9 +24,10 @@ from conditions.segmentation import read_mask
 from core.csv_files import write_csv
 from core.files import check_new_folder, whole_folder
 from core.images import LUMA, read_image, write_png
-from core.options import OptionError, option
+from core.options import OptionError, option, option_names
 from core.pairing import stem_of
 from core.signals import StopRequest
+from generation.export_layouts import BACKGROUND, LAYOUTS, Case, PairsLayout
 from generation.manifest import leading_file, read_manifest
 from generation.names import CONDITIONS, IMAGE_PREFIX, IMAGES, MASKS
 
@@ -39,7 +41,7 @@ class ExportOptions:
     """Data set that the finished run becomes, and the real pairs in it."""
 
     export_dataset: Path | None = option(
-        None, Path, "DIR", "new folder for the finished run as images/, masks/ and splits.csv"
+        None, Path, "DIR", "new folder for the finished run as images, masks and splits.csv"
     )
     include_real: Sequence[Path] | None = option(
         None,
@@ -48,17 +50,51 @@ class ExportOptions:
         "real training pairs that --export_dataset adds",
         nargs=2,
     )
+    export_layout: str = option(
+        "pairs",
+        choices=tuple(LAYOUTS),
+        help="folders and records of the data set: images/ and masks/; nnU-Net v2; COCO",
+    )
+    class_names: Sequence[str] | None = option(
+        None,
+        metavar="NAME",
+        help="of the classes in the data set's records, in order; "
+        f"{BACKGROUND}, class_1, ... when not given",
+        nargs="+",
+    )
 
     def check(self):
-        """Raise OptionError for real pairs without a data set to add them to."""
+        """Raise OptionError for options of a data set without one, or two classes of one name."""
         # The other way round is fine: a data set may hold generated pairs alone.
-        if self.include_real and not self.export_dataset:
-            raise OptionError("include_real", "needs --export_dataset")
+        for name in ("include_real", "class_names"):
+            if getattr(self, name) and not self.export_dataset:
+                raise OptionError(name, "needs --export_dataset")
+        if self.export_layout != "pairs" and not self.export_dataset:
+            raise OptionError("export_layout", "needs --export_dataset")
+        if len(set(self.class_names or ())) < len(self.class_names or ()):
+            raise OptionError("class_names", "two classes have one name")
+
+    def names_of(self, num_classes: int) -> list[str]:
+        """Names of the classes.
+
+        Raises:
+            OptionError: another number of them is given.
+        """
+        if not self.class_names:
+            return [BACKGROUND, *(f"class_{i}" for i in range(1, num_classes))]
+        if len(self.class_names) != num_classes:
+            raise OptionError(
+                "class_names", f"{len(self.class_names)} names for {num_classes} classes"
+            )
+        return list(self.class_names)
 
     def words(self) -> list:
         """The options as words of a command line."""
-        words = ["--export_dataset", self.export_dataset] if self.export_dataset else []
-        return words + (["--include_real", *self.include_real] if self.include_real else [])
+        if not self.export_dataset:
+            return []
+        words = ["--export_dataset", self.export_dataset, "--export_layout", self.export_layout]
+        words += ["--include_real", *self.include_real] if self.include_real else []
+        return words + (["--class_names", *self.class_names] if self.class_names else [])
 
 
 @dataclass(frozen=True)
@@ -77,21 +113,32 @@ class ExportedPair:
 
     @property
     def name(self) -> str:
-        """File name in `images/` and `masks/`."""
+        """Name of the files of the pair, without ending."""
         # Prefixes keep real and generated names apart, whatever the real files are called.
         if self.line is None:
-            return f"real_{stem_of(self.pair.image)}.png"
-        return f"synth_{stem_of(self.pair.image).removeprefix(IMAGE_PREFIX)}.png"
+            return f"real_{stem_of(self.pair.image)}"
+        return f"synth_{stem_of(self.pair.image).removeprefix(IMAGE_PREFIX)}"
 
-    def table_row(self) -> tuple:
-        """Cells in the order of `COLUMNS`."""
-        if self.line is None:
-            # Images made from the mask of this pair get the same group, which is the mask's stem.
-            condition, seed, prompt = self.pair.condition, "", ""
-        else:
-            condition = leading_file(self.line)
-            seed, prompt = self.line["seed"], self.line["prompt"]
-        return self.name, "train", self.source, stem_of(condition), condition, seed, prompt
+    @property
+    def condition(self) -> Path:
+        """The file that the pair's mask comes from."""
+        return self.pair.condition if self.line is None else leading_file(self.line)
+
+    @property
+    def group(self) -> str:
+        """The stem of the mask: a real pair and the images made from its mask share it."""
+        return stem_of(self.condition)
+
+    def table_row(self, image_ending: str) -> tuple:
+        """Cells in the order of `COLUMNS`.
+
+        Args:
+            image_ending: behind the name in the file name of the image.
+        """
+        line = self.line or {"seed": "", "prompt": ""}
+        made = line["seed"], line["prompt"]
+        file = f"{self.name}{image_ending}"
+        return file, "train", self.source, self.group, self.condition, *made
 
 
 def check_export(
@@ -105,6 +152,7 @@ def check_export(
         The real pairs to include; none where nothing is exported.
     Raises:
         FileExistsError: the new folder holds something already, or is one of the run's.
+        ValueError: class names of another number, or names that the layout does not allow.
         OSError, ValueError, RuntimeError: the folder cannot be written, or the real files are not
             sound pairs.
     """
@@ -122,6 +170,9 @@ def check_export(
         raise FileExistsError(
             f"--export_dataset {folder}: is among the pictures of the run. Name another place."
         )
+    with option_names():
+        names = options.names_of(num_classes)
+    LAYOUTS[options.export_layout].check(folder, names)
     if not options.include_real:
         return []
     pairs = find_pairs(*options.include_real)
@@ -143,7 +194,9 @@ def pairs_to_export(run_dir: Path, real: Sequence[Pair]) -> Iterator[ExportedPai
         yield ExportedPair(Pair(run_dir / line["image"], run_dir / line["mask"]), SYNTHETIC, line)
 
 
-def write_pair(folder: Path, exported: ExportedPair, grey: bool, num_classes: int) -> None:
+def write_pair(
+    folder: Path, layout: PairsLayout, exported: ExportedPair, grey: bool, num_classes: int
+) -> Case:
     """Write image and mask of a pair.
 
     Args:
@@ -152,21 +205,25 @@ def write_pair(folder: Path, exported: ExportedPair, grey: bool, num_classes: in
         ValueError, FileNotFoundError: a file is damaged or gone.
     """
     image, mask = exported.pair
+    image_file = folder / layout.images / f"{exported.name}{layout.image_ending}"
     if exported.line and not grey:
         # Byte for byte: decoding and encoding 10,000 images would take minutes.
-        copyfile(image, folder / IMAGES / exported.name)
+        copyfile(image, image_file)
     else:
         # On the scale of 0..255, so that a mean of levels that ends in .5 rounds as it always did.
         levels = read_image(image) * 255
         levels = (levels @ LUMA if grey else levels).round().astype(np.uint8)
-        write_png(folder / IMAGES / exported.name, levels)
+        write_png(image_file, levels)
     # Read, not copied: real masks come in several formats, and class indices are checked once more.
     labels = read_mask(mask, num_classes).astype(np.uint8)
-    write_png(folder / MASKS / exported.name, labels)
+    write_png(folder / layout.masks / f"{exported.name}.png", labels)
+    return Case(exported.name, exported.group, exported.source == REAL, labels.shape)
 
 
-def export_dataset(folder: Path, run_dir: Path, real: Sequence[Pair], num_classes: int) -> int:
-    """Write real and generated pairs to `folder`, whole or not at all; returns their number.
+def export_dataset(
+    options: ExportOptions, run_dir: Path, real: Sequence[Pair], num_classes: int
+) -> int:
+    """Write real and generated pairs as a data set, whole or not at all; returns their number.
 
     Where all real images are grey, generated ones become grey too, so that no colour cast tells
     them apart.
@@ -175,9 +232,10 @@ def export_dataset(folder: Path, run_dir: Path, real: Sequence[Pair], num_classe
         KeyboardInterrupt: the process was asked to end.
     """
     exported = list(pairs_to_export(run_dir, real))
+    layout, names = LAYOUTS[options.export_layout], options.names_of(num_classes)
     # Renamed into place at the end: a training that finds the folder finds all of it.
     with (
-        whole_folder(folder) as temporary,
+        whole_folder(options.export_dataset) as temporary,
         StopRequest() as stop,
         ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool,
     ):
@@ -187,12 +245,13 @@ def export_dataset(folder: Path, run_dir: Path, real: Sequence[Pair], num_classe
             # Here, because threads cannot be interrupted; the folder then vanishes.
             if stop:
                 raise KeyboardInterrupt
-            write_pair(temporary, pair, grey, num_classes)
+            return write_pair(temporary, layout, pair, grey, num_classes)
 
-        for kind in (IMAGES, MASKS):
+        for kind in (layout.images, layout.masks):
             (temporary / kind).mkdir()
         written = pool.map(write, exported)
-        for _ in tqdm(written, total=len(exported), desc="export", unit="pair", leave=False):
-            pass
-        write_csv(temporary / "splits.csv", COLUMNS, (pair.table_row() for pair in exported))
+        bar = tqdm(written, total=len(exported), desc="export", unit="pair", leave=False)
+        layout.write_records(temporary, list(bar), names, grey)
+        rows = (pair.table_row(layout.image_ending) for pair in exported)
+        write_csv(temporary / "splits.csv", COLUMNS, rows)
     return len(exported)

@@ -1,5 +1,6 @@
 """Runs that need no model."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -37,3 +38,31 @@ def new_run(tmp_path):
         return Run(tmp_path / "run", OPTIONS | options, plan, branches, weights, {"target": "x"})
 
     return new_run
+
+
+@pytest.fixture
+def run_dir(tmp_path, pairs):
+    """A finished run of two masks with two images each: coloured noise."""
+    folder = tmp_path / "run_x"
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    lines = []
+    for k in range(4):
+        name = f"image_cond{k // 2}_batch{k % 2}_sample0.png"
+        write_png(
+            folder / "images" / name,
+            np.random.default_rng(k).integers(0, 256, (64, 64, 3), dtype=np.uint8),
+        )
+        source = pairs / "masks" / f"cell_{k // 2}.png"
+        (folder / "masks" / name).write_bytes(source.read_bytes())
+        lines.append(
+            {
+                "image": f"images/{name}",
+                "mask": f"masks/{name}",
+                "sources": {"mask": str(source)},
+                "seed": 100 + k,
+                "prompt": "a cell, grey",
+            }
+        )
+    (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder

@@ -1,7 +1,6 @@
 """A run as a data set: which files it holds, and that a training reads it."""
 
 import csv
-import json
 
 import numpy as np
 import pytest
@@ -13,43 +12,16 @@ from generation import export
 from utils import train_segmenter
 
 
-@pytest.fixture
-def run_dir(tmp_path, pairs):
-    """A finished run of two masks with two images each: coloured noise."""
-    folder = tmp_path / "run_x"
-    for name in ("images", "masks"):
-        (folder / name).mkdir(parents=True)
-    lines = []
-    for k in range(4):
-        name = f"image_cond{k // 2}_batch{k % 2}_sample0.png"
-        write_png(
-            folder / "images" / name,
-            np.random.default_rng(k).integers(0, 256, (64, 64, 3), dtype=np.uint8),
-        )
-        source = pairs / "masks" / f"cell_{k // 2}.png"
-        (folder / "masks" / name).write_bytes(source.read_bytes())
-        lines.append(
-            {
-                "image": f"images/{name}",
-                "mask": f"masks/{name}",
-                "sources": {"mask": str(source)},
-                "seed": 100 + k,
-                "prompt": "a cell, grey",
-            }
-        )
-    (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return folder
-
-
 def check(folder, *real):
     """The real pairs of an export."""
     return export.check_export(export.ExportOptions(folder, real or None), 3)
 
 
 def exported(run_dir, pairs, tmp_path):
-    real = check(tmp_path / "set", pairs / "images", pairs / "masks")
-    assert export.export_dataset(tmp_path / "set", run_dir, real, 3) == 10
-    return tmp_path / "set"
+    folder, folders = tmp_path / "set", (pairs / "images", pairs / "masks")
+    options = export.ExportOptions(folder, folders)
+    assert export.export_dataset(options, run_dir, export.check_export(options, 3), 3) == 10
+    return folder
 
 
 class Folder(Dataset):
@@ -122,7 +94,7 @@ def test_colours_stay_where_a_real_image_has_them_or_none_is_given(run_dir, pair
     folder = exported(run_dir, pairs, tmp_path)
     assert {image.shape for image, _ in Folder(folder)} == {(64, 64, 3)}
     alone = tmp_path / "alone"
-    assert export.export_dataset(alone, run_dir, check(alone), 3) == 4
+    assert export.export_dataset(export.ExportOptions(alone), run_dir, [], 3) == 4
     name = "cond0_batch0_sample0.png"
     assert (alone / "images" / f"synth_{name}").read_bytes() == (
         run_dir / "images" / f"image_{name}"

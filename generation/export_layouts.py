@@ -1,0 +1,154 @@
+"""Layouts of exported data sets: two folders of pairs, nnU-Net v2's, COCO's.
+
+A layout says where images and masks lie and which records stand beside them. Pictures are the same
+in all of them: 8-bit PNGs, masks as class indices.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from core.files import write_json
+from core.notices import notify
+from core.pairing import natural_order
+from generation.names import IMAGES, MASKS
+
+BACKGROUND = "background"
+NNUNET_NAME = re.compile(r"Dataset\d{3}_[A-Za-z0-9]\w*")  # documented by nnU-Net
+FOLDS = 5  # nnU-Net's own number
+
+
+class Case(NamedTuple):
+    """A pair of an exported data set.
+
+    Attributes:
+        name: of its files, without ending.
+        group: pairs of one group show the same mask.
+        real: whether the image is no generated one.
+        size: (height, width).
+    """
+
+    name: str
+    group: str
+    real: bool
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PairsLayout:
+    """Equal names in two folders, which most code for segmentation reads.
+
+    Attributes:
+        images, masks: folders.
+        image_ending: behind the name of a case.
+    """
+
+    images: str = IMAGES
+    masks: str = MASKS
+    image_ending: str = ".png"
+
+    def check(self, folder: Path, class_names: Sequence[str]) -> None:
+        """Raise ValueError where the layout does not allow this folder or these names."""
+
+    def write_records(
+        self, folder: Path, cases: Sequence[Case], class_names: Sequence[str], grey: bool
+    ) -> None:
+        """Write what describes the cases, beside the pictures.
+
+        Args:
+            folder: of the data set.
+            class_names: in the order of the class indices.
+            grey: whether images have one channel, else three.
+        """
+
+
+@dataclass(frozen=True)
+class NnunetLayout(PairsLayout):
+    """The raw data of nnU-Net v2, with a cross-validation that keeps groups together."""
+
+    images: str = "imagesTr"
+    masks: str = "labelsTr"
+    image_ending: str = "_0000.png"  # a case has one file, also of three channels
+
+    def check(self, folder, class_names):
+        if not NNUNET_NAME.fullmatch(folder.name):
+            raise ValueError(
+                f"--export_dataset {folder}: nnU-Net expects a name such as Dataset501_Cells"
+            )
+        if class_names[0] != BACKGROUND:
+            raise ValueError(
+                f"--class_names {class_names[0]}: nnU-Net calls the first class {BACKGROUND}"
+            )
+
+    def write_records(self, folder, cases, class_names, grey):
+        # Any name but those of a few modalities makes nnU-Net normalise each channel by itself.
+        channels = ["EM"] if grey else ["R", "G", "B"]
+        description = {
+            "channel_names": {str(i): name for i, name in enumerate(channels)},
+            "labels": {name: i for i, name in enumerate(class_names)},
+            "numTraining": len(cases),
+            "file_ending": ".png",
+            "overwrite_image_reader_writer": "NaturalImage2DIO",
+        }
+        write_json(folder / "dataset.json", description)
+        if folds := grouped_folds(cases):
+            write_json(folder / "splits_final.json", folds)
+        else:
+            notify(
+                "all pairs show one mask, so no splits_final.json is written: train nnU-Net "
+                "with the fold all"
+            )
+
+
+@dataclass(frozen=True)
+class CocoLayout(PairsLayout):
+    """Semantic PNGs whose pixels are category ids, and COCO's lists of images and categories."""
+
+    masks: str = "annotations"
+
+    def write_records(self, folder, cases, class_names, grey):
+        images, annotations = [], []
+        for i, case in enumerate(cases, start=1):
+            height, width = case.size
+            file = f"{case.name}.png"
+            images.append({"id": i, "file_name": file, "height": height, "width": width})
+            annotations.append({"image_id": i, "file_name": file})
+        # Semantic classes have no instances: none of them is a `thing`.
+        categories = [
+            {"id": i, "name": name, "supercategory": name, "isthing": 0}
+            for i, name in enumerate(class_names)
+        ]
+        content = {"images": images, "annotations": annotations, "categories": categories}
+        write_json(folder / "annotations.json", content)
+
+
+LAYOUTS = {"pairs": PairsLayout(), "nnunet": NnunetLayout(), "coco": CocoLayout()}
+
+
+def grouped_folds(cases: Sequence[Case], folds: int = FOLDS) -> list[dict[str, list[str]]]:
+    """Folds of a cross-validation as nnU-Net stores them: names of cases to train and validate on.
+
+    Where there are real pairs, they alone are validated on: a score on generated ones would say
+    little. No pair is trained on whose mask is validated on. The held-out groups of a fold follow
+    one another in natural order, as neighbouring slices resemble each other.
+
+    Returns:
+        One dictionary for each fold, or none where there are not two groups to validate on.
+    """
+    judged = [case for case in cases if case.real] or cases
+    groups = sorted({case.group for case in judged}, key=lambda group: natural_order(Path(group)))
+    folds = min(folds, len(groups))
+    if folds < 2:
+        return []
+    splits = []
+    for k in range(folds):
+        held_out = set(groups[k * len(groups) // folds : (k + 1) * len(groups) // folds])
+        splits.append(
+            {
+                "train": [case.name for case in cases if case.group not in held_out],
+                "val": [case.name for case in judged if case.group in held_out],
+            }
+        )
+    return splits
