@@ -40,6 +40,8 @@ AUTOENCODER_FLAGS = {
     "image_size": "vae_image_size",
     "kl_weight": "kl_weight",
     "edge_weight": "edge_weight",
+    "train": "vae_train",
+    "adversarial_weight": "adversarial_weight",
 }
 UNET_FLAGS = {
     "steps": "unet_steps",
@@ -111,7 +113,8 @@ def plan_text(num_images, num_prompts, files, autoencoder, unet) -> str:
     """The stages of a pre-training, and the file that it writes."""
     return (
         f"{num_images} images of {files.image_path}, {num_prompts} prompts\n"
-        f"1/2 autoencoder, {autoencoder.steps} steps of {autoencoder.batch_size}\n"
+        f"1/2 autoencoder ({autoencoder.train}), {autoencoder.steps} steps of "
+        f"{autoencoder.batch_size}\n"
         f"2/2 U-Net and text encoder, {unet.steps} steps of {unet.batch_size}\n"
         f"base weights: {files.output}"
     )
@@ -140,6 +143,8 @@ def main(argv=None):
     unet = read_options(UNetOptions, args, UNET_FLAGS)
     if not files.init and not (autoencoder.steps and unet.steps):
         raise ValueError("--vae_steps 0 and --unet_steps 0 keep weights that --init must give")
+    if not files.init and autoencoder.train == "decoder":
+        raise ValueError("--vae_train decoder keeps an encoder that --init must give")
     prompts, paths = read_prompts(files.prompts_file), list_images(files.image_path)
     notify_of_cut(prompts, "--prompts_file")
     plan = plan_text(len(paths), len(prompts), files, autoencoder, unet)

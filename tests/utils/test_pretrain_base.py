@@ -36,10 +36,25 @@ def test_init_adapts_the_unet_and_keeps_the_autoencoder(pairs, micro_yaml, micro
     assert changed == {"model", "cond_stage_model"}
 
 
+def test_a_decoder_alone_leaves_latents_and_unet_as_they_are(pairs, micro_yaml, tmp_path):
+    base, sharper = tmp_path / "base.safetensors", tmp_path / "sharper.safetensors"
+    pretrain_base.main(command(pairs, micro_yaml, base, "--vae_steps", 1, "--unet_steps", 1))
+    words = "--vae_steps 2 --unet_steps 0 --vae_train decoder --adversarial_weight 0.5"
+    pretrain_base.main(command(pairs, micro_yaml, sharper, "--init", base, *words.split()))
+    before, after = load_state_dict(base), load_state_dict(sharper)
+    assert before.keys() == after.keys()  # no discriminator among the weights
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    parts = {".".join(key.split(".")[:2]) for key in changed}
+    assert parts == {"first_stage_model.decoder", "first_stage_model.post_quant_conv"}
+
+
 def test_bad_input_is_one_line(pairs, micro_yaml, micro_weights, tmp_path, error_line):
     output = tmp_path / "base.safetensors"
     assert "--init must give" in error_line(
         pretrain_base.main, *command(pairs, micro_yaml, output, "--vae_steps", 0)
+    )
+    assert "--vae_train decoder keeps an encoder that --init must give" in error_line(
+        pretrain_base.main, *command(pairs, micro_yaml, output, "--vae_train", "decoder")
     )
     assert "exists" in error_line(pretrain_base.main, *command(pairs, micro_yaml, micro_weights))
     assert "cell_0.png: 64 x 64 pixels" in error_line(

@@ -1,7 +1,7 @@
 """First stage of a base: the autoencoder (Rombach et al. 2022, Sec. 3.1).
 
-Differs from the paper: an L1 loss, an edge loss and a light KL penalty, without perceptual loss and
-discriminator.
+Differs from the paper: an L1 loss, an edge loss and a light KL penalty, without perceptual loss;
+the discriminator is optional.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,10 @@ from core.options import non_negative_float, non_negative_int, option, positive_
 from core.seeds import sample_seed
 from ldm.models.diffusion.ddpm import LatentDiffusion
 from training.base.data import Views, load
+from training.base.discriminator import PatchDiscriminator, balance
 from training.base.loop import draw_noise, fit, warm_then_decay
 
+TRAINABLE = ("all", "decoder")
 NORMALISE_FROM = 256  # images whose latents give mean and deviation of each channel
 
 
@@ -40,6 +42,20 @@ class AutoencoderOptions:
     edge_weight: float = option(
         0.5, non_negative_float, "FLOAT", "weight of the error of image gradients"
     )
+    train: str = option(
+        "all",
+        None,
+        None,
+        "decoder: keep the encoder, and so every latent and every U-Net trained on them",
+        choices=TRAINABLE,
+    )
+    adversarial_weight: float = option(
+        0.0,
+        non_negative_float,
+        "FLOAT",
+        "weight of a discriminator, which makes the decoder draw grain; try 0.5 with the trained "
+        "autoencoder of --init",
+    )
 
 
 class AutoencoderTraining(pl.LightningModule):
@@ -52,6 +68,7 @@ class AutoencoderTraining(pl.LightningModule):
     def __init__(self, first_stage_model: torch.nn.Module, options: AutoencoderOptions):
         super().__init__()
         self.first_stage_model, self.options = first_stage_model, options
+        self.discriminator = PatchDiscriminator() if options.adversarial_weight else None
 
     def training_step(self, batch, batch_idx):
         """Loss of images, (N, 3, H, W) in [-1, 1], and their N seeds."""
@@ -66,12 +83,24 @@ class AutoencoderTraining(pl.LightningModule):
         kl = posterior.kl().mean() / image[0].numel()  # per value, as the other terms are
         l1 = difference.abs().mean()
         self.log_dict({"l1": l1, "edges": edges, "kl": kl}, prog_bar=True)
-        return l1 + self.options.edge_weight * edges + self.options.kl_weight * kl
+        loss = l1 + self.options.edge_weight * edges + self.options.kl_weight * kl
+        return loss + self._adversarial_loss(image, reconstruction, loss)
+
+    def _adversarial_loss(self, image, reconstruction, reconstruction_loss):
+        """Losses that the discriminator adds; 0 without one."""
+        if self.discriminator is None:
+            return 0.0
+        decoder_loss, own_loss = self.discriminator.losses(image, reconstruction)
+        last = self.first_stage_model.decoder.conv_out.weight
+        factor = self.options.adversarial_weight * balance(reconstruction_loss, decoder_loss, last)
+        self.log("discriminator", own_loss, prog_bar=True)
+        return factor * decoder_loss + own_loss
 
     def configure_optimizers(self):
         """AdamW without weight decay, with the schedule of `warm_then_decay`."""
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(
-            self.parameters(), lr=self.options.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
+            trained, lr=self.options.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
         )
         return warm_then_decay(optimizer, self.trainer.max_steps)
 
@@ -116,18 +145,22 @@ def train_autoencoder(
     seed: int,
     precision: str = "32",
 ) -> None:
-    """Train the first stage of `model` in place and normalise its latents.
+    """Train the first stage of `model` in place; where its encoder changes, normalise its latents.
 
     Args:
         images: as `read_images` returns them.
         latent_size: side in pixels of the views whose latents are normalised; those of the U-Net.
         seed: of views and noise.
     """
-    first_stage = model.first_stage_model.train().requires_grad_(True)
+    first_stage = model.first_stage_model.train().requires_grad_(options.train == "all")
+    for part in (first_stage.post_quant_conv, first_stage.decoder):
+        part.requires_grad_(True)
     views = Views(images, options.image_size)
     loader = load(views, options.batch_size, options.steps, seed, "autoencoder")
     fit(AutoencoderTraining(first_stage, options), loader, options.steps, precision)
     first_stage.eval().requires_grad_(False)
+    if options.train == "decoder":
+        return
     # Mean and deviation are measured on views of the size that the U-Net will see.
     views = Views(images[:NORMALISE_FROM], latent_size)
     keys = [(index, sample_seed(seed, "normalise", index)) for index in range(len(views))]
