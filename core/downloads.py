@@ -7,7 +7,7 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,17 +93,31 @@ def find_weights(
     return target / file.name
 
 
-def download(url: str, path: Path, sha256: str | None = None) -> None:
+def check_checkpoint(path: Path) -> None:
+    """Raise ValueError where a file is no checkpoint."""
+    load_pickle(path, "cpu")
+
+
+def download(
+    url: str,
+    path: Path,
+    sha256: str | None = None,
+    check: Callable[[Path], None] = check_checkpoint,
+) -> None:
     """Fetch `url` into `path`, with a progress bar.
 
     Bytes are collected in `<path>.part`. A later call, or another process, goes on where this one
     was cut off. One process at a time writes.
 
+    Args:
+        sha256: checksum in hexadecimal, or its beginning.
+        check: function that raises ValueError for a file of the wrong kind; called where there is
+            no checksum.
     Raises:
         URLError, HTTPException, ConnectionError, TimeoutError: the server cannot be reached, or the
             connection breaks again and again.
-        ValueError: the checksum does not begin with `sha256`; without one, the file is no
-            checkpoint; or it is a web page, or larger than `MAX_BYTES`. None of it is kept.
+        ValueError: the checksum does not begin with `sha256`; without one, `check` refuses the
+            file; or it is a web page, or larger than `MAX_BYTES`. None of it is kept.
         OSError: `path` cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,20 +142,21 @@ def download(url: str, path: Path, sha256: str | None = None) -> None:
                 raise
         file.flush()
         try:
-            _check_content(url, part, sha256)
+            _check_content(url, part, sha256, check)
         except ValueError:
             part.unlink()
             raise
         os.replace(part, path)
 
 
-def _check_content(url: str, path: Path, sha256: str | None) -> None:
+def _check_content(url: str, path: Path, sha256: str | None, check) -> None:
     """Raise ValueError where a download is not the file that is expected."""
     if sha256 is None:
         try:
-            load_pickle(path, "cpu")
+            check(path)
         except ValueError as error:
-            raise ValueError(f"{url}: the download is no checkpoint ({error})") from error
+            kind = "checkpoint" if check is check_checkpoint else "file of its kind"
+            raise ValueError(f"{url}: the download is no {kind} ({error})") from error
         return
     found = sha256_of(path)
     if not found.startswith(sha256):

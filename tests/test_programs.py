@@ -17,6 +17,7 @@ NO_INPUT = {  # programs that read no file, or measure with files of their own m
     "benchmarks/branch_memory.py",
     "benchmarks/fid_speed.py",
     "benchmarks/load_time.py",
+    "utils/download.py",
 }
 # A command line that names a file or folder which is not there, `absent`
 ABSENT = {
