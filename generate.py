@@ -31,6 +31,7 @@ from generation.run import Run
 from generation.run_folder import check_run_folder
 from generation.run_options import FREE_ON_RESUME, folder_of_run, options_of_run
 from generation.settings import DETECTOR_GROUPS, GROUPS, Settings
+from generation.start import check_images, with_images
 from generation.summary import plan_text
 from ldm.modules.encoders.tokenizer import notify_of_cut
 from share import run_script
@@ -84,7 +85,9 @@ def prepare_run(args, settings, config):
     prompts = read_prompts(settings.plan.prompts_file)
     notify_of_cut(prompts, "--prompts_file")
     copies = settings.plan.n_augmentations_per_mask
-    plan = SamplePlan(sets, copies, settings.plan.seed, prompts)
+    sets = with_images(sets, settings.start)
+    ratios = settings.start.encode_ratio or (1.0,)
+    plan = SamplePlan(sets, copies, settings.plan.seed, prompts, ratios)
     plan.require_listable()
     folder = folder_of_run(settings.run, settings.run_name)
     check_run_folder(folder)
@@ -111,6 +114,7 @@ def main(argv=None):
     pending = run.pending(run.plan.shard(*settings.shard))
     sets = run.plan.sets_of(pending)
     sizes = check_condition_sets(sets, run.branches, multiple, settings.inputs.pad)
+    check_images(sets, sizes)
     print(f"{run.headline(settings.shard)}, on {settings.model.device_type}")
     if args.dry_run:
         plan = plan_text(run, len(pending), settings.sampling, settings.export, len(real))

@@ -69,6 +69,41 @@ class SamplingOptions:
 PREVIEW = SamplingOptions(steps=50, strength=1.0, eta=0.0)
 
 
+@dataclass(frozen=True)
+class Start:
+    """Pictures that sampling begins with, instead of noise (SDEdit, Meng et al. 2022).
+
+    Attributes:
+        pictures: (N, 3, H, W) in [-1, 1].
+        ratio: part of the steps that is left to go, in (0, 1]. The smaller it is, the more of the
+            pictures stays.
+    """
+
+    pictures: torch.Tensor
+    ratio: float
+
+    def __getitem__(self, part: slice) -> "Start":
+        return Start(self.pictures[part], self.ratio)
+
+    def noised(self, model, noise: torch.Tensor, timesteps: Sequence[int]):
+        """Latents to go on from, (N, 4, H/8, W/8), and how many of the timesteps are left out.
+
+        Args:
+            noise: standard normal, like the latents.
+            timesteps: those of the sampler, descending.
+        """
+        first = len(timesteps) - max(1, round(self.ratio * len(timesteps)))
+        # One at a time, as pictures are decoded: the autoencoder's memory grows fastest.
+        means = [
+            model.encode_first_stage(picture[None].to(model.device)).mode()
+            for picture in self.pictures
+        ]
+        z = model.scale_factor * torch.cat(means)  # (N, 4, H/8, W/8)
+        abar = model.alphas_cumprod[timesteps[first]]
+        # Ho et al. 2020, Eq. 4
+        return abar.sqrt() * z + (1 - abar).sqrt() * noise, first
+
+
 def control_scales(strength: float, guess_mode: bool, count: int) -> list[float]:
     """Factors of the control residuals, from shallow to deep.
 
@@ -109,6 +144,7 @@ def sample_latents(
     options: SamplingOptions,
     verbose: bool = False,
     save_memory: bool = False,
+    start: Start | None = None,
 ) -> torch.Tensor:
     """Latents for N conditions.
 
@@ -120,6 +156,7 @@ def sample_latents(
         verbose: show a progress bar.
         save_memory: keep on the GPU only what the current phase needs, which is slower. Afterwards
             the U-Net is still there, but not the text encoder and the autoencoder.
+        start: pictures to begin with; pure noise when None. With a ratio of 1 they change nothing.
     Returns:
         z, (N, 4, H/8, W/8).
     Raises:
@@ -128,6 +165,15 @@ def sample_latents(
     factor = model.first_stage_model.downsampling
     height, width = hints[0].shape[2:]
     shape = (len(prompts), model.channels, height // factor, width // factor)  # (N, 4, H/8, W/8)
+    # Each picture's generator draws x_T first, then the noise of its steps.
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    x_noisy, first = draw_noise(shape, generators, model.device), 0
+    sampler = SAMPLERS[options.sampler]
+    abar = model.alphas_cumprod.double().cpu().numpy()  # (T,) float64, for the coefficients
+    if start and start.ratio < 1:
+        if save_memory:
+            model.low_vram_shift(is_diffusing=False)
+        x_noisy, first = start.noised(model, x_noisy, sampler.timesteps(options.steps, abar))
     cond, uncond = _conditions(model, hints, prompts, options.guess_mode, save_memory)
     denoise = partial(
         guided_eps,
@@ -139,16 +185,15 @@ def sample_latents(
             options.strength, options.guess_mode, len(model.control_scales)
         ),
     )
-    # Each picture's generator draws x_T first, then the noise of its steps.
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    return SAMPLERS[options.sampler].sample(
+    return sampler.sample(
         denoise,
-        draw_noise(shape, generators, model.device),
-        model.alphas_cumprod.double().cpu().numpy(),  # (T,) float64, for the coefficients
+        x_noisy,
+        abar,
         options.steps,
         eta=options.eta,
         generators=generators,
         verbose=verbose,
+        first=first,
     )
 
 
@@ -161,6 +206,7 @@ def sample_images(
     options: SamplingOptions,
     verbose: bool = False,
     save_memory: bool = False,
+    start: Start | None = None,
 ) -> np.ndarray:
     """Pictures for N conditions, uint8 (N, H, W, 3); arguments as in `sample_latents`.
 
@@ -184,6 +230,7 @@ def sample_images(
             options,
             verbose,
             save_memory,
+            start and start[part],
         )
         if save_memory:
             model.low_vram_shift(is_diffusing=False)

@@ -176,8 +176,9 @@ def with_defaults(
     actions = _actions(parser)
     saved = dict(earlier or {})
     for name in saved.keys() & actions.keys():
-        # A value of None is that of an option without a default that was not given.
-        if saved[name] is not None or actions[name].default is not None:
+        # The default of an option that was not given, such as None or an empty list, may be a value
+        # that nobody can give.
+        if saved[name] != plain(actions[name].default):
             saved[name] = _checked(parser, actions[name], saved[name], source)
     # `None` in a later layer wins too: an option that was set to None stays None.
     layers = OmegaConf.merge(*map(OmegaConf.create, (defaults, saved, dict(given))))

@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 import config
-from cldm.sampling import NotFiniteError, SamplingOptions, sample_images
+from cldm.sampling import NotFiniteError, SamplingOptions, Start, sample_images
 from core.options import option, positive_int
 from core.signals import StoppedForRequeue, StopRequest
 from generation.inputs import read_hints, stack_hints
@@ -19,6 +19,7 @@ from generation.names import IMAGES, image_name
 from generation.plan import PlannedImage, make_batches
 from generation.run import Run
 from generation.run_folder import lock_images
+from generation.start import read_start
 from generation.writer import BackgroundWriter
 
 
@@ -58,6 +59,8 @@ class Painter:
     ) -> np.ndarray:
         """Images of a batch, uint8 (N, H, W, 3); H and W are padded to multiples of `multiple`.
 
+        All of the batch begin with noise, or all with their real images and one ratio.
+
         Args:
             hints: as `stack_hints` takes them.
         Raises:
@@ -71,7 +74,17 @@ class Painter:
                 [planned.seed for planned in batch],
                 self.sampling,
                 save_memory=self.save_memory,
+                start=self._start(batch),
             )
+
+    def _start(self, batch: Sequence[PlannedImage]) -> Start | None:
+        """Real images that the batch begins with; None for noise."""
+        ratio = batch[0].encode_ratio
+        if ratio == 1:
+            return None
+        images = [[read_start(planned.conditions)] for planned in batch]
+        (pictures,) = stack_hints(images, self.multiple)  # (N, 3, H, W) in [0, 1]
+        return Start(2 * pictures - 1, ratio)
 
 
 def draw_images(

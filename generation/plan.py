@@ -42,10 +42,12 @@ class ConditionSet:
     Attributes:
         number: of the set in the run.
         files: one for each control branch, in the order of the branches.
+        image: real image to begin with; None to begin with noise.
     """
 
     number: int
     files: tuple[Path, ...]
+    image: Path | None = None
 
     @property
     def name(self) -> str:
@@ -60,12 +62,14 @@ class PlannedImage:
     Attributes:
         copy: number of the image among those of its conditions.
         seed: of its noise.
+        encode_ratio: part of the steps that noise is for; 1 for pure noise.
     """
 
     conditions: ConditionSet
     copy: int
     prompt: str
     seed: int
+    encode_ratio: float = 1.0
 
     @property
     def ending(self) -> str:
@@ -80,12 +84,14 @@ class SamplePlan(Sequence):
     Attributes:
         seed: of the run; names of files do not depend on it.
         prompts: the texts that images draw theirs from.
+        encode_ratios: those of the images, which the copies of a set take by turns.
     """
 
     condition_sets: Sequence[ConditionSet]
     copies: int
     seed: int
     prompts: Sequence[str]
+    encode_ratios: Sequence[float] = (1.0,)
 
     def require_listable(self) -> None:
         """Raise ValueError where the images are more than can be listed."""
@@ -104,7 +110,8 @@ class SamplePlan(Sequence):
         seed = sample_seed(self.seed, conditions.name, copy)
         # A seed of its own, so that the prompt does not depend on how much noise is drawn.
         prompt = self.prompts[sample_seed(seed, "prompt", 0) % len(self.prompts)]
-        return PlannedImage(conditions, copy, prompt, seed)
+        ratio = self.encode_ratios[copy % len(self.encode_ratios)]
+        return PlannedImage(conditions, copy, prompt, seed, ratio)
 
     def file_name(self, k: int) -> str:
         """Name of image k's file."""
@@ -165,14 +172,14 @@ def _missing_partners(folders, partners, complete, skip_missing) -> str:
 def make_batches(
     planned_images: Iterable[PlannedImage], sizes: dict[int, tuple[int, int]], batch_size: int
 ) -> Iterator[list[PlannedImage]]:
-    """Batches of images of equal size, which may belong to different condition sets.
+    """Batches of images of equal size and start, which may belong to different condition sets.
 
     Args:
         sizes: (height, width) by number of the condition set.
     """
-    waiting = defaultdict(list)  # (height, width) -> images that do not fill a batch yet
+    waiting = defaultdict(list)  # (size, ratio) -> images that do not fill a batch yet
     for planned in planned_images:
-        group = waiting[sizes[planned.conditions.number]]
+        group = waiting[sizes[planned.conditions.number], planned.encode_ratio]
         group.append(planned)
         if len(group) == batch_size:
             yield group[:]  # a copy, because the list is used again

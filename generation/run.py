@@ -205,7 +205,17 @@ class Run:
             "seed": planned.seed,
             "weights": self.weights,
             "options": {name: self.options[name] for name in IMAGE_OPTIONS}
-            | {"strengths": {branch.name: branch.strength for branch in self.branches}},
+            | {"strengths": {branch.name: branch.strength for branch in self.branches}}
+            | self._start_of(planned),
+        }
+
+    def _start_of(self, planned: PlannedImage) -> dict:
+        """The real image that this one begins with, and its ratio; nothing for pure noise."""
+        if planned.conditions.image is None:
+            return {}
+        return {
+            "encode_ratio": planned.encode_ratio,
+            "encoded_image": str(planned.conditions.image),
         }
 
     def write(self, planned: PlannedImage, hints: Sequence[np.ndarray], image: np.ndarray) -> None:

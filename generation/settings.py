@@ -29,6 +29,7 @@ from generation.published import (
 )
 from generation.run_options import GenerationRunOptions, name_of_run
 from generation.shards import Shard, ShardOptions, find_shard
+from generation.start import StartOptions
 from ldm.samplers import SAMPLERS
 
 # The published options call the number of steps ddim_steps, whichever the sampler.
@@ -44,6 +45,7 @@ GROUPS = {
     "conditions": Group(ConditionOptions, "reading of conditions"),
     "inputs": Group(InputOptions, "incomplete conditions"),
     "plan": Group(PlanOptions, "images"),
+    "start": Group(StartOptions, "start from real images"),
     "sampling": Group(SamplingOptions, "sampling", SAMPLING_FLAGS),
     "drawing": Group(DrawingOptions, "computation"),
     "run": Group(GenerationRunOptions, "run"),
@@ -71,6 +73,7 @@ class Settings:
     conditions: ConditionOptions
     inputs: InputOptions
     plan: PlanOptions
+    start: StartOptions
     sampling: SamplingOptions
     drawing: DrawingOptions
     run: GenerationRunOptions

@@ -46,13 +46,15 @@ class GenerateState(Record):
 
     Attributes:
         condition_paths: files of each branch, in the order of the condition sets.
-        condition_checksums: SHA-256 by file; empty in runs of older versions.
+        encoded_images: real images that the generated ones begin with, in the same order.
+        condition_checksums: SHA-256 by file, of both; empty in runs of older versions.
         weights: SHA-256 by the name of the branch.
         config: the model's configuration.
         has_masks: whether images have masks; None in runs of older versions.
     """
 
     condition_paths: dict[str, list[str]]
+    encoded_images: list[str] = []
     condition_checksums: dict[str, str] = {}
     condition_records: Annotated[list[dict[str, Any]], Field(min_length=1)]
     prompts: Annotated[list[str], Field(min_length=1)]
@@ -82,7 +84,8 @@ def describe_run(
         weights, config, has_masks: as in `GenerateState`.
     """
     # Each file once, though it may steer several sets
-    used = dict.fromkeys(path for files in sets for path in files.files)
+    images = [files.image for files in sets if files.image is not None]
+    used = dict.fromkeys([*(path for files in sets for path in files.files), *images])
     bar = bar_for_many(used, desc="note the conditions")
     checksums = {str(path): sha256_of(path) for path in bar}
     # Paths are texts, as JSON gives them back.
@@ -90,6 +93,7 @@ def describe_run(
     return {
         "primary_condition_key": branches[0],
         "condition_paths": paths,
+        "encoded_images": list(map(str, images)),
         "condition_checksums": checksums,
         "mask_paths": paths.get(MASK, []),  # the published file has it
         "condition_records": [
@@ -128,6 +132,7 @@ def require_same_run(run_dir: Path, options: Mapping, description: Mapping) -> i
     # The same options can mean other files: one is added to a folder, weights are replaced.
     for key, name in (
         ("condition_paths", "condition files"),
+        ("encoded_images", "real images to begin with"),
         ("prompts", "prompts"),
         ("weights", "weights"),
         ("config", "configuration"),

@@ -30,12 +30,14 @@ def plan_text(
     plan, steps = run.plan, sampling.steps
     # What an image costs: DDIM asks the U-Net 72 times where 70 steps are asked for.
     evaluations = SAMPLERS[sampling.sampler].evaluations(steps)
+    ratios = ", ".join(f"{ratio:g}" for ratio in plan.encode_ratios)
     lines = [
         f"conditions: {len(plan.condition_sets):,}",
         f"images: {len(plan):,}, {plan.copies:,} for each condition",
         f"prompts: {len(plan.prompts):,}, one drawn for each image",
         f"sampling: {sampling.sampler}, {steps} steps, {evaluations} evaluations of the U-Net "
         "for each image",
+        *([f"start: real images, noise for {ratios} of the steps"] if ratios != "1" else []),
         "branches:",
         _indented(_branch_table(run)),
         f"folder: {_folder(run)}",

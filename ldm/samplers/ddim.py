@@ -110,11 +110,12 @@ def sample(
     generators: Sequence[torch.Generator] | None = None,
     on_step: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None,
     verbose: bool = False,
+    first: int = 0,
 ) -> torch.Tensor:
     """Samples, shape of `x_T`.
 
     Args:
-        x_T: noise to start from, (N, C, h, w).
+        x_T: noise to start from, (N, C, h, w); with `first`, latents at that timestep.
         alphas_cumprod: alpha-bar_t, (T,) float64.
         steps: number asked for; see `ddim_timesteps`.
         eta: stochasticity, 0 to 1.
@@ -122,10 +123,13 @@ def sample(
         on_step: called after each step with the number of steps that are left, the latents and the
             predicted x_0.
         verbose: show a progress bar.
+        first: number of steps at the beginning that are left out.
     Raises:
         ValueError: as `ddim_schedule`.
     """
     schedule = ddim_schedule(steps, alphas_cumprod, eta)
+    left = len(schedule.timesteps) - first  # they ascend, so the first steps stand at the end
+    schedule = DdimSchedule(*(values[:left] for values in schedule))
     return descend(denoise, x_T, schedule, generators, on_step, verbose=verbose)
 
 

@@ -69,6 +69,7 @@ def sample(
     generators: Sequence[torch.Generator] | None = None,
     on_step: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None,
     verbose: bool = False,
+    first: int = 0,
 ) -> torch.Tensor:
     """Samples, shape of `x_T`; arguments as in `ldm.samplers.ddim.sample`.
 
@@ -80,11 +81,11 @@ def sample(
     timesteps = dpmpp_timesteps(steps, alphas_cumprod)
     abar = alphas_cumprod[timesteps].tolist()
     x_noisy, previous_x0, count = x_T, None, len(timesteps) - 1  # a step joins two timesteps
-    for i in tqdm(range(count), desc="DPM-Solver++", disable=not verbose):
+    for i in tqdm(range(first, count), desc="DPM-Solver++", disable=not verbose):
         eps = denoise(x_noisy, int(timesteps[i]))  # (N, C, h, w)
         # The "++": the solver works on x_0 instead of eps, which is stabler under strong guidance.
         pred_x0 = (x_noisy - (1 - abar[i]) ** 0.5 * eps) / abar[i] ** 0.5  # (N, C, h, w)
-        abar_previous = abar[i - 1] if i else None
+        abar_previous = abar[i - 1] if i > first else None
         x_noisy = dpmpp_step(
             x_noisy, pred_x0, previous_x0, abar[i], abar[i + 1], abar_previous
         )  # (N, C, h, w)

@@ -11,6 +11,7 @@ from cldm.sampling import (
     PREVIEW,
     NotFiniteError,
     SamplingOptions,
+    Start,
     control_scales,
     sample_images,
     sample_latents,
@@ -45,6 +46,47 @@ def test_a_picture_depends_on_its_seed_and_condition_alone(shared_tiny_cldm, opt
         )  # sums in another order; strayed noise is off by 1
     other_seed = sample_latents(shared_tiny_cldm, [HINT[:1]], PROMPTS[:1], [8], options)
     assert (other_seed[0] - batch[0]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpmpp"])
+def test_start_from_pictures(shared_tiny_cldm, sampler):
+    """A ratio of 1 is pure noise; the smaller it is, the more of the pictures stays."""
+    options = SamplingOptions(steps=10, scale=1.0, eta=0.0, sampler=sampler)
+    pictures = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+    def latents(ratio, part=slice(2)):
+        start = Start(pictures, ratio)[part] if ratio else None
+        hints, prompts, seeds = [HINT[:2][part]], PROMPTS[:2][part], [5, 6][part]
+        return sample_latents(shared_tiny_cldm, hints, prompts, seeds, options, start=start)
+
+    assert torch.equal(latents(1.0), latents(None))
+    posterior = shared_tiny_cldm.encode_first_stage(pictures)
+    z = shared_tiny_cldm.scale_factor * posterior.mode()
+    distances = [float((latents(ratio) - z).square().mean()) for ratio in (0.1, 0.5, 1.0)]
+    assert distances == sorted(distances) and distances[0] < 0.3 * distances[2]
+    torch.testing.assert_close(latents(0.5, slice(1, 2))[0], latents(0.5)[1], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpmpp"])
+def test_with_the_true_noise_the_picture_comes_back(shared_tiny_cldm, monkeypatch, sampler):
+    """A denoiser that knows z gives z, from every timestep (1e-3)."""
+    picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    z = shared_tiny_cldm.scale_factor * shared_tiny_cldm.encode_first_stage(picture).mode()
+
+    def true_eps(model, x_noisy, t, **keywords):
+        abar = model.alphas_cumprod[t]
+        return (x_noisy - abar.sqrt() * z) / (1 - abar).sqrt()
+
+    monkeypatch.setattr("cldm.sampling.guided_eps", true_eps)
+    options = SamplingOptions(steps=10, eta=0.0, sampler=sampler)
+    for ratio in (0.1, 0.45, 0.9):
+        found = sample_latents(
+            shared_tiny_cldm, [HINT[:1]], [""], [3], options, start=Start(picture, ratio)
+        )
+        # Both samplers end at t = 0, where alpha-bar is 0.9991: a little noise is left.
+        abar = shared_tiny_cldm.alphas_cumprod[0]
+        noise = (found - abar.sqrt() * z) / (1 - abar).sqrt()
+        assert noise.std() == pytest.approx(1, abs=0.2), ratio
 
 
 def test_same_call_same_picture_and_no_trace_in_the_model(shared_tiny_cldm):

@@ -55,6 +55,29 @@ def test_state_and_manifest_tell_where_each_picture_comes_from(run, pairs, micro
             assert (folder / path).is_file()
 
 
+def test_images_begin_with_real_ones(run, pairs):
+    """By turns a ratio of 0.5 and of 1; the latter gives the images that noise alone gives."""
+    words = ("--n_augmentations_per_mask", 2, "--image_path", pairs / "images")
+    folder = run(*words, "--encode_ratio", 0.5, 1, "--batch_size_per_inference", 3)
+    plain = pictures(run("--n_augmentations_per_mask", 2, output="plain"))
+    found = pictures(folder)
+    for name, content in found.items():
+        assert (content == plain[name]) == ("batch1" in name), name
+    lines = manifest(folder)
+    assert [line["options"]["encode_ratio"] for line in lines[:2]] == [0.5, 1.0]
+    assert lines[2]["options"]["encoded_image"] == str(pairs / "images" / "cell_1.png")
+    # Another batch size, resumed after a loss: the same bytes.
+    lost = folder / "images" / "image_cond4_batch0_sample0.png"
+    lost.unlink()
+    run("--resume_run", folder, masks=None)
+    assert pictures(folder) == found
+    # With another image in place of one, the run is no longer this one.
+    write_png(pairs / "images" / "cell_4.png", np.zeros((64, 64), np.uint8))
+    lost.unlink()
+    with pytest.raises(ValueError, match=r"another content .*cell_4.png"):
+        run("--resume_run", folder, masks=None)
+
+
 def test_a_picture_that_is_not_finite_stops_the_run_unwritten(run, monkeypatch, tmp_path):
     """The pictures before it stay, and the run can be resumed."""
     whole = ControlLDM.decode_first_stage
