@@ -142,6 +142,7 @@ def main(argv=None):
             run.open_folder(trainer, record)
         run.fit(trainer, module)
         print_once(f"weights: {run.keep_best(trainer)}\nlosses: {run_dir / LOSS_PICTURE}")
+        print_once(f"card: {run.write_card(trainer)}")
 
 
 if __name__ == "__main__":

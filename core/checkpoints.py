@@ -316,12 +316,15 @@ def check_conversion(sources: Iterable[Path], output: Path) -> None:
         raise FileNotFoundError(f"{output.parent}: no such folder")
 
 
-def save_weights(state_dict: dict[str, torch.Tensor], path: str | Path) -> None:
+def save_weights(
+    state_dict: dict[str, torch.Tensor], path: str | Path, notes: Mapping[str, str] | None = None
+) -> None:
     """Write tensors by name; the file is whole or not there.
 
     Args:
         path: ends in `.safetensors`, or in another of `WEIGHT_SUFFIXES` for a torch file that keeps
             the tensors under `state_dict`.
+        notes: texts by name that a .safetensors file carries; others have no place for them.
     Raises:
         ValueError: another suffix.
         OSError: the file cannot be written or the disk is full.
@@ -335,7 +338,7 @@ def save_weights(state_dict: dict[str, torch.Tensor], path: str | Path) -> None:
     # safetensors refuses tensors whose memory is not in order, such as transposed ones.
     tensors = {key: value.contiguous() for key, value in state_dict.items()}
     with _whole_file_or_oserror(path) as temporary:
-        save_file(tensors, temporary)
+        save_file(tensors, temporary, metadata=dict(notes) if notes else None)
 
 
 def save_torch(content: object, path: str | Path) -> None:

@@ -1,7 +1,7 @@
 """Parts of all Lightning trainings: checkpoints, precision and the end after a signal."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,18 +25,20 @@ class WholeFileIO(TorchCheckpointIO):
 
     Args:
         kept: beginnings of the tensors' names that go into a .safetensors file.
+        notes: function that returns texts by name for such a file; `step` is added.
     """
 
-    def __init__(self, kept: tuple[str, ...] = ("",)):
+    def __init__(self, kept: tuple[str, ...] = ("",), notes: Callable[[], dict[str, str]] = dict):
         super().__init__()
-        self.kept = kept
+        self.kept, self.notes = kept, notes
 
     def save_checkpoint(self, checkpoint, path, storage_options=None):
         """Write a checkpoint; raises OSError as `save_torch`."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".safetensors":
-            save_weights(subset(checkpoint["state_dict"], self.kept), path)
+            notes = {**self.notes(), "step": str(checkpoint["global_step"])}
+            save_weights(subset(checkpoint["state_dict"], self.kept), path, notes)
             return
         if path.name == LAST and path.exists():
             _keep_as_previous(path)

@@ -27,6 +27,7 @@ from core.images import LUMA, read_image, write_png
 from core.options import OptionError, option, option_names
 from core.pairing import stem_of
 from core.signals import StopRequest
+from generation.export_card import write_data_card
 from generation.export_layouts import BACKGROUND, LAYOUTS, Case, PairsLayout
 from generation.manifest import leading_file, read_manifest
 from generation.names import CONDITIONS, IMAGE_PREFIX, IMAGES, MASKS
@@ -62,11 +63,14 @@ class ExportOptions:
         f"{BACKGROUND}, class_1, ... when not given",
         nargs="+",
     )
+    licence: str | None = option(
+        None, None, "NAME", "licence of the data set as the Hugging Face hub names it, for its card"
+    )
 
     def check(self):
         """Raise OptionError for options of a data set without one, or two classes of one name."""
         # The other way round is fine: a data set may hold generated pairs alone.
-        for name in ("include_real", "class_names"):
+        for name in ("include_real", "class_names", "licence"):
             if getattr(self, name) and not self.export_dataset:
                 raise OptionError(name, "needs --export_dataset")
         if self.export_layout != "pairs" and not self.export_dataset:
@@ -94,7 +98,8 @@ class ExportOptions:
             return []
         words = ["--export_dataset", self.export_dataset, "--export_layout", self.export_layout]
         words += ["--include_real", *self.include_real] if self.include_real else []
-        return words + (["--class_names", *self.class_names] if self.class_names else [])
+        words += ["--class_names", *self.class_names] if self.class_names else []
+        return words + (["--licence", self.licence] if self.licence else [])
 
 
 @dataclass(frozen=True)
@@ -251,7 +256,11 @@ def export_dataset(
             (temporary / kind).mkdir()
         written = pool.map(write, exported)
         bar = tqdm(written, total=len(exported), desc="export", unit="pair", leave=False)
-        layout.write_records(temporary, list(bar), names, grey)
+        cases = list(bar)
+        layout.write_records(temporary, cases, names, grey)
+        lines = [pair.line for pair in exported if pair.line]
+        folders = layout.images, layout.masks
+        write_data_card(temporary, cases, names, lines, folders, options.licence)
         rows = (pair.table_row(layout.image_ending) for pair in exported)
         write_csv(temporary / "splits.csv", COLUMNS, rows)
     return len(exported)

@@ -14,12 +14,14 @@ import pytest
 import torch
 import wandb
 import yaml
+from safetensors import safe_open
 
 import generate
 import train
 from cldm.cldm import ControlLDM
 from cldm.model import create_model
 from core.checkpoints import load_pickle, load_state_dict, save_weights, subset
+from core.downloads import sha256_of
 from core.images import read_labels, write_png
 from core.lightning import WholeFileIO, position
 from core.run_lock import RunLock
@@ -331,6 +333,13 @@ def test_control_only_weights_are_small_and_complete(options, tmp_path, micro_ya
     assert all(key.startswith("control_model.") for key in weights)
     assert not (run / "EM_best_results.ckpt").exists()
     create_model(micro_yaml, run / "EM_best_results.safetensors", base_path=micro_weights)
+    with safe_open(run / "EM_best_results.safetensors", framework="pt") as file:
+        notes = file.metadata()
+    assert notes["condition"] == "segmentation" and notes["classes"] == "3"
+    assert notes["step"] == "3" and notes["licence"] == "unknown"
+    assert notes["base_sha256"] == f"micro.safetensors {sha256_of(micro_weights)}"
+    card = (run / "README.md").read_text()
+    assert sha256_of(run / "EM_best_results.safetensors") in card and "train/loss" in card
 
 
 def test_a_training_starts_from_a_control_branch_and_its_base(

@@ -52,6 +52,12 @@ class OutputOptions:
         bool,
         help=f"keep the best control branch alone, as {BEST}.safetensors, a quarter of the size",
     )
+    licence: str | None = option(
+        None,
+        None,
+        "NAME",
+        "licence of the weights as the Hugging Face hub names it, for their card",
+    )
     logger: tuple[str, ...] = option(
         ("csv", "tensorboard"),
         help="where losses and pictures go",

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pytorch_lightning import Trainer
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader
 from cldm.model import create_model
 from cldm.sampling import SamplingOptions
 from conditions import ConditionOptions
+from core.cards import CARD
 from core.checkpoints import load_pickle
 from core.files import FileState, remove_leftovers, state_of, whole_folder, write_json
 from core.lightning import LAST, PREVIOUS, position, print_once, restore_last, stop_as_interrupt
@@ -24,7 +26,8 @@ from core.signals import StoppedForRequeue
 from dataset import SampleOptions, collate
 from fid.backbones.loading import CemOptions
 from training.batches import BatchesOfProcess, SeededBatches, ValidationBatches
-from training.checkpoints import BEST, SaveLast, align_weights, best_checkpoints
+from training.card import START, fingerprint_start, weights_notes, write_model_card
+from training.checkpoints import BEST, BEST_FID, SaveLast, align_weights, best_checkpoints
 from training.data import DataOptions, DataSets
 from training.data_record import DATA, check_same_data, fingerprint_data
 from training.frozen import FrozenEncoders
@@ -43,6 +46,7 @@ FREE_ON_RESUME = {
     "resume_training", "run_id", "output_root", "options_file", "dry_run", "max_epochs",
     "max_steps", "gpus", "num_processes", "num_nodes", "num_workers", "logger", "logger_freq",
     "wandb_api_key", "max_pixels", "save_every", "log_every", "latent_memory",
+    "licence",
 }  # fmt: skip
 
 
@@ -147,6 +151,7 @@ class TrainingRun:
             build_loggers(options.output, self.run_dir),
             options.output.log_every,
             [*callbacks, self.save_last],
+            partial(weights_notes, self.run_dir, condition, options.output.licence),
         )
 
     def build_module(self) -> ControlTraining:
@@ -201,18 +206,20 @@ class TrainingRun:
         """
         if not trainer.is_global_zero:
             return
-        data = fingerprint_data(self.datasets)
+        data, start = fingerprint_data(self.datasets), fingerprint_start(self.first_weights)
         # A job with a name may have ended before its first checkpoint.
         if not (self.options.output.run_id is not None and self.run_dir.is_dir()):
             # Made whole: a process that is killed here leaves no folder that nothing can read.
             with whole_folder(self.run_dir) as folder:
                 write_record(folder / RECORD)
                 write_json(folder / DATA, data)
+                write_json(folder / START, start)
             self.lock.acquire()
             return
         self.lock.acquire()
         write_record(self.run_dir / RECORD)
         write_json(self.run_dir / DATA, data)
+        write_json(self.run_dir / START, start)
 
     def fit(self, trainer: Trainer, module: ControlTraining) -> None:
         """Train to the end.
@@ -292,6 +299,22 @@ class TrainingRun:
             trainer.save_checkpoint(path, weights_only=True)
         return path
 
+    def write_card(self, trainer: Trainer) -> Path | None:
+        """Write the card beside the weights; returns its path, None in the other processes."""
+        if not trainer.is_global_zero:
+            return None
+        train, validation = self.datasets
+        options = self.options
+        return write_model_card(
+            self.run_dir,
+            [path for name in (BEST, BEST_FID) for path in self.run_dir.glob(f"{name}.*")],
+            train.condition,
+            (len(train), len(validation) if validation else 0),
+            (options.optimization, options.samples, options.conditions, options.model),
+            {name: float(value) for name, value in sorted(trainer.callback_metrics.items())},
+            options.output.licence,
+        )
+
     def plan(self) -> str:
         """Text for people: data, steps and files of the run."""
         train, validation = self.datasets
@@ -306,8 +329,8 @@ class TrainingRun:
                 f"{per_epoch} batches per epoch, "
                 f"{options.total_steps(len(train), self.processes)} optimizer steps in all",
                 f"run folder: {self.run_dir}",
-                f"files: {RECORD}, {LAST} every {output.save_every} steps, {best}, {LOSS_PICTURE}, "
-                f"{PROGRESS}, image_log/train/ every {output.logger_freq} batches, "
+                f"files: {RECORD}, {LAST} every {output.save_every} steps, {best}, {CARD}, "
+                f"{LOSS_PICTURE}, {PROGRESS}, image_log/train/ every {output.logger_freq} batches, "
                 f"loggers: {', '.join(output.logger_names)}",
             ]
         )

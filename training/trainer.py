@@ -1,6 +1,7 @@
 """The optimization of a training, and the Lightning trainer that runs it."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,12 +71,14 @@ def build_trainer(
     loggers: list[Logger],
     log_every: int,
     callbacks: list[Callback],
+    notes: Callable[[], dict[str, str]] = dict,
 ) -> pl.Trainer:
     """A trainer whose checkpoints are whole files and whose data need no sampler of Lightning's.
 
     Args:
         precision: one of `core.devices.PRECISIONS`.
         log_every: steps between logged losses.
+        notes: as in `WholeFileIO`.
     """
     # All that is trained gets a gradient in every step. Where gradients add up over batches, the
     # first of them are not exchanged, which a static graph does not allow.
@@ -100,5 +103,5 @@ def build_trainer(
         enable_model_summary=False,
         logger=loggers,
         callbacks=callbacks,
-        plugins=[WholeFileIO(kept=(CONTROL,))],
+        plugins=[WholeFileIO(kept=(CONTROL,), notes=notes)],
     )

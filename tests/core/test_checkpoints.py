@@ -536,7 +536,7 @@ def test_a_failure_half_way_leaves_no_file(tmp_path, monkeypatch, name, existing
         save(path, WEIGHTS)
     before = path.read_bytes() if existing else None
 
-    def fail(content, file, *args):
+    def fail(content, file, *args, **_):
         pathlib.Path(file).write_bytes(b"half a file")
         raise failure
 

@@ -24,7 +24,9 @@ from core.lightning import (
 def test_safetensors_hold_the_kept_weights_alone(tmp_path):
     weights = {"control_model.a": torch.ones(2), "model.b": torch.zeros(2)}
     io = WholeFileIO(kept=("control_model.",))
-    io.save_checkpoint({"state_dict": weights, "epoch": 3}, tmp_path / "new" / "best.safetensors")
+    io.save_checkpoint(
+        {"state_dict": weights, "global_step": 3}, tmp_path / "new" / "best.safetensors"
+    )
     kept = load_state_dict(tmp_path / "new" / "best.safetensors")
     assert kept.keys() == {"control_model.a"} and torch.equal(
         kept["control_model.a"], torch.ones(2)

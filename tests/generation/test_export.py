@@ -42,7 +42,8 @@ class Folder(Dataset):
 
 def test_a_plain_loader_reads_it(run_dir, pairs, tmp_path):
     folder = exported(run_dir, pairs, tmp_path)
-    assert sorted(path.name for path in folder.iterdir()) == ["images", "masks", "splits.csv"]
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["README.md", "images", "masks", "splits.csv"]
     data = Folder(folder)
     assert len(data) == 10 == len(list((folder / "masks").iterdir()))
     for image, mask in data:
