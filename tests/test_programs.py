@@ -43,6 +43,7 @@ ABSENT = {
     "utils/compare.py": "absent --output a.png",
     "utils/convert_control.py": "absent a.ckpt",
     "utils/draw_detectors.py": "absent/a.png",
+    "utils/export_segmenter.py": "absent out --authors a",
     "utils/make_phantoms.py": "taken",
     "utils/plan.py": "--measure step --config absent",
     "utils/pretrain_base.py": "--image_path absent --output a.ckpt",
