@@ -30,19 +30,16 @@ from core.options import (
 )
 from core.records import RECORD, write_run_record
 from dataset import SampleOptions
+from segmentation.agreement import load_score
 from share import run_script
+from training.agreement import AgreementOptions
 from training.data import DataOptions, build_datasets
 from training.latents import CacheOptions
 from training.loss_curve import LOSS_PICTURE
 from training.module import StartOptions
 from training.outputs import OutputOptions
 from training.processes import ProcessOptions, count_processes, name_run
-from training.run import (
-    FREE_ON_RESUME,
-    TrainingOptions,
-    TrainingRun,
-    read_saved_options,
-)
+from training.run import FREE_ON_RESUME, TrainingOptions, TrainingRun, read_saved_options
 from training.trainer import OptimizationOptions
 from training.validation import (
     NETWORK_FLAGS,
@@ -64,6 +61,7 @@ GROUPS = {
     "validation_fid": Group(ValidationFidOptions, "validation FID"),
     "fid_sampling": Group(SAMPLING, "images of the validation FID", SAMPLING_FLAGS),
     "fid_network": Group(ValidationNetworkOptions, "network of the validation FID", NETWORK_FLAGS),
+    "agreement": Group(AgreementOptions, "agreement of drawn images with their masks"),
     "output": Group(OutputOptions, "output"),
 }
 
@@ -127,7 +125,8 @@ def main(argv=None):
         print_once("training on the CPU" + ("" if args.gpus == 0 else ": no GPU found"))
     print_once(run.plan(), flush=True)
     # The trainer loads the network of the FID, whose errors should not wait for the model.
-    trainer = run.build_trainer()
+    segmenter = options.agreement.agreement_segmenter
+    trainer = run.build_trainer(load_score(segmenter, datasets.train.condition))
     record = partial(
         write_run_record,
         options=vars(args),

@@ -82,9 +82,12 @@ class ValidationFid(Callback):
             kernel_distance = kid(self.real, generated).value
         self.log_dict({"val/cem_fid": distance, "val/cem_kid": kernel_distance})
 
-    def _keep(self, pictures, indices, epoch):
+    def _keep(self, pictures, indices, trainer):
         """Write pictures, uint8 (N, h, w, 3), under their published names."""
-        folder = self.folder / f"epoch_{epoch:04}"
+        # As published, unless an epoch has several validations, or only some epochs have one.
+        by_epoch = trainer.check_val_every_n_epoch is not None
+        step = f"step_{trainer.global_step:06}"
+        folder = self.folder / (f"epoch_{trainer.current_epoch:04}" if by_epoch else step)
         folder.mkdir(parents=True, exist_ok=True)
         for index, picture in zip(indices, pictures, strict=True):
             write_png(folder / f"{index:06}.png", picture)
@@ -111,7 +114,7 @@ class ValidationFid(Callback):
             # Not raised: the training may recover, and other processes wait for these features.
             return np.full((len(samples), self.backbone.width), np.nan, np.float32)
         if self.folder:
-            self._keep(pictures, indices, pl_module.current_epoch)
+            self._keep(pictures, indices, pl_module.trainer)
         return self._features(pictures)
 
     def _features(self, pictures):

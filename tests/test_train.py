@@ -1,5 +1,6 @@
 """Trainings from the command line to the files that they leave."""
 
+import csv
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ from core.images import read_labels, write_png
 from core.lightning import WholeFileIO, position
 from core.run_lock import RunLock
 from ldm.models.autoencoder import AutoencoderKL
+from segmentation.network import build_segmenter, save_segmenter
 from tests.weights import assert_same_tensors
 from training.module import ControlTraining
 from training.run import TrainingRun
@@ -234,6 +236,59 @@ def test_killed_and_interrupted_runs_resume_to_the_same_weights(options, pairs, 
         for folder in (run, whole)
     )
     assert curve == expected_curve
+
+
+def metrics(run, name):
+    """Values that a run has logged of a metric, by step, over all resumptions."""
+    values = {}
+    for path in sorted(run.glob("csv/*/metrics.csv")):
+        for row in csv.DictReader(path.open()):
+            if row.get(name):
+                values[int(row["step"])] = float(row[name])
+    return values
+
+
+def test_validation_by_steps_average_and_agreement_survive_an_interruption(
+    options, pairs, tmp_path, micro_yaml
+):
+    """Epochs of three steps, validated every four: interrupted at a validation and elsewhere."""
+    segmenter = tmp_path / "seg.ckpt"
+    save_segmenter(segmenter, build_segmenter(3), {})
+    more = "--validate_every 4 --ema_decay 0.5 --agreement_images 2 --fid_ddim_steps 2"
+    options = [*options, *validation(pairs), *more.split(), "--agreement_segmenter", str(segmenter)]
+    train.main([*options, "--max_steps", "14", "--run_id", "whole"])
+    for steps in ("4", "9", "14"):  # a training that ends is interrupted
+        train.main([*options, "--max_steps", steps, "--run_id", "parts"])
+    whole, parts = tmp_path / "runs/whole", tmp_path / "runs/parts"
+    for name in ("val/loss", "val/agreement"):
+        found, expected = metrics(parts, name), metrics(whole, name)
+        assert list(expected) == [3, 7, 11] and found == expected, name  # steps count from 0
+    assert_same_tensors(final_state(parts)[0], final_state(whole)[0])
+    first, second = (
+        load_pickle(run / "last.ckpt", "cpu")["averaged_weights"] for run in (whole, parts)
+    )
+    assert first["updates"] == second["updates"] == 14
+    assert_same_tensors(first["values"], second["values"])
+    # The best weights are averages; they load like any others and differ from those of any step.
+    for name in ("EM_best_results.ckpt", "EM_best_agreement.ckpt"):
+        assert_same_tensors(*(load_state_dict(run / name) for run in (whole, parts)))
+        create_model(micro_yaml, whole / name)
+
+
+def test_patience_ends_a_run_and_its_resumption(options, pairs, tmp_path, capsys):
+    """A learning rate of nearly nothing: the loss cannot fall beyond its first value for long."""
+    more = "--validate_every 1 --patience 2 --learning_rate 1e-30 --max_steps 9 --run_id short"
+    train.main([*options, *validation(pairs), *more.split()])
+    run = tmp_path / "runs/short"
+    assert final_state(run)[2] == 3
+    assert "(--patience 2); the training ends" in capsys.readouterr().out
+    train.main(["--resume_training", str(run)])
+    assert final_state(run)[2] == 3
+    train.main(["--resume_training", str(run), "--patience", "4"])
+    assert final_state(run)[2] == 5
+    words = more.replace("short", "whole").split()
+    train.main([*options, *validation(pairs), *words, "--patience", "4"])
+    assert metrics(run, "train/loss_step") == metrics(tmp_path / "runs/whole", "train/loss_step")
 
 
 def test_resume_takes_the_options_of_the_run(options, tmp_path, error_line):

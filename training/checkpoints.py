@@ -12,6 +12,7 @@ from core.lightning import LAST
 
 BEST = "EM_best_results"
 BEST_FID = "EM_best_fid"
+BEST_AGREEMENT = "EM_best_agreement"
 ALIGNMENT = 64  # bytes: torch's own memory on the CPU begins at multiples of it
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -23,22 +24,29 @@ class ControlOnlyCheckpoint(ModelCheckpoint):
 
 
 def best_checkpoints(
-    run_dir: Path, has_validation: bool, monitor_fid: bool, control_only: bool
+    run_dir: Path,
+    has_validation: bool,
+    monitor_fid: bool,
+    monitor_agreement: bool,
+    control_only: bool,
 ) -> list[ModelCheckpoint]:
-    """Callbacks that keep the weights of the best epoch by loss and, if wanted, by FID."""
-    monitored = {BEST: "val/loss" if has_validation else "train/loss_epoch"}
+    """Callbacks that keep the weights of the best epoch by loss and, if wanted, by other scores."""
+    monitored = {BEST: ("val/loss" if has_validation else "train/loss_epoch", "min")}
     if monitor_fid:
-        monitored[BEST_FID] = "val/cem_fid"
+        monitored[BEST_FID] = "val/cem_fid", "min"
+    if monitor_agreement:
+        monitored[BEST_AGREEMENT] = "val/agreement", "max"
     kind = ControlOnlyCheckpoint if control_only else ModelCheckpoint
     return [
         kind(
             dirpath=run_dir,
             filename=name,
             monitor=metric,
+            mode=mode,
             save_weights_only=True,
             enable_version_counter=False,  # the published name, also in a run that goes on
         )
-        for name, metric in monitored.items()
+        for name, (metric, mode) in monitored.items()
     ]
 
 
@@ -97,15 +105,30 @@ class SaveLast(Checkpoint):
         done, total = batch_idx + 1, trainer.num_training_batches
         if done % trainer.accumulate_grad_batches and done < total:
             return  # between two optimizer steps there is no state to return to
-        if done == total > 1:
-            # Lightning cannot return to the end of an epoch without losing its validation; one
-            # step later it can.
+        at_end = trainer.global_step == trainer.max_steps
+        if (self._validation_follows(trainer) and not at_end) or done == total > 1:
+            # Lightning cannot return to a step without losing its validation; one step later it
+            # can.
             return
         due = trainer.global_step - self.saved_step >= self.every_n_steps
-        if self.signal_received or due or trainer.global_step == trainer.max_steps:
+        if self.signal_received or due or at_end:
             self._save(trainer, pl_module)
         if self.signal_received:
             raise KeyboardInterrupt  # from which Lightning closes loggers and workers
+
+    def on_validation_end(self, trainer, pl_module):
+        # A validation may end the training. At its end Lightning counts the epoch as done, which
+        # a run that is resumed with more patience must not.
+        if trainer.should_stop:
+            self._save(trainer, pl_module)
+
+    @staticmethod
+    def _validation_follows(trainer) -> bool:
+        """Tell whether a validation that is due by its batches comes after this one."""
+        interval = trainer.val_check_interval
+        if trainer.check_val_every_n_epoch is not None or interval == 1:
+            return False  # after an epoch; or after each batch, where no other is left to save at
+        return (trainer.fit_loop.total_batch_idx + 1) % interval == 0
 
     def on_train_end(self, trainer, pl_module):
         self._save(trainer, pl_module)

@@ -44,12 +44,19 @@ class LossCurve(Callback):
         mean = self.epoch_loss / self.epoch_samples
         self.log("train/loss_epoch", mean, prog_bar=True, sync_dist=True)
         self.epoch_loss, self.epoch_samples = 0.0, 0
-        for name in NAMES:
+        self._note(trainer, ["train/loss_epoch"])
+        if trainer.is_global_zero:
+            self.draw()
+
+    def on_validation_end(self, trainer, pl_module):
+        self._note(trainer, [name for name in NAMES if name.startswith("val/")])
+
+    def _note(self, trainer, names):
+        """Append the values that these metrics have now."""
+        for name in names:
             if name in trainer.callback_metrics:
                 value = float(trainer.callback_metrics[name])
                 self.history[name].append((trainer.global_step, value))
-        if trainer.is_global_zero:
-            self.draw()
 
     def draw(self) -> None:
         """Draw losses above, the hint gap below (where it was measured), over optimizer steps."""

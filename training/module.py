@@ -10,6 +10,7 @@ from cldm.cldm import ControlLDM
 from cldm.model import DEFAULT_CONFIG
 from core.options import option
 from dataset import Batch
+from training.averaging import AVERAGES, WeightAverage
 from training.frozen import FrozenEncoders
 from training.noise import draw_step_noise, spread_timesteps
 
@@ -52,10 +53,19 @@ class ControlTraining(pl.LightningModule):
         model: only its `trainable_parameters` are trained.
         encoders: the model's frozen encoders.
         learning_rate: of AdamW.
+        ema_decay: decay of the averaged weights, which are validated and saved as the best; None
+            for no average.
     """
 
-    def __init__(self, model: ControlLDM, encoders: FrozenEncoders, learning_rate: float):
+    def __init__(
+        self,
+        model: ControlLDM,
+        encoders: FrozenEncoders,
+        learning_rate: float,
+        ema_decay: float | None = None,
+    ):
         super().__init__()
+        self.ema_decay, self.average, self.saved_average = ema_decay, None, None
         self.model, self.encoders, self.learning_rate = model, encoders, learning_rate
         self.train()
         # Frozen, so without dropout; Lightning leaves the mode of its parts as it is set here.
@@ -76,6 +86,46 @@ class ControlTraining(pl.LightningModule):
     def configure_optimizers(self):
         # The rate stays constant, as published: a run can then be prolonged without a change.
         return torch.optim.AdamW(self.model.trainable_parameters(), lr=self.learning_rate)
+
+    def on_fit_start(self):
+        """Begin the average, or go on with that of the checkpoint; the model is on its device."""
+        if self.ema_decay is None:
+            return
+        trained = {
+            name: value for name, value in self.model.named_parameters() if value.requires_grad
+        }
+        self.average = WeightAverage(trained, self.ema_decay)
+        if self.saved_average:
+            self.average.load_state_dict(self.saved_average)
+
+    def optimizer_step(self, *args, **kwargs):
+        """One step of the optimizer, whose weights then enter the average."""
+        super().optimizer_step(*args, **kwargs)
+        if self.average:  # here, not after the batch: a checkpoint may be written in between
+            self.average.update()
+
+    def on_validation_epoch_start(self):
+        """Validate the averaged weights, where there are any."""
+        if self.average:
+            self.average.swap()
+
+    def on_validation_epoch_end(self):
+        """Go on with the weights of the last step, after all callbacks have used the average."""
+        if self.average:
+            self.average.swap()
+
+    def on_save_checkpoint(self, checkpoint):
+        """Keep the average beside the weights; in files of weights alone, in place of them."""
+        if not self.average:
+            return
+        if "optimizer_states" in checkpoint:
+            checkpoint[AVERAGES] = self.average.state_dict()
+        else:
+            checkpoint["state_dict"] = {**checkpoint["state_dict"], **self.average.values}
+
+    def on_load_checkpoint(self, checkpoint):
+        """Keep the average of a full checkpoint until `on_fit_start`."""
+        self.saved_average = checkpoint.get(AVERAGES)
 
     def training_step(self, batch: Batch, batch_idx):
         """Loss of this process's samples; its mean over processes is that of the whole batch."""

@@ -25,6 +25,7 @@ from core.run_lock import RunLock
 from core.signals import StoppedForRequeue
 from dataset import SampleOptions, collate
 from fid.backbones.loading import CemOptions
+from training.agreement import AgreementOptions, Score, ValidationAgreement
 from training.batches import BatchesOfProcess, SeededBatches, ValidationBatches
 from training.card import START, fingerprint_start, weights_notes, write_model_card
 from training.checkpoints import BEST, BEST_FID, SaveLast, align_weights, best_checkpoints
@@ -35,6 +36,7 @@ from training.latents import GB, CacheOptions, LatentCache
 from training.loss_curve import LOSS_PICTURE, LossCurve
 from training.module import ControlTraining, StartOptions
 from training.outputs import OutputOptions, build_loggers
+from training.patience import Patience
 from training.previews import TrainingPreviews
 from training.processes import Processes, ProcessOptions
 from training.trainer import OptimizationOptions, build_trainer
@@ -45,8 +47,8 @@ from training.validation import ValidationFidOptions, build_validation_fid
 FREE_ON_RESUME = {
     "resume_training", "run_id", "output_root", "options_file", "dry_run", "max_epochs",
     "max_steps", "gpus", "num_processes", "num_nodes", "num_workers", "logger", "logger_freq",
-    "wandb_api_key", "max_pixels", "save_every", "log_every", "latent_memory",
-    "licence",
+    "wandb_api_key", "max_pixels", "save_every", "log_every", "latent_memory", "validate_every",
+    "patience", "licence",
 }  # fmt: skip
 
 
@@ -64,12 +66,20 @@ class TrainingOptions:
     validation_fid: ValidationFidOptions
     fid_sampling: SamplingOptions
     fid_network: CemOptions
+    agreement: AgreementOptions
     output: OutputOptions
 
     def check(self) -> None:
         """Raise ValueError where options of different groups contradict each other."""
-        if self.validation_fid.enable_val_fid and not self.data.has_validation:
-            raise ValueError("--enable_val_fid needs --val_image_path")
+        needs_validation = {
+            "enable_val_fid": self.validation_fid.enable_val_fid,
+            "validate_every": self.optimization.validate_every,
+            "patience": self.optimization.patience,
+            "agreement_segmenter": self.agreement.agreement_segmenter,
+        }
+        for name, given in needs_validation.items():
+            if given and not self.data.has_validation:
+                raise ValueError(f"--{name} needs --val_image_path")
         if self.output.save_control_only and not self.model.sd_locked:
             raise ValueError(
                 "--save_control_only would lose the decoder that --sd_locked false trains"
@@ -118,9 +128,11 @@ class TrainingRun:
         self.whole_batch = options.optimization.whole_batch(processes)
         self.save_last = SaveLast(run_dir, options.output.save_every, self.whole_batch)
 
-    def build_trainer(self) -> Trainer:
+    def build_trainer(self, score: Score | None) -> Trainer:
         """Lightning's trainer with all callbacks, the network of the validation FID included.
 
+        Args:
+            score: the segmenter that drawn images are shown to; None for none.
         Raises:
             FileNotFoundError, ValueError, OSError, RuntimeError: see `build_validation_fid`.
         """
@@ -136,12 +148,19 @@ class TrainingRun:
             groups = options.validation_fid, options.fid_sampling, options.fid_network
             validation = self.datasets.validation
             callbacks.append(build_validation_fid(*groups, validation, self.run_dir))
+        if score:
+            number, sampling = options.agreement.agreement_images, options.fid_sampling
+            validation = self.datasets.validation
+            callbacks.append(ValidationAgreement(validation, score, number, sampling))
         callbacks += best_checkpoints(
             self.run_dir,
             has_validation=self.datasets.validation is not None,
             monitor_fid=options.validation_fid.monitor == "val/cem_fid",
+            monitor_agreement=score is not None,
             control_only=options.output.save_control_only,
         )
+        if patience := options.optimization.patience:
+            callbacks.append(Patience(patience))
         # `SaveLast` comes last: it saves what the callbacks before it have noted of the same step.
         return build_trainer(
             options.optimization,
@@ -174,7 +193,8 @@ class TrainingRun:
         # Each process keeps the views that it meets; no latents travel between processes.
         cache = LatentCache(self.options.cache.latent_memory * GB, self.run_dir)
         encoders = FrozenEncoders(model, cache)
-        return ControlTraining(model, encoders, self.options.optimization.learning_rate)
+        optimization = self.options.optimization
+        return ControlTraining(model, encoders, optimization.learning_rate, optimization.ema_decay)
 
     def reopen_folder(self, trainer: Trainer) -> None:
         """Lock the folder of a run that goes on, and make sure that it can.

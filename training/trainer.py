@@ -12,7 +12,7 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from cldm.names import CONTROL
 from core.lightning import WholeFileIO, lightning_precision
-from core.options import non_negative_int, option, positive_float, positive_int
+from core.options import fraction, non_negative_int, option, positive_float, positive_int
 from training.processes import Processes
 
 
@@ -31,6 +31,19 @@ class OptimizationOptions:
         positive_int,
         "INT",
         "optimizer steps; ends the run if reached before --max_epochs",
+    )
+    ema_decay: float | None = option(
+        None,
+        fraction,
+        "P",
+        "decay of averaged weights, such as 0.999, which are validated and kept as the best; none "
+        "when not given",
+    )
+    validate_every: int | None = option(
+        None, positive_int, "STEPS", "optimizer steps between validations, instead of an epoch"
+    )
+    patience: int | None = option(
+        None, positive_int, "INT", "end after so many validations without a lower val/loss"
     )
     seed: int = option(0, non_negative_int, "INT", "seed of data order, crops, prompts and noise")
 
@@ -87,6 +100,10 @@ def build_trainer(
         find_unused_parameters=False,
         gradient_as_bucket_view=True,
     )
+    validation = {}
+    if options.validate_every:  # Lightning counts batches, here over the ends of epochs
+        batches = options.validate_every * options.accumulate_grad_batches
+        validation = {"val_check_interval": batches, "check_val_every_n_epoch": None}
     return pl.Trainer(
         default_root_dir=run_dir,
         accelerator="gpu" if processes.on_gpu else "cpu",
@@ -104,4 +121,5 @@ def build_trainer(
         logger=loggers,
         callbacks=callbacks,
         plugins=[WholeFileIO(kept=(CONTROL,), notes=notes)],
+        **validation,
     )

@@ -62,6 +62,8 @@ def test_the_picture_has_a_panel_for_what_was_measured(curve, trainer, tmp_path)
     height = read_image(tmp_path / LOSS_PICTURE).shape[0]
     trainer.callback_metrics |= {"val/loss": torch.tensor(1.0), "val/hint_gap": torch.tensor(0.1)}
     train(curve, trainer, (1.0, 2))
+    curve.on_validation_end(trainer, None)
+    train(curve, trainer, (1.0, 2))  # validations do not stand at the ends of epochs alone
     curve.on_train_epoch_end(trainer, None)
     assert read_image(tmp_path / LOSS_PICTURE).shape[0] == 2 * height
     assert curve.history["val/hint_gap"] == [(2, pytest.approx(0.1))]

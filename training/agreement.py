@@ -1,0 +1,80 @@
+"""Agreement of drawn pictures with their masks, as a segmenter sees it, while a training runs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pytorch_lightning.callbacks import Callback
+
+from cldm.sampling import NotFiniteError, SamplingOptions, sample_images
+from core.options import option, positive_int
+from core.pictures import evenly
+from core.seeds import sample_seed
+from dataset import ValidationSet, channels_first
+
+# Pictures, uint8 (N, H, W, 3), and labels, (N, H, W) -> pixels in the intersection and in the union
+# of predicted and true class, int64 (2, C).
+Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class AgreementOptions:
+    """Pictures that are drawn and segmented after each validation."""
+
+    agreement_segmenter: Path | None = option(
+        None,
+        Path,
+        "FILE",
+        "segmenter of utils/train_segmenter.py; after each validation it segments drawn images, "
+        "val/agreement is its mIoU, and the best weights by it are kept too",
+    )
+    agreement_images: int = option(
+        8, positive_int, "INT", "validation masks that --agreement_segmenter is shown images of"
+    )
+
+
+class ValidationAgreement(Callback):
+    """Draw pictures for some validation masks after each validation and log `val/agreement`.
+
+    The pictures have the same seeds each time. Every process draws its share, one at a time.
+
+    Args:
+        dataset: validation samples, whose conditions carry labels.
+        score: the segmenter.
+        number: pictures, at most; they are evenly spread over the samples.
+        sampling: how they are drawn.
+    """
+
+    def __init__(
+        self, dataset: ValidationSet, score: Score, number: int, sampling: SamplingOptions
+    ):
+        self.dataset, self.score, self.sampling = dataset, score, sampling
+        self.indices = evenly(range(len(dataset)), number)
+
+    @torch.no_grad()
+    def on_validation_epoch_end(self, trainer, pl_module):
+        """Draw, segment and log; NaN, which is no best, where a picture is not finite."""
+        own = self.indices[trainer.global_rank :: trainer.world_size]
+        counts = sum(self._counts(pl_module.model, index) for index in own)
+        if trainer.world_size > 1:
+            shares = [None] * trainer.world_size
+            torch.distributed.all_gather_object(shares, counts)
+            counts = sum(shares)
+        intersection, union = counts
+        # A class that neither the masks nor the predictions hold has no IoU.
+        miou = float((intersection[union > 0] / union[union > 0]).mean())
+        self.log("val/agreement", miou, prog_bar=True)
+
+    def _counts(self, model, index) -> np.ndarray:
+        """Intersections and unions of one picture, (2, C) float."""
+        sample = self.dataset[index]
+        hint = channels_first([sample.hint])  # (1, C, H, W)
+        labels = self.dataset.dataset.condition.labels(sample.hint.numpy())[None]  # (1, H, W)
+        try:
+            seed = sample_seed(0, "agreement", index)
+            pictures = sample_images(model, [hint], [sample.prompt], [seed], self.sampling)
+        except NotFiniteError:
+            return np.full((2, 1), np.nan)  # spreads over the sum
+        return self.score(pictures, labels).astype(float)
