@@ -6,6 +6,7 @@ The folder of the run holds the images, their masks and a report; `--resume_run`
 """
 
 import sys
+from functools import partial
 
 from cldm.model import read_config, size_multiple
 from cldm.multi import MultiConditionControlNet
@@ -21,6 +22,7 @@ from core.options import add_groups, new_parser, read_groups, read_options
 from core.prompts import read_prompts
 from core.records import RECORD
 from generation.export import check_export, export_dataset
+from generation.gate import Gate
 from generation.inputs import check_condition_sets
 from generation.making import make_images
 from generation.model import WatchedWeights, weights_files
@@ -34,6 +36,8 @@ from generation.settings import DETECTOR_GROUPS, GROUPS, Settings
 from generation.start import check_images, with_images
 from generation.summary import plan_text
 from ldm.modules.encoders.tokenizer import notify_of_cut
+from segmentation.data import gather_pairs
+from segmentation.gate import Judge
 from share import run_script
 
 __all__ = ["MultiConditionControlNet"]  # notebooks import it from here
@@ -76,6 +80,18 @@ def parse_args(argv=None):
     return args, settings
 
 
+def build_gate(options, num_classes):
+    """The quality gate; None without a segmenter. Raises like `Judge` and `gather_pairs`."""
+    if options.gate_segmenter is None:
+        return None
+    judge, doubtful = Judge(options.gate_segmenter, num_classes), None
+    if options.ignore_ratio is not None:
+        pairs = gather_pairs(*([folder] for folder in options.gate_pairs), num_classes)
+        losses = judge.class_losses(pairs)
+        doubtful = partial(judge.doubtful, class_losses=losses, ratio=options.ignore_ratio)
+    return Gate(options.min_agreement, options.max_redraws, judge.agreement, doubtful)
+
+
 def prepare_run(args, settings, config):
     """The run, joined where it is there already, and its weights; nothing is written."""
     folders = [branch.list_files() for branch in settings.branches]
@@ -84,17 +100,16 @@ def prepare_run(args, settings, config):
         print(f"{left_out} conditions for which a branch has no file are left out")
     prompts = read_prompts(settings.plan.prompts_file)
     notify_of_cut(prompts, "--prompts_file")
-    copies = settings.plan.n_augmentations_per_mask
     sets = with_images(sets, settings.start)
-    ratios = settings.start.encode_ratio or (1.0,)
+    copies, ratios = settings.plan.n_augmentations_per_mask, settings.start.encode_ratio or (1.0,)
     plan = SamplePlan(sets, copies, settings.plan.seed, prompts, ratios)
     plan.require_listable()
-    folder = folder_of_run(settings.run, settings.run_name)
-    check_run_folder(folder)
+    check_run_folder(folder := folder_of_run(settings.run, settings.run_name))
     # Minutes of reading, but the only way to know that a resumed run goes on with the same weights.
-    weights = WatchedWeights(weights_files(settings.branches, settings.model.base_weights_path))
-    record = settings.record(vars(args))
-    run = Run(folder, record, plan, settings.branches, weights.digests, config)
+    files = weights_files(settings.branches, settings.model.base_weights_path)
+    weights = WatchedWeights(files | settings.gate.files())
+    record, digests = settings.record(vars(args)), weights.digests | settings.gate.digests()
+    run = Run(folder, record, plan, settings.branches, digests, config, settings.gate.is_on)
     if run.exists:  # before the slow checks: is it this run that the folder holds?
         run.join()
         if flaws := run.find_flaws(plan.shard(*settings.shard)):
@@ -115,12 +130,13 @@ def main(argv=None):
     sets = run.plan.sets_of(pending)
     sizes = check_condition_sets(sets, run.branches, multiple, settings.inputs.pad)
     check_images(sets, sizes)
+    gate = build_gate(settings.gate, num_classes)
     print(f"{run.headline(settings.shard)}, on {settings.model.device_type}")
     if args.dry_run:
         plan = plan_text(run, len(pending), settings.sampling, settings.export, len(real))
         print(f"\n{dry_run_text(run.options, plan)}")
         return
-    make_images(run, weights, pending, settings, sizes, multiple)
+    make_images(run, weights, pending, settings, sizes, multiple, gate)
     print(f"images: {run.folder / IMAGES}")
     if run.has_masks:
         print(f"masks of the same names: {run.folder / MASKS}")

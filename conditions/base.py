@@ -11,7 +11,7 @@ from core.options import OptionError, non_negative_float, option, positive_int
 from core.pairing import in_natural_order
 from core.views import View
 
-MAX_CLASSES = 256  # masks that are written have 8 bits
+MAX_CLASSES = 255  # masks that are written have 8 bits, and 255 marks pixels to be ignored
 
 
 @dataclass(frozen=True)

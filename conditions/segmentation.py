@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from conditions.base import Condition, Layers
+from conditions.base import Condition, ConditionOptions, Layers
 from core.image_files import read_header
 from core.image_header import Header
 from core.images import read_labels, to_uint8
@@ -16,16 +16,20 @@ IGNORE = 255  # label of pixels that neither loss nor score counts
 IGNORE_LABELS = (255, 65535, -1)  # of data sets for other programs
 
 
-def read_mask(path: str | Path, num_classes: int) -> np.ndarray:
+def read_mask(path: str | Path, num_classes: int, allow_ignore: bool = False) -> np.ndarray:
     """Class indices 0..num_classes-1 as int64 (H, W).
 
+    Args:
+        allow_ignore: take IGNORE for pixels that do not count. Not for masks of people: where 0 and
+            255 stand for two classes, the second would be ignored without a word.
     Raises:
         FileNotFoundError: no such file.
         ValueError: unreadable, or a value that is no class index; the message says what to do.
     """
     labels = read_labels(path)
+    classes = labels[labels != IGNORE] if allow_ignore else labels
     # The usual case first: `unique` below sorts all pixels.
-    if labels.min() >= 0 and labels.max() < num_classes:
+    if not classes.size or (classes.min() >= 0 and classes.max() < num_classes):
         return labels
     found = np.unique(labels).tolist()
     wrong = [label for label in found if not 0 <= label < num_classes]
@@ -106,12 +110,20 @@ def one_hot(labels: np.ndarray, num_classes: int) -> np.ndarray:
 
 
 class Segmentation(Condition):
-    """Masks of class indices."""
+    """Masks of class indices.
+
+    Args:
+        allow_ignore: see `read_mask`; for targets of a segmenter, never for hints.
+    """
 
     name = "segmentation"
     folder_option = "mask_path"
     carries_labels = True
     reads_options = ("num_classes",)
+
+    def __init__(self, options: ConditionOptions = ConditionOptions(), allow_ignore: bool = False):
+        super().__init__(options)
+        self.allow_ignore = allow_ignore
 
     @property
     def hint_channels(self):
@@ -121,7 +133,8 @@ class Segmentation(Condition):
     def read(self, path):
         """Class indices as the layer of classes, (H, W, 1), and no smooth layer."""
         # indices, not planes: one-hot after the view has cut its part is faster
-        labels = read_mask(path, self.options.num_classes)[..., None].astype(np.float32)
+        labels = read_mask(path, self.options.num_classes, self.allow_ignore)
+        labels = labels[..., None].astype(np.float32)  # (H, W, 1)
         return Layers(labels[..., :0], labels)
 
     def to_hint(self, layers):

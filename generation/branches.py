@@ -218,6 +218,16 @@ def label_folders(branches: Sequence[Branch]) -> set[str]:
     return {folder for branch in branches for folder in branch.condition.label_folders(branch.name)}
 
 
+def labels_of(hints: Sequence[np.ndarray], branches: Sequence[Branch]) -> np.ndarray | None:
+    """Class of each pixel, uint8 (H, W), from the first hint that carries it; None where none does.
+
+    Args:
+        hints: one for each branch, (H, W, C).
+    """
+    found = (branch.condition.labels(hint) for branch, hint in zip(branches, hints, strict=True))
+    return next((labels for labels in found if labels is not None), None)
+
+
 def has_labels(branches: Sequence[Branch]) -> bool:
     """Tell whether images get masks, because a branch carries the class of every pixel."""
     # Asked of conditions, not of their names, so that a new condition gives masks too.

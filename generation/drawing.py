@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ import config
 from cldm.sampling import NotFiniteError, SamplingOptions, Start, sample_images
 from core.options import option, positive_int
 from core.signals import StoppedForRequeue, StopRequest
+from generation.branches import labels_of
+from generation.gate import Gate, pass_gate
 from generation.inputs import read_hints, stack_hints
 from generation.model import mixed_precision
 from generation.names import IMAGES, image_name
@@ -93,6 +96,7 @@ def draw_images(
     sizes: Mapping[int, tuple[int, int]],
     painter: Painter,
     batch_size: int,
+    gate: Gate | None = None,
 ) -> None:
     """Draw images of a run and write their files.
 
@@ -100,6 +104,7 @@ def draw_images(
         numbers: of the images in the plan.
         sizes: (height, width) by number of the condition set.
         batch_size: images drawn together.
+        gate: judges them.
     Raises:
         KeyboardInterrupt: a scheduler asked the process to stop. The batch at hand was finished,
             and images are missing.
@@ -118,18 +123,10 @@ def draw_images(
         for batch in batches:
             # Read again, though they were checked: hints of 10,000 conditions fill no memory then.
             hints = [read_hints(planned, run.branches) for planned in batch]
-            try:
-                images = painter.draw(batch, hints)  # uint8 (N, H, W, 3)
-            except NotFiniteError as error:
-                path = run.folder / IMAGES / image_name(batch[error.index].ending)
-                raise RuntimeError(
-                    f"{path}: not written, because its values are NaN or infinite. Start a new run "
-                    "with a lower --scale or --strength, or with --precision 32."
-                ) from error
-            for planned, own_hints, image in zip(batch, hints, images, strict=True):
-                height, width = own_hints[0].shape[:2]  # before padding
-                # Cropped here, because a run knows nothing of what the model needs.
-                writer.submit(run.write, planned, own_hints, image[:height, :width])
+            labels = [labels_of(own_hints, run.branches) for own_hints in hints]
+            draw = partial(_draw_cropped, run, painter, hints)
+            for drawn, own_hints in zip(pass_gate(batch, labels, draw, gate), hints, strict=True):
+                writer.submit(run.write, drawn, own_hints)
             bar.update(len(batch))
             bar.set_postfix_str(f"{60 * bar.n / (time.monotonic() - start):.1f} images/min")
             if stop:  # after a whole batch, because the scheduler leaves time for it
@@ -137,3 +134,30 @@ def draw_images(
     if bar.n < len(numbers):
         # Slurm sends SIGUSR1 before the time is over; the job is put into the queue again then.
         raise StoppedForRequeue if stop.received == signal.SIGUSR1 else KeyboardInterrupt
+
+
+def _draw_cropped(
+    run: Run,
+    painter: Painter,
+    hints: Sequence[Sequence[np.ndarray]],
+    places: Sequence[int],
+    batch: Sequence[PlannedImage],
+) -> list[np.ndarray]:
+    """Pictures of a batch without their padding, uint8 (H, W, 3) each.
+
+    Args:
+        places: of the images of `batch` in `hints`.
+    Raises:
+        RuntimeError: a picture has values that are NaN or infinite.
+    """
+    own_hints = [hints[place] for place in places]
+    try:
+        pictures = painter.draw(batch, own_hints)  # uint8 (N, H', W', 3)
+    except NotFiniteError as error:
+        path = run.folder / IMAGES / image_name(batch[error.index].ending)
+        raise RuntimeError(
+            f"{path}: not written, because its values are NaN or infinite. Start a new run "
+            "with a lower --scale or --strength, or with --precision 32."
+        ) from error
+    height, width = own_hints[0][0].shape[:2]  # the same for all of a batch
+    return [picture[:height, :width] for picture in pictures]

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from conditions import ConditionOptions, Segmentation
 from conditions.pairs import Pair, check_pairs, find_pairs
-from conditions.segmentation import read_mask
+from conditions.segmentation import IGNORE, read_mask
 from core.csv_files import write_csv
 from core.files import check_new_folder, whole_folder
 from core.images import LUMA, read_image, write_png
@@ -220,9 +220,12 @@ def write_pair(
         levels = (levels @ LUMA if grey else levels).round().astype(np.uint8)
         write_png(image_file, levels)
     # Read, not copied: real masks come in several formats, and class indices are checked once more.
-    labels = read_mask(mask, num_classes).astype(np.uint8)
+    labels = read_mask(mask, num_classes, allow_ignore=exported.line is not None).astype(np.uint8)
+    ignored = labels == IGNORE
+    labels[ignored] = layout.ignore_label(num_classes)
     write_png(folder / layout.masks / f"{exported.name}.png", labels)
-    return Case(exported.name, exported.group, exported.source == REAL, labels.shape)
+    is_real = exported.source == REAL
+    return Case(exported.name, exported.group, is_real, labels.shape, bool(ignored.any()))
 
 
 def export_dataset(

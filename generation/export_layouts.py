@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from conditions.segmentation import IGNORE
 from core.files import write_json
 from core.notices import notify
 from core.pairing import natural_order
@@ -28,12 +29,14 @@ class Case(NamedTuple):
         group: pairs of one group show the same mask.
         real: whether the image is no generated one.
         size: (height, width).
+        has_ignored: whether its mask marks pixels to be ignored.
     """
 
     name: str
     group: str
     real: bool
     size: tuple[int, int]
+    has_ignored: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,10 @@ class PairsLayout:
     images: str = IMAGES
     masks: str = MASKS
     image_ending: str = ".png"
+
+    def ignore_label(self, num_classes: int) -> int:
+        """Value of pixels to be ignored."""
+        return IGNORE
 
     def check(self, folder: Path, class_names: Sequence[str]) -> None:
         """Raise ValueError where the layout does not allow this folder or these names."""
@@ -72,6 +79,9 @@ class NnunetLayout(PairsLayout):
     masks: str = "labelsTr"
     image_ending: str = "_0000.png"  # a case has one file, also of three channels
 
+    def ignore_label(self, num_classes):
+        return num_classes  # nnU-Net wants it behind the last class
+
     def check(self, folder, class_names):
         if not NNUNET_NAME.fullmatch(folder.name):
             raise ValueError(
@@ -85,9 +95,12 @@ class NnunetLayout(PairsLayout):
     def write_records(self, folder, cases, class_names, grey):
         # Any name but those of a few modalities makes nnU-Net normalise each channel by itself.
         channels = ["EM"] if grey else ["R", "G", "B"]
+        labels = {name: i for i, name in enumerate(class_names)}
+        if any(case.has_ignored for case in cases):
+            labels["ignore"] = self.ignore_label(len(class_names))
         description = {
             "channel_names": {str(i): name for i, name in enumerate(channels)},
-            "labels": {name: i for i, name in enumerate(class_names)},
+            "labels": labels,
             "numTraining": len(cases),
             "file_ending": ".png",
             "overwrite_image_reader_writer": "NaturalImage2DIO",

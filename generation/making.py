@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from generation.drawing import Painter, draw_images
+from generation.gate import Gate
 from generation.manifest import MANIFEST
 from generation.model import WatchedWeights, load_model
 from generation.run import Run
@@ -17,13 +18,14 @@ def make_images(
     settings: Settings,
     sizes: Mapping[int, tuple[int, int]],
     multiple: int,
+    gate: Gate | None = None,
 ) -> None:
     """Draw what is missing; at the end, whatever happens, complete the run's folder.
 
     Args:
         weights: of the run.
         pending: numbers of the images to draw.
-        sizes, multiple: see `draw_images` and `Painter`.
+        sizes, multiple, gate: see `draw_images` and `Painter`.
     Raises:
         RuntimeError: weights have changed meanwhile, or as `draw_images`.
         FileNotFoundError, ValueError, KeyboardInterrupt: see `load_model`, `Run.open` and
@@ -40,7 +42,7 @@ def make_images(
             painter = Painter(
                 model, settings.sampling, multiple, settings.model.precision, drawing.save_memory
             )
-            draw_images(run, pending, sizes, painter, drawing.batch_size_per_inference)
+            draw_images(run, pending, sizes, painter, drawing.batch_size_per_inference, gate)
     finally:
         # After an error or a signal too: a part of a set has its manifest and report.
         changed = weights.changed_in_place()

@@ -17,7 +17,8 @@ MANIFEST = "manifest.jsonl"
 # Keys of a line that are known only when the image is written; all others follow from the plan.
 SHA256 = "sha256"  # of the image's file
 WEIGHTS_CHANGED = "weights_changed"  # files of weights that changed while it was drawn
-NOTED = (SHA256, WEIGHTS_CHANGED)
+GATED = ("agreement", "redraw", "ignored_share")  # what the quality gate decided
+NOTED = (SHA256, WEIGHTS_CHANGED, "seed", *GATED)
 LONGEST_LINE = 2**20  # bytes; a longer one is damaged, and read in parts
 # A file name, so that no line leads out of the run's folder
 NAME = r"[^/\x00]*[^/\x00.][^/\x00]*"
@@ -43,6 +44,9 @@ class ManifestLine(Record):
     options: dict[str, Any] = {}
     sha256: str | None = None
     weights_changed: list[str] | None = None
+    agreement: float | None = None
+    redraw: int | None = None
+    ignored_share: float | None = None
 
 
 def read_manifest(run_dir: Path) -> list[dict]:
@@ -81,7 +85,7 @@ def read_recorded(run_dir: Path) -> dict[str, dict]:
             line = parse_checked(text, ManifestLine, path)
             # Of an image that was made again, the last line holds.
             noted = {key: getattr(line, key) for key in NOTED}
-            recorded[line.image] = {key: value for key, value in noted.items() if value}
+            recorded[line.image] = {key: x for key, x in noted.items() if x not in (None, [])}
     return recorded
 
 

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from conditions.segmentation import IGNORE
 from core.checks import find_flaws
 from core.downloads import sha256_of
 from core.files import require_file, whole_folder, write_json
 from core.images import write_png
 from core.option_sources import plain
 from core.records import RECORD, read_record, write_run_record
-from generation.branches import Branch, has_labels, label_folders
+from generation.branches import Branch, has_labels, label_folders, labels_of
+from generation.gate import Drawn
 from generation.manifest import (
     MANIFEST,
     SHA256,
@@ -49,6 +51,7 @@ class Run:
         branches: what steers the images.
         weights: SHA-256 of the weights by the name of their branch.
         config: the model's configuration.
+        gated: whether a quality gate chooses the images.
     """
 
     def __init__(
@@ -59,7 +62,9 @@ class Run:
         branches: Sequence[Branch],
         weights: Mapping[str, str],
         config: Mapping,
+        gated: bool = False,
     ):
+        self.gated = gated
         self.folder, self.plan, self.branches = folder, plan, branches
         # A copy: the seed is entered later, and the caller's options stay what the user gave.
         self.options, self.weights, self.config = dict(options), weights, config
@@ -165,7 +170,7 @@ class Run:
 
         def flaw_of(k):
             line = self.manifest_line(self.plan[k])
-            return image_flaw(self.folder, line, recorded.get(line["image"], {}))
+            return image_flaw(self.folder, line, recorded.get(line["image"], {}), self.gated)
 
         made = [k for k in numbers if self.plan.file_name(k) in there]
         flaws = find_flaws(made, flaw_of, "checking images")
@@ -218,24 +223,24 @@ class Run:
             "encoded_image": str(planned.conditions.image),
         }
 
-    def write(self, planned: PlannedImage, hints: Sequence[np.ndarray], image: np.ndarray) -> None:
+    def write(self, drawn: Drawn, hints: Sequence[np.ndarray]) -> None:
         """Write the files of one image; the image comes last, so where it is, the others are too.
 
         Args:
             hints: one for each branch, float32 (H, W, C) in [0, 1].
-            image: uint8 (H, W, 3).
         """
-        line, labels = self.manifest_line(planned), None
+        line = self.manifest_line(drawn.planned) | drawn.notes
+        labels = labels_of(hints, self.branches)
         # Written from hints, not copied: files of any format become what the model saw.
         for branch, hint in zip(self.branches, hints, strict=True):
             for folder, picture in branch.condition.pictures(branch.name, hint).items():
                 write_png(self.folder / line["conditions"][folder], picture)
-            if labels is None:
-                labels = branch.condition.labels(hint)  # the first branch that has them decides
         if labels is not None:
+            if drawn.ignored is not None:
+                labels = np.where(drawn.ignored, IGNORE, labels).astype(np.uint8)
             write_png(self.folder / line["mask"], labels)
         image_path = self.folder / line["image"]
-        write_png(image_path, image)
+        write_png(image_path, drawn.picture)
         self.drawn.add(line["image"])
         line[SHA256] = sha256_of(image_path)
         # After the image: a process killed in between leaves an image without a line, which

@@ -17,6 +17,7 @@ from generation.branches import (
 )
 from generation.drawing import DrawingOptions
 from generation.export import ExportOptions
+from generation.gate import GateOptions
 from generation.inputs import InputOptions
 from generation.model import ModelOptions
 from generation.plan import PlanOptions
@@ -46,6 +47,7 @@ GROUPS = {
     "inputs": Group(InputOptions, "incomplete conditions"),
     "plan": Group(PlanOptions, "images"),
     "start": Group(StartOptions, "start from real images"),
+    "gate": Group(GateOptions, "quality gate"),
     "sampling": Group(SamplingOptions, "sampling", SAMPLING_FLAGS),
     "drawing": Group(DrawingOptions, "computation"),
     "run": Group(GenerationRunOptions, "run"),
@@ -74,6 +76,7 @@ class Settings:
     inputs: InputOptions
     plan: PlanOptions
     start: StartOptions
+    gate: GateOptions
     sampling: SamplingOptions
     drawing: DrawingOptions
     run: GenerationRunOptions
@@ -95,6 +98,8 @@ class Settings:
                 "--export_dataset needs the whole set: when all shards are done, use it with "
                 "--resume_run"
             )
+        if self.gate.gate_segmenter and not has_labels(self.branches):
+            raise ValueError("--gate_segmenter: no condition carries labels to judge by")
         # Before hours of drawing, not after them.
         if self.export.export_dataset and not has_labels(self.branches):
             raise ValueError(

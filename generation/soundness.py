@@ -13,19 +13,22 @@ from core.images import image_size
 from generation.manifest import SHA256, WEIGHTS_CHANGED
 
 
-def image_flaw(run_dir: Path, line: Mapping, recorded: Mapping) -> str | None:
+def image_flaw(run_dir: Path, line: Mapping, recorded: Mapping, gated: bool = False) -> str | None:
     """Flaw of an image of a run or of the pictures that belong to it.
 
     Args:
         line: of the manifest.
         recorded: what was noted of the image when it was written, by `SHA256` and
             `WEIGHTS_CHANGED`; empty where nothing was.
+        gated: whether a quality gate chose the image: then only its note tells the seed.
     Raises:
         ValueError: as `picture_flaw`.
     """
     image = run_dir / line["image"]
     if recorded.get(WEIGHTS_CHANGED):
         return f"{image}: the weights changed while it was drawn"
+    if gated and not recorded:
+        return f"{image}: nothing tells with which seed it was drawn"
     if flaw := picture_flaw(image, colours="RGB"):
         return flaw
     if recorded.get(SHA256) not in (None, sha256_of(image)):

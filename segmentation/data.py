@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from conditions import ConditionOptions, create_condition
+from conditions import ConditionOptions, Segmentation
 from conditions.pairs import Pair, check_pairs, find_pairs
 from conditions.segmentation import read_mask
 from core.images import read_grey
@@ -17,10 +17,15 @@ CACHE_BYTES = 2**30  # decoded pairs kept in memory, per worker
 
 
 def gather_pairs(
-    image_paths: Sequence[Path], mask_paths: Sequence[Path], num_classes: int
+    image_paths: Sequence[Path],
+    mask_paths: Sequence[Path],
+    num_classes: int,
+    allow_ignore: bool = False,
 ) -> list[Pair]:
     """Pairs of several folders in one list, their sizes and labels checked.
 
+    Args:
+        allow_ignore: whether masks may mark pixels as IGNORE, as those of a generation do.
     Raises:
         FileNotFoundError, RuntimeError, ValueError: as `find_pairs` and `check_pairs`.
     """
@@ -29,7 +34,7 @@ def gather_pairs(
         for folders in zip(image_paths, mask_paths, strict=True)
         for pair in find_pairs(*folders)
     ]
-    check_pairs(pairs, create_condition("segmentation", ConditionOptions(num_classes)))
+    check_pairs(pairs, Segmentation(ConditionOptions(num_classes), allow_ignore))
     return pairs
 
 
@@ -39,8 +44,8 @@ def read_input(path: Path) -> torch.Tensor:
 
 
 def read_target(path: Path, num_classes: int) -> torch.Tensor:
-    """A mask as class indices, int64 (H, W)."""
-    return torch.from_numpy(read_mask(path, num_classes))
+    """A mask as class indices or IGNORE, int64 (H, W); `gather_pairs` has checked it."""
+    return torch.from_numpy(read_mask(path, num_classes, allow_ignore=True))
 
 
 class SegmentationDataset(Dataset):

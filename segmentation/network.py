@@ -54,9 +54,14 @@ def build_segmenter(num_classes: int, encoder: str = ENCODER) -> torch.nn.Module
     return model.to(memory_format=torch.channels_last)  # the faster layout of convolutions
 
 
-@torch.inference_mode()
 def predict(model: torch.nn.Module, image: torch.Tensor) -> torch.Tensor:
-    """Class indices of one image, int64 (H, W) on the CPU.
+    """Class indices of one image, int64 (H, W) on the CPU; arguments as in `predict_logits`."""
+    return predict_logits(model, image).argmax(dim=0)  # (H, W)
+
+
+@torch.inference_mode()
+def predict_logits(model: torch.nn.Module, image: torch.Tensor) -> torch.Tensor:
+    """Logits of the classes of one image, (C, H, W) on the CPU.
 
     Args:
         model: put into evaluation mode.
@@ -68,7 +73,7 @@ def predict(model: torch.nn.Module, image: torch.Tensor) -> torch.Tensor:
     sides = (math.ceil(n / SIZE_MULTIPLE) * SIZE_MULTIPLE for n in (height, width))
     padded = reflect_to(image[None].to(device), *sides)  # (1, 1, H', W')
     logits = model.eval()(padded.contiguous(memory_format=torch.channels_last))  # (1, C, H', W')
-    return logits.argmax(dim=1)[0, :height, :width].cpu()  # (H, W)
+    return logits[0, :, :height, :width].float().cpu()  # (C, H, W)
 
 
 def save_segmenter(

@@ -12,6 +12,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from tqdm import tqdm
 
 from conditions.pairs import Pair
+from conditions.segmentation import IGNORE
 from core.images import image_size, to_uint8
 from segmentation.data import read_input, read_target
 from segmentation.network import predict
@@ -94,7 +95,11 @@ def _confusion(num_classes):
     """An empty confusion matrix that gives the IoU of each class."""
     # NaN, not 0, for a class that is nowhere. The range of labels was checked when they were read.
     return MulticlassJaccardIndex(
-        num_classes, average="none", zero_division=math.nan, validate_args=False
+        num_classes,
+        average="none",
+        ignore_index=IGNORE,
+        zero_division=math.nan,
+        validate_args=False,
     )
 
 

@@ -55,6 +55,7 @@ class SegmenterFolderOptions:
         (), Path, "DIR", "folders of images", nargs="+", required=True
     )
     mask_path: tuple[Path, ...] = option((), Path, "DIR", MASKS_OF, nargs="+", required=True)
+    ignore_255: bool = option(False, bool, help="the masks mark pixels that do not count with 255")
 
     def check(self):
         """Raise OptionError where folders of images and masks do not match."""
@@ -165,11 +166,12 @@ def train_and_save(args: argparse.Namespace) -> None:
     refuse_existing(files.output, run.overwrite)
     device = pick_device(run.device)
     pairs, val_pairs, synthetic = (
-        gather_pairs(images, masks, files.num_classes)
-        for images, masks in (
-            (folders.image_path, folders.mask_path),
-            (files.val_image_path, files.val_mask_path),
-            (files.synthetic_image_path, files.synthetic_mask_path),
+        gather_pairs(images, masks, files.num_classes, allow_ignore)
+        for images, masks, allow_ignore in (
+            (folders.image_path, folders.mask_path, folders.ignore_255),
+            (files.val_image_path, files.val_mask_path, folders.ignore_255),
+            # A generation marks doubtful pixels so.
+            (files.synthetic_image_path, files.synthetic_mask_path, True),
         )
     )
     notify_of_overlap([*pairs, *synthetic], val_pairs)
@@ -215,7 +217,7 @@ def score_and_write(args: argparse.Namespace) -> None:
         refuse_existing(path, run.overwrite)
     model = load_segmenter(options.checkpoint, pick_device(run.device))
     num_classes = model.architecture["num_classes"]
-    pairs = gather_pairs(folders.image_path, folders.mask_path, num_classes)
+    pairs = gather_pairs(folders.image_path, folders.mask_path, num_classes, folders.ignore_255)
     if args.dry_run:
         files = ", ".join(map(str, written)) or "none"
         plan = f"scoring {len(pairs)} images, {num_classes} classes; files: {files}"

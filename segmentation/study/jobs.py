@@ -176,7 +176,7 @@ def synthetic_pairs(arm: Arm, labelled: int, num_classes: int) -> list[Pair]:
         return []
     folder = Path(arm.synthetic.replace(LABELLED, str(labelled)))
     try:
-        pairs = gather_pairs([folder / "images"], [folder / "masks"], num_classes)
+        pairs = gather_pairs([folder / "images"], [folder / "masks"], num_classes, True)
     except (OSError, RuntimeError, ValueError) as error:
         raise type(error)(f"arm {arm.name}: {error}") from error
     number = arm.synthetic_images or len(pairs)

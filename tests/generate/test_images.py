@@ -15,6 +15,7 @@ from core.checkpoints import load_state_dict, save_weights, subset
 from core.images import read_labels, write_png
 from core.prompts import PROMPTS
 from generation import inputs, model
+from segmentation.network import build_segmenter, save_segmenter
 from tests.generated import manifest, pictures
 
 
@@ -75,6 +76,39 @@ def test_images_begin_with_real_ones(run, pairs):
     write_png(pairs / "images" / "cell_4.png", np.zeros((64, 64), np.uint8))
     lost.unlink()
     with pytest.raises(ValueError, match=r"another content .*cell_4.png"):
+        run("--resume_run", folder, masks=None)
+
+
+def test_the_gate_draws_again_marks_pixels_and_survives_a_loss(run, pairs, tmp_path):
+    """An untrained segmenter agrees with nothing: every image is drawn three times."""
+    torch.manual_seed(0)
+    segmenter = tmp_path / "seg.ckpt"
+    save_segmenter(segmenter, build_segmenter(3), {})
+    words = ["--gate_segmenter", segmenter, "--min_agreement", 0.99, "--max_redraws", 2]
+    words += ["--ignore_ratio", 1, "--gate_pairs", pairs / "images", pairs / "masks"]
+    folder = run(*words, "--batch_size_per_inference", 4)
+    lines, before = manifest(folder), pictures(folder)
+    plain = run(output="plain")
+    for line, other in zip(lines, manifest(plain), strict=True):
+        same = (folder / line["image"]).read_bytes() == (plain / line["image"]).read_bytes()
+        assert same == (line["redraw"] == 0) == (line["seed"] == other["seed"])
+    assert {line["redraw"] for line in lines} > {0}  # the first drawing is the best of some
+    masks = [read_labels(folder / line["mask"]) for line in lines]
+    for mask, line in zip(masks, lines, strict=True):
+        assert (mask == 255).mean() == pytest.approx(line["ignored_share"])
+    assert any((mask == 255).any() for mask in masks)
+    # The picture whose line was lost with its process is made again, the same.
+    text = (folder / "manifest.jsonl").read_text().splitlines(keepends=True)
+    (folder / "manifest.jsonl").write_text("".join(text[:-1]))
+    run("--resume_run", folder, masks=None)
+    assert pictures(folder) == before and manifest(folder) == lines
+    # An export keeps the marks, in nnU-Net's way under a number of their own.
+    export = tmp_path / "Dataset501_Cells"
+    layout = ["--export_dataset", export, "--export_layout", "nnunet"]
+    run("--resume_run", folder, *layout, "--class_names", "background", "a", "b", masks=None)
+    assert json.loads((export / "dataset.json").read_text())["labels"]["ignore"] == 3
+    with pytest.raises(ValueError, match="weights are not those"):
+        save_segmenter(segmenter, build_segmenter(3), {}, overwrite=True)
         run("--resume_run", folder, masks=None)
 
 
