@@ -13,6 +13,7 @@ from core.lightning import LAST
 BEST = "EM_best_results"
 BEST_FID = "EM_best_fid"
 BEST_AGREEMENT = "EM_best_agreement"
+BESTS = BEST, BEST_FID, BEST_AGREEMENT
 ALIGNMENT = 64  # bytes: torch's own memory on the CPU begins at multiples of it
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 

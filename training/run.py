@@ -28,7 +28,7 @@ from fid.backbones.loading import CemOptions
 from training.agreement import AgreementOptions, Score, ValidationAgreement
 from training.batches import BatchesOfProcess, SeededBatches, ValidationBatches
 from training.card import START, fingerprint_start, weights_notes, write_model_card
-from training.checkpoints import BEST, BEST_FID, SaveLast, align_weights, best_checkpoints
+from training.checkpoints import BEST, BESTS, SaveLast, align_weights, best_checkpoints
 from training.data import DataOptions, DataSets
 from training.data_record import DATA, check_same_data, fingerprint_data
 from training.frozen import FrozenEncoders
@@ -327,7 +327,7 @@ class TrainingRun:
         options = self.options
         return write_model_card(
             self.run_dir,
-            [path for name in (BEST, BEST_FID) for path in self.run_dir.glob(f"{name}.*")],
+            [path for name in BESTS for path in self.run_dir.glob(f"{name}.*")],
             train.condition,
             (len(train), len(validation) if validation else 0),
             (options.optimization, options.samples, options.conditions, options.model),

@@ -12,6 +12,7 @@ from core.notices import notify
 
 KEY_VARIABLE = "WANDB_API_KEY"
 PATIENCE = 5  # seconds for the first answer of a server; wandb adds about ten
+OFFLINE_PATIENCE = 120  # seconds for wandb's own process, which a busy machine starts slowly
 
 
 class SecretiveWandb(WandbLogger):
@@ -26,7 +27,9 @@ class SecretiveWandb(WandbLogger):
 
     def __init__(self, project: str, run_dir: Path, key: str | None = None):
         # Neither git's state nor the code: a key that was written into a file would be uploaded.
-        settings = wandb.Settings(init_timeout=PATIENCE, disable_git=True, save_code=False)
+        offline = os.environ.get("WANDB_MODE") == "offline"
+        patience = OFFLINE_PATIENCE if offline else PATIENCE
+        settings = wandb.Settings(init_timeout=patience, disable_git=True, save_code=False)
         name = run_dir.name
         super().__init__(
             project=project, name=name, id=name, save_dir=run_dir, resume="allow", settings=settings

@@ -54,7 +54,8 @@ def test_no_file_of_an_offline_run_holds_the_key(tmp_path, monkeypatch, words):
     monkeypatch.setattr(sys, "argv", ["train.py", *words])
     logger = SecretiveWandb("p", tmp_path / "run", KEY)
     logger.log_metrics({"loss": 1.0}, 1)
-    wandb.finish()  # its file is complete then
+    wandb.finish()
+    wandb.teardown()  # ends wandb's own process, which may still be writing
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert any(path.suffix == ".wandb" and b"loss" in path.read_bytes() for path in files)
     # wandb stores the command line from another thread, at times only after this test has ended.
