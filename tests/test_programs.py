@@ -49,6 +49,7 @@ ABSENT = {
     "utils/pretrain_base.py": "--image_path absent --output a.ckpt",
     "utils/run_status.py": "absent",
     "utils/vary_masks.py": "absent a",
+    "utils/slices.py": "absent out",
     "utils/train_segmenter.py": "score --checkpoint absent --image_path a --mask_path b",
 }
 DRY_RUNS = {
@@ -65,6 +66,7 @@ DRY_RUNS = {
     "utils/convert_control.py": "{weights} out --config {micro}",
     "utils/make_phantoms.py": "out --train 3",
     "utils/pretrain_base.py": "--image_path {pairs}/images --output out.ckpt",
+    "utils/slices.py": "{pairs}/images out --labels {pairs}/masks",
     "utils/vary_masks.py": "{pairs}/masks out",
 }
 

@@ -1,0 +1,162 @@
+"""Pixel sizes: what files say of them, and the one place that knows the pixel size of a folder.
+
+A folder of pictures may hold `volume.json`, as `utils/slices.py` writes it. Else the pictures are
+asked: TIFF files (OME, ImageJ and plain tags) and PNG files (pHYs).
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import tifffile
+from PIL.PngImagePlugin import PngImageFile
+from pydantic import Field
+
+from core.image_files import format_of
+from core.image_header import naming
+from core.images import list_images
+from core.notices import notify
+from core.records import Record, read_checked
+
+VOLUME = "volume.json"  # file beside the slices of a volume
+NANOMETRES = {  # of a unit, by its spellings in lower case
+    **dict.fromkeys(("nm", "nanometer", "nanometre", "nanometers", "nanometres"), 1.0),
+    **dict.fromkeys(("um", "µm", "μm", "\\u00b5m", "micron", "microns"), 1e3),
+    **dict.fromkeys(("micrometer", "micrometre", "micrometers", "micrometres"), 1e3),
+    **dict.fromkeys(("a", "å", "angstrom", "angstroms", "ångström"), 0.1),
+    **dict.fromkeys(("pm", "picometer", "picometre"), 1e-3),
+    **dict.fromkeys(("mm", "millimeter", "millimetre"), 1e6),
+    **dict.fromkeys(("cm", "centimeter", "centimetre"), 1e7),
+    **dict.fromkeys(("m", "meter", "metre"), 1e9),
+    **dict.fromkeys(("in", "inch", "inches"), 2.54e7),
+}
+# A larger pixel is a printer's or a screen's resolution, such as 72 dpi, and no electron microscope
+LARGEST = 1e4  # nm
+ALIKE = 0.1  # relative difference up to which pixel sizes count as one
+ASKED_FILES = 8  # of a folder without `VOLUME`, evenly spread
+RESOLUTION_UNITS = {2: "inch", 3: "cm"}  # of TIFF
+
+Voxel = tuple[float | None, float | None, float | None]  # (z, y, x) in nm, None where unknown
+UNKNOWN: Voxel = (None, None, None)
+
+
+class PixelSize(NamedTuple):
+    """Height and width of a pixel in nm."""
+
+    y: float
+    x: float
+
+    def __str__(self) -> str:
+        if self.is_square():
+            return f"{self.x:.4g} nm"
+        return f"{self.y:.4g} x {self.x:.4g} nm (height x width)"
+
+    def is_square(self) -> bool:
+        """Tell whether both sides are equal within a hundredth."""
+        return math.isclose(self.y, self.x, rel_tol=0.01)
+
+    def is_like(self, other: "PixelSize") -> bool:
+        """Tell whether two sizes differ by a tenth at most."""
+        limit = math.log(1 + ALIKE) * (1 + 1e-9)
+        return all(abs(math.log(a / b)) <= limit for a, b in zip(self, other, strict=True))
+
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class VolumeRecord(Record):
+    """Part of `VOLUME` that programs read; the file holds more, for people."""
+
+    pixel_size_nm: Annotated[list[Positive], Field(min_length=2, max_length=2)] | None = None
+
+
+def in_nm(value: object, unit: object) -> float | None:
+    """A length in nm; None for an unknown unit, a pixel size that is no length, or none at all."""
+    factor = NANOMETRES.get(str(unit).strip().lower())
+    if factor is None or not isinstance(value, (int, float)):
+        return None
+    length = value * factor
+    return length if 0 < length < LARGEST else None
+
+
+def pixel_size_of_folder(folder: Path) -> PixelSize | None:
+    """The pixel size of the pictures in a folder; None where it is unknown.
+
+    Pictures that contradict each other have no pixel size, and a warning says so.
+
+    Raises:
+        FileNotFoundError: no such folder, or no picture in it.
+        ValueError: a damaged file.
+    """
+    if (folder / VOLUME).exists():
+        size = read_checked(folder / VOLUME, VolumeRecord).pixel_size_nm
+        return PixelSize(*size) if size else None
+    paths = list_images(folder)
+    asked = paths[:: max(1, len(paths) // ASKED_FILES)]
+    first, *others = [pixel_size_of_file(path) for path in asked]
+    for path, size in zip(asked[1:], others, strict=True):
+        if (first is None) != (size is None) or (first and not first.is_like(size)):
+            notify(
+                f"{folder}: the pixel size is {first or 'unknown'} in {asked[0].name}, but "
+                f"{size or 'unknown'} in {path.name}. It counts as unknown for all."
+            )
+            return None
+    return first
+
+
+def pixel_size_of_file(path: Path) -> PixelSize | None:
+    """The pixel size that a picture file states; None where it states none.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file, or a damaged one.
+    """
+    with naming(path):
+        name = format_of(path)
+        if name == "TIFF":
+            with tifffile.TiffFile(path) as tiff:
+                _, y, x = tiff_voxel(tiff)
+            return PixelSize(y, x) if y and x else None
+        if name == "PNG":
+            with PngImageFile(path) as image:
+                return _png_size(image.info.get("dpi"))
+    return None
+
+
+def _png_size(dpi: Sequence[float] | None) -> PixelSize | None:
+    """The size of the pHYs chunk, which Pillow gives in dots per inch, x first."""
+    if not dpi or not all(dpi):
+        return None
+    x, y = (in_nm(1 / number, "inch") for number in dpi)
+    return PixelSize(y, x) if x and y else None
+
+
+def tiff_voxel(tiff: tifffile.TiffFile) -> Voxel:
+    """Voxel size of an open TIFF: that of OME or of ImageJ, else the tags' resolution."""
+    if tiff.is_ome and (voxel := _ome_voxel(tiff.ome_metadata)) != UNKNOWN:
+        return voxel
+    page, imagej = tiff.pages.first, tiff.imagej_metadata or {}
+    unit = imagej.get("unit") or RESOLUTION_UNITS.get(page.tags.valueof("ResolutionUnit", 2))
+    y, x = (_pixel_of_tag(page.tags.valueof(f"{name}Resolution"), unit) for name in "YX")
+    return in_nm(imagej.get("spacing"), unit), y, x
+
+
+def _pixel_of_tag(resolution: object, unit: str | None) -> float | None:
+    """Side of a pixel in nm, from a resolution tag: pixels per unit, as a fraction."""
+    if not isinstance(resolution, tuple) or len(resolution) != 2 or not all(resolution):
+        return None
+    return in_nm(resolution[1] / resolution[0], unit)
+
+
+def _ome_voxel(xml: str) -> Voxel:
+    """Voxel size of the first image of OME-XML; the unit that it leaves out is the micrometre."""
+    try:
+        images = tifffile.xml2dict(xml)["OME"]["Image"]
+        pixels = (images[0] if isinstance(images, list) else images)["Pixels"]
+    except (LookupError, TypeError, SyntaxError):  # what other programs left of it
+        return UNKNOWN
+    z, y, x = (
+        in_nm(pixels.get(f"PhysicalSize{a}"), pixels.get(f"PhysicalSize{a}Unit", "µm"))
+        for a in "ZYX"
+    )
+    return z, y, x

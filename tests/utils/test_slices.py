@@ -1,0 +1,174 @@
+"""The program that cuts volumes into slices: files, records, memory, refusals."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from core.images import read_labels
+from tests.volumes.stacks import voxels
+from utils import slices
+
+FLY = Path(__file__).parents[3] / "shared" / "data" / "fly_fibsem"
+
+
+@pytest.fixture
+def stacks(tmp_path):
+    """Paths of a volume with a pixel size, and of its labels 0, 127 and 255."""
+    image = voxels(np.uint16, (12, 20, 30))
+    tags = {"metadata": {"spacing": 8, "unit": "nm"}, "resolution": (1 / 4, 1 / 4)}
+    tifffile.imwrite(tmp_path / "cell.tif", image, imagej=True, **tags)
+    labels = np.array([0, 127, 255], np.uint8)[image % 3]
+    tifffile.imwrite(tmp_path / "labels.tif", labels, compression="zlib", photometric="minisblack")
+    return tmp_path / "cell.tif", tmp_path / "labels.tif"
+
+
+def run(*words):
+    slices.main([str(word) for word in words])
+
+
+def pictures(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.rglob("*.png"))}
+
+
+MAP = ("--map", "0=0", "127=1", "255=2")
+
+
+def test_images_and_masks_of_the_same_names(stacks, tmp_path):
+    image, labels = stacks
+    run(image, tmp_path / "out", "--labels", labels, *MAP)
+    names = [f"cell_z{z:02}.png" for z in range(12)]
+    for kind in ("images", "masks"):
+        assert sorted(path.name for path in (tmp_path / "out" / kind).glob("*.png")) == names
+    expected = tifffile.imread(image)
+    with Image.open(tmp_path / "out/images/cell_z07.png") as written:
+        np.testing.assert_array_equal(np.array(written), expected[7])
+    np.testing.assert_array_equal(read_labels(tmp_path / "out/masks/cell_z07.png"), expected[7] % 3)
+    record = json.loads((tmp_path / "out/masks/volume.json").read_text())
+    assert record["pixel_size_nm"] == [4, 4] and record["slice_distance_nm"] == 8
+
+
+def test_slices_along_x_in_parts_and_tiles(stacks, tmp_path):
+    image, labels = stacks
+    words = "--axis x --step 3 --split train=0.5 val=0.5 --gap 6 --tile 8 --name c".split()
+    run(image, tmp_path / "out", "--labels", labels, *MAP, *words)
+    expected = tifffile.imread(image)
+    train = [0, 3, 6, 9]  # half of 30 - 3 - 6 slices from 0 on
+    stems = [f"c_x{x:02}_z{z:02}_y{y:02}" for x in train for z in (0, 4) for y in (0, 8, 12)]
+    assert sorted(pictures(tmp_path / "out/train/images")) == [f"{stem}.png" for stem in stems]
+    with Image.open(tmp_path / "out/train/images/c_x09_z04_y12.png") as written:
+        np.testing.assert_array_equal(np.array(written), expected[4:12, 12:20, 9])
+    assert min(pictures(tmp_path / "out/val/masks")).startswith("c_x18")
+    record = json.loads((tmp_path / "out/val/images/volume.json").read_text())
+    assert record["pixel_size_nm"] == [8, 4] and record["slice_distance_nm"] == 12
+
+
+def test_a_second_call_goes_on_and_other_options_are_refused(stacks, tmp_path, capsys, error_line):
+    image, out = stacks[0], tmp_path / "out"
+    run(image, out)
+    whole = pictures(out)
+    kept = out / "images/cell_z03.png"
+    before = kept.stat().st_mtime_ns
+    for name in ("cell_z00.png", "cell_z05.png"):
+        (out / "images" / name).unlink()
+    (out / "images/.cell_z05.abc.tmp.png").touch()
+    capsys.readouterr()
+    run(image, out, "--memory", "1")
+    assert "2 slices are missing" in capsys.readouterr().out
+    assert pictures(out) == whole and kept.stat().st_mtime_ns == before
+    line = error_line(slices.main, image, out, "--step", "2")
+    assert "--step" in line and "was made with 1" in line
+    tifffile.imwrite(image, voxels(np.uint16, (12, 20, 30)) + 1)
+    assert "the volume has changed" in error_line(slices.main, image, out)
+
+
+def test_the_window_is_stored_and_kept(tmp_path):
+    array = np.random.default_rng(0).normal(size=(6, 20, 20)).astype(np.float32)
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric="minisblack")
+    run(tmp_path / "a.tif", tmp_path / "out")
+    low, high = json.loads((tmp_path / "out/images/volume.json").read_text())["window"]
+    assert low == pytest.approx(np.percentile(array, 0.1))
+    with Image.open(tmp_path / "out/images/a_z2.png") as written:
+        expected = (np.clip((array[2] - low) / (high - low), 0, 1) * 255).round()
+        assert np.abs(np.array(written) - expected).max() <= 1  # float32 rounds otherwise
+
+
+def test_memory_stays_below_the_volume(tmp_path):
+    """A volume of 300 MB, of which at most 16 MB are to be read at once."""
+    path = tmp_path / "large.tif"
+    tifffile.imwrite(path, shape=(3000, 320, 320), dtype=np.uint8, photometric="minisblack")
+    code = (
+        "import resource; from utils import slices\n"
+        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = peak()\n"
+        f"words = [{str(path)!r}, {str(tmp_path / 'out')!r}, '--memory', '16']\n"
+        "slices.main([*words, '--axis', 'y', '--range', '0:40'])\n"
+        "print(peak() - before)\n"
+    )
+    root = Path(slices.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) < 150 * 1024  # KiB
+    assert len(pictures(tmp_path / "out")) == 40
+
+
+def test_volumes_that_do_not_belong_together(stacks, tmp_path, error_line):
+    image, labels = stacks
+    out = tmp_path / "out"
+    tifffile.imwrite(tmp_path / "short.tif", tifffile.imread(labels)[:-1], photometric="minisblack")
+    line = error_line(slices.main, image, out, "--labels", tmp_path / "short.tif")
+    assert "(11, 20, 30)" in line and "(12, 20, 30)" in line
+    tags = {"metadata": {"spacing": 8, "unit": "nm"}, "resolution": (1 / 5, 1 / 5)}
+    tifffile.imwrite(tmp_path / "other.tif", tifffile.imread(labels), imagej=True, **tags)
+    other = ("--labels", tmp_path / "other.tif", *MAP)
+    assert "5 nm along y" in error_line(slices.main, image, out, *other)
+    assert not out.exists()
+    run(image, out, *other, "--pixel_size", "4", "--range", ":2")
+    assert json.loads((out / "images/volume.json").read_text())["slice_distance_nm"] == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--labels", "{labels}"], "label 127"),
+        (["--labels", "{labels}", "--map", "0=0"], "Add 127=CLASS"),
+        (["--map", "0=0"], "only read with --labels"),
+        (["--labels", "{labels}", "--labels_at", "c=0"], "--labels_at: c: "),
+        (["--tile", "21"], "--tile: 21: slices have 30 x 20 pixels"),
+        (["--level", "1"], "--level: 1"),
+        (["--split", "train"], "--split"),
+        (["--split", "../a=0.5"], "--split"),
+        (["--pixel_size", "1", "2"], "--pixel_size: expected one number, or three"),
+        (["--range", "5"], "--range"),
+        (["--at", "cc"], "--at"),
+        (["--name", "../a"], "--name"),
+        (["--window", "2", "1"], "--window"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(stacks, tmp_path, error_line, words, message):
+    words = [word.format(labels=stacks[1]) for word in words]
+    assert message in error_line(slices.main, stacks[0], tmp_path / "out", *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_something_else_is_refused(stacks, tmp_path, error_line):
+    assert "not an empty folder" in error_line(slices.main, stacks[0], tmp_path)
+    (tmp_path / "slices.json").write_text("{}")
+    assert "slices.json: damaged" in error_line(slices.main, stacks[0], tmp_path)
+
+
+@pytest.mark.skipif(not FLY.is_dir(), reason="shared data are not here")
+def test_a_real_stack(tmp_path):
+    words = ["--labels", FLY / "stack_masks.tif", "--range", "0:3"]
+    run(FLY / "stack_images.tif", tmp_path / "out", *words)
+    record = json.loads((tmp_path / "out/images/volume.json").read_text())
+    assert record["pixel_size_nm"] == [10, 10]
+    for kind in ("images", "masks"):
+        stack = tifffile.imread(FLY / f"stack_{kind}.tif")
+        with Image.open(tmp_path / f"out/{kind}/stack_images_z02.png") as written:
+            np.testing.assert_array_equal(np.array(written), stack[2])

@@ -1,0 +1,45 @@
+"""Folders of slices that Pillow and tifffile wrote."""
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from tests.volumes.stacks import check_reads, voxels
+from volumes import open_volume
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_slices_in_natural_order(tmp_path, dtype):
+    for i, plane in enumerate(voxels(dtype)):
+        tifffile.imwrite(tmp_path / f"slice_{i + 8}.tif", plane)  # 8, 9, 10, ...
+    check_reads(tmp_path, voxels(dtype))
+
+
+def test_pixel_size_of_an_earlier_folder(tmp_path):
+    for i, plane in enumerate(voxels()):
+        Image.fromarray(plane).save(tmp_path / f"{i}.png")
+    (tmp_path / "volume.json").write_text(json.dumps({"pixel_size_nm": [4, 5.0]}))
+    check_reads(tmp_path, voxels(), (None, 4, 5))
+
+
+def test_unlike_slices_are_refused(tmp_path):
+    Image.fromarray(voxels()[0]).save(tmp_path / "0.png")
+    Image.fromarray(voxels()[0][:, 1:]).save(tmp_path / "1.png")
+    with pytest.raises(ValueError, match="1.png: .*30.* but .*0.png has"):
+        open_volume(tmp_path)
+    Image.fromarray(voxels()[0]).convert("RGB").save(tmp_path / "1.png")
+    with pytest.raises(ValueError, match="1.png: 3 samples of RGB"):
+        open_volume(tmp_path)
+    (tmp_path / "1.png").write_bytes(b"")
+    with pytest.raises(ValueError, match="1.png"):
+        open_volume(tmp_path)
+
+
+def test_what_is_no_volume(tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent: no such file or folder"):
+        open_volume(tmp_path / "absent")
+    with pytest.raises(ValueError, match="expected TIFF, HDF5, MRC, Zarr"):
+        open_volume(tmp_path)

@@ -1,0 +1,43 @@
+"""MRC files that mrcfile wrote."""
+
+import numpy as np
+import pytest
+
+from tests.volumes.stacks import VOXEL, check_reads, voxels
+from volumes import open_volume
+
+mrcfile = pytest.importorskip("mrcfile")
+
+
+def write(path, array, voxel=None, extended=0):
+    with mrcfile.new(path) as mrc:
+        mrc.set_data(array)
+        if voxel:
+            mrc.voxel_size = tuple(side * 10 for side in voxel[::-1])  # x, y, z in angstrom
+        if extended:
+            mrc.set_extended_header(np.zeros(extended, "V1"))
+    return path
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.uint16, np.float16, np.float32])
+def test_types_and_voxel_size(tmp_path, dtype):
+    check_reads(write(tmp_path / "a.mrc", voxels(dtype), VOXEL), voxels(dtype), VOXEL)
+
+
+def test_extended_header_and_unknown_size(tmp_path):
+    path = write(tmp_path / "a.rec", voxels(np.int16), extended=160)
+    check_reads(path, voxels(np.int16))
+    check_reads(write(tmp_path / "b.mrc", voxels(np.int16), (0.1, 0.1, 0.1)), voxels(np.int16))
+
+
+def test_cut_and_empty_files(tmp_path):
+    path = write(tmp_path / "a.mrc", voxels(np.int16))
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(ValueError, match="a.mrc: .*cut"):
+        open_volume(path)
+    (tmp_path / "b.mrc").write_bytes(b"")
+    with pytest.raises(ValueError, match="b.mrc: cannot be read as MRC"):
+        open_volume(tmp_path / "b.mrc")
+    mrcfile.new(tmp_path / "c.mrc", np.zeros((2, 3, 4), np.complex64)).close()
+    with pytest.raises(ValueError, match="complex64"):
+        open_volume(tmp_path / "c.mrc")

@@ -1,0 +1,147 @@
+"""TIFF stacks that tifffile and Pillow wrote."""
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from tests.volumes.stacks import SHAPE, VOXEL, check_reads, voxels
+from volumes import ArrayOptions, open_volume
+
+IMAGEJ = {"spacing": VOXEL[0], "unit": "nm"}
+RESOLUTION = (1 / VOXEL[2], 1 / VOXEL[1])  # pixels per nm along x and y
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {},
+        {"bigtiff": True},
+        {"byteorder": ">"},
+        {"compression": "zlib"},
+        {"compression": "lzw", "rowsperstrip": 4, "predictor": True},
+        {"compression": "zstd", "tile": (16, 16)},
+        {"tile": (16, 32)},
+    ],
+    ids=lambda layout: " ".join(layout) or "plain",
+)
+def test_pages_of_every_layout(tmp_path, dtype, layout):
+    tifffile.imwrite(tmp_path / "a.tif", voxels(dtype), photometric="minisblack", **layout)
+    check_reads(tmp_path / "a.tif", voxels(dtype))
+
+
+def test_pages_of_another_program(tmp_path):
+    first, *others = [Image.fromarray(plane) for plane in voxels()]
+    first.save(tmp_path / "a.tif", save_all=True, append_images=others, compression="tiff_lzw")
+    check_reads(tmp_path / "a.tif", voxels())
+
+
+def test_imagej_stack_behind_one_page(tmp_path):
+    """ImageJ writes stacks above 4 GB so: the first page is followed by all voxels."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, voxels(), imagej=True, metadata=IMAGEJ, resolution=RESOLUTION)
+    check_reads(path, voxels(), VOXEL)
+    with tifffile.TiffFile(path) as tiff:
+        first = tiff.pages.first
+        end = first.offset + 2 + 12 * len(first.tags)  # where the second page is pointed to
+    content = bytearray(path.read_bytes())
+    content[end : end + 4] = bytes(4)
+    path.write_bytes(content)
+    with tifffile.TiffFile(path) as tiff:
+        assert len(tiff.pages) == 1
+    check_reads(path, voxels(), VOXEL)
+
+
+def test_imagej_frames_count_as_slices_and_channels_need_a_choice(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, voxels(), imagej=True, metadata={"axes": "TYX"})
+    check_reads(path, voxels())
+    array = voxels(np.uint16, (5, 2, 23, 31))
+    tifffile.imwrite(path, array, imagej=True, metadata={"axes": "ZCYX"})
+    check_reads(path, array[:, 1], at=("c=1",))
+    with pytest.raises(ValueError, match="c: 2"):
+        open_volume(path)
+    with pytest.raises(ValueError, match="has 0 to 1 there"):
+        open_volume(path, ArrayOptions(at=("c=2",)))
+    with pytest.raises(ValueError, match="q: .* has the axes z c y x"):
+        open_volume(path, ArrayOptions(at=("c=0", "q=0")))
+
+
+def test_ome_tiff_with_pyramid(tmp_path):
+    path, array = tmp_path / "a.ome.tif", voxels(np.uint16, (3, 64, 96))
+    metadata = {
+        "axes": "ZYX",
+        "PhysicalSizeX": VOXEL[2] / 1e3,
+        "PhysicalSizeY": VOXEL[1],
+        "PhysicalSizeYUnit": "nm",
+        "PhysicalSizeZ": VOXEL[0] * 10,
+        "PhysicalSizeZUnit": "Å",
+    }
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        writer.write(array, subifds=1, tile=(32, 32), compression="zlib", metadata=metadata)
+        writer.write(array[:, ::2, ::2].copy(), subfiletype=1, tile=(32, 32))
+    assert check_reads(path, array, VOXEL).format == "OME-TIFF"
+    check_reads(path, array[:, ::2, ::2], (VOXEL[0], VOXEL[1] * 2, VOXEL[2] * 2), level=1)
+    with pytest.raises(ValueError, match="level: 2: .* has 2 level"):
+        open_volume(path, ArrayOptions(level=2))
+
+
+def test_one_picture_is_a_volume_of_one_slice(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", voxels()[0])
+    check_reads(tmp_path / "a.tif", voxels()[:1])
+
+
+def test_white_zeros_are_noted(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", voxels(), photometric="miniswhite")
+    assert check_reads(tmp_path / "a.tif", voxels()).min_is_white
+
+
+def test_several_series_need_a_choice(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(voxels(), photometric="minisblack")
+        writer.write(voxels()[:, :8, :8], photometric="minisblack")
+    with pytest.raises(ValueError, match="series of pages of 0, 1"):
+        open_volume(tmp_path / "a.tif")
+    check_reads(tmp_path / "a.tif", voxels()[:, :8, :8], dataset="1")
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_cut_files_are_refused_when_they_are_opened(tmp_path, compression):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, voxels(), compression=compression, photometric="minisblack")
+    with tifffile.TiffFile(path) as tiff:
+        last = tiff.pages[-1].dataoffsets[-1]
+    path.write_bytes(path.read_bytes()[: last + 5])
+    with pytest.raises(ValueError, match="a.tif"):
+        open_volume(path)
+
+
+def test_cut_imagej_stack(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, voxels(), imagej=True)
+    path.write_bytes(path.read_bytes()[: -SHAPE[1] * SHAPE[2]])
+    with pytest.raises(ValueError, match="cut"):
+        open_volume(path)
+
+
+def test_damaged_page_names_it(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, voxels(), compression="zlib", photometric="minisblack")
+    with tifffile.TiffFile(path) as tiff:
+        offset = tiff.pages[2].dataoffsets[0]
+    content = bytearray(path.read_bytes())
+    content[offset : offset + 8] = bytes(8)
+    path.write_bytes(content)
+    volume = open_volume(path)
+    with pytest.raises(ValueError, match="page 2 is damaged"):
+        volume.slices(0, 2, 3)
+
+
+def test_colours_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 8, 8, 3), np.uint8), photometric="rgb")
+    with pytest.raises(ValueError, match="grey"):
+        open_volume(tmp_path / "a.tif")
+    (tmp_path / "b.tif").write_bytes(b"II*\0" + bytes(20))
+    with pytest.raises(ValueError, match="b.tif"):
+        open_volume(tmp_path / "b.tif")

@@ -1,0 +1,69 @@
+"""Folders of slices: one picture file each, in natural order."""
+
+from pathlib import Path
+
+import numpy as np
+
+from core.checks import bar_for_many, raise_first
+from core.image_files import decode, read_header
+from core.images import IMAGE_SUFFIXES, list_images
+from core.pairing import in_natural_order
+from core.pixel_size import pixel_size_of_folder
+from volumes.axes import Box
+from volumes.base import ArrayOptions, Format, Volume
+
+
+class FolderVolume(Volume):
+    """The pictures of a folder as slices across z; all must be grey, of one size and depth.
+
+    Raises:
+        FileNotFoundError, ValueError, RuntimeError: no pictures, damaged or unlike ones, two of one
+            stem.
+    """
+
+    format = "folder of slices"
+
+    def __init__(self, path: Path, options: ArrayOptions):
+        self.source = str(path)
+        self._paths = in_natural_order(list_images(path))
+        first, problems = read_header(self._paths[0]), []
+        for other in bar_for_many(self._paths):
+            try:
+                _check_like(other, read_header(other), self._paths[0], first)
+            except (ValueError, OSError) as error:
+                problems.append(error)
+        raise_first(problems)
+        self.shape = (len(self._paths), *first.size)
+        self.chunks = (1, *first.size)
+        self.dtype, self.min_is_white = np.dtype(first.dtype), first.min_is_white
+        size = pixel_size_of_folder(path)
+        self.voxel = (None, *(size or (None, None)))
+
+    def read(self, box: Box) -> np.ndarray:
+        planes, rows, columns = box
+        return np.stack([decode(p).pixels[rows, columns, 0] for p in self._paths[planes]])
+
+
+def _check_like(path, header, first_path, first):
+    """Refuse a slice that is not grey, or not like the first one."""
+    # Palettes of labels are stored as the labels; those of pictures mean colours.
+    if header.colours == "RGB" or header.samples != 1:
+        raise ValueError(
+            f"{path}: {header.samples} samples of {header.colours}, expected grey slices. Convert "
+            "them."
+        )
+    if (header.size, header.dtype) != (first.size, first.dtype):
+        raise ValueError(
+            f"{path}: {header.size} pixels (height, width) of {header.dtype}, but {first_path} "
+            f"has {first.size} of {first.dtype}"
+        )
+
+
+def recognises(path: Path) -> bool:
+    """Tell whether a folder holds pictures."""
+    return path.is_dir() and any(
+        p.suffix.lower() in IMAGE_SUFFIXES and p.name[0] != "." for p in path.iterdir()
+    )
+
+
+FORMAT = Format("folder of slices", recognises, FolderVolume)

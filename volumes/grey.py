@@ -1,0 +1,103 @@
+"""Grey levels of a volume as those of 8- and 16-bit pictures."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from core.images import to_uint8
+from core.options import OptionError, option
+from volumes.base import Volume
+
+SAMPLED_SLICES = 32
+SAMPLED_VOXELS = 2**23  # of all sampled slices together
+AS_STORED = (np.uint8, np.uint16)
+
+
+@dataclass(frozen=True)
+class GreyOptions:
+    """The grey levels that become black and white, where not 8- or 16-bit voxels are kept."""
+
+    window: tuple[float, float] | None = option(
+        None, float, ("BLACK", "WHITE"), "write 8 bits, with these levels as black and white",
+        nargs=2,
+    )  # fmt: skip
+    percentiles: tuple[float, float] | None = option(
+        None,
+        float,
+        ("LOW", "HIGH"),
+        "write 8 bits, with these percentiles of the volume as black and white; 0.1 and 99.9 for "
+        "voxels that are neither 8- nor 16-bit when not given",
+        nargs=2,
+    )
+
+    def check(self):
+        """Raise OptionError for a window that is empty, or given twice."""
+        if self.window and self.percentiles:
+            raise OptionError("window", "excludes --percentiles")
+        if self.window and not self.window[0] < self.window[1]:
+            raise OptionError("window", "expected BLACK below WHITE")
+        if self.percentiles:
+            low, high = self.percentiles
+            if not 0 <= low < high <= 100:
+                raise OptionError(
+                    "percentiles", f"{low:g} {high:g}: expected 0 <= LOW < HIGH <= 100"
+                )
+
+    def window_of(self, volume: Volume) -> "Window | None":
+        """Grey levels of black and white; None where voxels are kept as they are.
+
+        Percentiles are those of slices that are spread evenly over z.
+
+        Raises:
+            ValueError: all voxels are equal, or none is a number.
+        """
+        if self.window:
+            return Window(*self.window)
+        if self.percentiles is None and volume.dtype in AS_STORED:
+            return None
+        voxels = np.concatenate([part.ravel() for _, part in sampled_slices(volume)])
+        voxels = voxels[np.isfinite(voxels)]
+        if not len(voxels) or voxels.min() == voxels.max():
+            raise ValueError(f"{volume.source}: all voxels are equal, so there is no picture in it")
+        low, high = np.percentile(voxels, self.percentiles or (0.1, 99.9))
+        if low == high:  # a few bright voxels on a flat background
+            low, high = voxels.min(), voxels.max()
+        return Window(float(low), float(high))
+
+
+class Window(NamedTuple):
+    """Grey levels that become black and white."""
+
+    black: float
+    white: float
+
+    def apply(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels of any kind as uint8; levels outside of the window are black or white."""
+        span = self.white - self.black
+        return to_uint8((pixels.astype(np.float32) - np.float32(self.black)) / np.float32(span))
+
+
+def sampled_slices(volume: Volume):
+    """(number, pixels) of slices that are spread evenly over z, thinned where they are large."""
+    depth, height, width = volume.shape
+    numbers = np.unique(np.linspace(0, depth - 1, min(depth, SAMPLED_SLICES)).round().astype(int))
+    thinning = max(1, int(np.sqrt(height * width * len(numbers) / SAMPLED_VOXELS)))
+    for number in numbers.tolist():
+        yield number, volume.slices(0, number, number + 1)[0, ::thinning, ::thinning]
+
+
+def grey_picture(
+    pixels: np.ndarray, window: Window | None, min_is_white: bool, where: str
+) -> np.ndarray:
+    """A slice as it is written, uint8 or uint16 (H, W), 0 for black.
+
+    Args:
+        where: name of the slice, for messages.
+    Raises:
+        ValueError: a pixel is no number, or infinite.
+    """
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise ValueError(f"{where}: holds NaN or infinity. Fill such voxels first.")
+    picture = pixels if window is None else window.apply(pixels)
+    return np.iinfo(picture.dtype).max - picture if min_is_white else picture

@@ -1,0 +1,84 @@
+"""HDF5 files: one data set of them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from core.packages import optional_package
+from core.pixel_size import UNKNOWN, Voxel, in_nm
+from volumes.axes import DEFAULT_AXES, Box, place_axes
+from volumes.base import REQUIREMENTS, ArrayOptions, Format, Volume, only_one, starts_with
+
+
+class Hdf5Volume(Volume):
+    """A data set of an HDF5 file, chunked or not.
+
+    Axes are those of the dimension labels or of vigra's `axistags` (ilastik), else z, y, x in the
+    end. The voxel size is `element_size_um` (Fiji, ilastik) or `resolution` in nm (CREMI).
+    """
+
+    format = "HDF5"
+
+    def __init__(self, path: Path, options: ArrayOptions):
+        h5py = optional_package("h5py", "reading HDF5 files", REQUIREMENTS)
+        try:
+            self._file = h5py.File(path, "r")
+            name = only_one(_datasets(h5py, self._file), _normal(options.dataset), path)
+            self._array = self._file[name]
+            axes = _axes_of(self._array)
+        except (OSError, RuntimeError) as error:
+            raise ValueError(f"{path}: cannot be read as HDF5 ({error})") from error
+        self.source = f"{path}:{name}"
+        self._place = place_axes(axes, self._array.shape, options.places, self.source)
+        self.shape, self.dtype = self._place.shape, self._array.dtype
+        self.chunks = self._place.of_volume(self._array.chunks or (1, *self._array.shape[1:]))
+        self.voxel = _voxel_of(self._array.attrs)
+
+    def read(self, box: Box) -> np.ndarray:
+        try:
+            return self._place.in_order(self._array[self._place.index(box)])
+        except (OSError, RuntimeError) as error:
+            raise ValueError(f"{self.source}: damaged ({error})") from error
+
+
+def _normal(name: str | None) -> str | None:
+    """The name of a data set as a file lists it."""
+    return name.strip("/") if name else None
+
+
+def _datasets(h5py, file) -> dict:
+    """Data sets of numbers that can be pictures, by name."""
+    found = {}
+
+    def note(name, item):
+        if isinstance(item, h5py.Dataset) and item.ndim >= 2 and item.dtype.kind in "buif":
+            found[name] = item
+
+    file.visititems(note)
+    return found
+
+
+def _axes_of(array) -> str:
+    """A letter for each axis."""
+    labels = [dimension.label.lower() for dimension in array.dims]
+    if not all(len(label) == 1 for label in labels) and "axistags" in array.attrs:
+        try:
+            labels = [axis["key"] for axis in json.loads(array.attrs["axistags"])["axes"]]
+        except (ValueError, LookupError, TypeError):
+            labels = []
+    if labels and all(len(label) == 1 for label in labels):
+        return "".join(labels)
+    return DEFAULT_AXES[-array.ndim :]
+
+
+def _voxel_of(attributes) -> Voxel:
+    """Voxel size of a data set's attributes, which list z, y and x."""
+    for name, unit in (("element_size_um", "um"), ("resolution", "nm")):
+        values = np.atleast_1d(attributes.get(name, ()))
+        if values.shape == (3,) and values.dtype.kind in "iuf":
+            return tuple(in_nm(float(value), unit) for value in values)
+    return UNKNOWN
+
+
+FORMAT = Format("HDF5", lambda path: starts_with(path, b"\x89HDF\r\n\x1a\n"), Hdf5Volume)

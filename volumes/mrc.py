@@ -1,0 +1,54 @@
+"""MRC files (CCP-EM's MRC2014 and its relatives), as tomography keeps them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from core.packages import optional_package
+from core.pixel_size import UNKNOWN, in_nm
+from volumes.axes import Box
+from volumes.base import REQUIREMENTS, ArrayOptions, Format, Volume, starts_with
+from volumes.raw import RawVoxels
+
+SUFFIXES = (".mrc", ".rec", ".map", ".st", ".ali")
+HEADER_BYTES = 1024
+
+
+class MrcVolume(Volume):
+    """The volume of an uncompressed MRC file."""
+
+    format = "MRC"
+
+    def __init__(self, path: Path, options: ArrayOptions):
+        mrcfile = optional_package("mrcfile", "reading MRC files", REQUIREMENTS)
+        self.source = str(path)
+        try:
+            with mrcfile.open(path, header_only=True, permissive=True) as mrc:
+                header, size = mrc.header, mrc.voxel_size
+            self.dtype = mrcfile.utils.data_dtype_from_header(header)
+        except (ValueError, OSError, AttributeError) as error:
+            raise ValueError(f"{path}: cannot be read as MRC ({error})") from error
+        if self.dtype.kind not in "iuf":
+            raise ValueError(f"{path}: voxels are {self.dtype}, expected grey levels or labels")
+        self.shape = tuple(int(header[name]) for name in ("nz", "ny", "nx"))
+        self.chunks = (1, *self.shape[1:])
+        sides = [round(float(size[name]), 6) for name in "zyx"]
+        # 1 angstrom in all directions is what programs write where they know nothing.
+        if sides != [1.0, 1.0, 1.0]:
+            self.voxel = tuple(in_nm(side, "angstrom") for side in sides)
+        else:
+            self.voxel = UNKNOWN
+        self._voxels = RawVoxels(path, self.dtype, self.shape, HEADER_BYTES + int(header.nsymbt))
+
+    def read(self, box: Box) -> np.ndarray:
+        return self._voxels.read(box)
+
+
+def recognises(path: Path) -> bool:
+    """Tell MRC files by their mark or, where old programs left it out, by their suffix."""
+    return starts_with(path, b"MAP", offset=208) or (
+        path.is_file() and path.suffix.lower() in SUFFIXES
+    )
+
+
+FORMAT = Format("MRC", recognises, MrcVolume)
