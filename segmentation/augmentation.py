@@ -101,6 +101,8 @@ class _Gamma(v2.Transform):
         return {"gamma": gamma, "inverted": bool(torch.rand(()) < 0.33)}
 
     def transform(self, inpt, params):
+        # Interpolation leaves values such as 1 + 1e-7, and a negative number has no power of 0.7.
+        inpt = inpt.clamp(0, 1)
         if params["inverted"]:
             return 1 - v2_functional.adjust_gamma(1 - inpt, params["gamma"])
         return v2_functional.adjust_gamma(inpt, params["gamma"])
@@ -145,7 +147,7 @@ def shade_strongly(images):
     Args:
         images: (N, 1, H, W) in [0, 1]; the result is like it.
     """
-    return torch.stack([_SHADES(image) for image in images])
+    return torch.stack([_SHADES(image) for image in images]).clamp(0, 1)
 
 
 AUGMENTATIONS = {

@@ -16,6 +16,14 @@ def test_shaded_images_differ_but_stay_in_range(augmentation):
     assert len({x.numpy().tobytes() for x in out}) > 12  # each image has its own disturbance
 
 
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS.values(), ids=AUGMENTATIONS)
+def test_values_that_interpolation_left_outside_the_range_do_no_harm(augmentation):
+    image = torch.cat([torch.full((1, 1, 32, 16), -1e-6), torch.full((1, 1, 32, 16), 1 + 1e-6)], 3)
+    torch.manual_seed(0)
+    out = augmentation.shade(image.repeat(60, 1, 1, 1))
+    assert out.isfinite().all() and out.min() >= 0 and out.max() <= 1
+
+
 def test_image_and_mask_are_warped_alike():
     """Both show the same three bands; bilinear images differ from nearest masks at edges alone."""
     mask = (torch.arange(300)[:, None] // 100).expand(300, 300).to(torch.uint8)
