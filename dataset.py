@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from conditions import Condition, ConditionOptions, Layers, create_condition
 from conditions.pairs import check_same_size, find_pairs
 from core.images import read_image
 from core.options import OptionError, fraction, non_negative_int, option, positive_int
+from core.pixel_size import PixelSize, pixel_size_of_folder
 from core.prompts import PROMPTS, prompts_option
 from core.seeds import sample_generator
 from core.views import View, draw_view, take_centre, take_view
@@ -162,6 +164,7 @@ class MyDataset(torch.utils.data.Dataset):
     Attributes:
         pairs: list of Pair, in natural order of the image names.
         condition: what the second folder holds.
+        pixel_size: of the images; None where it is unknown.
     """
 
     def __init__(
@@ -201,6 +204,11 @@ class MyDataset(torch.utils.data.Dataset):
         self.prompts = tuple(prompts)
         self.prompt_drop = prompt_drop
         self.crop_scale = crop_scale
+
+    @cached_property
+    def pixel_size(self) -> PixelSize | None:
+        """See the class; raises ValueError for a damaged file."""
+        return pixel_size_of_folder(self.pairs[0].image.parent)
 
     # The names under which notebooks read the files
 

@@ -21,6 +21,7 @@ from core.option_sources import (
 from core.options import add_groups, new_parser, read_groups, read_options
 from core.prompts import read_prompts
 from core.records import RECORD
+from generation.branches import notify_of_pixel_sizes
 from generation.export import check_export, export_dataset
 from generation.gate import Gate
 from generation.inputs import check_condition_sets
@@ -130,6 +131,7 @@ def main(argv=None):
     sets = run.plan.sets_of(pending)
     sizes = check_condition_sets(sets, run.branches, multiple, settings.inputs.pad)
     check_images(sets, sizes)
+    notify_of_pixel_sizes(run.branches)
     gate = build_gate(settings.gate, num_classes)
     print(f"{run.headline(settings.shard)}, on {settings.model.device_type}")
     if args.dry_run:

@@ -1,23 +1,26 @@
-"""Pixel sizes: what files say of them, and the one place that knows the pixel size of a folder.
+"""Pixel sizes: what files say of them, and the one place that knows those of folders and weights.
 
 A folder of pictures may hold `volume.json`, as `utils/slices.py` writes it. Else the pictures are
 asked: TIFF files (OME, ImageJ and plain tags) and PNG files (pHYs).
 """
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import tifffile
 from PIL.PngImagePlugin import PngImageFile
 from pydantic import Field
+from safetensors import safe_open
 
 from core.image_files import format_of
 from core.image_header import naming
-from core.images import list_images
+from core.images import IMAGE_SUFFIXES
 from core.notices import notify
-from core.records import Record, read_checked
+from core.pairing import natural_order
+from core.records import DATA, Record, read_checked
 
 VOLUME = "volume.json"  # file beside the slices of a volume
 NANOMETRES = {  # of a unit, by its spellings in lower case
@@ -34,6 +37,8 @@ NANOMETRES = {  # of a unit, by its spellings in lower case
 # A larger pixel is a printer's or a screen's resolution, such as 72 dpi, and no electron microscope
 LARGEST = 1e4  # nm
 ALIKE = 0.1  # relative difference up to which pixel sizes count as one
+SIZE_NOTE = "pixel_size_nm"  # name of the note in safetensors files
+NOTED_SIZE = re.compile(r"\d+(\.\d+)? \d+(\.\d+)?")
 ASKED_FILES = 8  # of a folder without `VOLUME`, evenly spread
 RESOLUTION_UNITS = {2: "inch", 3: "cm"}  # of TIFF
 
@@ -65,10 +70,18 @@ class PixelSize(NamedTuple):
 Positive = Annotated[float, Field(gt=0)]
 
 
-class VolumeRecord(Record):
-    """Part of `VOLUME` that programs read; the file holds more, for people."""
+class PixelSizeRecord(Record):
+    """Pixel size in `VOLUME` and in the record of a training's data, which hold more."""
 
     pixel_size_nm: Annotated[list[Positive], Field(min_length=2, max_length=2)] | None = None
+
+
+def as_pixel_size(sides: object) -> PixelSize | None:
+    """Two numbers above 0 as a pixel size; None for anything else."""
+    if not isinstance(sides, (list, tuple)) or len(sides) != 2:
+        return None
+    fine = all(isinstance(side, (int, float)) and 0 < side < math.inf for side in sides)
+    return PixelSize(*map(float, sides)) if fine else None
 
 
 def in_nm(value: object, unit: object) -> float | None:
@@ -80,29 +93,97 @@ def in_nm(value: object, unit: object) -> float | None:
     return length if 0 < length < LARGEST else None
 
 
+def _recorded(path: Path) -> PixelSize | None:
+    """The pixel size of a record; raises as `read_checked`."""
+    return as_pixel_size(read_checked(path, PixelSizeRecord).pixel_size_nm)
+
+
 def pixel_size_of_folder(folder: Path) -> PixelSize | None:
     """The pixel size of the pictures in a folder; None where it is unknown.
 
     Pictures that contradict each other have no pixel size, and a warning says so.
 
     Raises:
-        FileNotFoundError: no such folder, or no picture in it.
+        FileNotFoundError: no such folder.
         ValueError: a damaged file.
     """
     if (folder / VOLUME).exists():
-        size = read_checked(folder / VOLUME, VolumeRecord).pixel_size_nm
-        return PixelSize(*size) if size else None
-    paths = list_images(folder)
-    asked = paths[:: max(1, len(paths) // ASKED_FILES)]
-    first, *others = [pixel_size_of_file(path) for path in asked]
-    for path, size in zip(asked[1:], others, strict=True):
+        return _recorded(folder / VOLUME)
+    names = (path for path in folder.iterdir() if path.name[0] != ".")
+    paths = sorted((p for p in names if p.suffix.lower() in IMAGE_SUFFIXES), key=natural_order)
+    sizes = {p.name: pixel_size_of_file(p) for p in paths[:: max(1, len(paths) // ASKED_FILES)]}
+    first = next(iter(sizes.values()), None)
+    for name, size in sizes.items():
         if (first is None) != (size is None) or (first and not first.is_like(size)):
             notify(
-                f"{folder}: the pixel size is {first or 'unknown'} in {asked[0].name}, but "
-                f"{size or 'unknown'} in {path.name}. It counts as unknown for all."
+                f"{folder}: the pixel size is {first or 'unknown'} in {next(iter(sizes))}, but "
+                f"{size or 'unknown'} in {name}. It counts as unknown for all."
             )
             return None
     return first
+
+
+def pixel_size_of_training(run_dir: Path) -> PixelSize | None:
+    """The pixel size of the images of a training; None where its folder does not say.
+
+    Raises:
+        ValueError: a damaged record.
+    """
+    return _recorded(run_dir / DATA) if (run_dir / DATA).is_file() else None
+
+
+def pixel_size_of_weights(path: Path) -> PixelSize | None:
+    """The pixel size of the images that weights were trained on; None where it is unknown.
+
+    The record of the training says so where it lies beside the weights. A safetensors file says so
+    itself; see `size_note`.
+
+    Raises:
+        ValueError: a damaged record.
+    """
+    if size := pixel_size_of_training(path.parent):
+        return size
+    if path.suffix != ".safetensors":
+        return None
+    with naming(path), safe_open(path, "numpy") as file:
+        note = (file.metadata() or {}).get(SIZE_NOTE, "")
+    return as_pixel_size([*map(float, note.split())]) if NOTED_SIZE.fullmatch(note) else None
+
+
+def size_note(size: PixelSize | None) -> dict[str, str]:
+    """The note of a pixel size in a safetensors file; none where it is unknown."""
+    return {SIZE_NOTE: f"{size.y:.6f} {size.x:.6f}"} if size else {}
+
+
+def notify_of_other_size(
+    what: object, size: PixelSize | None, reference: object, expected: PixelSize | None
+) -> None:
+    """Warn where two pixel sizes are known and differ by more than a tenth.
+
+    Args:
+        what, reference: whose sizes they are, for the message.
+    """
+    if size and expected and not size.is_like(expected):
+        notify(
+            f"{what} has pixels of {size}, but {reference} has pixels of {expected}: the same "
+            f"structure is {expected.x / size.x:.2g} times as many pixels wide"
+        )
+
+
+def notify_of_unlike_folders(folders: Iterable[Path]) -> PixelSize | None:
+    """Warn of folders whose pixel size differs from that of the first one that has one.
+
+    Returns:
+        The pixel size of the first one.
+    Raises:
+        FileNotFoundError, ValueError: as `pixel_size_of_folder`.
+    """
+    sizes = {folder: pixel_size_of_folder(folder) for folder in folders}
+    known = {folder: size for folder, size in sizes.items() if size}
+    for folder, size in known.items():
+        first = next(iter(known))
+        notify_of_other_size(folder, size, first, known[first])
+    return next(iter(known.values()), None)
 
 
 def pixel_size_of_file(path: Path) -> PixelSize | None:

@@ -27,6 +27,7 @@ import pydantic
 from core.files import require_file, write_json
 
 RECORD = "args.json"  # name of the record in the folder of a run
+DATA = "data.json"  # record of the data of a training
 # Packages whose versions are noted: those that numbers can depend on.
 PACKAGES = (
     "torch",

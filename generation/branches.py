@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,12 @@ from annotator.detector import DrawMaps, edges_of_file
 from conditions import CONDITIONS, Condition, ConditionOptions, Layers, create_condition
 from core.images import check_image
 from core.options import option
+from core.pixel_size import (
+    PixelSize,
+    notify_of_other_size,
+    pixel_size_of_folder,
+    pixel_size_of_weights,
+)
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"  # a branch names a folder, so no slash and no leading dot
 
@@ -39,6 +46,11 @@ class Branch:
     folder: Path
     strength: float = 1.0
     draw_edges: DrawMaps | None = None
+
+    @cached_property
+    def pixel_size(self) -> PixelSize | None:
+        """Of the files; None where it is unknown. Raises as `pixel_size_of_folder`."""
+        return pixel_size_of_folder(self.folder)
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -211,6 +223,13 @@ def check_branches(branches: Sequence[Branch]) -> None:
                     f"two branches are named {name}, or store their conditions under this name. "
                     "Rename one of them."
                 )
+
+
+def notify_of_pixel_sizes(branches: Sequence[Branch]) -> None:
+    """Warn of conditions whose pixel size differs from that of the training by over a tenth."""
+    for branch in branches:
+        trained = pixel_size_of_weights(branch.weights)
+        notify_of_other_size(branch.folder, branch.pixel_size, branch.weights, trained)
 
 
 def label_folders(branches: Sequence[Branch]) -> set[str]:

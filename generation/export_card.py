@@ -12,6 +12,7 @@ from core.cards import (
     size_category,
     write_card,
 )
+from core.pixel_size import PixelSize
 from generation.export_layouts import Case
 
 TAGS = ["electron-microscopy", "synthetic", "segmentation", "natural2nanoscale"]
@@ -24,6 +25,14 @@ LIMITS = (
     "their masks as well as the model obeys them, so small classes may be wrong. Nothing here is "
     "to be tested on. Keep a group together when you split the set: its pairs show one mask."
 )
+
+
+def _size_text(lines: Sequence[dict]) -> str:
+    """The pixel size of the generated images."""
+    sizes = {tuple(line.get("pixel_size_nm") or ()) for line in lines}
+    if len(sizes) != 1 or () in sizes:
+        return UNKNOWN_SIZE
+    return f"{PixelSize(*sizes.pop())} (of the generated images)"
 
 
 def write_data_card(
@@ -59,7 +68,7 @@ def write_data_card(
         "is, and which pairs show one mask (`group`).\n\n"
         f"- Sizes (height, width): {', '.join(f'{h} x {w}' for h, w in sizes)} pixels\n"
         f"- Groups: {len({case.group for case in cases})}\n"
-        f"- Pixel size: {UNKNOWN_SIZE}",
+        f"- Pixel size: {_size_text(lines)}",
         "Classes": card_table(("index", "name"), list(enumerate(class_names))),
         "Weights that drew the images": card_table(("branch", "SHA-256"), weights),
         "Options": card_table(("option", "value"), sorted(shared.items())),

@@ -31,6 +31,7 @@ class ManifestLine(Record):
         mask: None where no condition carries labels.
         conditions: pictures of the conditions by folder.
         sources: condition files by branch, the leading one first.
+        pixel_size_nm: height and width of a pixel; None where it is unknown.
         sha256, weights_changed: see `NOTED`; None where nothing was noted.
     """
 
@@ -42,6 +43,7 @@ class ManifestLine(Record):
     seed: int | None = None
     weights: dict[str, str] = {}
     options: dict[str, Any] = {}
+    pixel_size_nm: list[float] | None = None
     sha256: str | None = None
     weights_changed: list[str] | None = None
     agreement: float | None = None

@@ -15,6 +15,7 @@ from core.downloads import sha256_of
 from core.files import require_file, whole_folder, write_json
 from core.images import write_png
 from core.option_sources import plain
+from core.pixel_size import VOLUME, PixelSize
 from core.records import RECORD, read_record, write_run_record
 from generation.branches import Branch, has_labels, label_folders, labels_of
 from generation.gate import Drawn
@@ -77,6 +78,11 @@ class Run:
         return self.options["seed"]
 
     @property
+    def pixel_size(self) -> PixelSize | None:
+        """Of the images: that of the first branch's conditions."""
+        return self.branches[0].pixel_size
+
+    @property
     def exists(self) -> bool:
         """Tell whether the folder is that of a run, so that it can be joined."""
         return (self.folder / RECORD).is_file()
@@ -135,6 +141,9 @@ class Run:
             with whole_folder(self.folder) as temporary:
                 for folder in self._folders:
                     (temporary / folder).mkdir(parents=True)
+                    if self.pixel_size:
+                        record = {"pixel_size_nm": self.pixel_size}
+                        write_json(temporary / folder / VOLUME, record)
                 write_json(temporary / STATE, state)  # what `join` compares
                 write_run_record(temporary / RECORD, options, "generation")
         except OSError:
@@ -209,6 +218,7 @@ class Run:
             "prompt": planned.prompt,
             "seed": planned.seed,
             "weights": self.weights,
+            "pixel_size_nm": self.pixel_size and list(self.pixel_size),
             "options": {name: self.options[name] for name in IMAGE_OPTIONS}
             | {"strengths": {branch.name: branch.strength for branch in self.branches}}
             | self._start_of(planned),

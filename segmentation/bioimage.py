@@ -18,7 +18,7 @@ from core.cards import UNKNOWN_SIZE, as_code, card_table, licence_text, write_ca
 from core.downloads import sha256_of
 from core.files import whole_folder
 from core.options import OptionError, option
-from segmentation.network import SIZE_MULTIPLE
+from segmentation.network import SIZE_MULTIPLE, pixel_size_of_segmenter
 
 DESCRIPTION = "rdf.yaml"  # the name that the specification gives it
 WEIGHTS, DOCUMENTATION = "weights.pt", "README.md"
@@ -207,7 +207,8 @@ def _write_documentation(folder, model, options, names, checkpoint):
     rows = [("mIoU", f"{scores['miou']:.4f}")] if "miou" in scores else []
     sections = {
         "What it is": f"A U-Net ({as_code(model.architecture['encoder'])}) from grey electron "
-        f"micrographs to {len(names)} classes. Pixel size: {UNKNOWN_SIZE}",
+        f"micrographs to {len(names)} classes. Pixel size: "
+        f"{pixel_size_of_segmenter(model) or UNKNOWN_SIZE}",
         "Classes": card_table(("index", "name"), list(enumerate(names))),
         "Scores on validation images": card_table(("score", "value"), rows),
         "Made from": card_table(("file", "SHA-256"), [(checkpoint.name, sha256_of(checkpoint))]),

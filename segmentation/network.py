@@ -10,6 +10,7 @@ import torch
 from core.checkpoints import load_pickle, load_strictly, save_torch
 from core.files import refuse_existing
 from core.options import OptionError
+from core.pixel_size import PixelSize, as_pixel_size
 from segmentation.reflection import reflect_to
 
 FORMAT = "em_segmenter_v1"  # names the checkpoint's layout, which tells it from any other .ckpt
@@ -119,3 +120,8 @@ def load_segmenter(path: str | Path, device: str | torch.device = "cpu") -> torc
         raise ValueError(f"{path}: a segmenter with a damaged description ({error})") from error
     load_strictly(model, tensors, path)
     return model.to(device).eval()
+
+
+def pixel_size_of_segmenter(model: torch.nn.Module) -> PixelSize | None:
+    """The pixel size of the images that a loaded segmenter was trained on; None where unknown."""
+    return as_pixel_size(model.meta.get("pixel_size_nm"))

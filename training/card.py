@@ -16,8 +16,8 @@ from core.cards import (
     write_card,
 )
 from core.downloads import sha256_of
-from core.records import Record, read_checked
-from training.data_record import DATA
+from core.pixel_size import pixel_size_of_training, size_note
+from core.records import DATA, Record, read_checked
 
 START = "start.json"  # name of the record in the folder of a run
 TAGS = ["controlnet", "electron-microscopy", "image-generation", "natural2nanoscale"]
@@ -65,6 +65,7 @@ def weights_notes(run_dir: Path, condition: Condition, licence: str | None) -> d
         "classes": str(condition.options.num_classes) if condition.carries_labels else "none",
         "base_sha256": ", ".join(f"{n} {digest}" for n, digest in read_start(run_dir).items()),
         "licence": licence or UNKNOWN_LICENCE,
+        **size_note(pixel_size_of_training(run_dir)),
     }
 
 
@@ -105,7 +106,7 @@ def write_model_card(
     if (run_dir / DATA).exists():
         data.append(f"- SHA-256 of `{DATA}`, the list of their checksums: "
                     f"`{sha256_of(run_dir / DATA)}`")  # fmt: skip
-    data.append(f"- Pixel size: {UNKNOWN_SIZE}")
+    data.append(f"- Pixel size: {pixel_size_of_training(run_dir) or UNKNOWN_SIZE}")
     sections = {
         "What it is": f"A control branch (ControlNet) that was shown conditions of the kind "
         f"`{condition.name}`: {hint}{labels if condition.carries_labels else ''}.",

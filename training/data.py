@@ -7,6 +7,7 @@ from typing import NamedTuple
 from conditions import CONDITIONS, ConditionOptions, create_condition
 from conditions.pairs import check_pairs, notify_of_overlap
 from core.options import OptionError, non_negative_int, option
+from core.pixel_size import notify_of_unlike_folders
 from core.prompts import read_prompts
 from dataset import MyDataset, SampleOptions, ValidationSet
 from ldm.modules.encoders.tokenizer import notify_of_cut
@@ -108,6 +109,12 @@ def build_datasets(
     )
     # Here every file is read once: a damaged one would else end the run hours later.
     check_pairs(train.pairs, train.condition)
+    notify_of_unlike_folders(
+        path
+        for split in ("", "val_")
+        for path in (getattr(data, f"{split}image_path"), data.condition_folder(split))
+        if path is not None
+    )
     if not data.has_validation:
         return DataSets(train, None)
     validation = MyDataset(

@@ -5,20 +5,21 @@ A run that goes on with other images would be neither the old run nor a new one.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from core.checks import bar_for_many
 from core.downloads import sha256_of
 from core.pairing import list_names
-from core.records import Record, read_checked
+from core.pixel_size import PixelSizeRecord
+from core.records import read_checked
 from training.data import DataSets
 
-DATA = "data.json"  # name of the record in the folder of a run
-
 Contents = dict[str, str]  # SHA-256 by the name of the file
+CONTENTS = ("images", "conditions", "val_images", "val_conditions")
 
 
-class DataRecord(Record):
-    """Files of a training: `images` and `conditions`, and those of its validation."""
+class DataRecord(PixelSizeRecord):
+    """Files of a training, `images` and `conditions`, those of its validation, and pixel size."""
 
     images: Contents
     conditions: Contents
@@ -26,7 +27,7 @@ class DataRecord(Record):
     val_conditions: Contents = {}
 
 
-def fingerprint_data(datasets: DataSets) -> dict[str, Contents]:
+def fingerprint_data(datasets: DataSets) -> dict[str, Any]:
     """Content of `DATA`; every file is read, with a progress bar where they are many."""
     record = {
         "images": [pair.image for pair in datasets.train.pairs],
@@ -43,10 +44,11 @@ def fingerprint_data(datasets: DataSets) -> dict[str, Contents]:
     sums = {
         path: sha256_of(path) for path in bar_for_many(dict.fromkeys(paths), desc="note the data")
     }
-    return {name: {path.name: sums[path] for path in group} for name, group in record.items()}
+    contents = {name: {p.name: sums[p] for p in group} for name, group in record.items()}
+    return {"pixel_size_nm": datasets.train.pixel_size, **contents}
 
 
-def check_same_data(path: Path, now: Mapping[str, Contents]) -> None:
+def check_same_data(path: Path, now: Mapping[str, Any]) -> None:
     """Check that the data are those of a record.
 
     Args:
@@ -58,7 +60,7 @@ def check_same_data(path: Path, now: Mapping[str, Contents]) -> None:
     """
     before = read_checked(path, DataRecord)
     changes = []
-    for name in DataRecord.model_fields:
+    for name in CONTENTS:
         old, new = getattr(before, name), now.get(name, {})
         for verb, names in (
             ("added to", new.keys() - old.keys()),

@@ -20,7 +20,7 @@ from core.checkpoints import load_pickle
 from core.files import FileState, remove_leftovers, state_of, whole_folder, write_json
 from core.lightning import LAST, PREVIOUS, position, print_once, restore_last, stop_as_interrupt
 from core.progress import PROGRESS, Progress
-from core.records import RECORD, read_record
+from core.records import DATA, RECORD, read_record
 from core.run_lock import RunLock
 from core.signals import StoppedForRequeue
 from dataset import SampleOptions, collate
@@ -30,7 +30,7 @@ from training.batches import BatchesOfProcess, SeededBatches, ValidationBatches
 from training.card import START, fingerprint_start, weights_notes, write_model_card
 from training.checkpoints import BEST, BESTS, SaveLast, align_weights, best_checkpoints
 from training.data import DataOptions, DataSets
-from training.data_record import DATA, check_same_data, fingerprint_data
+from training.data_record import check_same_data, fingerprint_data
 from training.frozen import FrozenEncoders
 from training.latents import GB, CacheOptions, LatentCache
 from training.loss_curve import LOSS_PICTURE, LossCurve
@@ -344,7 +344,8 @@ class TrainingRun:
         pairs = f"{len(train)} training and {len(validation) if validation else 0} validation pairs"
         return "\n".join(
             [
-                f"{pairs}, {train.image_size} x {train.image_size} pixels",
+                f"{pairs}, {train.image_size} x {train.image_size} pixels, "
+                f"pixel size {train.pixel_size or 'unknown'}",
                 options.describe(len(train), self.processes),
                 f"{per_epoch} batches per epoch, "
                 f"{options.total_steps(len(train), self.processes)} optimizer steps in all",

@@ -30,8 +30,9 @@ from core.options import (
     positive_int,
     read_options,
 )
+from core.pixel_size import notify_of_other_size, notify_of_unlike_folders
 from segmentation.data import gather_pairs
-from segmentation.network import load_segmenter, save_segmenter
+from segmentation.network import load_segmenter, pixel_size_of_segmenter, save_segmenter
 from segmentation.scoring import draw_rows, score, score_lines
 from segmentation.training import SegmenterOptions, train_segmenter
 from share import run_script
@@ -175,6 +176,9 @@ def train_and_save(args: argparse.Namespace) -> None:
         )
     )
     notify_of_overlap([*pairs, *synthetic], val_pairs)
+    pixel_size = notify_of_unlike_folders(
+        [*folders.image_path, *files.val_image_path, *files.synthetic_image_path]
+    )
     # Without --max_steps the last epoch may end in a part: batches are always full.
     images = len(pairs) + len(synthetic)
     steps = args.max_steps or math.ceil(args.epochs * images / options.batch_size)
@@ -196,6 +200,7 @@ def train_and_save(args: argparse.Namespace) -> None:
     )
     # Texts and numbers alone: a checkpoint must load without running code.
     meta = {"options": {name: plain(value) for name, value in vars(args).items()}}
+    meta["pixel_size_nm"] = pixel_size and list(pixel_size)
     if val_pairs:
         meta["val"] = score(model, val_pairs, files.num_classes)
         meta["val_curve"] = [list(point) for point in model.curve]  # (step, mIoU)
@@ -218,6 +223,9 @@ def score_and_write(args: argparse.Namespace) -> None:
     model = load_segmenter(options.checkpoint, pick_device(run.device))
     num_classes = model.architecture["num_classes"]
     pairs = gather_pairs(folders.image_path, folders.mask_path, num_classes, folders.ignore_255)
+    size = notify_of_unlike_folders(folders.image_path)
+    trained = pixel_size_of_segmenter(model)
+    notify_of_other_size(folders.image_path[0], size, options.checkpoint, trained)
     if args.dry_run:
         files = ", ".join(map(str, written)) or "none"
         plan = f"scoring {len(pairs)} images, {num_classes} classes; files: {files}"

@@ -15,6 +15,7 @@ from conditions.pairs import Pair
 from core.files import write_json
 from core.option_sources import plain
 from core.options import OptionError
+from core.pixel_size import notify_of_unlike_folders
 from core.records import Record, read_checked
 from segmentation.data import gather_pairs, read_target
 from segmentation.scoring import score
@@ -86,6 +87,8 @@ class Study:
         self.parts = find_parts(config)
         self.jobs = self._jobs()
         self._refuse_seen_masks()
+        synthetic = [pair.image.parent for job in self.jobs for pair in job.synthetic]
+        notify_of_unlike_folders(dict.fromkeys([*config.real.images, *synthetic]))
         self.digests = {}
 
     def _jobs(self) -> list[Job]:

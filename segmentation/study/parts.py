@@ -8,8 +8,9 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from conditions.pairs import Pair
-from core.files import check_new_folder, whole_folder
+from core.files import check_new_folder, whole_folder, write_json
 from core.pairing import by_stem, stem_of
+from core.pixel_size import VOLUME, pixel_size_of_folder
 from segmentation.data import gather_pairs
 from segmentation.study.config import StudyConfig
 from segmentation.study.split import split_pairs, spread
@@ -61,8 +62,11 @@ def write_parts(folder: Path, parts: Parts) -> list[str]:
         by_stem(pair.image for pair in pairs)
     with whole_folder(folder) as temporary:
         for name, pairs in tqdm(named.items(), desc="copy", unit="folder"):
+            size = pixel_size_of_folder(pairs[0].image.parent)
             for kind in ("images", "masks"):
                 (temporary / name / kind).mkdir(parents=True)
+                if size:
+                    write_json(temporary / name / kind / VOLUME, {"pixel_size_nm": size})
             for pair in pairs:
                 shutil.copyfile(pair.image, temporary / name / "images" / pair.image.name)
                 # The mask takes the image's name: so they pair, whatever they were called.

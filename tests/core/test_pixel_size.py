@@ -5,10 +5,21 @@ import json
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
 
+from core.checkpoints import save_weights
 from core.notices import Notice
-from core.pixel_size import PixelSize, in_nm, pixel_size_of_file, pixel_size_of_folder
+from core.pixel_size import (
+    PixelSize,
+    as_pixel_size,
+    in_nm,
+    notify_of_unlike_folders,
+    pixel_size_of_file,
+    pixel_size_of_folder,
+    pixel_size_of_weights,
+    size_note,
+)
 
 PIXELS = np.zeros((8, 8), np.uint8)
 
@@ -74,3 +85,25 @@ def test_likeness_and_text():
     assert PixelSize(10, 10).is_like(PixelSize(11, 9.1))
     assert not PixelSize(10, 10).is_like(PixelSize(10, 11.01))
     assert str(PixelSize(8, 8)) == "8 nm" and str(PixelSize(30, 4)) == "30 x 4 nm (height x width)"
+
+
+def test_weights_state_the_pixel_size_of_their_training(tmp_path):
+    noted, plain = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    save_weights({"x": torch.zeros(1)}, noted, size_note(PixelSize(4, 5.5)))
+    save_weights({"x": torch.zeros(1)}, plain, size_note(None))
+    assert pixel_size_of_weights(noted) == (4, 5.5) and pixel_size_of_weights(plain) is None
+    assert pixel_size_of_weights(tmp_path / "c.ckpt") is None
+    (tmp_path / "data.json").write_text(json.dumps({"pixel_size_nm": [8, 8], "images": {}}))
+    assert pixel_size_of_weights(tmp_path / "c.ckpt") == (8, 8) == pixel_size_of_weights(noted)
+
+
+def test_unlike_folders_are_warned_of(tmp_path):
+    folders = [tmp_path / name for name in "abc"]
+    for folder, sides in zip(folders, (None, [8, 8], [4, 4]), strict=True):
+        folder.mkdir()
+        (folder / "volume.json").write_text(json.dumps({"pixel_size_nm": sides}))
+    with pytest.warns(Notice, match="c has pixels of 4 nm, but .*b has .*8 nm: .* 2 times as many"):
+        assert notify_of_unlike_folders(folders) == (8, 8)
+    assert notify_of_unlike_folders(folders[:1]) is None
+    assert as_pixel_size([1, 2]) == (1, 2)
+    assert [as_pixel_size(x) for x in (None, [1], [0, 1], "ab", [1, "b"])] == [None] * 5

@@ -1,5 +1,6 @@
 """Branches from words of the command line: their names, weights, strengths and folders."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -8,7 +9,11 @@ import pytest
 
 from annotator.registry import DETECTORS
 from conditions import CONDITIONS, ConditionOptions, create_condition
+from core.files import write_json
 from core.images import write_png
+from core.notices import Notice
+from core.pixel_size import VOLUME
+from core.records import DATA
 from generation.branches import (
     Branch,
     BranchOptions,
@@ -16,6 +21,7 @@ from generation.branches import (
     has_labels,
     label_folders,
     named_branches,
+    notify_of_pixel_sizes,
     split_named,
     split_strengths,
 )
@@ -121,3 +127,16 @@ def test_names_that_no_record_can_hold_are_refused(tmp_path):
         pass
     with pytest.raises(ValueError, match="a name that is not UTF-8. Rename it"):
         Branch("d", create_condition("depth"), Path("w"), tmp_path).list_files()
+
+
+def test_conditions_of_another_pixel_size_than_the_training_are_warned_of(tmp_path):
+    for place in ("run", "masks"):
+        (tmp_path / place).mkdir()
+    write_json(tmp_path / "run" / DATA, {"pixel_size_nm": [8, 8]})
+    write_json(tmp_path / "masks" / VOLUME, {"pixel_size_nm": [4, 4]})
+    condition = create_condition("segmentation")
+    branch = Branch("mask", condition, tmp_path / "run/best.ckpt", tmp_path / "masks")
+    with pytest.warns(Notice, match="masks has pixels of 4 nm, but .*best.ckpt has .*8 nm"):
+        notify_of_pixel_sizes([branch])
+    write_json(tmp_path / "masks" / VOLUME, {"pixel_size_nm": [8.7, 7.4]})
+    notify_of_pixel_sizes([dataclasses.replace(branch)])  # a tenth is no difference

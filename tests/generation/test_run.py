@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from core.downloads import sha256_of
+from core.files import write_json
 from core.images import read_grey, read_labels, write_png
+from core.pixel_size import VOLUME, pixel_size_of_folder
 from generation.manifest import read_manifest
 from generation.run import Run
 from generation.run_options import options_of_run
@@ -34,6 +36,19 @@ def test_a_run_from_start_to_end(new_run):
     assert np.allclose(depth * 255, 101, atol=0.01)
     assert line["options"]["strengths"] == {"mask": 1.0, "d": 1.0}
     assert (run.folder / "report.html").is_file()
+
+
+def test_the_pixel_size_of_the_masks_goes_with_the_images(new_run, tmp_path):
+    write_json(tmp_path / "masks" / VOLUME, {"pixel_size_nm": [4, 8]})
+    run = new_run()
+    run.open()
+    write_image(run, 0)
+    run.finish()
+    assert read_manifest(run.folder)[0]["pixel_size_nm"] == [4, 8]
+    for name in ("images", "masks"):
+        assert pixel_size_of_folder(run.folder / name) == (4, 8)
+    (tmp_path / "masks" / VOLUME).unlink()
+    assert new_run().manifest_line(new_run().plan[0])["pixel_size_nm"] is None
 
 
 def test_one_of_many_processes_makes_the_folder(new_run, tmp_path):

@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from conditions import ConditionOptions
+from core.files import write_json
+from core.notices import Notice
 from core.options import OptionError
+from core.pixel_size import VOLUME
 from dataset import SampleOptions
 from training.data import DataOptions, build_datasets
 
@@ -68,3 +71,13 @@ def test_a_bad_mask_is_found_before_the_training(pairs):
     data = DataOptions(image_path=pairs / "images", mask_path=pairs / "masks")
     with pytest.raises((ValueError, OSError), match="cell_3.png"):
         build_datasets(data, ConditionOptions(), SampleOptions(), 32)
+
+
+def test_other_pixel_sizes_are_warned_of(pairs):
+    images, masks = pairs / "images", pairs / "masks"
+    write_json(images / VOLUME, {"pixel_size_nm": [8, 8]})
+    write_json(masks / VOLUME, {"pixel_size_nm": [4, 4]})
+    data = DataOptions(image_path=images, mask_path=masks)
+    with pytest.warns(Notice, match="masks has pixels of 4 nm, but .*images has pixels of 8 nm"):
+        train, _ = build_datasets(data, ConditionOptions(), SampleOptions(), 32)
+    assert train.pixel_size == (8, 8)

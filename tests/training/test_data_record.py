@@ -6,9 +6,11 @@ import pytest
 
 from conditions import create_condition
 from core.files import write_json
+from core.pixel_size import VOLUME, pixel_size_of_training
+from core.records import DATA
 from dataset import MyDataset, ValidationSet
 from training.data import DataSets
-from training.data_record import DATA, check_same_data, fingerprint_data
+from training.data_record import check_same_data, fingerprint_data
 
 
 @pytest.fixture
@@ -27,7 +29,15 @@ def record_of(folders):
 def test_equal_data_pass(folders, tmp_path):
     write_json(tmp_path / DATA, record_of(folders))
     check_same_data(tmp_path / DATA, record_of(folders))
-    assert set(record_of(folders)) == {"images", "conditions", "val_images", "val_conditions"}
+    files = {"images", "conditions", "val_images", "val_conditions"}
+    assert set(record_of(folders)) == {"pixel_size_nm", *files}
+
+
+def test_the_pixel_size_is_recorded(folders, tmp_path):
+    assert record_of(folders)["pixel_size_nm"] is None
+    write_json(folders[0] / VOLUME, {"pixel_size_nm": [8, 8]})
+    write_json(tmp_path / DATA, record_of(folders))
+    assert pixel_size_of_training(tmp_path) == (8, 8)
 
 
 def test_changes_are_named(folders, tmp_path):

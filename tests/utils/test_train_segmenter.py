@@ -1,12 +1,16 @@
 """The two commands of the segmenter: what they write and print, what they refuse."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
+from core.files import write_json
 from core.images import read_image
+from core.notices import Notice
+from core.pixel_size import VOLUME
 from segmentation.network import load_segmenter
 from tests.blobs import blobs, write_pairs
 from utils.train_segmenter import main, parse_args
@@ -32,6 +36,10 @@ def options(folders, command, **changes):
         if value is not None:
             words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
     return words
+
+
+def pairs_in(folder):
+    return {"image_path": folder / "images", "mask_path": folder / "masks"}
 
 
 def test_the_two_commands(folders, tmp_path, capsys):
@@ -172,3 +180,16 @@ def test_dry_runs_write_nothing(folders, tmp_path, capsys):
     file.write_text(shown[: shown.index("training on")])
     main(["train", "--options_file", str(file), "--dry_run"])
     assert capsys.readouterr().out == shown
+
+
+def test_pixel_sizes_are_recorded_and_compared(folders, tmp_path):
+    small = {"max_steps": 1, "batch_size": 2, "image_size": 32, "device": "cpu"}
+    for name, side in (("fine", 4), ("coarse", 8)):
+        shutil.copytree(folders / "val", tmp_path / name)
+        write_json(tmp_path / name / "images" / VOLUME, {"pixel_size_nm": [side, side]})
+    checkpoint = tmp_path / "seg.ckpt"
+    main(options(folders, "train", output=checkpoint, **small, **pairs_in(tmp_path / "fine")))
+    assert load_segmenter(checkpoint).meta["pixel_size_nm"] == [4, 4]
+    with pytest.warns(Notice, match="coarse.images has pixels of 8 nm, but .*seg.ckpt"):
+        words = options(folders, "score", checkpoint=checkpoint, **pairs_in(tmp_path / "coarse"))
+        main([*words, "--device", "cpu", "--dry_run"])
