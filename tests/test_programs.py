@@ -44,6 +44,7 @@ ABSENT = {
     "utils/convert_control.py": "absent a.ckpt",
     "utils/draw_detectors.py": "absent/a.png",
     "utils/export_segmenter.py": "absent out --authors a",
+    "utils/fit_grain.py": "--image_path absent --weights a --output a.json --config {nano}",
     "utils/make_phantoms.py": "taken",
     "utils/plan.py": "--measure step --config absent",
     "utils/pretrain_base.py": "--image_path absent --output a.ckpt",
@@ -64,6 +65,8 @@ DRY_RUNS = {
     "utils/build_rgba_dataset.py": "--img_dir {pairs}/images --mask_dir {pairs}/masks "
     "--dest_dir out --num_workers 0",
     "utils/convert_control.py": "{weights} out --config {micro}",
+    "utils/fit_grain.py": "--image_path {pairs}/images --weights a --config {micro} "
+    "--output out.json",
     "utils/make_phantoms.py": "out --train 3",
     "utils/pretrain_base.py": "--image_path {pairs}/images --output out.ckpt",
     "utils/slices.py": "{pairs}/images out --labels {pairs}/masks",
