@@ -108,7 +108,7 @@ def prepare_run(args, settings, config):
     check_run_folder(folder := folder_of_run(settings.run, settings.run_name))
     # Minutes of reading, but the only way to know that a resumed run goes on with the same weights.
     files = weights_files(settings.branches, settings.model.base_weights_path)
-    weights = WatchedWeights(files | settings.gate.files())
+    weights = WatchedWeights(files | settings.gate.files() | settings.grain.files())
     record, digests = settings.record(vars(args)), weights.digests | settings.gate.digests()
     run = Run(folder, record, plan, settings.branches, digests, config, settings.gate.is_on)
     if run.exists:  # before the slow checks: is it this run that the folder holds?
@@ -125,6 +125,7 @@ def main(argv=None):
     config = read_config(settings.model.config_yaml_path)
     multiple, num_classes = size_multiple(config), settings.conditions.num_classes
     real = check_export(settings.export, num_classes, settings.run.resume_run)
+    grain = settings.grain.read()
     run, weights = prepare_run(args, settings, config)
     # What is there is not made again, and its conditions are not read again.
     pending = run.pending(run.plan.shard(*settings.shard))
@@ -138,7 +139,7 @@ def main(argv=None):
         plan = plan_text(run, len(pending), settings.sampling, settings.export, len(real))
         print(f"\n{dry_run_text(run.options, plan)}")
         return
-    make_images(run, weights, pending, settings, sizes, multiple, gate)
+    make_images(run, weights, pending, settings, sizes, multiple, gate, grain)
     print(f"images: {run.folder / IMAGES}")
     if run.has_masks:
         print(f"masks of the same names: {run.folder / MASKS}")

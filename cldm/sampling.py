@@ -4,7 +4,7 @@ Hints go to the control branches as a list, one hint per branch. All noise of a 
 its own seed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -207,6 +207,7 @@ def sample_images(
     verbose: bool = False,
     save_memory: bool = False,
     start: Start | None = None,
+    finish: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
 ) -> np.ndarray:
     """Pictures for N conditions, uint8 (N, H, W, 3); arguments as in `sample_latents`.
 
@@ -214,6 +215,8 @@ def sample_images(
     samples share it, so only then is a picture the same, byte by byte, whatever the batch; and a
     CPU loses no time by it. The decoder, whose memory grows fastest, always takes one at a time.
 
+    Args:
+        finish: (decoded picture (1, 3, H, W) in [-1, 1], its seed) -> the picture to round.
     Raises:
         ValueError: as `sample_latents`.
         NotFiniteError: a picture has values that are NaN or infinite.
@@ -236,6 +239,8 @@ def sample_images(
             model.low_vram_shift(is_diffusing=False)
         for j in range(len(z)):
             decoded = model.decode_first_stage(z[j : j + 1])  # (1, 3, H, W)
+            if finish:
+                decoded = finish(decoded, seeds[i + j])
             try:
                 pictures.append(to_pixels(decoded))  # (1, H, W, 3)
             except NotFiniteError as error:

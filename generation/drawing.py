@@ -12,10 +12,12 @@ from tqdm import tqdm
 
 import config
 from cldm.sampling import NotFiniteError, SamplingOptions, Start, sample_images
+from core.grain import Grain
 from core.options import option, positive_int
 from core.signals import StoppedForRequeue, StopRequest
 from generation.branches import labels_of
 from generation.gate import Gate, pass_gate
+from generation.grain import add_grain
 from generation.inputs import read_hints, stack_hints
 from generation.model import mixed_precision
 from generation.names import IMAGES, image_name
@@ -49,6 +51,7 @@ class Painter:
         multiple: what the model's heights and widths must be multiples of.
         precision: one of `core.devices.PRECISIONS`.
         save_memory: see `DrawingOptions`.
+        grain: added to each image; None for none.
     """
 
     model: torch.nn.Module
@@ -56,6 +59,7 @@ class Painter:
     multiple: int
     precision: str = "32"
     save_memory: bool = False
+    grain: Grain | None = None
 
     def draw(
         self, batch: Sequence[PlannedImage], hints: Sequence[Sequence[np.ndarray]]
@@ -78,6 +82,7 @@ class Painter:
                 self.sampling,
                 save_memory=self.save_memory,
                 start=self._start(batch),
+                finish=self.grain and partial(add_grain, self.grain),
             )
 
     def _start(self, batch: Sequence[PlannedImage]) -> Start | None:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 
+from core.grain import Grain
 from generation.drawing import Painter, draw_images
 from generation.gate import Gate
 from generation.manifest import MANIFEST
@@ -19,13 +20,14 @@ def make_images(
     sizes: Mapping[int, tuple[int, int]],
     multiple: int,
     gate: Gate | None = None,
+    grain: Grain | None = None,
 ) -> None:
     """Draw what is missing; at the end, whatever happens, complete the run's folder.
 
     Args:
         weights: of the run.
         pending: numbers of the images to draw.
-        sizes, multiple, gate: see `draw_images` and `Painter`.
+        sizes, multiple, gate, grain: see `draw_images` and `Painter`.
     Raises:
         RuntimeError: weights have changed meanwhile, or as `draw_images`.
         FileNotFoundError, ValueError, KeyboardInterrupt: see `load_model`, `Run.open` and
@@ -40,7 +42,12 @@ def make_images(
         if pending:
             drawing = settings.drawing
             painter = Painter(
-                model, settings.sampling, multiple, settings.model.precision, drawing.save_memory
+                model,
+                settings.sampling,
+                multiple,
+                settings.model.precision,
+                drawing.save_memory,
+                grain,
             )
             draw_images(run, pending, sizes, painter, drawing.batch_size_per_inference, gate)
     finally:

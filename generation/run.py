@@ -221,7 +221,8 @@ class Run:
             "pixel_size_nm": self.pixel_size and list(self.pixel_size),
             "options": {name: self.options[name] for name in IMAGE_OPTIONS}
             | {"strengths": {branch.name: branch.strength for branch in self.branches}}
-            | self._start_of(planned),
+            | self._start_of(planned)
+            | self._grain,
         }
 
     def _start_of(self, planned: PlannedImage) -> dict:
@@ -232,6 +233,12 @@ class Run:
             "encode_ratio": planned.encode_ratio,
             "encoded_image": str(planned.conditions.image),
         }
+
+    @property
+    def _grain(self) -> dict:
+        """The file of the grain; nothing without one. Its checksum is among the weights."""
+        grain = self.options.get("grain")
+        return {"grain": str(grain)} if grain else {}
 
     def write(self, drawn: Drawn, hints: Sequence[np.ndarray]) -> None:
         """Write the files of one image; the image comes last, so where it is, the others are too.

@@ -18,6 +18,7 @@ from generation.branches import (
 from generation.drawing import DrawingOptions
 from generation.export import ExportOptions
 from generation.gate import GateOptions
+from generation.grain import GrainOptions
 from generation.inputs import InputOptions
 from generation.model import ModelOptions
 from generation.plan import PlanOptions
@@ -47,6 +48,7 @@ GROUPS = {
     "inputs": Group(InputOptions, "incomplete conditions"),
     "plan": Group(PlanOptions, "images"),
     "start": Group(StartOptions, "start from real images"),
+    "grain": Group(GrainOptions, "grain"),
     "gate": Group(GateOptions, "quality gate"),
     "sampling": Group(SamplingOptions, "sampling", SAMPLING_FLAGS),
     "drawing": Group(DrawingOptions, "computation"),
@@ -76,6 +78,7 @@ class Settings:
     inputs: InputOptions
     plan: PlanOptions
     start: StartOptions
+    grain: GrainOptions
     gate: GateOptions
     sampling: SamplingOptions
     drawing: DrawingOptions
@@ -87,6 +90,13 @@ class Settings:
     def check(self) -> None:
         """Raise ValueError where options of several groups contradict each other."""
         check_branches(self.branches)  # builds them, which checks each group that they come from
+        names = [branch.name for branch in self.branches]
+        for name in self.gate.files() | self.grain.files():
+            if name in names:  # the record of the run would mix up their checksums
+                raise ValueError(
+                    f"a branch is named {name}, the name of the file that --{name} gives. "
+                    "Rename the branch."
+                )
         # Without a name, every shard would make a folder of its own.
         if self.shard.count > 1 and not (self.run_name or self.run.resume_run):
             raise ValueError(

@@ -156,10 +156,13 @@ def require_same_run(run_dir: Path, options: Mapping, description: Mapping) -> i
 
 
 def _difference(before, after) -> str:
-    """The first texts in nested dictionaries and lists that only one of the two has."""
+    """The keys that differ, and the first texts that only one of two nested values has."""
+    keys = {*before, *after} if isinstance(before, Mapping) else ()
+    changed = sorted(key for key in keys if before.get(key) != after.get(key))
     old, new = set(_texts(before)), set(_texts(after))
     gone, added = (", ".join(sorted(part)[:3]) for part in (old - new, new - old))
-    parts = ([f"gone: {gone}"] if gone else []) + ([f"new: {added}"] if added else [])
+    named = {"of": ", ".join(changed), "gone:": gone, "new:": added}
+    parts = [f"{word} {texts}" for word, texts in named.items() if texts]
     return f" ({'; '.join(parts)})" if parts else ""
 
 

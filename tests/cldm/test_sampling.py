@@ -109,6 +109,19 @@ def test_a_picture_that_is_not_finite_is_an_error(shared_tiny_cldm):
         sample_images(shared_tiny_cldm, [HINT[:1]], PROMPTS[:1], [5], huge)
 
 
+def test_a_finished_picture_is_rounded_after_it_was_finished(shared_tiny_cldm):
+    """What is added stays below a grey level, and the seeds are those of the pictures."""
+    seen = []
+
+    def finish(decoded, seed):
+        seen.append(seed)
+        assert decoded.shape == (1, 3, 64, 64) and decoded.is_floating_point()
+        return torch.full_like(decoded, (seed + 0.4) / 127.5 - 1)
+
+    pictures = sample_images(shared_tiny_cldm, [HINT], PROMPTS, [5, 6, 7], FEW, finish=finish)
+    assert seen == [5, 6, 7] and (pictures == np.array([5, 6, 7])[:, None, None, None]).all()
+
+
 def test_pictures_are_the_same_bytes_in_any_batch(shared_tiny_cldm):
     batch = sample_images(shared_tiny_cldm, [HINT], PROMPTS, [5, 6, 7], FEW)
     assert np.array_equal(

@@ -8,6 +8,7 @@ import pytest
 from cldm.sampling import SamplingOptions
 from generation.branches import BranchOptions
 from generation.export import ExportOptions
+from generation.grain import GrainOptions
 from generation.model import ModelOptions
 from generation.published import DRAWN_ON_THE_FLY, PublishedOptions
 from generation.run_options import GenerationRunOptions
@@ -44,6 +45,13 @@ def test_published_branches_come_before_general_ones():
     ("groups", "message"),
     [
         ({}, "no condition is given"),
+        (
+            {
+                "grain": GrainOptions(Path("grain.json")),
+                "general_branches": BranchOptions(branches=["grain=depth:x"]),
+            },
+            "a branch is named grain, the name of the file that --grain gives",
+        ),
         (
             {"published": MASKS, "shards": ShardOptions(2, 0)},
             "--run_id is needed with --num_shards",

@@ -126,7 +126,7 @@ def test_what_has_changed_is_named(new_run, tmp_path):
     new_run().open()
     for folder in ("masks", "depth"):
         (tmp_path / folder / "c1.png").rename(tmp_path / folder / "c7.png")
-    with pytest.raises(ValueError, match=r"gone: .*c1.png.*; new: .*c7.png.*Put them back"):
+    with pytest.raises(ValueError, match=r"of d, mask; gone: .*c1.png.*; new: .*c7.png.*Put"):
         new_run().join()
 
 

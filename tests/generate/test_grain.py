@@ -1,0 +1,75 @@
+"""Grain on the images of a run."""
+
+import hashlib
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import generate
+from core.files import write_json
+from tests.core.test_grain import grain_of
+from tests.generated import manifest, pictures
+
+
+@pytest.fixture
+def grain(tmp_path):
+    """File of a strong grain."""
+    write_json(tmp_path / "grain.json", grain_of(strength=0.08).model_dump())
+    return tmp_path / "grain.json"
+
+
+def levels(content):
+    return np.asarray(Image.open(io.BytesIO(content))).astype(float)
+
+
+def test_each_picture_has_its_own_grain_in_any_batch_or_shard(run, grain):
+    plain, grained = run(), run("--grain", grain, "--pixel_size", 4.6)
+    before, after = pictures(plain), pictures(grained)
+    differences = [levels(after[name]) - levels(before[name]) for name in before]
+    assert all(10 < difference.std() < 40 for difference in differences)
+    first, second = (difference.ravel() for difference in differences[:2])
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.1
+    part = ["--num_shards", 2, "--shard_index", 1, "--batch_size_per_inference", 3]
+    shard = pictures(run("--grain", grain, "--run_id", "set", *part, output="shards"))
+    assert len(shard) == 3 and shard == {name: after[name] for name in shard}
+    # The run without grain says nothing of it, and goes on without.
+    line = manifest(plain)[0]
+    assert "grain" not in line["options"] | line["weights"]
+    with pytest.raises(ValueError, match="--grain differs from the run"):
+        run("--resume_run", plain, "--grain", grain, masks=None)
+
+
+def test_a_run_records_its_grain_and_goes_on_with_no_other(run, grain):
+    folder = run("--grain", grain)
+    before, line = pictures(folder), manifest(folder)[0]
+    assert line["options"]["grain"] == str(grain)
+    assert line["weights"]["grain"] == hashlib.sha256(grain.read_bytes()).hexdigest()
+    (folder / "images" / "image_cond4_batch0_sample0.png").unlink()
+    run("--resume_run", folder, masks=None)
+    assert pictures(folder) == before
+    with pytest.raises(ValueError, match="--grain differs from the run"):
+        run("--resume_run", folder, "--grain", "other.json", masks=None)
+    write_json(grain, grain_of(strength=0.01).model_dump())
+    with pytest.raises(ValueError, match=r"the weights are not those .* \(of grain; gone"):
+        run("--resume_run", folder, masks=None)
+
+
+def test_wrong_files_are_refused_before_the_model_loads(
+    grain, pairs, micro_yaml, micro_weights, tmp_path, error_line
+):
+    words = ["--config_yaml_path", micro_yaml, "--model_weights_path", micro_weights]
+    words += ["--mask_dir", pairs / "masks", "--output_base_dir", tmp_path / "out"]
+
+    def refused(*options):
+        line = error_line(generate.main, *words, *options)
+        assert not (tmp_path / "out").exists()
+        return line
+
+    assert "grain.json: was measured at 4.6 nm per pixel, but --pixel_size is 8" in refused(
+        "--grain", grain, "--pixel_size", 8
+    )
+    assert "--pixel_size: is only read with grain" in refused("--pixel_size", 8)
+    assert "none.json" in refused("--grain", "none.json")
+    assert "damaged or edited" in refused("--grain", micro_yaml)

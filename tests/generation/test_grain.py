@@ -1,0 +1,45 @@
+"""A grain file's pixel size, and grain on decoded pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.files import write_json
+from core.options import OptionError
+from generation.grain import GrainOptions, add_grain
+from tests.core.test_grain import grain_of
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A grain that was measured at 4.6 nm per pixel."""
+    write_json(tmp_path / "grain.json", grain_of().model_dump())
+    return tmp_path / "grain.json"
+
+
+def test_another_pixel_size_is_refused_where_both_are_known(path):
+    assert GrainOptions().read() is None and GrainOptions().files() == {}
+    for pixel_size in (None, 4.6, 4.62):
+        assert GrainOptions(path, pixel_size).read() == grain_of()
+    with pytest.raises(ValueError, match="measured at 4.6 nm .* --pixel_size is 5"):
+        GrainOptions(path, 5.0).read()
+    write_json(path, grain_of().model_dump() | {"pixel_size": None})
+    assert GrainOptions(path, 5.0).read().pixel_size is None
+    with pytest.raises(OptionError, match="pixel_size: is only read with grain"):
+        GrainOptions(None, 5.0).check()
+
+
+def test_grain_is_added_on_the_decoders_scale():
+    decoded = torch.linspace(-1, 1, 3 * 40 * 48).reshape(1, 3, 40, 48)
+    grained = add_grain(grain_of(), decoded, 5)
+    picture = (decoded[0].permute(1, 2, 0).double().numpy() + 1) / 2
+    expected = 2 * grain_of().add(picture, 5) - 1
+    np.testing.assert_allclose(grained[0].permute(1, 2, 0).numpy(), expected, atol=1e-12)
+    assert 2 * 0.05 < (grained - decoded).std() < 4 * 0.05
+
+
+def test_a_missing_file_is_an_error():
+    with pytest.raises(FileNotFoundError, match="none.json"):
+        GrainOptions(Path("none.json")).read()
