@@ -94,7 +94,7 @@ def build_gate(options, num_classes):
 
 
 def prepare_run(args, settings, config):
-    """The run, joined where it is there already, and its weights; nothing is written."""
+    """The run, joined where it is there already, its weights and grain; nothing is written."""
     folders = [branch.list_files() for branch in settings.branches]
     sets, left_out = match_conditions(folders, settings.inputs.skip_missing_edges)
     if left_out:
@@ -106,6 +106,7 @@ def prepare_run(args, settings, config):
     plan = SamplePlan(sets, copies, settings.plan.seed, prompts, ratios)
     plan.require_listable()
     check_run_folder(folder := folder_of_run(settings.run, settings.run_name))
+    grain = settings.grain.read(settings.branches[0].pixel_size)
     # Minutes of reading, but the only way to know that a resumed run goes on with the same weights.
     files = weights_files(settings.branches, settings.model.base_weights_path)
     weights = WatchedWeights(files | settings.gate.files() | settings.grain.files())
@@ -115,7 +116,7 @@ def prepare_run(args, settings, config):
         run.join()
         if flaws := run.find_flaws(plan.shard(*settings.shard)):
             print(f"{len(flaws)} images are damaged and are made again, the first: {flaws[0]}")
-    return run, weights
+    return run, weights, grain
 
 
 def main(argv=None):
@@ -125,8 +126,7 @@ def main(argv=None):
     config = read_config(settings.model.config_yaml_path)
     multiple, num_classes = size_multiple(config), settings.conditions.num_classes
     real = check_export(settings.export, num_classes, settings.run.resume_run)
-    grain = settings.grain.read()
-    run, weights = prepare_run(args, settings, config)
+    run, weights, grain = prepare_run(args, settings, config)
     # What is there is not made again, and its conditions are not read again.
     pending = run.pending(run.plan.shard(*settings.shard))
     sets = run.plan.sets_of(pending)

@@ -65,11 +65,11 @@ class Grain(Record):
         strengths: deviation of each band at each of `LEVELS`, in units of full intensity.
         factors: of the pictures that were measured, relative to their mean.
         pixels, images: how many were measured.
-        pixel_size: nm; None where nobody said it.
+        pixel_size_nm: height and width of a pixel; None where it is unknown.
     """
 
     kind: Literal["grain"] = "grain"
-    pixel_size: PositiveFloat | None
+    pixel_size_nm: exactly(PositiveFloat, 2) | None
     images: PositiveInt
     pixels: PositiveInt
     factors: Annotated[list[Factor], Field(min_length=1)]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.grain import LARGEST_FACTOR, LEVELS, TILE, Grain, band_masks, frequencies, local_level
+from core.pixel_size import PixelSize
 
 STEP = TILE // 2  # pixels between tiles
 FEWEST_PIXELS = 1000  # of a grey level; with fewer its strength comes from its neighbours
@@ -112,13 +113,14 @@ def measure_missing(real: np.ndarray, reconstruction: np.ndarray) -> Missing:
     return Missing(power - kept, powers - kept_powers, counts)
 
 
-def fit_grain(measured: Sequence[Missing], pixels: int, pixel_size: float | None = None) -> Grain:
+def fit_grain(
+    measured: Sequence[Missing], pixels: int, pixel_size: PixelSize | None = None
+) -> Grain:
     """The grain that pictures lack together.
 
     Args:
         measured: one for each picture.
-        pixels: how many they have.
-        pixel_size: nm.
+        pixels, pixel_size: how many they have, and of what size; None where it is unknown.
     Raises:
         ValueError: they lack no power, or are too small to tell.
     """
@@ -138,7 +140,7 @@ def fit_grain(measured: Sequence[Missing], pixels: int, pixel_size: float | None
         )
     factors /= np.sqrt((factors**2).mean())  # so that the pictures together keep their power
     return Grain(
-        pixel_size=pixel_size,
+        pixel_size_nm=list(pixel_size) if pixel_size else None,
         images=len(measured),
         pixels=pixels,
         factors=_rounded(factors.clip(max=LARGEST_FACTOR)),

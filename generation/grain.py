@@ -1,6 +1,5 @@
 """Grain on generated images, which the decoder draws too smooth."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,14 +7,13 @@ import torch
 from einops import rearrange
 
 from core.grain import Grain, read_grain
-from core.options import OptionError, option, positive_float
-
-SAME_SIZE = 0.01  # relative difference of pixel sizes that count as equal
+from core.options import option
+from core.pixel_size import PixelSize, as_pixel_size
 
 
 @dataclass(frozen=True)
 class GrainOptions:
-    """A measured grain to add, and the pixel size that it must have."""
+    """A measured grain to add."""
 
     grain: Path | None = option(
         None,
@@ -23,37 +21,28 @@ class GrainOptions:
         "FILE",
         "add this grain, a file of utils/fit_grain.py; each image draws its own from its seed",
     )
-    pixel_size: float | None = option(
-        None,
-        positive_float,
-        "NM",
-        "pixel size of the images; a grain that was measured at another one is refused",
-    )
-
-    def check(self):
-        """Raise OptionError for a pixel size that nothing is compared with."""
-        if self.pixel_size is not None and self.grain is None:
-            raise OptionError("pixel_size", "is only read with grain")
 
     def files(self) -> dict[str, Path]:
         """The grain's file by a name for the record of a run."""
         return {} if self.grain is None else {"grain": self.grain}
 
-    def read(self) -> Grain | None:
+    def read(self, pixel_size: PixelSize | None) -> Grain | None:
         """The grain, None for none.
 
+        Args:
+            pixel_size: of the images; None where it is unknown.
         Raises:
             FileNotFoundError, ValueError: no such file, or it is damaged, holds something else or
-                was measured at another pixel size.
+                was measured at a pixel size that differs by more than a tenth.
         """
         if self.grain is None:
             return None
         grain = read_grain(self.grain)
-        sizes = self.pixel_size, grain.pixel_size
-        if None not in sizes and not math.isclose(*sizes, rel_tol=SAME_SIZE):
+        measured = as_pixel_size(grain.pixel_size_nm)
+        if measured and pixel_size and not measured.is_like(pixel_size):
             raise ValueError(
-                f"{self.grain}: was measured at {grain.pixel_size:g} nm per pixel, but "
-                f"--pixel_size is {self.pixel_size:g}. Measure the grain of such images."
+                f"--grain {self.grain}: was measured on pixels of {measured}, but the images have "
+                f"pixels of {pixel_size}. Measure the grain of such images."
             )
         return grain
 

@@ -35,6 +35,7 @@ from core.options import (
     read_options,
 )
 from core.pictures import evenly, tile
+from core.pixel_size import PixelSize, pixel_size_of_folder
 from core.text import table
 from fid.reconstruction import reconstruct
 from fid.results import check_writable
@@ -57,7 +58,7 @@ class GrainFitOptions:
         None, Path, "FILE", "grain to write, .json; must not exist", required=True
     )
     pixel_size: float | None = option(
-        None, positive_float, "NM", "pixel size of the images, which the file then states"
+        None, positive_float, "NM", "pixel size of the images; what they state when not given"
     )
     max_images: int = option(64, positive_int, "INT", "images that are measured, evenly spread")
     crop: int = option(
@@ -180,14 +181,17 @@ def main(argv=None):
     options = read_options(GrainFitOptions, args)
     read_config(options.config)
     paths = find_images(options)
+    side = options.pixel_size
+    pixel_size = PixelSize(side, side) if side else pixel_size_of_folder(options.image_path)
     if args.dry_run:
         names = ", ".join(map(str, options.files))
-        print(dry_run_text(vars(args), f"{len(paths)} images are measured\nfiles: {names}"))
+        plan = f"{len(paths)} images, pixel size {pixel_size or 'unknown'}\nfiles: {names}"
+        print(dry_run_text(vars(args), plan))
         return
     check_writable(options.output, "--output")
     pairs = reconstruct_all(paths, options)
     measured = [measure_missing(*pair) for pair in tqdm(pairs, desc="measure", unit="image")]
-    grain = fit_grain(measured, sum(real.size for real, _ in pairs), options.pixel_size)
+    grain = fit_grain(measured, sum(real.size for real, _ in pairs), pixel_size)
     rows = [[*pair, with_grain(grain, pair[1], i)] for i, pair in enumerate(pairs)]
     spectra = [
         np.mean([mean_spectrum(picture) for picture in column], axis=0)

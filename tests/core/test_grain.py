@@ -13,7 +13,7 @@ def grain_of(spectrum=None, strength=0.05, factors=(1.0,)):
     """A grain with the same strength in each band and level."""
     spectrum = np.ones((TILE, TILE)) if spectrum is None else spectrum
     strengths = [[strength] * len(LEVELS)] * len(BANDS)
-    numbers = {"pixel_size": 4.6, "images": 1, "pixels": TILE**2}
+    numbers = {"pixel_size_nm": [4.6, 4.6], "images": 1, "pixels": TILE**2}
     return Grain(spectrum=spectrum.tolist(), strengths=strengths, factors=list(factors), **numbers)
 
 
@@ -92,7 +92,7 @@ def test_files_give_the_same_grain(tmp_path):
         ({"spectrum": [[1.0]]}, "spectrum"),
         ({"strengths": [[0.1] * len(LEVELS)]}, "strengths"),
         ({"strengths": [["0.1"] * len(LEVELS)] * len(BANDS)}, "strengths.0.0"),
-        ({"pixel_size": 0}, "pixel_size"),
+        ({"pixel_size_nm": [0, 1]}, "pixel_size_nm.0"),
     ],
 )
 def test_damaged_files_are_refused(tmp_path, change, message):

@@ -56,7 +56,7 @@ def grain(known):
         measure_missing(smooth + hump(local_level(smooth)) * noise, smooth)
         for smooth, noise in known
     ]
-    return fit_grain(measured, len(known) * SIDE**2, pixel_size=4.6)
+    return fit_grain(measured, len(known) * SIDE**2)
 
 
 def test_strength_by_grey_level_comes_back_within_a_tenth(grain):

@@ -25,7 +25,7 @@ def levels(content):
 
 
 def test_each_picture_has_its_own_grain_in_any_batch_or_shard(run, grain):
-    plain, grained = run(), run("--grain", grain, "--pixel_size", 4.6)
+    plain, grained = run(), run("--grain", grain)
     before, after = pictures(plain), pictures(grained)
     differences = [levels(after[name]) - levels(before[name]) for name in before]
     assert all(10 < difference.std() < 40 for difference in differences)
@@ -67,9 +67,9 @@ def test_wrong_files_are_refused_before_the_model_loads(
         assert not (tmp_path / "out").exists()
         return line
 
-    assert "grain.json: was measured at 4.6 nm per pixel, but --pixel_size is 8" in refused(
-        "--grain", grain, "--pixel_size", 8
+    (pairs / "masks" / "volume.json").write_text('{"pixel_size_nm": [8, 8]}')
+    assert "grain.json: was measured on pixels of 4.6 nm, but the images have pixels of 8 nm" in (
+        refused("--grain", grain)
     )
-    assert "--pixel_size: is only read with grain" in refused("--pixel_size", 8)
     assert "none.json" in refused("--grain", "none.json")
     assert "damaged or edited" in refused("--grain", micro_yaml)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core.files import write_json
-from core.options import OptionError
+from core.pixel_size import PixelSize
 from generation.grain import GrainOptions, add_grain
 from tests.core.test_grain import grain_of
 
@@ -20,15 +20,13 @@ def path(tmp_path):
 
 
 def test_another_pixel_size_is_refused_where_both_are_known(path):
-    assert GrainOptions().read() is None and GrainOptions().files() == {}
-    for pixel_size in (None, 4.6, 4.62):
-        assert GrainOptions(path, pixel_size).read() == grain_of()
-    with pytest.raises(ValueError, match="measured at 4.6 nm .* --pixel_size is 5"):
-        GrainOptions(path, 5.0).read()
-    write_json(path, grain_of().model_dump() | {"pixel_size": None})
-    assert GrainOptions(path, 5.0).read().pixel_size is None
-    with pytest.raises(OptionError, match="pixel_size: is only read with grain"):
-        GrainOptions(None, 5.0).check()
+    assert GrainOptions().read(None) is None and GrainOptions().files() == {}
+    for pixel_size in (None, PixelSize(4.6, 4.6), PixelSize(5.0, 4.5)):
+        assert GrainOptions(path).read(pixel_size) == grain_of()
+    with pytest.raises(ValueError, match="measured on pixels of 4.6 nm, .* pixels of 8 nm. Meas"):
+        GrainOptions(path).read(PixelSize(8, 8))
+    write_json(path, grain_of().model_dump() | {"pixel_size_nm": None})
+    assert GrainOptions(path).read(PixelSize(8, 8)).pixel_size_nm is None
 
 
 def test_grain_is_added_on_the_decoders_scale():
@@ -42,4 +40,4 @@ def test_grain_is_added_on_the_decoders_scale():
 
 def test_a_missing_file_is_an_error():
     with pytest.raises(FileNotFoundError, match="none.json"):
-        GrainOptions(Path("none.json")).read()
+        GrainOptions(Path("none.json")).read(None)

@@ -35,7 +35,7 @@ def test_grain_pictures_and_table(command, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(fit_grain, "reconstruct", flat)
     fit_grain.main([*command, "--pixel_size", "4.6"])
     grain = read_grain(tmp_path / "new" / "grain.json")
-    assert (grain.images, grain.pixels, grain.pixel_size) == (3, 3 * 96**2, 4.6)
+    assert (grain.images, grain.pixels, grain.pixel_size_nm) == (3, 3 * 96**2, [4.6, 4.6])
     noise = grain.add(np.full((128, 128, 3), 0.5), 0) - 0.5
     assert 255 * noise.std() == pytest.approx(20, rel=0.05)
     for name in ("grain.png", "grain_curves.png"):
@@ -61,6 +61,13 @@ def test_grain_pictures_and_table(command, tmp_path, capsys, monkeypatch):
 def test_wrong_options_are_one_line(command, tmp_path, error_line, options, message):
     assert message in error_line(fit_grain.main, *command, *options)
     assert not list(tmp_path.glob("new/*"))
+
+
+def test_the_pixel_size_is_that_of_the_images_where_none_is_given(command, images, capsys):
+    (images / "volume.json").write_text('{"pixel_size_nm": [8, 4]}')
+    for options, shown in (([], "8 x 4 nm (height x width)"), (["--pixel_size", "5"], "5 nm")):
+        fit_grain.main([*command, *options, "--dry_run"])
+        assert f"3 images, pixel size {shown}\n" in capsys.readouterr().out
 
 
 def test_nothing_is_overwritten(command, tmp_path, error_line):
