@@ -16,6 +16,7 @@ from core.images import read_image
 from core.options import OptionError, fraction, non_negative_int, option, positive_int
 from core.pixel_size import PixelSize, pixel_size_of_folder
 from core.prompts import PROMPTS, prompts_option
+from core.resampling import Resampling, resampling_to
 from core.seeds import sample_generator
 from core.views import View, draw_view, take_centre, take_view
 
@@ -164,7 +165,7 @@ class MyDataset(torch.utils.data.Dataset):
     Attributes:
         pairs: list of Pair, in natural order of the image names.
         condition: what the second folder holds.
-        pixel_size: of the images; None where it is unknown.
+        pixel_size: of the samples; None where it is unknown.
     """
 
     def __init__(
@@ -179,6 +180,7 @@ class MyDataset(torch.utils.data.Dataset):
         prompts: Sequence[str] = PROMPTS,
         prompt_drop: float = SampleOptions.prompt_drop,
         crop_scale: tuple[float, float] = SampleOptions.crop_scale,
+        pixel_side: float | None = None,
     ):
         """Pair the files; nothing is read yet (see `check_pairs`).
 
@@ -190,6 +192,7 @@ class MyDataset(torch.utils.data.Dataset):
             prompts: one of them is drawn per sample.
             prompt_drop: probability of the empty prompt instead.
             crop_scale: smallest and largest share of the picture's area that a random crop takes.
+            pixel_side: in nm, to which images and conditions are resampled; None keeps them.
         Raises:
             FileNotFoundError, RuntimeError: as `find_pairs`.
             ValueError: as `create_condition`.
@@ -204,11 +207,19 @@ class MyDataset(torch.utils.data.Dataset):
         self.prompts = tuple(prompts)
         self.prompt_drop = prompt_drop
         self.crop_scale = crop_scale
+        self.pixel_side = pixel_side
 
     @cached_property
     def pixel_size(self) -> PixelSize | None:
         """See the class; raises ValueError for a damaged file."""
+        if self.pixel_side:
+            return PixelSize(self.pixel_side, self.pixel_side)
         return pixel_size_of_folder(self.pairs[0].image.parent)
+
+    @cached_property
+    def resampling(self) -> Resampling | None:
+        """Change of the files' pixel size; raises as `resampling_to`."""
+        return resampling_to(self.pairs[0].image.parent, self.pixel_side)
 
     # The names under which notebooks read the files
 
@@ -258,18 +269,22 @@ class MyDataset(torch.utils.data.Dataset):
         generator = sample_generator(seed, "view", index)
         layers = self.condition.read(pair.condition)
         size = layers.classes.shape[:2]  # (H, W), without decoding the image
-        view = draw_view(*size, self.crop_scale, generator) if self.augment else None
+        layers = layers.resampled(self.resampling)
+        seen_size = layers.classes.shape[:2]
+        view = draw_view(*seen_size, self.crop_scale, generator) if self.augment else None
         image = None
         if placed.needs_image:
             pixels = read_image(pair.image)
             check_same_size(pair, pixels.shape[:2], size)
+            pixels = self.resampling.image(pixels) if self.resampling else pixels
             image = self._look(pixels, view, smooth=True) * 2 - 1  # (h, w, 3)
         hint = self._hint(layers, view)
         return Sample(key, image, text, hint, weight=placed.weight, whole_batch=placed.whole_batch)
 
     def hint(self, index: int) -> torch.Tensor:
         """The hint of a pair's centre, without augmentation, float32 (h, w, c) in [0, 1]."""
-        return self._hint(self.condition.read(self.pairs[index].condition), None)
+        layers = self.condition.read(self.pairs[index].condition)
+        return self._hint(layers.resampled(self.resampling), None)
 
     def _hint(self, layers: Layers, view: View | None) -> torch.Tensor:
         """Hint of a view, or of the centre without one, (h, w, c)."""

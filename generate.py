@@ -18,7 +18,7 @@ from core.option_sources import (
     refuse_changes,
     with_defaults,
 )
-from core.options import add_groups, new_parser, read_groups, read_options
+from core.options import add_groups, new_parser, option_names, read_groups, read_options
 from core.prompts import read_prompts
 from core.records import RECORD
 from generation.branches import notify_of_pixel_sizes
@@ -130,7 +130,8 @@ def main(argv=None):
     # What is there is not made again, and its conditions are not read again.
     pending = run.pending(run.plan.shard(*settings.shard))
     sets = run.plan.sets_of(pending)
-    sizes = check_condition_sets(sets, run.branches, multiple, settings.inputs.pad)
+    with option_names():
+        sizes = check_condition_sets(sets, run.branches, multiple, settings.inputs.pad)
     check_images(sets, sizes)
     notify_of_pixel_sizes(run.branches)
     gate = build_gate(settings.gate, num_classes)

@@ -11,6 +11,7 @@ import torch
 
 from core.downloads import WeightsFile
 from core.images import read_grey, to_uint8
+from core.resampling import Resampling
 
 # Pictures of one size, uint8 (H, W) or (H, W, 3) -> a map of each, uint8 (H, W) or (H, W, 3).
 DrawMaps = Callable[[list[np.ndarray]], list[np.ndarray]]
@@ -86,7 +87,9 @@ def draw_one_by_one(draw_map: Callable, pictures: list[np.ndarray]) -> list[np.n
     return [draw_map(picture) for picture in pictures]
 
 
-def edges_of_file(path: str | Path, draw_maps: DrawMaps) -> np.ndarray:
+def edges_of_file(
+    path: str | Path, draw_maps: DrawMaps, resampling: Resampling | None = None
+) -> np.ndarray:
     """Edge map of a picture file, uint8 (H, W), 0..255.
 
     The picture is made grey and rounded to 8 bits first. Colour pictures, and pictures of 16 bits,
@@ -94,8 +97,11 @@ def edges_of_file(path: str | Path, draw_maps: DrawMaps) -> np.ndarray:
 
     Args:
         draw_maps: as `Detector.build` returns it, of a detector that draws `EDGES`.
+        resampling: change of the picture's pixel size before that.
     Raises:
         FileNotFoundError, ValueError: see `core.images.read_image`.
     """
-    grey = to_uint8(read_grey(path))  # (H, W)
-    return draw_maps([grey])[0]  # (H, W)
+    grey = read_grey(path)  # (H, W)
+    if resampling:
+        grey = resampling.image(grey)
+    return draw_maps([to_uint8(grey)])[0]  # (H, W)

@@ -9,6 +9,7 @@ import numpy as np
 from core.images import IMAGE_SUFFIXES, list_images, to_uint8
 from core.options import OptionError, non_negative_float, option, positive_int
 from core.pairing import in_natural_order
+from core.resampling import Resampling
 from core.views import View
 
 MAX_CLASSES = 255  # masks that are written have 8 bits, and 255 marks pixels to be ignored
@@ -41,6 +42,12 @@ class Layers(NamedTuple):
 
     smooth: np.ndarray
     classes: np.ndarray
+
+    def resampled(self, resampling: Resampling | None) -> "Layers":
+        """The layers at another pixel size; themselves where nothing is to be done."""
+        if resampling is None:
+            return self
+        return Layers(resampling.image(self.smooth), resampling.labels(self.classes))
 
 
 class Condition:

@@ -107,6 +107,8 @@ def pixel_size_of_folder(folder: Path) -> PixelSize | None:
         FileNotFoundError: no such folder.
         ValueError: a damaged file.
     """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder")
     if (folder / VOLUME).exists():
         return _recorded(folder / VOLUME)
     names = (path for path in folder.iterdir() if path.name[0] != ".")

@@ -23,6 +23,7 @@ from core.pixel_size import (
     pixel_size_of_folder,
     pixel_size_of_weights,
 )
+from core.resampling import Resampling, resampling_to
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"  # a branch names a folder, so no slash and no leading dot
 
@@ -38,6 +39,7 @@ class Branch:
         folder: where the files lie.
         strength: factor of the branch's residuals beside --strength; 0 leaves it out.
         draw_edges: set where the files are real images, whose edges this function draws.
+        pixel_side: in nm, to which the files are resampled as they are read; None keeps them.
     """
 
     name: str
@@ -46,11 +48,19 @@ class Branch:
     folder: Path
     strength: float = 1.0
     draw_edges: DrawMaps | None = None
+    pixel_side: float | None = None
 
     @cached_property
     def pixel_size(self) -> PixelSize | None:
-        """Of the files; None where it is unknown. Raises as `pixel_size_of_folder`."""
+        """Of the hints; None where it is unknown. Raises as `pixel_size_of_folder`."""
+        if self.pixel_side:
+            return PixelSize(self.pixel_side, self.pixel_side)
         return pixel_size_of_folder(self.folder)
+
+    @cached_property
+    def resampling(self) -> Resampling | None:
+        """Change of the files' pixel size; raises as `resampling_to`."""
+        return resampling_to(self.folder, self.pixel_side)
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -75,15 +85,20 @@ class Branch:
         return paths
 
     def check(self, path: Path) -> tuple[int, int]:
-        """(height, width) of a file, which is read in full; raises like `Condition.read`."""
-        return check_image(path) if self.draw_edges else self.condition.check(path)
+        """(height, width) of the hint of a file, which is read in full.
+
+        Raises as `Condition.read` and `resampling_to`.
+        """
+        size = check_image(path) if self.draw_edges else self.condition.check(path)
+        return self.resampling.size_of(*size) if self.resampling else size
 
     def read_hint(self, path: Path) -> np.ndarray:
         """The hint of a file, float32 (H, W, C) in [0, 1]; raises like `Condition.read`."""
         if self.draw_edges is None:
-            return self.condition.read_hint(path)
+            return self.condition.to_hint(self.condition.read(path).resampled(self.resampling))
         # The same numbers as from a stored edge map, which has 8 bits too.
-        edges = edges_of_file(path, self.draw_edges)[..., None] / np.float32(255)  # (H, W, 1)
+        edges = edges_of_file(path, self.draw_edges, self.resampling)[..., None]  # (H, W, 1)
+        edges = edges / np.float32(255)
         return self.condition.to_hint(Layers(smooth=edges, classes=edges[..., :0]))
 
 

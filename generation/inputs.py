@@ -11,6 +11,7 @@ from einops import rearrange
 
 from core.checks import bar_for_many
 from core.options import option
+from core.resampling import pixel_size_option
 from core.workers import in_workers
 from generation.branches import Branch
 from generation.plan import ConditionSet, PlannedImage
@@ -30,6 +31,7 @@ class InputOptions:
         bool,
         help="mirror conditions up to a size that the model takes, and crop the images back",
     )
+    pixel_size: float | None = pixel_size_option("conditions")
 
 
 def check_condition_sets(
@@ -41,7 +43,10 @@ def check_condition_sets(
         multiple, pad: see `check_condition_set`.
     Raises:
         FileNotFoundError, ValueError: as `check_condition_set`.
+        OptionError: the pixel size of a folder is needed and unknown.
     """
+    for branch in branches:
+        _ = branch.resampling  # here, as its error cannot come back from a worker
     # A partial, because functions that workers call have to be pickled.
     check = partial(check_condition_set, branches=branches, multiple=multiple, pad=pad)
     # Workers import torch anew, which takes seconds.

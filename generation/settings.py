@@ -1,7 +1,7 @@
 """All options of a generation, by group, and what follows from them before a file is read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -108,6 +108,11 @@ class Settings:
                 "--export_dataset needs the whole set: when all shards are done, use it with "
                 "--resume_run"
             )
+        if self.inputs.pixel_size and self.start.encode_ratio:
+            raise ValueError(
+                "--pixel_size: cannot resample the real images of --encode_ratio. Resample the "
+                "files first."
+            )
         if self.gate.gate_segmenter and not has_labels(self.branches):
             raise ValueError("--gate_segmenter: no condition carries labels to judge by")
         # Before hours of drawing, not after them.
@@ -148,7 +153,10 @@ class Settings:
             default_weights,
             detector.build(self.drawn_edges),
         )
-        return published + named_branches(self.general_branches, self.conditions, default_weights)
+        branches = published + named_branches(
+            self.general_branches, self.conditions, default_weights
+        )
+        return [replace(branch, pixel_side=self.inputs.pixel_size) for branch in branches]
 
     def record(self, values: Mapping) -> dict:
         """Options by name as a run stores them: with what was found where nothing was given.

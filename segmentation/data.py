@@ -10,6 +10,7 @@ from conditions import ConditionOptions, Segmentation
 from conditions.pairs import Pair, check_pairs, find_pairs
 from conditions.segmentation import read_mask
 from core.images import read_grey
+from core.resampling import Resampling, resampling_to
 from core.seeds import SeededDraws, sample_generator
 from segmentation.augmentation import AUGMENTATIONS, Augmentation
 
@@ -38,14 +39,25 @@ def gather_pairs(
     return pairs
 
 
-def read_input(path: Path) -> torch.Tensor:
+def find_resamplings(
+    pairs: Sequence[Pair], pixel_side: float | None
+) -> dict[Path, Resampling | None]:
+    """Changes of the pixel size by folder of images; raises as `resampling_to`."""
+    folders = dict.fromkeys(pair.image.parent for pair in pairs)
+    return {folder: resampling_to(folder, pixel_side) for folder in folders}
+
+
+def read_input(path: Path, resampling: Resampling | None = None) -> torch.Tensor:
     """An image as the segmenter takes it, float32 (1, H, W) in [0, 1]."""
-    return torch.from_numpy(read_grey(path)).unsqueeze(0)  # (1, H, W)
+    image = read_grey(path)
+    image = resampling.image(image) if resampling else image
+    return torch.from_numpy(image).unsqueeze(0)  # (1, H, W)
 
 
-def read_target(path: Path, num_classes: int) -> torch.Tensor:
+def read_target(path: Path, num_classes: int, resampling: Resampling | None = None) -> torch.Tensor:
     """A mask as class indices or IGNORE, int64 (H, W); `gather_pairs` has checked it."""
-    return torch.from_numpy(read_mask(path, num_classes, allow_ignore=True))
+    labels = read_mask(path, num_classes, allow_ignore=True)
+    return torch.from_numpy(resampling.labels(labels) if resampling else labels)
 
 
 class SegmentationDataset(Dataset):
@@ -56,6 +68,7 @@ class SegmentationDataset(Dataset):
 
     Args:
         crop: S in pixels; smaller images are extended by reflection.
+        pixel_side: in nm, to which pairs are resampled; None keeps them.
     """
 
     def __init__(
@@ -64,9 +77,11 @@ class SegmentationDataset(Dataset):
         num_classes: int,
         crop: int,
         augmentation: Augmentation = AUGMENTATIONS["basic"],
+        pixel_side: float | None = None,
     ):
         self.pairs, self.num_classes, self.crop = pairs, num_classes, crop
         self.augmentation = augmentation
+        self.resamplings = find_resamplings(pairs, pixel_side)
         self.cache, self.cached_bytes = {}, 0
 
     def __len__(self):
@@ -76,8 +91,10 @@ class SegmentationDataset(Dataset):
         if index in self.cache:
             return self.cache[index]
         pair = self.pairs[index]
-        image = read_input(pair.image)
-        mask = read_target(pair.condition, self.num_classes).to(torch.uint8)  # an eighth of memory
+        resampling = self.resamplings[pair.image.parent]
+        image = read_input(pair.image, resampling)
+        mask = read_target(pair.condition, self.num_classes, resampling)
+        mask = mask.to(torch.uint8)  # an eighth of memory
         # When the cache is full it stays as it is: in random order no entry is worth more.
         if self.cached_bytes < CACHE_BYTES:
             self.cache[index] = image, mask

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from conditions.pairs import Pair
 from conditions.segmentation import IGNORE
 from core.images import image_size, to_uint8
-from segmentation.data import read_input, read_target
+from segmentation.data import find_resamplings, read_input, read_target
 from segmentation.network import predict
 
 MAX_OTHERS = 8  # masks of other images that each prediction is compared with
@@ -60,6 +60,7 @@ def score(
     num_classes: int,
     shuffled: bool = False,
     progress: bool = False,
+    pixel_side: float | None = None,
 ) -> dict:
     """Intersection over union (IoU) of predictions and masks.
 
@@ -70,6 +71,7 @@ def score(
         shuffled: compare each prediction with masks of other images too (`other_masks`): the score
             that chance reaches.
         progress: show a progress bar.
+        pixel_side: in nm, to which pairs are resampled; None keeps them.
     Returns:
         `miou`, `iou` (one per class) and `images` (their number); with `shuffled`, `miou_shuffled`
         and `iou_shuffled` too.
@@ -80,13 +82,15 @@ def score(
         raise ValueError("no image and mask to score")
     others = other_masks(pairs) if shuffled else [[]] * len(pairs)
     own, mixed = _confusion(num_classes), _confusion(num_classes)
+    resamplings = find_resamplings(pairs, pixel_side)
     bar = tqdm(pairs, desc="score", unit="image", disable=not progress)
     for pair, paths in zip(bar, others, strict=True):
-        prediction = predict(model, read_input(pair.image))  # (H, W)
+        resampling = resamplings[pair.image.parent]
+        prediction = predict(model, read_input(pair.image, resampling))  # (H, W)
         # One at a time: images of a set may differ in size.
-        own.update(prediction, read_target(pair.condition, num_classes))
+        own.update(prediction, read_target(pair.condition, num_classes, resampling))
         for path in paths:
-            mixed.update(prediction, read_target(path, num_classes))
+            mixed.update(prediction, read_target(path, num_classes, resampling))
     result = {**_summary(own), "images": len(pairs)}
     return result | (_summary(mixed, "_shuffled") if shuffled else {})
 
@@ -122,15 +126,22 @@ def score_lines(name: str, result: dict) -> str:
     return "\n".join(lines)
 
 
-def draw_rows(model: torch.nn.Module, pairs: Sequence[Pair], num_classes: int) -> np.ndarray:
+def draw_rows(
+    model: torch.nn.Module,
+    pairs: Sequence[Pair],
+    num_classes: int,
+    pixel_side: float | None = None,
+) -> np.ndarray:
     """A picture with a row for each pair: image, mask, prediction; uint8 (H, W).
 
-    Class i has the grey level 255 i / (num_classes - 1).
+    Class i has the grey level 255 i / (num_classes - 1). `pixel_side` is that of `score`.
     """
-    rows = []
+    rows, resamplings = [], find_resamplings(pairs, pixel_side)
     for pair in pairs:
-        image = read_input(pair.image)
-        labels = [read_target(pair.condition, num_classes), predict(model, image)]  # (H, W) each
+        resampling = resamplings[pair.image.parent]
+        image = read_input(pair.image, resampling)
+        target = read_target(pair.condition, num_classes, resampling)
+        labels = [target, predict(model, image)]  # (H, W) each
         greys = torch.cat(labels, dim=1) / (num_classes - 1)  # (H, 2 W)
         rows.append(torch.cat([image[0], greys], dim=1))  # (H, 3 W)
     width = max(row.shape[1] for row in rows)

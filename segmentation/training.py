@@ -137,6 +137,7 @@ def train_segmenter(
     device: str | torch.device = "cpu",
     progress: bool = False,
     synthetic: Sequence[Pair] = (),
+    pixel_side: float | None = None,
 ) -> torch.nn.Module:
     """A U-Net trained from scratch with Dice and cross-entropy, in evaluation mode.
 
@@ -150,6 +151,7 @@ def train_segmenter(
         options: the defaults when None.
         progress: show a progress bar.
         synthetic: generated pairs beside the real `pairs`; `options.mix` weighs the two sources.
+        pixel_side: in nm, to which all pairs are resampled; None keeps them.
     Returns:
         The model; its `curve` lists (step, mIoU) of the validations.
     Raises:
@@ -165,7 +167,11 @@ def train_segmenter(
     with torch.random.fork_rng():  # the caller's random state stays as it was
         torch.manual_seed(options.seed)
         model = build_segmenter(num_classes, options.encoder).to(device)
-        loader = _loader([*pairs, *synthetic], numbers, num_classes, steps, options, device)
+        augmentation = AUGMENTATIONS[options.augmentation]
+        data = SegmentationDataset(
+            [*pairs, *synthetic], num_classes, options.image_size, augmentation, pixel_side
+        )
+        loader = _loader(data, numbers, steps, options, device)
         optimizer, schedule = _optimizer(model, options.learning_rate, steps)
         bar = tqdm(loader, desc="train", unit="step", disable=not progress)
         shown = {}
@@ -182,7 +188,8 @@ def train_segmenter(
             schedule.step()
             shown["loss"] = f"{loss.item():.3f}"
             if val_pairs and step in every:
-                best.keep(model, step, score(model, val_pairs, num_classes)["miou"])
+                scored = score(model, val_pairs, num_classes, pixel_side=pixel_side)
+                best.keep(model, step, scored["miou"])
                 shown["val mIoU"] = f"{best.curve[-1][1]:.3f}"
             bar.set_postfix(shown)
             if options.patience and best.validations_since() >= options.patience:
@@ -227,10 +234,8 @@ def _optimizer(model, learning_rate, steps):
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
-def _loader(pairs, numbers, num_classes, steps, options, device) -> DataLoader:
+def _loader(data, numbers, steps, options, device) -> DataLoader:
     """`steps` full batches of the real pairs, which come first, and of the synthetic ones."""
-    augmentation = AUGMENTATIONS[options.augmentation]
-    data = SegmentationDataset(pairs, num_classes, options.image_size, augmentation)
     size = options.batch_size
     draws = MixedDraws(
         [numbers[name] for name in SOURCES],

@@ -9,6 +9,8 @@ from torch.utils.data import DataLoader
 
 from conditions.pairs import check_pairs
 from conditions.segmentation import Segmentation
+from core.files import write_json
+from core.pixel_size import VOLUME
 from core.prompts import PROMPTS
 from dataset import MyDataset, PlacedKey, SampleKey, ValidationSet, collate
 from tests.picture_files import blocks, make_pairs, write
@@ -267,3 +269,17 @@ def test_published_attributes_and_default(tmp_path):
     assert data.imagePaths == [str(pair.image) for pair in data.pairs]
     assert data.conditionPaths == [str(pair.condition) for pair in data.pairs]
     assert all(isinstance(path, str) for path in data.imagePaths + data.conditionPaths)
+
+
+def test_samples_at_another_pixel_size(tmp_path):
+    images, masks = make_pairs(tmp_path, shape=(64, 64), num=1)
+    write_json(images / VOLUME, {"pixel_size_nm": [4, 4]})
+    data = MyDataset(images, masks, augment=False, image_size=32, pixel_side=8)
+    assert data.pixel_size == (8, 8)
+    sample = take(data, 0, 1)
+    grey = (take(MyDataset(images, masks, False, image_size=64), 0, 1)["jpg"] + 1) / 2
+    means = grey.reshape(32, 2, 32, 2, 3).mean(dim=(1, 3))
+    assert torch.allclose((sample["jpg"] + 1) / 2, means, atol=1e-5)
+    assert np.array_equal(sample["hint"].numpy(), read_mask_hint(masks / "s_0.png")[1::2, 1::2])
+    assert torch.equal(data.hint(0), sample["hint"])
+    assert MyDataset(images, masks, image_size=32, pixel_side=8)[0]["jpg"].shape == (32, 32, 3)

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from conditions import CONDITIONS, ConditionOptions, create_condition
 from conditions.pairs import check_pairs, notify_of_overlap
-from core.options import OptionError, non_negative_int, option
+from core.options import OptionError, non_negative_int, option, option_names
 from core.pixel_size import notify_of_unlike_folders
 from core.prompts import read_prompts
+from core.resampling import pixel_size_option
 from dataset import MyDataset, SampleOptions, ValidationSet
 from ldm.modules.encoders.tokenizer import notify_of_cut
 
@@ -34,6 +35,7 @@ class DataOptions:
     condition_type: str = option(
         "segmentation", help="what the control branch is shown", choices=tuple(CONDITIONS)
     )
+    pixel_size: float | None = pixel_size_option("images and conditions")
     num_workers: int = option(
         0,
         non_negative_int,
@@ -97,6 +99,7 @@ def build_datasets(
         "condition_type": create_condition(data.condition_type, conditions),
         "image_size": image_size,
         "prompts": prompts,
+        "pixel_side": data.pixel_size,
     }
     train = MyDataset(
         data.image_path,
@@ -107,6 +110,8 @@ def build_datasets(
         crop_scale=tuple(samples.crop_scale),
         **shared,
     )
+    with option_names():
+        _ = train.resampling  # before the files are read: their pixel size may be unknown
     # Here every file is read once: a damaged one would else end the run hours later.
     check_pairs(train.pairs, train.condition)
     notify_of_unlike_folders(
@@ -120,6 +125,8 @@ def build_datasets(
     validation = MyDataset(
         data.val_image_path, data.condition_folder("val_"), augment=False, **shared
     )
+    with option_names():
+        _ = validation.resampling
     check_pairs(validation.pairs, validation.condition)
     notify_of_overlap(train.pairs, validation.pairs)
     return DataSets(train, ValidationSet(validation))

@@ -12,6 +12,7 @@ the generated ones help; `utils/augmentation_study.py` compares such trainings.
 
 import argparse
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,8 @@ from core.options import (
     positive_int,
     read_options,
 )
-from core.pixel_size import notify_of_other_size, notify_of_unlike_folders
+from core.pixel_size import PixelSize, notify_of_other_size, notify_of_unlike_folders
+from core.resampling import pixel_size_option, resampling_to
 from segmentation.data import gather_pairs
 from segmentation.network import load_segmenter, pixel_size_of_segmenter, save_segmenter
 from segmentation.scoring import draw_rows, score, score_lines
@@ -56,6 +58,7 @@ class SegmenterFolderOptions:
         (), Path, "DIR", "folders of images", nargs="+", required=True
     )
     mask_path: tuple[Path, ...] = option((), Path, "DIR", MASKS_OF, nargs="+", required=True)
+    pixel_size: float | None = pixel_size_option("images and masks")
     ignore_255: bool = option(False, bool, help="the masks mark pixels that do not count with 255")
 
     def check(self):
@@ -157,6 +160,23 @@ def parse_args(argv=None):
     return args
 
 
+def pixel_size_read(side: float | None, folders: Sequence[Path]) -> PixelSize | None:
+    """The pixel size at which pairs are read; None where it is unknown.
+
+    Args:
+        side: value of --pixel_size.
+        folders: of all images.
+    Raises:
+        ValueError: the images are to be resampled, and the pixel size of a folder is unknown.
+    """
+    if side is None:
+        return notify_of_unlike_folders(folders)
+    with option_names():
+        for folder in folders:
+            resampling_to(folder, side)
+    return PixelSize(side, side)
+
+
 def train_and_save(args: argparse.Namespace) -> None:
     """Check, train, score the validation images, save."""
     folders, files = (
@@ -176,8 +196,9 @@ def train_and_save(args: argparse.Namespace) -> None:
         )
     )
     notify_of_overlap([*pairs, *synthetic], val_pairs)
-    pixel_size = notify_of_unlike_folders(
-        [*folders.image_path, *files.val_image_path, *files.synthetic_image_path]
+    pixel_size = pixel_size_read(
+        folders.pixel_size,
+        [*folders.image_path, *files.val_image_path, *files.synthetic_image_path],
     )
     # Without --max_steps the last epoch may end in a part: batches are always full.
     images = len(pairs) + len(synthetic)
@@ -196,13 +217,21 @@ def train_and_save(args: argparse.Namespace) -> None:
     print(plan)
     files.output.parent.mkdir(parents=True, exist_ok=True)
     model = train_segmenter(
-        pairs, val_pairs, files.num_classes, steps, options, device, True, synthetic
+        pairs,
+        val_pairs,
+        files.num_classes,
+        steps,
+        options,
+        device,
+        True,
+        synthetic,
+        folders.pixel_size,
     )
     # Texts and numbers alone: a checkpoint must load without running code.
     meta = {"options": {name: plain(value) for name, value in vars(args).items()}}
     meta["pixel_size_nm"] = pixel_size and list(pixel_size)
     if val_pairs:
-        meta["val"] = score(model, val_pairs, files.num_classes)
+        meta["val"] = score(model, val_pairs, files.num_classes, pixel_side=folders.pixel_size)
         meta["val_curve"] = [list(point) for point in model.curve]  # (step, mIoU)
         print(score_lines("validation", meta["val"]))
     save_segmenter(files.output, model, meta, run.overwrite)
@@ -223,7 +252,7 @@ def score_and_write(args: argparse.Namespace) -> None:
     model = load_segmenter(options.checkpoint, pick_device(run.device))
     num_classes = model.architecture["num_classes"]
     pairs = gather_pairs(folders.image_path, folders.mask_path, num_classes, folders.ignore_255)
-    size = notify_of_unlike_folders(folders.image_path)
+    size = pixel_size_read(folders.pixel_size, folders.image_path)
     trained = pixel_size_of_segmenter(model)
     notify_of_other_size(folders.image_path[0], size, options.checkpoint, trained)
     if args.dry_run:
@@ -233,14 +262,15 @@ def score_and_write(args: argparse.Namespace) -> None:
         return
     for path in written:
         path.parent.mkdir(parents=True, exist_ok=True)
-    result = score(model, pairs, num_classes, options.shuffled, progress=True)
+    result = score(model, pairs, num_classes, options.shuffled, True, folders.pixel_size)
     print(score_lines(" ".join(map(str, folders.image_path)), result))
     if options.output:
         sources = {"checkpoint": options.checkpoint, **vars(folders)}
         write_json(options.output, result | sources)
         print(f"wrote {options.output}")
     if options.picture:
-        write_png(options.picture, draw_rows(model, pairs[:PICTURE_ROWS], num_classes))
+        rows = draw_rows(model, pairs[:PICTURE_ROWS], num_classes, folders.pixel_size)
+        write_png(options.picture, rows)
         print(f"wrote {options.picture}")
 
 

@@ -12,7 +12,9 @@ import generate
 from cldm.cldm import ControlLDM
 from conditions.pairs import find_pairs
 from core.checkpoints import load_state_dict, save_weights, subset
-from core.images import read_labels, write_png
+from core.files import write_json
+from core.images import image_size, read_labels, write_png
+from core.pixel_size import VOLUME, pixel_size_of_folder
 from core.prompts import PROMPTS
 from generation import inputs, model
 from segmentation.network import build_segmenter, save_segmenter
@@ -230,3 +232,19 @@ def test_many_conditions_are_checked_in_several_processes(
     words += ["--mask_dir", pairs / "masks", "--device", "cpu"]
     message = f"{pairs / 'masks' / 'cell_4.png'}: found value(s) 9"
     assert message in error_line(generate.main, *words)
+
+
+def test_masks_are_resampled_to_the_pixel_size_of_the_training(run, pairs, tmp_path, error_line):
+    words = ("--pixel_size", 8, "--n_augmentations_per_mask", 1)
+    line = error_line(lambda _: run(*words), "")
+    assert "--pixel_size: " in line and "volume.json" in line and not (tmp_path / "out").exists()
+    masks = pairs / "masks"
+    write_json(masks / VOLUME, {"pixel_size_nm": [16, 16]})
+    folder = run(*words)
+    first = manifest(folder)[0]
+    assert first["pixel_size_nm"] == [8, 8] and pixel_size_of_folder(folder / "images") == (8, 8)
+    twice = read_labels(masks / "cell_0.png").repeat(2, axis=0).repeat(2, axis=1)
+    assert np.array_equal(read_labels(folder / first["mask"]), twice)
+    assert image_size(folder / first["image"]) == (128, 128)
+    refused = ("--encode_ratio", 0.5, "--image_path", pairs / "images")
+    assert "--encode_ratio" in error_line(lambda _: run(*words, *refused), "")

@@ -140,3 +140,18 @@ def test_conditions_of_another_pixel_size_than_the_training_are_warned_of(tmp_pa
         notify_of_pixel_sizes([branch])
     write_json(tmp_path / "masks" / VOLUME, {"pixel_size_nm": [8.7, 7.4]})
     notify_of_pixel_sizes([dataclasses.replace(branch)])  # a tenth is no difference
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_files_are_resampled_as_they_are_read(tmp_path, drawn):
+    write_json(tmp_path / VOLUME, {"pixel_size_nm": [4, 8]})
+    picture = np.arange(64, dtype=np.uint8).reshape(8, 8) % 3
+    write_png(tmp_path / "a.png", picture)
+    condition = create_condition("edge" if drawn else "segmentation")
+    draw = (lambda images: [image * 2 for image in images]) if drawn else None
+    branch = Branch("b", condition, Path("w"), tmp_path, draw_edges=draw, pixel_side=8)
+    assert branch.check(tmp_path / "a.png") == (4, 8) and branch.pixel_size == (8, 8)
+    hint = branch.read_hint(tmp_path / "a.png")
+    assert hint.shape[:2] == (4, 8)
+    if not drawn:
+        assert np.array_equal(condition.labels(hint), picture[1::2])

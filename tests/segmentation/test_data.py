@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from core.files import write_json
 from core.images import write_png
+from core.options import OptionError
+from core.pixel_size import VOLUME
 from segmentation.augmentation import AUGMENTATIONS, Augmentation, cut_square
 from segmentation.data import (
     MixedDraws,
     SegmentationDataset,
+    find_resamplings,
     gather_pairs,
     read_input,
     read_target,
@@ -86,3 +90,19 @@ def test_pairs_of_several_folders_are_one_list(tmp_path):
     assert read_target(pairs[2].condition, 3).tolist() == [[2] * 4] * 4
     with pytest.raises(ValueError, match="00.png"):
         gather_pairs(images, masks, num_classes=2)
+
+
+def test_pairs_at_another_pixel_size(tmp_path):
+    mask = np.arange(64).reshape(8, 8).astype(np.uint8) % 3
+    pairs = write_pairs(tmp_path, [mask * 100], [mask])
+    write_json(pairs[0].image.parent / VOLUME, {"pixel_size_nm": [4, 4]})
+    (resampling,) = find_resamplings(pairs, 8).values()
+    image = read_input(pairs[0].image, resampling)[0]
+    means = torch.from_numpy(mask * 100 / 255).reshape(4, 2, 4, 2).mean(dim=(1, 3)).float()
+    assert torch.allclose(image, means, atol=1e-5)
+    assert read_target(pairs[0].condition, 3, resampling).tolist() == mask[1::2, 1::2].tolist()
+    data = SegmentationDataset(pairs, 3, 4, AUGMENTATIONS["basic"], 8)
+    assert data._read(0)[0].shape == (1, 4, 4) and data._read(0)[1].shape == (4, 4)
+    with pytest.raises(OptionError, match="does not say"):
+        (pairs[0].image.parent / VOLUME).unlink()
+        find_resamplings(pairs, 8)

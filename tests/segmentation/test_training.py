@@ -31,7 +31,7 @@ def test_returns_the_weights_of_the_best_validation(sets, monkeypatch):
     """The second of five validations is made the best: what follows must not change the result."""
     seen = []
 
-    def fake_score(model, pairs, num_classes):
+    def fake_score(model, pairs, num_classes, pixel_side):
         seen.append(next(model.parameters()).detach().clone())
         return {"miou": 0.9 if len(seen) == 2 else 0.1}
 

@@ -81,3 +81,13 @@ def test_other_pixel_sizes_are_warned_of(pairs):
     with pytest.warns(Notice, match="masks has pixels of 4 nm, but .*images has pixels of 8 nm"):
         train, _ = build_datasets(data, ConditionOptions(), SampleOptions(), 32)
     assert train.pixel_size == (8, 8)
+
+
+def test_a_size_to_resample_to_needs_one_to_resample_from(pairs):
+    images, masks = pairs / "images", pairs / "masks"
+    data = DataOptions(image_path=images, mask_path=masks, pixel_size=16)
+    with pytest.raises(ValueError, match="--pixel_size: .*images does not say"):
+        build_datasets(data, ConditionOptions(), SampleOptions(), 32)
+    write_json(images / VOLUME, {"pixel_size_nm": [8, 8]})
+    train, _ = build_datasets(data, ConditionOptions(), SampleOptions(), 32)
+    assert train.pixel_size == (16, 16) and train[0]["hint"].shape == (32, 32, 3)

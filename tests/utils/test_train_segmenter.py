@@ -193,3 +193,7 @@ def test_pixel_sizes_are_recorded_and_compared(folders, tmp_path):
     with pytest.warns(Notice, match="coarse.images has pixels of 8 nm, but .*seg.ckpt"):
         words = options(folders, "score", checkpoint=checkpoint, **pairs_in(tmp_path / "coarse"))
         main([*words, "--device", "cpu", "--dry_run"])
+    # Resampled, the same pairs are scored at half their size.
+    scores = tmp_path / "scores.json"
+    main([*words, "--pixel_size", "16", "--device", "cpu", "--output", str(scores)])
+    assert 0 <= json.loads(scores.read_text())["miou"] <= 1
