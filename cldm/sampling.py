@@ -193,7 +193,7 @@ def sample_latents(
         eta=options.eta,
         generators=generators,
         verbose=verbose,
-        first=first,
+        **({"first": first} if first else {}),  # not all samplers take it
     )
 
 

@@ -115,6 +115,8 @@ class Settings:
             )
         if self.gate.gate_segmenter and not has_labels(self.branches):
             raise ValueError("--gate_segmenter: no condition carries labels to judge by")
+        if self.start.encode_ratio and not SAMPLERS[self.sampling.sampler].starts_midway:
+            raise ValueError(f"--encode_ratio: --sampler {self.sampling.sampler} begins with noise")
         # Before hours of drawing, not after them.
         if self.export.export_dataset and not has_labels(self.branches):
             raise ValueError(

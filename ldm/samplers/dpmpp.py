@@ -102,4 +102,5 @@ DPMPP = Sampler(
     timesteps=lambda steps, abar: dpmpp_timesteps(steps, abar)[:-1],  # none at the last
     valid_steps=valid_steps,
     ignores=("eta",),
+    starts_midway=True,
 )

@@ -19,11 +19,13 @@ class Sampler:
     Attributes:
         name: what options call it.
         title: name and paper, for help texts.
-        sample: the sampling loop. All samplers take the arguments of `ldm.samplers.ddim.sample`.
+        sample: the sampling loop. All samplers take the arguments of `ldm.samplers.ddim.sample`,
+            `first` only where `starts_midway` says so.
         timesteps: function (steps, alphas_cumprod) -> the timesteps at which the denoiser is asked,
             in this order.
         valid_steps: function T -> the numbers of steps that a schedule of T timesteps allows.
         ignores: options, named as the arguments of `sample`, that change nothing.
+        starts_midway: whether `sample` takes `first`, so that it can begin with pictures.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Sampler:
     timesteps: Callable[[int, np.ndarray], Sequence[int]]
     valid_steps: Callable[[int], range]
     ignores: tuple[str, ...] = ()
+    starts_midway: bool = False
 
     def evaluations(self, steps: int) -> int:
         """Number of times that an image asks the denoiser, on the schedule of Stable Diffusion.
