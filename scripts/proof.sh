@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Everything between labelled images and the answer whether generated pairs help:
+#   bash scripts/proof.sh study.yaml OUT
+# adapts the nano base to the images, trains a ControlNet for each number of labelled images,
+# generates pairs of varied masks, and runs the study. In the study file, arms name the pairs as
+# OUT/pairs/run_{labelled}. A second call goes on where the first one stopped. docs/study.md
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python}
+study=$1 out=$2
+unlabelled=${UNLABELLED:-}  # folder of further images; the labelled ones are taken in any case
+config=${CONFIG:-models/cldm_nano.yaml}
+base=${BASE:-models/nano_base.safetensors}
+precision=${PRECISION:-bf16}
+
+# Share of an image's area that a training crop takes, from and to: (128 / side)^2 keeps the scale
+read -ra crop_scale <<< "${CROP_SCALE:-0.05 0.09}"
+classes=$(sed -n 's/^num_classes: *//p' "$study")
+
+if [ ! -d "$out/split" ]; then
+    "$python" utils/augmentation_study.py "$study" --write_split "$out/split"
+fi
+most=$(find "$out/split" -maxdepth 1 -name 'train_*' | sed 's/.*train_//' | sort -n | tail -n 1)
+if [ ! -d "$out/images" ]; then
+    mkdir -p "$out/images.new"
+    cp "$out/split/train_$most/images/"* "$out/images.new/"
+    [ -z "$unlabelled" ] || cp "$unlabelled"/* "$out/images.new/"
+    mv "$out/images.new" "$out/images"
+fi
+
+if [ ! -f "$out/base.safetensors" ]; then
+    rm -f "$out/base_vae.safetensors"
+    "$python" utils/pretrain_base.py --config "$config" --init "$base" \
+        --image_path "$out/images" --vae_steps "${VAE_STEPS:-1000}" --kl_weight 1e-6 \
+        --vae_learning_rate 8e-4 --vae_batch_size 12 --unet_steps "${UNET_STEPS:-1000}" \
+        --unet_batch_size 16 --views_per_image "${VIEWS:-30}" --ema_decay 0.995 \
+        --precision "$precision" --output "$out/base.safetensors"
+fi
+if [ ! -f "$out/ini.ckpt" ]; then
+    "$python" tool_add_control.py "$out/base.safetensors" "$out/ini.ckpt" --config "$config"
+fi
+
+for folder in "$out"/split/train_*/; do
+    number=$(basename "$folder" | sed 's/train_//')
+    masks=$out/masks_$number
+    # A training that has ended stays as it is: pairs are drawn with its best weights.
+    if ! grep -qs '"state": "done"' "$out/training/$number/progress.json"; then
+        "$python" train.py --cldm_config_path "$config" --resume_path "$out/ini.ckpt" \
+            --image_path "${folder}images" --mask_path "${folder}masks" \
+            --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
+            --num_classes "$classes" --init_extra_hint zeros --crop_scale "${crop_scale[@]}" \
+            --batch_size 8 --learning_rate 4e-4 --max_steps "${CONTROL_STEPS:-700}" \
+            --max_epochs 1000000 --validate_every 200 --ema_decay 0.99 --sd_locked false \
+            --precision "$precision" --output_root "$out/training" --run_id "$number"
+    fi
+    if [ ! -d "$masks" ]; then
+        "$python" utils/vary_masks.py "${folder}masks" "$out/varied_$number" \
+            --num_classes "$classes" --copies "${COPIES:-3}"
+        mkdir -p "$masks.new"
+        cp "${folder}masks/"* "$out/varied_$number/masks/"* "$masks.new/"
+        mv "$masks.new" "$masks"
+    fi
+    "$python" generate.py --config_yaml_path "$config" --pad --num_classes "$classes" \
+        --model_weights_path "$out/training/$number/EM_best_results.ckpt" --mask_dir "$masks" \
+        --sampler dpmpp --ddim_steps 20 --guess_mode --scale 2.5 --strength 1.5 \
+        --n_augmentations_per_mask "${IMAGES_PER_MASK:-1}" --precision "$precision" \
+        --seed 0 --output_base_dir "$out/pairs" --run_id "$number"
+done
+
+"$python" utils/augmentation_study.py "$study" --output "$out/study"
