@@ -35,13 +35,15 @@ from generation.run_folder import check_run_folder
 from generation.run_options import FREE_ON_RESUME, folder_of_run, options_of_run
 from generation.settings import DETECTOR_GROUPS, GROUPS, Settings
 from generation.start import check_images, with_images
+from generation.state import load_generation_state, save_generation_state
 from generation.summary import plan_text
 from ldm.modules.encoders.tokenizer import notify_of_cut
 from segmentation.data import gather_pairs
 from segmentation.gate import Judge
 from share import run_script
 
-__all__ = ["MultiConditionControlNet"]  # notebooks import it from here
+# Notebooks import these from here.
+__all__ = ["MultiConditionControlNet", "load_generation_state", "save_generation_state"]
 
 
 def build_parser():

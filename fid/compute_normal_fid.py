@@ -9,9 +9,12 @@ from pathlib import Path
 
 from fid.backbones import BACKBONES
 from fid.backbones.loading import InceptionOptions
+from fid.published import compute_fid
 from fid.results import ResultOptions
 from fid.score_script import ScoreScript
 from share import run_script
+
+__all__ = ["compute_fid"]  # notebooks import it from here
 
 SCRIPT = ScoreScript(
     __doc__,

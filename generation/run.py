@@ -33,7 +33,7 @@ from generation.report import OVERVIEW, REPORT, examples_of, write_report
 from generation.run_folder import STATE, finished_images, lock_manifest, remove_half_written
 from generation.shards import Shard
 from generation.soundness import image_flaw
-from generation.state import describe_run, require_same_run
+from generation.state import describe_run, require_same_run, save_generation_state
 
 # Options that the manifest repeats in every line
 IMAGE_OPTIONS = ("sampler", "ddim_steps", "scale", "strength", "eta", "guess_mode", "precision")
@@ -144,7 +144,7 @@ class Run:
                     if self.pixel_size:
                         record = {"pixel_size_nm": self.pixel_size}
                         write_json(temporary / folder / VOLUME, record)
-                write_json(temporary / STATE, state)  # what `join` compares
+                save_generation_state(temporary / STATE, state)  # what `join` compares
                 write_run_record(temporary / RECORD, options, "generation")
         except OSError:
             if not self.exists:

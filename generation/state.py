@@ -4,6 +4,7 @@ Two files say it: the record of every run (`core.records`) with the options, and
 files and texts that these options meant.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +13,9 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from core.checks import bar_for_many
 from core.downloads import sha256_of
+from core.files import write_json
 from core.option_sources import changed_options
-from core.records import RECORD, Record, RunRecord, read_checked
+from core.records import RECORD, Record, RunRecord, parse_checked, read_checked
 from generation.plan import ConditionSet
 from generation.published import MASK
 from generation.run_folder import STATE
@@ -61,6 +63,53 @@ class GenerateState(Record):
     weights: dict[str, str]
     config: dict[str, Any]
     has_masks: bool | None = None
+
+
+class PublishedState(Record):
+    """The keys that `STATE` has in runs of the published code too.
+
+    Of the values only the types below are known, and how they are nested is not. Ours follow
+    `GenerateState`.
+    """
+
+    args: dict[str, Any]
+    condition_paths: Any
+    primary_condition_key: str
+    mask_paths: Any
+    condition_records: Any
+    config: Any
+    saved_at: str
+
+
+def save_generation_state(path: str | Path, state: Mapping) -> None:
+    """Write the state of a run, for notebooks too; the file is whole or as it was before.
+
+    Args:
+        path: of the file, or of the run's folder, which holds `STATE`.
+        state: plain values, with the keys of `PublishedState` at least.
+    Raises:
+        ValueError: a key is missing or of another type.
+        OSError: as `core.files.write_json`.
+    """
+    path = _state_file(path)
+    parse_checked(json.dumps(state, default=str), PublishedState, path)
+    write_json(path, state)
+
+
+def load_generation_state(path: str | Path) -> dict[str, Any]:
+    """The state of a run by key, for notebooks; runs of the published code can be read too.
+
+    Args:
+        path: as in `save_generation_state`.
+    Raises:
+        FileNotFoundError, ValueError: as `read_checked`.
+    """
+    return read_checked(_state_file(path), PublishedState).model_dump()
+
+
+def _state_file(path: str | Path) -> Path:
+    """`path`, or the file of the state where it is a folder."""
+    return Path(path) / STATE if Path(path).is_dir() else Path(path)
 
 
 def read_generation(run_dir: Path) -> tuple[GenerationRecord, GenerateState]:

@@ -27,9 +27,11 @@ LEFT_OUT = ("tests", ".venv", ".git")
 
 
 def python_files() -> dict[Path, str]:
-    """Source by path relative to the repository."""
+    """Source by path relative to the repository; links are further names of the same files."""
     paths = [
-        path for path in ROOT.rglob("*.py") if not set(path.relative_to(ROOT).parts) & {*LEFT_OUT}
+        path
+        for path in ROOT.rglob("*.py")
+        if not set(path.relative_to(ROOT).parts) & {*LEFT_OUT} and not path.is_symlink()
     ]
     return {path.relative_to(ROOT): path.read_text() for path in sorted(paths)}
 

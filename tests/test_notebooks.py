@@ -1,5 +1,6 @@
 """Scripts as users of the published code write them: a training and a gradio-style sampling."""
 
+import importlib
 import os
 from types import SimpleNamespace
 
@@ -267,6 +268,17 @@ def test_zero_convolutions(model):
     x = torch.rand(1, 5, 3, 3)
     assert layer(x, None).shape == x.shape and not layer(x, None).any()
     model.control_model.zero_convs[0] = model.control_model.make_zero_conv(32)
+
+
+def test_names_of_the_published_scripts():
+    """Their values are tested where they are defined."""
+    for script, names in {
+        "generate": "MultiConditionControlNet load_generation_state save_generation_state",
+        "fid.compute_cem_fid": "MODEL_CONFIGS compute_fid",
+        "fid.compute_normal_fid": "compute_fid",
+    }.items():
+        module = importlib.import_module(script)
+        assert set(names.split()) == set(module.__all__) <= vars(module).keys()
 
 
 # Keys of published configurations

@@ -33,7 +33,7 @@ from core.options import add_options, new_parser, non_negative_int, option, read
 from core.progress import Progress
 from core.run_lock import RunLock
 from fid.images import sound_images
-from fid.pretraining.settings import AnySettings, RecipeSettings, read_settings
+from fid.pretraining.settings import AnySettings, RecipeSettings, find_config, read_settings
 from fid.pretraining.views import SeededShard, Views, group_weights
 
 
@@ -122,7 +122,7 @@ def pretrain(
     args = parse_args(doc, config, argv)
     use_image_options(args)
     run = read_options(PretrainingRunOptions, args, RUN_FLAGS)
-    settings = read_settings(kind, args.config, run.changes)
+    settings = read_settings(kind, find_config(args.config, config.parent), run.changes)
     files = read_options(PretrainingFileOptions, args)
     settings = with_files(settings, files, restore=not args.dry_run)
     if args.dry_run:

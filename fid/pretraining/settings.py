@@ -58,6 +58,15 @@ class RecipeSettings:
 AnySettings = TypeVar("AnySettings", bound=RecipeSettings)
 
 
+def find_config(path: Path, folder: Path) -> Path:
+    """`path`, or the file of that bare name in `folder` where the present folder has none.
+
+    The published commands name the configuration alone, although it lies beside the script.
+    """
+    beside = folder / path
+    return beside if path.name == str(path) and not path.exists() and beside.exists() else path
+
+
 def read_settings(kind: type[AnySettings], path: Path, changes: Sequence[str] = ()) -> AnySettings:
     """The settings of a recipe from a YAML file, checked.
 

@@ -6,7 +6,7 @@ import pytest
 
 from fid.pretraining.mocov2 import moco
 from fid.pretraining.mocov2.moco import MocoSettings
-from fid.pretraining.settings import read_settings
+from fid.pretraining.settings import find_config, read_settings
 from fid.pretraining.swav import swav
 from fid.pretraining.swav.swav import SwavSettings
 
@@ -102,3 +102,19 @@ def test_changes_are_values_not_texts():
     settings = read_settings(MocoSettings, moco.CONFIG, changes)
     assert (settings.lr, settings.schedule, settings.cos) == (0.5, [3, 4], True)
     assert (settings.epochs, settings.data_path) == (7, Path("my images"))
+
+
+def test_a_bare_name_is_looked_for_here_then_beside_the_script(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name, beside = Path("mocov2_config.yaml"), moco.CONFIG.parent
+    assert find_config(name, beside).resolve() == moco.CONFIG
+    assert find_config(Path("swav_config.yaml"), swav.CONFIG.parent).resolve() == swav.CONFIG
+    assert find_config("mocov2" / name, beside) == "mocov2" / name  # a path is meant as it stands
+    name.touch()
+    assert find_config(name, beside) == name
+
+
+@pytest.mark.parametrize("script", ["mocov2/train_mocov2.py", "swav/train_swav.py"])
+def test_published_scripts_are_other_names_of_ours(script):
+    path = moco.CONFIG.parents[1] / script
+    assert path.is_symlink() and path.resolve() == path.with_name("train.py").resolve()
