@@ -99,9 +99,10 @@ def position(checkpoint: dict) -> tuple[int, int]:
     """(epoch, batches done in it) that a full checkpoint goes on from."""
     loops = checkpoint["loops"]["fit_loop"]
     epochs, batches = loops["epoch_progress"]["current"], loops["epoch_loop.batch_progress"]
-    # After the last batch the epoch counts as begun (`ready`), not yet as `processed`.
+    # After its last batch an epoch counts as `started`, perhaps not yet as `processed`, while the
+    # next one may be `ready` already.
     if batches["is_last_batch"]:
-        return epochs["ready"], 0
+        return epochs["started"], 0
     return epochs["processed"], batches["current"]["processed"]
 
 

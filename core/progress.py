@@ -29,6 +29,8 @@ class ProgressRecord(Record):
         seconds_per_step: mean of this process, with validation and saving.
         checkpoint_step: step of the last full checkpoint.
         error: message of a failed training.
+        ended_early: whether a training that is done ended before `total_steps`, because it no
+            longer got better.
         updated: time of writing, seconds since 1970.
     """
 
@@ -39,6 +41,7 @@ class ProgressRecord(Record):
     seconds_per_step: NonNegativeFloat | None
     checkpoint_step: NonNegativeInt | None
     error: str | None
+    ended_early: bool = False
     updated: float
 
 
@@ -56,6 +59,7 @@ class Progress(Callback):
             "seconds_per_step": None,
             "checkpoint_step": None,
             "error": None,
+            "ended_early": False,
         }
         self.first_step = None  # of this process; None before it trains
         self.started = self.written = 0.0  # seconds on the monotonic clock
@@ -87,6 +91,9 @@ class Progress(Callback):
     def on_train_end(self, trainer, pl_module):
         """Note that the training has finished."""
         self.content["state"] = "done"
+        total = self.content["total_steps"]
+        is_short = total is not None and trainer.global_step < total
+        self.content["ended_early"] = bool(trainer.should_stop and is_short)
         self._write(trainer)
 
     def teardown(self, trainer, pl_module, stage):

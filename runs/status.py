@@ -166,6 +166,8 @@ def _training_notes(run: Path, progress: ProgressRecord, now: float) -> str:
         notes.append(f"{LAST}{'' if step is None else f' of step {step:,}'}, {age} ago")
     elif progress.state != "done":  # one that is done needs none
         notes.append("no checkpoint yet")
+    if progress.ended_early:
+        notes.append("ended early: no longer got better")
     if progress.error:
         notes.append(progress.error)
     return "; ".join(notes)

@@ -72,6 +72,7 @@ def test_a_run_leaves_weights_state_losses_and_its_record(options, pairs, tmp_pa
     assert "optimizer_states" not in best and best["pytorch-lightning_version"]
     create_model(micro_yaml, run / "EM_best_results.ckpt")
     assert final_state(run)[2] == 6
+    assert json.loads((run / "progress.json").read_text())["ended_early"] is False
     assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert list((run / "tensorboard").glob("events*"))
     metrics = (run / "csv" / "version_0" / "metrics.csv").read_text()
@@ -248,28 +249,40 @@ def metrics(run, name):
     return values
 
 
-def test_validation_by_steps_average_and_agreement_survive_an_interruption(
-    options, pairs, tmp_path, micro_yaml
+def kept(run):
+    """What a run keeps beside its weights: losses, the best ones, its patience, its averages."""
+    checkpoint = load_pickle(run / "last.ckpt", "cpu")
+    states = checkpoint["callbacks"].items()
+    best = {name: state["best_model_score"] for name, state in states if "Model" in name}
+    others = {name: state for name, state in states if name in ("LossCurve", "Patience")}
+    return {**others, **best, "updates": checkpoint["averaged_weights"]["updates"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "validated"),
+    [
+        ("--batch_size 6", [1, 2, 3, 4, 5, 6, 7]),  # epochs of one batch
+        ("--batch_size 2 --validate_every 2", [2, 4, 6]),  # of three
+        # Of two steps, the second with one batch of two
+        ("--batch_size 2 --accumulate_grad_batches 2 --validate_every 3", [3, 6]),
+    ],
+)
+def test_nothing_that_a_run_keeps_is_lost_by_an_interruption(
+    options, pairs, tmp_path, micro_yaml, words, validated
 ):
-    """Epochs of three steps, validated every four: interrupted at a validation and elsewhere."""
+    """At a step with a validation, and at one before an epoch's end."""
     segmenter = tmp_path / "seg.ckpt"
     save_segmenter(segmenter, build_segmenter(3), {})
-    more = "--validate_every 4 --ema_decay 0.5 --agreement_images 2 --fid_ddim_steps 2"
+    more = f"{words} --patience 9 --ema_decay 0.5 --agreement_images 1 --fid_ddim_steps 1"
     options = [*options, *validation(pairs), *more.split(), "--agreement_segmenter", str(segmenter)]
-    train.main([*options, "--max_steps", "14", "--run_id", "whole"])
-    for steps in ("4", "9", "14"):  # a training that ends is interrupted
-        train.main([*options, "--max_steps", steps, "--run_id", "parts"])
+    train.main([*options, "--max_steps", "7", "--run_id", "whole"])
+    for steps in (validated[0], 5, 7):  # a training that ends is interrupted
+        train.main([*options, "--max_steps", str(steps), "--run_id", "parts"])
     whole, parts = tmp_path / "runs/whole", tmp_path / "runs/parts"
-    for name in ("val/loss", "val/agreement"):
-        found, expected = metrics(parts, name), metrics(whole, name)
-        assert list(expected) == [3, 7, 11] and found == expected, name  # steps count from 0
+    assert [step for step, _ in kept(whole)["LossCurve"]["history"]["val/loss"]] == validated
+    assert kept(parts) == kept(whole)
     assert_same_tensors(final_state(parts)[0], final_state(whole)[0])
-    first, second = (
-        load_pickle(run / "last.ckpt", "cpu")["averaged_weights"] for run in (whole, parts)
-    )
-    assert first["updates"] == second["updates"] == 14
-    assert_same_tensors(first["values"], second["values"])
-    # The best weights are averages; they load like any others and differ from those of any step.
+    # The best weights are averages; they load like any others.
     for name in ("EM_best_results.ckpt", "EM_best_agreement.ckpt"):
         assert_same_tensors(*(load_state_dict(run / name) for run in (whole, parts)))
         create_model(micro_yaml, whole / name)
@@ -282,6 +295,8 @@ def test_patience_ends_a_run_and_its_resumption(options, pairs, tmp_path, capsys
     run = tmp_path / "runs/short"
     assert final_state(run)[2] == 3
     assert "(--patience 2); the training ends" in capsys.readouterr().out
+    progress = json.loads((run / "progress.json").read_text())
+    assert (progress["state"], progress["ended_early"]) == ("done", True)
     train.main(["--resume_training", str(run)])
     assert final_state(run)[2] == 3
     train.main(["--resume_training", str(run), "--patience", "4"])
@@ -349,7 +364,7 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(options, tmp_
     (run / "last.ckpt").unlink()  # `state` is mapped from it
     (run / "last.ckpt").write_bytes(b"damaged")
     train.main(["--resume_training", str(run)])
-    assert "Going on from the one before, of step 2" in capsys.readouterr().err
+    assert "Going on from the one before, of step 3" in capsys.readouterr().err
     again, _, step = final_state(run)
     assert step == 4
     assert all(torch.equal(state[name], again[name]) for name in state)

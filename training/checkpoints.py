@@ -9,6 +9,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
 from core.lightning import LAST
+from training.steps import ends_step, validation_follows
 
 BEST = "EM_best_results"
 BEST_FID = "EM_best_fid"
@@ -72,10 +73,13 @@ class SaveLast(Checkpoint):
         self.saved_step = 0
 
     def on_train_start(self, trainer, pl_module):
-        epochs = trainer.fit_loop.epoch_progress.current
+        loop = trainer.fit_loop
+        epochs = loop.epoch_progress.current
         if epochs.ready == epochs.processed:
             # Between two epochs: Lightning would otherwise run an empty epoch first.
-            trainer.fit_loop.epoch_loop.restarting = False
+            loop.epoch_loop.restarting = False
+        if loop.restarted_on_epoch_start:
+            epochs.ready += 1  # Lightning has set it back, and does not count it again
         # Not earlier: Lightning's own handlers, which would save in mid-step, are replaced.
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
@@ -99,40 +103,38 @@ class SaveLast(Checkpoint):
                 f"step {trainer.global_step}: the loss is {loss.item()}. {self.remedy()}"
             )
 
+    # Saved is what follows a step, too: its validation and the end of its epoch. A run that goes on
+    # would not make up for them.
+
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        # Between two optimizer steps there is no state to return to.
+        is_last = batch_idx + 1 == trainer.num_training_batches
+        if ends_step(trainer, batch_idx) and not is_last and not validation_follows(trainer):
+            self._save_if_due(trainer, pl_module)
+
+    def on_validation_end(self, trainer, pl_module):
+        if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            self._save_if_due(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.global_step:  # before the first step there is nothing to save
+            self._save_if_due(trainer, pl_module)
+
+    def on_train_end(self, trainer, pl_module):
+        self._save(trainer, pl_module)
+
+    def _save_if_due(self, trainer, pl_module):
+        """Save where it is time to, and end the run where a signal asks for it."""
         # Slurm may signal one process only, yet all must save the same step.
         own = torch.tensor(self.signal_received, device=pl_module.device)
         self.signal_received = int(over_processes(trainer, own, "max"))
-        done, total = batch_idx + 1, trainer.num_training_batches
-        if done % trainer.accumulate_grad_batches and done < total:
-            return  # between two optimizer steps there is no state to return to
-        at_end = trainer.global_step == trainer.max_steps
-        if (self._validation_follows(trainer) and not at_end) or done == total > 1:
-            # Lightning cannot return to a step without losing its validation; one step later it
-            # can.
-            return
         due = trainer.global_step - self.saved_step >= self.every_n_steps
+        # Not left to `on_train_end`, where Lightning counts an epoch that is cut short as done.
+        at_end = trainer.global_step == trainer.max_steps or trainer.should_stop
         if self.signal_received or due or at_end:
             self._save(trainer, pl_module)
         if self.signal_received:
             raise KeyboardInterrupt  # from which Lightning closes loggers and workers
-
-    def on_validation_end(self, trainer, pl_module):
-        # A validation may end the training. At its end Lightning counts the epoch as done, which
-        # a run that is resumed with more patience must not.
-        if trainer.should_stop:
-            self._save(trainer, pl_module)
-
-    @staticmethod
-    def _validation_follows(trainer) -> bool:
-        """Tell whether a validation that is due by its batches comes after this one."""
-        interval = trainer.val_check_interval
-        if trainer.check_val_every_n_epoch is not None or interval == 1:
-            return False  # after an epoch; or after each batch, where no other is left to save at
-        return (trainer.fit_loop.total_batch_idx + 1) % interval == 0
-
-    def on_train_end(self, trainer, pl_module):
-        self._save(trainer, pl_module)
 
     def _save(self, trainer, pl_module):
         if trainer.global_step == self.saved_step:

@@ -14,6 +14,7 @@ from cldm.names import CONTROL
 from core.lightning import WholeFileIO, lightning_precision
 from core.options import fraction, non_negative_int, option, positive_float, positive_int
 from training.processes import Processes
+from training.steps import NEVER, ValidationBySteps
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,9 @@ def build_trainer(
         gradient_as_bucket_view=True,
     )
     validation = {}
-    if options.validate_every:  # Lightning counts batches, here over the ends of epochs
-        batches = options.validate_every * options.accumulate_grad_batches
-        validation = {"val_check_interval": batches, "check_val_every_n_epoch": None}
+    if options.validate_every:  # the callback sets the interval; None: batches of all epochs count
+        validation = {"val_check_interval": NEVER, "check_val_every_n_epoch": None}
+        callbacks = [*callbacks, ValidationBySteps(options.validate_every)]
     return pl.Trainer(
         default_root_dir=run_dir,
         accelerator="gpu" if processes.on_gpu else "cpu",

@@ -22,7 +22,9 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def trainer():
-    return SimpleNamespace(global_step=0, estimated_stepping_batches=40, is_global_zero=True)
+    return SimpleNamespace(
+        global_step=0, estimated_stepping_batches=40, is_global_zero=True, should_stop=False
+    )
 
 
 def content(folder):
@@ -70,7 +72,11 @@ def test_the_end_says_how_it_came(tmp_path, trainer, error, state, message):
     callback.on_exception(trainer, None, error)
     assert content(tmp_path)["state"] == state and content(tmp_path)["error"] == message
     callback.on_train_end(trainer, None)
-    assert content(tmp_path)["state"] == "done"
+    assert content(tmp_path)["state"] == "done" and not content(tmp_path)["ended_early"]
+    for step, ended_early in ((40, False), (39, True)):
+        trainer.global_step, trainer.should_stop = step, True
+        callback.on_train_end(trainer, None)
+        assert content(tmp_path)["ended_early"] == ended_early
 
 
 def test_a_full_disk_hides_neither_the_end_nor_its_reason(tmp_path, trainer, monkeypatch):
