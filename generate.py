@@ -39,7 +39,7 @@ from generation.state import load_generation_state, save_generation_state
 from generation.summary import plan_text
 from ldm.modules.encoders.tokenizer import notify_of_cut
 from segmentation.data import gather_pairs
-from segmentation.gate import Judge
+from segmentation.judge import Judge
 from share import run_script
 
 # Notebooks import these from here.

@@ -30,7 +30,7 @@ from core.options import (
 )
 from core.records import RECORD, write_run_record
 from dataset import SampleOptions
-from segmentation.agreement import load_score
+from segmentation.judge import judge_of
 from share import run_script
 from training.agreement import AgreementOptions
 from training.data import DataOptions, build_datasets
@@ -112,6 +112,7 @@ def main(argv=None):
     with option_names():
         size = image_side(read_config(config_path), samples.image_size, config_path)
     datasets = build_datasets(options.data, options.conditions, samples, size)
+    judge = judge_of(options.agreement.agreement_segmenter, datasets.train.condition)
     # Files are checked by now. Nothing below reads options from `args`, but for the record.
     has_name = bool(args.run_id or args.resume_training)
     processes = count_processes(options.processes, has_name)
@@ -125,8 +126,7 @@ def main(argv=None):
         print_once("training on the CPU" + ("" if args.gpus == 0 else ": no GPU found"))
     print_once(run.plan(), flush=True)
     # The trainer loads the network of the FID, whose errors should not wait for the model.
-    segmenter = options.agreement.agreement_segmenter
-    trainer = run.build_trainer(load_score(segmenter, datasets.train.condition))
+    trainer = run.build_trainer(judge.counts if judge else None)
     record = partial(
         write_run_record,
         options=vars(args),

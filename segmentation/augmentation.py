@@ -64,8 +64,7 @@ def cut_warped(image, mask, size):
 def shade_lightly(images):
     """Change brightness, contrast, sharpness and noise of each image of a batch by itself.
 
-    Blur is among them because decoded latents are smoother than the images of a microscope. Whole
-    batches take a tenth of the time that single images would.
+    Blur is among them because decoded latents are smoother than the images of a microscope.
 
     Args:
         images: (N, 1, H, W) in [0, 1]; the result is like it.

@@ -174,24 +174,14 @@ def train_segmenter(
         loader = _loader(data, numbers, steps, options, device)
         optimizer, schedule = _optimizer(model, options.learning_rate, steps)
         bar = tqdm(loader, desc="train", unit="step", disable=not progress)
-        shown = {}
         for step, (image, mask) in enumerate(bar, start=1):  # (N, 1, S, S), (N, S, S)
             # Each validation leaves the model in evaluation mode.
             loss = segmentation_loss(model.train(), image.to(device), mask.to(device))
-            if not loss.isfinite():
-                raise RuntimeError(
-                    f"the loss is {loss.item()} at step {step}. Use a smaller --learning_rate."
-                )
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            shown["loss"] = f"{loss.item():.3f}"
+            _step(loss, step, optimizer, schedule)
+            bar.set_postfix(loss=f"{loss.item():.3f}", **best.shown())
             if val_pairs and step in every:
                 scored = score(model, val_pairs, num_classes, pixel_side=pixel_side)
                 best.keep(model, step, scored["miou"])
-                shown["val mIoU"] = f"{best.curve[-1][1]:.3f}"
-            bar.set_postfix(shown)
             if options.patience and best.validations_since() >= options.patience:
                 break
     best.restore(model)
@@ -216,6 +206,10 @@ class BestWeights:
             # A state dict shares its tensors with the model, which goes on training.
             self.weights = copy.deepcopy(model.state_dict())
 
+    def shown(self) -> dict[str, str]:
+        """The last mIoU for a progress bar; nothing before the first validation."""
+        return {"val_mIoU": f"{self.curve[-1][1]:.3f}"} if self.curve else {}
+
     def validations_since(self) -> int:
         """Validations after the best one."""
         scores = [miou for _, miou in self.curve]
@@ -225,6 +219,18 @@ class BestWeights:
         """Load the weights that were kept; the model stays as it is where none were."""
         if self.weights is not None:
             model.load_state_dict(self.weights)
+
+
+def _step(loss, step, optimizer, schedule) -> None:
+    """One step down the gradient of a loss; raises RuntimeError where it is not finite."""
+    if not loss.isfinite():
+        raise RuntimeError(
+            f"the loss is {loss.item()} at step {step}. Use a smaller --learning_rate."
+        )
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    schedule.step()
 
 
 def _optimizer(model, learning_rate, steps):

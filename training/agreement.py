@@ -9,14 +9,15 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from cldm.sampling import NotFiniteError, SamplingOptions, sample_images
+from core.lightning import print_once
 from core.options import option, positive_int
 from core.pictures import evenly
 from core.seeds import sample_seed
 from dataset import ValidationSet, channels_first
 
-# Pictures, uint8 (N, H, W, 3), and labels, (N, H, W) -> pixels in the intersection and in the union
-# of predicted and true class, int64 (2, C).
-Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
+# A picture, uint8 (H, W, 3), and labels, (H, W) -> pixels in the intersection and in the union of
+# predicted and true class, int64 (2, C).
+Count = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,15 @@ class ValidationAgreement(Callback):
 
     Args:
         dataset: validation samples, whose conditions carry labels.
-        score: the segmenter.
+        count: the segmenter.
         number: pictures, at most; they are evenly spread over the samples.
         sampling: how they are drawn.
     """
 
     def __init__(
-        self, dataset: ValidationSet, score: Score, number: int, sampling: SamplingOptions
+        self, dataset: ValidationSet, count: Count, number: int, sampling: SamplingOptions
     ):
-        self.dataset, self.score, self.sampling = dataset, score, sampling
+        self.dataset, self.count, self.sampling = dataset, count, sampling
         self.indices = evenly(range(len(dataset)), number)
 
     @torch.no_grad()
@@ -63,18 +64,20 @@ class ValidationAgreement(Callback):
             torch.distributed.all_gather_object(shares, counts)
             counts = sum(shares)
         intersection, union = counts
+        if np.isnan(union).any():
+            print_once(f"step {trainer.global_step}: no val/agreement, an image is not finite")
         # A class that neither the masks nor the predictions hold has no IoU.
-        miou = float((intersection[union > 0] / union[union > 0]).mean())
+        miou = float((intersection[union != 0] / union[union != 0]).mean())
         self.log("val/agreement", miou, prog_bar=True)
 
     def _counts(self, model, index) -> np.ndarray:
         """Intersections and unions of one picture, (2, C) float."""
         sample = self.dataset[index]
         hint = channels_first([sample.hint])  # (1, C, H, W)
-        labels = self.dataset.dataset.condition.labels(sample.hint.numpy())[None]  # (1, H, W)
+        labels = self.dataset.dataset.condition.labels(sample.hint.numpy())  # (H, W)
         try:
             seed = sample_seed(0, "agreement", index)
-            pictures = sample_images(model, [hint], [sample.prompt], [seed], self.sampling)
+            (picture,) = sample_images(model, [hint], [sample.prompt], [seed], self.sampling)
         except NotFiniteError:
             return np.full((2, 1), np.nan)  # spreads over the sum
-        return self.score(pictures, labels).astype(float)
+        return self.count(picture, labels).astype(float)

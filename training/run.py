@@ -19,13 +19,14 @@ from core.cards import CARD
 from core.checkpoints import load_pickle
 from core.files import FileState, remove_leftovers, state_of, whole_folder, write_json
 from core.lightning import LAST, PREVIOUS, position, print_once, restore_last, stop_as_interrupt
+from core.notices import notify
 from core.progress import PROGRESS, Progress
 from core.records import DATA, RECORD, read_record
 from core.run_lock import RunLock
 from core.signals import StoppedForRequeue
 from dataset import SampleOptions, collate
 from fid.backbones.loading import CemOptions
-from training.agreement import AgreementOptions, Score, ValidationAgreement
+from training.agreement import AgreementOptions, Count, ValidationAgreement
 from training.batches import BatchesOfProcess, SeededBatches, ValidationBatches
 from training.card import START, fingerprint_start, weights_notes, write_model_card
 from training.checkpoints import BEST, BESTS, SaveLast, align_weights, best_checkpoints
@@ -126,13 +127,24 @@ class TrainingRun:
         self.lock = RunLock(run_dir, "training")
         self.first_weights: dict[Path, FileState | None] = {}  # files that a new run starts from
         self.whole_batch = options.optimization.whole_batch(processes)
+        self._notify_of_no_validation()
         self.save_last = SaveLast(run_dir, options.output.save_every, self.whole_batch)
 
-    def build_trainer(self, score: Score | None) -> Trainer:
+    def _notify_of_no_validation(self) -> None:
+        """Warn where the training ends before its first validation."""
+        optimization = self.options.optimization
+        steps = optimization.total_steps(len(self.datasets.train), self.processes)
+        if (optimization.validate_every or 0) > steps:
+            notify(
+                f"--validate_every {optimization.validate_every}: the training has {steps} steps, "
+                "so it never validates, and the weights that are kept are its last ones"
+            )
+
+    def build_trainer(self, count: Count | None) -> Trainer:
         """Lightning's trainer with all callbacks, the network of the validation FID included.
 
         Args:
-            score: the segmenter that drawn images are shown to; None for none.
+            count: the segmenter that drawn images are shown to; None for none.
         Raises:
             FileNotFoundError, ValueError, OSError, RuntimeError: see `build_validation_fid`.
         """
@@ -148,15 +160,15 @@ class TrainingRun:
             groups = options.validation_fid, options.fid_sampling, options.fid_network
             validation = self.datasets.validation
             callbacks.append(build_validation_fid(*groups, validation, self.run_dir))
-        if score:
+        if count:
             number, sampling = options.agreement.agreement_images, options.fid_sampling
             validation = self.datasets.validation
-            callbacks.append(ValidationAgreement(validation, score, number, sampling))
+            callbacks.append(ValidationAgreement(validation, count, number, sampling))
         callbacks += best_checkpoints(
             self.run_dir,
             has_validation=self.datasets.validation is not None,
             monitor_fid=options.validation_fid.monitor == "val/cem_fid",
-            monitor_agreement=score is not None,
+            monitor_agreement=count is not None,
             control_only=options.output.save_control_only,
         )
         if patience := options.optimization.patience:
@@ -340,6 +352,7 @@ class TrainingRun:
         train, validation = self.datasets
         options, output = self.options.optimization, self.options.output
         per_epoch = options.batches_per_epoch(len(train), self.processes)
+        every = options.validate_every
         best = f"{BEST}.safetensors" if output.save_control_only else f"{BEST}.ckpt"
         pairs = f"{len(train)} training and {len(validation) if validation else 0} validation pairs"
         return "\n".join(
@@ -348,7 +361,8 @@ class TrainingRun:
                 f"pixel size {train.pixel_size or 'unknown'}",
                 options.describe(len(train), self.processes),
                 f"{per_epoch} batches per epoch, "
-                f"{options.total_steps(len(train), self.processes)} optimizer steps in all",
+                f"{options.total_steps(len(train), self.processes)} optimizer steps in all"
+                + (f", validation every {every} steps" if every else ""),
                 f"run folder: {self.run_dir}",
                 f"files: {RECORD}, {LAST} every {output.save_every} steps, {best}, {CARD}, "
                 f"{LOSS_PICTURE}, {PROGRESS}, image_log/train/ every {output.logger_freq} batches, "

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from segmentation import gate
-from segmentation.gate import Judge
+from conditions import ConditionOptions, create_condition
+from segmentation import judge as module
+from segmentation.judge import Judge, judge_of
 from segmentation.network import build_segmenter, save_segmenter
 from tests.blobs import OneHot, write_pairs
 
@@ -16,7 +17,7 @@ LABELS = np.array([[0, 0, 1, 1], [0, 0, 2, 2]])
 def judge(tmp_path, monkeypatch):
     model = OneHot()
     model.architecture = {"num_classes": 3}
-    monkeypatch.setattr(gate, "load_segmenter", lambda path: model)
+    monkeypatch.setattr(module, "load_segmenter", lambda path: model)
     return Judge(tmp_path / "seg.ckpt", 3)
 
 
@@ -31,6 +32,13 @@ def test_agreement_is_the_mean_iou_of_the_masks_classes(judge):
     wrong[1, 3] = 0  # one of two pixels of class 2 looks like class 0
     expected = np.mean([4 / 5, 1, 1 / 2])
     assert judge.agreement(picture_of(wrong), LABELS) == pytest.approx(expected)
+
+
+def test_counts_are_those_of_every_class(judge):
+    wrong = LABELS.copy()
+    wrong[1, 3] = 0
+    # Classes:                                                 0  1  2
+    assert judge.counts(picture_of(wrong), LABELS).tolist() == [[4, 2, 1], [5, 2, 2]]
 
 
 def test_pixels_that_contradict_their_class_are_doubtful(judge, tmp_path):
@@ -57,3 +65,6 @@ def test_a_segmenter_of_other_classes_is_refused(tmp_path):
     save_segmenter(path, build_segmenter(2), {})
     with pytest.raises(ValueError, match=r"seg.ckpt: a segmenter of 2 classes, the masks have 3"):
         Judge(path, 3)
+    with pytest.raises(ValueError, match="cannot judge edge conditions"):
+        judge_of(path, create_condition("edge", ConditionOptions(3)))
+    assert judge_of(None, create_condition("edge", ConditionOptions(3))) is None

@@ -1,4 +1,7 @@
-"""A judge of generated pairs: a segmenter trained on real ones (FreeMask, Yang et al. 2023)."""
+"""A judge of generated pairs: a segmenter trained on real ones.
+
+It decides as FreeMask (Yang et al. 2023) does, and tells a training how it gets on.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,12 +10,12 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from conditions import Condition
 from conditions.pairs import Pair
-from conditions.segmentation import IGNORE
 from core.checks import bar_for_many
 from core.images import LUMA
 from segmentation.data import read_input, read_target
-from segmentation.network import load_segmenter, predict_logits
+from segmentation.network import load_segmenter, predict, predict_logits
 
 
 class Judge:
@@ -33,19 +36,23 @@ class Judge:
                 f"{path}: a segmenter of {found} classes, the masks have {num_classes}"
             )
 
-    def agreement(self, picture: np.ndarray, labels: np.ndarray) -> float:
-        """Mean IoU over the classes of the mask.
+    def counts(self, picture: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Pixels in the intersection and in the union of predicted and true class, int64 (2, C).
 
         Args:
             picture: uint8 (H, W, 3).
             labels: class indices (H, W).
         """
-        predicted = predict_logits(self.model, _grey(picture)).argmax(dim=0).numpy()  # (H, W)
-        scores = []
-        for label in np.unique(labels):
-            own, found = labels == label, predicted == label
-            scores.append((own & found).sum() / (own | found).sum())
-        return float(np.mean(scores))
+        classes = np.arange(self.num_classes)[:, None, None]  # (C, 1, 1)
+        predicted = predict(self.model, _grey(picture)).numpy() == classes  # (C, H, W)
+        true = labels == classes  # (C, H, W)
+        both, either = predicted & true, predicted | true
+        return np.stack([both.sum(axis=(1, 2)), either.sum(axis=(1, 2))])
+
+    def agreement(self, picture: np.ndarray, labels: np.ndarray) -> float:
+        """Mean IoU over the classes of the mask; arguments as in `counts`."""
+        intersection, union = self.counts(picture, labels)[:, np.unique(labels)]
+        return float((intersection / union).mean())
 
     def losses(self, image: torch.Tensor, labels: np.ndarray) -> np.ndarray:
         """Cross-entropy of each pixel, float32 (H, W).
@@ -67,9 +74,8 @@ class Judge:
         for pair in bar_for_many(pairs, desc="judge real pairs"):
             labels = read_target(pair.condition, self.num_classes).numpy()
             losses = self.losses(read_input(pair.image), labels)
-            counted = labels != IGNORE
-            sums += np.bincount(labels[counted], losses[counted], self.num_classes)
-            counts += np.bincount(labels[counted], minlength=self.num_classes)
+            sums += np.bincount(labels.ravel(), losses.ravel(), self.num_classes)
+            counts += np.bincount(labels.ravel(), minlength=self.num_classes)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(counts > 0, sums / counts, np.inf)
 
@@ -84,6 +90,19 @@ class Judge:
             class_losses: as `class_losses` gives them.
         """
         return self.losses(_grey(picture), labels) > ratio * class_losses[labels]
+
+
+def judge_of(path: Path | None, condition: Condition) -> Judge | None:
+    """The judge of pictures of a condition; None without a segmenter.
+
+    Raises:
+        FileNotFoundError, ValueError: as `Judge`, or the condition has no classes to judge by.
+    """
+    if path is None:
+        return None
+    if not condition.carries_labels:
+        raise ValueError(f"{path}: cannot judge {condition.name} conditions, which have no classes")
+    return Judge(path, condition.options.num_classes)
 
 
 def _grey(picture: np.ndarray) -> torch.Tensor:
