@@ -1,0 +1,137 @@
+r"""Segment images: write the masks that a trained segmenter predicts for them.
+
+    python utils/predict_masks.py segmenter.ckpt images predicted
+    python utils/predict_masks.py segmenter.ckpt images predicted --min_confidence 0.8
+
+This writes `predicted/masks/<stem>.png` with class indices, and `predicted/overview.png`. Each mask
+follows from the mean over all eight turns and flips of its image. Predictions are layouts too:
+`generate.py --mask_dir predicted/masks` draws pairs of images that nobody has labelled, see
+docs/study.md.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from conditions.segmentation import IGNORE
+from core.devices import device_option, pick_device
+from core.files import refuse_existing, whole_folder, write_json
+from core.image_options import add_image_options, use_image_options
+from core.images import image_size, list_images, read_image, read_labels, write_png
+from core.option_sources import add_run_control, dry_run_text, parse_all
+from core.options import add_options, fraction, new_parser, option, read_options
+from core.pairing import in_natural_order, stem_of
+from core.pictures import class_colours, evenly, scale_longer_side, tile
+from core.pixel_size import VOLUME, notify_of_other_size, pixel_size_of_folder
+from segmentation.data import read_input
+from segmentation.network import load_segmenter, pixel_size_of_segmenter, predict_probabilities
+from share import run_script
+
+OVERVIEW_ROWS = 6
+OVERVIEW_SIDE = 256  # pixels
+
+
+@dataclass(frozen=True)
+class PredictionOptions:
+    """How masks are predicted."""
+
+    min_confidence: float | None = option(
+        None,
+        fraction,
+        "P",
+        f"mark pixels as {IGNORE}, to be ignored, whose class has a lower probability",
+    )
+    device: str = device_option()
+
+    def check(self):
+        """Raise OptionError for a device that is not there."""
+        pick_device(self.device)
+
+
+def parse_args(argv=None) -> argparse.Namespace:
+    parser = new_parser(__doc__)
+    parser.add_argument("segmenter", type=Path, help="checkpoint of utils/train_segmenter.py")
+    parser.add_argument("image_path", type=Path, metavar="IMAGES", help="folder of images")
+    parser.add_argument("output", type=Path, metavar="OUT", help="folder to make")
+    add_options(parser, PredictionOptions, "prediction")
+    add_image_options(parser)
+    add_run_control(parser)
+    return parse_all(parser, argv)
+
+
+def mask_name(image: Path) -> str:
+    """Name of the mask of an image."""
+    return f"{stem_of(image)}.png"
+
+
+def find_images(folder: Path) -> list[Path]:
+    """The images of a folder in natural order; each becomes a mask that bears its stem.
+
+    Raises:
+        FileNotFoundError: no such folder, or no image in it.
+        ValueError: two images have one stem, or an image is damaged.
+    """
+    images = in_natural_order(list_images(folder))
+    named = {}
+    for path in images:
+        image_size(path)
+        other = named.setdefault(mask_name(path), path)
+        if other is not path:
+            raise ValueError(f"{path}: its mask would bear the name of that of {other.name}")
+    return images
+
+
+def predict_mask(model: torch.nn.Module, path: Path, min_confidence: float | None) -> np.ndarray:
+    """Class indices or IGNORE of an image file, uint8 (H, W)."""
+    probabilities = predict_probabilities(model, read_input(path))  # (C, H, W)
+    confidence, labels = probabilities.max(dim=0)  # (H, W) each
+    if min_confidence is not None:
+        labels[confidence < min_confidence] = IGNORE
+    return labels.numpy().astype(np.uint8)
+
+
+def draw_overview(images: Sequence[Path], masks: Path) -> np.ndarray:
+    """Some images with their masks on their right, ignored pixels in white; uint8 (H, W, 3)."""
+    shown, rows = evenly(images, OVERVIEW_ROWS), []
+    for path in shown:
+        labels = read_labels(masks / mask_name(path))
+        colours = np.where(labels[..., None] == IGNORE, 1, class_colours(labels))
+        rows.append([scale_longer_side(x, OVERVIEW_SIDE) for x in (read_image(path), colours)])
+    return tile(rows, titles=[path.name for path in shown])
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    use_image_options(args)
+    options = read_options(PredictionOptions, args)
+    refuse_existing(args.output, overwrite=False)
+    model = load_segmenter(args.segmenter, pick_device(options.device))
+    images = find_images(args.image_path)
+    size = pixel_size_of_folder(args.image_path)
+    notify_of_other_size(args.image_path, size, args.segmenter, pixel_size_of_segmenter(model))
+    if args.dry_run:
+        plan = f"{len(images)} masks of {model.architecture['num_classes']} classes"
+        plan += f"; all files go to {args.output}"
+        print(dry_run_text(vars(args), plan, hidden=["segmenter", "image_path", "output"]))
+        return
+    with whole_folder(args.output) as folder:
+        masks = folder / "masks"
+        masks.mkdir()
+        ignored = []
+        for path in tqdm(images, desc="predict masks", unit="image"):
+            labels = predict_mask(model, path, options.min_confidence)
+            write_png(masks / mask_name(path), labels)
+            ignored.append((labels == IGNORE).mean())
+        if size:
+            write_json(masks / VOLUME, {"pixel_size_nm": list(size)})
+        write_png(folder / "overview.png", draw_overview(images, masks))
+    print(f"{args.output}: {len(images)} masks, {np.mean(ignored):.1%} of their pixels ignored")
+
+
+if __name__ == "__main__":
+    run_script(main)
