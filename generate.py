@@ -30,6 +30,7 @@ from generation.model import WatchedWeights, weights_files
 from generation.names import IMAGES, MASKS
 from generation.plan import SamplePlan, match_conditions
 from generation.report import OVERVIEW, REPORT
+from generation.resample import resampled_copies
 from generation.run import Run
 from generation.run_folder import check_run_folder
 from generation.run_options import FREE_ON_RESUME, folder_of_run, options_of_run
@@ -87,15 +88,26 @@ def build_gate(options, num_classes):
     """The quality gate; None without a segmenter. Raises like `Judge` and `gather_pairs`."""
     if options.gate_segmenter is None:
         return None
-    judge, doubtful = Judge(options.gate_segmenter, num_classes), None
-    if options.ignore_ratio is not None:
+    judge, doubtful, hardness = Judge(options.gate_segmenter, num_classes), None, None
+    if options.gate_pairs:
         pairs = gather_pairs(*([folder] for folder in options.gate_pairs), num_classes)
         losses = judge.class_losses(pairs)
-        doubtful = partial(judge.doubtful, class_losses=losses, ratio=options.ignore_ratio)
-    return Gate(options.min_agreement, options.max_redraws, judge.agreement, doubtful)
+        if options.ignore_ratio:
+            doubtful = partial(judge.doubtful, class_losses=losses, ratio=options.ignore_ratio)
+        if options.resample:
+            hardness = partial(judge.hardness, class_losses=losses)
+    return Gate(options.min_agreement, options.max_redraws, judge.agreement, doubtful, hardness)
 
 
-def prepare_run(args, settings, config):
+def count_copies(sets, settings, gate):
+    """Number of images of each condition set."""
+    most = settings.plan.n_augmentations_per_mask
+    if gate is None or gate.hardness is None:
+        return [most] * len(sets)
+    return resampled_copies(sets, settings.branches, gate.hardness, most)
+
+
+def prepare_run(args, settings, config, gate):
     """The run, joined where it is there already, its weights and grain; nothing is written."""
     folders = [branch.list_files() for branch in settings.branches]
     sets, left_out = match_conditions(folders, settings.inputs.skip_missing_edges)
@@ -104,7 +116,8 @@ def prepare_run(args, settings, config):
     prompts = read_prompts(settings.plan.prompts_file)
     notify_of_cut(prompts, "--prompts_file")
     sets = with_images(sets, settings.start)
-    copies, ratios = settings.plan.n_augmentations_per_mask, settings.start.encode_ratio or (1.0,)
+    ratios = settings.start.encode_ratio or (1.0,)
+    copies = count_copies(sets, settings, gate)
     plan = SamplePlan(sets, copies, settings.plan.seed, prompts, ratios)
     plan.require_listable()
     check_run_folder(folder := folder_of_run(settings.run, settings.run_name))
@@ -128,7 +141,8 @@ def main(argv=None):
     config = read_config(settings.model.config_yaml_path)
     multiple, num_classes = size_multiple(config), settings.conditions.num_classes
     real = check_export(settings.export, num_classes, settings.run.resume_run)
-    run, weights, grain = prepare_run(args, settings, config)
+    gate = build_gate(settings.gate, num_classes)
+    run, weights, grain = prepare_run(args, settings, config, gate)
     # What is there is not made again, and its conditions are not read again.
     pending = run.pending(run.plan.shard(*settings.shard))
     sets = run.plan.sets_of(pending)
@@ -136,7 +150,6 @@ def main(argv=None):
         sizes = check_condition_sets(sets, run.branches, multiple, settings.inputs.pad)
     check_images(sets, sizes)
     notify_of_pixel_sizes(run.branches)
-    gate = build_gate(settings.gate, num_classes)
     print(f"{run.headline(settings.shard)}, on {settings.model.device_type}")
     if args.dry_run:
         plan = plan_text(run, len(pending), settings.sampling, settings.export, len(real))

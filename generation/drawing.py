@@ -127,7 +127,7 @@ def draw_images(
     ):
         for batch in batches:
             # Read again, though they were checked: hints of 10,000 conditions fill no memory then.
-            hints = [read_hints(planned, run.branches) for planned in batch]
+            hints = [read_hints(planned.conditions, run.branches) for planned in batch]
             labels = [labels_of(own_hints, run.branches) for own_hints in hints]
             draw = partial(_draw_cropped, run, painter, hints)
             for drawn, own_hints in zip(pass_gate(batch, labels, draw, gate), hints, strict=True):

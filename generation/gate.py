@@ -38,8 +38,18 @@ class GateOptions:
         "mark pixels as 255, to be ignored, whose loss exceeds R times the mean of their class on "
         "--gate_pairs; FreeMask takes 1.25",
     )
+    resample: bool = option(
+        False,
+        bool,
+        help="draw the more images of a mask the higher --gate_segmenter's loss is on the classes "
+        "that it shows, one at least",
+    )
     gate_pairs: Sequence[Path] | None = option(
-        None, Path, ("IMAGES", "MASKS"), "real pairs for --ignore_ratio", nargs=2
+        None,
+        Path,
+        ("IMAGES", "MASKS"),
+        "real pairs, whose loss --ignore_ratio and --resample compare with",
+        nargs=2,
     )
 
     @property
@@ -61,16 +71,17 @@ class GateOptions:
 
     def check(self):
         """Raise OptionError where an option lacks another that it needs."""
-        if self.gate_segmenter and self.min_agreement is None and self.ignore_ratio is None:
-            reason = "decides nothing without min_agreement or ignore_ratio"
+        comparing = [name for name in ("ignore_ratio", "resample") if getattr(self, name)]
+        deciding = [*comparing, *(["min_agreement"] if self.min_agreement is not None else [])]
+        if self.gate_segmenter and not deciding:
+            reason = "decides nothing without min_agreement, ignore_ratio or resample"
             raise OptionError("gate_segmenter", reason)
-        for name in ("min_agreement", "ignore_ratio"):
-            if getattr(self, name) is not None and not self.gate_segmenter:
-                raise OptionError(name, "needs gate_segmenter")
-        if (self.ignore_ratio is None) != (self.gate_pairs is None):
-            name, other = "ignore_ratio", "gate_pairs"
-            given, missing = (other, name) if self.ignore_ratio is None else (name, other)
-            raise OptionError(given, f"needs {missing}")
+        if deciding and not self.gate_segmenter:
+            raise OptionError(deciding[0], "needs gate_segmenter")
+        if comparing and self.gate_pairs is None:
+            raise OptionError(comparing[0], "needs gate_pairs")
+        if self.gate_pairs and not comparing:
+            raise OptionError("gate_pairs", "needs ignore_ratio or resample")
 
 
 @dataclass(frozen=True)
@@ -80,12 +91,15 @@ class Gate:
     Attributes:
         agreement: (picture uint8 (H, W, 3), labels (H, W)) -> number in [0, 1].
         doubtful: the same arguments -> bool (H, W), the pixels to be ignored; None marks none.
+        hardness: labels (H, W) -> number, with which copies of their images grow; None makes as
+            many of all.
     """
 
     min_agreement: float | None
     max_redraws: int
     agreement: Callable[[np.ndarray, np.ndarray], float]
     doubtful: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    hardness: Callable[[np.ndarray], float] | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from core.options import option
 from core.resampling import pixel_size_option
 from core.workers import in_workers
 from generation.branches import Branch
-from generation.plan import ConditionSet, PlannedImage
+from generation.plan import ConditionSet
 
 CHECKED_BY_ONE = 2000  # below this many sets, starting workers costs more than it saves
 
@@ -87,10 +87,9 @@ def check_condition_set(
     return height, width
 
 
-def read_hints(planned: PlannedImage, branches: Sequence[Branch]) -> list[np.ndarray]:
-    """The hints of an image, one for each branch, float32 (H, W, C) in [0, 1]."""
-    files = planned.conditions.files
-    return [branch.read_hint(path) for branch, path in zip(branches, files, strict=True)]
+def read_hints(conditions: ConditionSet, branches: Sequence[Branch]) -> list[np.ndarray]:
+    """The hints of a condition set, one for each branch, float32 (H, W, C) in [0, 1]."""
+    return [branch.read_hint(path) for branch, path in zip(branches, conditions.files, strict=True)]
 
 
 def mirror_to_multiple(hint: np.ndarray, multiple: int) -> np.ndarray:

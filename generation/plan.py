@@ -4,9 +4,12 @@ Images are numbered. Everything about number k follows from the run's seed, the 
 conditions and its copy. It is computed when asked for, so a plan of 100,000 images costs nothing.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 from core.options import OptionError, option, positive_int
@@ -22,7 +25,9 @@ MAX_IMAGES = 10_000_000  # of a run: their names are listed in memory
 class PlanOptions:
     """Images that are made of the conditions."""
 
-    n_augmentations_per_mask: int = option(1, positive_int, "INT", "images per condition")
+    n_augmentations_per_mask: int = option(
+        1, positive_int, "INT", "images per condition; with --resample, of the hardest one"
+    )
     seed: int = option(
         -1, int, "INT", "seed of noise and prompts; -1 draws one, which the run records"
     )
@@ -79,33 +84,49 @@ class PlannedImage:
 
 @dataclass(frozen=True)
 class SamplePlan(Sequence):
-    """The images of a run in order: `copies` of each condition set.
+    """The images of a run in order, those of a condition set one after the other.
 
     Attributes:
+        copies: images of each condition set, at least 1.
         seed: of the run; names of files do not depend on it.
         prompts: the texts that images draw theirs from.
         encode_ratios: those of the images, which the copies of a set take by turns.
     """
 
     condition_sets: Sequence[ConditionSet]
-    copies: int
+    copies: Sequence[int]
     seed: int
     prompts: Sequence[str]
     encode_ratios: Sequence[float] = (1.0,)
 
     def require_listable(self) -> None:
         """Raise ValueError where the images are more than can be listed."""
-        if len(self.condition_sets) * self.copies > MAX_IMAGES:
+        if len(self) > MAX_IMAGES:
             raise ValueError(
-                f"--n_augmentations_per_mask {self.copies}: expected at most {MAX_IMAGES:,} images "
-                f"of all {len(self.condition_sets):,} conditions. Make several runs."
+                f"--n_augmentations_per_mask {max(self.copies)}: expected at most {MAX_IMAGES:,} "
+                f"images of all {len(self.condition_sets):,} conditions. Make several runs."
             )
 
     def __len__(self) -> int:
-        return len(self.condition_sets) * self.copies
+        return self._ends[-1] if self._ends else 0
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """For each condition set, the number after that of its last image."""
+        return list(accumulate(self.copies))
+
+    def _place(self, k: int) -> tuple[int, int]:
+        """Number of image k's condition set, and of the image among those of the set."""
+        number = self.set_number(k)
+        return number, k - (self._ends[number] - self.copies[number])
+
+    def set_number(self, k: int) -> int:
+        """Number of image k's condition set."""
+        return bisect_right(self._ends, k)
 
     def __getitem__(self, k: int) -> PlannedImage:
-        conditions, copy = self.condition_sets[k // self.copies], k % self.copies
+        number, copy = self._place(k)
+        conditions = self.condition_sets[number]
         # The name, not the number: a set keeps its images when others join or leave the folder.
         seed = sample_seed(self.seed, conditions.name, copy)
         # A seed of its own, so that the prompt does not depend on how much noise is drawn.
@@ -115,11 +136,11 @@ class SamplePlan(Sequence):
 
     def file_name(self, k: int) -> str:
         """Name of image k's file."""
-        return image_name(name_ending(k // self.copies, k % self.copies))
+        return image_name(name_ending(*self._place(k)))
 
     def sets_of(self, numbers: Iterable[int]) -> list[ConditionSet]:
         """The condition sets of these images, in order, each once."""
-        return [self.condition_sets[i] for i in dict.fromkeys(k // self.copies for k in numbers)]
+        return [self.condition_sets[i] for i in dict.fromkeys(map(self.set_number, numbers))]
 
     def shard(self, index: int, count: int) -> range:
         """Numbers of the images that machine `index` of `count` makes.

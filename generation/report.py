@@ -6,7 +6,7 @@ link to the files.
 
 import base64
 import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -57,15 +57,15 @@ class Row:
     images: list[tuple[Picture, dict]]
 
 
-def examples_of(done: Sequence[int], copies: int) -> list[list[int]]:
+def examples_of(done: Sequence[int], set_number: Callable[[int], int]) -> list[list[int]]:
     """Numbers of the images to show, one list for each condition set.
 
     Args:
         done: numbers of the images that are there, in order.
-        copies: planned images of each condition set.
+        set_number: number of an image -> that of its condition set.
     """
     # Spread over the conditions that have images, since an unfinished run lacks many.
-    groups = [list(group) for _, group in groupby(done, key=lambda k: k // copies)]
+    groups = [list(group) for _, group in groupby(done, key=set_number)]
     return [group[:EXAMPLE_IMAGES] for group in evenly(groups, EXAMPLE_CONDITIONS)]
 
 

@@ -107,6 +107,7 @@ class Run:
             self.weights,
             self.config,
             self.has_masks,
+            self.plan.copies,
         )
 
     def open(self) -> None:
@@ -300,7 +301,7 @@ class Run:
     def _write_report(self, done: list[int]) -> None:
         examples = [
             [self.manifest_line(self.plan[k]) for k in numbers]
-            for numbers in examples_of(done, self.plan.copies)
+            for numbers in examples_of(done, self.plan.set_number)
         ]
         # Without damaged images of other shards, which are mended when these are resumed
         sound = [

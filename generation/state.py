@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from core.checks import bar_for_many
 from core.downloads import sha256_of
@@ -53,6 +53,8 @@ class GenerateState(Record):
         weights: SHA-256 by the name of the branch.
         config: the model's configuration.
         has_masks: whether images have masks; None in runs of older versions.
+        copies: images of each condition set, as `SamplePlan`; empty in runs of older versions,
+            which had as many of each.
     """
 
     condition_paths: dict[str, list[str]]
@@ -63,6 +65,15 @@ class GenerateState(Record):
     weights: dict[str, str]
     config: dict[str, Any]
     has_masks: bool | None = None
+    copies: list[PositiveInt] = []
+
+    @model_validator(mode="after")
+    def _copies_of_each(self):
+        if self.copies and len(self.copies) != len(self.condition_records):
+            raise ValueError(
+                f"copies: {len(self.copies)} numbers for {len(self.condition_records)} conditions"
+            )
+        return self
 
 
 class PublishedState(Record):
@@ -125,12 +136,13 @@ def describe_run(
     weights: Mapping[str, str],
     config: Mapping,
     has_masks: bool,
+    copies: Sequence[int],
 ) -> dict:
     """Content of `STATE` beside the options; all condition files are read.
 
     Args:
         branches: their names, in the order of the files of each set.
-        weights, config, has_masks: as in `GenerateState`.
+        weights, config, has_masks, copies: as in `GenerateState`.
     """
     # Each file once, though it may steer several sets
     images = [files.image for files in sets if files.image is not None]
@@ -156,6 +168,7 @@ def describe_run(
         "weights": dict(weights),
         "config": config,
         "has_masks": has_masks,
+        "copies": list(copies),
     }
 
 
@@ -192,6 +205,11 @@ def require_same_run(run_dir: Path, options: Mapping, description: Mapping) -> i
                 f"{run_dir}: the {name} are not those that this run was started with"
                 f"{_difference(before, after)}. Put them back, or start a new run."
             )
+    if state.copies and state.copies != description["copies"]:
+        raise ValueError(
+            f"{run_dir}: --resample gives other numbers of images than when this run was started. "
+            "Losses differ between machines: go on where the run was started, or start a new run."
+        )
     sums = description["condition_checksums"]
     changed = [
         path for path, digest in state.condition_checksums.items() if sums.get(path) != digest

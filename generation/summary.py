@@ -6,6 +6,7 @@ from core.text import table
 from generation.export import ExportOptions
 from generation.manifest import MANIFEST
 from generation.names import CONDITIONS, IMAGES, MASKS
+from generation.plan import SamplePlan
 from generation.report import OVERVIEW, REPORT
 from generation.run import Run
 from generation.run_folder import STATE
@@ -33,7 +34,7 @@ def plan_text(
     ratios = ", ".join(f"{ratio:g}" for ratio in plan.encode_ratios)
     lines = [
         f"conditions: {len(plan.condition_sets):,}",
-        f"images: {len(plan):,}, {plan.copies:,} for each condition",
+        f"images: {len(plan):,}, {_copies(plan)} for each condition",
         f"prompts: {len(plan.prompts):,}, one drawn for each image",
         f"sampling: {sampling.sampler}, {steps} steps, {evaluations} evaluations of the U-Net "
         "for each image",
@@ -49,6 +50,12 @@ def plan_text(
             f"data set: {export.export_dataset}, {num_real + len(plan):,} pairs, {num_real:,} real"
         )
     return "\n".join(lines)
+
+
+def _copies(plan: SamplePlan) -> str:
+    """The number of images of a condition, or the least and the most of them."""
+    least, most = min(plan.copies), max(plan.copies)
+    return f"{most:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def _folder(run: Run) -> str:

@@ -187,7 +187,8 @@ def generation_statuses(
     record, state = read_generation(run)
     conditions = range(len(state.condition_records))  # their number is all that names need
     args = record.args
-    plan = SamplePlan(conditions, args.n_augmentations_per_mask, args.seed, state.prompts)
+    copies = state.copies or [args.n_augmentations_per_mask] * len(conditions)
+    plan = SamplePlan(conditions, copies, args.seed, state.prompts)
     plan.require_listable()
     count = num_shards or args.num_shards or 1
     images = {name: (run / IMAGES / name).stat() for name in finished_images(run)}

@@ -79,6 +79,19 @@ class Judge:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(counts > 0, sums / counts, np.inf)
 
+    def hardness(self, labels: np.ndarray, class_losses: np.ndarray) -> float:
+        """Mean over the pixels of what their class costs on real pairs.
+
+        A class that is on no real pair counts as much as the hardest one.
+
+        Args:
+            labels: class indices (H, W).
+            class_losses: as `class_losses` gives them.
+        """
+        known = class_losses[np.isfinite(class_losses)]
+        counts = np.bincount(labels.ravel(), minlength=self.num_classes)
+        return float(counts @ np.minimum(class_losses, known.max()) / labels.size)
+
     def doubtful(
         self, picture: np.ndarray, labels: np.ndarray, class_losses: np.ndarray, ratio: float
     ) -> np.ndarray:

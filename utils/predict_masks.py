@@ -38,7 +38,7 @@ OVERVIEW_SIDE = 256  # pixels
 
 @dataclass(frozen=True)
 class PredictionOptions:
-    """How masks are predicted."""
+    """Doubt that is marked, and the machine that predicts."""
 
     min_confidence: float | None = option(
         None,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from core.images import image_size, read_labels, write_png
 from core.pixel_size import VOLUME, pixel_size_of_folder
 from core.prompts import PROMPTS
 from generation import inputs, model
+from runs.status import generation_statuses
 from segmentation.network import build_segmenter, save_segmenter
 from tests.generated import manifest, pictures
 
@@ -111,6 +113,34 @@ def test_the_gate_draws_again_marks_pixels_and_survives_a_loss(run, pairs, tmp_p
     assert json.loads((export / "dataset.json").read_text())["labels"]["ignore"] == 3
     with pytest.raises(ValueError, match="weights are not those"):
         save_segmenter(segmenter, build_segmenter(3), {}, overwrite=True)
+        run("--resume_run", folder, masks=None)
+
+
+def test_hard_masks_get_more_images(run, pairs, tmp_path):
+    """Each image is the one of an even run; another segmenter's numbers are not mixed in."""
+    torch.manual_seed(0)
+    segmenter = tmp_path / "seg.ckpt"
+    save_segmenter(segmenter, build_segmenter(3), {})
+    words = ["--gate_segmenter", segmenter, "--gate_pairs", pairs / "images", pairs / "masks"]
+    folder = run(*words, "--resample", "--n_augmentations_per_mask", 3)
+    copies = json.loads((folder / "generate_state.json").read_text())["copies"]
+    number = len(list((pairs / "masks").iterdir()))
+    assert len(copies) == number and min(copies) == 1 and max(copies) == 3
+    found = pictures(folder)
+    assert len(found) == sum(copies) < 3 * number
+    even = pictures(run("--n_augmentations_per_mask", 3, output="even"))
+    assert found.items() <= even.items()
+    (status,) = generation_statuses(folder, time.time(), 60)
+    assert (status.done, status.planned) == (sum(copies), sum(copies))
+    # The images that are lost are made again, and nothing else
+    lost = folder / "images" / sorted(found)[0]
+    lost.unlink()
+    run("--resume_run", folder, masks=None)
+    assert pictures(folder) == found
+    state = json.loads((folder / "generate_state.json").read_text())
+    state["copies"] = copies[::-1]
+    (folder / "generate_state.json").write_text(json.dumps(state))
+    with pytest.raises(ValueError, match="--resample gives other numbers"):
         run("--resume_run", folder, masks=None)
 
 

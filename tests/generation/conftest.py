@@ -33,7 +33,7 @@ def new_run(tmp_path):
             for kind, folder in [kinds[name]]
         ]
         sets, _ = match_conditions([branch.list_files() for branch in branches])
-        plan = SamplePlan(sets, 2, options.get("seed", 5), prompts)
+        plan = SamplePlan(sets, [2] * len(sets), options.get("seed", 5), prompts)
         weights = dict.fromkeys(names, weights)
         return Run(tmp_path / "run", OPTIONS | options, plan, branches, weights, {"target": "x"})
 

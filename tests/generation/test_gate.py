@@ -67,6 +67,8 @@ def test_doubtful_pixels_are_marked():
             {"gate_segmenter": Path("s"), "min_agreement": 0.5, "gate_pairs": [Path("a")] * 2},
             "gate_pairs: needs ignore_ratio",
         ),
+        ({"resample": True}, "resample: needs gate_segmenter"),
+        ({"resample": True, "gate_segmenter": Path("s")}, "resample: needs gate_pairs"),
     ],
 )
 def test_options_that_lack_each_other(fields, message):

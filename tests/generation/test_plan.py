@@ -10,7 +10,7 @@ from generation.plan import ConditionSet, PlannedImage, SamplePlan, make_batches
 def plan(names, copies=3, seed=5):
     return SamplePlan(
         [ConditionSet(i, (Path(f"masks/{name}.png"),)) for i, name in enumerate(names)],
-        copies,
+        copies if isinstance(copies, list) else [copies] * len(names),
         seed,
         ["a", "b", "c"],
     )
@@ -32,6 +32,17 @@ def test_shards_part_the_plan(count):
     shards = [plan("abcdef").shard(i, count) for i in range(count)]
     assert [k for shard in shards for k in shard] == list(range(18))
     assert max(map(len, shards)) - min(map(len, shards)) <= 1
+
+
+def test_condition_sets_may_have_different_numbers_of_images():
+    """Each image is the one that it is in an even plan, and keeps its name."""
+    uneven, even = plan("abc", copies=[1, 3, 2]), plan("abc")
+    assert [planned.conditions.name for planned in uneven] == list("abbbcc")
+    assert [planned.copy for planned in uneven] == [0, 0, 1, 2, 0, 1]
+    assert [uneven.file_name(k) for k in (0, 3, 5)] == [even.file_name(k) for k in (0, 5, 7)]
+    assert list(uneven) == [even[k] for k in (0, 3, 4, 5, 6, 7)]
+    assert [files.name for files in uneven.sets_of([0, 2, 3])] == ["a", "b"]
+    assert [k for i in range(4) for k in uneven.shard(i, 4)] == list(range(6))
 
 
 def test_a_plan_is_worked_out_when_asked():

@@ -98,7 +98,7 @@ def make_run(tmp_path):
 
         return run_dir, [
             [line(k) for k in group]
-            for group in report.examples_of(range(conditions * copies), copies)
+            for group in report.examples_of(range(conditions * copies), lambda k: k // copies)
         ]
 
     return make
@@ -116,10 +116,13 @@ def numbers(pictures, planned=None, conditions=2):
 
 
 def test_sample_is_spread_over_the_conditions_that_have_pictures():
-    shown = [group[0] // 10 for group in report.examples_of(range(1000), 10)]
+    def in_tens(k):
+        return k // 10
+
+    shown = [group[0] // 10 for group in report.examples_of(range(1000), in_tens)]
     assert shown == list(range(0, 100, 9))
-    assert report.examples_of([3, 4, 9, 10, 11], 5) == [[3, 4], [9], [10, 11]]
-    assert all(len(group) == 4 for group in report.examples_of(range(1000), 10))
+    assert report.examples_of([3, 4, 9, 10, 11], lambda k: k // 5) == [[3, 4], [9], [10, 11]]
+    assert all(len(group) == 4 for group in report.examples_of(range(1000), in_tens))
     assert evenly("abcde", 3) == ["a", "c", "e"] and evenly("ab", 9) == ["a", "b"]
 
 

@@ -55,6 +55,11 @@ def test_pixels_that_contradict_their_class_are_doubtful(judge, tmp_path):
     doubtful = judge.doubtful(picture_of(wrong), LABELS, losses, 1.25)
     assert np.argwhere(doubtful).tolist() == [[1, 3]]
     assert not judge.doubtful(picture_of(LABELS), LABELS, losses, 1.25).any()
+    # A mask costs what its pixels' classes cost: the mean over the pixels.
+    shares = [(LABELS == label).mean() for label in range(3)]
+    assert judge.hardness(LABELS, losses) == pytest.approx(np.dot(shares, losses))
+    unknown = np.array([0.5, np.inf, 0.2])
+    assert judge.hardness(LABELS, unknown) == pytest.approx(np.dot(shares, [0.5, 0.5, 0.2]))
     # Of a class that no real pair shows, nothing is known, and nothing is ignored.
     only = judge.class_losses(write_pairs(tmp_path / "b", [LABELS * 0], [LABELS * 0]))
     assert np.isinf(only[1:]).all()
