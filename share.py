@@ -7,8 +7,9 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from core.notices import Notice
+from core.notices import Notice, notify
 from core.signals import StoppedForRequeue
+from core.weights_in_use import forget_weights, overwritten_weights
 
 # Warnings of libraries that do not apply to the users of these scripts.
 QUIET_WARNINGS = (
@@ -47,6 +48,8 @@ def format_warning(message, category, *place) -> str:
 def run_script(main: Callable[[], None]) -> None:
     """Call `main`, and turn the errors of bad input into one line.
 
+    At the end it warns of weights files that were overwritten while the program used them.
+
     Exit codes: 0; 2 after bad input, as argparse has it; 130 after Ctrl-C; `REQUEUE` after SIGUSR1;
     1 after any other error, which is a fault of the code or of the machine. With the environment
     variable DEBUG=1, errors show their traceback.
@@ -60,9 +63,12 @@ def run_script(main: Callable[[], None]) -> None:
         warnings.simplefilter("ignore", Notice)
     for name, level in QUIET_LOGGERS.items():
         logging.getLogger(name).setLevel(level)
+    forget_weights()
     try:
         main()
+        _warn_of_overwritten_weights()
     except KeyboardInterrupt as stop:
+        _warn_of_overwritten_weights()
         print("\nstopped", file=sys.stderr)
         sys.exit(REQUEUE if isinstance(stop, StoppedForRequeue) else 130)
     except (ValueError, OSError, RuntimeError) as error:
@@ -72,6 +78,14 @@ def run_script(main: Callable[[], None]) -> None:
     except Exception as error:
         # Bad input is refused where it is read, so this is unexpected, but no reason to alarm.
         _end_with_line(error, f"{type(error).__name__}: {error} (DEBUG=1 shows where)", 1)
+
+
+def _warn_of_overwritten_weights() -> None:
+    for path in overwritten_weights():
+        notify(
+            f"{path} was overwritten while this program used it. Unless its content stayed the "
+            "same, run the program again."
+        )
 
 
 def _end_with_line(error: Exception, message: str, code: int) -> None:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from annotator.util import HWC3
 from core.checkpoints import load_pickle, load_state_dict, load_strictly
 from core.downloads import WeightsFile, find_weights
+from core.weights_in_use import note_weights
 
 CKPTS = Path(__file__).parent / "ckpts"
 # Environment variable that names another folder of weights: looked in first, and downloaded to.
@@ -68,6 +69,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     Beside the layouts that `load_state_dict` knows, a file may keep tensors under `model`, beside
     an optimizer. `module.`, which data-parallel training puts before names, is taken off.
     """
+    note_weights(path)
     content = load_state_dict(path) if path.suffix == ".safetensors" else load_pickle(path, "cpu")
     # Here only: elsewhere `model` would be a tensor's name or a part of a larger network.
     if isinstance(content, dict) and isinstance(content.get("model"), dict):

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch.overrides import TorchFunctionMode
 
 from core.files import whole_file
+from core.weights_in_use import note_weights
 
 WEIGHT_SUFFIXES = (".ckpt", ".pth", ".pt", ".safetensors")
 # `state_dict` inside `state_dict`; the bound ends the search in a file that holds itself.
@@ -114,6 +115,7 @@ def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint")
+    note_weights(path)
     if path.suffix == ".safetensors":
         content = _read_safetensors(path, location)
     else:

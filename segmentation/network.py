@@ -11,6 +11,7 @@ from core.checkpoints import load_pickle, load_strictly, save_torch
 from core.files import refuse_existing
 from core.options import OptionError
 from core.pixel_size import PixelSize, as_pixel_size
+from core.weights_in_use import note_weights
 from segmentation.reflection import reflect_to
 
 FORMAT = "em_segmenter_v1"  # names the checkpoint's layout, which tells it from any other .ckpt
@@ -126,6 +127,7 @@ def load_segmenter(path: str | Path, device: str | torch.device = "cpu") -> torc
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such segmenter")
+    note_weights(path)
     content = load_pickle(path, "cpu")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path}: no segmenter. Expected a checkpoint in the layout {FORMAT}.")
