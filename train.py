@@ -12,7 +12,7 @@ from pathlib import Path
 from cldm.model import image_side, read_config
 from conditions import ConditionOptions
 from core.image_options import add_image_options, use_image_options
-from core.lightning import LAST, print_once
+from core.lightning import can_restore, print_once
 from core.option_sources import (
     add_run_control,
     dry_run_text,
@@ -39,7 +39,8 @@ from training.loss_curve import LOSS_PICTURE
 from training.module import StartOptions
 from training.outputs import OutputOptions
 from training.processes import ProcessOptions, count_processes, name_run
-from training.run import FREE_ON_RESUME, TrainingOptions, TrainingRun, read_saved_options
+from training.run import TrainingRun
+from training.run_options import FREE_ON_RESUME, TrainingOptions, read_saved_options
 from training.trainer import OptimizationOptions
 from training.validation import (
     NETWORK_FLAGS,
@@ -93,7 +94,7 @@ def parse_args(argv=None) -> tuple[argparse.Namespace, TrainingOptions]:
     args = with_defaults(parser, given)
     resumed, option = args.resume_training, "--resume_training"
     # A requeued job runs the same command again and must go on, not start anew.
-    if args.run_id and not resumed and (args.output_root / args.run_id / LAST).is_file():
+    if args.run_id and not resumed and can_restore(args.output_root / args.run_id):
         resumed, option = args.output_root / args.run_id, "--run_id"
     if resumed:
         saved = read_saved_options(resumed, option)
@@ -133,7 +134,7 @@ def main(argv=None):
         kind="training",
         secret_names=secret_names(GROUPS),
     )
-    with closing(run.lock):
+    with closing(run.folder.lock):
         if run.resumed:
             run.reopen_folder(trainer)
         module = run.build_module()

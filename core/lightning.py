@@ -1,6 +1,7 @@
 """Parts of all Lightning trainings: checkpoints, precision and the end after a signal."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from core.checkpoints import load_pickle, save_torch, save_weights, subset
 LAST = "last.ckpt"  # everything that a run needs to go on
 PREVIOUS = "last_previous.ckpt"  # the one before, in case that `LAST` gets damaged
 DAMAGED = "last_damaged.ckpt"  # what was in the place of `LAST`
+RESTORED_WITHIN = 600  # seconds that processes wait for the one that restores `LAST`
 
 print_once = rank_zero_only(print)  # in the first of several processes, so no line comes twice
 
@@ -55,12 +57,22 @@ class WholeFileIO(TorchCheckpointIO):
 
 def _keep_as_previous(last: Path) -> None:
     """Give `LAST` the name `PREVIOUS` as well; when the next one takes its name, that stays."""
-    temporary = last.with_name(f".{PREVIOUS}.tmp.ckpt")
     # A second name needs no space and no time. File systems that have none keep one checkpoint.
+    _name_too(last, PREVIOUS)
+
+
+def _name_too(path: Path, name: str) -> None:
+    """Give a file another name beside its own; nothing on file systems that have no links."""
+    temporary = path.with_name(f".{name}.tmp.ckpt")
     with suppress(OSError):
         temporary.unlink(missing_ok=True)
-        os.link(last, temporary)
-        os.replace(temporary, last.with_name(PREVIOUS))
+        os.link(path, temporary)
+        os.replace(temporary, path.with_name(name))
+
+
+def can_restore(folder: Path) -> bool:
+    """Tell whether a run has a checkpoint to go on from, sound or not."""
+    return any((folder / name).is_file() for name in (LAST, PREVIOUS))
 
 
 def restore_last(folder: Path) -> str | None:
@@ -85,9 +97,28 @@ def restore_last(folder: Path) -> str | None:
             raise
         step = load_pickle(previous, "cpu")["global_step"]
         if last.exists():
-            os.replace(last, folder / DAMAGED)
-        os.replace(previous, last)
+            _name_too(last, DAMAGED)
+        os.replace(previous, last)  # in one step: other processes look for it
         return f"{error} Going on from the one before, of step {step:,}."
+
+
+def wait_for_last(folder: Path, seconds: float = RESTORED_WITHIN) -> None:
+    """Wait until `LAST` is sound, in processes beside the one that calls `restore_last`.
+
+    Raises:
+        FileNotFoundError, ValueError: as `restore_last`; or `LAST` stays damaged for so long.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        # Asked first: where it is gone afterwards, it has taken the place of `LAST` meanwhile.
+        hopeless = not (folder / PREVIOUS).is_file() or time.monotonic() > end
+        try:
+            load_pickle(folder / LAST, "cpu")
+            return
+        except (FileNotFoundError, ValueError):
+            if hopeless:
+                raise
+        time.sleep(1)
 
 
 def lightning_precision(precision: str) -> str:

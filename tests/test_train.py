@@ -25,9 +25,11 @@ from core.checkpoints import load_pickle, load_state_dict, save_weights, subset
 from core.downloads import sha256_of
 from core.images import read_labels, write_png
 from core.lightning import WholeFileIO, position
+from core.notices import Notice
 from core.run_lock import RunLock
 from ldm.models.autoencoder import AutoencoderKL
 from segmentation.network import build_segmenter, save_segmenter
+from share import run_script
 from tests.weights import assert_same_tensors
 from training.module import ControlTraining
 from training.run import TrainingRun
@@ -337,7 +339,7 @@ def test_a_run_whose_data_changed_or_that_is_in_use_does_not_go_on(
 
 
 def test_weights_that_are_overwritten_during_a_training_are_named(
-    options, micro_weights, tmp_path, monkeypatch, capsys
+    options, micro_weights, tmp_path, monkeypatch
 ):
     start = tmp_path / "start.safetensors"
     shutil.copy(micro_weights, start)
@@ -350,11 +352,9 @@ def test_weights_that_are_overwritten_during_a_training_are_named(
         return loaders(*arguments)
 
     command = [*options, "--resume_path", str(start), "--max_steps", "1"]
-    train.main(command)
-    assert "overwritten" not in capsys.readouterr().err
     monkeypatch.setattr(TrainingRun, "_loaders", overwrite)
-    train.main(command)
-    assert f"warning: {start} was overwritten" in capsys.readouterr().err
+    with pytest.warns(Notice, match=f"{start} was overwritten"):
+        run_script(lambda: train.main(command))
 
 
 def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(options, tmp_path, capsys):

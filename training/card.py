@@ -4,8 +4,6 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tqdm import tqdm
-
 from conditions import Condition
 from core.cards import (
     CARD,
@@ -17,9 +15,9 @@ from core.cards import (
 )
 from core.downloads import sha256_of
 from core.pixel_size import pixel_size_of_training, size_note
-from core.records import DATA, Record, read_checked
+from core.records import DATA
+from training.first_weights import read_start
 
-START = "start.json"  # name of the record in the folder of a run
 TAGS = ["controlnet", "electron-microscopy", "image-generation", "natural2nanoscale"]
 LICENCE_HINT = (
     "Weights that were trained from Stable Diffusion are derived from it: its licence covers them "
@@ -36,24 +34,6 @@ USE = (
     "so that few labelled images become many. Not meant for diagnosis, and not for figures that "
     "readers would take for observations."
 )
-
-
-class StartRecord(Record):
-    """The files that a training started from: SHA-256 by name."""
-
-    weights: dict[str, str]
-
-
-def fingerprint_start(paths: Iterable[Path]) -> dict[str, dict[str, str]]:
-    """Content of `START`; every file is read, with a progress bar."""
-    bar = tqdm(list(paths), desc="note the first weights", unit="file", leave=False)
-    return {"weights": {path.name: sha256_of(path) for path in bar}}
-
-
-def read_start(run_dir: Path) -> dict[str, str]:
-    """SHA-256 of the first weights by file name; empty for a run of an older version."""
-    path = run_dir / START
-    return read_checked(path, StartRecord).weights if path.exists() else {}
 
 
 def weights_notes(run_dir: Path, condition: Condition, licence: str | None) -> dict[str, str]:

@@ -1,10 +1,7 @@
-"""A training run: its options, its folder, and everything that is built for it."""
+"""A training run: everything that is built for it, and its way from start to end."""
 
 import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,94 +10,33 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from torch.utils.data import DataLoader
 
 from cldm.model import create_model
-from cldm.sampling import SamplingOptions
-from conditions import ConditionOptions
 from core.cards import CARD
 from core.checkpoints import load_pickle
-from core.files import FileState, remove_leftovers, state_of, whole_folder, write_json
-from core.lightning import LAST, PREVIOUS, position, print_once, restore_last, stop_as_interrupt
+from core.lightning import LAST, position, print_once, stop_as_interrupt, wait_for_last
 from core.notices import notify
 from core.progress import PROGRESS, Progress
-from core.records import DATA, RECORD, read_record
-from core.run_lock import RunLock
+from core.records import DATA, RECORD
 from core.signals import StoppedForRequeue
-from dataset import SampleOptions, collate
-from fid.backbones.loading import CemOptions
-from training.agreement import AgreementOptions, Count, ValidationAgreement
+from dataset import collate
+from training.agreement import Count, ValidationAgreement
 from training.batches import BatchesOfProcess, SeededBatches, ValidationBatches
-from training.card import START, fingerprint_start, weights_notes, write_model_card
+from training.card import weights_notes, write_model_card
 from training.checkpoints import BEST, BESTS, SaveLast, align_weights, best_checkpoints
-from training.data import DataOptions, DataSets
-from training.data_record import check_same_data, fingerprint_data
+from training.data import DataSets
+from training.data_record import fingerprint_data
+from training.first_weights import START, fingerprint_start
 from training.frozen import FrozenEncoders
-from training.latents import GB, CacheOptions, LatentCache
+from training.latents import GB, LatentCache
 from training.loss_curve import LOSS_PICTURE, LossCurve
-from training.module import ControlTraining, StartOptions
-from training.outputs import OutputOptions, build_loggers
+from training.module import ControlTraining
+from training.outputs import build_loggers
 from training.patience import Patience
 from training.previews import TrainingPreviews
-from training.processes import Processes, ProcessOptions
-from training.trainer import OptimizationOptions, build_trainer
-from training.validation import ValidationFidOptions, build_validation_fid
-
-# Options that a resumed run may change: they decide where, how fast and how long it trains, but not
-# the weights after any given step.
-FREE_ON_RESUME = {
-    "resume_training", "run_id", "output_root", "options_file", "dry_run", "max_epochs",
-    "max_steps", "gpus", "num_processes", "num_nodes", "num_workers", "logger", "logger_freq",
-    "wandb_api_key", "max_pixels", "save_every", "log_every", "latent_memory", "validate_every",
-    "patience", "licence",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """All groups of a training's options."""
-
-    data: DataOptions
-    conditions: ConditionOptions
-    samples: SampleOptions
-    cache: CacheOptions
-    model: StartOptions
-    optimization: OptimizationOptions
-    processes: ProcessOptions
-    validation_fid: ValidationFidOptions
-    fid_sampling: SamplingOptions
-    fid_network: CemOptions
-    agreement: AgreementOptions
-    output: OutputOptions
-
-    def check(self) -> None:
-        """Raise ValueError where options of different groups contradict each other."""
-        needs_validation = {
-            "enable_val_fid": self.validation_fid.enable_val_fid,
-            "validate_every": self.optimization.validate_every,
-            "patience": self.optimization.patience,
-            "agreement_segmenter": self.agreement.agreement_segmenter,
-        }
-        for name, given in needs_validation.items():
-            if given and not self.data.has_validation:
-                raise ValueError(f"--{name} needs --val_image_path")
-        if self.output.save_control_only and not self.model.sd_locked:
-            raise ValueError(
-                "--save_control_only would lose the decoder that --sd_locked false trains"
-            )
-
-
-def read_saved_options(run_dir: Path, option: str) -> dict:
-    """Options of the run that is to be continued, by name.
-
-    Args:
-        option: the one that names the run, for the message.
-    Raises:
-        FileNotFoundError: the folder lacks the record or the checkpoint to go on from.
-    """
-    missing = [name for name in (RECORD, LAST) if not (run_dir / name).is_file()]
-    if missing and not (missing == [LAST] and (run_dir / PREVIOUS).is_file()):
-        raise FileNotFoundError(
-            f"{run_dir / missing[0]}: not there, so {option} cannot continue the run in this folder"
-        )
-    return read_record(run_dir)
+from training.processes import Processes
+from training.run_folder import RunFolder
+from training.run_options import TrainingOptions
+from training.trainer import build_trainer
+from training.validation import build_validation_fid
 
 
 class TrainingRun:
@@ -124,8 +60,7 @@ class TrainingRun:
     ):
         self.options, self.datasets, self.processes = options, datasets, processes
         self.run_dir, self.resumed = run_dir, resumed
-        self.lock = RunLock(run_dir, "training")
-        self.first_weights: dict[Path, FileState | None] = {}  # files that a new run starts from
+        self.folder = RunFolder(run_dir)
         self.whole_batch = options.optimization.whole_batch(processes)
         self._notify_of_no_validation()
         self.save_last = SaveLast(run_dir, options.output.save_every, self.whole_batch)
@@ -189,10 +124,6 @@ class TrainingRun:
         """The model with the weights that the run starts or goes on from."""
         options = self.options.model
         params = {"sd_locked": options.sd_locked, "only_mid_control": options.only_mid_control}
-        # Of a run that goes on, the lock guards the file.
-        if not self.resumed:
-            files = filter(None, (options.resume_path, options.base_weights_path))
-            self.first_weights = {path: state_of(path) for path in files}
         model = create_model(
             options.cldm_config_path,
             self.run_dir / LAST if self.resumed else options.resume_path,
@@ -209,49 +140,30 @@ class TrainingRun:
         return ControlTraining(model, encoders, optimization.learning_rate, optimization.ema_decay)
 
     def reopen_folder(self, trainer: Trainer) -> None:
-        """Lock the folder of a run that goes on, and make sure that it can.
-
-        Raises:
-            RuntimeError: another process trains there, or the data are not those of the run.
-            FileNotFoundError, ValueError: as `restore_last`.
-        """
-        if not trainer.is_global_zero:  # the folder belongs to all processes
-            return
-        self.lock.acquire()
-        remove_leftovers(self.run_dir)  # of a process that was killed while it saved
-        if done := restore_last(self.run_dir):
-            print_once(f"warning: {done}", file=sys.stderr)
-        record = fingerprint_data(self.datasets)
-        if (self.run_dir / DATA).exists():
-            check_same_data(self.run_dir / DATA, record)
-        else:  # a run of an older version
-            write_json(self.run_dir / DATA, record)
+        """Make sure that the run can go on in its folder; raises as `RunFolder.reopen`."""
+        if trainer.is_global_zero:  # the folder belongs to all processes
+            self.folder.reopen(self.datasets)
+        else:
+            wait_for_last(self.run_dir)
 
     def open_folder(self, trainer: Trainer, write_record: Callable[[Path], None]) -> None:
-        """Make and lock the folder of a new run, with its records.
+        """Make the folder of a new run, with its records.
 
         Args:
             write_record: function that writes the options to a path.
         Raises:
-            RuntimeError: another process trains there.
-            OSError: the folder exists, or cannot be made.
+            RuntimeError, OSError: as `RunFolder.open`.
         """
         if not trainer.is_global_zero:
             return
-        data, start = fingerprint_data(self.datasets), fingerprint_start(self.first_weights)
+        first = self.options.model.resume_path, self.options.model.base_weights_path
+        records = {
+            DATA: fingerprint_data(self.datasets),
+            START: fingerprint_start(filter(None, first)),
+        }
         # A job with a name may have ended before its first checkpoint.
-        if not (self.options.output.run_id is not None and self.run_dir.is_dir()):
-            # Made whole: a process that is killed here leaves no folder that nothing can read.
-            with whole_folder(self.run_dir) as folder:
-                write_record(folder / RECORD)
-                write_json(folder / DATA, data)
-                write_json(folder / START, start)
-            self.lock.acquire()
-            return
-        self.lock.acquire()
-        write_record(self.run_dir / RECORD)
-        write_json(self.run_dir / DATA, data)
-        write_json(self.run_dir / START, start)
+        may_exist = self.options.output.run_id is not None
+        self.folder.open(write_record, records, may_exist)
 
     def fit(self, trainer: Trainer, module: ControlTraining) -> None:
         """Train to the end.
@@ -262,7 +174,7 @@ class TrainingRun:
         train, validation = self._loaders(trainer, module.encoders.cache)
         last = self.run_dir / LAST if self.resumed else None
         try:
-            with stop_as_interrupt(), self._watch_weights():
+            with stop_as_interrupt():
                 trainer.fit(module, train, validation, ckpt_path=last, weights_only=True)
         except KeyboardInterrupt as stop:
             # Printed here, where step and folder are known, before the process ends.
@@ -274,25 +186,6 @@ class TrainingRun:
             if self.save_last.signal_received == signal.SIGUSR1:
                 raise StoppedForRequeue from stop
             raise
-
-    @contextmanager
-    def _watch_weights(self) -> Iterator[None]:
-        """Warn at the end of the block where a file of the first weights was overwritten.
-
-        Frozen tensors are mapped from it: what is written in place is what the model computes with.
-        A file that takes the name of another leaves the other as it was.
-        """
-        try:
-            yield
-        finally:
-            for path, before in self.first_weights.items():
-                now = state_of(path)
-                if before and now and now != before and now.same_file(before):
-                    print_once(
-                        f"warning: {path} was overwritten during the training. Unless its "
-                        "content stayed the same, train again.",
-                        file=sys.stderr,
-                    )
 
     def _loaders(
         self, trainer: Trainer, cache: LatentCache

@@ -1,5 +1,6 @@
 """What Lightning trainings share: checkpoints, precision, the end after a signal."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from core.lightning import (
     position,
     restore_last,
     stop_as_interrupt,
+    wait_for_last,
 )
 
 
@@ -86,6 +88,22 @@ def test_where_both_are_damaged_nothing_is_moved(tmp_path):
     with pytest.raises(ValueError, match=PREVIOUS):
         restore_last(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_other_processes_wait_for_the_one_that_restores(tmp_path):
+    saved(tmp_path, 1, 2)
+    wait_for_last(tmp_path, seconds=0)  # it is sound
+    flip_a_byte(tmp_path / LAST)
+    with pytest.raises(ValueError, match="damaged"):
+        wait_for_last(tmp_path, seconds=0)
+    restoring = threading.Timer(0.2, restore_last, [tmp_path])
+    restoring.start()
+    wait_for_last(tmp_path, seconds=60)
+    assert step_of(tmp_path / LAST) == 1
+    restoring.join()
+    flip_a_byte(tmp_path / LAST)
+    with pytest.raises(ValueError, match="damaged"):  # at once: nothing is left to restore
+        wait_for_last(tmp_path, seconds=60)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

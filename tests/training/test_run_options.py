@@ -6,10 +6,10 @@ import json
 import pytest
 
 import train
-from core.lightning import LAST
+from core.lightning import LAST, PREVIOUS
 from core.options import read_groups
 from core.records import RECORD
-from training.run import FREE_ON_RESUME, TrainingOptions, read_saved_options
+from training.run_options import FREE_ON_RESUME, TrainingOptions, read_saved_options
 
 
 @pytest.mark.parametrize("option", ["--resume_training", "--run_id"])
@@ -20,6 +20,8 @@ def test_a_folder_without_a_run_blames_the_option_that_named_it(tmp_path, option
     with pytest.raises(FileNotFoundError, match=f"{LAST}: not there, so {option} cannot"):
         read_saved_options(tmp_path, option)
     (tmp_path / LAST).touch()
+    assert read_saved_options(tmp_path, option) == {"seed": 3}
+    (tmp_path / LAST).rename(tmp_path / PREVIOUS)
     assert read_saved_options(tmp_path, option) == {"seed": 3}
 
 

@@ -1,0 +1,79 @@
+"""The options of a training run, and those that a resumed run takes over."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cldm.sampling import SamplingOptions
+from conditions import ConditionOptions
+from core.lightning import LAST, can_restore
+from core.records import RECORD, read_record
+from dataset import SampleOptions
+from fid.backbones.loading import CemOptions
+from training.agreement import AgreementOptions
+from training.data import DataOptions
+from training.latents import CacheOptions
+from training.module import StartOptions
+from training.outputs import OutputOptions
+from training.processes import ProcessOptions
+from training.trainer import OptimizationOptions
+from training.validation import ValidationFidOptions
+
+# Options that a resumed run may change: they decide where, how fast and how long it trains, but not
+# the weights after any given step.
+FREE_ON_RESUME = {
+    "resume_training", "run_id", "output_root", "options_file", "dry_run", "max_epochs",
+    "max_steps", "gpus", "num_processes", "num_nodes", "num_workers", "logger", "logger_freq",
+    "wandb_api_key", "max_pixels", "save_every", "log_every", "latent_memory", "validate_every",
+    "patience", "licence",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """All groups of a training's options."""
+
+    data: DataOptions
+    conditions: ConditionOptions
+    samples: SampleOptions
+    cache: CacheOptions
+    model: StartOptions
+    optimization: OptimizationOptions
+    processes: ProcessOptions
+    validation_fid: ValidationFidOptions
+    fid_sampling: SamplingOptions
+    fid_network: CemOptions
+    agreement: AgreementOptions
+    output: OutputOptions
+
+    def check(self) -> None:
+        """Raise ValueError where options of different groups contradict each other."""
+        needs_validation = {
+            "enable_val_fid": self.validation_fid.enable_val_fid,
+            "validate_every": self.optimization.validate_every,
+            "patience": self.optimization.patience,
+            "agreement_segmenter": self.agreement.agreement_segmenter,
+        }
+        for name, given in needs_validation.items():
+            if given and not self.data.has_validation:
+                raise ValueError(f"--{name} needs --val_image_path")
+        if self.output.save_control_only and not self.model.sd_locked:
+            raise ValueError(
+                "--save_control_only would lose the decoder that --sd_locked false trains"
+            )
+
+
+def read_saved_options(run_dir: Path, option: str) -> dict:
+    """Options of the run that is to be continued, by name.
+
+    Args:
+        option: the one that names the run, for the message.
+    Raises:
+        FileNotFoundError: the folder lacks the record or the checkpoint to go on from.
+    """
+    has_record = (run_dir / RECORD).is_file()
+    if not (has_record and can_restore(run_dir)):
+        raise FileNotFoundError(
+            f"{run_dir / (LAST if has_record else RECORD)}: not there, so {option} cannot continue "
+            "the run in this folder"
+        )
+    return read_record(run_dir)
