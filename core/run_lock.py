@@ -1,4 +1,4 @@
-"""A lock on the folder of a run, so that one process at a time works in it."""
+"""A lock on the folder of a run, or on a file, so that one process at a time works on it."""
 
 import fcntl
 import os
@@ -23,8 +23,15 @@ class RunLock:
     """
 
     def __init__(self, folder: Path, work: str):
-        self.path, self.work = folder / LOCK, work
+        self.place, self.path, self.work = folder, folder / LOCK, work
         self.file: TextIO | None = None
+
+    @classmethod
+    def of_file(cls, path: Path, work: str) -> "RunLock":
+        """A lock on a file that is to be written; its folder must be there."""
+        lock = cls(path.parent, work)
+        lock.place, lock.path = path, path.with_name(f".{path.name}{LOCK}")
+        return lock
 
     def acquire(self) -> None:
         """Take the lock; a second call does nothing.
@@ -63,7 +70,7 @@ class RunLock:
         if len(holder) == 3:
             host, process, since = holder
             who = f"process {process} on {host}, since {since},"
-        return f"{self.path.parent}: {who} is {self.work} here. Wait until it ends, or stop it."
+        return f"{self.place}: {who} is {self.work} here. Wait until it ends, or stop it."
 
 
 def _holder(file: TextIO) -> list[str]:

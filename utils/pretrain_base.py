@@ -7,6 +7,7 @@ microscope. Like any Stable Diffusion checkpoint, the result then goes through
 `tool_add_control.py`. The losses are in `training/base/`.
 """
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +24,11 @@ from core.options import (
     new_parser,
     non_negative_int,
     option,
+    option_names,
     read_options,
 )
 from core.prompts import prompts_option, read_prompts
+from core.run_lock import RunLock
 from ldm.modules.encoders.tokenizer import notify_of_cut
 from share import run_script
 from training.base.autoencoder import AutoencoderOptions, train_autoencoder
@@ -65,7 +68,8 @@ class BaseFileOptions:
         None,
         Path,
         "FILE",
-        f"weights to write, {', '.join(WEIGHT_SUFFIXES)}; must not exist",
+        f"weights to write, {', '.join(WEIGHT_SUFFIXES)}; must not exist, nor the same name with "
+        "_vae, where the autoencoder is saved first",
         required=True,
     )
     config: Path = option(Path("models/cldm_nano.yaml"), Path, "YAML", "model configuration")
@@ -74,15 +78,28 @@ class BaseFileOptions:
     )
     prompts_file: Path | None = prompts_option()
 
+    @property
+    def halfway(self) -> Path:
+        """Where the weights go after the first stage."""
+        return self.output.with_stem(f"{self.output.stem}_vae")
+
     def check(self):
-        """Raise OptionError where the output is no file of weights or exists already."""
+        """Raise OptionError where the output is no file of weights."""
         if self.output.suffix not in WEIGHT_SUFFIXES:
             expected = ", ".join(WEIGHT_SUFFIXES)
             raise OptionError("output", f"{self.output}: expected a name that ends in {expected}")
-        if self.output.exists():
-            raise OptionError(
-                "output", f"{self.output}: exists already. Name another file or remove it"
-            )
+
+    def require_new(self, stages: int) -> None:
+        """Raise OptionError where a file that is to be written exists already.
+
+        Args:
+            stages: 2, or 1 where the autoencoder is kept and not saved halfway.
+        """
+        for path in (self.output, self.halfway)[:stages]:
+            if path.exists():
+                raise OptionError(
+                    "output", f"{path}: exists already. Name another file or remove it"
+                )
 
 
 @dataclass(frozen=True)
@@ -122,13 +139,11 @@ def plan_text(num_images, num_prompts, files, autoencoder, unet) -> str:
 
 def train_stages(model, images, prompts, files, autoencoder, unet, run, cache) -> None:
     """Train both stages and write the weights."""
-    files.output.parent.mkdir(parents=True, exist_ok=True)
     if autoencoder.steps:  # first: the U-Net is trained on the latents that it gives
         train_autoencoder(model, images, autoencoder, unet.image_size, run.seed, run.precision)
         # Hours of work: they are saved before the second stage can fail.
-        halfway = files.output.with_stem(f"{files.output.stem}_vae")
-        save_weights(base_weights(model), halfway)
-        print(f"autoencoder trained; to go on from here: --init {halfway} --vae_steps 0")
+        save_weights(base_weights(model), files.halfway)
+        print(f"autoencoder trained; to go on from here: --init {files.halfway} --vae_steps 0")
     if unet.steps:
         train_unet(model, images, prompts, unet, cache, run.seed, run.precision)
     save_weights(base_weights(model), files.output)
@@ -145,6 +160,9 @@ def main(argv=None):
         raise ValueError("--vae_steps 0 and --unet_steps 0 keep weights that --init must give")
     if not files.init and autoencoder.train == "decoder":
         raise ValueError("--vae_train decoder keeps an encoder that --init must give")
+    stages = 2 if autoencoder.steps else 1
+    with option_names():
+        files.require_new(stages)
     prompts, paths = read_prompts(files.prompts_file), list_images(files.image_path)
     notify_of_cut(prompts, "--prompts_file")
     plan = plan_text(len(paths), len(prompts), files, autoencoder, unet)
@@ -152,12 +170,17 @@ def main(argv=None):
         print(dry_run_text(vars(args), plan))
         return
     print(plan)
-    pl.seed_everything(run.seed, verbose=False)  # before the model, whose weights are random
-    model = build_base(files.config, files.init)
-    # Both stages crop the same images, so the larger crop decides which images are too small.
-    images = read_images(paths, max(unet.image_size, autoencoder.image_size))
-    cache = LatentCache(read_options(CacheOptions, args).latent_memory * GB, files.output.parent)
-    train_stages(model, images, prompts, files, autoencoder, unet, run, cache)
+    folder = files.output.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with closing(RunLock.of_file(files.output, "training a base")) as lock, option_names():
+        lock.acquire()
+        files.require_new(stages)  # again: the last holder of the lock may have written them
+        pl.seed_everything(run.seed, verbose=False)  # before the model, whose weights are random
+        model = build_base(files.config, files.init)
+        # Both stages crop the same images, so the larger crop decides which images are too small.
+        images = read_images(paths, max(unet.image_size, autoencoder.image_size))
+        cache = LatentCache(read_options(CacheOptions, args).latent_memory * GB, folder)
+        train_stages(model, images, prompts, files, autoencoder, unet, run, cache)
 
 
 if __name__ == "__main__":

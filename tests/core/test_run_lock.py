@@ -25,6 +25,19 @@ def test_a_second_process_is_told_who_works_there(tmp_path):
     second.close()
 
 
+def test_files_of_one_folder_have_locks_of_their_own(tmp_path):
+    path = tmp_path / "base.ckpt"
+    first, second = (RunLock.of_file(path, "training") for _ in range(2))
+    other, folder = RunLock.of_file(tmp_path / "other.ckpt", "training"), RunLock(tmp_path, "work")
+    for lock in (first, other, folder):
+        lock.acquire()
+    with pytest.raises(RuntimeError, match=f"{path}: process {os.getpid()} on .* is training here"):
+        second.acquire()
+    for lock in (first, other, folder):
+        lock.close()
+    assert not path.exists()
+
+
 def test_a_killed_process_leaves_no_lock(tmp_path):
     hold = (
         "import pathlib, time; from core.run_lock import RunLock; "

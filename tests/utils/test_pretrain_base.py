@@ -4,6 +4,7 @@ import torch
 import tool_add_control
 from cldm.model import create_model
 from core.checkpoints import load_state_dict
+from core.run_lock import RunLock
 from utils import pretrain_base
 
 
@@ -46,6 +47,30 @@ def test_a_decoder_alone_leaves_latents_and_unet_as_they_are(pairs, micro_yaml, 
     changed = {key for key in before if not torch.equal(before[key], after[key])}
     parts = {".".join(key.split(".")[:2]) for key in changed}
     assert parts == {"first_stage_model.decoder", "first_stage_model.post_quant_conv"}
+
+
+def test_a_base_in_the_making_and_its_first_stage_are_not_overwritten(
+    pairs, micro_yaml, tmp_path, error_line, monkeypatch
+):
+    output = tmp_path / "base.ckpt"
+    words = command(pairs, micro_yaml, output, "--vae_steps", 1, "--unet_steps", 1)
+    lock = RunLock.of_file(output, "training a base")
+    lock.acquire()
+    assert f"{output}: process" in error_line(pretrain_base.main, *words)
+    lock.close()
+
+    def write_meanwhile(lock):
+        output.touch()
+
+    with monkeypatch.context() as patch:  # the other process ends after the first look
+        patch.setattr(RunLock, "acquire", write_meanwhile)
+        assert f"{output}: exists already" in error_line(pretrain_base.main, *words)
+    output.rename(tmp_path / "base_vae.ckpt")
+    line = error_line(pretrain_base.main, *words)
+    assert f"--output: {tmp_path}/base_vae.ckpt: exists already" in line
+    # Without the first stage nothing goes there.
+    words = [*words, "--vae_steps", 0, "--init", tmp_path / "base_vae.ckpt"]
+    assert "cannot be read" in error_line(pretrain_base.main, *words)
 
 
 def test_bad_input_is_one_line(pairs, micro_yaml, micro_weights, tmp_path, error_line):
