@@ -1,7 +1,7 @@
 """Pairs of EM images and conditions: found by their names, checked before a model loads."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,10 +73,20 @@ def check_pairs(pairs: Sequence[Pair], condition: Condition | None = None) -> No
         except (ValueError, RuntimeError, OSError) as error:
             problems.append(error)
     raise_first(problems)
+    notify_of_one_class(pairs[0].condition.parent, len(pairs), classes)
+
+
+def notify_of_one_class(folder: Path, num_masks: int, classes: Set[int]) -> None:
+    """Warn where all masks of a folder together hold one class.
+
+    Args:
+        classes: those that were found; empty where the files hold no labels.
+    """
     if len(classes) == 1:
+        (label,) = classes
         notify(
-            f"{pairs[0].condition.parent}: all {len(pairs)} masks hold class {classes.pop()} "
-            "alone, so they tell nothing about the images. Are these the right files?"
+            f"{folder}: all {num_masks} masks hold class {label} alone, so they tell nothing about "
+            "the images. Are these the right files?"
         )
 
 

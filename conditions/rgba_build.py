@@ -107,10 +107,12 @@ class JobResult(NamedTuple):
 
     Attributes:
         made: whether a file was made; False where all exist already.
+        classes: in the mask, where it was read.
         problem: what is wrong with the input.
     """
 
     made: bool
+    classes: frozenset[int] = frozenset()
     problem: Exception | None = None
 
 
@@ -263,7 +265,7 @@ def run_job(
     except (ValueError, RuntimeError, OSError) as error:
         # Not raised: an error in a worker would end all jobs.
         return JobResult(made=False, problem=error)
-    return JobResult(made=True)
+    return JobResult(made=True, classes=frozenset(np.unique(labels).tolist()))
 
 
 def _missing_files(paths: list[Path], meta: str, overwrite: bool) -> list[Path]:

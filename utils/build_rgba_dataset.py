@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from annotator import canny
 from annotator.detector import edges_of_file
+from conditions.pairs import notify_of_one_class
 from conditions.rgba_build import BuildOptions, TensorOptions, find_jobs, run_job
 from core.checks import raise_first
 from core.files import remove_leftovers, whole_file
@@ -115,10 +116,11 @@ def main(argv=None):
     draw_edges = partial(edges_of_file, draw_maps=draw_maps)
     work = partial(run_job, folder=folder, tensor=tensor, options=options, draw_edges=draw_edges)
     # A file that fails does not stop the others: the next run has less to do.
-    made, problems = 0, []
+    made, classes, problems = 0, set(), []
     results = in_workers(work, jobs, folders.num_workers)
     for result in tqdm(results, total=len(jobs), desc="rgba tensors", unit="image", leave=False):
         made += result.made
+        classes |= result.classes
         if result.problem:
             problems.append(result.problem)
     remove_leftovers(folder)
@@ -127,6 +129,7 @@ def main(argv=None):
         with whole_file(folder / MISSING) as temporary:
             temporary.write_text("".join(f"{name}\n" for name in missing))
     raise_first(problems)
+    notify_of_one_class(folders.mask_dir, made, classes)
     print(f"{folder}: {len(jobs)} tensors, {len(jobs) - made} there already")
     if missing:
         print(f"{len(missing)} images have no mask; {folder / MISSING} lists them")

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from conditions import ConditionOptions, create_condition
 from conditions.objects import Object, find_objects
-from conditions.pairs import check_pairs, find_pairs
+from conditions.pairs import check_pairs, find_pairs, notify_of_one_class
 from conditions.segmentation import read_mask
 from conditions.variation import VariationOptions, take, vary
 from core.checks import bar_for_many
@@ -94,8 +94,10 @@ def find_masks(folder: Path, options: SetOptions) -> list[tuple[Path, Path | Non
     """
     if options.image_path is None:
         masks = [(path, None) for path in in_natural_order(list_images(folder))]
+        classes = set()
         for path, _ in bar_for_many(masks, desc="check masks"):
-            read_mask(path, options.num_classes)
+            classes |= {*np.unique(read_mask(path, options.num_classes)).tolist()}
+        notify_of_one_class(folder, len(masks), classes)
         return masks
     pairs = find_pairs(options.image_path, folder)
     check_pairs(pairs, create_condition("segmentation", ConditionOptions(options.num_classes)))

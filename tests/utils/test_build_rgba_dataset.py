@@ -13,6 +13,7 @@ from conditions import create_condition
 from conditions.rgba import read_rgba
 from conditions.segmentation import one_hot, read_mask
 from core.images import read_image, write_png
+from core.notices import Notice
 from utils import build_rgba_dataset
 
 
@@ -184,6 +185,13 @@ def test_images_without_a_mask_are_listed(build, pairs, capsys):
     (pairs / "masks" / "cell_4.png").write_bytes(mask)
     build()
     assert (folder / "cell_4.npz").exists() and not (folder / "missing_masks.txt").exists()
+
+
+def test_masks_of_one_class_are_warned_of(build, pairs):
+    for path in (pairs / "masks").iterdir():
+        write_png(path, np.ones((64, 64), np.uint8))
+    with pytest.warns(Notice, match=f"{pairs}/masks: all 6 masks hold class 1 alone"):
+        build()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from core.images import read_grey, read_labels, write_png
+from core.notices import Notice
 from utils import vary_masks
 
 
@@ -40,6 +41,13 @@ def test_masks_images_picture_and_record(folders, capsys):
         assert read_grey(out / "images" / f"{name}.png").shape == labels.shape
     assert (out / "overview.png").is_file()
     assert "6 masks of 2" in capsys.readouterr().out
+
+
+def test_masks_of_one_class_are_warned_of(folders):
+    for path in (folders / "masks").iterdir():
+        write_png(path, np.zeros((64, 64), np.uint8))
+    with pytest.warns(Notice, match="masks: all 2 masks hold class 0 alone"):
+        vary_masks.main([str(folders / "masks"), str(folders / "new"), "--dry_run"])
 
 
 def test_the_number_of_processes_and_of_masks_changes_nothing(folders):
