@@ -14,6 +14,7 @@ from einops import rearrange
 from PIL import Image, ImageFilter
 from tqdm import tqdm
 
+from core.image_options import add_image_options, use_image_options
 from core.images import read_image, to_uint8
 from core.options import add_options, dashed, new_parser, read_options
 from fid.backbones import Backbone
@@ -69,7 +70,9 @@ def main(argv=None):
     parser.add_argument("real_dir", type=Path, help="real images")
     add_options(parser, BackboneOptions, "network", flags=dashed(BackboneOptions))
     add_options(parser, FeatureOptions, "run", flags=READING_FLAGS)
+    add_image_options(parser)
     args = parser.parse_args(argv)
+    use_image_options(args)
     network = read_options(BackboneOptions, args, dashed(BackboneOptions))
     reading = read_options(FeatureOptions, args, READING_FLAGS)
     paths, _ = read_folder(args.real_dir, reading.skip_corrupt)

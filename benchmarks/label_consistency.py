@@ -12,6 +12,7 @@ from pathlib import Path
 
 from conditions.pairs import Pair
 from core.files import write_json
+from core.image_options import add_image_options, use_image_options
 from core.options import add_options, new_parser, option, positive_int, read_options
 from segmentation.data import gather_pairs
 from segmentation.scoring import score
@@ -70,11 +71,13 @@ def parse_args(argv=None):
     parser = new_parser(__doc__)
     add_options(parser, ConsistencyOptions, "study")
     add_options(parser, SegmenterOptions, "segmenter", flags=SEGMENTER_FLAGS)
+    add_image_options(parser)
     return parser.parse_args(argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
+    use_image_options(args)
     study = read_options(ConsistencyOptions, args)
     segmenter = read_options(SegmenterOptions, args, SEGMENTER_FLAGS)
     train, test, generated = (

@@ -25,6 +25,7 @@ from annotator.canny import CannyDetector
 from annotator.membrane import HIGH, LOW, MIN_LENGTH, SCALE, ridge_strength, thin_lines
 from conditions.pairs import Pair, find_pairs
 from conditions.segmentation import read_mask
+from core.image_options import add_image_options, use_image_options
 from core.images import read_image, to_uint8
 from core.options import (
     add_options,
@@ -196,7 +197,9 @@ def main(argv=None):
     parser.add_argument("--tune", help="pairs to choose settings on", **two_folders)
     parser.add_argument("--test", help="held-out pairs to report", **two_folders)
     add_options(parser, MembraneScoreOptions, "scores")
+    add_image_options(parser)
     args = parser.parse_args(argv)
+    use_image_options(args)
     options = read_options(MembraneScoreOptions, args)
     tune = read_samples(args.tune, options)[:: options.stride]
     test = read_samples(args.test, options)

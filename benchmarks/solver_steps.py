@@ -19,6 +19,7 @@ from einops import rearrange
 from cldm.model import create_model
 from cldm.sampling import SamplingOptions, sample_latents
 from conditions import ConditionOptions, create_condition
+from core.image_options import add_image_options, use_image_options
 from core.options import (
     Group,
     add_groups,
@@ -60,7 +61,10 @@ RUNS = [("ddim", 20), ("ddim", 50), ("ddim", 100), ("dpmpp", 10), ("dpmpp", 20),
 def main(argv=None):
     parser = new_parser(__doc__)
     add_groups(parser, GROUPS)
-    options = read_groups(GROUPS, parser.parse_args(argv))
+    add_image_options(parser)
+    args = parser.parse_args(argv)
+    use_image_options(args)
+    options = read_groups(GROUPS, args)
     study, sampling = options["study"], options["sampling"]
     condition = create_condition("segmentation", ConditionOptions(study.num_classes))
     paths = condition.list_files(study.mask_dir)[: study.images]

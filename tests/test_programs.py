@@ -19,6 +19,17 @@ NO_INPUT = {  # programs that read no file, or measure with files of their own m
     "benchmarks/load_time.py",
     "utils/download.py",
 }
+NO_IMAGES = {  # further ones that read no image
+    "benchmarks/throughput.py",
+    "tool_add_control.py",
+    "tool_transfer_control.py",
+    "utils/convert_control.py",
+    "utils/draw_detectors.py",
+    "utils/export_segmenter.py",
+    "utils/make_phantoms.py",
+    "utils/plan.py",
+    "utils/run_status.py",
+}
 # A command line that names a file or folder which is not there, `absent`
 ABSENT = {
     "benchmarks/fid_severity.py": "absent",
@@ -106,6 +117,14 @@ def test_a_missing_file_is_one_line(program, tmp_path, monkeypatch, error_line):
     words = ABSENT[program].format(nano=nano)
     line = error_line(main_of(program), *words.split())
     assert "absent" in line or "taken" in line
+
+
+@pytest.mark.parametrize("program", sorted(ABSENT.keys() - NO_IMAGES))
+def test_programs_that_read_images_offer_the_options_of_image_files(program, capsys):
+    with pytest.raises(SystemExit):
+        main_of(program)([*ABSENT[program].split(), "--help"])
+    shown = capsys.readouterr().out
+    assert "--bit_depth" in shown and "--max_pixels" in shown
 
 
 @pytest.mark.parametrize("program", sorted(DRY_RUNS))

@@ -9,7 +9,6 @@ from core.image_options import ImageOptions, add_image_options, use_image_option
 from core.images import image_size, read_grey, read_image, read_labels, write_png
 from core.options import new_parser
 from core.workers import in_workers
-from tests.test_imports import python_files
 
 
 @pytest.fixture(autouse=True)
@@ -66,17 +65,3 @@ def test_max_pixels_reaches_readers(tmp_path):
         image_size(tmp_path / "a.tif")
     apply("--max_pixels", str(side**2))
     assert image_size(tmp_path / "a.tif") == (side, side)
-
-
-def test_programs_that_read_images_offer_the_options():
-    offering = {
-        path.as_posix()
-        for path, source in python_files().items()
-        if "add_image_options(" in source and "use_image_options(" in source
-    }
-    assert {
-        "train.py", "generate.py", "utils/annotate.py", "utils/build_rgba_dataset.py",
-        "utils/compare.py", "utils/pretrain_base.py", "utils/train_segmenter.py",
-        "utils/vary_masks.py", "fid/score_script.py", "fid/compare_folders.py",
-        "fid/near_copies.py", "fid/autoencoder_ceiling.py", "fid/pretraining/loop.py",
-    } <= offering  # fmt: skip
