@@ -80,7 +80,7 @@ class BaseFileOptions:
 
     @property
     def halfway(self) -> Path:
-        """Where the weights go after the first stage."""
+        """File of the weights after the first stage."""
         return self.output.with_stem(f"{self.output.stem}_vae")
 
     def check(self):
