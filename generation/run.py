@@ -36,7 +36,10 @@ from generation.soundness import image_flaw
 from generation.state import describe_run, require_same_run, save_generation_state
 
 # Options that the manifest repeats in every line
-IMAGE_OPTIONS = ("sampler", "ddim_steps", "scale", "strength", "eta", "guess_mode", "precision")
+IMAGE_OPTIONS = (
+    *("sampler", "ddim_steps", "scale", "strength", "eta", "guess_mode"),  # what is drawn
+    *("joint", "precision"),  # how exactly
+)
 
 
 class Run:

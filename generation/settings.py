@@ -37,7 +37,7 @@ from ldm.samplers import SAMPLERS
 # The published options call the number of steps ddim_steps, whichever the sampler.
 SAMPLING_FLAGS = {
     "sampler": "sampler", "steps": "ddim_steps", "strength": "strength",
-    "scale": "scale", "eta": "eta", "guess_mode": "guess_mode",
+    "scale": "scale", "eta": "eta", "guess_mode": "guess_mode", "joint": "joint",
 }  # fmt: skip
 # Field of `Settings` -> its group, in the order of the help
 GROUPS = {

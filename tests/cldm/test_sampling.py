@@ -1,4 +1,4 @@
-"""From conditions to pictures: noise that belongs to a picture, control scales, both samplers."""
+"""From conditions to pictures: noise that belongs to a picture, control scales, all samplers."""
 
 import dataclasses
 
@@ -33,7 +33,7 @@ def test_control_scales():
 
 @pytest.mark.parametrize(
     "options",
-    [FEW, SamplingOptions(steps=2, guess_mode=True), SamplingOptions(steps=2, sampler="dpmpp")],
+    [FEW, SamplingOptions(steps=2, guess_mode=True), SamplingOptions(steps=2, sampler="unipc")],
 )
 def test_a_picture_depends_on_its_seed_and_condition_alone(shared_tiny_cldm, options):
     seeds = [5, 6, 7]
@@ -48,7 +48,7 @@ def test_a_picture_depends_on_its_seed_and_condition_alone(shared_tiny_cldm, opt
     assert (other_seed[0] - batch[0]).abs().max() > 0.1
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "dpmpp"])
+@pytest.mark.parametrize("sampler", ["ddim", "dpmpp", "unipc"])
 def test_start_from_pictures(shared_tiny_cldm, sampler):
     """A ratio of 1 is pure noise; the smaller it is, the more of the pictures stays."""
     options = SamplingOptions(steps=10, scale=1.0, eta=0.0, sampler=sampler)
@@ -67,7 +67,7 @@ def test_start_from_pictures(shared_tiny_cldm, sampler):
     torch.testing.assert_close(latents(0.5, slice(1, 2))[0], latents(0.5)[1], rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "dpmpp"])
+@pytest.mark.parametrize("sampler", ["ddim", "dpmpp", "unipc"])
 def test_with_the_true_noise_the_picture_comes_back(shared_tiny_cldm, monkeypatch, sampler):
     """A denoiser that knows z gives z, from every timestep (1e-3)."""
     picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(2)) * 2 - 1
@@ -128,6 +128,22 @@ def test_pictures_are_the_same_bytes_in_any_batch(shared_tiny_cldm):
         sample_images(shared_tiny_cldm, [HINT[[2, 1]]], [PROMPTS[2], PROMPTS[1]], [7, 6], FEW),
         batch[[2, 1]],
     )
+
+
+def test_jointly_drawn_pictures_share_each_pass(shared_tiny_cldm, monkeypatch):
+    """They are those that are drawn one by one, but for a grey level."""
+    alone = sample_images(shared_tiny_cldm, [HINT], PROMPTS, [5, 6, 7], FEW)
+    passes, apply_model = [], shared_tiny_cldm.apply_model
+
+    def record(x, *arguments, **keywords):
+        passes.append(len(x))
+        return apply_model(x, *arguments, **keywords)
+
+    monkeypatch.setattr(shared_tiny_cldm, "apply_model", record)
+    joint = dataclasses.replace(FEW, joint=True)
+    pictures = sample_images(shared_tiny_cldm, [HINT], PROMPTS, [5, 6, 7], joint)
+    assert passes == [6, 6]  # two steps, with and without the prompt
+    assert np.abs(pictures.astype(int) - alone).max() <= 1
 
 
 def test_the_models_own_scales_are_not_touched(tiny_cldm):

@@ -50,6 +50,17 @@ def test_any_sharding_or_interruption_gives_the_same_set(run, tmp_path, monkeypa
     assert files(folder) == files(whole)
 
 
+def test_a_joint_run_says_so_and_is_resumed_as_one(run, monkeypatch):
+    folder = run("--joint", "--batch_size_per_inference", 3)
+    assert all(line["options"]["joint"] is True for line in manifest(folder))
+    before = pictures(folder)
+    (folder / "images" / "image_cond4_batch0_sample0.png").unlink()
+    with pytest.raises(ValueError, match=r"--joint differs from the run .* \(True\)"):
+        run("--resume_run", folder, "--no-joint", masks=None)
+    run("--resume_run", folder, masks=None)
+    assert pictures(folder).keys() == before.keys()
+
+
 def test_interruption_leaves_whole_files_only(run, monkeypatch, tmp_path):
     real, calls = drawing.sample_images, []
 
