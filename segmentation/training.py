@@ -72,6 +72,11 @@ class SegmenterOptions:
         "too (rotation, scaling, elastic, gamma, low resolution)",
         choices=AUGMENTATIONS,
     )
+    precision: str = option(
+        "auto",
+        choices=("auto", "32", "bf16"),
+        help="auto: bf16 on a GPU, 32 on a CPU. bf16 halves the time of resnet18 on CPUs with AMX",
+    )
     mix: tuple[tuple[str, float], ...] = option(
         (),
         source_weight,
@@ -163,6 +168,7 @@ def train_segmenter(
     numbers = {"real": len(pairs), "synthetic": len(synthetic)}
     options.check_sources(numbers, steps)
     every = [round(steps * k / options.validations) for k in range(1, options.validations + 1)]
+    in_bf16 = options.precision == "bf16" or (options.precision, device.type) == ("auto", "cuda")
     best = BestWeights()
     with torch.random.fork_rng():  # the caller's random state stays as it was
         torch.manual_seed(options.seed)
@@ -176,7 +182,7 @@ def train_segmenter(
         bar = tqdm(loader, desc="train", unit="step", disable=not progress)
         for step, (image, mask) in enumerate(bar, start=1):  # (N, 1, S, S), (N, S, S)
             # Each validation leaves the model in evaluation mode.
-            loss = segmentation_loss(model.train(), image.to(device), mask.to(device))
+            loss = segmentation_loss(model.train(), image.to(device), mask.to(device), in_bf16)
             _step(loss, step, optimizer, schedule)
             bar.set_postfix(loss=f"{loss.item():.3f}", **best.shown())
             if val_pairs and step in every:
@@ -260,17 +266,17 @@ def _loader(data, numbers, steps, options, device) -> DataLoader:
 
 
 def segmentation_loss(
-    model: torch.nn.Module, image: torch.Tensor, mask: torch.Tensor
+    model: torch.nn.Module, image: torch.Tensor, mask: torch.Tensor, in_bf16: bool = False
 ) -> torch.Tensor:
     """Dice plus cross-entropy over the pixels that are not marked with IGNORE.
 
     Args:
         image: (N, 1, S, S) in [0, 1].
         mask: class indices or IGNORE, int64 (N, S, S).
+        in_bf16: compute the logits in mixed precision.
     """
     image = image.contiguous(memory_format=torch.channels_last)
-    # bfloat16 is slow on CPUs without AMX.
-    with torch.autocast(image.device.type, torch.bfloat16, enabled=image.device.type == "cuda"):
+    with torch.autocast(image.device.type, torch.bfloat16, enabled=in_bf16):
         logits = model(image).float()  # (N, num_classes, S, S)
     dice = smp.losses.DiceLoss("multiclass", ignore_index=IGNORE)(logits, mask)
     # Where a class is missed altogether, Dice has almost no gradient. Cross-entropy has one.

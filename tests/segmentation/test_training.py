@@ -5,6 +5,7 @@ import torch
 
 from conditions.segmentation import IGNORE
 from core.options import OptionError
+from segmentation.network import build_segmenter
 from segmentation.training import (
     SegmenterOptions,
     learning_rate_factor,
@@ -58,6 +59,24 @@ def test_ignored_pixels_change_no_loss():
     mask[..., 4:] = IGNORE
     assert segmentation_loss(model, image, mask) == pytest.approx(half.item(), abs=1e-6)
     assert segmentation_loss(model, image, torch.full_like(mask, IGNORE)) == 0
+
+
+def test_bf16_rounds_and_changes_little(sets):
+    """Losses of equal weights, and weights after a step: close, and not the same."""
+    torch.manual_seed(0)
+    model = build_segmenter(3).eval()
+    image, mask = torch.rand(2, 1, 64, 64), torch.randint(3, (2, 64, 64))
+    exact, rounded = (float(segmentation_loss(model, image, mask, bf16)) for bf16 in (False, True))
+    assert rounded != exact and rounded == pytest.approx(exact, rel=0.02)
+    first, second = (
+        train_segmenter(
+            sets[0][:4], [], 3, 1, SegmenterOptions(2, image_size=32, precision=precision)
+        )
+        for precision in ("auto", "bf16")
+    )
+    pairs = list(zip(first.parameters(), second.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in pairs)
+    assert all(b.dtype == torch.float32 for _, b in pairs)
 
 
 def test_synthetic_pairs_count_as_the_mixture_says(sets):
