@@ -73,7 +73,8 @@ def check_pairs(pairs: Sequence[Pair], condition: Condition | None = None) -> No
         except (ValueError, RuntimeError, OSError) as error:
             problems.append(error)
     raise_first(problems)
-    notify_of_one_class(pairs[0].condition.parent, len(pairs), classes)
+    if pairs:
+        notify_of_one_class(pairs[0].condition.parent, len(pairs), classes)
 
 
 def notify_of_one_class(folder: Path, num_masks: int, classes: Set[int]) -> None:
