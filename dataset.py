@@ -12,12 +12,12 @@ from einops import rearrange
 
 from conditions import Condition, ConditionOptions, Layers, create_condition
 from conditions.pairs import check_same_size, find_pairs
+from core.draws import sample_generator
 from core.images import read_image
 from core.options import OptionError, fraction, non_negative_int, option, positive_int
 from core.pixel_size import PixelSize, pixel_size_of_folder
 from core.prompts import PROMPTS, prompts_option
 from core.resampling import Resampling, resampling_to
-from core.seeds import sample_generator
 from core.views import View, draw_view, take_centre, take_view
 
 

@@ -20,8 +20,7 @@ from annotator.networks import find_checkpoint, further_weights
 from annotator.util import resize_image
 from core.checks import bar_for_many, find_flaws, picture_flaw
 from core.devices import device_option, pick_device
-from core.downloads import sha256_of
-from core.files import check_new_folder, write_json
+from core.files import check_new_folder, sha256_of, write_json
 from core.image_header import stated_bit_depth
 from core.images import check_image, read_image, to_uint8, write_png
 from core.option_sources import changed_options, plain

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -10,7 +10,9 @@ from core.images import IMAGE_SUFFIXES, list_images, to_uint8
 from core.options import OptionError, non_negative_float, option, positive_int
 from core.pairing import in_natural_order
 from core.resampling import Resampling
-from core.views import View
+
+if TYPE_CHECKING:  # it imports torch, and programs read their options before that
+    from core.views import View
 
 MAX_CLASSES = 255  # masks that are written have 8 bits, and 255 marks pixels to be ignored
 
@@ -99,7 +101,7 @@ class Condition:
         """Layers, as read or seen by a view -> hint, float32 (H, W, `hint_channels`) in [0, 1]."""
         raise NotImplementedError
 
-    def turn(self, hint: np.ndarray, view: View) -> np.ndarray:
+    def turn(self, hint: np.ndarray, view: "View") -> np.ndarray:
         """Adapt the values to a view that turned and mirrored the picture; as a rule they stay."""
         return hint
 

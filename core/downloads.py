@@ -1,7 +1,6 @@
 """Published weights: found on this machine, or downloaded."""
 
 import fcntl
-import hashlib
 import http.client
 import os
 import time
@@ -14,6 +13,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from core.checkpoints import load_pickle
+from core.files import sha256_of
 
 TIMEOUT = 30  # seconds without an answer; downloads that go on may take hours
 WAITS = (1, 5, 20)  # seconds before each further attempt
@@ -37,15 +37,6 @@ class WeightsFile(NamedTuple):
     url: str | None = None
     sha256: str | None = None
     licence: str = ""
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of the content of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def find_weights(

@@ -2,6 +2,7 @@
 
 import errno
 import glob
+import hashlib
 import json
 import os
 import secrets
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 # What a disk reports without saying for which file: full, over the quota, file too large, broken.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+BLOCK = 2**20  # bytes that are read at once
 ABANDONED = 24 * 3600  # seconds after which nobody works on a temporary folder any more
 
 
@@ -193,3 +195,12 @@ def refuse_existing(path: str | Path, overwrite: bool) -> None:
     """
     if Path(path).exists() and not overwrite:
         raise FileExistsError(f"{path}: exists already. Give another name, or ask to overwrite it.")
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of the content of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

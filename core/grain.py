@@ -17,8 +17,8 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
 
+from core.draws import sample_generator
 from core.records import Record, read_checked
-from core.seeds import sample_generator
 
 TILE = 64  # pixels: side of the tiles that spectra are measured on
 # Cycles per pixel at which a band begins; the last one goes on to the corners of the spectrum.

@@ -11,8 +11,7 @@ from typing import NamedTuple
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError
 
-from core.downloads import sha256_of
-from core.files import DISK_ERRORS
+from core.files import DISK_ERRORS, sha256_of
 
 # Its own errors, and those of the HTTP library beneath it, whichever that is.
 HUB_ERRORS = HfHubHTTPError.__bases__

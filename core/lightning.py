@@ -10,10 +10,8 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 
 from core.checkpoints import load_pickle, save_torch, save_weights, subset
+from core.run_files import DAMAGED, LAST, PREVIOUS
 
-LAST = "last.ckpt"  # everything that a run needs to go on
-PREVIOUS = "last_previous.ckpt"  # the one before, in case that `LAST` gets damaged
-DAMAGED = "last_damaged.ckpt"  # what was in the place of `LAST`
 RESTORED_WITHIN = 600  # seconds that processes wait for the one that restores `LAST`
 
 print_once = rank_zero_only(print)  # in the first of several processes, so no line comes twice

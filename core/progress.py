@@ -5,44 +5,13 @@ import math
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt
 from pytorch_lightning.callbacks import Callback
 
 from core.files import write_json
-from core.lightning import LAST
-from core.records import Record
+from core.run_files import LAST, PROGRESS
 
-PROGRESS = "progress.json"
 EVERY = 10  # seconds between two writes: often enough to watch, rare on a network file system
-
-
-class ProgressRecord(Record):
-    """Content of `progress.json`.
-
-    Attributes:
-        state: `stopped` can be resumed. A killed process leaves `running` behind, and an old time
-            in `updated`.
-        step, total_steps: optimizer steps; `total_steps` is None for a training without end.
-        loss: of the last step that was noted.
-        seconds_per_step: mean of this process, with validation and saving.
-        checkpoint_step: step of the last full checkpoint.
-        error: message of a failed training.
-        ended_early: whether a training that is done ended before `total_steps`, because it no
-            longer got better.
-        updated: time of writing, seconds since 1970.
-    """
-
-    state: Literal["running", "done", "stopped", "failed"]
-    step: NonNegativeInt
-    total_steps: NonNegativeInt | None
-    loss: float | None
-    seconds_per_step: NonNegativeFloat | None
-    checkpoint_step: NonNegativeInt | None
-    error: str | None
-    ended_early: bool = False
-    updated: float
 
 
 class Progress(Callback):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.downloads import sha256_of
+from core.files import sha256_of
 from core.images import list_images
 from core.options import OptionError, fraction, non_negative_int, option, positive_float
 from core.seeds import sample_seed

@@ -13,8 +13,7 @@ from cldm.model import DEFAULT_CONFIG, create_control, create_model
 from cldm.multi import MultiConditionControlNet
 from cldm.names import UNET
 from core.devices import PRECISIONS, check_precision, device_option, pick_device, precision_option
-from core.downloads import sha256_of
-from core.files import state_of
+from core.files import sha256_of, state_of
 from core.foreign_layouts import load_original
 from core.options import option
 from generation.branches import Branch

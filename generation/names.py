@@ -6,6 +6,7 @@ equal names; each folder of `conditions/` puts its own name before it.
 
 IMAGES, MASKS, CONDITIONS = "images", "masks", "conditions"
 IMAGE_PREFIX = "image_"
+MASK = "mask"  # branch of the published masks
 
 
 def name_ending(number: int, copy: int) -> str:

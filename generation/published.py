@@ -14,9 +14,10 @@ from generation.branches import (
     split_named,
     split_strengths,
 )
+from generation.names import MASK
 
 # Names of branches whose options name none. They are names of published folders and files.
-MASK, EDGE, RGBA_NAME = "mask", "edge", "rgba"
+EDGE, RGBA_NAME = "edge", "rgba"
 # Names that no edge branch may have: those of the other published branches and of their folders.
 RESERVED = (MASK, RGBA_NAME, *RGBA().folders(RGBA_NAME))
 # Detectors that draw edges while images are generated: those without weights. A network would need

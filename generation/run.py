@@ -11,8 +11,7 @@ import numpy as np
 
 from conditions.segmentation import IGNORE
 from core.checks import find_flaws
-from core.downloads import sha256_of
-from core.files import require_file, whole_folder, write_json
+from core.files import require_file, sha256_of, whole_folder, write_json
 from core.images import write_png
 from core.option_sources import plain
 from core.pixel_size import VOLUME, PixelSize

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from core.checks import picture_flaw
-from core.downloads import sha256_of
+from core.files import sha256_of
 from core.images import image_size
 from generation.manifest import SHA256, WEIGHTS_CHANGED
 

@@ -12,12 +12,11 @@ from typing import Annotated, Any
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from core.checks import bar_for_many
-from core.downloads import sha256_of
-from core.files import write_json
+from core.files import sha256_of, write_json
 from core.option_sources import changed_options
 from core.records import RECORD, Record, RunRecord, parse_checked, read_checked
+from generation.names import MASK
 from generation.plan import ConditionSet
-from generation.published import MASK
 from generation.run_folder import STATE
 from generation.run_options import FREE_ON_RESUME
 from generation.shards import MAX_SHARDS

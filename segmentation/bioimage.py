@@ -15,8 +15,7 @@ import yaml
 from torch import nn
 
 from core.cards import UNKNOWN_SIZE, as_code, card_table, licence_text, write_card
-from core.downloads import sha256_of
-from core.files import whole_folder
+from core.files import sha256_of, whole_folder
 from core.options import OptionError, option
 from segmentation.network import SIZE_MULTIPLE, pixel_size_of_segmenter
 

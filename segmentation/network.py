@@ -3,8 +3,6 @@
 import math
 from pathlib import Path
 
-import segmentation_models_pytorch as smp
-import timm
 import torch
 
 from core.checkpoints import load_pickle, load_strictly, save_torch
@@ -13,6 +11,9 @@ from core.options import OptionError
 from core.pixel_size import PixelSize, as_pixel_size
 from core.weights_in_use import note_weights
 from segmentation.reflection import reflect_to
+
+# Functions import timm and segmentation-models-pytorch, which load for seconds: trainings and
+# generations have a segmenter only when one is asked for.
 
 FORMAT = "em_segmenter_v1"  # names the checkpoint's layout, which tells it from any other .ckpt
 # Small and fast, enough for phantoms. Of real micrographs it misses mitochondria that resnet18
@@ -24,6 +25,9 @@ SIZE_MULTIPLE = 32  # pixels; what a network of five levels needs, ours has four
 
 def check_encoder(encoder: str) -> None:
     """Raise OptionError for the field `encoder` where there is no encoder of that name."""
+    import segmentation_models_pytorch as smp
+    import timm
+
     # Only models that timm knows: it would download one whose name is that of a hub's file.
     is_timm = encoder.startswith("tu-") and timm.is_model(encoder.removeprefix("tu-"))
     if not is_timm and encoder not in smp.encoders.get_encoder_names():
@@ -43,6 +47,8 @@ def build_segmenter(num_classes: int, encoder: str = ENCODER) -> torch.nn.Module
     Raises:
         OptionError: as `check_encoder`.
     """
+    import segmentation_models_pytorch as smp
+
     check_encoder(encoder)
     model = smp.Unet(
         encoder,

@@ -3,6 +3,8 @@
 import ast
 import importlib
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,13 @@ NO_IMAGES = {  # further ones that read no image
     "utils/plan.py",
     "utils/run_status.py",
 }
+LIGHT = [  # programs that never need torch, or only after their options are read
+    "utils/compare.py",
+    "utils/make_phantoms.py",
+    "utils/run_status.py",
+    "utils/slices.py",
+    "utils/vary_masks.py",
+]
 # A command line that names a file or folder which is not there, `absent`
 ABSENT = {
     "benchmarks/fid_severity.py": "absent",
@@ -117,6 +126,15 @@ def test_a_missing_file_is_one_line(program, tmp_path, monkeypatch, error_line):
     words = ABSENT[program].format(nano=nano)
     line = error_line(main_of(program), *words.split())
     assert "absent" in line or "taken" in line
+
+
+@pytest.mark.parametrize("program", LIGHT)
+def test_help_comes_before_torch_is_loaded(program):
+    """Loading torch takes longer than reading the help."""
+    words = [sys.executable, "-X", "importtime", program, "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "core.options" in loaded and not loaded & {"torch", "pytorch_lightning"}
 
 
 @pytest.mark.parametrize("program", sorted(ABSENT.keys() - NO_IMAGES))

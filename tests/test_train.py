@@ -22,7 +22,7 @@ import train
 from cldm.cldm import ControlLDM
 from cldm.model import create_model
 from core.checkpoints import load_pickle, load_state_dict, save_weights, subset
-from core.downloads import sha256_of
+from core.files import sha256_of
 from core.images import read_labels, write_png
 from core.lightning import WholeFileIO, position
 from core.notices import Notice

@@ -5,7 +5,8 @@ from collections.abc import Container, Iterator
 import torch
 from torch.utils.data import Sampler
 
-from core.seeds import sample_generator, sample_seed
+from core.draws import sample_generator
+from core.seeds import sample_seed
 from dataset import PlacedKey, SampleKey, ValidationSet
 
 

@@ -13,7 +13,7 @@ from core.cards import (
     licence_text,
     write_card,
 )
-from core.downloads import sha256_of
+from core.files import sha256_of
 from core.pixel_size import pixel_size_of_training, size_note
 from core.records import DATA
 from training.first_weights import read_start

@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
-from core.lightning import LAST
+from core.run_files import LAST
 from training.steps import ends_step, validation_follows
 
 BEST = "EM_best_results"

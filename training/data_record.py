@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.checks import bar_for_many
-from core.downloads import sha256_of
+from core.files import sha256_of
 from core.pairing import list_names
 from core.pixel_size import PixelSizeRecord
 from core.records import read_checked

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from core.seeds import sample_generator
+from core.draws import sample_generator
 
 GOLDEN_RATIO = 0.6180339887498949  # (sqrt(5) - 1) / 2, the number worst approached by fractions
 

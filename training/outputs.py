@@ -9,7 +9,8 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from core.options import folder_name, option, positive_int
 from training.checkpoints import BEST
-from training.wandb_logger import KEY_VARIABLE, SecretiveWandb
+
+KEY_VARIABLE = "WANDB_API_KEY"
 
 
 def _csv(options: "OutputOptions", run_dir: Path) -> Logger:
@@ -22,6 +23,8 @@ def _tensorboard(options: "OutputOptions", run_dir: Path) -> Logger:
 
 
 def _wandb(options: "OutputOptions", run_dir: Path) -> Logger:
+    from training.wandb_logger import SecretiveWandb  # here, because wandb loads for a second
+
     return SecretiveWandb(options.wandb_project, run_dir, options.wandb_api_key)
 
 

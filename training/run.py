@@ -12,10 +12,11 @@ from torch.utils.data import DataLoader
 from cldm.model import create_model
 from core.cards import CARD
 from core.checkpoints import load_pickle
-from core.lightning import LAST, position, print_once, stop_as_interrupt, wait_for_last
+from core.lightning import position, print_once, stop_as_interrupt, wait_for_last
 from core.notices import notify
-from core.progress import PROGRESS, Progress
+from core.progress import Progress
 from core.records import DATA, RECORD
+from core.run_files import LAST, PROGRESS
 from core.signals import StoppedForRequeue
 from dataset import collate
 from training.agreement import Count, ValidationAgreement

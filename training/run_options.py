@@ -5,8 +5,9 @@ from pathlib import Path
 
 from cldm.sampling import SamplingOptions
 from conditions import ConditionOptions
-from core.lightning import LAST, can_restore
+from core.lightning import can_restore
 from core.records import RECORD, read_record
+from core.run_files import LAST
 from dataset import SampleOptions
 from fid.backbones.loading import CemOptions
 from training.agreement import AgreementOptions

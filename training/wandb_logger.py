@@ -9,8 +9,8 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 
 from core.notices import notify
+from training.outputs import KEY_VARIABLE
 
-KEY_VARIABLE = "WANDB_API_KEY"
 PATIENCE = 5  # seconds for the first answer of a server; wandb adds about ten
 OFFLINE_PATIENCE = 120  # seconds for wandb's own process, which a busy machine starts slowly
 

@@ -8,7 +8,8 @@ import torch
 
 from core.checkpoints import load_strictly
 from core.devices import device_option, pick_device
-from core.downloads import find_weights, sha256_of
+from core.downloads import find_weights
+from core.files import sha256_of
 from core.options import option, positive_int
 from fid.backbones import BACKBONES, CEM, INCEPTION, Backbone
 

@@ -21,7 +21,6 @@ from core.files import remove_leftovers
 from core.image_options import add_image_options, use_image_options
 from core.images import list_images
 from core.lightning import (
-    LAST,
     WholeFileIO,
     lightning_precision,
     position,
@@ -31,6 +30,7 @@ from core.lightning import (
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import add_options, new_parser, non_negative_int, option, read_options
 from core.progress import Progress
+from core.run_files import LAST
 from core.run_lock import RunLock
 from fid.images import sound_images
 from fid.pretraining.settings import AnySettings, RecipeSettings, find_config, read_settings

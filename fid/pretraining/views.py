@@ -9,8 +9,9 @@ from torch.utils.data import Dataset, Sampler
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
 
+from core.draws import sample_generator
 from core.images import read_grey
-from core.seeds import sample_generator, sample_seed
+from core.seeds import sample_seed
 
 
 class GaussianNoise(torch.nn.Module):

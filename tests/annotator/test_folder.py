@@ -20,7 +20,7 @@ from annotator.folder import (
     settings_that_draw,
     write_record,
 )
-from core.downloads import sha256_of
+from core.files import sha256_of
 from core.images import write_png
 from tests.edited import edits
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from core import downloads as weights
-from core.downloads import WeightsFile, download, find_weights, sha256_of
+from core.downloads import WeightsFile, download, find_weights
+from core.files import sha256_of
 
 
 def make_checkpoint() -> bytes:

@@ -7,9 +7,9 @@ import pytest
 
 from core import progress
 from core.files import write_json
-from core.lightning import LAST
-from core.progress import EVERY, PROGRESS, Progress, ProgressRecord
+from core.progress import EVERY, Progress
 from core.records import read_checked
+from core.run_files import LAST, PROGRESS, ProgressRecord
 
 
 @pytest.fixture

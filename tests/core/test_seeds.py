@@ -3,7 +3,8 @@
 import hashlib
 from itertools import pairwise
 
-from core.seeds import SeededDraws, sample_seed
+from core.draws import SeededDraws
+from core.seeds import sample_seed
 
 
 def test_a_seed_is_made_of_run_name_and_index_alone():

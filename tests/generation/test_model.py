@@ -7,7 +7,7 @@ import torch
 
 from conditions import create_condition
 from core.checkpoints import load_state_dict, save_weights, subset
-from core.downloads import sha256_of
+from core.files import sha256_of
 from core.options import OptionError
 from generation import model
 from generation.branches import Branch

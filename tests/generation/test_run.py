@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from core.downloads import sha256_of
-from core.files import write_json
+from core.files import sha256_of, write_json
 from core.images import read_grey, read_labels, write_png
 from core.pixel_size import VOLUME, pixel_size_of_folder
 from generation.manifest import read_manifest

@@ -1,7 +1,6 @@
 """The record of the weights that a training started from."""
 
-from core.downloads import sha256_of
-from core.files import write_json
+from core.files import sha256_of, write_json
 from training.first_weights import START, fingerprint_start, read_start
 
 

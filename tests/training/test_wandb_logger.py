@@ -10,7 +10,8 @@ import wandb
 
 from core.notices import Notice
 from training import wandb_logger
-from training.wandb_logger import KEY_VARIABLE, SecretiveWandb
+from training.outputs import KEY_VARIABLE
+from training.wandb_logger import SecretiveWandb
 
 KEY = "ab" * 20
 

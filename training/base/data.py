@@ -8,8 +8,9 @@ from einops import rearrange
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from core.draws import SeededDraws, sample_generator
 from core.images import image_size, read_image, to_uint8
-from core.seeds import SeededDraws, sample_generator, sample_seed
+from core.seeds import sample_seed
 from training.latents import LatentCache
 
 ENCODE_BATCH = 16  # views that the frozen autoencoder encodes at once

@@ -5,8 +5,8 @@ import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 from torch.utils.data import DataLoader
 
+from core.draws import sample_generator
 from core.lightning import lightning_precision, stop_as_interrupt
-from core.seeds import sample_generator
 
 
 def draw_noise(seeds: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
