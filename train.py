@@ -34,6 +34,7 @@ from segmentation.judge import judge_of
 from share import run_script
 from training.agreement import AgreementOptions
 from training.data import DataOptions, build_datasets
+from training.gradient_checkpointing import MemoryOptions
 from training.latents import CacheOptions
 from training.loss_curve import LOSS_PICTURE
 from training.module import StartOptions
@@ -59,6 +60,7 @@ GROUPS = {
     "model": Group(StartOptions, "model"),
     "optimization": Group(OptimizationOptions, "optimization"),
     "processes": Group(ProcessOptions, "processes"),
+    "memory": Group(MemoryOptions, "memory"),
     "validation_fid": Group(ValidationFidOptions, "validation FID"),
     "fid_sampling": Group(SAMPLING, "images of the validation FID", SAMPLING_FLAGS),
     "fid_network": Group(ValidationNetworkOptions, "network of the validation FID", NETWORK_FLAGS),
@@ -137,7 +139,7 @@ def main(argv=None):
     with closing(run.folder.lock):
         if run.resumed:
             run.reopen_folder(trainer)
-        module = run.build_module()
+        module = run.build_module(trainer.strategy.root_device)
         if not run.resumed:
             run.open_folder(trainer, record)
         run.fit(trainer, module)

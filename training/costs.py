@@ -14,6 +14,7 @@ from core.lightning import lightning_precision
 from core.prompts import PROMPTS
 from dataset import Sample, SampleKey, collate
 from training.frozen import FrozenEncoders
+from training.gradient_checkpointing import StepSize, choose_checkpointing, memory_per_process
 from training.latents import LatentCache
 from training.module import ControlTraining
 
@@ -40,13 +41,19 @@ def measure_step(
     device: torch.device,
     precision: str = "32",
     repeats: int = 3,
+    gradient_checkpointing: str = "auto",
 ) -> float:
     """Seconds of a training step on new images: the median of `repeats` after one that warms up.
 
     Args:
         model: a ControlLDM; its control branch is changed.
         image_size: height and width in pixels.
+        gradient_checkpointing: `auto`, `on` or `off`, as `choose_checkpointing`.
     """
+    size = StepSize(batch_size, image_size, precision)
+    free = memory_per_process(device, 1)
+    if decided := choose_checkpointing(gradient_checkpointing, model, size, device, free):
+        print(decided)
     sides = (image_size, image_size)
     image = torch.rand(*sides, 3) * 2 - 1
     hint = torch.rand(*sides, model.control_model.hint_channels)

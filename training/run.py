@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
 from torch.utils.data import DataLoader
@@ -27,6 +28,7 @@ from training.data import DataSets
 from training.data_record import fingerprint_data
 from training.first_weights import START, fingerprint_start
 from training.frozen import FrozenEncoders
+from training.gradient_checkpointing import StepSize, choose_checkpointing, memory_per_process
 from training.latents import GB, LatentCache
 from training.loss_curve import LOSS_PICTURE, LossCurve
 from training.module import ControlTraining
@@ -121,9 +123,15 @@ class TrainingRun:
             partial(weights_notes, self.run_dir, condition, options.output.licence),
         )
 
-    def build_module(self) -> ControlTraining:
-        """The model with the weights that the run starts or goes on from."""
+    def build_module(self, device: torch.device) -> ControlTraining:
+        """The model with the weights that the run starts or goes on from, on the CPU.
+
+        Args:
+            device: where it will be trained.
+        """
         options = self.options.model
+        # Measured here: later the model itself has taken some of it.
+        free = memory_per_process(device, self.processes.per_node)
         params = {"sd_locked": options.sd_locked, "only_mid_control": options.only_mid_control}
         model = create_model(
             options.cldm_config_path,
@@ -134,11 +142,24 @@ class TrainingRun:
             base_path=None if self.resumed else options.base_weights_path,
         )
         align_weights(model)  # or a resumed run would differ in the last bits
+        self._choose_checkpointing(model, device, free)
         # Each process keeps the views that it meets; no latents travel between processes.
         cache = LatentCache(self.options.cache.latent_memory * GB, self.run_dir)
         encoders = FrozenEncoders(model, cache)
         optimization = self.options.optimization
         return ControlTraining(model, encoders, optimization.learning_rate, optimization.ema_decay)
+
+    def _choose_checkpointing(self, model, device: torch.device, free: int) -> None:
+        """Do as `--gradient_checkpointing` says, and print what `auto` decided."""
+        optimization, choice = self.options.optimization, self.options.memory.gradient_checkpointing
+        size = StepSize(
+            optimization.batch_size,
+            self.datasets.train.image_size,
+            self.options.processes.precision,
+            averaged=optimization.ema_decay is not None,
+        )
+        if decided := choose_checkpointing(choice, model, size, device, free):
+            print_once(decided, flush=True)
 
     def reopen_folder(self, trainer: Trainer) -> None:
         """Make sure that the run can go on in its folder; raises as `RunFolder.reopen`."""

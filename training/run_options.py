@@ -12,6 +12,7 @@ from dataset import SampleOptions
 from fid.backbones.loading import CemOptions
 from training.agreement import AgreementOptions
 from training.data import DataOptions
+from training.gradient_checkpointing import MemoryOptions
 from training.latents import CacheOptions
 from training.module import StartOptions
 from training.outputs import OutputOptions
@@ -25,7 +26,7 @@ FREE_ON_RESUME = {
     "resume_training", "run_id", "output_root", "options_file", "dry_run", "max_epochs",
     "max_steps", "gpus", "num_processes", "num_nodes", "num_workers", "logger", "logger_freq",
     "wandb_api_key", "max_pixels", "save_every", "log_every", "latent_memory", "validate_every",
-    "patience", "licence",
+    "patience", "licence", "gradient_checkpointing",
 }  # fmt: skip
 
 
@@ -40,6 +41,7 @@ class TrainingOptions:
     model: StartOptions
     optimization: OptimizationOptions
     processes: ProcessOptions
+    memory: MemoryOptions
     validation_fid: ValidationFidOptions
     fid_sampling: SamplingOptions
     fid_network: CemOptions

@@ -1,0 +1,59 @@
+"""Memory that is still free, on a GPU or for processes on the CPU."""
+
+import os
+from pathlib import Path
+
+import torch
+
+MEMINFO = Path("/proc/meminfo")
+OWN_GROUPS = Path("/proc/self/cgroup")
+# Controllers in `OWN_GROUPS` -> root of the groups, and names of limit, use and cache that the
+# kernel can drop. The first are of version 2, which names no controllers.
+GROUPS = {
+    "": (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
+    "memory": (
+        Path("/sys/fs/cgroup/memory"),
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
+}
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a GPU, or that this process and others like it can still take.
+
+    On the CPU these are the bytes that the kernel calls available, or fewer where a control group
+    limits the process, as Slurm and containers do.
+    """
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if not MEMINFO.exists():  # not Linux
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([_entries(MEMINFO)["MemAvailable:"] * 1024, *_left_in_groups()])
+
+
+def _left_in_groups() -> list[int]:
+    """Bytes below the limit of each control group that this process is in."""
+    left = []
+    for line in OWN_GROUPS.read_text().splitlines() if OWN_GROUPS.exists() else ():
+        _, controllers, path = line.split(":", 2)
+        if controllers not in GROUPS:
+            continue
+        root, limit, used, cache = GROUPS[controllers]
+        # A container sees its own group as the root, whatever the path says.
+        folder = root / path.lstrip("/")
+        for group in (folder, *folder.parents):
+            if group.is_relative_to(root) and (group / limit).exists():
+                text = (group / limit).read_text().strip()
+                if text != "max":
+                    in_use = int((group / used).read_text())
+                    in_use -= _entries(group / "memory.stat")[cache]
+                    left.append(int(text) - in_use)
+    return left
+
+
+def _entries(path: Path) -> dict[str, int]:
+    """The second word of each line, by the first."""
+    words = (line.split() for line in path.read_text().splitlines())
+    return {name: int(value) for name, value, *_ in words}
