@@ -21,7 +21,7 @@ def read_arrays(path: Path, names: Sequence[str], most_bytes: int) -> dict[str, 
     """Arrays of an archive by name; those that it lacks are left out.
 
     Args:
-        most_bytes: of one array in memory.
+        most_bytes: of one array in memory, as float32 where its numbers are smaller.
     Raises:
         FileNotFoundError: no such file.
         ValueError: damaged, pickled (never loaded) or too large; the message lacks the path.
@@ -53,7 +53,8 @@ def _read_member(archive, info, most_bytes) -> np.ndarray:
     size = math.prod(shape) * dtype.itemsize
     if size > info.file_size:
         raise ValueError(f"{shape} {dtype} out of {info.file_size} bytes")
-    if size > most_bytes:
-        raise ValueError(f"{size:,} bytes, expected at most {most_bytes:,}")
+    needed = math.prod(shape) * max(dtype.itemsize, np.dtype(np.float32).itemsize)
+    if needed > most_bytes:
+        raise ValueError(f"{needed:,} bytes, expected at most {most_bytes:,}")
     with archive.open(info) as file:
         return np.lib.format.read_array(file, allow_pickle=False)

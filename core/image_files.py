@@ -97,6 +97,7 @@ def decode(path: Path) -> Picture:
             return read_tiff(path)
         if name == "PNG":
             header = _png_header(path)
+            _check_png(path)
         if name == "PNG" and header.bits == 16 and header.samples > 1:
             # Pillow would drop the low bytes
             pixels, table = imagecodecs.png_decode(path.read_bytes()), None
@@ -119,12 +120,17 @@ def check_whole(path: Path, header: Header) -> None:
     with naming(path):
         name = format_of(path)
         if name == "PNG":
-            with PngImageFile(path) as image:
-                image.verify()  # checksums only
+            _check_png(path)
             return
         whole = name == "TIFF" and header.stored_bytes <= path.stat().st_size
     if not whole or header.premultiplied:  # whether alpha is full is in the pixels
         decode(path)
+
+
+def _check_png(path: Path) -> None:
+    """Compare all checksums of a PNG; decoders do not read the last one."""
+    with PngImageFile(path) as image:
+        image.verify()
 
 
 def _png_header(path: Path) -> Header:

@@ -127,3 +127,21 @@ def test_damaged_bytes_end_in_a_value_error(tmp_path_factory, kind, data):
             read(path)
         except ValueError as error:
             assert str(error).startswith(str(path)) and "\n" not in str(error)
+
+
+def test_no_flipped_byte_of_a_png_changes_pixels_unnoticed(tmp_path):
+    """Decoders stop at the last pixel, before the checksum that follows it."""
+    Image.fromarray(PIXELS).save(tmp_path / "a.png")
+    content, expected = (tmp_path / "a.png").read_bytes(), read_image(tmp_path / "a.png")
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 0x10
+        (tmp_path / "a.png").write_bytes(damaged)
+        try:
+            assert np.array_equal(read_image(tmp_path / "a.png"), expected)
+        except ValueError as error:
+            assert "a.png" in str(error)
+    for missing in range(5, 30):  # the last four bytes check that the end is the end
+        (tmp_path / "a.png").write_bytes(content[:-missing])
+        with pytest.raises(ValueError, match=r"a\.png"):
+            read_image(tmp_path / "a.png")
