@@ -12,6 +12,7 @@ from tqdm import tqdm
 from cldm.model import DEFAULT_CONFIG, create_control, create_model
 from cldm.multi import MultiConditionControlNet
 from cldm.names import UNET
+from cldm.parameterization import check_parameterization
 from core.devices import PRECISIONS, check_precision, device_option, pick_device, precision_option
 from core.files import sha256_of, state_of
 from core.foreign_layouts import load_original
@@ -136,7 +137,8 @@ def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Mo
     networks are loaded, which saves their memory.
 
     Raises:
-        FileNotFoundError, ValueError, RuntimeError: see `create_model` and `create_control`.
+        FileNotFoundError, ValueError, RuntimeError: see `create_model`, `create_control` and
+            `check_parameterization`.
     """
     first, *others = branches
     config = options.config_yaml_path
@@ -159,4 +161,6 @@ def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Mo
     )
     device = options.device_type
     # torchrun starts one process for each GPU and numbers them
-    return model.to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device)
+    model.to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device)
+    check_parameterization(model, config, options.base_weights_path or first.weights)
+    return model

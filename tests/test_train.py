@@ -19,6 +19,7 @@ from safetensors import safe_open
 
 import generate
 import train
+from cldm import parameterization
 from cldm.cldm import ControlLDM
 from cldm.model import create_model
 from core.checkpoints import load_pickle, load_state_dict, save_weights, subset
@@ -522,6 +523,11 @@ def test_bad_input_is_one_line(options, pairs, tmp_path, micro_yaml, tiny_yaml, 
     assert "tensors of another shape" in fails("--cldm_config_path", tiny_yaml, "--image_size", 64)
     if not torch.cuda.is_available():
         assert "--gpus: 1 asked for, this machine has 0" in fails("--gpus", 1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parameterization, "measured_parameterization", lambda model: "v")
+        assert f"its U-Net predicts v, but {micro_yaml} says" in fails()
+    assert not (tmp_path / "runs").exists()
 
     evil = yaml.safe_load(micro_yaml.read_text())
     evil["model"]["params"]["unet_config"]["target"] = "os.system"

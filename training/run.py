@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from torch.utils.data import DataLoader
 
 from cldm.model import create_model
+from cldm.parameterization import check_parameterization
 from core.cards import CARD
 from core.checkpoints import load_pickle
 from core.lightning import position, print_once, stop_as_interrupt, wait_for_last
@@ -141,6 +142,9 @@ class TrainingRun:
             {"model": {"params": params}},
             base_path=None if self.resumed else options.base_weights_path,
         )
+        if not self.resumed:
+            base = options.base_weights_path or options.resume_path
+            check_parameterization(model, options.cldm_config_path, base)
         align_weights(model)  # or a resumed run would differ in the last bits
         self._choose_checkpointing(model, device, free)
         # Each process keeps the views that it meets; no latents travel between processes.

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from cldm import parameterization
 from conditions import create_condition
 from core.checkpoints import load_state_dict, save_weights, subset
 from core.files import sha256_of
@@ -57,6 +58,13 @@ def test_each_branch_brings_its_control_network(micro_yaml, micro_weights, branc
         stored = load_state_dict(path)[f"control_model.{key}"]
         assert torch.equal(network.state_dict()[key], stored)
     assert not loaded.training
+
+
+def test_weights_that_predict_something_else_are_refused(micro_yaml, micro_weights, monkeypatch):
+    monkeypatch.setattr(parameterization, "measured_parameterization", lambda model: "v")
+    options = ModelOptions(config_yaml_path=micro_yaml, device="cpu")
+    with pytest.raises(RuntimeError, match=f"{micro_weights}: its U-Net predicts v, but"):
+        load_model(options, [branch("mask", micro_weights, "segmentation")])
 
 
 def test_the_base_file_wins_for_everything_but_the_control_branch(
