@@ -66,8 +66,11 @@ class Progress(Callback):
         self._write(trainer)
 
     def teardown(self, trainer, pl_module, stage):
-        """Note what was saved at the very end."""
-        if self.saving:
+        """Note what was saved at the very end, or that there was nothing left to train."""
+        if self.first_step is None and self.content["state"] == "running":
+            self.content |= {"state": "done", "total_steps": trainer.global_step}
+            self._write(trainer)
+        elif self.saving:
             self._write(trainer)
 
     def on_exception(self, trainer, pl_module, exception):

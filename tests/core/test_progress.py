@@ -109,6 +109,17 @@ def test_the_step_of_the_last_checkpoint_is_noted(tmp_path, trainer):
     read_checked(tmp_path / PROGRESS, ProgressRecord)
 
 
+def test_a_training_that_had_nothing_left_to_do_is_done(tmp_path, trainer):
+    """Its record may have said that it failed, or was damaged."""
+    (tmp_path / PROGRESS).write_text("{}")
+    callback = Progress(tmp_path)
+    callback.on_load_checkpoint(trainer, None, {"global_step": 7})
+    trainer.global_step = 7
+    callback.teardown(trainer, None, "fit")
+    record = read_checked(tmp_path / PROGRESS, ProgressRecord)
+    assert (record.state, record.step, record.total_steps) == ("done", 7, 7)
+
+
 def test_only_the_first_process_writes(tmp_path, trainer):
     trainer.is_global_zero = False
     Progress(tmp_path).on_train_start(trainer, None)
