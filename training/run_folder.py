@@ -10,6 +10,7 @@ from core.records import DATA, RECORD
 from core.run_lock import RunLock
 from training.data import DataSets
 from training.data_record import check_same_data, fingerprint_data
+from training.first_weights import read_start
 
 
 class RunFolder:
@@ -28,12 +29,13 @@ class RunFolder:
 
         Raises:
             RuntimeError: another process trains there, or the data are not those of the run.
-            FileNotFoundError, ValueError: as `restore_last`.
+            FileNotFoundError, ValueError: as `restore_last`; or a record is damaged.
         """
         self.lock.acquire()
         remove_leftovers(self.path)  # of a process that was killed while it saved
         if done := restore_last(self.path):
             print(f"warning: {done}", file=sys.stderr)
+        read_start(self.path)  # a damaged record should not wait for the end of the training
         data = fingerprint_data(datasets)
         if (self.path / DATA).exists():
             check_same_data(self.path / DATA, data)

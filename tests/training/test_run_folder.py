@@ -7,6 +7,8 @@ import pytest
 from core.files import write_json
 from core.records import RECORD
 from core.run_lock import RunLock
+from training import run_folder
+from training.first_weights import START
 from training.run_folder import RunFolder
 
 
@@ -34,6 +36,13 @@ def test_a_killed_process_leaves_no_folder(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         RunFolder(tmp_path / "new").open(killed, {}, may_exist=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_record_of_first_weights_is_found_before_the_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_folder, "restore_last", lambda folder: None)
+    (tmp_path / START).write_text("{}")
+    with pytest.raises(ValueError, match=f"{START}: damaged or edited"):
+        RunFolder(tmp_path).reopen(None)
 
 
 def test_a_name_that_is_taken(tmp_path):
