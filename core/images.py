@@ -105,7 +105,9 @@ def read_four_channels(path: str | Path, bit_depth: int | None = None) -> np.nda
     _check_depth(path, picture.header)
     channels = 3 if picture.table is not None else picture.header.samples
     if channels != 4:
-        raise ValueError(f"{path}: {channels} channel(s), expected four (R, G, B, A)")
+        raise ValueError(
+            f"{path}: {channels} channel(s), expected four: class planes in R, G, B, edges in A"
+        )
     return _to_unit(path, picture, picture.pixels, bit_depth)
 
 
