@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch.overrides import TorchFunctionMode
 
-from core.files import whole_file
+from core.files import check_writable, whole_file
 from core.weights_in_use import note_weights
 
 WEIGHT_SUFFIXES = (".ckpt", ".pth", ".pt", ".safetensors")
@@ -306,6 +306,7 @@ def check_conversion(sources: Iterable[Path], output: Path) -> None:
         FileNotFoundError: no such source, or no folder for the output.
         FileExistsError: the output is there already.
         ValueError: the output's name does not end in one of `WEIGHT_SUFFIXES`.
+        OSError: nothing can be written there.
     """
     for source in sources:
         if not source.is_file():
@@ -316,6 +317,7 @@ def check_conversion(sources: Iterable[Path], output: Path) -> None:
         raise ValueError(f"{output}: expected a name that ends in {', '.join(WEIGHT_SUFFIXES)}")
     if not output.parent.is_dir():
         raise FileNotFoundError(f"{output.parent}: no such folder")
+    check_writable(output)
 
 
 def save_weights(

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -119,6 +120,26 @@ def check_new_folder(path: Path) -> None:
     parent = next(parent for parent in path.absolute().parents if parent.exists())
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
         raise PermissionError(f"{path}: nothing can be written to {parent}. Name another place.")
+
+
+def check_writable(path: Path, option: str = "") -> None:
+    """Make the folder of `path` and try to write there, before anything slow happens.
+
+    Args:
+        option: that names the path, for the message.
+
+    Raises:
+        OSError: it cannot be written; the message begins with `option` and path.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):  # rights alone do not tell: disks get full
+            pass
+        if path.is_dir():
+            raise IsADirectoryError("it is a folder")
+    except OSError as error:
+        name = f"{option} {path}".lstrip()
+        raise OSError(f"{name}: cannot be written ({error}). Name another place.") from error
 
 
 def _beside(path: Path, suffix: str = "") -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cldm.model import DEFAULT_CONFIG, create_first_stage
 from core.devices import pick_device
-from core.files import write_json
+from core.files import check_writable, write_json
 from core.image_options import add_image_options, use_image_options
 from core.images import write_png
 from core.option_sources import add_run_control, dry_run_text, parse_all
@@ -22,7 +22,7 @@ from fid.backbones.loading import BackboneOptions, load_backbone
 from fid.features import FeatureOptions
 from fid.images import read_folder
 from fid.reconstruction import draw_spectrum, measure_reconstructions
-from fid.results import check_writable, describe, print_summary
+from fid.results import describe, print_summary
 from fid.scoring import FidScoreOptions, compare
 from share import run_script
 

@@ -10,13 +10,13 @@ table, if they were made the same way.
 from pathlib import Path
 
 from core.csv_files import write_csv
-from core.files import write_json
+from core.files import check_writable, write_json
 from core.image_options import add_image_options, use_image_options
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import Group, add_groups, dashed, new_parser, read_groups
 from fid.backbones.loading import BackboneOptions
 from fid.features import FeatureOptions
-from fid.results import check_comparable, check_writable, print_summary
+from fid.results import check_comparable, print_summary
 from fid.scoring import FidScoreOptions, read_sets, score_sets
 from fid.tables import COLUMNS, TableOptions, draw_bars, read_results, row_of, write_markdown
 from share import run_script

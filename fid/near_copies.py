@@ -11,7 +11,7 @@ neighbouring slices are memorised easily (Dar et al. 2024).
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.files import write_json
+from core.files import check_writable, write_json
 from core.image_options import add_image_options, use_image_options
 from core.images import write_png
 from core.option_sources import add_run_control, dry_run_text, parse_all
@@ -21,7 +21,7 @@ from fid.backbones.loading import BackboneOptions, load_backbone
 from fid.copies import CopyOptions, ImageFeatures, draw_pairs, find_copies, write_pairs
 from fid.features import FeatureOptions, folder_statistics
 from fid.images import check_nesting, read_folder
-from fid.results import check_writable, describe
+from fid.results import describe
 from share import run_script
 
 

@@ -1,6 +1,5 @@
 """Results of the scores: how they state what they rest on, are printed, compared and written."""
 
-import tempfile
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -70,24 +69,6 @@ class ResultOptions:
         Path("fid.json"), Path, "FILE", "result; the time (UTC) is added to its name"
     )
     data_volume: str | None = option(None, None, "TEXT", "copied into the result")
-
-
-def check_writable(path: Path, option: str) -> None:
-    """Make the folder of `path` and try to write there, before anything slow happens.
-
-    Raises:
-        OSError: it cannot be written; the message begins with `option`.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):  # rights alone do not tell: disks get full
-            pass
-        if path.is_dir():
-            raise IsADirectoryError("it is a folder")
-    except OSError as error:
-        raise OSError(
-            f"{option} {path}: cannot be written ({error}). Name another place."
-        ) from error
 
 
 def describe(backbone: Backbone) -> dict:

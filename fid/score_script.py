@@ -4,12 +4,13 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.files import check_writable
 from core.image_options import add_image_options, use_image_options
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import add_options, dashed, new_parser, read_options
 from fid.backbones.loading import BackboneOptions
 from fid.features import FeatureOptions
-from fid.results import ResultOptions, check_writable, print_summary, write_result
+from fid.results import ResultOptions, print_summary, write_result
 from fid.scoring import FidScoreOptions, read_sets, score_sets
 
 

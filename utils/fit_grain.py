@@ -19,7 +19,7 @@ from cldm.model import DEFAULT_CONFIG, create_first_stage, read_config
 from cldm.sampling import NotFiniteError
 from core.checks import bar_for_many
 from core.devices import device_option, pick_device
-from core.files import whole_file, write_json
+from core.files import check_writable, whole_file, write_json
 from core.grain import BANDS, LEVELS, TILE, Grain, frequencies
 from core.grain_fit import band_power, fit_grain, lag_one, mean_spectrum, measure_missing
 from core.image_options import add_image_options, use_image_options
@@ -38,7 +38,6 @@ from core.pictures import evenly, tile
 from core.pixel_size import PixelSize, pixel_size_of_folder
 from core.text import table
 from fid.reconstruction import reconstruct
-from fid.results import check_writable
 from share import run_script
 
 KINDS = ("real", "reconstruction", "with grain")

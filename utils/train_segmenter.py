@@ -13,12 +13,13 @@ the generated ones help; `utils/augmentation_study.py` compares such trainings.
 import argparse
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from conditions.pairs import notify_of_overlap
 from core.devices import device_option, pick_device
-from core.files import refuse_existing, write_json
+from core.files import check_writable, refuse_existing, write_json
 from core.image_options import add_image_options, use_image_options
 from core.images import write_png
 from core.option_sources import add_run_control, dry_run_text, parse_all, plain
@@ -33,6 +34,7 @@ from core.options import (
 )
 from core.pixel_size import PixelSize, notify_of_other_size, notify_of_unlike_folders
 from core.resampling import pixel_size_option, resampling_to
+from core.run_lock import RunLock
 from segmentation.data import gather_pairs
 from segmentation.network import load_segmenter, pixel_size_of_segmenter, save_segmenter
 from segmentation.scoring import draw_rows, score, score_lines
@@ -216,25 +218,28 @@ def train_and_save(args: argparse.Namespace) -> None:
         return
     print(plan)
     files.output.parent.mkdir(parents=True, exist_ok=True)
-    model = train_segmenter(
-        pairs,
-        val_pairs,
-        files.num_classes,
-        steps,
-        options,
-        device,
-        True,
-        synthetic,
-        folders.pixel_size,
-    )
-    # Texts and numbers alone: a checkpoint must load without running code.
-    meta = {"options": {name: plain(value) for name, value in vars(args).items()}}
-    meta["pixel_size_nm"] = pixel_size and list(pixel_size)
-    if val_pairs:
-        meta["val"] = score(model, val_pairs, files.num_classes, pixel_side=folders.pixel_size)
-        meta["val_curve"] = [list(point) for point in model.curve]  # (step, mIoU)
-        print(score_lines("validation", meta["val"]))
-    save_segmenter(files.output, model, meta, run.overwrite)
+    with closing(RunLock.of_file(files.output, "training a segmenter")) as lock:
+        lock.acquire()
+        refuse_existing(files.output, run.overwrite)  # the last holder may have written it
+        model = train_segmenter(
+            pairs,
+            val_pairs,
+            files.num_classes,
+            steps,
+            options,
+            device,
+            True,
+            synthetic,
+            folders.pixel_size,
+        )
+        # Texts and numbers alone: a checkpoint must load without running code.
+        meta = {"options": {name: plain(value) for name, value in vars(args).items()}}
+        meta["pixel_size_nm"] = pixel_size and list(pixel_size)
+        if val_pairs:
+            meta["val"] = score(model, val_pairs, files.num_classes, pixel_side=folders.pixel_size)
+            meta["val_curve"] = [list(point) for point in model.curve]  # (step, mIoU)
+            print(score_lines("validation", meta["val"]))
+        save_segmenter(files.output, model, meta, run.overwrite)
     print(f"saved {files.output}")
 
 
@@ -261,7 +266,7 @@ def score_and_write(args: argparse.Namespace) -> None:
         print(dry_run_text(vars(args), plan, hidden=["command"]))
         return
     for path in written:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        check_writable(path, "--output" if path == options.output else "--picture")
     result = score(model, pairs, num_classes, options.shuffled, True, folders.pixel_size)
     print(score_lines(" ".join(map(str, folders.image_path)), result))
     if options.output:

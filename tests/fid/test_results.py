@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fid.results import COMPARABLE, check_comparable, check_writable, print_summary, write_result
+from core.files import check_writable
+from fid.results import COMPARABLE, check_comparable, print_summary, write_result
 
 TIME = "2024-05-06T07:08:09+00:00"
 

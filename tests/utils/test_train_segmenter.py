@@ -11,6 +11,7 @@ from core.files import write_json
 from core.images import read_image
 from core.notices import Notice
 from core.pixel_size import VOLUME
+from core.run_lock import RunLock
 from segmentation.network import load_segmenter
 from tests.blobs import blobs, write_pairs
 from utils.train_segmenter import main, parse_args
@@ -101,8 +102,10 @@ def test_bad_input_is_found_before_training(folders, tmp_path, monkeypatch):
         "utils.train_segmenter.train_segmenter",
         lambda *args, **kwargs: pytest.fail("training began"),
     )
-    taken = tmp_path / "taken.ckpt"
+    taken, wanted = tmp_path / "taken.ckpt", tmp_path / "wanted.ckpt"
     taken.write_text("precious")
+    lock = RunLock.of_file(wanted, "training a segmenter")  # of another process
+    lock.acquire()
     grey = tmp_path / "grey"
     write_pairs(grey, [np.zeros((8, 8))] * 2, [np.full((8, 8), 255)] * 2)
     cases = [
@@ -113,6 +116,8 @@ def test_bad_input_is_found_before_training(folders, tmp_path, monkeypatch):
             "00.png: found value.*255",
         ),
         ({"output": taken}, FileExistsError, "taken.ckpt: exists already"),
+        ({"output": wanted}, RuntimeError, "wanted.ckpt: process .* is training a segmenter here"),
+        ({"output": "/proc/seg.ckpt"}, OSError, "/proc/.seg.ckpt"),
         ({"encoder": "resnet19"}, ValueError, "--encoder: resnet19"),
         ({"encoder": "tu-hf-hub:someone/network"}, ValueError, "--encoder: tu-hf-hub"),
         ({"device": "warp"}, ValueError, "--device: warp"),
@@ -136,6 +141,7 @@ def test_bad_input_is_found_before_training(folders, tmp_path, monkeypatch):
             main(options(folders, "train", **{"output": tmp_path / "seg.ckpt", **changes}))
         assert "\n" not in str(caught.value), changes
     assert taken.read_text() == "precious"
+    lock.close()
 
 
 @pytest.mark.parametrize(
