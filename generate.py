@@ -10,6 +10,7 @@ from functools import partial
 
 from cldm.model import read_config, size_multiple
 from cldm.multi import MultiConditionControlNet
+from cldm.unknown_prompts import notify_of_unknown_prompts
 from core.image_options import add_image_options, use_image_options
 from core.option_sources import (
     add_run_control,
@@ -124,6 +125,8 @@ def prepare_run(args, settings, config, gate):
     grain = settings.grain.read(settings.branches[0].pixel_size)
     # Minutes of reading, but the only way to know that a resumed run goes on with the same weights.
     files = weights_files(settings.branches, settings.model.base_weights_path)
+    for branch in settings.branches:
+        notify_of_unknown_prompts(branch.weights, settings.plan.prompts_file)
     weights = WatchedWeights(files | settings.gate.files() | settings.grain.files())
     record, digests = settings.record(vars(args)), weights.digests | settings.gate.digests()
     run = Run(folder, record, plan, settings.branches, digests, config, settings.gate.is_on)

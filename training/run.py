@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from cldm.model import create_model
 from cldm.parameterization import check_parameterization
+from cldm.unknown_prompts import notify_of_unknown_prompts
 from core.cards import CARD
 from core.checkpoints import load_pickle
 from core.lightning import position, print_once, stop_as_interrupt, wait_for_last
@@ -143,6 +144,7 @@ class TrainingRun:
             base_path=None if self.resumed else options.base_weights_path,
         )
         if not self.resumed:
+            notify_of_unknown_prompts(options.resume_path, self.options.samples.prompts_file)
             base = options.base_weights_path or options.resume_path
             check_parameterization(model, options.cldm_config_path, base)
         align_weights(model)  # or a resumed run would differ in the last bits
