@@ -15,6 +15,7 @@ from core.image_options import add_image_options, use_image_options
 from core.option_sources import (
     add_run_control,
     dry_run_text,
+    naming_record,
     parse_given,
     refuse_changes,
     with_defaults,
@@ -77,7 +78,8 @@ def parse_args(argv=None):
         saved = options_of_run(args.resume_run)
         refuse_changes(given, saved, FREE_ON_RESUME, "--resume_run")
         args = with_defaults(parser, given, saved, args.resume_run / RECORD)
-    settings = read_settings(args)
+    with naming_record(args.resume_run):
+        settings = read_settings(args)
     # Only what the user gave: a default that is not read surprises nobody.
     for name, reason in settings.unused().items():
         if name in given:

@@ -16,6 +16,7 @@ from core.lightning import can_restore, print_once
 from core.option_sources import (
     add_run_control,
     dry_run_text,
+    naming_record,
     parse_given,
     refuse_changes,
     with_defaults,
@@ -103,8 +104,9 @@ def parse_args(argv=None) -> tuple[argparse.Namespace, TrainingOptions]:
         refuse_changes(given, saved, FREE_ON_RESUME, option)
         args = with_defaults(parser, given, saved, resumed / RECORD)
     args.resume_training = resumed  # also where --run_id named the run
-    options = TrainingOptions(**read_groups(GROUPS, args))
-    options.check()
+    with naming_record(resumed):
+        options = TrainingOptions(**read_groups(GROUPS, args))
+        options.check()
     return args, options
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from core.options import str_to_bool
+from core.records import RECORD
 from core.yaml_files import read_yaml
 
 _NOT_GIVEN = object()  # tells an option that was left out from one that was given its default
@@ -202,6 +203,21 @@ def changed_options(options: Mapping, saved: Mapping, free: set[str]) -> list[st
     before = {name: value for name, value in saved.items() if name not in free}
     now = {name: plain(options.get(name)) for name in before}
     return [f"--{name}" for name in before if before[name] != now[name]]
+
+
+@contextmanager
+def naming_record(folder: Path | None) -> Iterator[None]:
+    """Name the record of a run in errors of options that were taken from it, perhaps edited.
+
+    Args:
+        folder: of the run; None where no run goes on.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if folder is None:
+            raise
+        raise ValueError(f"{error} (with the options in {folder / RECORD})") from error
 
 
 def refuse_changes(given: Mapping, saved: Mapping, free: set[str], option: str) -> None:

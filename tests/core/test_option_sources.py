@@ -10,6 +10,7 @@ from core.option_sources import (
     add_run_control,
     changed_options,
     dry_run_text,
+    naming_record,
     parse_all,
     parse_given,
     plain,
@@ -29,6 +30,14 @@ def from_file(tmp_path, text, *words):
     path = tmp_path / "run.yaml"
     path.write_text(text)
     return parse_given(parser_of(), ["--options_file", str(path), *words])
+
+
+def test_errors_of_saved_options_name_the_record(tmp_path):
+    with pytest.raises(ValueError, match=f"--a: bad .with the options in {tmp_path}/args.json"):
+        with naming_record(tmp_path):
+            raise ValueError("--a: bad")
+    with pytest.raises(ValueError, match="^--a: bad$"), naming_record(None):
+        raise ValueError("--a: bad")
 
 
 def test_only_what_was_given_is_there():
