@@ -3,7 +3,9 @@
 #   bash scripts/proof.sh study.yaml OUT
 # adapts the nano base to the images, trains a ControlNet for each number of labelled images,
 # generates pairs of varied masks, and runs the study. In the study file, arms name the pairs as
-# OUT/pairs/run_{labelled}. A second call goes on where the first one stopped. docs/study.md
+# OUT/pairs/run_{labelled}. Where UNLABELLED names a folder, a segmenter predicts masks for its
+# images, which are redrawn to show them: OUT/pairs/run_unlabelled_{labelled}.
+# A second call goes on where the first one stopped. docs/study.md
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
@@ -60,11 +62,26 @@ for folder in "$out"/split/train_*/; do
         cp "${folder}masks/"* "$out/varied_$number/masks/"* "$masks.new/"
         mv "$masks.new" "$masks"
     fi
-    "$python" generate.py --config_yaml_path "$config" --pad --num_classes "$classes" \
-        --model_weights_path "$out/training/$number/EM_best_results.ckpt" --mask_dir "$masks" \
-        --sampler dpmpp --ddim_steps 20 --guess_mode --scale 2.5 --strength 1.5 \
-        --n_augmentations_per_mask "${IMAGES_PER_MASK:-1}" --precision "$precision" \
-        --seed 0 --output_base_dir "$out/pairs" --run_id "$number"
+    draw=("$python" generate.py --config_yaml_path "$config" --pad --num_classes "$classes"
+        --model_weights_path "$out/training/$number/EM_best_results.ckpt"
+        --sampler dpmpp --ddim_steps 20 --guess_mode --scale "${SCALE:-2.5}" --strength 1.5
+        --n_augmentations_per_mask "${IMAGES_PER_MASK:-1}" --precision "$precision"
+        --seed 0 --output_base_dir "$out/pairs")
+    "${draw[@]}" --mask_dir "$masks" --run_id "$number"
+    [ -n "$unlabelled" ] || continue
+    if [ ! -f "$out/segmenter_$number.ckpt" ]; then
+        "$python" utils/train_segmenter.py train --num_classes "$classes" \
+            --image_path "${folder}images" --mask_path "${folder}masks" \
+            --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
+            --encoder resnet18 --augmentation strong --batch_size 8 --validations 8 \
+            --max_steps "${SEGMENTER_STEPS:-800}" --output "$out/segmenter_$number.ckpt"
+    fi
+    if [ ! -d "$out/predicted_$number" ]; then
+        "$python" utils/predict_masks.py "$out/segmenter_$number.ckpt" "$unlabelled" \
+            "$out/predicted_$number"
+    fi
+    "${draw[@]}" --mask_dir "$out/predicted_$number/masks" --image_path "$unlabelled" \
+        --encode_ratio "${ENCODE_RATIO:-0.6}" --run_id "unlabelled_$number"
 done
 
 "$python" utils/augmentation_study.py "$study" --output "$out/study"
