@@ -1,7 +1,7 @@
 """Pairs of EM images and conditions as training samples: views, prompts, batches."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -95,6 +95,16 @@ class Batch:
     weights: torch.Tensor
     whole_batch: int
     other_hints: list[torch.Tensor] = field(default_factory=list)
+
+    def pin_memory(self) -> "Batch":
+        """The batch in memory that a GPU reads by itself; torch's loader calls this."""
+        return replace(
+            self,
+            images=self.images.pin_memory(),
+            hints=[hint.pin_memory() for hint in self.hints],
+            weights=self.weights.pin_memory(),
+            other_hints=[hint.pin_memory() for hint in self.other_hints],
+        )
 
 
 def channels_first(pictures: Sequence[torch.Tensor]) -> torch.Tensor:

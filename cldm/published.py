@@ -4,7 +4,6 @@ import torch
 from einops import rearrange
 
 from cldm.ddim_hacked import DDIMSampler, check_unsupported
-from core.pictures import prompt_to_pixels
 
 # Arguments of the published `log_images`: those that change no picture, and those that draw
 # pictures which are not made here, with the values that ask for nothing.
@@ -74,6 +73,8 @@ class PublishedControl:
         )
         z, cond = self.get_input(batch, bs=N)  # (N, 4, h, w)
         prompts, hint = batch[self.cond_stage_key][:N], cond["c_concat"][0]
+        from core.pictures import prompt_to_pixels  # here: benchmarks/gpu.py runs without Pillow
+
         text = torch.from_numpy(prompt_to_pixels(prompts, hint.shape[2:]))  # (N, H, W, 3)
         log = {
             "reconstruction": self.decode_first_stage(z),

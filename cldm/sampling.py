@@ -13,6 +13,7 @@ import torch
 from einops import rearrange
 
 from cldm.guidance import guided_eps
+from core.devices import to_device, to_host
 from core.options import OptionError, fraction, non_negative_float, option, positive_int
 from ldm.modules.diffusionmodules.util import TIMESTEPS
 from ldm.samplers import SAMPLERS
@@ -134,7 +135,7 @@ def _conditions(model, hints, prompts, guess_mode, save_memory):
     empty = model.get_unconditional_conditioning(len(prompts))  # (N, 77, width)
     if save_memory:
         model.low_vram_shift(is_diffusing=True)
-    hints = [hint.to(model.device) for hint in hints]
+    hints = [to_device(hint, model.device) for hint in hints]
     cond = model.encode_hints({"c_crossattn": [context], "c_concat": hints})
     if guess_mode:
         return cond, {"c_crossattn": [empty], "c_concat": None}
@@ -244,14 +245,14 @@ def sample_images(
         )
         if save_memory:
             model.low_vram_shift(is_diffusing=False)
+        decoded = []
         for j in range(len(z)):
-            decoded = model.decode_first_stage(z[j : j + 1])  # (1, 3, H, W)
-            if finish:
-                decoded = finish(decoded, seeds[i + j])
-            try:
-                pictures.append(to_pixels(decoded))  # (1, H, W, 3)
-            except NotFiniteError as error:
-                raise NotFiniteError(i + j) from error
+            picture = model.decode_first_stage(z[j : j + 1])  # (1, 3, H, W)
+            decoded.append(finish(picture, seeds[i + j]) if finish else picture)
+        try:  # all at once: each call waits for the device
+            pictures.append(to_pixels(torch.cat(decoded)))  # (n, H, W, 3)
+        except NotFiniteError as error:
+            raise NotFiniteError(i + error.index) from error
     return np.concatenate(pictures)
 
 
@@ -262,8 +263,10 @@ def to_pixels(images: torch.Tensor) -> np.ndarray:
         NotFiniteError: a picture has values that are NaN or infinite.
     """
     finite = images.isfinite().flatten(1).all(1)  # (N,)
-    if not finite.all():  # as bytes, NaN is 0: the picture would look like any other
-        raise NotFiniteError(int(finite.int().argmin()))
     # -1 -> 0, 1 -> 255. Clipped first: a byte would wrap around.
     levels = ((images.float().clamp(-1, 1) + 1) * 127.5).round().byte()  # (N, 3, H, W)
-    return rearrange(levels, "n c h w -> n h w c").cpu().numpy()
+    levels = rearrange(levels, "n c h w -> n h w c").contiguous()  # (N, H, W, 3)
+    levels, finite = to_host([levels, finite])
+    if not finite.all():  # as bytes, NaN is 0: the picture would look like any other
+        raise NotFiniteError(int(finite.int().argmin()))
+    return levels.numpy()

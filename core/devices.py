@@ -1,13 +1,21 @@
 """The device that a script computes on."""
 
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from core.options import OptionError, option
 
-# --precision -> type that operations compute in; weights stay float32
-PRECISIONS = {"16": torch.float16, "32": torch.float32, "bf16": torch.bfloat16}
+# --precision -> type that operations compute in; weights stay float32. TF32 is float32, but a GPU
+# computes its products from 10 bits of each mantissa.
+PRECISIONS = {
+    "16": torch.float16,
+    "32": torch.float32,
+    "bf16": torch.bfloat16,
+    "tf32": torch.float32,
+}
 
 
 def device_option(default: str = "auto"):
@@ -19,7 +27,12 @@ def device_option(default: str = "auto"):
 
 def precision_option():
     """The option of the numbers that operations compute in, one of `PRECISIONS`."""
-    return option("32", choices=tuple(PRECISIONS), help="16 and bf16 compute in mixed precision")
+    return option(
+        "32",
+        choices=tuple(PRECISIONS),
+        help="16 and bf16 compute in mixed precision; tf32 rounds factors of products to 10 bits, "
+        "on GPUs from NVIDIA's Ampere on",
+    )
 
 
 def pick_device(name: str) -> torch.device:
@@ -45,9 +58,75 @@ def pick_device(name: str) -> torch.device:
 
 def check_precision(precision: str, device_type: str) -> None:
     """Raise OptionError for the field `precision` where the device lacks it."""
-    # On a CPU float16 is slow or missing; bf16 works.
-    if precision == "16" and device_type == "cpu":
-        raise OptionError("precision", "16 needs a GPU; use 32 or bf16 on a CPU")
+    # On a CPU float16 is slow or missing, and TF32 is a format of GPUs; bf16 works.
+    if precision in ("16", "tf32") and device_type == "cpu":
+        raise OptionError("precision", f"{precision} needs a GPU; use 32 or bf16 on a CPU")
+
+
+@contextmanager
+def float32_products(precision: str) -> Iterator[None]:
+    """Compute products of float32 tensors exactly within the block, or in TF32.
+
+    With `32` they are exact, convolutions too, which torch rounds to TF32 if nobody says otherwise.
+    With all other precisions, what is left in float32 may be as coarse as the rest.
+
+    Args:
+        precision: one of `PRECISIONS`.
+    """
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest" if precision == "32" else "high")
+    torch.backends.cudnn.allow_tf32 = precision != "32"
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
+@contextmanager
+def mixed_precision(device_type: str, precision: str) -> Iterator[None]:
+    """Compute with one of `PRECISIONS` within the block."""
+    dtype = PRECISIONS[precision]
+    # Weights stay float32; each operation casts them, or stays exact where 16 bits are too few.
+    mixed = torch.autocast(device_type, dtype, enabled=dtype != torch.float32)
+    with float32_products(precision), mixed:
+        yield
+
+
+def full_range(device_type: str) -> torch.autocast:
+    """Context that computes in float32 where autocast would use float16.
+
+    For networks whose activations exceed 65504, the largest float16. bf16 has float32's range and
+    stays.
+    """
+    dtype = torch.get_autocast_dtype(device_type)
+    mixed = torch.is_autocast_enabled(device_type)
+    return torch.autocast(device_type, dtype, enabled=mixed and dtype != torch.float16)
+
+
+def to_host(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Copies of a device's tensors on the CPU, with one wait for all of them.
+
+    Each `.cpu()` would wait until the device has nothing to do, and leave it idle until Python has
+    found the next work.
+    """
+    # Pinned memory: the device writes there while Python goes on.
+    copies = [
+        torch.empty_like(tensor, device="cpu", pin_memory=tensor.is_cuda).copy_(
+            tensor, non_blocking=True
+        )
+        for tensor in tensors
+    ]
+    for device in {tensor.device for tensor in tensors}:
+        wait_for(device)
+    return copies
+
+
+def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor of the CPU on `device`; nothing waits for the copy to a GPU."""
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def device_name(device: torch.device) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 
 from core.checkpoints import load_pickle, save_torch, save_weights, subset
+from core.devices import PRECISIONS
 from core.run_files import DAMAGED, LAST, PREVIOUS
 
 RESTORED_WITHIN = 600  # seconds that processes wait for the one that restores `LAST`
@@ -121,7 +123,8 @@ def wait_for_last(folder: Path, seconds: float = RESTORED_WITHIN) -> None:
 
 def lightning_precision(precision: str) -> str:
     """Lightning's name for one of `core.devices.PRECISIONS`; weights are always float32."""
-    return f"{precision}-{'true' if precision == '32' else 'mixed'}"
+    # TF32 is a way to multiply: `core.devices.float32_products` sets it around a training.
+    return "32-true" if PRECISIONS[precision] == torch.float32 else f"{precision}-mixed"
 
 
 def position(checkpoint: dict) -> tuple[int, int]:

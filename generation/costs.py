@@ -12,9 +12,8 @@ from tqdm import tqdm
 
 from cldm.multi import MultiConditionControlNet
 from cldm.sampling import SamplingOptions, sample_images
-from core.devices import wait_for
+from core.devices import mixed_precision, wait_for
 from core.prompts import PROMPTS
-from generation.model import mixed_precision
 
 # Sampling steps of two runs, whose difference in time is the cost of the steps between them. Both
 # are few: a whole image on a CPU takes minutes, and every step costs the same.

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 import config
 from cldm.sampling import NotFiniteError, SamplingOptions, Start, sample_images
+from core.devices import mixed_precision
 from core.grain import Grain
 from core.options import option, positive_int
 from core.signals import StoppedForRequeue, StopRequest
@@ -19,7 +20,6 @@ from generation.branches import labels_of
 from generation.gate import Gate, pass_gate
 from generation.grain import add_grain
 from generation.inputs import read_hints, stack_hints
-from generation.model import mixed_precision
 from generation.names import IMAGES, image_name
 from generation.plan import PlannedImage, make_batches
 from generation.run import Run
@@ -131,7 +131,7 @@ def draw_images(
             labels = [labels_of(own_hints, run.branches) for own_hints in hints]
             draw = partial(_draw_cropped, run, painter, hints)
             for drawn, own_hints in zip(pass_gate(batch, labels, draw, gate), hints, strict=True):
-                writer.submit(run.write, drawn, own_hints)
+                writer.submit(partial(run.write_files, drawn, own_hints), run.note)
             bar.update(len(batch))
             bar.set_postfix_str(f"{60 * bar.n / (time.monotonic() - start):.1f} images/min")
             if stop:  # after a whole batch, because the scheduler leaves time for it

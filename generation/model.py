@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from cldm.model import DEFAULT_CONFIG, create_control, create_model
 from cldm.multi import MultiConditionControlNet
 from cldm.names import UNET
 from cldm.parameterization import check_parameterization
-from core.devices import PRECISIONS, check_precision, device_option, pick_device, precision_option
+from core.compiling import check_compile, compile_networks, compile_option, use_channels_last
+from core.devices import check_precision, device_option, pick_device, precision_option
 from core.files import sha256_of, state_of
 from core.foreign_layouts import load_original
 from core.options import option
@@ -38,22 +38,17 @@ class ModelOptions:
     )
     device: str = device_option()
     precision: str = precision_option()
+    compile: bool = compile_option()
 
     def check(self):
-        """Raise ValueError for a device that is not there, or a precision that it lacks."""
+        """Raise ValueError for a device that is not there, or one that cannot do what is asked."""
         check_precision(self.precision, self.device_type)
+        check_compile(self.compile, self.device_type)
 
     @property
     def device_type(self) -> str:
         """The kind of device that computes, `cpu`, `cuda` or `mps`; raises as `pick_device`."""
         return pick_device(self.device).type
-
-
-def mixed_precision(device_type: str, precision: str) -> AbstractContextManager:
-    """Context in which a model computes with one of `PRECISIONS`."""
-    dtype = PRECISIONS[precision]
-    # Weights stay float32; each operation casts them, or stays exact where 16 bits are too few.
-    return torch.autocast(device_type, dtype, enabled=dtype != torch.float32)
 
 
 def weights_files(branches: Sequence[Branch], base: Path | None) -> dict[str, Path]:
@@ -163,4 +158,8 @@ def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Mo
     # torchrun starts one process for each GPU and numbers them
     model.to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device)
     check_parameterization(model, config, options.base_weights_path or first.weights)
+    use_channels_last(model, device)
+    if options.compile:
+        decoder = model.first_stage_model.decoder
+        compile_networks([model.model.diffusion_model, *controls, decoder])
     return model

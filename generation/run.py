@@ -37,7 +37,7 @@ from generation.state import describe_run, require_same_run, save_generation_sta
 # Options that the manifest repeats in every line
 IMAGE_OPTIONS = (
     *("sampler", "ddim_steps", "scale", "strength", "eta", "guess_mode"),  # what is drawn
-    *("joint", "precision"),  # how exactly
+    *("joint", "precision", "compile"),  # how exactly
 )
 
 
@@ -243,11 +243,15 @@ class Run:
         grain = self.options.get("grain")
         return {"grain": str(grain)} if grain else {}
 
-    def write(self, drawn: Drawn, hints: Sequence[np.ndarray]) -> None:
+    def write_files(self, drawn: Drawn, hints: Sequence[np.ndarray]) -> dict:
         """Write the files of one image; the image comes last, so where it is, the others are too.
+
+        Threads may write several images at once. `note` must follow.
 
         Args:
             hints: one for each branch, float32 (H, W, C) in [0, 1].
+        Returns:
+            The line of the manifest, for `note`.
         """
         line = self.manifest_line(drawn.planned) | drawn.notes
         labels = labels_of(hints, self.branches)
@@ -261,8 +265,11 @@ class Run:
             write_png(self.folder / line["mask"], labels)
         image_path = self.folder / line["image"]
         write_png(image_path, drawn.picture)
+        return line | {SHA256: sha256_of(image_path)}
+
+    def note(self, line: dict) -> None:
+        """Add the line of an image whose files are written to the manifest."""
         self.drawn.add(line["image"])
-        line[SHA256] = sha256_of(image_path)
         # After the image: a process killed in between leaves an image without a line, which
         # `finish` adds; the other way round, a line would promise an image that is not there.
         append_to_manifest(self.folder, line)

@@ -10,7 +10,13 @@ from pathlib import Path
 
 from cldm.model import DEFAULT_CONFIG, create_model, image_side, read_config
 from cldm.sampling import SamplingOptions
-from core.devices import PRECISIONS, check_precision, device_name, peak_memory, pick_device
+from core.devices import (
+    check_precision,
+    device_name,
+    peak_memory,
+    pick_device,
+    precision_option,
+)
 from core.options import option, positive_float, positive_int
 from core.text import duration
 from generation.costs import measure_image
@@ -67,9 +73,7 @@ class MeasureOptions:
     )
     batch_size_per_inference: int = option(1, positive_int, "INT", "images generated together")
     branches: int = option(1, positive_int, "INT", "control branches that steer an image")
-    precision: str = option(
-        "32", help="16 and bf16 compute in mixed precision", choices=tuple(PRECISIONS)
-    )
+    precision: str = precision_option()
     device: str = option("auto", help="auto takes a GPU where there is one")
     repeats: int = option(3, positive_int, "INT", "measurements; their median counts")
 

@@ -224,6 +224,19 @@ def test_keyed_samples_are_the_same_in_workers(augmented):
     assert batches[0][0].images.shape == batches[0][0].hints[0].shape == (2, 3, 32, 32)
 
 
+def test_all_tensors_of_a_batch_are_pinned(augmented, monkeypatch):
+    # Stands for the copy to pinned memory, which only a machine with a GPU has.
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor + 1)
+    plain = collate([augmented[SampleKey(i, 7)] for i in range(2)])
+    pinned = plain.pin_memory()
+    assert pinned.prompts == plain.prompts and pinned.keys == plain.keys
+    for name in ("images", "weights"):
+        assert torch.equal(getattr(pinned, name), getattr(plain, name) + 1)
+    for name in ("hints", "other_hints"):
+        pairs = zip(getattr(pinned, name), getattr(plain, name), strict=True)
+        assert all(torch.equal(a, b + 1) for a, b in pairs)
+
+
 def test_an_image_whose_latent_is_known_is_not_read(augmented):
     whole = augmented[SampleKey(1, 7, 3)]
     augmented.pairs[1].image.unlink()

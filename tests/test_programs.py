@@ -22,6 +22,7 @@ NO_INPUT = {  # programs that read no file, or measure with files of their own m
     "utils/download.py",
 }
 NO_IMAGES = {  # further ones that read no image
+    "benchmarks/gpu.py",
     "benchmarks/throughput.py",
     "tool_add_control.py",
     "tool_transfer_control.py",
@@ -42,6 +43,7 @@ LIGHT = [  # programs that never need torch, or only after their options are rea
 # A command line that names a file or folder which is not there, `absent`
 ABSENT = {
     "benchmarks/fid_severity.py": "absent",
+    "benchmarks/gpu.py": "--config absent --device cpu",
     "benchmarks/label_consistency.py": "--train absent a --test a a --generated a a",
     "benchmarks/membrane_fscore.py": "--tune absent a --test a a",
     "benchmarks/solver_steps.py": "--model_weights_path a --mask_dir absent",

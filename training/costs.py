@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 from torch.utils.data import DataLoader
 
-from core.devices import wait_for
+from core.devices import float32_products, wait_for
 from core.lightning import lightning_precision
 from core.prompts import PROMPTS
 from dataset import Sample, SampleKey, collate
@@ -75,7 +75,8 @@ def measure_step(
     )
     encoders = FrozenEncoders(model, LatentCache(0, Path()))  # nothing is seen twice
     module = ControlTraining(model, encoders, learning_rate=1e-5)
-    trainer.fit(module, DataLoader(samples, batch_size, collate_fn=collate))
+    with float32_products(precision):
+        trainer.fit(module, DataLoader(samples, batch_size, collate_fn=collate))
     model.eval()
     # The first step allocates memory and chooses kernels. The median ignores a disturbed step.
     return statistics.median(clock.seconds[1:])

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from core.devices import to_device
 from dataset import Batch
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 from training.latents import LatentCache
@@ -54,4 +55,4 @@ class FrozenEncoders:
         for view, one in zip(new, torch.cat(moments) if moments else (), strict=True):
             self.cache[view] = one
         known = torch.stack([self.cache[key.view] for key in batch.keys])  # (N, 8, h, w)
-        return DiagonalGaussianDistribution(known.to(device))
+        return DiagonalGaussianDistribution(to_device(known, device))

@@ -8,6 +8,7 @@ import torch
 
 from cldm.cldm import ControlLDM
 from cldm.model import DEFAULT_CONFIG
+from core.devices import to_device
 from core.options import option
 from dataset import Batch
 from training.averaging import AVERAGES, WeightAverage
@@ -172,7 +173,7 @@ class ControlTraining(pl.LightningModule):
         shape = (self.model.channels, height // f, width // f)
         # On the CPU, whose generator gives the same numbers on every machine.
         drawn = draw_step_noise([key.seed for key in batch.keys], shape, self.model.num_timesteps)
-        return (values.to(self.device) for values in drawn)
+        return (to_device(values, self.device) for values in drawn)
 
     def _inputs(self, batch: Batch, posterior_noise):
         """z, (N, 4, h, w), and its conditions as `ControlLDM.apply_model` takes them."""

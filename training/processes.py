@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 
+from core.compiling import check_compile, compile_option
 from core.devices import check_precision, precision_option
 from core.options import OptionError, option, positive_int
 from core.records import new_run_id
@@ -36,6 +37,7 @@ class ProcessOptions:
         "machines, each with --gpus GPUs; srun or torchrun starts the processes",
     )
     precision: str = precision_option()
+    compile: bool = compile_option()
 
     def check(self):
         """Raise OptionError where this machine lacks what is asked for."""
@@ -53,7 +55,13 @@ class ProcessOptions:
                 "num_processes",
                 "is for the CPU, with --gpus 0; on GPUs, --gpus says how many processes there are",
             )
-        check_precision(self.precision, "cuda" if found and self.gpus != 0 else "cpu")
+        device_type = "cuda" if found and self.gpus != 0 else "cpu"
+        check_precision(self.precision, device_type)
+        check_compile(self.compile, device_type)
+        here = found if self.gpus == -1 else self.gpus or 1
+        if self.compile and here * self.num_nodes > 1:
+            # Compiled parts of a model whose gradients are exchanged were never tried.
+            raise OptionError("compile", "trains on one GPU only")
 
 
 class Processes(NamedTuple):

@@ -10,11 +10,14 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
 from torch.utils.data import DataLoader
 
+from cldm.cldm import ControlLDM
 from cldm.model import create_model
 from cldm.parameterization import check_parameterization
 from cldm.unknown_prompts import notify_of_unknown_prompts
 from core.cards import CARD
 from core.checkpoints import load_pickle
+from core.compiling import compile_networks, use_channels_last
+from core.devices import float32_products
 from core.lightning import position, print_once, stop_as_interrupt, wait_for_last
 from core.notices import notify
 from core.progress import Progress
@@ -199,10 +202,11 @@ class TrainingRun:
         Raises:
             KeyboardInterrupt, StoppedForRequeue: the run was asked to stop; all is saved.
         """
+        self._speed_up(module.model)
         train, validation = self._loaders(trainer, module.encoders.cache)
         last = self.run_dir / LAST if self.resumed else None
         try:
-            with stop_as_interrupt():
+            with stop_as_interrupt(), float32_products(self.options.processes.precision):
                 trainer.fit(module, train, validation, ckpt_path=last, weights_only=True)
         except KeyboardInterrupt as stop:
             # Printed here, where step and folder are known, before the process ends.
@@ -214,6 +218,12 @@ class TrainingRun:
             if self.save_last.signal_received == signal.SIGUSR1:
                 raise StoppedForRequeue from stop
             raise
+
+    def _speed_up(self, model: ControlLDM) -> None:
+        """Prepare the networks for GPUs, compiled where `--compile` asks for it."""
+        use_channels_last(model, "cuda" if self.processes.on_gpu else "cpu")
+        if self.options.processes.compile:
+            compile_networks([model.model.diffusion_model, model.control_model])
 
     def _loaders(
         self, trainer: Trainer, cache: LatentCache
@@ -241,6 +251,7 @@ class TrainingRun:
             batch_sampler=own,
             collate_fn=collate,
             num_workers=workers,
+            pin_memory=self.processes.on_gpu,  # the GPU copies a batch while it computes another
             persistent_workers=workers > 0,  # starting them anew would delay every epoch
         )
 

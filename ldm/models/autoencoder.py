@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from core.devices import full_range
 from ldm.modules.diffusionmodules.model import Decoder, Encoder
 from ldm.modules.diffusionmodules.util import size_factor
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
@@ -48,12 +49,17 @@ class AutoencoderKL(nn.Module):
 
     def encode(self, x):
         """Image (N, 3, H, W) in [-1, 1] -> posterior over latents (N, embed_dim, H/f, W/f)."""
-        moments = self.quant_conv(self.encoder(x))  # (N, 2 embed_dim, H/f, W/f)
+        x = x.to(self.quant_conv.weight.dtype)  # (N, 3, H, W)
+        # Activations of published autoencoders come close to float16's largest number.
+        with full_range(x.device.type):
+            moments = self.quant_conv(self.encoder(x))  # (N, 2 embed_dim, H/f, W/f)
         return DiagonalGaussianDistribution(moments)
 
     def decode(self, z):
         """Latents (N, embed_dim, h, w) -> image (N, 3, f h, f w), about [-1, 1], not clipped."""
-        return self.decoder(self.post_quant_conv(z))  # (N, 3, f h, f w)
+        z = z.to(self.post_quant_conv.weight.dtype)  # (N, embed_dim, h, w)
+        with full_range(z.device.type):
+            return self.decoder(self.post_quant_conv(z))  # (N, 3, f h, f w)
 
     def forward(self, x, noise=None):
         """Reconstruction (N, 3, H, W) and posterior, for training.

@@ -3,7 +3,17 @@
 import pytest
 import torch
 
-from core.devices import check_precision, device_name, peak_memory, pick_device, wait_for
+from core.devices import (
+    check_precision,
+    device_name,
+    float32_products,
+    full_range,
+    peak_memory,
+    pick_device,
+    to_device,
+    to_host,
+    wait_for,
+)
 from core.options import OptionError
 
 
@@ -34,5 +44,40 @@ def test_memory_of_a_cpu_is_that_of_the_process():
 def test_half_precision_needs_a_gpu():
     check_precision("16", "cuda")
     check_precision("bf16", "cpu")
-    with pytest.raises(OptionError, match="16 needs a GPU; use 32 or bf16 on a CPU"):
-        check_precision("16", "cpu")
+    check_precision("tf32", "cuda")
+    for precision in ("16", "tf32"):
+        with pytest.raises(OptionError, match=f"{precision} needs a GPU; use 32 or bf16 on a CPU"):
+            check_precision(precision, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("precision", "found"), [("32", ("highest", False)), ("tf32", ("high", True))]
+)
+def test_float32_is_exact_unless_tf32_is_asked_for(precision, found):
+    def state():
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+
+    before = state()
+    with pytest.raises(KeyError), float32_products(precision):
+        assert state() == found
+        raise KeyError
+    assert state() == before
+
+
+@pytest.mark.parametrize(("dtype", "kept"), [(torch.float16, False), (torch.bfloat16, True)])
+def test_only_float16_lacks_range(dtype, kept):
+    ones = torch.ones(1, 1)
+    with torch.autocast("cpu", dtype):
+        with full_range("cpu"):
+            assert (ones @ ones).dtype == (dtype if kept else torch.float32)
+        assert (ones @ ones).dtype == dtype
+    with full_range("cpu"):
+        assert (ones @ ones).dtype == torch.float32
+
+
+def test_tensors_come_to_the_host_and_back():
+    tensors = [torch.arange(6).view(2, 3), torch.ones(2, dtype=torch.bool)]
+    copies = to_host(tensors)
+    tensors[0].zero_()  # a copy is no view
+    assert copies[0].tolist() == [[0, 1, 2], [3, 4, 5]] and copies[1].dtype == torch.bool
+    assert to_host([]) == [] and torch.equal(to_device(copies[0], torch.device("cpu")), copies[0])

@@ -109,7 +109,8 @@ def test_other_processes_wait_for_the_one_that_restores(tmp_path):
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_lightning_knows_every_precision(precision):
     name = lightning_precision(precision)
-    assert name == {"16": "16-mixed", "32": "32-true", "bf16": "bf16-mixed"}[precision]
+    names = {"16": "16-mixed", "32": "32-true", "bf16": "bf16-mixed", "tf32": "32-true"}
+    assert name == names[precision]
 
 
 class Line(LightningModule):

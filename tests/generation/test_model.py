@@ -1,5 +1,6 @@
 """Weights by branch, the model that is built from them, devices and precisions."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,23 @@ def test_devices_and_precisions_that_do_not_work(monkeypatch):
     with pytest.raises(OptionError, match="16 needs a GPU"):
         ModelOptions(precision="16").check()
     ModelOptions(precision="bf16").check()
+
+
+def test_all_networks_that_draw_are_compiled(
+    micro_yaml, micro_weights, branch_weights, monkeypatch
+):
+    compiled = []
+    monkeypatch.setattr(model, "compile_networks", compiled.extend)
+    branches = [branch("mask", micro_weights, "segmentation"), branch("e", branch_weights("e", 3))]
+    options = ModelOptions(config_yaml_path=micro_yaml, device="cpu")
+    load_model(options, branches)
+    assert compiled == []
+    loaded = load_model(replace(options, compile=True), branches)
+    controls = list(loaded.control_model.branches)
+    unet, decoder = loaded.model.diffusion_model, loaded.first_stage_model.decoder
+    assert compiled == [unet, *controls, decoder]
+
+
+def test_compiling_on_a_cpu_is_refused():
+    with pytest.raises(OptionError, match="compile: needs a CUDA GPU"):
+        ModelOptions(device="cpu", compile=True).check()

@@ -5,6 +5,7 @@ import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 from torch.utils.data import DataLoader
 
+from core.devices import float32_products
 from core.draws import sample_generator
 from core.lightning import lightning_precision, stop_as_interrupt
 
@@ -61,5 +62,5 @@ def fit(module: pl.LightningModule, loader: DataLoader, steps: int, precision: s
         enable_model_summary=False,
         callbacks=[TQDMProgressBar(refresh_rate=10), *callbacks],
     )
-    with stop_as_interrupt():
+    with stop_as_interrupt(), float32_products(precision):
         trainer.fit(module, loader)
