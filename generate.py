@@ -17,6 +17,7 @@ from core.option_sources import (
     dry_run_text,
     naming_record,
     parse_given,
+    plain,
     refuse_changes,
     with_defaults,
 )
@@ -31,6 +32,7 @@ from generation.making import make_images
 from generation.model import WatchedWeights, weights_files
 from generation.names import IMAGES, MASKS
 from generation.plan import SamplePlan, match_conditions
+from generation.presets import with_preset
 from generation.report import OVERVIEW, REPORT
 from generation.resample import resampled_copies
 from generation.run import Run
@@ -72,11 +74,13 @@ def parse_args(argv=None):
     """Parsed options and checked settings; `--resume_run` supplies the saved run's options."""
     parser = build_parser()
     given = parse_given(parser, argv)
-    args = with_defaults(parser, given)
+    args = with_defaults(parser, with_preset(given))
     if args.resume_run:
         # The folder says how images are made: with other options they would not belong together.
         saved = options_of_run(args.resume_run)
-        refuse_changes(given, saved, FREE_ON_RESUME, "--resume_run")
+        # An option that is newer than the run had its default then.
+        before = plain(vars(with_defaults(parser, {}))) | saved
+        refuse_changes(given, before, FREE_ON_RESUME, "--resume_run")
         args = with_defaults(parser, given, saved, args.resume_run / RECORD)
     with naming_record(args.resume_run):
         settings = read_settings(args)

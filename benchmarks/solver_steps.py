@@ -55,7 +55,11 @@ GROUPS = {
     "study": Group(SolverOptions, "model and masks"),
     "sampling": Group(SAMPLING, "sampling", SAMPLING_FLAGS),
 }
-RUNS = [("ddim", 20), ("ddim", 50), ("ddim", 100), ("dpmpp", 10), ("dpmpp", 20), ("dpmpp", 50)]
+RUNS = [
+    *(("ddim", steps) for steps in (20, 50, 100)),
+    *(("dpmpp", steps) for steps in (10, 12, 20, 50)),
+    *(("unipc", steps) for steps in (8, 10, 12, 20)),
+]
 
 
 def main(argv=None):
@@ -87,8 +91,9 @@ def main(argv=None):
         distances[sampler, steps] = float((z - truth).pow(2).mean().sqrt() / truth.std())
         seconds = time.monotonic() - start
         print(f"{sampler:7} {steps:5} {distances[sampler, steps]:9.4f} {seconds:8.1f}")
-    ratio = distances["dpmpp", 20] / distances["ddim", 50]
-    print(f"dpmpp at 20 steps has {ratio:.2f} of the distance of ddim at 50")
+    for run in (("dpmpp", 20), ("unipc", 12)):
+        ratio = distances[run] / distances["ddim", 50]
+        print(f"{run[0]} at {run[1]} steps has {ratio:.2f} of the distance of ddim at 50")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,8 @@ from generation.state import describe_run, require_same_run, save_generation_sta
 
 # Options that the manifest repeats in every line
 IMAGE_OPTIONS = (
-    *("sampler", "ddim_steps", "scale", "strength", "eta", "guess_mode"),  # what is drawn
+    *("sampler", "ddim_steps", "scale", "strength", "eta"),  # what is drawn
+    *("guidance_interval", "guess_mode"),
     *("joint", "precision", "compile"),  # how exactly
 )
 

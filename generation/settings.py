@@ -22,6 +22,7 @@ from generation.grain import GrainOptions
 from generation.inputs import InputOptions
 from generation.model import ModelOptions
 from generation.plan import PlanOptions
+from generation.presets import PresetOptions
 from generation.published import (
     DRAWN_ON_THE_FLY,
     PublishedOptions,
@@ -37,7 +38,8 @@ from ldm.samplers import SAMPLERS
 # The published options call the number of steps ddim_steps, whichever the sampler.
 SAMPLING_FLAGS = {
     "sampler": "sampler", "steps": "ddim_steps", "strength": "strength",
-    "scale": "scale", "eta": "eta", "guess_mode": "guess_mode", "joint": "joint",
+    "scale": "scale", "eta": "eta", "guidance_interval": "guidance_interval",
+    "guess_mode": "guess_mode", "joint": "joint",
 }  # fmt: skip
 # Field of `Settings` -> its group, in the order of the help
 GROUPS = {
@@ -52,6 +54,7 @@ GROUPS = {
     "gate": Group(GateOptions, "quality gate"),
     "sampling": Group(SamplingOptions, "sampling", SAMPLING_FLAGS),
     "drawing": Group(DrawingOptions, "computation"),
+    "preset": Group(PresetOptions, "preset"),
     "run": Group(GenerationRunOptions, "run"),
     "shards": Group(ShardOptions, "many machines"),
     "export": Group(ExportOptions, "data set"),
@@ -82,6 +85,7 @@ class Settings:
     gate: GateOptions
     sampling: SamplingOptions
     drawing: DrawingOptions
+    preset: PresetOptions
     run: GenerationRunOptions
     shards: ShardOptions
     export: ExportOptions
@@ -180,6 +184,9 @@ class Settings:
         """Options that this run does not read, without dashes, with the reason."""
         # Named, not refused: an options file may serve several samplers and modes.
         sampler = SAMPLERS[self.sampling.sampler]
-        return unused_options(self.published, self.mode, self.branches) | dict.fromkeys(
+        unused = unused_options(self.published, self.mode, self.branches) | dict.fromkeys(
             sampler.ignores, f"by --sampler {sampler.name}"
         )
+        if self.sampling.scale == 1:
+            unused["guidance_interval"] = "with --scale 1, which is no guidance"
+        return unused

@@ -48,6 +48,7 @@ ABSENT = {
     "benchmarks/membrane_fscore.py": "--tune absent a --test a a",
     "benchmarks/solver_steps.py": "--model_weights_path a --mask_dir absent",
     "benchmarks/throughput.py": "--config absent",
+    "benchmarks/speed_quality.py": "--model_weights_path a --segmenter a --pairs absent a",
     "fid/autoencoder_ceiling.py": "absent --model a",
     "fid/compare_folders.py": "absent --generated a",
     "fid/compute_cem_fid.py": "absent a",

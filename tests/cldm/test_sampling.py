@@ -146,6 +146,36 @@ def test_jointly_drawn_pictures_share_each_pass(shared_tiny_cldm, monkeypatch):
     assert np.abs(pictures.astype(int) - alone).max() <= 1
 
 
+def test_guidance_in_an_interval_of_noise_levels(shared_tiny_cldm, monkeypatch):
+    """Outside it the prompt alone is evaluated; an interval of all levels changes nothing."""
+    options = SamplingOptions("unipc", 8, scale=3.0, guidance_interval=(0.3, 5.0))
+    sizes, apply_model = {}, shared_tiny_cldm.apply_model
+
+    def record(x, t, *arguments, **keywords):
+        sizes[int(t[0])] = len(x)
+        return apply_model(x, t, *arguments, **keywords)
+
+    def latents(**changes):
+        changed = dataclasses.replace(options, **changes)
+        return sample_latents(shared_tiny_cldm, [HINT[:1]], PROMPTS[:1], [5], changed)
+
+    monkeypatch.setattr(shared_tiny_cldm, "apply_model", record)
+    inside = latents()
+    abar = shared_tiny_cldm.alphas_cumprod
+    sigmas = {t: float(((1 - abar[t]) / abar[t]).sqrt()) for t in sizes}
+    assert sizes == {t: 2 if 0.3 < sigma <= 5 else 1 for t, sigma in sigmas.items()}
+    assert list(sizes.values()).count(2) == 4  # of 8, even in the logarithm of sigma
+    everywhere = latents(guidance_interval=None)
+    assert torch.equal(latents(guidance_interval=(0.0, 20.0)), everywhere)
+    assert torch.equal(latents(guidance_interval=(20.0, 30.0)), latents(scale=1.0))
+    assert not torch.allclose(inside, everywhere, atol=1e-3)
+
+
+def test_an_empty_interval_of_guidance():
+    with pytest.raises(OptionError, match="guidance_interval: 5 0.3, expected LOW below HIGH"):
+        SamplingOptions(guidance_interval=[5.0, 0.3]).check()
+
+
 def test_the_models_own_scales_are_not_touched(tiny_cldm):
     """The strength of the options decides, and a later call finds the scales as they were."""
     expected = sample_latents(tiny_cldm, [HINT[:1]], PROMPTS[:1], [5], FEW)

@@ -98,3 +98,5 @@ def test_unused_options_have_their_reason():
     assert unused["edge_dirs"] == unused["canny_low"] == "in mode mask_only"
     assert not {"mask_dir", "num_classes", "scale"} & unused.keys()
     assert settings(general_branches=DEPTH).unused()["mask_dir"] == "with these --branches"
+    plain = settings(published=MASKS, sampling=SamplingOptions(scale=1.0)).unused()
+    assert plain["guidance_interval"] == "with --scale 1, which is no guidance"
