@@ -3,11 +3,13 @@
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
 from omegaconf import OmegaConf
 
+from cldm.layer_precision import read_rounded, rounded_names
 from cldm.names import AUTOENCODER, CONTROL, EMA, UNET
 from core.checkpoints import SkipInitialisation, load_state_dict, load_strictly, subset
 from core.foreign_layouts import load_original
@@ -147,6 +149,7 @@ def create_model(
     new_hint: str | None = None,
     config_overrides: Mapping | None = None,
     base_path: str | Path | None = None,
+    layer_dtype: torch.dtype = torch.float32,
 ) -> torch.nn.Module:
     """Build the model of a YAML file on the CPU, in evaluation mode when it gets weights.
 
@@ -162,9 +165,12 @@ def create_model(
             the file: `{"model": {"params": {"scale_factor": 1.0}}}`. Values that refer to an
             overridden one follow it.
         base_path: a Stable Diffusion checkpoint that brings everything but the control branch.
+        layer_dtype: type of the weights of linear layers and convolutions. A type of 16 bits is for
+            computing under `torch.autocast` in this type, see `cldm.layer_precision`; tensors are
+            copied then, not mapped.
     Raises:
         FileNotFoundError, ValueError: as `read_config`, `instantiate_from_config`,
-            `load_original`.
+            `load_original`, `read_rounded`.
         ValueError: the file holds a control branch alone, and there is no `base_path`.
         RuntimeError: the checkpoint does not fit the configuration.
     """
@@ -174,38 +180,49 @@ def create_model(
             config["params"]["control_stage_config"]["params"]["hint_channels"] = hint_channels
         if weights_path is None:
             return instantiate_from_config(config)
-        state_dict, source = load_original(weights_path), str(weights_path)
+        read, source = partial(_read_weights, weights_path, base_path), str(weights_path)
+        state_dict = read()
         if not base_path and not subset(state_dict, [UNET]) and subset(state_dict, [CONTROL]):
             raise ValueError(
                 f"{weights_path}: holds a control branch alone. Name the Stable Diffusion weights "
                 "that it was trained on too (--base_weights_path)."
             )
         if base_path:
-            state_dict = _replace_base(state_dict, load_original(base_path))
             source = f"{base_path} + {weights_path}"
         with SkipInitialisation():
             model = instantiate_from_config(config)
-    load_weights(model, source, state_dict, new_hint=new_hint)
+    if layer_dtype != torch.float32:
+        state_dict = read_rounded(read, model, layer_dtype, source)
+    load_weights(model, source, state_dict, new_hint, layer_dtype)
     return model.eval()
 
 
-def _replace_base(state_dict, base):
-    """The control branch of `state_dict`, and everything else of `base`, tensors by name.
+def _read_weights(path, base_path):
+    """Tensors of `path` by name; with a base, its control branch and everything else of the base.
 
     Either file may be a complete checkpoint with both. What one of them lacks is never taken from
     the other, so the two are what the record of a run says they are.
     """
+    state_dict = load_original(path)
+    if not base_path:
+        return state_dict
+    base = load_original(base_path)
     kept = {key: tensor for key, tensor in base.items() if not key.startswith(CONTROL)}
     return {**kept, **subset(state_dict, [CONTROL])}
 
 
 def create_control(
-    config_path: str | Path, weights_path: str | Path, hint_channels: int
+    config_path: str | Path,
+    weights_path: str | Path,
+    hint_channels: int,
+    layer_dtype: torch.dtype = torch.float32,
 ) -> torch.nn.Module:
     """The control branch alone, in evaluation mode.
 
     Nothing but `control_model.*` is taken from the file.
 
+    Args:
+        layer_dtype: as in `create_model`.
     Raises:
         FileNotFoundError, ValueError: as `create_model`; no control branch in the file.
         RuntimeError: the checkpoint does not fit the configuration, or was trained with another
@@ -214,7 +231,10 @@ def create_control(
     state_dict = load_control(weights_path)
     with SkipInitialisation():
         control = build_control(config_path, hint_channels)
-    load_weights(control, weights_path, state_dict)
+    if layer_dtype != torch.float32:
+        read = partial(load_control, weights_path)
+        state_dict = read_rounded(read, control, layer_dtype, weights_path)
+    load_weights(control, weights_path, state_dict, layer_dtype=layer_dtype)
     return control.eval()
 
 
@@ -263,14 +283,15 @@ def load_weights(
     path: str | Path,
     state_dict: dict[str, torch.Tensor] | None = None,
     new_hint: str | None = None,
+    layer_dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Give `model` the tensors of the checkpoint `path` as float32.
+    """Give `model` the tensors of the checkpoint `path`, layers in `layer_dtype`, else float32.
 
-    Tensors that are float32 in the file are not copied.
+    Tensors that have this type already are not copied.
 
     Args:
         state_dict: the file's tensors, where they were read before.
-        new_hint: as in `create_model`.
+        new_hint, layer_dtype: as in `create_model`.
     Raises:
         RuntimeError, ValueError: as `load_strictly`. The schedule may be missing, and tensors that
             only other programs read may be left over.
@@ -279,9 +300,11 @@ def load_weights(
     if new_hint and FIRST_HINT in model.state_dict() and FIRST_HINT in state_dict:
         _fit_first_hint(model, path, state_dict, new_hint)
     addresses = set()  # of the first bytes of tensors that are in use
+    layers = rounded_names(model)
     for key, value in state_dict.items():
-        value = value.float() if value.is_floating_point() else value
-        if value.data_ptr() in addresses:
+        if value.is_floating_point():
+            value = value.to(layer_dtype if key in layers else torch.float32)
+        if value.data_ptr() in addresses and not value.is_meta:
             # One tensor under two names (control branch and U-Net): each is trained for itself.
             value = value.clone()
         addresses.add(value.data_ptr())

@@ -8,8 +8,8 @@ import torch
 
 from core.options import OptionError, option
 
-# --precision -> type that operations compute in; weights stay float32. TF32 is float32, but a GPU
-# computes its products from 10 bits of each mantissa.
+# --precision -> type that operations compute in. TF32 is float32, but a GPU computes its products
+# from 10 bits of each mantissa.
 PRECISIONS = {
     "16": torch.float16,
     "32": torch.float32,

@@ -13,7 +13,7 @@ from cldm.multi import MultiConditionControlNet
 from cldm.names import UNET
 from cldm.parameterization import check_parameterization
 from core.compiling import check_compile, compile_networks, compile_option, use_channels_last
-from core.devices import check_precision, device_option, pick_device, precision_option
+from core.devices import PRECISIONS, check_precision, device_option, pick_device, precision_option
 from core.files import sha256_of, state_of
 from core.foreign_layouts import load_original
 from core.options import option
@@ -129,24 +129,27 @@ def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Mo
 
     The first branch's file brings the base too, unless `base_weights_path` is given: then
     everything but the control networks comes from there. Of the other files only the control
-    networks are loaded, which saves their memory.
+    networks are loaded, which saves their memory. Layers have the type that they compute in, which
+    halves the rest: the model must run in `mixed_precision`.
 
     Raises:
         FileNotFoundError, ValueError, RuntimeError: see `create_model`, `create_control` and
             `check_parameterization`.
     """
     first, *others = branches
-    config = options.config_yaml_path
+    config, layer_dtype = options.config_yaml_path, PRECISIONS[options.precision]
     model = create_model(
         config,
         first.weights,
         first.condition.hint_channels,
         base_path=options.base_weights_path,
+        layer_dtype=layer_dtype,
     )
     # The first branch's network is in the model already, loaded with it.
     controls = [model.control_model]
     controls += [
-        create_control(config, branch.weights, branch.condition.hint_channels) for branch in others
+        create_control(config, branch.weights, branch.condition.hint_channels, layer_dtype)
+        for branch in others
     ]
     model.control_model = MultiConditionControlNet(
         controls,

@@ -8,9 +8,11 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from cldm.layer_precision import round_layers
 from cldm.model import DEFAULT_CONFIG, create_model, image_side, read_config
 from cldm.sampling import SamplingOptions
 from core.devices import (
+    PRECISIONS,
     check_precision,
     device_name,
     peak_memory,
@@ -132,6 +134,7 @@ def measure_costs(
         )
     if "image" in here.measured:
         batch = here.batch_size_per_inference
+        round_layers(model, PRECISIONS[here.precision])  # as `generation.model` loads them
         # The fixed part is told apart, so another number of steps needs no new measurement.
         cost = measure_image(
             model, size, batch, device, sampling, here.branches, here.precision, here.repeats
