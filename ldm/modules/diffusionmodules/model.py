@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
+from ldm.modules.diffusionmodules import row_slices
 from ldm.modules.diffusionmodules.util import Upsample, group_norm
 
 
@@ -31,11 +32,19 @@ class ResnetBlock(nn.Module):
 
     def forward(self, x):
         """(N, in_channels, H, W) -> (N, out_channels, H, W)."""
+        if row_slices.is_large(x):
+            return self._forward_sliced(x)  # (N, out_channels, H, W)
         h = self.conv1(F.silu(self.norm1(x)))  # (N, out_channels, H, W)
         h = self.conv2(self.dropout(F.silu(self.norm2(h))))  # (N, out_channels, H, W)
         # (N, out_channels, H, W): a 1x1 convolution only where the widths differ
         shortcut = self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x
         return h + shortcut  # (N, out_channels, H, W)
+
+    def _forward_sliced(self, x):
+        """The same without gradients, so without dropout, in less memory."""
+        h = row_slices.norm_silu_convolve(self.norm1, self.conv1, x)  # (N, out_channels, H, W)
+        h = row_slices.norm_silu_convolve(self.norm2, self.conv2, h, in_place=True)  # like h
+        return row_slices.add(h, x, getattr(self, "nin_shortcut", None))  # like h
 
 
 class AttnBlock(nn.Module):
@@ -174,4 +183,6 @@ class Decoder(nn.Module):
         h = self.mid(self.conv_in(z))  # (N, ch * ch_mult[-1], h, w)
         for level in reversed(self.up):
             h = level(h)  # (N, ch * ch_mult[i], twice the size); level 0 keeps the size
+        if row_slices.is_large(h):
+            return row_slices.norm_silu_convolve(self.norm_out, self.conv_out, h)  # as below
         return self.conv_out(F.silu(self.norm_out(h)))  # (N, out_ch, f h, f w)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ldm.modules.diffusionmodules.row_slices import convolve, is_large
+
 GROUPS = 32  # of every group norm in the Stable Diffusion family
 MAX_PERIOD = 10000  # the slowest wave of the timestep embedding takes 2 pi times as many timesteps
 TIMESTEPS, LINEAR_START, LINEAR_END = 1000, 0.00085, 0.012  # T, beta_1, beta_T of Stable Diffusion
@@ -41,6 +43,11 @@ def zero_module(module: nn.Module) -> nn.Module:
     return module
 
 
+def _twice(x):
+    """(N, C, H, W) -> (N, C, 2H, 2W), each pixel four times."""
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
 class Upsample(nn.Module):
     """Twice the size: nearest neighbour, then a convolution."""
 
@@ -50,7 +57,9 @@ class Upsample(nn.Module):
 
     def forward(self, x):
         """(N, C, H, W) -> (N, C, 2H, 2W)."""
-        return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))  # (N, C, 2H, 2W)
+        if is_large(x, growth=2):
+            return convolve(self.conv, x, _twice, growth=2)  # (N, C, 2H, 2W)
+        return self.conv(_twice(x))  # (N, C, 2H, 2W)
 
 
 def timestep_embedding(timesteps, dim):

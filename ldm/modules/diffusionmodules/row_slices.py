@@ -1,0 +1,119 @@
+"""Large maps in slices of rows: as few copies of a map at a time as possible.
+
+torch keeps a map, its norm, the activation of that and the convolution's result at once. In slices,
+all but the map and the result are small. The norms are those of the whole map, so the slices leave
+no seams: results differ by rounding alone. A picture of 512 pixels is decoded with half the memory.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+SLICE = 2**21  # numbers in a slice, 8 MiB in float32; smaller ones cost time
+
+
+def is_large(x: torch.Tensor, growth: int = 1) -> bool:
+    """Tell whether a map is worth slicing; never where a gradient may need all of it.
+
+    Args:
+        growth: factor of height and width that the map is about to be enlarged by.
+    """
+    return growth**2 * x.numel() > SLICE and not torch.is_grad_enabled()
+
+
+def norm_silu_convolve(
+    norm: nn.GroupNorm, conv: nn.Conv2d, x: torch.Tensor, in_place: bool = False
+) -> torch.Tensor:
+    """conv(silu(norm(x))) in slices, (N, C', H, W).
+
+    Args:
+        conv: of 3x3 pixels, padded by one.
+        x: (N, C, H, W).
+        in_place: write the result into `x`.
+    """
+    factor, offset = _affine(norm, x)  # (N, C, 1, 1) each
+
+    def prepare(rows):
+        return F.silu(torch.addcmul(offset, rows, factor), inplace=True)  # like `rows`
+
+    return convolve(conv, x, prepare, in_place=in_place)  # (N, C', H, W)
+
+
+def convolve(
+    conv: nn.Conv2d,
+    x: torch.Tensor,
+    prepare: Callable[[torch.Tensor], torch.Tensor],
+    growth: int = 1,
+    in_place: bool = False,
+) -> torch.Tensor:
+    """conv(prepare(x)) in slices, (N, C', growth H, growth W).
+
+    Args:
+        conv: of 3x3 pixels, padded by one.
+        x: (N, C, H, W).
+        prepare: function of some rows of `x`, each of which becomes `growth` rows that depend on no
+            other.
+        in_place: write the result into `x`.
+    """
+    count, _, height, width = x.shape
+    step = max(1, SLICE // (growth**2 * x[:, :, 0].numel()))  # rows
+    result, late = x if in_place else None, None
+    for top in range(0, height, step):
+        bottom = min(top + step, height)
+        part = prepare(_with_neighbours(x, top, bottom))
+        y = F.conv2d(
+            _one_neighbour(part, top, bottom, height, growth),
+            conv.weight,
+            conv.bias,
+            padding=(0, 1),
+        )  # (N, C', growth rows, growth W)
+        if result is None:
+            result = y.new_empty(count, y.shape[1], growth * height, growth * width)
+        if late:  # written one slice late: the slice at hand has read its last row
+            result[:, :, late[0]].copy_(late[1])
+        late = slice(growth * top, growth * bottom), y
+    result[:, :, late[0]].copy_(late[1])
+    return result  # (N, C', growth H, growth W)
+
+
+def add(h: torch.Tensor, x: torch.Tensor, shortcut: Callable | None) -> torch.Tensor:
+    """`h` with shortcut(x) added in place and in slices; with `x` itself where that is None."""
+    step = max(1, SLICE // x[:, :, 0].numel())  # rows
+    for top in range(0, x.shape[2], step):
+        rows = x[:, :, top : top + step]
+        h[:, :, top : top + step] += shortcut(rows) if shortcut else rows
+    return h  # (N, C', H, W)
+
+
+def _with_neighbours(x, top, bottom):
+    """Rows from `top` to `bottom`, and one more on each side where there is one."""
+    return x[:, :, max(top - 1, 0) : bottom + 1]
+
+
+def _one_neighbour(part, top, bottom, height, growth):
+    """Rows of a slice that have grown, with one of their neighbours or of zeros on each side."""
+    spare = growth - 1  # of the rows that a neighbour has become
+    inner = part[:, :, spare if top else 0 : part.shape[2] - (spare if bottom < height else 0)]
+    return F.pad(inner, (0, 0, int(top == 0), int(bottom == height)))
+
+
+def _affine(norm, x):
+    """Factor and offset of each channel, (N, C, 1, 1), that a group norm of `x` comes to."""
+    step = max(1, SLICE // x[:, :, 0].numel())  # rows
+    parts = [
+        torch.var_mean(part.float().unflatten(1, (norm.num_groups, -1)), (2, 3, 4), correction=0)
+        for part in x.split(step, dim=2)
+    ]
+    shares = [part.shape[2] / x.shape[2] for part in x.split(step, dim=2)]
+    # In float64: sums over parts would otherwise lose digits that one norm of all keeps.
+    variances, means = (torch.stack(values).double() for values in zip(*parts, strict=True))
+    share = means.new_tensor(shares)[:, None, None]  # (parts, 1, 1)
+    mean = (share * means).sum(0)  # (N, groups)
+    variance = (share * (variances + (means - mean) ** 2)).sum(0)  # (N, groups)
+    rate = (variance + norm.eps).rsqrt()  # (N, groups)
+    per_group = x.shape[1] // norm.num_groups
+    mean, rate = (y.repeat_interleave(per_group, dim=1) for y in (mean, rate))  # (N, C)
+    factor = rate * norm.weight
+    return (y.float()[:, :, None, None] for y in (factor, norm.bias - mean * factor))
