@@ -17,10 +17,13 @@ SLICE = 2**21  # numbers in a slice, 8 MiB in float32; smaller ones cost time
 def is_large(x: torch.Tensor, growth: int = 1) -> bool:
     """Tell whether a map is worth slicing; never where a gradient may need all of it.
 
+    Nor on a GPU, where hundreds of short calls take longer than few long ones.
+
     Args:
         growth: factor of height and width that the map is about to be enlarged by.
     """
-    return growth**2 * x.numel() > SLICE and not torch.is_grad_enabled()
+    large = growth**2 * x.numel() > SLICE
+    return large and x.device.type == "cpu" and not torch.is_grad_enabled()
 
 
 def norm_silu_convolve(
