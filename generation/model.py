@@ -13,7 +13,14 @@ from cldm.multi import MultiConditionControlNet
 from cldm.names import UNET
 from cldm.parameterization import check_parameterization
 from core.compiling import check_compile, compile_networks, compile_option, use_channels_last
-from core.devices import PRECISIONS, check_precision, device_option, pick_device, precision_option
+from core.devices import (
+    PRECISIONS,
+    check_precision,
+    device_option,
+    mixed_precision,
+    pick_device,
+    precision_option,
+)
 from core.files import sha256_of, state_of
 from core.foreign_layouts import load_original
 from core.options import option
@@ -160,7 +167,8 @@ def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Mo
     device = options.device_type
     # torchrun starts one process for each GPU and numbers them
     model.to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device)
-    check_parameterization(model, config, options.base_weights_path or first.weights)
+    with mixed_precision(model.device.type, options.precision):
+        check_parameterization(model, config, options.base_weights_path or first.weights)
     use_channels_last(model, device)
     if options.compile:
         decoder = model.first_stage_model.decoder

@@ -48,6 +48,12 @@ def test_a_shared_file_is_read_once(tmp_path, monkeypatch):
     assert len(read) == 1 and digests["x"] == digests["y"] == sha256_of(tmp_path / "a")
 
 
+def test_a_model_loads_in_half_precision(micro_yaml, micro_weights):
+    options = ModelOptions(config_yaml_path=micro_yaml, device="cpu", precision="bf16")
+    loaded = load_model(options, [branch("mask", micro_weights, "segmentation")])
+    assert loaded.model.diffusion_model.out[2].weight.dtype == torch.bfloat16
+
+
 def test_each_branch_brings_its_control_network(micro_yaml, micro_weights, branch_weights):
     rgba = branch_weights("rgba", 4)
     branches = [branch("mask", micro_weights, "segmentation"), branch("r", rgba, "rgba", 0.5)]
