@@ -87,7 +87,7 @@ def float32_products(precision: str) -> Iterator[None]:
 def mixed_precision(device_type: str, precision: str) -> Iterator[None]:
     """Compute with one of `PRECISIONS` within the block."""
     dtype = PRECISIONS[precision]
-    # Weights stay float32; each operation casts them, or stays exact where 16 bits are too few.
+    # Each operation casts weights that are float32, or stays exact where 16 bits are too few.
     mixed = torch.autocast(device_type, dtype, enabled=dtype != torch.float32)
     with float32_products(precision), mixed:
         yield

@@ -17,7 +17,7 @@ from core.option_sources import plain
 from core.options import OptionError
 from core.pixel_size import notify_of_unlike_folders
 from core.records import Record, read_checked
-from segmentation.data import gather_pairs, read_target
+from segmentation.data import gather_pairs, read_input, read_target
 from segmentation.scoring import score
 from segmentation.study.config import LABELLED, Arm, StudyConfig, segmenter_of
 from segmentation.study.parts import find_parts
@@ -79,14 +79,14 @@ class Study:
 
     Raises:
         FileNotFoundError, RuntimeError, ValueError: folders, pairs, split or options are wrong, or
-            generated pairs were made from masks of test or validation images.
+            generated pairs show masks or images of the test or the validation.
     """
 
     def __init__(self, config: StudyConfig):
         self.config = config
         self.parts = find_parts(config)
         self.jobs = self._jobs()
-        self._refuse_seen_masks()
+        self._refuse_held_out()
         synthetic = [pair.image.parent for job in self.jobs for pair in job.synthetic]
         notify_of_unlike_folders(dict.fromkeys([*config.real.images, *synthetic]))
         self.digests = {}
@@ -107,19 +107,33 @@ class Study:
                     jobs.append(Job(arm.name, labelled, seed, real, synthetic, steps, options))
         return jobs
 
-    def _refuse_seen_masks(self) -> None:
-        """Check that no generated pair shows a mask of a test or validation image."""
-        held_out = {self._labels_digest(pair): pair for pair in [*self.parts.val, *self.parts.test]}
-        for pair in {pair for job in self.jobs for pair in job.synthetic}:
-            if (other := held_out.get(self._labels_digest(pair))) is not None:
-                raise ValueError(
-                    f"{pair.condition}: shows the mask of {other.image}, which is held out. "
-                    "Generate from training masks alone."
-                )
+    def _refuse_held_out(self) -> None:
+        """Check that no generated pair is made of the mask or image of a test or validation pair.
 
-    def _labels_digest(self, pair: Pair) -> bytes:
-        labels = read_target(pair.condition, self.config.num_classes)
-        return hashlib.sha256(str(labels.shape).encode() + labels.numpy().tobytes()).digest()
+        An image that was redrawn is another one: that of its start cannot be told.
+        """
+        held_out = {}  # checksum of a mask or an image -> the image
+        for pair in [*self.parts.val, *self.parts.test]:
+            held_out |= dict.fromkeys(self._pixel_digests(pair).values(), pair.image)
+        for pair in {pair for job in self.jobs for pair in job.synthetic}:
+            for path, digest in self._pixel_digests(pair).items():
+                if digest in held_out:
+                    kind = "is" if path == pair.image else "shows the mask of"
+                    raise ValueError(
+                        f"{path}: {kind} {held_out[digest]}, which is held out. Make pairs of "
+                        "training masks and of images outside test and validation alone."
+                    )
+
+    def _pixel_digests(self, pair: Pair) -> dict[Path, bytes]:
+        """Checksums of a pair's pixels by file, whatever the format of the files."""
+        pixels = {
+            pair.image: read_input(pair.image),  # (1, H, W)
+            pair.condition: read_target(pair.condition, self.config.num_classes),  # (H, W)
+        }
+        return {
+            path: hashlib.sha256(str(values.shape).encode() + values.numpy().tobytes()).digest()
+            for path, values in pixels.items()
+        }
 
     def fingerprint(self, job: Job) -> str:
         """Checksum of all that a result depends on: options, steps and the bytes of the files."""

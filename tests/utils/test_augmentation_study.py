@@ -113,8 +113,10 @@ def test_wrong_studies_are_refused_before_anything_trains(data, tmp_path, run, m
     monkeypatch.setattr(
         "segmentation.study.jobs.train_segmenter", lambda *_: pytest.fail("trained")
     )
-    seen = tmp_path / "seen"
-    write_pairs(seen, *([part[10]] for part in blobs(12, 0)))  # the mask of a test image
+    seen_mask, seen_image = tmp_path / "seen_mask", tmp_path / "seen_image"
+    images, masks = blobs(12, 0)  # number 10 belongs to the test
+    write_pairs(seen_mask, [images[0]], [masks[10]])
+    write_pairs(seen_image, [images[10]], [masks[0]])
     other = {"real": {"images": ["a"], "masks": []}}
     cases = [
         ({"arms": [{"name": "a", "synthetic": "absent"}]}, "arm a: absent/images: no such folder"),
@@ -131,7 +133,14 @@ def test_wrong_studies_are_refused_before_anything_trains(data, tmp_path, run, m
         ({"num_classes": 1}, "num_classes: Input should be greater"),
         ({"num_classes": 2}, "found value.*2, expected 0..1"),
         (other, "real.masks: List should have at least 1 item"),
-        ({"arms": [{"name": "a", "synthetic": str(seen)}]}, "10.png, which is held out"),
+        (
+            {"arms": [{"name": "a", "synthetic": str(seen_mask)}]},
+            "masks/00.png: shows the mask of .*10.png, which is held out",
+        ),
+        (
+            {"arms": [{"name": "a", "synthetic": str(seen_image)}]},
+            "images/00.png: is .*10.png, which is held out",
+        ),
         (
             {"arms": [{"name": "a", "synthetic": str(data / "run_2"), "synthetic_images": 9}]},
             "arm a: 9 pairs wanted, .*run_2 holds 4",
