@@ -17,7 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from conditions.pairs import notify_of_overlap
+from conditions.pairs import Pair, notify_of_overlap
 from core.devices import device_option, pick_device
 from core.files import check_writable, refuse_existing, write_json
 from core.image_options import add_image_options, use_image_options
@@ -179,15 +179,10 @@ def pixel_size_read(side: float | None, folders: Sequence[Path]) -> PixelSize | 
     return PixelSize(side, side)
 
 
-def train_and_save(args: argparse.Namespace) -> None:
-    """Check, train, score the validation images, save."""
-    folders, files = (
-        read_options(SegmenterFolderOptions, args),
-        read_options(SegmenterFileOptions, args),
-    )
-    options, run = read_options(SegmenterOptions, args), read_options(SegmenterRunOptions, args)
-    refuse_existing(files.output, run.overwrite)
-    device = pick_device(run.device)
+def gather_all_pairs(
+    folders: SegmenterFolderOptions, files: SegmenterFileOptions
+) -> tuple[list[Pair], list[Pair], list[Pair]]:
+    """Pairs for training, for validation, and generated ones; raises as `gather_pairs`."""
     pairs, val_pairs, synthetic = (
         gather_pairs(images, masks, files.num_classes, allow_ignore)
         for images, masks, allow_ignore in (
@@ -198,6 +193,19 @@ def train_and_save(args: argparse.Namespace) -> None:
         )
     )
     notify_of_overlap([*pairs, *synthetic], val_pairs)
+    return pairs, val_pairs, synthetic
+
+
+def train_and_save(args: argparse.Namespace) -> None:
+    """Check, train, score the validation images, save."""
+    folders, files = (
+        read_options(SegmenterFolderOptions, args),
+        read_options(SegmenterFileOptions, args),
+    )
+    options, run = read_options(SegmenterOptions, args), read_options(SegmenterRunOptions, args)
+    refuse_existing(files.output, run.overwrite)
+    device = pick_device(run.device)
+    pairs, val_pairs, synthetic = gather_all_pairs(folders, files)
     pixel_size = pixel_size_read(
         folders.pixel_size,
         [*folders.image_path, *files.val_image_path, *files.synthetic_image_path],
