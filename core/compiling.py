@@ -14,7 +14,6 @@ import importlib.util
 import os
 import shutil
 
-import torch
 from torch import nn
 
 from core.options import OptionError, option
@@ -58,12 +57,3 @@ def compile_networks(networks: list[nn.Module], mode: str = MODE) -> None:
     """
     for network in networks:
         network.compile(mode=mode, fullgraph=True)
-
-
-def use_channels_last(model: nn.Module, device_type: str) -> None:
-    """Store convolutions as a GPU's matrix units read them, channels last; nothing on a CPU.
-
-    Values and names stay. A network's activations follow its weights.
-    """
-    if device_type == "cuda":
-        model.to(memory_format=torch.channels_last)

@@ -12,7 +12,7 @@ from cldm.model import DEFAULT_CONFIG, create_control, create_model
 from cldm.multi import MultiConditionControlNet
 from cldm.names import UNET
 from cldm.parameterization import check_parameterization
-from core.compiling import check_compile, compile_networks, compile_option, use_channels_last
+from core.compiling import check_compile, compile_networks, compile_option
 from core.devices import (
     PRECISIONS,
     check_precision,
@@ -169,7 +169,6 @@ def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Mo
     model.to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device)
     with mixed_precision(model.device.type, options.precision):
         check_parameterization(model, config, options.base_weights_path or first.weights)
-    use_channels_last(model, device)
     if options.compile:
         decoder = model.first_stage_model.decoder
         compile_networks([model.model.diffusion_model, *controls, decoder])

@@ -9,10 +9,11 @@ import train
 from benchmarks.random_model import errors_against_cpu
 from cldm.sampling import SamplingOptions, sample_images
 from core.checkpoints import load_pickle
-from core.compiling import compile_networks, use_channels_last
+from core.compiling import compile_networks
 from core.devices import float32_products, mixed_precision, to_device, to_host
 from core.images import read_image
 from dataset import Sample, SampleKey, collate
+from ldm.modules.diffusionmodules.util import LayerNorm, group_norm
 from tests.weights import fill_zero_layers
 
 pytestmark = [
@@ -27,9 +28,8 @@ FEW = SamplingOptions(sampler="dpmpp", steps=4, scale=2.0, joint=True)
 
 @pytest.fixture
 def on_gpu(tiny_cldm):
-    """The tiny model on the GPU, as programs prepare it."""
-    use_channels_last(tiny_cldm.to(CUDA), "cuda")
-    return tiny_cldm
+    """The tiny model on the GPU."""
+    return tiny_cldm.to(CUDA)
 
 
 def pictures(model, precision="32"):
@@ -69,6 +69,14 @@ def test_float32_is_exact_and_tf32_is_not():
 def test_pictures_are_those_of_the_cpu(on_gpu, precision, levels):
     expected = pictures(on_gpu.to("cpu"))
     assert np.abs(pictures(on_gpu.to(CUDA), precision) - expected).mean() < levels
+
+
+def test_norms_stay_in_16_bits():
+    for norm, shape in ((group_norm(64), (2, 64, 8, 8)), (LayerNorm(64), (2, 16, 64))):
+        x = torch.randn(shape, device=CUDA)
+        with mixed_precision("cuda", "bf16"):
+            assert norm.to(CUDA)(x.bfloat16()).dtype == torch.bfloat16
+            assert norm(x).dtype == torch.float32
 
 
 @torch.no_grad()

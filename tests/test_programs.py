@@ -16,6 +16,7 @@ PROGRAMS = sorted(
 )
 NO_INPUT = {  # programs that read no file, or measure with files of their own making
     "benchmarks/annotator_speed.py",
+    "benchmarks/beside_diffusers.py",
     "benchmarks/branch_memory.py",
     "benchmarks/fid_speed.py",
     "benchmarks/load_time.py",

@@ -16,7 +16,7 @@ from cldm.parameterization import check_parameterization
 from cldm.unknown_prompts import notify_of_unknown_prompts
 from core.cards import CARD
 from core.checkpoints import load_pickle
-from core.compiling import compile_networks, use_channels_last
+from core.compiling import compile_networks
 from core.devices import float32_products
 from core.lightning import position, print_once, stop_as_interrupt, wait_for_last
 from core.notices import notify
@@ -202,7 +202,7 @@ class TrainingRun:
         Raises:
             KeyboardInterrupt, StoppedForRequeue: the run was asked to stop; all is saved.
         """
-        self._speed_up(module.model)
+        self._compile(module.model)
         train, validation = self._loaders(trainer, module.encoders.cache)
         last = self.run_dir / LAST if self.resumed else None
         try:
@@ -219,9 +219,8 @@ class TrainingRun:
                 raise StoppedForRequeue from stop
             raise
 
-    def _speed_up(self, model: ControlLDM) -> None:
-        """Prepare the networks for GPUs, compiled where `--compile` asks for it."""
-        use_channels_last(model, "cuda" if self.processes.on_gpu else "cpu")
+    def _compile(self, model: ControlLDM) -> None:
+        """Compile the locked network and its branch where `--compile` asks for it."""
         if self.options.processes.compile:
             compile_networks([model.model.diffusion_model, model.control_model])
 

@@ -8,7 +8,7 @@ from einops import rearrange
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from ldm.modules.diffusionmodules.util import group_norm, zero_module
+from ldm.modules.diffusionmodules.util import LayerNorm, group_norm, zero_module
 
 
 class GEGLU(nn.Module):
@@ -82,9 +82,9 @@ class BasicTransformerBlock(nn.Module):
         self.attn1 = CrossAttention(dim, None, heads, dim_head, dropout)
         self.ff = FeedForward(dim, dropout)
         self.attn2 = CrossAttention(dim, context_dim, heads, dim_head, dropout)
-        self.norm1 = nn.LayerNorm(dim)
-        self.norm2 = nn.LayerNorm(dim)
-        self.norm3 = nn.LayerNorm(dim)
+        self.norm1 = LayerNorm(dim)
+        self.norm2 = LayerNorm(dim)
+        self.norm3 = LayerNorm(dim)
         self.use_checkpoint = use_checkpoint
 
     def forward(self, x, context=None):

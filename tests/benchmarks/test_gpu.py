@@ -25,13 +25,13 @@ def test_a_whole_run(micro_yaml, tmp_path, capsys):
     content = json.loads(output.read_text())
     rows = [(row["what"], row["precision"], row["batch"]) for row in content["rows"]]
     assert rows == [
-        ("images", "bf16", 1),
-        ("images", "bf16", 2),
         ("training steps", "32", 1),
         ("training steps", "bf16", 1),
+        ("images", "bf16", 1),
+        ("images", "bf16", 2),
     ]
     assert all(row["rate"] > 0 and row["memory"] > 0 for row in content["rows"])
-    assert all(0 < row["share"] < 10 for row in content["rows"][:2])
+    assert all(0 < row["share"] < 10 for row in content["rows"][2:])
     assert content["error_of_prediction"] == content["error_of_gradient"] == 0
     shown = capsys.readouterr().out
     assert "without compiled networks: --compile needs a CUDA GPU" in shown
@@ -69,11 +69,12 @@ def test_compiled_networks_come_last_and_the_batch_of_the_goal_first(monkeypatch
         device=torch.device("cuda"),
         images=lambda batch: calls.append(batch) or {},
         training=lambda precision: calls.append(precision) or {},
+        round_weights=lambda: calls.append("round"),
         compile=lambda: calls.append("compile"),
     )
     report = Report({}, None, seconds=gpu.COMPILE_SECONDS + 30)
     measure_all(bench, report)
-    assert calls == [1, 16, 32, "32", "tf32", "bf16", "compile", 16, 1, 32]
+    assert calls == ["32", "tf32", "bf16", "round", 1, 16, 32, "compile", 16, 1, 32]
     assert [row["compiled"] for row in report.rows] == [False] * 6 + [True] * 3
     # Without the time to compile, what was measured stays.
     calls.clear()

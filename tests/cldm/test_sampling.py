@@ -1,6 +1,7 @@
 """From conditions to pictures: noise that belongs to a picture, control scales, all samplers."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from cldm.sampling import (
     SamplingOptions,
     Start,
     control_scales,
+    decode,
     sample_images,
     sample_latents,
     to_pixels,
@@ -260,3 +262,27 @@ def test_to_pixels_rounds_and_clips():
         255,
         255,
     ]  # 127.5 rounds to even
+
+
+def test_a_gpu_decodes_some_pictures_together():
+    """Four of 512 pixels, one of 2,048, and one where memory is short or the device is a CPU."""
+    taken = []
+
+    def decoded(z):
+        taken.append(len(z))
+        return z.repeat(1, 1, 8, 8)[:, :3]
+
+    model = SimpleNamespace(
+        decode_first_stage=decoded, first_stage_model=SimpleNamespace(downsampling=8)
+    )
+    with torch.device("meta"):  # any device but a CPU
+        small, large = torch.empty(6, 4, 64, 64), torch.empty(2, 4, 256, 256)
+    for z, options, expected in (
+        (small, (), [4, 2]),
+        (large, (), [1, 1]),
+        (small[:2], (True,), [1, 1]),
+        (torch.zeros(2, 4, 8, 8), (), [1, 1]),
+    ):
+        taken.clear()
+        assert decode(model, z, *options).shape == (len(z), 3, *(8 * s for s in z.shape[2:]))
+        assert taken == expected

@@ -1,6 +1,5 @@
 """Compiled networks; that kernels are right is shown in tests marked `gpu`."""
 
-import copy
 import importlib.util
 import shutil
 
@@ -9,7 +8,7 @@ import torch
 from torch import nn
 
 from core import compiling
-from core.compiling import check_compile, compile_networks, use_channels_last
+from core.compiling import check_compile, compile_networks
 from core.options import OptionError
 
 
@@ -43,17 +42,3 @@ def test_networks_are_compiled_whole_and_keep_their_names(monkeypatch):
     assert torch.equal(network(x), expected) and network.state_dict().keys() == names
     assert asked == [{"mode": compiling.MODE, "fullgraph": True}]
     assert compiling.MODE in compiling.MODES
-
-
-@torch.no_grad()
-def test_channels_last_changes_no_value(tiny_cldm):
-    reference, kernel = copy.deepcopy(tiny_cldm), "model.diffusion_model.out.2.weight"
-    use_channels_last(tiny_cldm, "cpu")
-    assert tiny_cldm.state_dict()[kernel].is_contiguous()
-    use_channels_last(tiny_cldm, "cuda")
-    assert tiny_cldm.state_dict()[kernel].is_contiguous(memory_format=torch.channels_last)
-    cond = {"c_crossattn": [torch.randn(1, 77, 32)], "c_concat": [torch.rand(1, 3, 64, 64)]}
-    inputs = torch.randn(1, 4, 8, 8), torch.tensor([500]), cond
-    expected = reference.apply_model(*inputs)
-    error = (tiny_cldm.apply_model(*inputs) - expected).abs().max()
-    assert error < 1e-5 * expected.abs().max()

@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 
 import pytest
-import torch
 
 from training.latents import LatentCache
 from training.processes import Processes, ProcessOptions
@@ -24,17 +23,10 @@ def test_batches_are_pinned_for_gpus_alone(on_gpu, tmp_path):
     assert loader.pin_memory == on_gpu
 
 
-@pytest.mark.parametrize("on_gpu", [True, False])
-def test_networks_are_prepared_for_gpus_alone(on_gpu, tiny_cldm):
-    TrainingRun._speed_up(run_on(on_gpu), tiny_cldm)
-    kernel = tiny_cldm.state_dict()["model.diffusion_model.out.2.weight"]
-    assert kernel.is_contiguous(memory_format=torch.channels_last) == on_gpu
-
-
 def test_the_locked_network_and_its_branch_are_compiled(tiny_cldm, monkeypatch):
     compiled = []
     monkeypatch.setattr("training.run.compile_networks", compiled.extend)
-    TrainingRun._speed_up(run_on(True), tiny_cldm)
+    TrainingRun._compile(run_on(True), tiny_cldm)
     assert compiled == []
-    TrainingRun._speed_up(run_on(True, compile=True), tiny_cldm)
+    TrainingRun._compile(run_on(True, compile=True), tiny_cldm)
     assert compiled == [tiny_cldm.model.diffusion_model, tiny_cldm.control_model]

@@ -15,12 +15,35 @@ MAX_PERIOD = 10000  # the slowest wave of the timestep embedding takes 2 pi time
 TIMESTEPS, LINEAR_START, LINEAR_END = 1000, 0.00085, 0.012  # T, beta_1, beta_T of Stable Diffusion
 
 
-def group_norm(channels: int, eps: float = 1e-5) -> nn.GroupNorm:
+# On a GPU, autocast computes norms in float32, so every map is converted twice. A step of SD 1.5 in
+# bf16 then takes a sixth longer (H200, batch of 16). Nothing is gained: the sums inside are float32
+# in any case, and the result is rounded for the next product.
+class GroupNorm(nn.GroupNorm):
+    """Group norm that stays in 16 bits where its input does."""
+
+    def forward(self, x):
+        """(N, C, h, w) -> (N, C, h, w), of the same type."""
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        with torch.autocast(x.device.type, enabled=False):
+            return F.group_norm(x, self.num_groups, weight, bias, self.eps)  # (N, C, h, w)
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer norm that stays in 16 bits where its input does."""
+
+    def forward(self, x):
+        """(N, L, dim) -> (N, L, dim), of the same type."""
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        with torch.autocast(x.device.type, enabled=False):
+            return F.layer_norm(x, self.normalized_shape, weight, bias, self.eps)  # (N, L, dim)
+
+
+def group_norm(channels: int, eps: float = 1e-5) -> GroupNorm:
     """Group norm of 32 groups.
 
     The U-Net uses the default `eps`, its transformers and the autoencoder 1e-6.
     """
-    return nn.GroupNorm(GROUPS, channels, eps=eps)
+    return GroupNorm(GROUPS, channels, eps=eps)
 
 
 def size_factor(multipliers: Sequence[int]) -> int:

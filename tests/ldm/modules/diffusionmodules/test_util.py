@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ldm.modules.diffusionmodules.util import (
+    LayerNorm,
     group_norm,
     make_betas,
     timestep_embedding,
@@ -36,6 +37,21 @@ def test_betas_are_even_in_their_root():
 def test_zero_module():
     layer = zero_module(torch.nn.Conv2d(2, 3, 1))
     assert not layer.weight.any() and not layer.bias.any()
+
+
+@pytest.mark.parametrize(
+    ("norm", "shape"), [(group_norm(64), (2, 64, 8, 8)), (LayerNorm(64), (2, 16, 64))]
+)
+def test_norms_stay_in_the_type_of_their_input(norm, shape):
+    torch.nn.init.normal_(norm.weight), torch.nn.init.normal_(norm.bias)
+    x = torch.randn(shape)
+    expected = norm(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = norm(x.bfloat16())
+        assert torch.equal(norm(x), expected)
+    assert found.dtype == torch.bfloat16
+    # Input, weight, bias and result are rounded to 8 bits each.
+    assert (found - expected).abs().max() < 4 * 2**-8 * expected.abs().max()
 
 
 def test_group_norm_evens_out_32_groups():

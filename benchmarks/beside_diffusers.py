@@ -1,0 +1,298 @@
+"""Time this project beside diffusers: steps with guidance, decoding, steps of training.
+
+    python benchmarks/beside_diffusers.py
+    python benchmarks/beside_diffusers.py --precision bf16 --batch 16 --compile
+
+Both build Stable Diffusion 1.5 with a ControlNet, random weights and no text encoder, each in a
+process of its own. Ours does what `generate.py` and `train.py` do. Diffusers holds all weights in
+the precision for drawing, and computes in mixed precision for training. The table shows medians.
+On a CPU close everything else first, and choose the threads by OMP_NUM_THREADS.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from benchmarks.full_size import in_fresh_process
+from benchmarks.random_model import TOKENS, build_random_model, random_batch
+from cldm.guidance import guided_eps
+from cldm.layer_precision import round_layers
+from cldm.model import DEFAULT_CONFIG, native_size
+from cldm.sampling import decode
+from core.compiling import check_compile, compile_networks, compile_option
+from core.devices import (
+    PRECISIONS,
+    device_name,
+    device_option,
+    mixed_precision,
+    peak_memory,
+    pick_device,
+    wait_for,
+)
+from core.options import (
+    OptionError,
+    add_options,
+    new_parser,
+    option,
+    positive_int,
+    read_options,
+)
+from share import run_script
+
+SCALE = 9.0  # of the guidance
+WARM_UP = 2  # calls before those that are timed: kernels are chosen, memory is allocated
+# Stable Diffusion 1.5: channels of the levels of its U-Net and its autoencoder, side of its images
+WIDTHS, VAE_WIDTHS, SIDE = (320, 640, 1280, 1280), (128, 256, 512, 512), 512
+CASES = "guided step", "decoding", "training step"
+
+
+@dataclass(frozen=True)
+class PairOptions:
+    """Device, precision and sizes, of both sides."""
+
+    device: str = device_option()
+    precision: str = option("32", choices=("32", "bf16"), help="of the products")
+    batch: int = option(1, positive_int, "INT", "images drawn together")
+    train_batch: int = option(1, positive_int, "INT", "images per training step")
+    repeats: int = option(3, positive_int, "INT", "timed calls of each case")
+    compile: bool = compile_option()
+
+    def check(self):
+        """Raise OptionError for a device that is not there or cannot compile."""
+        check_compile(self.compile, pick_device(self.device).type)
+        if self.train_batch > self.batch:
+            raise OptionError("train_batch", f"at most --batch, which is {self.batch}")
+
+
+class Ours:
+    """This project's networks.
+
+    Args:
+        options: what to compute.
+        device: where.
+    """
+
+    def __init__(self, options: PairOptions, device: torch.device):
+        self.options, self.device = options, device
+        self.model, config = build_random_model(DEFAULT_CONFIG, device)
+        self.inputs = random_batch(self.model, options.batch, native_size(config), device)
+
+    def prepare_drawing(self) -> None:
+        """Round the weights, and compile where that is wanted."""
+        dtype = PRECISIONS[self.options.precision]
+        if dtype != torch.float32:
+            round_layers(self.model, dtype)
+        if self.options.compile:
+            model = self.model
+            networks = [model.model.diffusion_model, model.control_model]
+            compile_networks([*networks, model.first_stage_model.decoder])
+        _, cond, _, _ = self.inputs
+        with torch.no_grad(), mixed_precision(self.device.type, self.options.precision):
+            self.cond = self.model.encode_hints(cond)
+
+    @torch.no_grad()
+    def guided_step(self) -> None:
+        """Predict the noise with and without the text."""
+        x, _, t, _ = self.inputs
+        with mixed_precision(self.device.type, self.options.precision):
+            guided_eps(self.model, x, int(t[0]), self.cond, self.cond, SCALE)
+
+    @torch.no_grad()
+    def decoding(self) -> None:
+        """Decode the latents of a batch."""
+        with mixed_precision(self.device.type, self.options.precision):
+            decode(self.model, self.inputs[0])
+
+    def prepare_training(self) -> None:
+        """Freeze all but the control branch."""
+        self.model.train().freeze_the_rest()
+        self.optimizer = fused_adamw(self.model.trainable_parameters())
+        self.few = shortened(self.inputs, self.options.train_batch)
+
+    def training_step(self) -> None:
+        """Train on cached latents."""
+        with mixed_precision(self.device.type, self.options.precision):
+            loss = self.model.sample_losses(*self.few).mean()
+        descend(loss, self.optimizer)
+
+    def end_training(self) -> None:
+        """Let go of the optimizer's memory."""
+        self.optimizer.zero_grad(set_to_none=True)
+        del self.optimizer
+        self.model.eval()
+
+
+class Theirs:
+    """The networks of diffusers; arguments and methods as `Ours`."""
+
+    def __init__(self, options: PairOptions, device: torch.device):
+        from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+
+        self.options, self.device = options, device
+        torch.manual_seed(0)
+        down = ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"]
+        shared = {"block_out_channels": WIDTHS, "down_block_types": down}
+        shared |= {"cross_attention_dim": 768, "attention_head_dim": 8}
+        with device:
+            self.unet = UNet2DConditionModel(
+                **shared, up_block_types=["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3
+            )
+            self.control = ControlNetModel(**shared)
+            self.vae = AutoencoderKL(
+                block_out_channels=VAE_WIDTHS,
+                down_block_types=["DownEncoderBlock2D"] * 4,
+                up_block_types=["UpDecoderBlock2D"] * 4,
+                layers_per_block=2,
+                latent_channels=4,
+            )
+            self.latents = torch.randn(options.batch, 4, SIDE // 8, SIDE // 8)  # (N, 4, h, w)
+            self.text = torch.randn(options.batch, TOKENS, 768)  # (N, 77, 768)
+            self.hints = torch.rand(options.batch, 3, SIDE, SIDE)  # (N, 3, H, W)
+        for network in self.networks:
+            network.requires_grad_(False)
+        self.timestep = torch.tensor(500, device=device)
+
+    @property
+    def networks(self):
+        """U-Net, control branch and autoencoder."""
+        return self.unet, self.control, self.vae
+
+    def prepare_drawing(self) -> None:
+        """Convert weights and inputs, and compile where that is wanted."""
+        dtype = PRECISIONS[self.options.precision]
+        for network in self.networks:
+            network.to(dtype)
+        self.latents, self.text, self.hints = (
+            x.to(dtype) for x in (self.latents, self.text, self.hints)
+        )
+        if self.options.compile:
+            compile_networks([self.unet, self.control, self.vae.decoder])
+
+    def predict(self, x, text, hints):
+        """Steered prediction, (N, 4, h, w)."""
+        down, middle = self.control(
+            x, self.timestep, text, controlnet_cond=hints, return_dict=False
+        )
+        (output,) = self.unet(
+            x,
+            self.timestep,
+            text,
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=middle,
+            return_dict=False,
+        )
+        return output  # (N, 4, h, w)
+
+    @torch.no_grad()
+    def guided_step(self) -> None:
+        """Predict the noise with and without the text."""
+        twice = [torch.cat([x, x]) for x in (self.latents, self.text, self.hints)]
+        empty, full = self.predict(*twice).chunk(2)
+        empty + SCALE * (full - empty)
+
+    @torch.no_grad()
+    def decoding(self) -> None:
+        """Decode the latents of a batch."""
+        self.vae.decode(self.latents, return_dict=False)
+
+    def prepare_training(self) -> None:
+        """Let the control branch learn."""
+        self.control.train().requires_grad_(True)
+        self.optimizer = fused_adamw(self.control.parameters())
+        everything = self.latents, self.text, self.hints, torch.randn_like(self.latents)
+        self.few = shortened(everything, self.options.train_batch)
+
+    def training_step(self) -> None:
+        """Train on cached latents."""
+        x, text, hints, noise = self.few
+        with mixed_precision(self.device.type, self.options.precision):
+            output = self.predict(x, text, hints)  # (N, 4, h, w)
+        descend(F.mse_loss(output.float(), noise), self.optimizer)
+
+    def end_training(self) -> None:
+        """Let go of the optimizer's memory."""
+        self.control.requires_grad_(False)
+        self.optimizer.zero_grad(set_to_none=True)
+        del self.optimizer
+
+
+SIDES = {"ours": Ours, "diffusers": Theirs}
+
+
+def fused_adamw(parameters) -> torch.optim.Optimizer:
+    """The optimizer of both sides."""
+    return torch.optim.AdamW(parameters, lr=1e-5, fused=True)
+
+
+def descend(loss: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
+    """One step down the gradient."""
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def shortened(values, count: int):
+    """The first samples of nested tensors."""
+    if isinstance(values, dict):
+        return {key: shortened(value, count) for key, value in values.items()}
+    if isinstance(values, (list, tuple)):
+        return [shortened(value, count) for value in values]
+    return values[:count]
+
+
+def seconds_of(work: Callable[[], None], repeats: int, device: torch.device) -> float:
+    """Median time of a call."""
+    taken = []
+    for i in range(WARM_UP + repeats):
+        wait_for(device)
+        start = time.perf_counter()
+        work()
+        wait_for(device)
+        if i >= WARM_UP:
+            taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def measure(side: str, options: PairOptions) -> dict[str, tuple[float, float]]:
+    """Seconds and peak GiB of each case; on a CPU the peak is that of the process so far."""
+    device = pick_device(options.device)
+    found = {}
+
+    def add(case, work):
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        found[case] = seconds_of(work, options.repeats, device), peak_memory(device)
+
+    networks = SIDES[side](options, device)
+    networks.prepare_training()  # first: drawing rounds the weights
+    add("training step", networks.training_step)
+    networks.end_training()
+    networks.prepare_drawing()
+    add("guided step", networks.guided_step)
+    add("decoding", networks.decoding)
+    return found
+
+
+def main(argv=None):
+    parser = new_parser(__doc__)
+    add_options(parser, PairOptions, "benchmark")
+    options = read_options(PairOptions, parser.parse_args(argv))
+    results = {side: in_fresh_process(measure, side, options) for side in SIDES}
+    print(f"{device_name(pick_device(options.device))}, torch {torch.__version__}, {options}\n")
+    print("| what | ours, s | diffusers, s | ratio | ours, GiB | diffusers, GiB |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for case in CASES:
+        (seconds, memory), (other_seconds, other_memory) = (results[side][case] for side in SIDES)
+        ratio = seconds / other_seconds
+        print(
+            f"| {case} | {seconds:.3g} | {other_seconds:.3g} | {ratio:.2f} | {memory:.2f} "
+            f"| {other_memory:.2f} |"
+        )
+
+
+if __name__ == "__main__":
+    run_script(main)
