@@ -1,9 +1,9 @@
 """Weights of layers, rounded once to the 16 bits that they are multiplied in.
 
 `torch.autocast` rounds the weights of linear layers and convolutions at every call, or keeps the
-rounded beside the full ones. Rounded while they are read, they take half the memory, and what is
-computed stays the same to the last bit. Norms and embeddings, which autocast does not round, and
-the autoencoder stay float32.
+rounded beside the full ones. The norms of the U-Net and its branch round theirs at every call, too.
+Rounded while they are read, they take half the memory, and what is computed stays the same to the
+last bit. Embeddings, the text encoder's norms and the autoencoder stay float32.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,8 +14,9 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from cldm.names import AUTOENCODER
+from ldm.modules.diffusionmodules.util import GroupNorm, LayerNorm
 
-ROUNDED_LAYERS = nn.Linear, _ConvNd
+ROUNDED_LAYERS = nn.Linear, _ConvNd, GroupNorm, LayerNorm
 PART = 128 * 2**20  # bytes: fewer are not worth mapping a file anew
 FLOAT16_END = torch.finfo(torch.float16).max
 
@@ -34,7 +35,7 @@ def rounded_names(model: nn.Module) -> set[str]:
 
 
 def round_layers(model: nn.Module, dtype: torch.dtype) -> None:
-    """Round the linear layers and convolutions of a model in place.
+    """Round the weights of a model that `rounded_names` lists, in place.
 
     Raises:
         ValueError: as `rounded`.
