@@ -3,8 +3,9 @@
 #   bash scripts/proof.sh study.yaml OUT
 # adapts the nano base to the images, trains a ControlNet for each number of labelled images,
 # generates pairs of varied masks, and runs the study. In the study file, arms name the pairs as
-# OUT/pairs/run_{labelled}. Where UNLABELLED names a folder, a segmenter predicts masks for its
-# images, which are redrawn to show them: OUT/pairs/run_unlabelled_{labelled}.
+# OUT/pairs/run_{labelled}. Where UNLABELLED names a folder, three segmenters predict masks for its
+# images: OUT/pairs/predicted_{labelled}. Redrawn to show these masks, the images become
+# OUT/pairs/run_unlabelled_{labelled}.
 # A second call goes on where the first one stopped. docs/study.md
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -69,18 +70,22 @@ for folder in "$out"/split/train_*/; do
         --seed 0 --output_base_dir "$out/pairs")
     "${draw[@]}" --mask_dir "$masks" --run_id "$number"
     [ -n "$unlabelled" ] || continue
-    if [ ! -f "$out/segmenter_$number.ckpt" ]; then
-        "$python" utils/train_segmenter.py train --num_classes "$classes" \
-            --image_path "${folder}images" --mask_path "${folder}masks" \
-            --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
-            --encoder resnet18 --augmentation strong --batch_size 8 --validations 8 \
-            --max_steps "${SEGMENTER_STEPS:-800}" --output "$out/segmenter_$number.ckpt"
+    predicted=$out/pairs/predicted_$number
+    if [ ! -d "$predicted" ]; then
+        segmenters=()
+        for seed in ${SEGMENTER_SEEDS:-100 101 102}; do
+            segmenters+=("$out/segmenter_${number}_$seed.ckpt")
+            [ ! -f "${segmenters[-1]}" ] || continue
+            "$python" utils/train_segmenter.py train --num_classes "$classes" \
+                --image_path "${folder}images" --mask_path "${folder}masks" \
+                --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
+                --encoder resnet18 --augmentation strong --batch_size 8 --validations 8 \
+                --max_steps "${SEGMENTER_STEPS:-800}" --seed "$seed" --output "${segmenters[-1]}"
+        done
+        "$python" utils/predict_masks.py "${segmenters[@]}" "$unlabelled" "$predicted" \
+            --copy_images
     fi
-    if [ ! -d "$out/predicted_$number" ]; then
-        "$python" utils/predict_masks.py "$out/segmenter_$number.ckpt" "$unlabelled" \
-            "$out/predicted_$number"
-    fi
-    "${draw[@]}" --mask_dir "$out/predicted_$number/masks" --image_path "$unlabelled" \
+    "${draw[@]}" --mask_dir "$predicted/masks" --image_path "$unlabelled" \
         --encode_ratio "${ENCODE_RATIO:-0.6}" --run_id "unlabelled_$number"
 done
 

@@ -71,7 +71,7 @@ ABSENT = {
     "utils/fit_grain.py": "--image_path absent --weights a --output a.json --config {nano}",
     "utils/make_phantoms.py": "taken",
     "utils/plan.py": "--measure step --config absent",
-    "utils/predict_masks.py": "absent a b",
+    "utils/predict_masks.py": "a absent b",
     "utils/pretrain_base.py": "--image_path absent --output a.ckpt",
     "utils/run_status.py": "absent",
     "utils/vary_masks.py": "absent a",

@@ -1,15 +1,16 @@
-r"""Segment images: write the masks that a trained segmenter predicts for them.
+r"""Segment images: write the masks that trained segmenters predict for them.
 
     python utils/predict_masks.py segmenter.ckpt images predicted
-    python utils/predict_masks.py segmenter.ckpt images predicted --min_confidence 0.8
+    python utils/predict_masks.py a.ckpt b.ckpt c.ckpt images predicted --copy_images
 
 This writes `predicted/masks/<stem>.png` with class indices, and `predicted/overview.png`. Each mask
-follows from the mean over all eight turns and flips of its image. Predictions are layouts too:
-`generate.py --mask_dir predicted/masks` draws pairs of images that nobody has labelled, see
-docs/study.md.
+follows from the mean over all eight turns and flips of its image, and over the segmenters: several
+that differ in their seeds err less than one. Predictions are layouts too: `generate.py --mask_dir
+predicted/masks` draws pairs of images that nobody has labelled, see docs/study.md.
 """
 
 import argparse
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,9 @@ class PredictionOptions:
         "P",
         f"mark pixels as {IGNORE}, to be ignored, whose class has a lower probability",
     )
+    copy_images: bool = option(
+        False, bool, help="copy the images beside the masks, so that the folder holds pairs"
+    )
     device: str = device_option()
 
     def check(self):
@@ -55,7 +59,13 @@ class PredictionOptions:
 
 def parse_args(argv=None) -> argparse.Namespace:
     parser = new_parser(__doc__)
-    parser.add_argument("segmenter", type=Path, help="checkpoint of utils/train_segmenter.py")
+    parser.add_argument(
+        "segmenters",
+        type=Path,
+        nargs="+",
+        metavar="SEGMENTER",
+        help="checkpoints of utils/train_segmenter.py",
+    )
     parser.add_argument("image_path", type=Path, metavar="IMAGES", help="folder of images")
     parser.add_argument("output", type=Path, metavar="OUT", help="folder to make")
     add_options(parser, PredictionOptions, "prediction")
@@ -86,9 +96,30 @@ def find_images(folder: Path) -> list[Path]:
     return images
 
 
-def predict_mask(model: torch.nn.Module, path: Path, min_confidence: float | None) -> np.ndarray:
-    """Class indices or IGNORE of an image file, uint8 (H, W)."""
-    probabilities = predict_probabilities(model, read_input(path))  # (C, H, W)
+def load_segmenters(
+    paths: Sequence[Path], device: torch.device, image_path: Path
+) -> list[torch.nn.Module]:
+    """Segmenters of the same classes; says where the pixels of the images have another size.
+
+    Raises:
+        ValueError: they have different numbers of classes, or as `load_segmenter`.
+    """
+    models = [load_segmenter(path, device) for path in paths]
+    size = pixel_size_of_folder(image_path)
+    for path, model in zip(paths, models, strict=True):
+        classes, expected = (m.architecture["num_classes"] for m in (model, models[0]))
+        if classes != expected:
+            raise ValueError(f"{path}: {classes} classes, but {paths[0]} has {expected}")
+        notify_of_other_size(image_path, size, path, pixel_size_of_segmenter(model))
+    return models
+
+
+def predict_mask(
+    models: Sequence[torch.nn.Module], path: Path, min_confidence: float | None
+) -> np.ndarray:
+    """Class indices or IGNORE of an image file, uint8 (H, W); the mean over the models decides."""
+    image = read_input(path)  # (1, H, W)
+    probabilities = sum(predict_probabilities(model, image) for model in models) / len(models)
     confidence, labels = probabilities.max(dim=0)  # (H, W) each
     if min_confidence is not None:
         labels[confidence < min_confidence] = IGNORE
@@ -105,32 +136,45 @@ def draw_overview(images: Sequence[Path], masks: Path) -> np.ndarray:
     return tile(rows, titles=[path.name for path in shown])
 
 
+def write_masks(
+    models: Sequence[torch.nn.Module],
+    images: Sequence[Path],
+    folder: Path,
+    options: PredictionOptions,
+) -> float:
+    """Write masks, overview and copies of images into `folder`; the share of ignored pixels."""
+    size = pixel_size_of_folder(images[0].parent)
+    parts = ["masks", "images"] if options.copy_images else ["masks"]
+    for part in parts:
+        (folder / part).mkdir()
+        if size:
+            write_json(folder / part / VOLUME, {"pixel_size_nm": list(size)})
+    ignored = []
+    for path in tqdm(images, desc="predict masks", unit="image"):
+        labels = predict_mask(models, path, options.min_confidence)
+        write_png(folder / "masks" / mask_name(path), labels)
+        ignored.append((labels == IGNORE).mean())
+        if options.copy_images:
+            shutil.copy2(path, folder / "images" / path.name)
+    write_png(folder / "overview.png", draw_overview(images, folder / "masks"))
+    return np.mean(ignored)
+
+
 def main(argv=None):
     args = parse_args(argv)
     use_image_options(args)
     options = read_options(PredictionOptions, args)
     refuse_existing(args.output, overwrite=False)
-    model = load_segmenter(args.segmenter, pick_device(options.device))
     images = find_images(args.image_path)
-    size = pixel_size_of_folder(args.image_path)
-    notify_of_other_size(args.image_path, size, args.segmenter, pixel_size_of_segmenter(model))
+    models = load_segmenters(args.segmenters, pick_device(options.device), args.image_path)
     if args.dry_run:
-        plan = f"{len(images)} masks of {model.architecture['num_classes']} classes"
+        plan = f"{len(images)} masks of {models[0].architecture['num_classes']} classes"
         plan += f"; all files go to {args.output}"
-        print(dry_run_text(vars(args), plan, hidden=["segmenter", "image_path", "output"]))
+        print(dry_run_text(vars(args), plan, hidden=["segmenters", "image_path", "output"]))
         return
     with whole_folder(args.output) as folder:
-        masks = folder / "masks"
-        masks.mkdir()
-        ignored = []
-        for path in tqdm(images, desc="predict masks", unit="image"):
-            labels = predict_mask(model, path, options.min_confidence)
-            write_png(masks / mask_name(path), labels)
-            ignored.append((labels == IGNORE).mean())
-        if size:
-            write_json(masks / VOLUME, {"pixel_size_nm": list(size)})
-        write_png(folder / "overview.png", draw_overview(images, masks))
-    print(f"{args.output}: {len(images)} masks, {np.mean(ignored):.1%} of their pixels ignored")
+        ignored = write_masks(models, images, folder, options)
+    print(f"{args.output}: {len(images)} masks, {ignored:.1%} of their pixels ignored")
 
 
 if __name__ == "__main__":

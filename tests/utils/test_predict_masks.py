@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from conditions.pairs import find_pairs
 from core.files import write_json
 from core.images import read_labels, write_png
 from core.notices import Notice
@@ -24,6 +25,16 @@ def checkpoint(tmp_path_factory):
         torch.manual_seed(0)
         save_segmenter(path, build_segmenter(3), {"pixel_size_nm": [5, 5]})
     return path
+
+
+@pytest.fixture
+def other(tmp_path):
+    """A second one, of other weights; and one of two classes."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        save_segmenter(tmp_path / "other.ckpt", build_segmenter(3), {"pixel_size_nm": [5, 5]})
+        save_segmenter(tmp_path / "two.ckpt", build_segmenter(2), {})
+    return tmp_path / "other.ckpt"
 
 
 @pytest.fixture
@@ -58,6 +69,21 @@ def test_a_turned_image_has_the_turned_mask(checkpoint, images, tmp_path):
     assert (np.rot90(mask)[:, ::-1] == turned).mean() > 0.999
 
 
+def test_several_segmenters_decide_together(checkpoint, other, images, tmp_path):
+    out = tmp_path / "out"
+    predict_masks.main([str(checkpoint), str(other), str(images), str(out), "--copy_images"])
+    models = [predict_masks.load_segmenter(path) for path in (checkpoint, other)]
+    pairs = find_pairs(out / "images", out / "masks")
+    assert len(pairs) == 3
+    for pair in pairs:
+        image = read_input(pair.image)
+        first, second = (predict_probabilities(model, image) for model in models)
+        expected = (first + second).argmax(dim=0)  # (H, W)
+        assert (read_labels(pair.condition) == expected.numpy()).all()
+        assert (expected != first.argmax(dim=0)).any()
+        assert pair.image.read_bytes() == (images / pair.image.name).read_bytes()
+
+
 def test_doubtful_pixels_are_marked(checkpoint, images, tmp_path):
     model = predict_masks.load_segmenter(checkpoint)
     confidence = predict_probabilities(model, read_input(images / "z0.png")).amax(dim=0)  # (H, W)
@@ -81,12 +107,13 @@ def test_probabilities_add_up(checkpoint):
 def test_the_pixel_size_goes_with_the_masks(checkpoint, images, tmp_path):
     write_json(images / VOLUME, {"pixel_size_nm": [10, 10]})
     with pytest.warns(Notice, match="0.5 times as many pixels"):
-        predict_masks.main([str(checkpoint), str(images), str(tmp_path / "out")])
-    written = json.loads((tmp_path / "out/masks" / VOLUME).read_text())
-    assert written == {"pixel_size_nm": [10, 10]}
+        predict_masks.main([str(checkpoint), str(images), str(tmp_path / "out"), "--copy_images"])
+    for part in ("masks", "images"):
+        written = json.loads((tmp_path / "out" / part / VOLUME).read_text())
+        assert written == {"pixel_size_nm": [10, 10]}
 
 
-def test_bad_input_is_one_line(checkpoint, images, tmp_path, error_line):
+def test_bad_input_is_one_line(checkpoint, other, images, tmp_path, error_line):
     def fails(*words):
         return error_line(predict_masks.main, *words)
 
@@ -94,6 +121,8 @@ def test_bad_input_is_one_line(checkpoint, images, tmp_path, error_line):
     assert "none.ckpt: no such segmenter" in fails(tmp_path / "none.ckpt", images, out)
     assert "--min_confidence" in fails(checkpoint, images, out, "--min_confidence", "1.5")
     assert "exists already" in fails(checkpoint, images, tmp_path)
+    two = tmp_path / "two.ckpt"
+    assert f"{two}: 2 classes, but {other} has 3" in fails(other, checkpoint, two, images, out)
     write_png(images / "z0.tif", np.zeros((8, 8), np.uint8))
     line = fails(checkpoint, images, out)
     assert "z0.tif" in line and "z0.png" in line
