@@ -8,9 +8,6 @@ The folder of the run holds the images, their masks and a report; `--resume_run`
 import sys
 from functools import partial
 
-from cldm.model import read_config, size_multiple
-from cldm.multi import MultiConditionControlNet
-from cldm.unknown_prompts import notify_of_unknown_prompts
 from core.image_options import add_image_options, use_image_options
 from core.option_sources import (
     add_run_control,
@@ -22,33 +19,17 @@ from core.option_sources import (
     with_defaults,
 )
 from core.options import add_groups, new_parser, option_names, read_groups, read_options
-from core.prompts import read_prompts
 from core.records import RECORD
-from generation.branches import notify_of_pixel_sizes
-from generation.export import check_export, export_dataset
-from generation.gate import Gate
-from generation.inputs import check_condition_sets
-from generation.making import make_images
-from generation.model import WatchedWeights, weights_files
-from generation.names import IMAGES, MASKS
-from generation.plan import SamplePlan, match_conditions
 from generation.presets import with_preset
-from generation.report import OVERVIEW, REPORT
-from generation.resample import resampled_copies
-from generation.run import Run
-from generation.run_folder import check_run_folder
-from generation.run_options import FREE_ON_RESUME, folder_of_run, options_of_run
+from generation.run_options import FREE_ON_RESUME, options_of_run
 from generation.settings import DETECTOR_GROUPS, GROUPS, Settings
-from generation.start import check_images, with_images
-from generation.state import load_generation_state, save_generation_state
-from generation.summary import plan_text
-from ldm.modules.encoders.tokenizer import notify_of_cut
-from segmentation.data import gather_pairs
-from segmentation.judge import Judge
 from share import run_script
 
-# Notebooks import these from here.
-__all__ = ["MultiConditionControlNet", "load_generation_state", "save_generation_state"]
+if __name__ != "__main__":  # notebooks import these from here
+    from cldm.multi import MultiConditionControlNet
+    from generation.state import load_generation_state, save_generation_state
+
+    __all__ = ["MultiConditionControlNet", "load_generation_state", "save_generation_state"]
 
 
 def build_parser():
@@ -95,6 +76,11 @@ def build_gate(options, num_classes):
     """The quality gate; None without a segmenter. Raises like `Judge` and `gather_pairs`."""
     if options.gate_segmenter is None:
         return None
+    # Here, as in `main`: what works loads torch, which takes longer than reading the options.
+    from generation.gate import Gate
+    from segmentation.data import gather_pairs
+    from segmentation.judge import Judge
+
     judge, doubtful, hardness = Judge(options.gate_segmenter, num_classes), None, None
     if options.gate_pairs:
         pairs = gather_pairs(*([folder] for folder in options.gate_pairs), num_classes)
@@ -106,52 +92,27 @@ def build_gate(options, num_classes):
     return Gate(options.min_agreement, options.max_redraws, judge.agreement, doubtful, hardness)
 
 
-def count_copies(sets, settings, gate):
-    """Number of images of each condition set."""
-    most = settings.plan.n_augmentations_per_mask
-    if gate is None or gate.hardness is None:
-        return [most] * len(sets)
-    return resampled_copies(sets, settings.branches, gate.hardness, most)
-
-
-def prepare_run(args, settings, config, gate):
-    """The run, joined where it is there already, its weights and grain; nothing is written."""
-    folders = [branch.list_files() for branch in settings.branches]
-    sets, left_out = match_conditions(folders, settings.inputs.skip_missing_edges)
-    if left_out:
-        print(f"{left_out} conditions for which a branch has no file are left out")
-    prompts = read_prompts(settings.plan.prompts_file)
-    notify_of_cut(prompts, "--prompts_file")
-    sets = with_images(sets, settings.start)
-    ratios = settings.start.encode_ratio or (1.0,)
-    copies = count_copies(sets, settings, gate)
-    plan = SamplePlan(sets, copies, settings.plan.seed, prompts, ratios)
-    plan.require_listable()
-    check_run_folder(folder := folder_of_run(settings.run, settings.run_name))
-    grain = settings.grain.read(settings.branches[0].pixel_size)
-    # Minutes of reading, but the only way to know that a resumed run goes on with the same weights.
-    files = weights_files(settings.branches, settings.model.base_weights_path)
-    for branch in settings.branches:
-        notify_of_unknown_prompts(branch.weights, settings.plan.prompts_file)
-    weights = WatchedWeights(files | settings.gate.files() | settings.grain.files())
-    record, digests = settings.record(vars(args)), weights.digests | settings.gate.digests()
-    run = Run(folder, record, plan, settings.branches, digests, config, settings.gate.is_on)
-    if run.exists:  # before the slow checks: is it this run that the folder holds?
-        run.join()
-        if flaws := run.find_flaws(plan.shard(*settings.shard)):
-            print(f"{len(flaws)} images are damaged and are made again, the first: {flaws[0]}")
-    return run, weights, grain
-
-
 def main(argv=None):
     """Check everything, then make the images."""
     args, settings = parse_args(argv)
+    # Here, because what works loads torch, which takes longer than reading the options.
+    from cldm.model import read_config, size_multiple
+    from generation.branches import notify_of_pixel_sizes
+    from generation.export import check_export, export_dataset
+    from generation.inputs import check_condition_sets
+    from generation.making import make_images
+    from generation.names import IMAGES, MASKS
+    from generation.preparing import prepare_run
+    from generation.report import OVERVIEW, REPORT
+    from generation.start import check_images
+    from generation.summary import plan_text
+
     use_image_options(args)
     config = read_config(settings.model.config_yaml_path)
     multiple, num_classes = size_multiple(config), settings.conditions.num_classes
     real = check_export(settings.export, num_classes, settings.run.resume_run)
     gate = build_gate(settings.gate, num_classes)
-    run, weights, grain = prepare_run(args, settings, config, gate)
+    run, weights, grain = prepare_run(settings, vars(args), config, gate)
     # What is there is not made again, and its conditions are not read again.
     pending = run.pending(run.plan.shard(*settings.shard))
     sets = run.plan.sets_of(pending)

@@ -55,6 +55,9 @@ def run_script(main: Callable[[], None]) -> None:
     variable DEBUG=1, errors show their traceback.
     """
     # Here and not on import: importing a module changes nothing for others.
+    # Threads of torch that wait for each other sleep, unless the user wants otherwise. Else they
+    # spin, on cores that another program may need. torch is loaded in `main` and reads this once.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for message in QUIET_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
     warnings.formatwarning = format_warning

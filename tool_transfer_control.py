@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from cldm.model import DEFAULT_CONFIG, create_model
+from cldm.model import create_model
+from cldm.options import DEFAULT_CONFIG
 from cldm.transfer_control import transfer_control
 from core.checkpoints import WEIGHT_SUFFIXES, check_conversion, check_finite, save_weights
 from core.foreign_layouts import load_original

@@ -1,17 +1,21 @@
 """Facts that a detector declares about itself, and the edges of one picture file."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import torch
 
 from core.downloads import WeightsFile
 from core.images import read_grey, to_uint8
 from core.resampling import Resampling
+
+if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
+    import torch
 
 # Pictures of one size, uint8 (H, W) or (H, W, 3) -> a map of each, uint8 (H, W) or (H, W, 3).
 DrawMaps = Callable[[list[np.ndarray]], list[np.ndarray]]
@@ -66,7 +70,7 @@ class Detector:
 
         Args:
             options: object of the class `self.options`.
-            weights: file or folder, see `annotator.networks.find_checkpoint`.
+            weights: file or folder, see `annotator.weights.find_checkpoint`.
             device: ignored, as `weights` is, by a detector without weights.
         Raises:
             FileNotFoundError, ValueError, RuntimeError: see `annotator.networks.load_network`.

@@ -16,10 +16,10 @@ import numpy as np
 from tqdm import tqdm
 
 from annotator.detector import EDGES, Detector, DrawMaps
-from annotator.networks import find_checkpoint, further_weights
 from annotator.util import resize_image
+from annotator.weights import find_checkpoint, further_weights
 from core.checks import bar_for_many, find_flaws, picture_flaw
-from core.devices import device_option, pick_device
+from core.device_options import device_option, pick_device
 from core.files import check_new_folder, sha256_of, write_json
 from core.image_header import stated_bit_depth
 from core.images import check_image, read_image, to_uint8, write_png

@@ -1,15 +1,16 @@
-"""All detectors by name. To add one, import its folder and name it in `DETECTORS`."""
+"""All detectors by name. To add one, import it and name it in `DETECTORS`."""
 
 from collections.abc import Mapping
 from dataclasses import fields
 
-from annotator import canny, hed, membrane, midas, mlsd, openpose, uniformer
+from annotator import canny, membrane
 from annotator.detector import EDGES, Detector
+from annotator.network_detectors import HED, MIDAS, MLSD, OPENPOSE, UNIFORMER
 
 # Scripts offer them, and show their options, in this order.
 DETECTORS = {
-    folder.DETECTOR.name: folder.DETECTOR
-    for folder in (canny, membrane, hed, mlsd, midas, openpose, uniformer)
+    detector.name: detector
+    for detector in (canny.DETECTOR, membrane.DETECTOR, HED, MLSD, MIDAS, OPENPOSE, UNIFORMER)
 }
 
 

@@ -121,10 +121,10 @@ def make_cases(size: int, people: int) -> list[Case]:
 
     body = (openpose.network.BodyNetwork, openpose.BODY_WEIGHTS)
     hand = (openpose.network.HandNetwork, openpose.HAND_WEIGHTS)
-    hed_network = (hed.HEDNetwork, hed.WEIGHTS)
-    midas_network = (midas.DPTHybrid, midas.WEIGHTS)
-    mlsd_network = (mlsd.MLSDNetwork, mlsd.WEIGHTS)
-    uniformer_network = (uniformer.UniformerNetwork, uniformer.WEIGHTS)
+    hed_network = (hed.HEDNetwork, hed.HED_WEIGHTS)
+    midas_network = (midas.DPTHybrid, midas.MIDAS_WEIGHTS)
+    mlsd_network = (mlsd.MLSDNetwork, mlsd.MLSD_WEIGHTS)
+    uniformer_network = (uniformer.UniformerNetwork, uniformer.UNIFORMER_WEIGHTS)
     person = openpose.OpenposeDetector
     return [
         Case("hed", hed.HEDdetector, [hed_network], {"network": lambda x: edges}),

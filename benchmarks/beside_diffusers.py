@@ -21,18 +21,12 @@ from benchmarks.full_size import in_fresh_process
 from benchmarks.random_model import TOKENS, build_random_model, random_batch
 from cldm.guidance import guided_eps
 from cldm.layer_precision import round_layers
-from cldm.model import DEFAULT_CONFIG, native_size
+from cldm.model import native_size
+from cldm.options import DEFAULT_CONFIG
 from cldm.sampling import decode
 from core.compiling import check_compile, compile_networks, compile_option
-from core.devices import (
-    PRECISIONS,
-    device_name,
-    device_option,
-    mixed_precision,
-    peak_memory,
-    pick_device,
-    wait_for,
-)
+from core.device_options import device_option, pick_device
+from core.devices import PRECISIONS, device_name, mixed_precision, peak_memory, wait_for
 from core.options import (
     OptionError,
     add_options,

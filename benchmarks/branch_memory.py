@@ -25,7 +25,8 @@ from cldm.model import create_model
 from conditions import create_condition
 from core.devices import peak_memory
 from generation.branches import Branch
-from generation.model import ModelOptions, load_model
+from generation.model import load_model
+from generation.options import ModelOptions
 from share import run_script
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
-from cldm.model import DEFAULT_CONFIG, create_model
+from cldm.model import create_model
 from cldm.names import CONTROL
+from cldm.options import DEFAULT_CONFIG
 from core.checkpoints import load_state_dict, save_weights, subset
 from core.options import new_parser
 

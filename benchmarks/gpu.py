@@ -26,17 +26,12 @@ from benchmarks.random_model import (
     random_batch,
 )
 from cldm.layer_precision import round_layers
-from cldm.model import DEFAULT_CONFIG, native_size
-from cldm.sampling import SamplingOptions, sample_images
+from cldm.model import native_size
+from cldm.options import DEFAULT_CONFIG, SamplingOptions
+from cldm.sampling import sample_images
 from core.compiling import MODE, MODES, check_compile, compile_networks
-from core.devices import (
-    device_name,
-    device_option,
-    mixed_precision,
-    peak_memory,
-    pick_device,
-    wait_for,
-)
+from core.device_options import device_option, pick_device
+from core.devices import device_name, mixed_precision, peak_memory, wait_for
 from core.files import refuse_existing, write_json
 from core.options import (
     OptionError,

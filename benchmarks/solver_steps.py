@@ -17,7 +17,8 @@ import torch
 from einops import rearrange
 
 from cldm.model import create_model
-from cldm.sampling import SamplingOptions, sample_latents
+from cldm.options import SamplingOptions
+from cldm.sampling import sample_latents
 from conditions import ConditionOptions, create_condition
 from core.image_options import add_image_options, use_image_options
 from core.options import (

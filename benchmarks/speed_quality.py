@@ -22,7 +22,8 @@ from einops import rearrange
 from tqdm import tqdm
 
 from cldm.model import create_model
-from cldm.sampling import SamplingOptions, sample_images
+from cldm.options import SamplingOptions
+from cldm.sampling import sample_images
 from conditions import ConditionOptions, create_condition
 from conditions.pairs import Pair
 from core.image_options import add_image_options, use_image_options

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cldm.model import create_model, native_size, read_config
-from cldm.sampling import SamplingOptions
-from core.devices import device_option, pick_device
+from cldm.options import SamplingOptions
+from core.device_options import device_option, pick_device
 from core.options import add_options, new_parser, option, positive_int, read_options
 from core.text import duration, table
 from generation.costs import measure_image

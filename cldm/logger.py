@@ -11,7 +11,8 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torchvision.utils import make_grid
 
-from cldm.sampling import PREVIEW, NotFiniteError, SamplingOptions, sample_images, to_pixels
+from cldm.options import PREVIEW, SamplingOptions
+from cldm.sampling import NotFiniteError, sample_images, to_pixels
 from core.images import to_uint8, write_png
 from core.pictures import prompt_to_pixels
 from core.seeds import sample_seed

@@ -18,8 +18,6 @@ from core.yaml_files import read_yaml, to_plain
 from ldm.modules.diffusionmodules.util import size_factor
 from ldm.util import find_class, instantiate_from_config
 
-DEFAULT_CONFIG = Path("./models/cldm_v15.yaml")  # of every script, beside the published weights
-
 # Values that are read before a model is built, so no constructor reports that they are missing.
 UNET_LEVELS = "unet_config.params.channel_mult"
 AUTOENCODER_LEVELS = "first_stage_config.params.ddconfig.ch_mult"

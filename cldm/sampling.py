@@ -12,9 +12,8 @@ import torch
 from einops import rearrange
 
 from cldm.guidance import guided_eps
+from cldm.options import SamplingOptions
 from core.devices import to_device, to_host
-from core.options import OptionError, fraction, non_negative_float, option, positive_int
-from ldm.modules.diffusionmodules.util import TIMESTEPS
 from ldm.samplers import SAMPLERS
 from ldm.samplers.noise import draw_noise
 
@@ -37,57 +36,6 @@ class NotFiniteError(RuntimeError):
             "Lower the guidance scale or the strength, or compute in 32 bits."
         )
         self.index = index
-
-
-@dataclass(frozen=True)
-class SamplingOptions:
-    """Sampler, steps and strengths that `sample_images` follows."""
-
-    sampler: str = option(
-        "ddim",
-        help="; ".join(f"{name}: {sampler.title}" for name, sampler in SAMPLERS.items()),
-        choices=SAMPLERS,
-    )
-    steps: int = option(70, positive_int, "INT", "number of sampling steps")
-    strength: float = option(2.0, non_negative_float, "FLOAT", "factor of the control residuals")
-    scale: float = option(9.0, non_negative_float, "FLOAT", "classifier-free guidance, 1 for none")
-    eta: float = option(1.0, fraction, "FLOAT", "stochasticity of DDIM")
-    guidance_interval: Sequence[float] | None = option(
-        None,
-        non_negative_float,
-        ("LOW", "HIGH"),
-        "noise levels sigma between which guidance acts, of 0.03 to 14.6 in Stable Diffusion; "
-        "elsewhere an evaluation costs half",
-        nargs=2,
-    )
-    guess_mode: bool = option(
-        False,
-        bool,
-        help="weaker control towards the shallow layers, none in the unconditional pass",
-    )
-    joint: bool = option(
-        False,
-        bool,
-        help="draw the images of a batch jointly on a CPU too: faster for small models, but the "
-        "last bits of an image depend on its batch. A GPU always does",
-    )
-
-    def check(self):
-        """Raise OptionError for an empty interval, or more steps than the sampler can take."""
-        if self.guidance_interval:
-            low, high = self.guidance_interval
-            if low >= high:
-                raise OptionError("guidance_interval", f"{low:g} {high:g}, expected LOW below HIGH")
-        valid = SAMPLERS[self.sampler].valid_steps(TIMESTEPS)
-        if self.steps not in valid:
-            raise OptionError(
-                "steps", f"expected {valid[0]} to {valid[-1]} for sampler {self.sampler}"
-            )
-
-
-# Settings for pictures drawn during training: fewer steps, no noise between them, and the strength
-# that the branch is trained with.
-PREVIEW = SamplingOptions(steps=50, strength=1.0, eta=0.0)
 
 
 @dataclass(frozen=True)

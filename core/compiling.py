@@ -10,13 +10,17 @@ libraries. The two other modes wait for a measurement by `benchmarks/gpu.py --co
   and several branches keep outputs while the same network runs again.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import os
 import shutil
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from core.options import OptionError, option
+
+if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
+    from torch import nn
 
 MODE = "default"
 MODES = ("default", "max-autotune-no-cudagraphs", "reduce-overhead")

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from core.checkpoints import load_pickle
 from core.files import sha256_of
 
 TIMEOUT = 30  # seconds without an answer; downloads that go on may take hours
@@ -86,6 +85,8 @@ def find_weights(
 
 def check_checkpoint(path: Path) -> None:
     """Raise ValueError where a file is no checkpoint."""
+    from core.checkpoints import load_pickle  # here: it loads torch, which takes seconds
+
     load_pickle(path, "cpu")
 
 

@@ -10,8 +10,9 @@ left at each spatial frequency. No generator in front of this decoder can do bet
 from dataclasses import dataclass
 from pathlib import Path
 
-from cldm.model import DEFAULT_CONFIG, create_first_stage
-from core.devices import pick_device
+from cldm.model import create_first_stage
+from cldm.options import DEFAULT_CONFIG
+from core.device_options import pick_device
 from core.files import check_writable, write_json
 from core.image_options import add_image_options, use_image_options
 from core.images import write_png

@@ -11,7 +11,8 @@ import torch
 from tqdm import tqdm
 
 from cldm.multi import MultiConditionControlNet
-from cldm.sampling import SamplingOptions, sample_images
+from cldm.options import SamplingOptions
+from cldm.sampling import sample_images
 from core.devices import mixed_precision, wait_for
 from core.prompts import PROMPTS
 

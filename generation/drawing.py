@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-import config
-from cldm.sampling import NotFiniteError, SamplingOptions, Start, sample_images
+from cldm.options import SamplingOptions
+from cldm.sampling import NotFiniteError, Start, sample_images
 from core.devices import mixed_precision
 from core.grain import Grain
-from core.options import option, positive_int
 from core.signals import StoppedForRequeue, StopRequest
 from generation.branches import labels_of
 from generation.gate import Gate, pass_gate
@@ -26,20 +25,6 @@ from generation.run import Run
 from generation.run_folder import lock_images
 from generation.start import read_start
 from generation.writer import BackgroundWriter
-
-
-@dataclass(frozen=True)
-class DrawingOptions:
-    """Options that change the speed, not the images."""
-
-    batch_size_per_inference: int = option(
-        1, positive_int, "INT", "images computed together; changes none of them"
-    )
-    save_memory: bool = option(
-        config.save_memory,
-        bool,
-        help="keep on the GPU only what the current phase needs: slower, but it fits small cards",
-    )
 
 
 @dataclass(frozen=True)

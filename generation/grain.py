@@ -1,50 +1,34 @@
 """Grain on generated images, which the decoder draws too smooth."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from einops import rearrange
 
 from core.grain import Grain, read_grain
-from core.options import option
 from core.pixel_size import PixelSize, as_pixel_size
 
 
-@dataclass(frozen=True)
-class GrainOptions:
-    """A measured grain to add."""
+def chosen_grain(path: Path | None, pixel_size: PixelSize | None) -> Grain | None:
+    """The grain of a file; None for none.
 
-    grain: Path | None = option(
-        None,
-        Path,
-        "FILE",
-        "add this grain, a file of utils/fit_grain.py; each image draws its own from its seed",
-    )
-
-    def files(self) -> dict[str, Path]:
-        """The grain's file by a name for the record of a run."""
-        return {} if self.grain is None else {"grain": self.grain}
-
-    def read(self, pixel_size: PixelSize | None) -> Grain | None:
-        """The grain, None for none.
-
-        Args:
-            pixel_size: of the images; None where it is unknown.
-        Raises:
-            FileNotFoundError, ValueError: no such file, or it is damaged, holds something else or
-                was measured at a pixel size that differs by more than a tenth.
-        """
-        if self.grain is None:
-            return None
-        grain = read_grain(self.grain)
-        measured = as_pixel_size(grain.pixel_size_nm)
-        if measured and pixel_size and not measured.is_like(pixel_size):
-            raise ValueError(
-                f"--grain {self.grain}: was measured on pixels of {measured}, but the images have "
-                f"pixels of {pixel_size}. Measure the grain of such images."
-            )
-        return grain
+    Args:
+        path: the option --grain.
+        pixel_size: of the images; None where it is unknown.
+    Raises:
+        FileNotFoundError, ValueError: no such file, or it is damaged, holds something else or
+            was measured at a pixel size that differs by more than a tenth.
+    """
+    if path is None:
+        return None
+    grain = read_grain(path)
+    measured = as_pixel_size(grain.pixel_size_nm)
+    if measured and pixel_size and not measured.is_like(pixel_size):
+        raise ValueError(
+            f"--grain {path}: was measured on pixels of {measured}, but the images have "
+            f"pixels of {pixel_size}. Measure the grain of such images."
+        )
+    return grain
 
 
 def add_grain(grain: Grain, decoded: torch.Tensor, seed: int) -> torch.Tensor:

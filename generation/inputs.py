@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -10,28 +9,11 @@ import torch
 from einops import rearrange
 
 from core.checks import bar_for_many
-from core.options import option
-from core.resampling import pixel_size_option
 from core.workers import in_workers
 from generation.branches import Branch
 from generation.plan import ConditionSet
 
 CHECKED_BY_ONE = 2000  # below this many sets, starting workers costs more than it saves
-
-
-@dataclass(frozen=True)
-class InputOptions:
-    """Treatment of conditions that are incomplete, or of a size that the model does not take."""
-
-    skip_missing_edges: bool = option(
-        False, bool, help="leave conditions out for which a branch has no file, instead of stopping"
-    )
-    pad: bool = option(
-        False,
-        bool,
-        help="mirror conditions up to a size that the model takes, and crop the images back",
-    )
-    pixel_size: float | None = pixel_size_option("conditions")
 
 
 def check_condition_sets(

@@ -2,60 +2,23 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from cldm.model import DEFAULT_CONFIG, create_control, create_model
+from cldm.model import create_control, create_model
 from cldm.multi import MultiConditionControlNet
 from cldm.names import UNET
 from cldm.parameterization import check_parameterization
-from core.compiling import check_compile, compile_networks, compile_option
-from core.devices import (
-    PRECISIONS,
-    check_precision,
-    device_option,
-    mixed_precision,
-    pick_device,
-    precision_option,
-)
+from core.compiling import compile_networks
+from core.devices import PRECISIONS, mixed_precision
 from core.files import sha256_of, state_of
 from core.foreign_layouts import load_original
-from core.options import option
 from generation.branches import Branch
+from generation.options import ModelOptions
 
 BASE = "base"  # key of the Stable Diffusion weights beside the names of the branches
-
-
-@dataclass(frozen=True)
-class ModelOptions:
-    """Files of the model, and where and how precisely it computes."""
-
-    config_yaml_path: Path = option(DEFAULT_CONFIG, Path, "YAML", "model configuration")
-    model_weights_path: Path = option(
-        Path("./models/EM_best_results.ckpt"),
-        Path,
-        "FILE",
-        "trained weights, .ckpt, .pth or .safetensors",
-    )
-    base_weights_path: Path | None = option(
-        None, Path, "FILE", "Stable Diffusion weights; the first branch's file when not given"
-    )
-    device: str = device_option()
-    precision: str = precision_option()
-    compile: bool = compile_option()
-
-    def check(self):
-        """Raise ValueError for a device that is not there, or one that cannot do what is asked."""
-        check_precision(self.precision, self.device_type)
-        check_compile(self.compile, self.device_type)
-
-    @property
-    def device_type(self) -> str:
-        """The kind of device that computes, `cpu`, `cuda` or `mps`; raises as `pick_device`."""
-        return pick_device(self.device).type
 
 
 def weights_files(branches: Sequence[Branch], base: Path | None) -> dict[str, Path]:

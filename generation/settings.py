@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from cldm.sampling import SamplingOptions
+from cldm.options import SamplingOptions
 from conditions import ConditionOptions
 from core.options import Group
 from generation.branches import (
@@ -15,12 +15,9 @@ from generation.branches import (
     has_labels,
     named_branches,
 )
-from generation.drawing import DrawingOptions
 from generation.export import ExportOptions
 from generation.gate import GateOptions
-from generation.grain import GrainOptions
-from generation.inputs import InputOptions
-from generation.model import ModelOptions
+from generation.options import DrawingOptions, GrainOptions, InputOptions, ModelOptions
 from generation.plan import PlanOptions
 from generation.presets import PresetOptions
 from generation.published import (

@@ -1,6 +1,6 @@
 """The plan of a run, as text for `--dry_run`."""
 
-from cldm.sampling import SamplingOptions
+from cldm.options import SamplingOptions
 from core.records import RECORD
 from core.text import table
 from generation.export import ExportOptions

@@ -9,16 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cldm.layer_precision import round_layers
-from cldm.model import DEFAULT_CONFIG, create_model, image_side, read_config
-from cldm.sampling import SamplingOptions
-from core.devices import (
-    PRECISIONS,
-    check_precision,
-    device_name,
-    peak_memory,
-    pick_device,
-    precision_option,
-)
+from cldm.model import create_model, image_side, read_config
+from cldm.options import DEFAULT_CONFIG, SamplingOptions
+from core.device_options import check_precision, pick_device, precision_option
+from core.devices import PRECISIONS, device_name, peak_memory
 from core.options import option, positive_float, positive_int
 from core.text import duration
 from generation.costs import measure_image

@@ -3,7 +3,7 @@
 import torch
 
 from cldm.guidance import guided_eps
-from ldm.modules.diffusionmodules.util import make_alphas_cumprod
+from ldm.modules.diffusionmodules.schedule import make_alphas_cumprod
 
 
 class GaussianModel:

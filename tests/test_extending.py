@@ -43,7 +43,7 @@ LINES = {
     ),
     "annotator/registry.py": (
         ("from annotator import canny,", "from annotator import canny, dark,"),
-        ("openpose, uniformer)\n", "openpose, uniformer, dark)\n"),
+        ("OPENPOSE, UNIFORMER)\n", "OPENPOSE, UNIFORMER, dark.DETECTOR)\n"),
     ),
     "fid/backbones/__init__.py": (
         ("from fid.backbones.inception", "from fid.backbones.resnet18 import RESNET18\n"

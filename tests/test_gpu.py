@@ -7,7 +7,8 @@ import torch
 import generate
 import train
 from benchmarks.random_model import errors_against_cpu
-from cldm.sampling import SamplingOptions, sample_images
+from cldm.options import SamplingOptions
+from cldm.sampling import sample_images
 from core.checkpoints import load_pickle
 from core.compiling import compile_networks
 from core.devices import float32_products, mixed_precision, to_device, to_host

@@ -55,8 +55,13 @@ def row_of(name: str, programs: set[str]) -> int | None:
 
 
 def imported(tree: ast.Module):
-    """(line, dotted names) of every import: `from a import b` may mean the module a or a.b."""
+    """(line, dotted names) of every import: `from a import b` may mean the module a or a.b.
+
+    A deferred function imports its module too.
+    """
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Deferred":
+            yield node.lineno, {node.args[0].value.partition(":")[0]}
         if isinstance(node, ast.Import):
             yield from ((node.lineno, {alias.name}) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -107,6 +112,7 @@ def test_every_file_keeps_the_rule():
         ("fid/scoring.py", "from fid.compute_cem_fid import main"),
         ("utils/plan.py", "import train\nif __name__ == '__main__':\n    train.main()"),
         ("core/images.py", "from numpy import *"),
+        ("ldm/util.py", "Deferred('cldm.model:create_model')"),
     ],
 )
 def test_faults_are_found(path, source):

@@ -35,6 +35,7 @@ NO_IMAGES = {  # further ones that read no image
     "utils/run_status.py",
 }
 LIGHT = [  # programs that never need torch, or only after their options are read
+    "generate.py",
     "utils/compare.py",
     "utils/make_phantoms.py",
     "utils/run_status.py",

@@ -1,5 +1,7 @@
 """How scripts end."""
 
+import os
+
 import pytest
 
 import share
@@ -27,3 +29,13 @@ def test_every_error_is_one_line(error, line, code, capsys, monkeypatch):
     monkeypatch.setenv("DEBUG", "1")
     with pytest.raises(type(error)):
         share.run_script(main)
+
+
+@pytest.mark.parametrize(("given", "found"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_sleep_unless_the_user_wants_otherwise(monkeypatch, given, found):
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    seen = []
+    share.run_script(lambda: seen.append(os.environ["OMP_WAIT_POLICY"]))
+    assert seen == [found]

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from pytorch_lightning.callbacks import Callback
 
-from cldm.sampling import NotFiniteError, SamplingOptions, sample_images
+from cldm.options import SamplingOptions
+from cldm.sampling import NotFiniteError, sample_images
 from core.lightning import print_once
 from core.options import option, positive_int
 from core.pictures import evenly

@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 
 from cldm.cldm import ControlLDM
-from cldm.model import DEFAULT_CONFIG
+from cldm.options import DEFAULT_CONFIG
 from core.devices import to_device
 from core.options import option
 from dataset import Batch

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from core.compiling import check_compile, compile_option
-from core.devices import check_precision, precision_option
+from core.device_options import check_precision, precision_option
 from core.options import OptionError, option, positive_int
 from core.records import new_run_id
 

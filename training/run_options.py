@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cldm.sampling import SamplingOptions
+from cldm.options import SamplingOptions
 from conditions import ConditionOptions
 from core.lightning import can_restore
 from core.records import RECORD, read_record

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import torch
 
-from cldm.sampling import PREVIEW, SamplingOptions, sample_images
-from core.devices import device_option
+from cldm.options import PREVIEW, SamplingOptions
+from cldm.sampling import sample_images
+from core.device_options import device_option
 from core.lightning import print_once
 from core.options import OptionError, non_negative_int, option, option_names, positive_int
 from dataset import ValidationSet, channels_first

@@ -22,9 +22,9 @@ from annotator.folder import (
     settings_that_draw,
     write_record,
 )
-from annotator.networks import CKPTS_VARIABLE
 from annotator.registry import DETECTORS, idle_options
-from core.devices import pick_device
+from annotator.weights import CKPTS_VARIABLE
+from core.device_options import pick_device
 from core.image_options import add_image_options, use_image_options
 from core.images import list_images
 from core.option_sources import add_run_control, dry_run_text, parse_all

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from core.devices import device_option, pick_device
+from core.device_options import device_option, pick_device
 from core.image_options import add_image_options, use_image_options
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import add_options, new_parser, non_negative_int, option, read_options

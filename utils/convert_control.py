@@ -22,8 +22,9 @@ from cldm.diffusers_layout import (
     to_diffusers,
     write_diffusers,
 )
-from cldm.model import DEFAULT_CONFIG, build_control, load_control, read_config
+from cldm.model import build_control, load_control, read_config
 from cldm.names import CONTROL
+from cldm.options import DEFAULT_CONFIG
 from core.checkpoints import (
     WEIGHT_SUFFIXES,
     check_conversion,

@@ -10,8 +10,15 @@ addresses and targets, for machines without a network. docs/licences.md has the 
 import os
 from pathlib import Path
 
-from annotator import hed, midas, mlsd, openpose, uniformer
-from annotator.networks import CKPTS, CKPTS_VARIABLE
+from annotator.network_detectors import (
+    BODY_WEIGHTS,
+    HAND_WEIGHTS,
+    HED_WEIGHTS,
+    MIDAS_WEIGHTS,
+    MLSD_WEIGHTS,
+    UNIFORMER_WEIGHTS,
+)
+from annotator.weights import CKPTS, CKPTS_VARIABLE
 from core.downloads import WeightsFile
 from core.hub import HubFile
 from core.option_sources import add_run_control, parse_all
@@ -25,11 +32,11 @@ ULM = "https://viscom.datasets.uni-ulm.de/Natural2Nanoscale"
 MODELS, DATA = Path("models"), Path("data")
 DETECTORS = Path(os.environ.get(CKPTS_VARIABLE) or CKPTS)
 DETECTOR_FILES = {
-    "hed": (hed.WEIGHTS,),
-    "mlsd": (mlsd.WEIGHTS,),
-    "midas": (midas.WEIGHTS,),
-    "openpose": (openpose.BODY_WEIGHTS, openpose.HAND_WEIGHTS),
-    "uniformer": (uniformer.WEIGHTS,),
+    "hed": (HED_WEIGHTS,),
+    "mlsd": (MLSD_WEIGHTS,),
+    "midas": (MIDAS_WEIGHTS,),
+    "openpose": (BODY_WEIGHTS, HAND_WEIGHTS),
+    "uniformer": (UNIFORMER_WEIGHTS,),
 }
 # Where train.py and generate.py look for them
 WEIGHTS = ("EM_best_results.ckpt", "control_sd15_ini.ckpt")

@@ -14,8 +14,9 @@ from einops import repeat
 
 from annotator.canny import CannyDetector
 from annotator.membrane import MembraneDetector
-from annotator.midas import DEMO_A, DEMO_BG_TH, depth_and_normal
+from annotator.midas import depth_and_normal
 from annotator.mlsd import decode_lines, draw_lines
+from annotator.network_detectors import MIDAS_A, MIDAS_BG_TH
 from annotator.openpose.draw import draw_people
 from annotator.uniformer import read_palette
 from benchmarks.synthetic_maps import line_maps
@@ -49,7 +50,7 @@ def draw_ball() -> tuple[np.ndarray, np.ndarray]:
     rows, columns = np.mgrid[:SIZE, :SIZE].astype(np.float32)
     # A sphere of 80 pixels around the middle; the plane has height 0.
     height = np.sqrt(np.clip(80**2 - (rows - 128) ** 2 - (columns - 128) ** 2, 0, None))
-    return depth_and_normal(height + 20, DEMO_A, DEMO_BG_TH)
+    return depth_and_normal(height + 20, MIDAS_A, MIDAS_BG_TH)
 
 
 def draw_person() -> np.ndarray:

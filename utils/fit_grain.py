@@ -15,10 +15,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from cldm.model import DEFAULT_CONFIG, create_first_stage, read_config
+from cldm.model import create_first_stage, read_config
+from cldm.options import DEFAULT_CONFIG
 from cldm.sampling import NotFiniteError
 from core.checks import bar_for_many
-from core.devices import device_option, pick_device
+from core.device_options import device_option, pick_device
 from core.files import check_writable, whole_file, write_json
 from core.grain import BANDS, LEVELS, TILE, Grain, frequencies
 from core.grain_fit import band_power, fit_grain, lag_one, mean_spectrum, measure_missing

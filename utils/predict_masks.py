@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from conditions.segmentation import IGNORE
-from core.devices import device_option, pick_device
+from core.device_options import device_option, pick_device
 from core.files import refuse_existing, whole_folder, write_json
 from core.image_options import add_image_options, use_image_options
 from core.images import image_size, list_images, read_image, read_labels, write_png

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 
 from core.checkpoints import WEIGHT_SUFFIXES, save_weights
-from core.devices import check_precision, pick_device, precision_option
+from core.device_options import check_precision, pick_device, precision_option
 from core.image_options import add_image_options, use_image_options
 from core.images import list_images
 from core.option_sources import add_run_control, dry_run_text, parse_all

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conditions.pairs import Pair, notify_of_overlap
-from core.devices import device_option, pick_device
+from core.device_options import device_option, pick_device
 from core.files import check_writable, refuse_existing, write_json
 from core.image_options import add_image_options, use_image_options
 from core.images import write_png

@@ -1,6 +1,5 @@
 """Soft edges by holistically-nested edge detection (Xie & Tu 2015), and scribbles made of them."""
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -9,12 +8,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from annotator.detector import EDGES, Detector, DrawMaps
+from annotator.detector import DrawMaps
 from annotator.hed.network import HEDNetwork
-from annotator.networks import load_network, published, to_tensor
-from core.options import option
+from annotator.network_detectors import HED_WEIGHTS, HEDOptions
+from annotator.networks import load_network, to_tensor
 
-WEIGHTS = published("ControlNetHED.pth", "Annotators/resolve/main", licence="Apache-2.0")
 MIN_SIDE = 16  # pixels per side that the five blocks need
 # Three pixels in a row: horizontal, vertical and the two diagonals.
 LINES = [np.array(rows, np.uint8) for rows in (
@@ -78,9 +76,9 @@ class HEDdetector:
     """Soft edges by a network that learned from outlines that people drew."""
 
     def __init__(self, weights: str | Path | None = None, device: str | torch.device = "cpu"):
-        """Load the network; `weights` as in `annotator.networks.find_checkpoint`."""
+        """Load the network; `weights` as in `annotator.weights.find_checkpoint`."""
         self.device = device
-        self.network = load_network(HEDNetwork, WEIGHTS, weights, device)
+        self.network = load_network(HEDNetwork, HED_WEIGHTS, weights, device)
 
     def __call__(self, img: np.ndarray) -> np.ndarray:
         """Edge strength as uint8 (H, W).
@@ -102,13 +100,6 @@ class HEDdetector:
         return [fuse(maps, *x.shape[2:])[:height, :width] for maps in zip(*side_maps, strict=True)]
 
 
-@dataclass(frozen=True)
-class HEDOptions:
-    """Form in which the soft edges are drawn."""
-
-    hed_scribble: bool = option(False, bool, help="draw bold strokes instead of soft edges")
-
-
 def draw_scribbles(detector: HEDdetector, pictures: list[np.ndarray]) -> list[np.ndarray]:
     """Scribbles along the edges of pictures of one size."""
     return [fake_scribble(edge) for edge in detector.detect(pictures)]
@@ -118,8 +109,3 @@ def make(options: HEDOptions, weights: str | Path | None, device: str | torch.de
     """A function that draws soft edges or scribbles of pictures."""
     detector = HEDdetector(weights, device)
     return partial(draw_scribbles, detector) if options.hed_scribble else detector.detect
-
-
-DETECTOR = Detector(
-    "hed", HEDOptions, EDGES, make, weights=(WEIGHTS,), interpolation=cv2.INTER_LINEAR
-)

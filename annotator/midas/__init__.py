@@ -1,7 +1,6 @@
 """Depth from one picture (MiDaS, Ranftl et al. 2020, 2021), and the normals that follow from it."""
 
 import math
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -9,16 +8,13 @@ import cv2
 import numpy as np
 import torch
 
-from annotator.detector import Detector, DrawMaps
+from annotator.detector import DrawMaps
 from annotator.midas.network import UNUSED, DPTHybrid
-from annotator.networks import load_network, pad_to_multiple, published, to_tensor
-from core.options import fraction, option, positive_float
+from annotator.network_detectors import MIDAS_WEIGHTS, MidasOptions
+from annotator.networks import load_network, pad_to_multiple, to_tensor
 
-WEIGHTS = published("dpt_hybrid-midas-501f0c75.pt", sha256="501f0c75", licence="MIT")
-# The published class and the published demo have different defaults for the normals: `a` and
-# `bg_th` of `depth_and_normal`. Calls from Python keep the first, options the second.
+# Of the published class: `a` and `bg_th` of `depth_and_normal`. Options have those of the demo.
 CLASS_A, CLASS_BG_TH = 2 * math.pi, 0.1
-DEMO_A, DEMO_BG_TH = 6.2, 0.4
 SIZE_MULTIPLE = 32  # pixels; the largest stride in the network
 
 
@@ -52,9 +48,9 @@ class MidasDetector:
     """Inverse depth, larger is nearer, and normals."""
 
     def __init__(self, weights: str | Path | None = None, device: str | torch.device = "cpu"):
-        """Load the network; `weights` as in `annotator.networks.find_checkpoint`."""
+        """Load the network; `weights` as in `annotator.weights.find_checkpoint`."""
         self.device = device
-        self.network = load_network(DPTHybrid, WEIGHTS, weights, device, UNUSED)
+        self.network = load_network(DPTHybrid, MIDAS_WEIGHTS, weights, device, UNUSED)
 
     def __call__(
         self, img: np.ndarray, a: float = CLASS_A, bg_th: float = CLASS_BG_TH
@@ -82,26 +78,6 @@ class MidasDetector:
         return [depth_and_normal(d, a, bg_th) for d in maps]
 
 
-@dataclass(frozen=True)
-class MidasOptions:
-    """Map to draw, and steepness of normals; the defaults are those of the published demo."""
-
-    midas_output: str = option(
-        "depth",
-        choices=("depth", "normal"),
-        help="what to draw; normals in the channel order of published hints: z, y, x",
-    )
-    midas_a: float = option(
-        DEMO_A, positive_float, "FLOAT", "z of the normals: the smaller, the steeper"
-    )
-    midas_bg_th: float = option(
-        DEMO_BG_TH,
-        fraction,
-        "FLOAT",
-        "normals face the viewer where the depth in [0, 1] is below it",
-    )
-
-
 def draw_depths(
     detector: MidasDetector, options: MidasOptions, pictures: list[np.ndarray]
 ) -> list[np.ndarray]:
@@ -123,13 +99,3 @@ def make(options: MidasOptions, weights: str | Path | None, device: str | torch.
     """A function that draws depth or normals of pictures."""
     draw = draw_depths if options.midas_output == "depth" else draw_normals
     return partial(draw, MidasDetector(weights, device), options)
-
-
-DETECTOR = Detector(
-    "midas",
-    MidasOptions,
-    "depth or normals",
-    make,
-    weights=(WEIGHTS,),
-    interpolation=cv2.INTER_LINEAR,
-)

@@ -1,6 +1,5 @@
 """Straight lines by M-LSD (Gu et al. 2022)."""
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -9,12 +8,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from annotator.detector import EDGES, Detector, DrawMaps
+from annotator.detector import DrawMaps
 from annotator.mlsd.network import MLSDNetwork
-from annotator.networks import load_network, pad_to_multiple, published, to_tensor
-from core.options import fraction, non_negative_float, option
+from annotator.network_detectors import MLSD_WEIGHTS, MLSDOptions
+from annotator.networks import load_network, pad_to_multiple, to_tensor
 
-WEIGHTS = published("mlsd_large_512_fp32.pth", licence="Apache-2.0")
 SIZE_MULTIPLE = 16  # pixels; the largest stride in the network
 MAX_LINES = 200  # candidates per picture
 STRIDE = 2  # pixels of the picture per pixel of the maps
@@ -55,9 +53,9 @@ class MLSDdetector:
     """Straight lines as a binary picture."""
 
     def __init__(self, weights: str | Path | None = None, device: str | torch.device = "cpu"):
-        """Load the network; `weights` as in `annotator.networks.find_checkpoint`."""
+        """Load the network; `weights` as in `annotator.weights.find_checkpoint`."""
         self.device = device
-        self.network = load_network(MLSDNetwork, WEIGHTS, weights, device)
+        self.network = load_network(MLSDNetwork, MLSD_WEIGHTS, weights, device)
 
     def __call__(self, img: np.ndarray, thr_v: float = 0.1, thr_d: float = 0.1) -> np.ndarray:
         """Lines as uint8 (H, W), 0 or 255; thresholds as in `decode_lines`.
@@ -82,20 +80,7 @@ class MLSDdetector:
         return [draw_lines(decode_lines(m, thr_v, thr_d), height, width) for m in maps]
 
 
-@dataclass(frozen=True)
-class MLSDOptions:
-    """Thresholds of `decode_lines`."""
-
-    mlsd_thr_v: float = option(0.1, fraction, "FLOAT", "least probability of a line")
-    mlsd_thr_d: float = option(
-        0.1, non_negative_float, "PIXELS", "least length of a line, at half resolution"
-    )
-
-
 def make(options: MLSDOptions, weights: str | Path | None, device: str | torch.device) -> DrawMaps:
     """A function that draws the straight lines of pictures."""
     detect = MLSDdetector(weights, device).detect
     return partial(detect, thr_v=options.mlsd_thr_v, thr_d=options.mlsd_thr_d)
-
-
-DETECTOR = Detector("mlsd", MLSDOptions, EDGES, make, weights=(WEIGHTS,))

@@ -1,25 +1,22 @@
 """Human poses by OpenPose (Cao et al. 2017). Its weights are for non-commercial research only."""
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from annotator.detector import Detector, DrawMaps
-from annotator.networks import further_weights, load_network, published
+from annotator.detector import DrawMaps
+from annotator.network_detectors import BODY_WEIGHTS, HAND_WEIGHTS, OpenposeOptions
+from annotator.networks import load_network
 from annotator.openpose.body import NUM_JOINTS, assemble
 from annotator.openpose.draw import draw_hand, draw_people
 from annotator.openpose.hand import hand_boxes, hand_joints
 from annotator.openpose.maps import Sampler, full_size, network_input
 from annotator.openpose.network import BodyNetwork, HandNetwork
 from annotator.util import HWC3
-from core.options import option
+from annotator.weights import further_weights
 
-LICENCE = "non-commercial research only"
-BODY_WEIGHTS = published("body_pose_model.pth", licence=LICENCE)
-HAND_WEIGHTS = published("hand_pose_model.pth", licence=LICENCE)
 NETWORK_HEIGHT = 368  # pixels at which the networks see a picture, or a hand, at scale 1
 BODY_SCALE = 0.5
 HAND_SCALES = (0.5, 1.0, 1.5, 2.0)  # heat maps are averaged over these
@@ -34,7 +31,7 @@ class OpenposeDetector:
         The hands' network is loaded when it is first needed, from the folder of the body's.
 
         Args:
-            weights: of the body's network, as in `annotator.networks.find_checkpoint`.
+            weights: of the body's network, as in `annotator.weights.find_checkpoint`.
         """
         self.device = device
         self.weights = weights
@@ -111,13 +108,6 @@ class OpenposeDetector:
         return hands
 
 
-@dataclass(frozen=True)
-class OpenposeOptions:
-    """Parts that are drawn beside the body."""
-
-    openpose_hand: bool = option(False, bool, help="draw hands too")
-
-
 def draw_skeletons(
     detector: OpenposeDetector, hand: bool, pictures: list[np.ndarray]
 ) -> list[np.ndarray]:
@@ -130,13 +120,3 @@ def make(
 ) -> DrawMaps:
     """A function that draws the people of pictures."""
     return partial(draw_skeletons, OpenposeDetector(weights, device), options.openpose_hand)
-
-
-DETECTOR = Detector(
-    "openpose",
-    OpenposeOptions,
-    "people",
-    make,
-    weights=(BODY_WEIGHTS,),
-    weights_by_option={"openpose_hand": HAND_WEIGHTS},
-)

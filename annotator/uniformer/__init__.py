@@ -4,7 +4,6 @@ Its 150 classes are those of ADE20K (Zhou et al. 2017).
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,13 +11,12 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from annotator.detector import Detector, DrawMaps
-from annotator.networks import load_network, published, to_tensor
+from annotator.detector import DrawMaps
+from annotator.network_detectors import UNIFORMER_WEIGHTS, UniformerOptions
+from annotator.networks import load_network, to_tensor
 from annotator.uniformer.network import UNUSED, UniformerNetwork
 from annotator.util import HWC3
-from core.options import option
 
-WEIGHTS = published("upernet_global_small.pth", licence="Apache-2.0")
 PALETTE = Path(__file__).parent / "ade20k_palette.json"
 SHORT_SIDE, LONG_SIDE = 512, 2048  # pixels; the network sees as much as fits into both
 MIN_SIDE = 32  # pixels per side that its strides need
@@ -80,13 +78,13 @@ class UniformerDetector:
         """Load the network.
 
         Args:
-            weights: as in `annotator.networks.find_checkpoint`.
+            weights: as in `annotator.weights.find_checkpoint`.
             swap_channels: show the network B, G, R as the published code does, although it learned
                 from R, G, B.
         """
         self.device = device
         self.swap_channels = swap_channels
-        self.network = load_network(UniformerNetwork, WEIGHTS, weights, device, UNUSED)
+        self.network = load_network(UniformerNetwork, UNIFORMER_WEIGHTS, weights, device, UNUSED)
         self.classes, self.palette = read_palette()
 
     def __call__(self, img: np.ndarray) -> np.ndarray:
@@ -121,20 +119,8 @@ class UniformerDetector:
         return most_likely(logits, [(height, width), size]).cpu().numpy()  # (N, H, W)
 
 
-@dataclass(frozen=True)
-class UniformerOptions:
-    """Order of the channels that the network is shown."""
-
-    uniformer_swap_channels: bool = option(
-        True, bool, help="show the network B, G, R as the published code does"
-    )
-
-
 def make(
     options: UniformerOptions, weights: str | Path | None, device: str | torch.device
 ) -> DrawMaps:
     """A function that draws the classes of pictures in their colours."""
     return UniformerDetector(weights, device, options.uniformer_swap_channels).detect
-
-
-DETECTOR = Detector("uniformer", UniformerOptions, "classes", make, weights=(WEIGHTS,))

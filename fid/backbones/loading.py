@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from core.checkpoints import load_strictly
-from core.devices import device_option, pick_device
+from core.device_options import device_option, pick_device
 from core.downloads import find_weights
 from core.files import sha256_of
 from core.options import option, positive_int

@@ -1,14 +1,18 @@
 """DDIM (Song et al. 2021, arXiv:2010.02502), with the timesteps of the published sampler."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from ldm.samplers.noise import draw_noise
 from ldm.samplers.sampler import Denoiser, Sampler, check_steps
+
+if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
+    import torch
 
 
 class DdimSchedule(NamedTuple):

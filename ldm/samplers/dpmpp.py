@@ -3,13 +3,18 @@
 Second order at one network pass per step: about 20 steps come as close as 50 of DDIM.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from ldm.samplers.sampler import Denoiser, Sampler, check_steps
+
+if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
+    import torch
 
 
 def valid_steps(num_timesteps: int) -> range:

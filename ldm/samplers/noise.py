@@ -1,8 +1,12 @@
 """Noise that belongs to a sample, whatever the batch."""
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
+    import torch
 
 
 def draw_noise(
@@ -16,6 +20,8 @@ def draw_noise(
         generators: one CPU generator per sample. A sample's noise then depends on its generator
             alone, and is the same on every device. torch's global generator when not given.
     """
+    import torch  # here: samplers are listed in options, which are read before it is loaded
+
     if generators is None:
         return torch.randn(shape, device=device)
     # Drawn on the CPU: the generator of a GPU gives other numbers from the same seed.

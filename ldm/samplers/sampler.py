@@ -1,15 +1,20 @@
 """Samplers: functions from noise to samples, and the facts that callers need."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from ldm.modules.diffusionmodules.util import make_alphas_cumprod
+from ldm.modules.diffusionmodules.schedule import make_alphas_cumprod
+
+if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
+    import torch
 
 # (x_noisy, t) -> eps: the noise predicted in x_noisy, (N, C, h, w), at the whole timestep t.
-Denoiser = Callable[[torch.Tensor, int], torch.Tensor]
+Denoiser = Callable[["torch.Tensor", int], "torch.Tensor"]
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,20 @@ Each step is predicted (UniP) and, when the network was asked at its end, correc
 correction costs no network pass.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from ldm.samplers.dpmpp import dpmpp_timesteps, half_log_snr, valid_steps
 from ldm.samplers.sampler import Denoiser, Sampler
+
+if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
+    import torch
 
 
 def unipc_weights(r: Sequence[float], h: float) -> np.ndarray:

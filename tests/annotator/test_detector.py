@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 import tifffile
 
-from annotator import canny, hed, membrane, mlsd, openpose
+from annotator import canny, hed, membrane, mlsd
 from annotator.detector import EDGES, Detector, edges_of_file
+from annotator.network_detectors import (
+    BODY_WEIGHTS,
+    HAND_WEIGHTS,
+    HED,
+    MLSD,
+    OPENPOSE,
+    HEDOptions,
+    OpenposeOptions,
+)
 from core.downloads import WeightsFile
 from core.images import write_png
 from core.options import option
@@ -32,16 +41,16 @@ def test_weights_and_device_go_to_detectors_that_have_weights():
 
 
 def test_a_switch_adds_its_weights():
-    body, hand = openpose.BODY_WEIGHTS, openpose.HAND_WEIGHTS
+    body, hand = BODY_WEIGHTS, HAND_WEIGHTS
     for switched_on, files in ((False, (body,)), (True, (body, hand))):
-        options = openpose.OpenposeOptions(openpose_hand=switched_on)
-        assert openpose.DETECTOR.weights_files(options) == files
+        options = OpenposeOptions(openpose_hand=switched_on)
+        assert OPENPOSE.weights_files(options) == files
     assert canny.DETECTOR.weights_files(canny.CannyOptions()) == ()
 
 
 def test_the_help_states_licences():
     assert canny.DETECTOR.title == "canny"
-    assert "non-commercial" in openpose.DETECTOR.title
+    assert "non-commercial" in OPENPOSE.title
 
 
 @pytest.fixture
@@ -86,7 +95,7 @@ def test_membranes_of_a_file(colour_file):
 @pytest.mark.parametrize("name", ["hed", "mlsd"])
 def test_networks_draw_edges_of_a_file(colour_file, monkeypatch, name):
     """The network sees the grey picture as three equal channels."""
-    folder = {"hed": hed, "mlsd": mlsd}[name]
+    folder, detector = {"hed": (hed, HED), "mlsd": (mlsd, MLSD)}[name]
     shown = []
 
     def network(x):
@@ -94,7 +103,7 @@ def test_networks_draw_edges_of_a_file(colour_file, monkeypatch, name):
         return [x[:, :1]] if name == "hed" else x.new_full((1, 9, 48, 64), -6.0)
 
     monkeypatch.setattr(folder, "load_network", lambda *_: network)
-    draw = folder.DETECTOR.build(folder.DETECTOR.options(), "weights.pth")
+    draw = detector.build(detector.options(), "weights.pth")
     edges = edges_of_file(colour_file[0], draw)
     assert edges.shape == (96, 128) and edges.dtype == np.uint8
     assert (shown[0][0, 0] == shown[0][0, 2]).all()
@@ -103,7 +112,7 @@ def test_networks_draw_edges_of_a_file(colour_file, monkeypatch, name):
 def test_scribbles_are_drawn_on_request(colour_file, monkeypatch):
     monkeypatch.setattr(hed, "load_network", lambda *_: lambda x: [x[:, :1] / 16 - 9])
     soft, scribble = (
-        edges_of_file(colour_file[0], hed.DETECTOR.build(hed.HEDOptions(hed_scribble=switched_on)))
+        edges_of_file(colour_file[0], HED.build(HEDOptions(hed_scribble=switched_on)))
         for switched_on in (False, True)
     )
     assert np.array_equal(scribble, hed.fake_scribble(soft)) and not np.array_equal(scribble, soft)

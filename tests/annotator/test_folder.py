@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from annotator import openpose
+from annotator import network_detectors as detectors
 from annotator.canny import DETECTOR as CANNY
 from annotator.canny import CannyOptions
 from annotator.folder import (
@@ -70,11 +70,11 @@ def test_the_record_is_compared(tmp_path):
 
 
 def test_all_weights_are_looked_for_beside_the_main_file(tmp_path):
-    options = openpose.OpenposeOptions(openpose_hand=True)
-    main, hand = tmp_path / "my_body.pth", tmp_path / openpose.HAND_WEIGHTS.name
+    options = detectors.OpenposeOptions(openpose_hand=True)
+    main, hand = tmp_path / "my_body.pth", tmp_path / detectors.HAND_WEIGHTS.name
     main.write_text("body")
     hand.write_text("hand")
-    found = find_all_weights(openpose.DETECTOR, options, main)
+    found = find_all_weights(detectors.OPENPOSE, options, main)
     assert found == {main.name: sha256_of(main), hand.name: sha256_of(hand)}
     assert find_all_weights(CANNY, CannyOptions(), None) == {}
 

@@ -9,11 +9,13 @@ import torch
 from annotator import midas, uniformer
 from annotator.hed.network import HEDNetwork
 from annotator.midas.network import DPTHybrid
-from annotator.mlsd import WEIGHTS, MLSDdetector
+from annotator.mlsd import MLSDdetector
 from annotator.mlsd.network import MLSDNetwork
-from annotator.networks import CKPTS_VARIABLE, load_network, pad_to_multiple, published
+from annotator.network_detectors import MLSD_WEIGHTS
+from annotator.networks import load_network, pad_to_multiple
 from annotator.openpose.network import BodyNetwork, HandNetwork
 from annotator.uniformer.network import UniformerNetwork
+from annotator.weights import CKPTS_VARIABLE, published
 from tests.weights import fill_parameters
 
 
@@ -41,7 +43,7 @@ def test_names_and_shapes_are_the_published_ones(network, table, unused, publish
 def weights(tmp_path_factory):
     """Folder with a checkpoint of the smallest network."""
     folder = tmp_path_factory.mktemp("ckpts")
-    torch.save(fill_parameters(MLSDNetwork()).state_dict(), folder / WEIGHTS.name)
+    torch.save(fill_parameters(MLSDNetwork()).state_dict(), folder / MLSD_WEIGHTS.name)
     return folder
 
 
@@ -53,9 +55,9 @@ def weights(tmp_path_factory):
     ],
 )
 def test_layouts_of_checkpoints(weights, tmp_path, layout):
-    tensors = torch.load(weights / WEIGHTS.name, weights_only=True)
+    tensors = torch.load(weights / MLSD_WEIGHTS.name, weights_only=True)
     torch.save(layout(tensors), tmp_path / "other.pth")
-    loaded = load_network(MLSDNetwork, WEIGHTS, tmp_path / "other.pth", "cpu").state_dict()
+    loaded = load_network(MLSDNetwork, MLSD_WEIGHTS, tmp_path / "other.pth", "cpu").state_dict()
     assert loaded.keys() == tensors.keys() and all(
         torch.equal(loaded[key], tensors[key]) for key in tensors
     )
@@ -70,7 +72,7 @@ def test_a_checkpoint_of_another_detector_is_named(weights):
     with pytest.raises(
         RuntimeError, match=r"mlsd_large.*expected ControlNetHED.pth: does not fit HEDNetwork"
     ):
-        load_network(HEDNetwork, published("ControlNetHED.pth"), weights / WEIGHTS.name, "cpu")
+        load_network(HEDNetwork, published("ControlNetHED.pth"), weights / MLSD_WEIGHTS.name, "cpu")
 
 
 class FolderMaker:
@@ -84,15 +86,19 @@ class FolderMaker:
 
 
 def test_a_file_that_runs_code_is_refused(tmp_path):
-    torch.save({"state_dict": {}, "meta": FolderMaker(tmp_path / "ran")}, tmp_path / WEIGHTS.name)
-    with pytest.raises(ValueError, match=f"{WEIGHTS.name}: refused, loading it would run code"):
+    torch.save(
+        {"state_dict": {}, "meta": FolderMaker(tmp_path / "ran")}, tmp_path / MLSD_WEIGHTS.name
+    )
+    with pytest.raises(
+        ValueError, match=f"{MLSD_WEIGHTS.name}: refused, loading it would run code"
+    ):
         MLSDdetector(tmp_path)
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path):
-    (tmp_path / WEIGHTS.name).write_text("<html>404</html>")
-    with pytest.raises(ValueError, match=f"{WEIGHTS.name}: cannot be read as a checkpoint"):
+    (tmp_path / MLSD_WEIGHTS.name).write_text("<html>404</html>")
+    with pytest.raises(ValueError, match=f"{MLSD_WEIGHTS.name}: cannot be read as a checkpoint"):
         MLSDdetector(tmp_path)
 
 
@@ -112,7 +118,7 @@ def test_a_file_of_mmcv_is_read(tmp_path):
     def load(tensors):
         content = {"meta": meta, "state_dict": tensors, "optimizer": {"step": 1}}
         torch.save(content, tmp_path / "file.pth")
-        return load_network(build, WEIGHTS, tmp_path / "file.pth", "cpu", unused=("head.",))
+        return load_network(build, MLSD_WEIGHTS, tmp_path / "file.pth", "cpu", unused=("head.",))
 
     for extra in ({}, {"module.head.weight": torch.ones(1)}):
         assert torch.equal(load(tensors | extra)[0].weight, network[0].weight)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cldm.logger import ImageLogger
-from cldm.sampling import SamplingOptions
+from cldm.options import SamplingOptions
 
 
 def test_pictures_that_are_not_finite_are_left_out_and_training_goes_on(tiny_cldm, tmp_path):

@@ -8,10 +8,9 @@ import pytest
 import torch
 
 import config
+from cldm.options import PREVIEW, SamplingOptions
 from cldm.sampling import (
-    PREVIEW,
     NotFiniteError,
-    SamplingOptions,
     Start,
     control_scales,
     decode,

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cldm.model import create_model
-from cldm.sampling import SamplingOptions
+from cldm.options import SamplingOptions
 from generation import costs
 from generation.costs import ImageCost, measure_image
 

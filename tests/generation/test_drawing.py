@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from cldm.sampling import SamplingOptions
+from cldm.options import SamplingOptions
 from core.images import read_image, write_png
 from core.signals import StoppedForRequeue
 from generation import drawing

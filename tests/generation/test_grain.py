@@ -8,7 +8,8 @@ import torch
 
 from core.files import write_json
 from core.pixel_size import PixelSize
-from generation.grain import GrainOptions, add_grain
+from generation.grain import add_grain, chosen_grain
+from generation.options import GrainOptions
 from tests.core.test_grain import grain_of
 
 
@@ -20,13 +21,13 @@ def path(tmp_path):
 
 
 def test_another_pixel_size_is_refused_where_both_are_known(path):
-    assert GrainOptions().read(None) is None and GrainOptions().files() == {}
+    assert chosen_grain(None, None) is None and GrainOptions().files() == {}
     for pixel_size in (None, PixelSize(4.6, 4.6), PixelSize(5.0, 4.5)):
-        assert GrainOptions(path).read(pixel_size) == grain_of()
+        assert chosen_grain(path, pixel_size) == grain_of()
     with pytest.raises(ValueError, match="measured on pixels of 4.6 nm, .* pixels of 8 nm. Meas"):
-        GrainOptions(path).read(PixelSize(8, 8))
+        chosen_grain(path, PixelSize(8, 8))
     write_json(path, grain_of().model_dump() | {"pixel_size_nm": None})
-    assert GrainOptions(path).read(PixelSize(8, 8)).pixel_size_nm is None
+    assert chosen_grain(path, PixelSize(8, 8)).pixel_size_nm is None
 
 
 def test_grain_is_added_on_the_decoders_scale():
@@ -40,4 +41,4 @@ def test_grain_is_added_on_the_decoders_scale():
 
 def test_a_missing_file_is_an_error():
     with pytest.raises(FileNotFoundError, match="none.json"):
-        GrainOptions(Path("none.json")).read(None)
+        chosen_grain(Path("none.json"), None)

@@ -13,7 +13,8 @@ from core.files import sha256_of
 from core.options import OptionError
 from generation import model
 from generation.branches import Branch
-from generation.model import ModelOptions, checksums, load_model, weights_files
+from generation.model import checksums, load_model, weights_files
+from generation.options import ModelOptions
 
 
 def branch(name, weights, condition="edge", strength=1.0):

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from generation.drawing import DrawingOptions
+from generation.options import DrawingOptions
 from generation.run_options import (
     FREE_ON_RESUME,
     OF_ONE_CALL,

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from cldm.sampling import SamplingOptions
+from cldm.options import SamplingOptions
 from generation.branches import BranchOptions
 from generation.export import ExportOptions
-from generation.grain import GrainOptions
-from generation.model import ModelOptions
+from generation.options import GrainOptions, ModelOptions
 from generation.published import DRAWN_ON_THE_FLY, PublishedOptions
 from generation.run_options import GenerationRunOptions
 from generation.settings import GROUPS, SAMPLING_FLAGS, Settings

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cldm.sampling import SamplingOptions
+from cldm.options import SamplingOptions
 from generation.export import ExportOptions
 from generation.summary import plan_text
 from tests.generation.made_up import write_image

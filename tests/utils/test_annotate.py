@@ -15,10 +15,11 @@ from annotator import folder
 from annotator.canny import CannyDetector
 from annotator.detector import EDGES, Detector
 from annotator.folder import MAPS_RECORD
-from annotator.mlsd import WEIGHTS, MLSDdetector
+from annotator.mlsd import MLSDdetector
 from annotator.mlsd.network import MLSDNetwork
-from annotator.networks import CKPTS_VARIABLE
+from annotator.network_detectors import MLSD_WEIGHTS
 from annotator.registry import DETECTORS, edge_detectors
+from annotator.weights import CKPTS_VARIABLE
 from conditions import create_condition
 from conditions.pairs import find_pairs
 from core.images import write_png
@@ -50,7 +51,7 @@ def run(pairs, tmp_path):
 @pytest.fixture(scope="module")
 def mlsd_weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ckpts")
-    torch.save(fill_parameters(MLSDNetwork()).state_dict(), folder / WEIGHTS.name)
+    torch.save(fill_parameters(MLSDNetwork()).state_dict(), folder / MLSD_WEIGHTS.name)
     return folder
 
 
@@ -161,9 +162,9 @@ def test_networks_see_batches_of_one_size(run, pairs, mlsd_weights, monkeypatch)
     output = run("--batch_size", 4, detector="mlsd")
     assert sorted(seen) == [1, 2, 4] and pixels(output / "wide.png").shape == (64, 96)
     record = json.loads((output / MAPS_RECORD).read_text())
-    assert list(record["weights"]) == [WEIGHTS.name]
+    assert list(record["weights"]) == [MLSD_WEIGHTS.name]
     assert record["settings"]["mlsd_thr_v"] == 0.1 and "canny_low" not in record["settings"]
-    one = run("--weights_path", mlsd_weights / WEIGHTS.name, detector="mlsd", output="one")
+    one = run("--weights_path", mlsd_weights / MLSD_WEIGHTS.name, detector="mlsd", output="one")
     assert maps(one) == maps(output)
 
 
@@ -245,7 +246,7 @@ def test_bad_input_is_one_line(pairs, tmp_path, error_line, mlsd_weights, monkey
     assert "is the --input folder" in line("--output", pairs / "images")
     assert "--device: tpu9" in line("--device", "tpu9")
     wrong = tmp_path / "mlsd.pth"
-    wrong.write_bytes((mlsd_weights / WEIGHTS.name).read_bytes())
+    wrong.write_bytes((mlsd_weights / MLSD_WEIGHTS.name).read_bytes())
     assert "mlsd.pth, expected ControlNetHED.pth: does not fit HEDNetwork" in line(
         "--weights_path", wrong, detector="hed"
     )

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ldm.models.diffusion.published import PublishedTraining, check_keys
-from ldm.modules.diffusionmodules.util import (
+from ldm.modules.diffusionmodules.schedule import (
     LINEAR_END,
     LINEAR_START,
     TIMESTEPS,

@@ -1,9 +1,8 @@
-"""Parts that several networks share, and the noise schedule of the family."""
+"""Parts that several networks share."""
 
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -12,7 +11,6 @@ from ldm.modules.diffusionmodules.row_slices import convolve, is_large
 
 GROUPS = 32  # of every group norm in the Stable Diffusion family
 MAX_PERIOD = 10000  # the slowest wave of the timestep embedding takes 2 pi times as many timesteps
-TIMESTEPS, LINEAR_START, LINEAR_END = 1000, 0.00085, 0.012  # T, beta_1, beta_T of Stable Diffusion
 
 
 # On a GPU, autocast computes norms in float32, so every map is converted twice. A step of SD 1.5 in
@@ -101,23 +99,3 @@ def timestep_embedding(timesteps, dim):
     angles = timesteps[:, None].float() * frequencies[None]  # (N, dim // 2)
     embedding = torch.cat([angles.cos(), angles.sin()], dim=-1)  # (N, dim), or dim - 1 if odd
     return F.pad(embedding, (0, dim % 2))  # (N, dim)
-
-
-def make_betas(
-    timesteps: int = TIMESTEPS, linear_start: float = LINEAR_START, linear_end: float = LINEAR_END
-) -> np.ndarray:
-    """beta_t of latent diffusion, (T,) float64.
-
-    Linear in sqrt(beta), which Rombach et al. (2022) call the 'linear' schedule; Ho et al. (2020)
-    are linear in beta itself.
-    """
-    return np.linspace(linear_start**0.5, linear_end**0.5, timesteps, dtype=np.float64) ** 2
-
-
-def make_alphas_cumprod(betas: np.ndarray | None = None) -> np.ndarray:
-    """alpha-bar_t, (T,) float64 (Ho et al. 2020, Sec. 2).
-
-    Args:
-        betas: beta_t, (T,) float64; those of Stable Diffusion when not given.
-    """
-    return np.cumprod(1 - (make_betas() if betas is None else betas))

@@ -1,0 +1,85 @@
+"""Options of what loads torch: the model, its inputs, the grain and the drawing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import config
+from cldm.options import DEFAULT_CONFIG
+from core.compiling import check_compile, compile_option
+from core.device_options import check_precision, device_option, pick_device, precision_option
+from core.options import option, positive_int
+from core.resampling import pixel_size_option
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Files of the model, and where and how precisely it computes."""
+
+    config_yaml_path: Path = option(DEFAULT_CONFIG, Path, "YAML", "model configuration")
+    model_weights_path: Path = option(
+        Path("./models/EM_best_results.ckpt"),
+        Path,
+        "FILE",
+        "trained weights, .ckpt, .pth or .safetensors",
+    )
+    base_weights_path: Path | None = option(
+        None, Path, "FILE", "Stable Diffusion weights; the first branch's file when not given"
+    )
+    device: str = device_option()
+    precision: str = precision_option()
+    compile: bool = compile_option()
+
+    def check(self):
+        """Raise ValueError for a device that is not there, or one that cannot do what is asked."""
+        check_precision(self.precision, self.device_type)
+        check_compile(self.compile, self.device_type)
+
+    @property
+    def device_type(self) -> str:
+        """The kind of device that computes, `cpu`, `cuda` or `mps`; raises as `pick_device`."""
+        return pick_device(self.device).type
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """Treatment of conditions that are incomplete, or of a size that the model does not take."""
+
+    skip_missing_edges: bool = option(
+        False, bool, help="leave conditions out for which a branch has no file, instead of stopping"
+    )
+    pad: bool = option(
+        False,
+        bool,
+        help="mirror conditions up to a size that the model takes, and crop the images back",
+    )
+    pixel_size: float | None = pixel_size_option("conditions")
+
+
+@dataclass(frozen=True)
+class GrainOptions:
+    """A measured grain to add."""
+
+    grain: Path | None = option(
+        None,
+        Path,
+        "FILE",
+        "add this grain, a file of utils/fit_grain.py; each image draws its own from its seed",
+    )
+
+    def files(self) -> dict[str, Path]:
+        """The grain's file by a name for the record of a run."""
+        return {} if self.grain is None else {"grain": self.grain}
+
+
+@dataclass(frozen=True)
+class DrawingOptions:
+    """Options that change the speed, not the images."""
+
+    batch_size_per_inference: int = option(
+        1, positive_int, "INT", "images computed together; changes none of them"
+    )
+    save_memory: bool = option(
+        config.save_memory,
+        bool,
+        help="keep on the GPU only what the current phase needs: slower, but it fits small cards",
+    )

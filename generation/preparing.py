@@ -1,0 +1,65 @@
+"""Preparation of a run: its images, weights and folder, before anything is drawn."""
+
+from collections.abc import Mapping, Sequence
+
+from cldm.unknown_prompts import notify_of_unknown_prompts
+from core.grain import Grain
+from core.prompts import read_prompts
+from generation.gate import Gate
+from generation.grain import chosen_grain
+from generation.model import WatchedWeights, weights_files
+from generation.plan import ConditionSet, SamplePlan, match_conditions
+from generation.resample import resampled_copies
+from generation.run import Run
+from generation.run_folder import check_run_folder
+from generation.run_options import folder_of_run
+from generation.settings import Settings
+from generation.start import with_images
+from ldm.modules.encoders.tokenizer import notify_of_cut
+
+
+def count_copies(sets: Sequence[ConditionSet], settings: Settings, gate: Gate | None) -> list[int]:
+    """Number of images of each condition set."""
+    most = settings.plan.n_augmentations_per_mask
+    if gate is None or gate.hardness is None:
+        return [most] * len(sets)
+    return resampled_copies(sets, settings.branches, gate.hardness, most)
+
+
+def prepare_run(
+    settings: Settings, values: Mapping, config: Mapping, gate: Gate | None
+) -> tuple[Run, WatchedWeights, Grain | None]:
+    """The run, joined where it is there already, its weights and grain; nothing is written.
+
+    Args:
+        values: all options of the command line by name, for the record of the run.
+        config: the model's, as `read_config` gives it.
+    Raises:
+        FileNotFoundError, ValueError, RuntimeError: files are missing or do not belong together,
+            or the folder holds another run.
+    """
+    folders = [branch.list_files() for branch in settings.branches]
+    sets, left_out = match_conditions(folders, settings.inputs.skip_missing_edges)
+    if left_out:
+        print(f"{left_out} conditions for which a branch has no file are left out")
+    prompts = read_prompts(settings.plan.prompts_file)
+    notify_of_cut(prompts, "--prompts_file")
+    sets = with_images(sets, settings.start)
+    ratios = settings.start.encode_ratio or (1.0,)
+    copies = count_copies(sets, settings, gate)
+    plan = SamplePlan(sets, copies, settings.plan.seed, prompts, ratios)
+    plan.require_listable()
+    check_run_folder(folder := folder_of_run(settings.run, settings.run_name))
+    grain = chosen_grain(settings.grain.grain, settings.branches[0].pixel_size)
+    # Minutes of reading, but the only way to know that a resumed run goes on with the same weights.
+    files = weights_files(settings.branches, settings.model.base_weights_path)
+    for branch in settings.branches:
+        notify_of_unknown_prompts(branch.weights, settings.plan.prompts_file)
+    weights = WatchedWeights(files | settings.gate.files() | settings.grain.files())
+    record, digests = settings.record(values), weights.digests | settings.gate.digests()
+    run = Run(folder, record, plan, settings.branches, digests, config, settings.gate.is_on)
+    if run.exists:  # before the slow checks: is it this run that the folder holds?
+        run.join()
+        if flaws := run.find_flaws(plan.shard(*settings.shard)):
+            print(f"{len(flaws)} images are damaged and are made again, the first: {flaws[0]}")
+    return run, weights, grain
