@@ -99,11 +99,13 @@ def main(argv=None):
     from cldm.model import read_config, size_multiple
     from generation.branches import notify_of_pixel_sizes
     from generation.export import check_export, export_dataset
+    from generation.export_volume import check_export_volume, export_volume
     from generation.inputs import check_condition_sets
     from generation.making import make_images
     from generation.names import IMAGES, MASKS
     from generation.preparing import prepare_run
     from generation.report import OVERVIEW, REPORT
+    from generation.stack import check_stack
     from generation.start import check_images
     from generation.summary import plan_text
 
@@ -111,6 +113,7 @@ def main(argv=None):
     config = read_config(settings.model.config_yaml_path)
     multiple, num_classes = size_multiple(config), settings.conditions.num_classes
     real = check_export(settings.export, num_classes, settings.run.resume_run)
+    check_export_volume(settings.volume)
     gate = build_gate(settings.gate, num_classes)
     run, weights, grain = prepare_run(settings, vars(args), config, gate)
     # What is there is not made again, and its conditions are not read again.
@@ -119,6 +122,8 @@ def main(argv=None):
     with option_names():
         sizes = check_condition_sets(sets, run.branches, multiple, settings.inputs.pad)
     check_images(sets, sizes)
+    if settings.stack.stack:
+        check_stack([files.name for files in run.plan.condition_sets], sizes)
     notify_of_pixel_sizes(run.branches)
     print(f"{run.headline(settings.shard)}, on {settings.model.device_type}")
     if args.dry_run:
@@ -133,6 +138,9 @@ def main(argv=None):
     if settings.export.export_dataset:
         pairs = export_dataset(settings.export, run.folder, real, num_classes)
         print(f"data set of {pairs} pairs: {settings.export.export_dataset}")
+    if settings.volume.export_volume:
+        slices = export_volume(settings.volume, run.folder, run.pixel_size)
+        print(f"volume of {slices} slices: {settings.volume.export_volume}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from cldm.guidance import guided_eps
 from cldm.options import SamplingOptions
 from core.devices import to_device, to_host
 from ldm.samplers import SAMPLERS
-from ldm.samplers.noise import draw_noise
+from ldm.samplers.noise import Blend, blend_noise, draw_noise
 
 # Pixels that a GPU decodes at once: four images of 512 x 512 take 4 GB, and 16 of them, one by one,
 # a third more time (SD 1.5 in bf16 on an H200).
@@ -127,6 +127,7 @@ def sample_latents(
     verbose: bool = False,
     save_memory: bool = False,
     start: Start | None = None,
+    blends: Sequence[Blend] | None = None,
 ) -> torch.Tensor:
     """Latents for N conditions.
 
@@ -139,6 +140,7 @@ def sample_latents(
         save_memory: keep on the GPU only what the current phase needs, which is slower. Afterwards
             the U-Net is still there, but not the text encoder and the autoencoder.
         start: pictures to begin with; pure noise when None. With a ratio of 1 they change nothing.
+        blends: N blends, the noise to begin with instead of that of the seeds.
     Returns:
         z, (N, 4, H/8, W/8).
     Raises:
@@ -150,6 +152,8 @@ def sample_latents(
     # Each picture's generator draws x_T first, then the noise of its steps.
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     x_noisy, first = draw_noise(shape, generators, model.device), 0
+    if blends:
+        x_noisy = blend_noise(shape, blends, model.device)
     sampler = SAMPLERS[options.sampler]
     abar = model.alphas_cumprod.double().cpu().numpy()  # (T,) float64, for the coefficients
     if start and start.ratio < 1:
@@ -186,6 +190,7 @@ def sample_images(
     verbose: bool = False,
     save_memory: bool = False,
     start: Start | None = None,
+    blends: Sequence[Blend] | None = None,
     finish: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
 ) -> np.ndarray:
     """Pictures for N conditions, uint8 (N, H, W, 3); arguments as in `sample_latents`.
@@ -214,6 +219,7 @@ def sample_images(
             verbose,
             save_memory,
             start and start[part],
+            blends and blends[part],
         )
         if save_memory:
             model.low_vram_shift(is_diffusing=False)

@@ -67,6 +67,7 @@ class Painter:
                 self.sampling,
                 save_memory=self.save_memory,
                 start=self._start(batch),
+                blends=[planned.blend for planned in batch] if batch[0].blend else None,
                 finish=self.grain and partial(add_grain, self.grain),
             )
 

@@ -57,7 +57,7 @@ def make_images(
         if done < len(run.plan):
             # With the options of the export, because a resumed run does not take them over.
             words = ["python", "generate.py", "--resume_run", run.folder]
-            command = shlex.join(map(str, words + settings.export.words()))
+            command = shlex.join(map(str, words + settings.exporting_words))
             print(f"\n{done} of {len(run.plan)} images are there; to make the rest: {command}")
     if changed:
         raise RuntimeError(

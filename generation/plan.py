@@ -17,6 +17,8 @@ from core.pairing import LISTED, find_partners, stem_of
 from core.prompts import prompts_option
 from core.seeds import sample_seed
 from generation.names import image_name, name_ending
+from generation.stack import blend_at
+from ldm.samplers.noise import Blend
 
 MAX_IMAGES = 10_000_000  # of a run: their names are listed in memory
 
@@ -68,6 +70,7 @@ class PlannedImage:
         copy: number of the image among those of its conditions.
         seed: of its noise.
         encode_ratio: part of the steps that noise is for; 1 for pure noise.
+        blend: noise that the image begins with, in a stack; that of `seed` when None.
     """
 
     conditions: ConditionSet
@@ -75,6 +78,7 @@ class PlannedImage:
     prompt: str
     seed: int
     encode_ratio: float = 1.0
+    blend: Blend | None = None
 
     @property
     def ending(self) -> str:
@@ -91,6 +95,7 @@ class SamplePlan(Sequence):
         seed: of the run; names of files do not depend on it.
         prompts: the texts that images draw theirs from.
         encode_ratios: those of the images, which the copies of a set take by turns.
+        stack: slices between two knots of the noise, where the sets are slices; else None.
     """
 
     condition_sets: Sequence[ConditionSet]
@@ -98,6 +103,7 @@ class SamplePlan(Sequence):
     seed: int
     prompts: Sequence[str]
     encode_ratios: Sequence[float] = (1.0,)
+    stack: float | None = None
 
     def require_listable(self) -> None:
         """Raise ValueError where the images are more than can be listed."""
@@ -129,10 +135,12 @@ class SamplePlan(Sequence):
         conditions = self.condition_sets[number]
         # The name, not the number: a set keeps its images when others join or leave the folder.
         seed = sample_seed(self.seed, conditions.name, copy)
+        shared = sample_seed(self.seed, "stack", copy) if self.stack else seed
         # A seed of its own, so that the prompt does not depend on how much noise is drawn.
-        prompt = self.prompts[sample_seed(seed, "prompt", 0) % len(self.prompts)]
+        prompt = self.prompts[sample_seed(shared, "prompt", 0) % len(self.prompts)]
         ratio = self.encode_ratios[copy % len(self.encode_ratios)]
-        return PlannedImage(conditions, copy, prompt, seed, ratio)
+        blend = blend_at(shared, number, self.stack) if self.stack else None
+        return PlannedImage(conditions, copy, prompt, seed, ratio, blend)
 
     def file_name(self, k: int) -> str:
         """Name of image k's file."""

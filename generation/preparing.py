@@ -47,7 +47,7 @@ def prepare_run(
     sets = with_images(sets, settings.start)
     ratios = settings.start.encode_ratio or (1.0,)
     copies = count_copies(sets, settings, gate)
-    plan = SamplePlan(sets, copies, settings.plan.seed, prompts, ratios)
+    plan = SamplePlan(sets, copies, settings.plan.seed, prompts, ratios, settings.stack.stack)
     plan.require_listable()
     check_run_folder(folder := folder_of_run(settings.run, settings.run_name))
     grain = chosen_grain(settings.grain.grain, settings.branches[0].pixel_size)

@@ -226,7 +226,7 @@ class Run:
             "options": {name: self.options[name] for name in IMAGE_OPTIONS}
             | {"strengths": {branch.name: branch.strength for branch in self.branches}}
             | self._start_of(planned)
-            | self._grain,
+            | self._extras,
         }
 
     def _start_of(self, planned: PlannedImage) -> dict:
@@ -239,10 +239,10 @@ class Run:
         }
 
     @property
-    def _grain(self) -> dict:
-        """The file of the grain; nothing without one. Its checksum is among the weights."""
-        grain = self.options.get("grain")
-        return {"grain": str(grain)} if grain else {}
+    def _extras(self) -> dict:
+        """Options that few runs have. The checksum of the grain is among the weights."""
+        given = {name: self.options.get(name) for name in ("grain", "stack")}
+        return plain({name: value for name, value in given.items() if value})
 
     def write_files(self, drawn: Drawn, hints: Sequence[np.ndarray]) -> dict:
         """Write the files of one image; the image comes last, so where it is, the others are too.

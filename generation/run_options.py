@@ -8,6 +8,7 @@ from core.option_sources import RUN_CONTROL
 from core.options import folder_name, option
 from core.records import new_run_id, read_record
 from generation.export import ExportOptions
+from generation.export_volume import VolumeOptions
 from generation.shards import Shard, ShardOptions, shared_run_id
 
 
@@ -36,7 +37,7 @@ class GenerationRunOptions:
 # Options that belong to one call, so a resumed run does not take them over.
 OF_ONE_CALL = {*RUN_CONTROL} | {
     field.name
-    for group in (GenerationRunOptions, ShardOptions, ExportOptions)
+    for group in (GenerationRunOptions, ShardOptions, ExportOptions, VolumeOptions)
     for field in dataclasses.fields(group)
 }
 # Those of `generation.drawing.DrawingOptions` change the speed, but no image: a run that began on

@@ -16,6 +16,7 @@ from generation.branches import (
     named_branches,
 )
 from generation.export import ExportOptions
+from generation.export_volume import VolumeOptions
 from generation.gate import GateOptions
 from generation.options import DrawingOptions, GrainOptions, InputOptions, ModelOptions
 from generation.plan import PlanOptions
@@ -29,6 +30,7 @@ from generation.published import (
 )
 from generation.run_options import GenerationRunOptions, name_of_run
 from generation.shards import Shard, ShardOptions, find_shard
+from generation.stack import StackOptions
 from generation.start import StartOptions
 from ldm.samplers import SAMPLERS
 
@@ -47,6 +49,7 @@ GROUPS = {
     "inputs": Group(InputOptions, "incomplete conditions"),
     "plan": Group(PlanOptions, "images"),
     "start": Group(StartOptions, "start from real images"),
+    "stack": Group(StackOptions, "stacks"),
     "grain": Group(GrainOptions, "grain"),
     "gate": Group(GateOptions, "quality gate"),
     "sampling": Group(SamplingOptions, "sampling", SAMPLING_FLAGS),
@@ -55,6 +58,7 @@ GROUPS = {
     "run": Group(GenerationRunOptions, "run"),
     "shards": Group(ShardOptions, "many machines"),
     "export": Group(ExportOptions, "data set"),
+    "volume": Group(VolumeOptions, "volume"),
 }
 # Name of a detector -> its options. They begin with this name, so none can collide.
 DETECTOR_GROUPS = {
@@ -78,6 +82,7 @@ class Settings:
     inputs: InputOptions
     plan: PlanOptions
     start: StartOptions
+    stack: StackOptions
     grain: GrainOptions
     gate: GateOptions
     sampling: SamplingOptions
@@ -86,6 +91,7 @@ class Settings:
     run: GenerationRunOptions
     shards: ShardOptions
     export: ExportOptions
+    volume: VolumeOptions
     drawn_edges: Any
 
     def check(self) -> None:
@@ -104,11 +110,18 @@ class Settings:
                 "--run_id is needed with --num_shards: all shards write into one folder"
             )
         # A shard cannot know that it is the last one, and an export of a part would look whole.
-        if self.export.export_dataset and self.shard.count > 1:
-            raise ValueError(
-                "--export_dataset needs the whole set: when all shards are done, use it with "
-                "--resume_run"
-            )
+        if self.shard.count > 1:
+            exports = {**vars(self.export), **vars(self.volume)}
+            for name in ("export_dataset", "export_volume"):
+                if exports[name]:
+                    raise ValueError(
+                        f"--{name} needs the whole set: when all shards are done, use it with "
+                        "--resume_run"
+                    )
+        if self.volume.export_volume and (
+            not self.stack.stack or self.plan.n_augmentations_per_mask > 1
+        ):
+            raise ValueError("--export_volume: needs --stack and one image per condition")
         if self.inputs.pixel_size and self.start.encode_ratio:
             raise ValueError(
                 "--pixel_size: cannot resample the real images of --encode_ratio. Resample the "
@@ -118,11 +131,27 @@ class Settings:
             raise ValueError("--gate_segmenter: no condition carries labels to judge by")
         if self.start.encode_ratio and not SAMPLERS[self.sampling.sampler].starts_midway:
             raise ValueError(f"--encode_ratio: --sampler {self.sampling.sampler} begins with noise")
+        if self.stack.stack:
+            self._check_stack()
         # Before hours of drawing, not after them.
         if self.export.export_dataset and not has_labels(self.branches):
             raise ValueError(
                 "--export_dataset: no condition carries labels, so the images have no masks"
             )
+
+    def _check_stack(self) -> None:
+        """Raise ValueError for options that would give slices of a stack noise of their own."""
+        if self.sampling.eta and "eta" not in SAMPLERS[self.sampling.sampler].ignores:
+            raise ValueError(
+                f"--stack: --sampler {self.sampling.sampler} adds noise to each slice between its "
+                "steps. Use --eta 0, or --sampler dpmpp."
+            )
+        if self.gate.min_agreement is not None:
+            raise ValueError(
+                "--stack: a redrawn slice would not fit its neighbours; leave out --min_agreement"
+            )
+        if self.gate.resample:
+            raise ValueError("--stack: all slices need as many images; leave out --resample")
 
     @cached_property
     def shard(self) -> Shard:
@@ -160,6 +189,11 @@ class Settings:
             self.general_branches, self.conditions, default_weights
         )
         return [replace(branch, pixel_side=self.inputs.pixel_size) for branch in branches]
+
+    @property
+    def exporting_words(self) -> list:
+        """The options of both exports as words of a command line."""
+        return self.export.words() + self.volume.words()
 
     def record(self, values: Mapping) -> dict:
         """Options by name as a run stores them: with what was found where nothing was given.

@@ -37,6 +37,7 @@ NO_IMAGES = {  # further ones that read no image
 LIGHT = [  # programs that never need torch, or only after their options are read
     "generate.py",
     "utils/compare.py",
+    "utils/compare_stacks.py",
     "utils/make_phantoms.py",
     "utils/run_status.py",
     "utils/slices.py",
@@ -66,6 +67,7 @@ ABSENT = {
     "utils/augmentation_study.py": "absent",
     "utils/build_rgba_dataset.py": "--img_dir absent --mask_dir a --dest_dir b",
     "utils/compare.py": "absent --output a.png",
+    "utils/compare_stacks.py": "a=absent --output b",
     "utils/convert_control.py": "absent a.ckpt",
     "utils/draw_detectors.py": "absent/a.png",
     "utils/export_segmenter.py": "absent out --authors a",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
@@ -27,3 +29,36 @@ def draw_noise(
     # Drawn on the CPU: the generator of a GPU gives other numbers from the same seed.
     samples = [torch.randn(shape[1:], generator=generator) for generator in generators]
     return torch.stack(samples).to(device)  # (N, ...)
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Noise on the way from that of one seed to that of another.
+
+    Attributes:
+        first, second: the seeds.
+        angle: place on the way, from 0 to pi / 2. The sum of the squares of cosine and sine is 1,
+            so the blend is standard normal as well.
+    """
+
+    first: int
+    second: int
+    angle: float
+
+
+def blend_noise(
+    shape: tuple[int, ...], blends: Sequence[Blend], device: torch.device | str = "cpu"
+) -> torch.Tensor:
+    """Standard normal noise of `shape`, (N, ...), one blend for each sample."""
+    import torch  # as above
+
+    def seeded(seeds):
+        return draw_noise(shape, [torch.Generator().manual_seed(seed) for seed in seeds])
+
+    firsts = seeded([blend.first for blend in blends])  # (N, ...)
+    seconds = seeded([blend.second for blend in blends])  # (N, ...)
+    noise = [
+        math.cos(blend.angle) * first + math.sin(blend.angle) * second
+        for blend, first, second in zip(blends, firsts, seconds, strict=True)
+    ]
+    return torch.stack(noise).to(device)  # (N, ...)

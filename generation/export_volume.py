@@ -1,0 +1,178 @@
+"""A finished stack as one volume: OME-Zarr with its masks as labels, or two TIFF files.
+
+Axes are z, y and x, voxels 8-bit, sizes of voxels in nm. No volume is in memory as a whole.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from tqdm import tqdm
+
+from core.files import check_new_folder, check_writable, refuse_existing, whole_file, whole_folder
+from core.images import read_grey, read_labels, to_uint8
+from core.options import OptionError, option, positive_float
+from core.packages import optional_package
+from core.pixel_size import PixelSize
+from generation.manifest import read_manifest
+
+ZARR, TIFF = (".zarr",), (".tif", ".tiff")
+AXES = [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
+LABELS = "masks"  # name of the labels in an OME-Zarr
+CHUNK = 512  # greatest height and width of a chunk
+
+
+@dataclass(frozen=True)
+class VolumeOptions:
+    """Volume that a finished stack becomes."""
+
+    export_volume: Path | None = option(
+        None,
+        Path,
+        "FILE",
+        "new volume of the finished stack: an OME-Zarr (.zarr) that holds the masks as labels, or "
+        "a TIFF (.tif) beside one of the masks, which ends in _masks.tif",
+    )
+    slice_distance: float | None = option(
+        None,
+        positive_float,
+        "NM",
+        "from slice to slice in nm, for --export_volume; the size of a pixel when not given",
+    )
+
+    def check(self):
+        """Raise OptionError for an ending that stands for no format, or a missing package."""
+        if self.slice_distance and not self.export_volume:
+            raise OptionError("slice_distance", "needs --export_volume")
+        if self.export_volume and self.export_volume.suffix not in ZARR + TIFF:
+            raise OptionError(
+                "export_volume", f"{self.export_volume}: expected a name that ends in .zarr or .tif"
+            )
+
+    def words(self) -> list:
+        """The options as words of a command line."""
+        words = ["--export_volume", self.export_volume] if self.export_volume else []
+        return words + (["--slice_distance", self.slice_distance] if self.slice_distance else [])
+
+    @property
+    def masks(self) -> Path:
+        """The TIFF file of the masks."""
+        return self.export_volume.with_name(f"{self.export_volume.stem}_masks.tif")
+
+
+def check_export_volume(options: VolumeOptions) -> None:
+    """Find what would stop the export, before anything slow happens.
+
+    Raises:
+        FileExistsError, OSError: the volume is there already, or cannot be written.
+        RuntimeError: a package is missing.
+    """
+    path = options.export_volume
+    if path is None:
+        return
+    if path.suffix in ZARR:
+        _ome_zarr()
+        check_new_folder(path)
+        return
+    for file in (path, options.masks):
+        refuse_existing(file, overwrite=False)
+        check_writable(file)
+
+
+def _ome_zarr():
+    return optional_package("ome_zarr.writer", "writing OME-Zarr", "req-volumes.txt")
+
+
+def export_volume(options: VolumeOptions, run_dir: Path, size: PixelSize | None) -> int:
+    """Write images and masks of a finished run as volumes; returns the number of slices.
+
+    Args:
+        size: of a pixel.
+    """
+    lines = read_manifest(run_dir)
+    images = Slices([run_dir / line["image"] for line in lines], lambda x: to_uint8(read_grey(x)))
+    parts = {"images": images}
+    if lines[0]["mask"]:
+        masks = [run_dir / line["mask"] for line in lines]
+        parts["masks"] = Slices(masks, lambda x: read_labels(x).astype(np.uint8))
+    voxel = size and (options.slice_distance or size[0], *size)  # z, y, x
+    if options.export_volume.suffix in ZARR:
+        _write_zarr(options.export_volume, parts, voxel)
+    else:
+        _write_tiff(options.export_volume, images, voxel)
+        if "masks" in parts:
+            _write_tiff(options.masks, parts["masks"], voxel)
+    return len(lines)
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Pictures of equal size in order.
+
+    Attributes:
+        paths: of the files.
+        read: function from a path to an array, uint8 (H, W).
+    """
+
+    paths: Sequence[Path]
+    read: Callable[[Path], np.ndarray]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Slices, height, width."""
+        return (len(self.paths), *self.read(self.paths[0]).shape)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        bar = tqdm(self.paths, desc="export volume", unit="slice", leave=False)
+        yield from map(self.read, bar)
+
+
+def _write_tiff(path: Path, slices: Slices, voxel) -> None:
+    """An OME-TIFF, compressed; a BigTIFF where it needs to be."""
+    metadata = {"axes": "ZYX"}
+    if voxel:
+        for axis, side in zip("ZYX", voxel, strict=True):
+            metadata |= {f"PhysicalSize{axis}": side, f"PhysicalSize{axis}Unit": "nm"}
+    shape = slices.shape
+    with whole_file(path) as temporary:
+        tifffile.imwrite(
+            temporary,
+            iter(slices),
+            shape=shape,
+            dtype=np.uint8,
+            ome=True,
+            bigtiff=np.prod(shape, dtype=np.int64) > 2**31,
+            photometric="minisblack",
+            compression="zlib",
+            metadata=metadata,
+        )
+
+
+def _write_zarr(path: Path, parts: dict[str, Slices], voxel) -> None:
+    """An OME-Zarr of one level, with labels where there are masks."""
+    import zarr  # comes with ome-zarr
+
+    writer = _ome_zarr()
+    scale = [{"type": "scale", "scale": list(voxel or (1.0, 1.0, 1.0))}]
+    datasets = [{"path": "0", "coordinateTransformations": scale}]
+    axes = AXES if voxel else [{"name": a["name"], "type": a["type"]} for a in AXES]
+    with whole_folder(path) as temporary:
+        root = zarr.open_group(temporary, mode="w")
+        _write_array(root, parts["images"])
+        writer.write_multiscales_metadata(root, datasets, axes=axes, name=path.name.split(".")[0])
+        if "masks" in parts:
+            labels = root.create_group(f"labels/{LABELS}")
+            _write_array(labels, parts["masks"])
+            writer.write_multiscales_metadata(labels, datasets, axes=axes, name=LABELS)
+            writer.write_label_metadata(root["labels"], LABELS)
+
+
+def _write_array(group, slices: Slices) -> None:
+    """The array "0" of a Zarr group, slice by slice."""
+    shape = slices.shape
+    chunks = (1, *(min(CHUNK, side) for side in shape[1:]))
+    array = group.create_array("0", shape=shape, chunks=chunks, dtype="u1")
+    for z, picture in enumerate(slices):
+        array[z] = picture
