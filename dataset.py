@@ -14,10 +14,10 @@ from conditions import Condition, ConditionOptions, Layers, create_condition
 from conditions.pairs import check_same_size, find_pairs
 from core.draws import sample_generator
 from core.images import read_image
-from core.options import OptionError, fraction, non_negative_int, option, positive_int
 from core.pixel_size import PixelSize, pixel_size_of_folder
-from core.prompts import PROMPTS, prompts_option
+from core.prompts import PROMPTS
 from core.resampling import Resampling, resampling_to
+from core.sample_options import SampleOptions
 from core.views import View, draw_view, take_centre, take_view
 
 
@@ -127,42 +127,6 @@ def collate(samples: Sequence[Sample]) -> Batch:
         whole_batch=samples[0].whole_batch,
         other_hints=[channels_first(others)] if others else [],
     )
-
-
-@dataclass(frozen=True)
-class SampleOptions:
-    """Rules by which samples are cut out of images and described."""
-
-    image_size: int | None = option(
-        None, positive_int, "PIXELS", "side of the crops; the configuration's when not given"
-    )
-    crop_scale: tuple[float, float] = option(
-        (0.08, 1.0),
-        fraction,
-        ("MIN", "MAX"),
-        "share of an image's area that a training crop takes",
-        nargs=2,
-    )
-    views_per_image: int = option(
-        32,
-        non_negative_int,
-        "INT",
-        "augmented views of each image, used in turn, each encoded once; "
-        "0 draws and encodes a new one in every epoch",
-    )
-    prompts_file: Path | None = prompts_option()
-    prompt_drop: float = option(
-        0.0,
-        fraction,
-        "P",
-        "share of samples trained with the empty prompt, which guidance relies on",
-    )
-
-    def check(self):
-        """Raise OptionError where the range of `crop_scale` is empty or begins at 0."""
-        smallest, largest = self.crop_scale
-        if not 0 < smallest <= largest:
-            raise OptionError("crop_scale", "expected 0 < MIN <= MAX <= 1")
 
 
 class MyDataset(torch.utils.data.Dataset):

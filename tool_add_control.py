@@ -7,15 +7,10 @@ The control branch begins as a copy of the U-Net's encoder.
 
 from pathlib import Path
 
-import torch
-
-from cldm.add_control import add_control
-from cldm.model import create_model
 from cldm.options import DEFAULT_CONFIG
-from core.checkpoints import WEIGHT_SUFFIXES, check_conversion, check_finite, save_weights
-from core.foreign_layouts import load_original
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import new_parser
+from core.weight_files import WEIGHT_SUFFIXES, check_conversion
 from share import run_script
 
 
@@ -43,6 +38,14 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    # Here, because what works loads torch, which takes longer than reading the options.
+    import torch
+
+    from cldm.add_control import add_control
+    from cldm.model import create_model
+    from core.checkpoints import check_finite, save_weights
+    from core.foreign_layouts import load_original
+
     check_conversion([args.input], args.output)  # before the minutes that reading takes
     source = load_original(args.input)
     if args.dry_run:

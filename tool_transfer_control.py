@@ -8,15 +8,10 @@ The bases must be of one architecture.
 
 from pathlib import Path
 
-import torch
-
-from cldm.model import create_model
 from cldm.options import DEFAULT_CONFIG
-from cldm.transfer_control import transfer_control
-from core.checkpoints import WEIGHT_SUFFIXES, check_conversion, check_finite, save_weights
-from core.foreign_layouts import load_original
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import new_parser
+from core.weight_files import WEIGHT_SUFFIXES, check_conversion
 from share import run_script
 
 
@@ -40,6 +35,14 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    # Here, because what works loads torch, which takes longer than reading the options.
+    import torch
+
+    from cldm.model import create_model
+    from cldm.transfer_control import transfer_control
+    from core.checkpoints import check_finite, save_weights
+    from core.foreign_layouts import load_original
+
     paths = (args.path_sd15, args.path_sd15_with_control, args.path_input)
     check_conversion(paths, args.path_output)  # before the minutes that reading takes
     with torch.device("meta"):  # only names and shapes are asked for

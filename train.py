@@ -9,10 +9,8 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from cldm.model import image_side, read_config
 from conditions import ConditionOptions
 from core.image_options import add_image_options, use_image_options
-from core.lightning import can_restore, print_once
 from core.option_sources import (
     add_run_control,
     dry_run_text,
@@ -30,27 +28,25 @@ from core.options import (
     secret_names,
 )
 from core.records import RECORD, write_run_record
-from dataset import SampleOptions
-from segmentation.judge import judge_of
+from core.run_files import can_restore
+from core.sample_options import SampleOptions
 from share import run_script
-from training.agreement import AgreementOptions
-from training.data import DataOptions, build_datasets
-from training.gradient_checkpointing import MemoryOptions
-from training.latents import CacheOptions
-from training.loss_curve import LOSS_PICTURE
-from training.module import StartOptions
-from training.outputs import OutputOptions
-from training.processes import ProcessOptions, count_processes, name_run
-from training.run import TrainingRun
-from training.run_options import FREE_ON_RESUME, TrainingOptions, read_saved_options
-from training.trainer import OptimizationOptions
-from training.validation import (
+from training.options import (
     NETWORK_FLAGS,
     SAMPLING,
     SAMPLING_FLAGS,
+    AgreementOptions,
+    CacheOptions,
+    DataOptions,
+    MemoryOptions,
+    OptimizationOptions,
+    StartOptions,
     ValidationFidOptions,
     ValidationNetworkOptions,
 )
+from training.outputs import OutputOptions
+from training.processes import ProcessOptions, count_processes, name_run
+from training.run_options import FREE_ON_RESUME, TrainingOptions, read_saved_options
 
 # Field of `TrainingOptions` -> its group, in the order of the help
 GROUPS = {
@@ -112,6 +108,14 @@ def parse_args(argv=None) -> tuple[argparse.Namespace, TrainingOptions]:
 
 def main(argv=None):
     args, options = parse_args(argv)
+    # Here, because what works loads torch, which takes longer than reading the options.
+    from cldm.model import image_side, read_config
+    from core.lightning import print_once
+    from segmentation.judge import judge_of
+    from training.data import build_datasets
+    from training.loss_curve import LOSS_PICTURE
+    from training.run import TrainingRun
+
     use_image_options(args)
     config_path, samples = options.model.cldm_config_path, options.samples
     with option_names():

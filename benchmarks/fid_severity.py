@@ -8,6 +8,7 @@ grey levels stay, structure goes.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from einops import rearrange
@@ -17,12 +18,12 @@ from tqdm import tqdm
 from core.image_options import add_image_options, use_image_options
 from core.images import read_image, to_uint8
 from core.options import add_options, dashed, new_parser, read_options
-from fid.backbones import Backbone
-from fid.backbones.loading import BackboneOptions, load_backbone
 from fid.distances import Statistics, frechet_distance, kid
-from fid.features import FeatureOptions
-from fid.images import read_folder
+from fid.options import BackboneOptions, FeatureOptions
 from share import run_script
+
+if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
+    from fid.backbones.loading import Backbone
 
 BLOCK = 32  # pixels, what shuffling moves
 SEVERITIES = {  # kind of harm -> strengths, none to strong
@@ -52,7 +53,7 @@ def harm(pixels: np.ndarray, kind: str, strength: float, rng: np.random.Generato
 
 
 def harmed_statistics(
-    originals: list[np.ndarray], backbone: Backbone, kind: str, strength: float
+    originals: list[np.ndarray], backbone: "Backbone", kind: str, strength: float
 ) -> Statistics:
     """Statistics of harmed images; the same call harms them the same way."""
     # The same noise at every strength: only its size differs.
@@ -72,6 +73,10 @@ def main(argv=None):
     add_options(parser, FeatureOptions, "run", flags=READING_FLAGS)
     add_image_options(parser)
     args = parser.parse_args(argv)
+    # Here, because what works loads torch, which takes longer than reading the options.
+    from fid.backbones.loading import load_backbone
+    from fid.images import read_folder
+
     use_image_options(args)
     network = read_options(BackboneOptions, args, dashed(BackboneOptions))
     reading = read_options(FeatureOptions, args, READING_FLAGS)

@@ -21,10 +21,11 @@ from tqdm import tqdm
 from core.images import list_images, write_png
 from core.options import new_parser, positive_int
 from fid.backbones import BACKBONES
-from fid.backbones.inception import tensorflow_inception
-from fid.backbones.loading import BackboneOptions, load_backbone
+from fid.backbones.inception_network import tensorflow_inception
+from fid.backbones.loading import load_backbone
 from fid.distances import frechet_distance, statistics_of
 from fid.features import folder_statistics
+from fid.options import BackboneOptions
 from share import run_script
 
 WIDTH = BACKBONES["pytorch-fid"].width

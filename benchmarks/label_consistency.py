@@ -14,9 +14,7 @@ from conditions.pairs import Pair
 from core.files import write_json
 from core.image_options import add_image_options, use_image_options
 from core.options import add_options, new_parser, option, positive_int, read_options
-from segmentation.data import gather_pairs
-from segmentation.scoring import score
-from segmentation.training import SegmenterOptions, train_segmenter
+from segmentation.options import SegmenterOptions
 from share import run_script
 
 OBEYED = 0.85  # share of the real mIoU that obedient images reach
@@ -53,6 +51,9 @@ def measure(
     segmenter: SegmenterOptions,
 ) -> dict[str, float]:
     """mIoU on real, generated and shuffled pairs, and the last two as shares of the first."""
+    from segmentation.scoring import score  # here, as below: it loads torch
+    from segmentation.training import train_segmenter
+
     # Without validation pairs: the last weights count, and nothing is tuned on the test set.
     model = train_segmenter(train, [], study.num_classes, study.max_steps, segmenter, progress=True)
     real = score(model, test, study.num_classes)["miou"]
@@ -77,6 +78,9 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    # Here, because what works loads torch, which takes longer than reading the options.
+    from segmentation.data import gather_pairs
+
     use_image_options(args)
     study = read_options(ConsistencyOptions, args)
     segmenter = read_options(SegmenterOptions, args, SEGMENTER_FLAGS)

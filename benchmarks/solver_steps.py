@@ -13,12 +13,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from einops import rearrange
 
-from cldm.model import create_model
 from cldm.options import SamplingOptions
-from cldm.sampling import sample_latents
 from conditions import ConditionOptions, create_condition
 from core.image_options import add_image_options, use_image_options
 from core.options import (
@@ -68,6 +65,12 @@ def main(argv=None):
     add_groups(parser, GROUPS)
     add_image_options(parser)
     args = parser.parse_args(argv)
+    # Here, because what works loads torch, which takes longer than reading the options.
+    import torch
+
+    from cldm.model import create_model
+    from cldm.sampling import sample_latents
+
     use_image_options(args)
     options = read_groups(GROUPS, args)
     study, sampling = options["study"], options["sampling"]

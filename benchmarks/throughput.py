@@ -10,15 +10,12 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from cldm.model import create_model, native_size, read_config
 from cldm.options import SamplingOptions
 from core.device_options import device_option, pick_device
 from core.options import add_options, new_parser, option, positive_int, read_options
 from core.text import duration, table
-from generation.costs import measure_image
 from ldm.samplers import SAMPLERS
 from share import run_script
-from training.costs import measure_step
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,13 @@ def parse_args(argv=None):
 
 
 def main(argv=None):
-    study = read_options(ThroughputOptions, parse_args(argv))
+    args = parse_args(argv)
+    # Here, because what works loads torch, which takes longer than reading the options.
+    from cldm.model import create_model, native_size, read_config
+    from generation.costs import measure_image
+    from training.costs import measure_step
+
+    study = read_options(ThroughputOptions, args)
     device, side = pick_device(study.device), native_size(read_config(study.config))
     model = create_model(study.config)
 

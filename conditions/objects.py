@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
-from scipy.signal import fftconvolve
 
 MARGIN = 2  # pixels of the host that stay around an object
 EIGHT = np.ones((3, 3), bool)  # the neighbours that connect two pixels, corners included
@@ -104,6 +103,8 @@ def put_down(labels: np.ndarray, piece: Object, rng: np.random.Generator) -> boo
     Returns:
         Whether there was such a place.
     """
+    from scipy.signal import fftconvolve  # here: it takes a second to load
+
     needed = ndimage.binary_dilation(np.pad(piece.footprint, MARGIN), EIGHT, MARGIN)
     if needed.shape[0] > labels.shape[0] or needed.shape[1] > labels.shape[1]:
         return False

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import save_file
 from torch.overrides import TorchFunctionMode
 
-from core.files import check_writable, whole_file
+from core.files import whole_file
+from core.weight_files import WEIGHT_SUFFIXES
 from core.weights_in_use import note_weights
 
-WEIGHT_SUFFIXES = (".ckpt", ".pth", ".pt", ".safetensors")
 # `state_dict` inside `state_dict`; the bound ends the search in a file that holds itself.
 MAX_NESTING = 8
 
@@ -297,27 +297,6 @@ def load_strictly(
             f"{len(left_over)} left over {left_over[:3]}. Check that the file and the "
             "configuration belong together."
         )
-
-
-def check_conversion(sources: Iterable[Path], output: Path) -> None:
-    """Check paths of a conversion of weights before anything is read.
-
-    Raises:
-        FileNotFoundError: no such source, or no folder for the output.
-        FileExistsError: the output is there already.
-        ValueError: the output's name does not end in one of `WEIGHT_SUFFIXES`.
-        OSError: nothing can be written there.
-    """
-    for source in sources:
-        if not source.is_file():
-            raise FileNotFoundError(f"{source}: no such checkpoint")
-    if output.exists():
-        raise FileExistsError(f"{output} exists. Name another file or remove it.")
-    if output.suffix not in WEIGHT_SUFFIXES:
-        raise ValueError(f"{output}: expected a name that ends in {', '.join(WEIGHT_SUFFIXES)}")
-    if not output.parent.is_dir():
-        raise FileNotFoundError(f"{output.parent}: no such folder")
-    check_writable(output)
 
 
 def save_weights(

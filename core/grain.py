@@ -12,12 +12,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import torch
 from pydantic import Field, PositiveFloat, PositiveInt
-from scipy.ndimage import gaussian_filter
-from scipy.signal import fftconvolve
 
-from core.draws import sample_generator
 from core.records import Record, read_checked
 
 TILE = 64  # pixels: side of the tiles that spectra are measured on
@@ -53,6 +49,8 @@ def band_masks() -> np.ndarray:
 
 def local_level(grey: np.ndarray) -> np.ndarray:
     """Mean grey level around each pixel, (H, W)."""
+    from scipy.ndimage import gaussian_filter  # here: programs read the constants for their help
+
     return gaussian_filter(grey, SMOOTHING, mode="reflect")
 
 
@@ -95,6 +93,11 @@ class Grain(Record):
             picture: (H, W, 3) in [0, 1], of any size. All channels get the same grain.
             seed: of the picture; nothing else decides how the grain falls.
         """
+        import torch  # here, as above
+        from scipy.signal import fftconvolve
+
+        from core.draws import sample_generator
+
         height, width = picture.shape[:2]
         generator = sample_generator(seed, "grain", 0)
         factor = np.quantile(self.factors, torch.rand((), generator=generator).item())

@@ -70,11 +70,6 @@ def _name_too(path: Path, name: str) -> None:
         os.replace(temporary, path.with_name(name))
 
 
-def can_restore(folder: Path) -> bool:
-    """Tell whether a run has a checkpoint to go on from, sound or not."""
-    return any((folder / name).is_file() for name in (LAST, PREVIOUS))
-
-
 def restore_last(folder: Path) -> str | None:
     """Put `PREVIOUS` in the place of `LAST` where that is missing or damaged.
 

@@ -1,5 +1,6 @@
 """Files in the folder of a training that tell how far it is."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt
@@ -37,3 +38,8 @@ class ProgressRecord(Record):
     error: str | None
     ended_early: bool = False
     updated: float
+
+
+def can_restore(folder: Path) -> bool:
+    """Tell whether a run has a checkpoint to go on from, sound or not."""
+    return any((folder / name).is_file() for name in (LAST, PREVIOUS))

@@ -10,7 +10,6 @@ left at each spatial frequency. No generator in front of this decoder can do bet
 from dataclasses import dataclass
 from pathlib import Path
 
-from cldm.model import create_first_stage
 from cldm.options import DEFAULT_CONFIG
 from core.device_options import pick_device
 from core.files import check_writable, write_json
@@ -19,12 +18,8 @@ from core.images import write_png
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import Group, add_groups, dashed, new_parser, option, read_groups
 from core.pictures import tile
-from fid.backbones.loading import BackboneOptions, load_backbone
-from fid.features import FeatureOptions
-from fid.images import read_folder
-from fid.reconstruction import draw_spectrum, measure_reconstructions
+from fid.options import BackboneOptions, FeatureOptions, FidScoreOptions
 from fid.results import describe, print_summary
-from fid.scoring import FidScoreOptions, compare
 from share import run_script
 
 
@@ -61,6 +56,13 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    # Here, because what works loads torch, which takes longer than reading the options.
+    from cldm.model import create_first_stage
+    from fid.backbones.loading import load_backbone
+    from fid.images import read_folder
+    from fid.reconstruction import draw_spectrum, measure_reconstructions
+    from fid.scoring import compare
+
     use_image_options(args)
     options = read_groups(GROUPS, args)
     files, network = options["files"], options["network"]

@@ -14,10 +14,8 @@ from core.files import check_writable, write_json
 from core.image_options import add_image_options, use_image_options
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import Group, add_groups, dashed, new_parser, read_groups
-from fid.backbones.loading import BackboneOptions
-from fid.features import FeatureOptions
+from fid.options import BackboneOptions, FeatureOptions, FidScoreOptions
 from fid.results import check_comparable, print_summary
-from fid.scoring import FidScoreOptions, read_sets, score_sets
 from fid.tables import COLUMNS, TableOptions, draw_bars, read_results, row_of, write_markdown
 from share import run_script
 
@@ -40,6 +38,9 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    # Here, because what works loads torch, which takes longer than reading the options.
+    from fid.scoring import read_sets, score_sets
+
     use_image_options(args)
     options = read_groups(GROUPS, args)
     table_options, output, reading = options["table"], options["table"].output, options["reading"]

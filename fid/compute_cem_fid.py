@@ -8,7 +8,7 @@ Prints the distance, which is 0 for equal distributions.
 from pathlib import Path
 
 from fid.backbones import BACKBONES
-from fid.backbones.loading import CemOptions
+from fid.options import CemOptions
 from fid.published import MODEL_CONFIGS, compute_fid
 from fid.results import ResultOptions
 from fid.score_script import ScoreScript

@@ -8,7 +8,7 @@ Prints the distance, which is 0 for equal distributions.
 from pathlib import Path
 
 from fid.backbones import BACKBONES
-from fid.backbones.loading import InceptionOptions
+from fid.options import InceptionOptions
 from fid.published import compute_fid
 from fid.results import ResultOptions
 from fid.score_script import ScoreScript

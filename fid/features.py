@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,44 +12,9 @@ import torch
 
 from core.files import whole_file
 from core.image_header import stated_bit_depth
-from core.options import non_negative_int, option, positive_int
-from fid.backbones import Backbone
+from fid.backbones.loading import Backbone
 from fid.distances import Statistics
 from fid.images import read_batches
-
-
-def default_cache_dir() -> Path:
-    """Folder of a user's caches: `$XDG_CACHE_HOME` or `~/.cache`."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "natural2nanoscale" / "fid"
-
-
-@dataclass(frozen=True)
-class FeatureOptions:
-    """Batches, workers and cache with which images are turned into features."""
-
-    batch_size: int = option(32, positive_int, "INT", "images per pass through the network")
-    num_workers: int = option(4, non_negative_int, "INT", "processes that read and resize images")
-    skip_corrupt: bool = option(
-        False,
-        action="store_true",
-        help="leave unreadable images out and count them, instead of stopping at the first",
-    )
-    cache_dir: Path | None = option(
-        None,
-        Path,
-        "DIR",
-        "where the statistics of real images are kept; natural2nanoscale/fid in the user's cache "
-        "folder ($XDG_CACHE_HOME, ~/.cache) when not given",
-    )
-    no_cache: bool = option(
-        False, action="store_true", help="compute them anew, keep nothing; --cache-dir is not used"
-    )
-
-    @property
-    def cache(self) -> Path | None:
-        """The folder of cached statistics, or None for no cache."""
-        return None if self.no_cache else self.cache_dir or default_cache_dir()
 
 
 def batch_statistics(

@@ -1,7 +1,6 @@
 """Folders of images as batches for a network: one decoding and one resizing for every score."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,58 +14,41 @@ from tqdm import tqdm
 from core.checks import bar_for_many
 from core.images import check_image, list_images, read_image, to_uint8
 from fid.distances import require_spread
-
-RESIZE_RULES = {  # name in a result -> what it is
-    "pillow-bilinear": "Pillow, bilinear, antialiased, on 8-bit pixels",
-    "pillow-bicubic": "Pillow, bicubic, antialiased, on unrounded pixels, clipped (clean-fid)",
-    "torch-bilinear": "bilinear without antialiasing (pytorch-fid)",
-}
+from fid.preprocessing import Preprocessing
 
 
-@dataclass(frozen=True)
-class Preprocessing:
-    """The way from pixels to the input of a network.
+def prepare(pixels: np.ndarray, preprocessing: Preprocessing) -> torch.Tensor:
+    """uint8, or float in [0, 1], (H, W, 3) -> float32 (1 or 3, size, size).
 
-    Attributes:
-        size: height and width; the aspect ratio is not kept.
-        resize: one of `RESIZE_RULES`.
-        grey: one channel (ITU-R BT.601 luma, which leaves grey pictures as they are), not three.
-        mean, std: of the normalisation, in [0, 1] units, one number per channel.
+    Floats are rounded to 8 bits first: generated images have no more, and a real set of 16 bits
+    should not differ from them by that.
     """
+    if pixels.dtype != np.uint8:
+        pixels = to_uint8(pixels)
+    image = Image.fromarray(pixels)
+    x = _resize(
+        image.convert("L") if preprocessing.grey else image, preprocessing
+    )  # (C, size, size)
+    mean, std = (
+        torch.tensor(x)[:, None, None] for x in (preprocessing.mean, preprocessing.std)
+    )  # (C, 1, 1)
+    return (x - mean) / std  # (C, size, size)
 
-    size: int
-    resize: str
-    grey: bool
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
 
-    def __call__(self, pixels: np.ndarray) -> torch.Tensor:
-        """uint8, or float in [0, 1], (H, W, 3) -> float32 (1 or 3, size, size).
-
-        Floats are rounded to 8 bits first: generated images have no more, and a real set of 16 bits
-        should not differ from them by that.
-        """
-        if pixels.dtype != np.uint8:
-            pixels = to_uint8(pixels)
-        image = Image.fromarray(pixels)
-        x = self._resize(image.convert("L") if self.grey else image)  # (C, size, size)
-        mean, std = torch.tensor(self.mean)[:, None, None], torch.tensor(self.std)[:, None, None]
-        return (x - mean) / std  # (C, size, size)
-
-    def _resize(self, image: Image.Image) -> torch.Tensor:
-        """(C, size, size) in [0, 1]."""
-        size = (self.size, self.size)
-        if self.resize == "pillow-bilinear":
-            return _to_tensor(np.asarray(image.resize(size, Image.Resampling.BILINEAR)))
-        if self.resize == "pillow-bicubic":
-            # Pillow resizes several channels in 8 bits only; one channel of floats keeps fractions.
-            channels = [
-                np.asarray(channel.convert("F").resize(size, Image.Resampling.BICUBIC))
-                for channel in image.split()
-            ]
-            return _to_tensor(np.stack(channels, axis=-1).clip(0, 255))  # bicubic overshoots
-        x = _to_tensor(np.asarray(image))  # (C, H, W)
-        return F.interpolate(x[None], size=size, mode="bilinear", align_corners=False)[0]
+def _resize(image: Image.Image, preprocessing: Preprocessing) -> torch.Tensor:
+    """(C, size, size) in [0, 1]."""
+    size = (preprocessing.size, preprocessing.size)
+    if preprocessing.resize == "pillow-bilinear":
+        return _to_tensor(np.asarray(image.resize(size, Image.Resampling.BILINEAR)))
+    if preprocessing.resize == "pillow-bicubic":
+        # Pillow resizes several channels in 8 bits only; one channel of floats keeps fractions.
+        channels = [
+            np.asarray(channel.convert("F").resize(size, Image.Resampling.BICUBIC))
+            for channel in image.split()
+        ]
+        return _to_tensor(np.stack(channels, axis=-1).clip(0, 255))  # bicubic overshoots
+    x = _to_tensor(np.asarray(image))  # (C, H, W)
+    return F.interpolate(x[None], size=size, mode="bilinear", align_corners=False)[0]
 
 
 def _to_tensor(pixels):

@@ -10,19 +10,20 @@ neighbouring slices are memorised easily (Dar et al. 2024).
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.files import check_writable, write_json
 from core.image_options import add_image_options, use_image_options
 from core.images import write_png
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import Group, add_groups, dashed, new_parser, option, read_groups
-from fid.backbones import Backbone
-from fid.backbones.loading import BackboneOptions, load_backbone
 from fid.copies import CopyOptions, ImageFeatures, draw_pairs, find_copies, write_pairs
-from fid.features import FeatureOptions, folder_statistics
-from fid.images import check_nesting, read_folder
+from fid.options import BackboneOptions, FeatureOptions
 from fid.results import describe
 from share import run_script
+
+if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
+    from fid.backbones.loading import Backbone
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def parse_args(argv=None):
 def features_of(
     folder: Path,
     paths: list[Path],
-    backbone: Backbone,
+    backbone: "Backbone",
     reading: FeatureOptions,
     cache: Path | None,
 ) -> ImageFeatures:
@@ -64,6 +65,8 @@ def features_of(
     Args:
         cache: folder of cached statistics; None for no cache.
     """
+    from fid.features import folder_statistics  # here, as in `main`
+
     statistics = folder_statistics(
         paths,
         backbone,
@@ -78,6 +81,10 @@ def features_of(
 
 def main(argv=None):
     args = parse_args(argv)
+    # Here, because what works loads torch, which takes longer than reading the options.
+    from fid.backbones.loading import load_backbone
+    from fid.images import check_nesting, read_folder
+
     use_image_options(args)
     options = read_groups(GROUPS, args)
     copying, reading, output = options["copies"], options["reading"], options["files"].output

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from cldm.sampling import NotFiniteError, to_pixels
 from core.files import whole_file
 from core.images import read_image
-from fid.backbones import Backbone
+from fid.backbones.loading import Backbone
 from fid.distances import Statistics
 
 BANDS = 24  # of spatial frequency, up to the Nyquist limit

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -11,9 +11,11 @@ from core.files import write_json
 from core.image_header import stated_bit_depth
 from core.options import option
 from core.records import Record
-from fid.backbones import Backbone
-from fid.images import RESIZE_RULES
+from fid.preprocessing import RESIZE_RULES
 from fid.scarce import FEW_IMAGES
+
+if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
+    from fid.backbones.loading import Backbone
 
 Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
 # Fields of a result that two results must share to stand in one table.
@@ -71,7 +73,7 @@ class ResultOptions:
     data_volume: str | None = option(None, None, "TEXT", "copied into the result")
 
 
-def describe(backbone: Backbone) -> dict:
+def describe(backbone: "Backbone") -> dict:
     """Network and preprocessing of features, as a result states them."""
     preprocessing = backbone.preprocessing
     # As published: a number for one channel, a list for three.

@@ -8,10 +8,8 @@ from core.files import check_writable
 from core.image_options import add_image_options, use_image_options
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import add_options, dashed, new_parser, read_options
-from fid.backbones.loading import BackboneOptions
-from fid.features import FeatureOptions
+from fid.options import BackboneOptions, FeatureOptions, FidScoreOptions
 from fid.results import ResultOptions, print_summary, write_result
-from fid.scoring import FidScoreOptions, read_sets, score_sets
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,9 @@ class ScoreScript:
     def main(self, argv=None) -> None:
         """Parse, score, print and write."""
         args = self.parse_args(argv)
+        # Here, because what works loads torch, which takes longer than reading the options.
+        from fid.scoring import read_sets, score_sets
+
         use_image_options(args)
         network = read_options(self.network, args, self.network_flags)
         reading = read_options(FeatureOptions, args, dashed(FeatureOptions))

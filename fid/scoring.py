@@ -1,63 +1,22 @@
 """Scores of two sets of images, from their folders to the result."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
-from core.options import OptionError, non_negative_int, option, positive_int
-from fid.backbones.loading import BackboneOptions, load_backbone
+from fid.backbones.loading import load_backbone
 from fid.distances import (
-    SUBSET_COUNT,
-    SUBSET_SEED,
-    SUBSET_SIZE,
     Statistics,
     frechet_distance,
     kid,
     manifold_scores,
 )
-from fid.features import FeatureOptions, folder_statistics
+from fid.features import folder_statistics
 from fid.images import check_nesting, read_folder
+from fid.options import BackboneOptions, FeatureOptions, FidScoreOptions
 from fid.results import check_comparable, describe
 from fid.scarce import FEW_IMAGES, report_scarcity
-
-
-@dataclass(frozen=True)
-class FidScoreOptions:
-    """Scores that are computed from two sets of features."""
-
-    compute_kid: bool = option(
-        False,
-        action="store_true",
-        help=f"also KID; always computed when a set has fewer than {FEW_IMAGES} images",
-    )
-    kid_subset_size: int = option(
-        SUBSET_SIZE, positive_int, "INT", "images per KID subset; fewer images are used all at once"
-    )
-    kid_subset_count: int = option(SUBSET_COUNT, positive_int, "INT", "KID subsets")
-    compute_prdc: bool = option(
-        False, action="store_true", help="also precision, recall, density and coverage"
-    )
-    bootstrap: int = option(
-        100,
-        non_negative_int,
-        "INT",
-        f"resamples for the interval of an FID from fewer than {FEW_IMAGES} images; "
-        "0 leaves it out",
-    )
-    seed: int = option(SUBSET_SEED, non_negative_int, "INT", "seed of subsets and resamples")
-
-    def check(self):
-        """Raise OptionError for numbers of images or resamples that have no spread."""
-        if self.kid_subset_size < 2:  # the kernel of an image with the other ones of its subset
-            raise OptionError("kid_subset_size", f"{self.kid_subset_size}, expected at least 2")
-        if self.bootstrap == 1:  # the interval would have no width
-            raise OptionError("bootstrap", "1, expected at least 2, or 0 for no interval")
-
-    def need_features(self, *counts: int) -> bool:
-        """Tell whether sets of so many images must keep all features; else their moments do."""
-        return self.compute_kid or self.compute_prdc or min(counts) < FEW_IMAGES
 
 
 def compare(real: Statistics, generated: Statistics, options: FidScoreOptions) -> dict:

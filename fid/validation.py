@@ -14,7 +14,7 @@ from tqdm import tqdm
 from cldm.sampling import NotFiniteError
 from core.images import write_png
 from core.seeds import sample_seed
-from fid.backbones import Backbone
+from fid.backbones.loading import Backbone
 from fid.distances import frechet_distance, kid, statistics_of
 
 

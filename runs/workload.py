@@ -8,16 +8,10 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from cldm.layer_precision import round_layers
-from cldm.model import create_model, image_side, read_config
 from cldm.options import DEFAULT_CONFIG, SamplingOptions
 from core.device_options import check_precision, pick_device, precision_option
-from core.devices import PRECISIONS, device_name, peak_memory
 from core.options import option, positive_float, positive_int
 from core.text import duration
-from generation.costs import measure_image
-from ldm.samplers import SAMPLERS
-from training.costs import measure_step
 
 
 @dataclass(frozen=True)
@@ -109,6 +103,14 @@ def measure_costs(
     Raises:
         OptionError: the size does not fit; found before the model is built.
     """
+    # Here, because what works loads torch, which takes longer than reading the options.
+    from cldm.layer_precision import round_layers
+    from cldm.model import create_model, image_side, read_config
+    from core.devices import PRECISIONS, device_name, peak_memory
+    from generation.costs import measure_image
+    from ldm.samplers import SAMPLERS
+    from training.costs import measure_step
+
     device = pick_device(here.device)
     size = image_side(read_config(here.config), here.image_size, here.config)
     print(

@@ -10,6 +10,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as v2_functional
 
 from conditions.segmentation import IGNORE
+from segmentation.options import BASIC, STRONG
 from segmentation.reflection import reflect_to
 
 # A turned square needs sqrt(2) times its side, one that is shown smaller yet more. What lies
@@ -150,6 +151,6 @@ def shade_strongly(images):
 
 
 AUGMENTATIONS = {
-    "basic": Augmentation(cut_square, shade_lightly),
-    "strong": Augmentation(cut_warped, shade_strongly),
+    BASIC: Augmentation(cut_square, shade_lightly),
+    STRONG: Augmentation(cut_warped, shade_strongly),
 }

@@ -3,10 +3,8 @@
 The layout is version 0.5 of the specification at https://github.com/bioimage-io/spec-bioimage-io.
 """
 
-import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +14,8 @@ from torch import nn
 
 from core.cards import UNKNOWN_SIZE, as_code, card_table, licence_text, write_card
 from core.files import sha256_of, whole_folder
-from core.options import OptionError, option
-from segmentation.network import SIZE_MULTIPLE, pixel_size_of_segmenter
+from segmentation.network import pixel_size_of_segmenter
+from segmentation.options import SIZE_MULTIPLE, BioimageOptions
 
 DESCRIPTION = "rdf.yaml"  # the name that the specification gives it
 WEIGHTS, DOCUMENTATION = "weights.pt", "README.md"
@@ -26,36 +24,6 @@ FORMAT_VERSION = "0.5.4"  # the fields below are in all later versions too
 SMALLEST = 2 * SIZE_MULTIPLE  # pixels; below, the deepest level has one
 CHECKED_SIZES = ((128, 128), (96, 160))  # the second one shows sizes that tracing froze
 TOLERANCE = 1e-5  # of probabilities
-
-
-@dataclass(frozen=True)
-class BioimageOptions:
-    """The texts with which a model is presented to people."""
-
-    name: str = option(
-        "Segmenter for electron micrographs", None, "TEXT", "name of the model, 5 to 128 letters"
-    )
-    authors: Sequence[str] = option((), None, "NAME", "who made it", nargs="+", required=True)
-    licence: str | None = option(
-        None, None, "SPDX", "licence of the model as SPDX names it, such as CC-BY-4.0"
-    )
-    class_names: Sequence[str] | None = option(
-        None, None, "NAME", "of the classes, in order; class_0, ... when not given", nargs="+"
-    )
-
-    def check(self):
-        """Raise OptionError for a name that the specification refuses."""
-        if not 5 <= len(self.name) <= 128:
-            raise OptionError("name", f"{len(self.name)} letters, expected 5 to 128")
-        if bad := re.search(r"[^A-Za-z0-9_+\- ()]", self.name):
-            raise OptionError("name", f"{bad[0]!r} is no letter, digit, space or one of _+-()")
-
-    def names_of(self, num_classes: int) -> list[str]:
-        """Names of the classes; raises OptionError where they are not as many, or not different."""
-        names = list(self.class_names or (f"class_{i}" for i in range(num_classes)))
-        if len(names) != num_classes or len(set(names)) != num_classes:
-            raise OptionError("class_names", f"expected {num_classes} different names")
-        return names
 
 
 class Probabilities(nn.Module):

@@ -10,17 +10,14 @@ from core.files import refuse_existing
 from core.options import OptionError
 from core.pixel_size import PixelSize, as_pixel_size
 from core.weights_in_use import note_weights
+from segmentation.options import ENCODER, SIZE_MULTIPLE
 from segmentation.reflection import reflect_to
 
 # Functions import timm and segmentation-models-pytorch, which load for seconds: trainings and
 # generations have a segmenter only when one is asked for.
 
 FORMAT = "em_segmenter_v1"  # names the checkpoint's layout, which tells it from any other .ckpt
-# Small and fast, enough for phantoms. Of real micrographs it misses mitochondria that resnet18
-# finds.
-ENCODER = "tu-mobilenetv3_small_100"
 DECODER_CHANNELS = (48, 24, 16, 8)  # deep to shallow; as many as the encoder has levels
-SIZE_MULTIPLE = 32  # pixels; what a network of five levels needs, ours has four
 
 
 def check_encoder(encoder: str) -> None:

@@ -51,9 +51,8 @@ LINES = {
         ("CEM1_5M, TORCHVISION,", "CEM1_5M, RESNET18, TORCHVISION,"),
     ),
     "training/outputs.py": (
-        ("from training.checkpoints", "from training.json_lines import JsonLines\n"
-         "from training.checkpoints"),
-        ('    "wandb": _wandb,\n', '    "wandb": _wandb,\n{line}'),
+        ('    "wandb": Deferred("training.wandb_logger:wandb_logger"),\n',
+         '    "wandb": Deferred("training.wandb_logger:wandb_logger"),\n{line}'),
     ),
 }  # fmt: skip
 

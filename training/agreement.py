@@ -1,8 +1,6 @@
 """Agreement of drawn pictures with their masks, as a segmenter sees it, while a training runs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,7 +9,6 @@ from pytorch_lightning.callbacks import Callback
 from cldm.options import SamplingOptions
 from cldm.sampling import NotFiniteError, sample_images
 from core.lightning import print_once
-from core.options import option, positive_int
 from core.pictures import evenly
 from core.seeds import sample_seed
 from dataset import ValidationSet, channels_first
@@ -19,22 +16,6 @@ from dataset import ValidationSet, channels_first
 # A picture, uint8 (H, W, 3), and labels, (H, W) -> pixels in the intersection and in the union of
 # predicted and true class, int64 (2, C).
 Count = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-
-@dataclass(frozen=True)
-class AgreementOptions:
-    """Pictures that are drawn and segmented after each validation."""
-
-    agreement_segmenter: Path | None = option(
-        None,
-        Path,
-        "FILE",
-        "segmenter of utils/train_segmenter.py; after each validation it segments drawn images, "
-        "val/agreement is its mIoU, and the best weights by it are kept too",
-    )
-    agreement_images: int = option(
-        8, positive_int, "INT", "validation masks that --agreement_segmenter is shown images of"
-    )
 
 
 class ValidationAgreement(Callback):

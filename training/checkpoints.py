@@ -9,12 +9,9 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
 from core.run_files import LAST
+from training.names import BEST, BEST_AGREEMENT, BEST_FID
 from training.steps import ends_step, validation_follows
 
-BEST = "EM_best_results"
-BEST_FID = "EM_best_fid"
-BEST_AGREEMENT = "EM_best_agreement"
-BESTS = BEST, BEST_FID, BEST_AGREEMENT
 ALIGNMENT = 64  # bytes: torch's own memory on the CPU begins at multiples of it
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 

@@ -14,24 +14,10 @@ from torch.func import functional_call
 
 from core.devices import PRECISIONS
 from core.memory import free_memory
-from core.options import option
 
 USED = 0.9  # of the free memory; the rest is for workspaces and fragments
 STATES = 3  # tensors of AdamW for each trained one: gradient and two moments
 GIB = 2**30
-
-
-@dataclass(frozen=True)
-class MemoryOptions:
-    """Activations that a training step keeps in memory."""
-
-    gradient_checkpointing: str = option(
-        "auto",
-        choices=("auto", "on", "off"),
-        help="compute blocks again in the backward pass: less memory, up to a third more time; "
-        "auto does so where the configuration says use_checkpoint: true and a step would not fit "
-        "into the free memory otherwise",
-    )
 
 
 @dataclass(frozen=True)

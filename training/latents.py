@@ -2,27 +2,12 @@
 
 import os
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from core.options import non_negative_float, option
-
 GB = 10**9  # bytes
-
-
-@dataclass(frozen=True)
-class CacheOptions:
-    """Place of the cached latents of views."""
-
-    latent_memory: float = option(
-        4.0,
-        non_negative_float,
-        "GB",
-        "memory for latents, per process; further ones go to a file in the output's folder",
-    )
 
 
 class LatentCache:

@@ -1,48 +1,14 @@
 """The training of a control branch: one step, one validation, one optimizer (Zhang et al. 2023)."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytorch_lightning as pl
 import torch
 
 from cldm.cldm import ControlLDM
-from cldm.options import DEFAULT_CONFIG
 from core.devices import to_device
-from core.options import option
 from dataset import Batch
 from training.averaging import AVERAGES, WeightAverage
 from training.frozen import FrozenEncoders
 from training.noise import draw_step_noise, spread_timesteps
-
-
-@dataclass(frozen=True)
-class StartOptions:
-    """The model and the weights that its training starts from."""
-
-    cldm_config_path: Path = option(DEFAULT_CONFIG, Path, "YAML", "model configuration")
-    resume_path: Path = option(
-        Path("./models/control_sd15_ini.ckpt"),
-        Path,
-        "FILE",
-        "weights to initialise from, .ckpt, .pth or .safetensors; optimizer and step start anew",
-        aliases=("--resume",),
-    )
-    base_weights_path: Path | None = option(
-        None,
-        Path,
-        "FILE",
-        "Stable Diffusion weights, from which everything but the control branch comes; needed "
-        "where --resume_path holds a control branch alone",
-    )
-    init_extra_hint: str = option(
-        "random",
-        help="first hint convolution where --resume_path has fewer hint channels: anew, "
-        "or kept and zeros added",
-        choices=("random", "zeros"),
-    )
-    sd_locked: bool = option(True, bool, help="keep the Stable Diffusion decoder frozen")
-    only_mid_control: bool = option(False, bool, help="use the middle block's residual alone")
 
 
 class ControlTraining(pl.LightningModule):

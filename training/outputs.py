@@ -4,34 +4,23 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
-
+from core.deferred import Deferred
 from core.options import folder_name, option, positive_int
-from training.checkpoints import BEST
+from training.names import BEST
+
+if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
+    from pytorch_lightning.loggers import Logger
 
 KEY_VARIABLE = "WANDB_API_KEY"
 
 
-def _csv(options: "OutputOptions", run_dir: Path) -> Logger:
-    return CSVLogger(run_dir, name="csv", flush_logs_every_n_steps=options.log_every)
-
-
-def _tensorboard(options: "OutputOptions", run_dir: Path) -> Logger:
-    # Without a version, so a resumed run goes on in the same folder.
-    return TensorBoardLogger(run_dir, name="tensorboard", version="")
-
-
-def _wandb(options: "OutputOptions", run_dir: Path) -> Logger:
-    from training.wandb_logger import SecretiveWandb  # here, because wandb loads for a second
-
-    return SecretiveWandb(options.wandb_project, run_dir, options.wandb_api_key)
-
-
-LOGGERS: dict[str, Callable[["OutputOptions", Path], Logger]] = {
-    "csv": _csv,
-    "tensorboard": _tensorboard,
-    "wandb": _wandb,
+# Name of a logger -> function from the options and the run's folder to the logger
+LOGGERS: dict[str, Callable[["OutputOptions", Path], "Logger"]] = {
+    "csv": Deferred("training.loggers:csv_logger"),
+    "tensorboard": Deferred("training.loggers:tensorboard_logger"),
+    "wandb": Deferred("training.wandb_logger:wandb_logger"),
 }
 
 
@@ -88,6 +77,6 @@ class OutputOptions:
         return [*dict.fromkeys([*self.logger, *(["wandb"] if wanted else [])])]
 
 
-def build_loggers(options: OutputOptions, run_dir: Path) -> list[Logger]:
+def build_loggers(options: OutputOptions, run_dir: Path) -> list["Logger"]:
     """The loggers asked for, which write below the run's folder."""
     return [LOGGERS[name](options, run_dir) for name in options.logger_names]

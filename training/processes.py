@@ -4,8 +4,6 @@ import os
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
-
 from core.compiling import check_compile, compile_option
 from core.device_options import check_precision, precision_option
 from core.options import OptionError, option, positive_int
@@ -41,6 +39,8 @@ class ProcessOptions:
 
     def check(self):
         """Raise OptionError where this machine lacks what is asked for."""
+        import torch  # here, because it takes seconds
+
         found = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (
             self.gpus is not None
@@ -84,6 +84,8 @@ def count_processes(options: ProcessOptions, has_name: bool) -> Processes:
     Raises:
         ValueError: srun or torchrun started another number of processes, or the run has no name.
     """
+    import torch  # here, because it takes seconds
+
     # Without `--gpus` a machine that has none trains on the CPU, where `--num_processes` counts.
     on_gpu = options.gpus != 0 and torch.cuda.is_available()
     gpus = torch.cuda.device_count() if options.gpus == -1 else options.gpus or 1

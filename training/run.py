@@ -28,7 +28,7 @@ from dataset import collate
 from training.agreement import Count, ValidationAgreement
 from training.batches import BatchesOfProcess, SeededBatches, ValidationBatches
 from training.card import weights_notes, write_model_card
-from training.checkpoints import BEST, BESTS, SaveLast, align_weights, best_checkpoints
+from training.checkpoints import SaveLast, align_weights, best_checkpoints
 from training.data import DataSets
 from training.data_record import fingerprint_data
 from training.first_weights import START, fingerprint_start
@@ -37,6 +37,7 @@ from training.gradient_checkpointing import StepSize, choose_checkpointing, memo
 from training.latents import GB, LatentCache
 from training.loss_curve import LOSS_PICTURE, LossCurve
 from training.module import ControlTraining
+from training.names import BEST, BESTS
 from training.outputs import build_loggers
 from training.patience import Patience
 from training.previews import TrainingPreviews

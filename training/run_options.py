@@ -5,20 +5,21 @@ from pathlib import Path
 
 from cldm.options import SamplingOptions
 from conditions import ConditionOptions
-from core.lightning import can_restore
 from core.records import RECORD, read_record
-from core.run_files import LAST
-from dataset import SampleOptions
-from fid.backbones.loading import CemOptions
-from training.agreement import AgreementOptions
-from training.data import DataOptions
-from training.gradient_checkpointing import MemoryOptions
-from training.latents import CacheOptions
-from training.module import StartOptions
+from core.run_files import LAST, can_restore
+from core.sample_options import SampleOptions
+from fid.options import CemOptions
+from training.options import (
+    AgreementOptions,
+    CacheOptions,
+    DataOptions,
+    MemoryOptions,
+    OptimizationOptions,
+    StartOptions,
+    ValidationFidOptions,
+)
 from training.outputs import OutputOptions
 from training.processes import ProcessOptions
-from training.trainer import OptimizationOptions
-from training.validation import ValidationFidOptions
 
 # Options that a resumed run may change: they decide where, how fast and how long it trains, but not
 # the weights after any given step.

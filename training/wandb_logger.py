@@ -9,7 +9,7 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 
 from core.notices import notify
-from training.outputs import KEY_VARIABLE
+from training.outputs import KEY_VARIABLE, OutputOptions
 
 PATIENCE = 5  # seconds for the first answer of a server; wandb adds about ten
 OFFLINE_PATIENCE = 120  # seconds for wandb's own process, which a busy machine starts slowly
@@ -55,3 +55,8 @@ class SecretiveWandb(WandbLogger):
                 )
                 self._experiment = wandb.init(mode="disabled")
         return self._experiment
+
+
+def wandb_logger(options: OutputOptions, run_dir: Path) -> SecretiveWandb:
+    """A logger that sends everything to Weights & Biases."""
+    return SecretiveWandb(options.wandb_project, run_dir, options.wandb_api_key)

@@ -9,6 +9,7 @@ the file and what to do with the answer.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -16,11 +17,11 @@ from core.device_options import device_option, pick_device
 from core.image_options import add_image_options, use_image_options
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import add_options, new_parser, non_negative_int, option, read_options
-from segmentation.study.config import read_study
-from segmentation.study.jobs import ResultFiles, Study
-from segmentation.study.parts import Parts, find_parts, write_parts
-from segmentation.study.report import MARKDOWN, write_report
 from share import run_script
+
+if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
+    from segmentation.study.jobs import Study
+    from segmentation.study.parts import Parts
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def parse_args(argv=None):
     return parse_all(parser, argv)
 
 
-def plan_text(study: Study, pending) -> str:
+def plan_text(study: "Study", pending) -> str:
     """The parts of the split and the trainings, numbered as `--task` counts them."""
     lines = [
         f"{max(study.parts.train)} training images, {len(study.parts.val)} for validation, "
@@ -68,18 +69,26 @@ def plan_text(study: Study, pending) -> str:
     return "\n".join(lines)
 
 
-def write_split(folder: Path, parts: Parts, args) -> None:
+def write_split(folder: Path, parts: "Parts", args) -> None:
     """Write the split as folders, or say what would be written."""
     plan = f"{sum(map(len, [*parts.train.values(), parts.val, parts.test]))} pairs to {folder}"
     if args.dry_run:
         print(dry_run_text(vars(args), plan, hidden=["study"]))
         return
+    from segmentation.study.parts import write_parts  # here, as in `main`
+
     names = write_parts(folder, parts)
     print(f"{plan}: {', '.join(names)}")
 
 
 def main(argv=None):
     args = parse_args(argv)
+    # Here, because what works loads torch, which takes longer than reading the options.
+    from segmentation.study.config import read_study
+    from segmentation.study.jobs import ResultFiles, Study
+    from segmentation.study.parts import find_parts
+    from segmentation.study.report import MARKDOWN, write_report
+
     use_image_options(args)
     options = read_options(StudyOptions, args)
     config = read_study(args.study)

@@ -9,31 +9,11 @@ A folder is written for diffusers, a file for us, A1111 and ComfyUI. See `cldm/d
 import argparse
 from pathlib import Path
 
-import torch
-
-from cldm.diffusers_layout import (
-    CONFIG,
-    check_config,
-    count_hint_channels,
-    diffusers_config,
-    find_weights_file,
-    from_diffusers,
-    read_diffusers,
-    to_diffusers,
-    write_diffusers,
-)
-from cldm.model import build_control, load_control, read_config
-from cldm.names import CONTROL
 from cldm.options import DEFAULT_CONFIG
-from core.checkpoints import (
-    WEIGHT_SUFFIXES,
-    check_conversion,
-    check_finite,
-    save_weights,
-)
 from core.files import check_new_folder, whole_folder
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import new_parser
+from core.weight_files import WEIGHT_SUFFIXES, check_conversion
 from share import run_script
 
 
@@ -56,6 +36,10 @@ def parse_args(argv=None):
 
 def write_for_diffusers(args: argparse.Namespace) -> None:
     """Check, convert, write diffusers' folder."""
+    # Here, because what works loads torch, which takes longer than reading the options.
+    from cldm.diffusers_layout import diffusers_config, to_diffusers, write_diffusers
+    from cldm.model import load_control, read_config
+
     check_new_folder(args.output)
     params = read_config(args.config)["params"]
     if params.get("only_mid_control"):
@@ -75,6 +59,18 @@ def write_for_diffusers(args: argparse.Namespace) -> None:
 
 def write_for_us(args: argparse.Namespace) -> None:
     """Check, convert, write a file with `control_model.*`."""
+    from cldm.diffusers_layout import (  # here, as above
+        CONFIG,
+        check_config,
+        diffusers_config,
+        find_weights_file,
+        from_diffusers,
+        read_diffusers,
+    )
+    from cldm.model import read_config
+    from cldm.names import CONTROL
+    from core.checkpoints import save_weights
+
     check_conversion([find_weights_file(args.input)], args.output)
     params = read_config(args.config)["params"]
     tensors, config = read_diffusers(args.input)
@@ -92,6 +88,12 @@ def write_for_us(args: argparse.Namespace) -> None:
 
 def read_branch(args, tensors):
     """A branch without weights that `tensors` fit, and `tensors`, checked to be finite."""
+    import torch  # here, as above
+
+    from cldm.diffusers_layout import count_hint_channels
+    from cldm.model import build_control
+    from core.checkpoints import check_finite
+
     check_finite(tensors, args.input)
     with torch.device("meta"):  # only names and shapes are asked for
         return build_control(args.config, count_hint_channels(tensors, args.input)), tensors

@@ -24,8 +24,7 @@ from core.hub import HubFile
 from core.option_sources import add_run_control, parse_all
 from core.options import new_parser
 from core.published import Item, fetch
-from fid.backbones import BACKBONES
-from fid.backbones.loading import WEIGHTS_DIR
+from fid.backbones import BACKBONES, WEIGHTS_DIR
 from share import run_script
 
 ULM = "https://viscom.datasets.uni-ulm.de/Natural2Nanoscale"

@@ -14,12 +14,7 @@ from einops import repeat
 
 from annotator.canny import CannyDetector
 from annotator.membrane import MembraneDetector
-from annotator.midas import depth_and_normal
-from annotator.mlsd import decode_lines, draw_lines
 from annotator.network_detectors import MIDAS_A, MIDAS_BG_TH
-from annotator.openpose.draw import draw_people
-from annotator.uniformer import read_palette
-from benchmarks.synthetic_maps import line_maps
 from core.images import write_png
 from core.options import new_parser
 from core.phantoms import draw_phantom
@@ -41,12 +36,18 @@ PERSON = np.array([  # x, y of the joints in OpenPose's order
 
 def draw_house() -> np.ndarray:
     """The lines that M-LSD decodes from maps of a house, uint8 (SIZE, SIZE)."""
+    # Here, as below: the detectors load torch, which takes longer than reading the options.
+    from annotator.mlsd import decode_lines, draw_lines
+    from benchmarks.synthetic_maps import line_maps
+
     lines = decode_lines(line_maps(HOUSE, SIZE, SIZE), thr_v=0.1, thr_d=0.1)
     return draw_lines(lines, SIZE, SIZE)
 
 
 def draw_ball() -> tuple[np.ndarray, np.ndarray]:
     """Depth, uint8 (SIZE, SIZE), and normals, uint8 (SIZE, SIZE, 3), of a ball on a plane."""
+    from annotator.midas import depth_and_normal
+
     rows, columns = np.mgrid[:SIZE, :SIZE].astype(np.float32)
     # A sphere of 80 pixels around the middle; the plane has height 0.
     height = np.sqrt(np.clip(80**2 - (rows - 128) ** 2 - (columns - 128) ** 2, 0, None))
@@ -55,6 +56,8 @@ def draw_ball() -> tuple[np.ndarray, np.ndarray]:
 
 def draw_person() -> np.ndarray:
     """The skeleton of a standing person, uint8 RGB (SIZE, SIZE, 3)."""
+    from annotator.openpose.draw import draw_people
+
     numbers = np.arange(len(PERSON))
     scores = np.ones(len(PERSON))
     candidate = np.column_stack([PERSON, scores, numbers]).astype(float)
@@ -71,6 +74,8 @@ def as_colours(picture: np.ndarray) -> np.ndarray:
 
 def draw() -> np.ndarray:
     """The picture, uint8 (H, W, 3)."""
+    from annotator.uniformer import read_palette
+
     image, mask = draw_phantom(0, "train", 2, SIZE)
     upper = [image, CannyDetector()(image), MembraneDetector()(image, scale=MEMBRANE_SCALE)]
     palette = read_palette()[1]

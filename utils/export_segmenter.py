@@ -11,8 +11,7 @@ from pathlib import Path
 from core.files import check_new_folder
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import add_options, new_parser, option_names, read_options
-from segmentation.bioimage import BioimageOptions, write_package
-from segmentation.network import load_segmenter
+from segmentation.options import BioimageOptions
 from share import run_script
 
 
@@ -28,6 +27,10 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    # Here, because what works loads torch, which takes longer than reading the options.
+    from segmentation.bioimage import write_package
+    from segmentation.network import load_segmenter
+
     options = read_options(BioimageOptions, args)
     check_new_folder(args.output)
     model = load_segmenter(args.checkpoint)

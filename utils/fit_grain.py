@@ -12,12 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from cldm.model import create_first_stage, read_config
 from cldm.options import DEFAULT_CONFIG
-from cldm.sampling import NotFiniteError
 from core.checks import bar_for_many
 from core.device_options import device_option, pick_device
 from core.files import check_writable, whole_file, write_json
@@ -38,7 +35,6 @@ from core.options import (
 from core.pictures import evenly, tile
 from core.pixel_size import PixelSize, pixel_size_of_folder
 from core.text import table
-from fid.reconstruction import reconstruct
 from share import run_script
 
 KINDS = ("real", "reconstruction", "with grain")
@@ -117,6 +113,11 @@ def reconstruct_all(paths: Sequence[Path], options: GrainFitOptions) -> list[lis
         FileNotFoundError, RuntimeError, ValueError: as `create_first_stage`; an image is damaged,
             or its reconstruction is NaN or infinite.
     """
+    # Here, because what works loads torch, which takes longer than reading the options.
+    from cldm.model import create_first_stage
+    from cldm.sampling import NotFiniteError
+    from fid.reconstruction import reconstruct
+
     device = pick_device(options.device)
     model = create_first_stage(options.config, options.weights).to(device)
     pairs = []
@@ -156,6 +157,8 @@ def comparison(spectra: Sequence[np.ndarray]) -> str:
 
 def draw_curves(path: Path, spectra: Sequence[np.ndarray], grain: Grain) -> None:
     """Draw spectra over frequency and strengths over grey level, as a PNG."""
+    from matplotlib.figure import Figure  # here: it takes half a second to import
+
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     ring = np.hypot(*frequencies()) * TILE
@@ -177,6 +180,8 @@ def draw_curves(path: Path, spectra: Sequence[np.ndarray], grain: Grain) -> None
 
 def main(argv=None):
     args = parse_args(argv)
+    from cldm.model import read_config  # here, as above
+
     use_image_options(args)
     options = read_options(GrainFitOptions, args)
     read_config(options.config)

@@ -9,14 +9,16 @@ that differ in their seeds err less than one. Predictions are layouts too: `gene
 predicted/masks` draws pairs of images that nobody has labelled, see docs/study.md.
 """
 
+from __future__ import annotations
+
 import argparse
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from conditions.segmentation import IGNORE
@@ -29,9 +31,10 @@ from core.options import add_options, fraction, new_parser, option, read_options
 from core.pairing import in_natural_order, stem_of
 from core.pictures import class_colours, evenly, scale_longer_side, tile
 from core.pixel_size import VOLUME, notify_of_other_size, pixel_size_of_folder
-from segmentation.data import read_input
-from segmentation.network import load_segmenter, pixel_size_of_segmenter, predict_probabilities
 from share import run_script
+
+if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
+    import torch
 
 OVERVIEW_ROWS = 6
 OVERVIEW_SIDE = 256  # pixels
@@ -104,6 +107,9 @@ def load_segmenters(
     Raises:
         ValueError: they have different numbers of classes, or as `load_segmenter`.
     """
+    # Here, because it loads torch, which takes longer than reading the options.
+    from segmentation.network import load_segmenter, pixel_size_of_segmenter
+
     models = [load_segmenter(path, device) for path in paths]
     size = pixel_size_of_folder(image_path)
     for path, model in zip(paths, models, strict=True):
@@ -118,6 +124,9 @@ def predict_mask(
     models: Sequence[torch.nn.Module], path: Path, min_confidence: float | None
 ) -> np.ndarray:
     """Class indices or IGNORE of an image file, uint8 (H, W); the mean over the models decides."""
+    from segmentation.data import read_input  # here, as above
+    from segmentation.network import predict_probabilities
+
     image = read_input(path)  # (1, H, W)
     probabilities = sum(predict_probabilities(model, image) for model in models) / len(models)
     confidence, labels = probabilities.max(dim=0)  # (H, W) each

@@ -11,9 +11,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytorch_lightning as pl
-
-from core.checkpoints import WEIGHT_SUFFIXES, save_weights
 from core.device_options import check_precision, pick_device, precision_option
 from core.image_options import add_image_options, use_image_options
 from core.images import list_images
@@ -29,12 +26,10 @@ from core.options import (
 )
 from core.prompts import prompts_option, read_prompts
 from core.run_lock import RunLock
-from ldm.modules.encoders.tokenizer import notify_of_cut
+from core.weight_files import WEIGHT_SUFFIXES
 from share import run_script
-from training.base.autoencoder import AutoencoderOptions, train_autoencoder
-from training.base.data import read_images
-from training.base.unet import UNetOptions, base_weights, build_base, train_unet
-from training.latents import GB, CacheOptions, LatentCache
+from training.base.options import AutoencoderOptions, UNetOptions
+from training.options import CacheOptions
 
 AUTOENCODER_FLAGS = {
     "steps": "vae_steps",
@@ -139,6 +134,10 @@ def plan_text(num_images, num_prompts, files, autoencoder, unet) -> str:
 
 def train_stages(model, images, prompts, files, autoencoder, unet, run, cache) -> None:
     """Train both stages and write the weights."""
+    from core.checkpoints import save_weights  # here, as in `main`
+    from training.base.autoencoder import train_autoencoder
+    from training.base.unet import base_weights, train_unet
+
     if autoencoder.steps:  # first: the U-Net is trained on the latents that it gives
         train_autoencoder(model, images, autoencoder, unet.image_size, run.seed, run.precision)
         # Hours of work: they are saved before the second stage can fail.
@@ -152,6 +151,14 @@ def train_stages(model, images, prompts, files, autoencoder, unet, run, cache) -
 
 def main(argv=None):
     args = parse_args(argv)
+    # Here, because what works loads torch, which takes longer than reading the options.
+    import pytorch_lightning as pl
+
+    from ldm.modules.encoders.tokenizer import notify_of_cut
+    from training.base.data import read_images
+    from training.base.unet import build_base
+    from training.latents import GB, LatentCache
+
     use_image_options(args)
     files, run = read_options(BaseFileOptions, args), read_options(BaseRunOptions, args)
     autoencoder = read_options(AutoencoderOptions, args, AUTOENCODER_FLAGS)

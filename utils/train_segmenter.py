@@ -35,10 +35,7 @@ from core.options import (
 from core.pixel_size import PixelSize, notify_of_other_size, notify_of_unlike_folders
 from core.resampling import pixel_size_option, resampling_to
 from core.run_lock import RunLock
-from segmentation.data import gather_pairs
-from segmentation.network import load_segmenter, pixel_size_of_segmenter, save_segmenter
-from segmentation.scoring import draw_rows, score, score_lines
-from segmentation.training import SegmenterOptions, train_segmenter
+from segmentation.options import SegmenterOptions
 from share import run_script
 
 PICTURE_ROWS = 6
@@ -183,6 +180,8 @@ def gather_all_pairs(
     folders: SegmenterFolderOptions, files: SegmenterFileOptions
 ) -> tuple[list[Pair], list[Pair], list[Pair]]:
     """Pairs for training, for validation, and generated ones; raises as `gather_pairs`."""
+    from segmentation.data import gather_pairs  # here, because it loads torch
+
     pairs, val_pairs, synthetic = (
         gather_pairs(images, masks, files.num_classes, allow_ignore)
         for images, masks, allow_ignore in (
@@ -198,6 +197,11 @@ def gather_all_pairs(
 
 def train_and_save(args: argparse.Namespace) -> None:
     """Check, train, score the validation images, save."""
+    # Here, because what works loads torch, which takes longer than reading the options.
+    from segmentation.network import save_segmenter
+    from segmentation.scoring import score, score_lines
+    from segmentation.training import train_segmenter
+
     folders, files = (
         read_options(SegmenterFolderOptions, args),
         read_options(SegmenterFileOptions, args),
@@ -253,6 +257,10 @@ def train_and_save(args: argparse.Namespace) -> None:
 
 def score_and_write(args: argparse.Namespace) -> None:
     """Check, score, write the files that were asked for."""
+    from segmentation.data import gather_pairs  # here, as above
+    from segmentation.network import load_segmenter, pixel_size_of_segmenter
+    from segmentation.scoring import draw_rows, score, score_lines
+
     folders, options = (
         read_options(SegmenterFolderOptions, args),
         read_options(SegmenterScoreOptions, args),

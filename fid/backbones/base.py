@@ -1,16 +1,18 @@
-"""Backbones: the facts that their authors published, and the networks made of them."""
+"""Backbones: the facts that their authors published, and how files of weights are read."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from torch import nn
-
-from core.checkpoints import load_state_dict
 from core.downloads import WeightsFile
-from fid.images import Preprocessing
+from fid.preprocessing import Preprocessing
+
+if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
+    import torch
+    from torch import nn
 
 
 def tensors_without(heads: tuple[str, ...], path: Path) -> dict[str, torch.Tensor]:
@@ -24,6 +26,10 @@ def tensors_without(heads: tuple[str, ...], path: Path) -> dict[str, torch.Tenso
     Raises:
         FileNotFoundError, ValueError: as `load_state_dict`.
     """
+    import torch  # here, as below: the registry is read before torch is loaded
+
+    from core.checkpoints import load_state_dict
+
     tensors = load_state_dict(path)
     norms = [name.removesuffix("running_var") for name in tensors if name.endswith("running_var")]
     # What the file says about them wins.
@@ -64,48 +70,3 @@ class PublishedBackbone:
     result_name: str | None = None
     content: str | None = None
     read_norms: Callable[[Path], tuple[float, float] | None] = no_norms
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """A network ready to turn images into features.
-
-    Attributes:
-        name: as results state it.
-        network: (N, C, size, size) -> (N, width), in evaluation mode.
-        preprocessing: from pixels to its input.
-        width: number of features of an image.
-        weights: the file, or the published name of its content.
-        sha256: of the weights file.
-        device: where the network lies.
-    """
-
-    name: str
-    network: nn.Module
-    preprocessing: Preprocessing
-    width: int
-    weights: str
-    sha256: str
-    device: torch.device
-
-    @torch.inference_mode()
-    def features(self, batch: torch.Tensor) -> np.ndarray:
-        """Features of prepared images, (N, C, size, size) -> float32 (N, width).
-
-        Raises:
-            ValueError: some features are not finite, so the weights are damaged.
-        """
-        batch = batch.to(self.device, memory_format=torch.channels_last)
-        # TF32 rounds to 10 bits of mantissa: GPUs of different makes would give different scores.
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            features = self.network(batch).float().cpu().numpy()  # (N, width)
-        if not np.isfinite(features).all():
-            raise ValueError(
-                f"{self.weights}: gives features that are not finite. The file is damaged or "
-                "belongs to another network."
-            )
-        return features
-
-    def settings(self) -> dict:
-        """Facts that two scores must share to be comparable."""
-        return {"backbone": self.name, "weights_sha256": self.sha256, **asdict(self.preprocessing)}

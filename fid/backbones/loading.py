@@ -1,68 +1,65 @@
-"""The options that choose a backbone, and the backbone with its weights."""
+"""Backbones with their weights."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import nn
 
 from core.checkpoints import load_strictly
-from core.device_options import device_option, pick_device
+from core.device_options import pick_device
 from core.downloads import find_weights
 from core.files import sha256_of
-from core.options import option, positive_int
-from fid.backbones import BACKBONES, CEM, INCEPTION, Backbone
-
-WEIGHTS_DIR = Path(__file__).resolve().parents[1] / "weights"
-
-
-def _explain(names) -> str:
-    """Help on backbones by name."""
-    return "; ".join(f"{name}: {BACKBONES[name].about}" for name in names)
+from fid.backbones import BACKBONES, WEIGHTS_DIR
+from fid.options import BackboneOptions
+from fid.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
-class BackboneOptions:
-    """The network that turns images into features, and where its weights are."""
+class Backbone:
+    """A network ready to turn images into features.
 
-    network: str = option("cem500k", help=_explain(BACKBONES), choices=tuple(BACKBONES))
-    weights_path: Path | None = option(
-        None,
-        Path,
-        "FILE",
-        "weights to use; looked for in fid/weights, then downloaded, when not given",
-    )
-    download_dir: Path | None = option(
-        None,
-        Path,
-        "DIR",
-        "where weights are looked for last and downloaded to; fid/weights when not given",
-    )
-    image_size: int | None = option(
-        None,
-        positive_int,
-        "PIXELS",
-        "height and width that images are resized to; None is the network's own",
-    )
-    device: str = device_option()
+    Attributes:
+        name: as results state it.
+        network: (N, C, size, size) -> (N, width), in evaluation mode.
+        preprocessing: from pixels to its input.
+        width: number of features of an image.
+        weights: the file, or the published name of its content.
+        sha256: of the weights file.
+        device: where the network lies.
+    """
 
-    def check(self):
-        """Raise OptionError for a device that is not there."""
-        pick_device(self.device)
+    name: str
+    network: nn.Module
+    preprocessing: Preprocessing
+    width: int
+    weights: str
+    sha256: str
+    device: torch.device
 
+    @torch.inference_mode()
+    def features(self, batch: torch.Tensor) -> np.ndarray:
+        """Features of prepared images, (N, C, size, size) -> float32 (N, width).
 
-@dataclass(frozen=True)
-class CemOptions(BackboneOptions):
-    """`BackboneOptions` whose network was trained on electron micrographs."""
+        Raises:
+            ValueError: some features are not finite, so the weights are damaged.
+        """
+        batch = batch.to(self.device, memory_format=torch.channels_last)
+        # TF32 rounds to 10 bits of mantissa: GPUs of different makes would give different scores.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            features = self.network(batch).float().cpu().numpy()  # (N, width)
+        if not np.isfinite(features).all():
+            raise ValueError(
+                f"{self.weights}: gives features that are not finite. The file is damaged or "
+                "belongs to another network."
+            )
+        return features
 
-    network: str = option("cem500k", help=_explain(CEM), choices=CEM)
-
-
-@dataclass(frozen=True)
-class InceptionOptions(BackboneOptions):
-    """`BackboneOptions` whose network was trained on photographs."""
-
-    network: str = option("torchvision", help=_explain(INCEPTION), choices=INCEPTION)
+    def settings(self) -> dict:
+        """Facts that two scores must share to be comparable."""
+        return {"backbone": self.name, "weights_sha256": self.sha256, **asdict(self.preprocessing)}
 
 
 def load_backbone(options: BackboneOptions, weights_option: str = "--weights-path") -> Backbone:

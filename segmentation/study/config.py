@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from core.option_sources import parse_mapping, with_defaults
 from core.options import add_options, folder_name, new_parser, positive_int, read_options
 from core.yaml_files import read_yaml
+from segmentation.options import SegmenterOptions
 from segmentation.study.split import SplitConfig
-from segmentation.training import SegmenterOptions
 
 MAX_STEPS = 800  # of a training, where the study file says nothing
 LABELLED = "{labelled}"  # stands for the number of labelled images in the folder of an arm

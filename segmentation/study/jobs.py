@@ -18,11 +18,12 @@ from core.options import OptionError
 from core.pixel_size import notify_of_unlike_folders
 from core.records import Record, read_checked
 from segmentation.data import gather_pairs, read_input, read_target
+from segmentation.options import SegmenterOptions
 from segmentation.scoring import score
 from segmentation.study.config import LABELLED, Arm, StudyConfig, segmenter_of
 from segmentation.study.parts import find_parts
 from segmentation.study.split import spread
-from segmentation.training import SegmenterOptions, train_segmenter
+from segmentation.training import train_segmenter
 
 RESULTS = "results"  # folder of a study that holds one file for each job
 

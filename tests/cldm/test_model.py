@@ -16,7 +16,8 @@ from cldm.model import (
     native_size,
     read_config,
 )
-from core.checkpoints import WEIGHT_SUFFIXES, SkipInitialisation, load_state_dict, subset
+from core.checkpoints import SkipInitialisation, load_state_dict, subset
+from core.weight_files import WEIGHT_SUFFIXES
 from ldm.util import instantiate_from_config
 from tests.weights import assert_same_tensors, fill_parameters, save
 

@@ -22,14 +22,8 @@ import torch
 from torch import nn
 
 from core import checkpoints
-from core.checkpoints import (
-    WEIGHT_SUFFIXES,
-    check_conversion,
-    load_pickle,
-    load_state_dict,
-    load_strictly,
-    save_weights,
-)
+from core.checkpoints import load_pickle, load_state_dict, load_strictly, save_weights
+from core.weight_files import WEIGHT_SUFFIXES, check_conversion
 from tests.weights import assert_same_tensors, save
 
 WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "b.bias": torch.tensor([7.0])}

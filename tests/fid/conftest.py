@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core.images import write_png
-from fid.backbones.cem import grey_resnet50
+from fid.backbones.resnet50 import grey_resnet50
 from tests.weights import fill_parameters
 
 

@@ -14,10 +14,11 @@ from PIL import Image
 
 from core.images import list_images
 from fid import compute_cem_fid, compute_normal_fid
-from fid.backbones.inception import tensorflow_inception
-from fid.backbones.loading import BackboneOptions, load_backbone
+from fid.backbones.inception_network import tensorflow_inception
+from fid.backbones.loading import load_backbone
 from fid.distances import frechet_distance
 from fid.features import folder_statistics
+from fid.options import BackboneOptions
 from fid.results import print_summary, write_result
 
 

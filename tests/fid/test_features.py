@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from core.images import list_images
-from fid.backbones.loading import BackboneOptions, load_backbone
+from fid.backbones.loading import load_backbone
 from fid.features import folder_statistics
+from fid.options import BackboneOptions
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from PIL import Image
 from torchvision import transforms
 
 from core.images import list_images, write_png
-from fid.images import Preprocessing, check_nesting, read_batches, sound_images
+from fid.images import check_nesting, read_batches, sound_images
+from fid.preprocessing import Preprocessing
 
 GREY = Preprocessing(24, "pillow-bilinear", True, (0.5,), (0.25,))
 COLOUR = Preprocessing(24, "pillow-bilinear", False, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))

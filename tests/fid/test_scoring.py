@@ -6,8 +6,9 @@ import torch
 
 from core.options import OptionError
 from fid.distances import Statistics, kid
+from fid.options import FidScoreOptions
 from fid.scarce import FEW_IMAGES
-from fid.scoring import FidScoreOptions, compare
+from fid.scoring import compare
 
 
 @pytest.fixture

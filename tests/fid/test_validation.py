@@ -15,8 +15,9 @@ import torch
 
 import train
 from core.checkpoints import load_pickle
-from fid.backbones.loading import BackboneOptions, load_backbone
+from fid.backbones.loading import load_backbone
 from fid.distances import frechet_distance, kid, statistics_of
+from fid.options import BackboneOptions
 from fid.validation import ValidationFid
 
 

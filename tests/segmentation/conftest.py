@@ -3,7 +3,8 @@
 import pytest
 
 from conditions.pairs import find_pairs
-from segmentation.training import SegmenterOptions, train_segmenter
+from segmentation.options import SegmenterOptions
+from segmentation.training import train_segmenter
 from tests.blobs import blobs, write_pairs
 
 STEPS = 50

@@ -7,8 +7,9 @@ import yaml
 
 from core.options import OptionError
 from segmentation import bioimage
-from segmentation.bioimage import BioimageOptions, write_package
+from segmentation.bioimage import write_package
 from segmentation.network import build_segmenter, save_segmenter
+from segmentation.options import BioimageOptions
 
 OPTIONS = BioimageOptions("Cells", ("Jane Doe",), "CC-BY-4.0", ("resin", "cell", "nucleus"))
 

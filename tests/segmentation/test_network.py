@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from segmentation.network import load_segmenter, predict, save_segmenter
-from segmentation.training import SegmenterOptions, train_segmenter
+from segmentation.options import SegmenterOptions
+from segmentation.training import train_segmenter
 from tests.blobs import write_pairs
 
 

@@ -6,12 +6,8 @@ import torch
 from conditions.segmentation import IGNORE
 from core.options import OptionError
 from segmentation.network import build_segmenter
-from segmentation.training import (
-    SegmenterOptions,
-    learning_rate_factor,
-    segmentation_loss,
-    train_segmenter,
-)
+from segmentation.options import SegmenterOptions
+from segmentation.training import learning_rate_factor, segmentation_loss, train_segmenter
 
 
 def test_equal_seeds_give_equal_weights_and_leave_the_callers_randomness_alone(sets):

@@ -9,8 +9,9 @@ from core.files import write_json
 from core.notices import Notice
 from core.options import OptionError
 from core.pixel_size import VOLUME
-from dataset import SampleOptions
-from training.data import DataOptions, build_datasets
+from core.sample_options import SampleOptions
+from training.data import build_datasets
+from training.options import DataOptions
 
 A, B, C, D = (Path(name) for name in "abcd")
 

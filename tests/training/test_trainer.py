@@ -4,8 +4,9 @@ import pytest
 from pytorch_lightning.strategies import DDPStrategy
 
 from core.lightning import WholeFileIO
+from training.options import OptimizationOptions
 from training.processes import Processes
-from training.trainer import OptimizationOptions, build_trainer
+from training.trainer import build_trainer
 
 ONE, FOUR = Processes(False, 1, 1), Processes(False, 2, 2)
 

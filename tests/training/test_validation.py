@@ -7,12 +7,8 @@ import torch
 
 from core.options import OptionError
 from training import validation
-from training.validation import (
-    SAMPLING,
-    ValidationFidOptions,
-    ValidationNetworkOptions,
-    build_validation_fid,
-)
+from training.options import SAMPLING, ValidationFidOptions, ValidationNetworkOptions
+from training.validation import build_validation_fid
 
 
 def build(count, **network):

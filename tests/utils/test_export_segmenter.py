@@ -15,7 +15,7 @@ def checkpoint(tmp_path):
 def test_what_is_exported(checkpoint, tmp_path, monkeypatch, capsys):
     """The export itself is tested in test_bioimage.py; tracing takes seconds."""
     calls = []
-    monkeypatch.setattr(export_segmenter, "write_package", lambda *words: calls.append(words))
+    monkeypatch.setattr("segmentation.bioimage.write_package", lambda *words: calls.append(words))
     words = [str(checkpoint), str(tmp_path / "out"), "--authors", "A", "B"]
     export_segmenter.main([*words, "--dry_run"])
     assert not calls

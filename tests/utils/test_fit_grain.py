@@ -32,7 +32,7 @@ def test_grain_pictures_and_table(command, tmp_path, capsys, monkeypatch):
     def flat(model, pixels, device):
         return to_uint8(pixels), np.full_like(pixels, 128, dtype=np.uint8)
 
-    monkeypatch.setattr(fit_grain, "reconstruct", flat)
+    monkeypatch.setattr("fid.reconstruction.reconstruct", flat)
     fit_grain.main([*command, "--pixel_size", "4.6"])
     grain = read_grain(tmp_path / "new" / "grain.json")
     assert (grain.images, grain.pixels, grain.pixel_size_nm) == (3, 3 * 96**2, [4.6, 4.6])

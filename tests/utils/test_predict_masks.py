@@ -12,7 +12,12 @@ from core.images import read_labels, write_png
 from core.notices import Notice
 from core.pixel_size import VOLUME
 from segmentation.data import read_input
-from segmentation.network import build_segmenter, predict_probabilities, save_segmenter
+from segmentation.network import (
+    build_segmenter,
+    load_segmenter,
+    predict_probabilities,
+    save_segmenter,
+)
 from tests.blobs import OneHot, blobs
 from utils import predict_masks
 
@@ -48,7 +53,7 @@ def images(tmp_path):
 
 def test_masks_are_the_most_probable_classes(images, tmp_path, monkeypatch, capsys):
     """The segmenter is a rule, so the answer is known: the class of the nearest level."""
-    monkeypatch.setattr(predict_masks, "load_segmenter", lambda *_: model)
+    monkeypatch.setattr("segmentation.network.load_segmenter", lambda *_: model)
     model = OneHot()
     model.architecture, model.meta = {"num_classes": 3}, {}
     predict_masks.main([str(tmp_path / "s.ckpt"), str(images), str(tmp_path / "out")])
@@ -72,7 +77,7 @@ def test_a_turned_image_has_the_turned_mask(checkpoint, images, tmp_path):
 def test_several_segmenters_decide_together(checkpoint, other, images, tmp_path):
     out = tmp_path / "out"
     predict_masks.main([str(checkpoint), str(other), str(images), str(out), "--copy_images"])
-    models = [predict_masks.load_segmenter(path) for path in (checkpoint, other)]
+    models = [load_segmenter(path) for path in (checkpoint, other)]
     pairs = find_pairs(out / "images", out / "masks")
     assert len(pairs) == 3
     for pair in pairs:
@@ -85,7 +90,7 @@ def test_several_segmenters_decide_together(checkpoint, other, images, tmp_path)
 
 
 def test_doubtful_pixels_are_marked(checkpoint, images, tmp_path):
-    model = predict_masks.load_segmenter(checkpoint)
+    model = load_segmenter(checkpoint)
     confidence = predict_probabilities(model, read_input(images / "z0.png")).amax(dim=0)  # (H, W)
     median = str(float(confidence.median()))
     for name, least in (("all", []), ("sure", ["--min_confidence", median])):
@@ -98,7 +103,7 @@ def test_doubtful_pixels_are_marked(checkpoint, images, tmp_path):
 
 
 def test_probabilities_add_up(checkpoint):
-    model = predict_masks.load_segmenter(checkpoint)
+    model = load_segmenter(checkpoint)
     result = predict_probabilities(model, torch.rand(1, 33, 45))
     assert result.shape == (3, 33, 45)
     torch.testing.assert_close(result.sum(dim=0), torch.ones(33, 45), atol=1e-5, rtol=0)

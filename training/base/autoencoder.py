@@ -5,57 +5,18 @@ the discriminator is optional.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pytorch_lightning as pl
 import torch
 
-from core.options import non_negative_float, non_negative_int, option, positive_float, positive_int
 from core.seeds import sample_seed
 from ldm.models.diffusion.ddpm import LatentDiffusion
 from training.base.data import Views, load
 from training.base.discriminator import PatchDiscriminator, balance
 from training.base.loop import draw_noise, fit, warm_then_decay
+from training.base.options import AutoencoderOptions
 
-TRAINABLE = ("all", "decoder")
 NORMALISE_FROM = 256  # images whose latents give mean and deviation of each channel
-
-
-@dataclass(frozen=True)
-class AutoencoderOptions:
-    """Options of the first stage."""
-
-    steps: int = option(
-        4000, non_negative_int, "INT", "autoencoder steps; 0 keeps it as --init has it"
-    )
-    batch_size: int = option(16, positive_int, "INT", "images per autoencoder step")
-    learning_rate: float = option(
-        1e-3, positive_float, "FLOAT", "peak learning rate of the autoencoder"
-    )
-    image_size: int = option(
-        64,
-        positive_int,
-        "PIXELS",
-        "side of the autoencoder's views; small ones are enough and faster",
-    )
-    kl_weight: float = option(1e-3, non_negative_float, "FLOAT", "weight of the KL term")
-    edge_weight: float = option(
-        0.5, non_negative_float, "FLOAT", "weight of the error of image gradients"
-    )
-    train: str = option(
-        "all",
-        None,
-        None,
-        "decoder: keep the encoder, and so every latent and every U-Net trained on them",
-        choices=TRAINABLE,
-    )
-    adversarial_weight: float = option(
-        0.0,
-        non_negative_float,
-        "FLOAT",
-        "weight of a discriminator, which makes the decoder draw grain; try 0.5 with the trained "
-        "autoencoder of --init",
-    )
 
 
 class AutoencoderTraining(pl.LightningModule):

@@ -4,7 +4,6 @@ Differs from the paper: a text encoder that is trained from nothing together wit
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -12,33 +11,16 @@ import torch
 from pytorch_lightning.callbacks import EMAWeightAveraging
 
 from cldm.model import load_weights, read_config
-from core.options import fraction, non_negative_int, option, positive_float, positive_int
 from ldm.models.diffusion.ddpm import LatentDiffusion
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 from training.base.data import Latents, Views, load
 from training.base.loop import fit, warm_then_decay
+from training.base.options import UNetOptions
 from training.latents import LatentCache
 from training.noise import draw_step_noise
 
 UNET = "ldm.modules.diffusionmodules.openaimodel.UNetModel"  # a base is trained without control
 CONTROL_KEYS = ("control_stage_config", "control_key", "only_mid_control")  # not of a base
-
-
-@dataclass(frozen=True)
-class UNetOptions:
-    """Options of the second stage."""
-
-    steps: int = option(6000, non_negative_int, "INT", "U-Net steps; 0 keeps it as --init has it")
-    batch_size: int = option(32, positive_int, "INT", "latents per U-Net step")
-    learning_rate: float = option(4e-4, positive_float, "FLOAT", "peak learning rate of the U-Net")
-    image_size: int = option(128, positive_int, "PIXELS", "side of the views")
-    ema_decay: float = option(
-        0.999, fraction, "FLOAT", "decay of the averaged U-Net weights, which are what is saved"
-    )
-    views_per_image: int = option(
-        4, positive_int, "INT", "random views of each image encoded for the U-Net"
-    )
-    prompt_drop: float = option(0.1, fraction, "P", "share of samples that see the empty prompt")
 
 
 class UNetTraining(pl.LightningModule):

@@ -2,8 +2,6 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
@@ -15,43 +13,15 @@ from lightly.models.utils import (
     deactivate_requires_grad,
     update_momentum,
 )
-from omegaconf import MISSING
 from torch import nn
 from torch.nn import functional as F
 
-from fid.backbones.cem import RESNET50_WIDTH, grey_resnet50
-from fid.pretraining.settings import RecipeSettings
+from fid.backbones.cem import RESNET50_WIDTH
+from fid.backbones.resnet50 import grey_resnet50
+from fid.pretraining.mocov2.settings import MocoSettings
 from fid.pretraining.views import view
 
-CONFIG = Path(__file__).resolve().parent / "mocov2_cem500k.yaml"
 CROP = (0.2, 1.0)  # share of an image's area
-
-
-@dataclass
-class MocoSettings(RecipeSettings):
-    """The keys of the configuration, which mocov2_cem500k.yaml explains."""
-
-    save_freq: int = MISSING
-    image_size: int = 224  # the published configuration has no such key
-    lr: float = MISSING
-    schedule: list[int] = MISSING
-    cos: bool = MISSING
-    momentum: float = MISSING
-    weight_decay: float = MISSING
-    moco_dim: int = MISSING
-    moco_k: int = MISSING
-    moco_m: float = MISSING
-    moco_t: float = MISSING
-    mlp: bool = MISSING
-
-    def check(self) -> None:
-        """Raise ValueError where values do not go together."""
-        super().check()
-        if not self.mlp:
-            raise ValueError("mlp is false, which is MoCo v1; expected true")
-        # The queue is written in whole batches, as a ring.
-        if self.moco_k % self.batch_size:
-            raise ValueError(f"moco_k {self.moco_k} is no multiple of batch_size {self.batch_size}")
 
 
 class MoCo(pl.LightningModule):

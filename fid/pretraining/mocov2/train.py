@@ -8,12 +8,17 @@ takes it.
 
 from functools import partial
 
-from fid.pretraining.loop import EpochFiles, build_trainer, pretrain, train_recipe
-from fid.pretraining.mocov2.moco import CONFIG, MoCo, MocoSettings, copy_name
+from fid.pretraining.mocov2.settings import CONFIG, MocoSettings
+from fid.pretraining.script import pretrain
 from share import run_script
 
 
 def train(settings, run):
+    """Train the recipe, by its settings and the options of the run."""
+    # Here, because it loads torch, which takes longer than reading the options.
+    from fid.pretraining.loop import EpochFiles, build_trainer, train_recipe
+    from fid.pretraining.mocov2.moco import MoCo, copy_name
+
     files = EpochFiles(settings.model_dir, "current.pth.tar", copy_name(settings.save_freq))
     trainer = build_trainer(settings, files, run)
     if settings.batch_size % trainer.world_size:

@@ -8,12 +8,17 @@
 
 from functools import partial
 
-from fid.pretraining.loop import EpochFiles, build_trainer, pretrain, train_recipe
-from fid.pretraining.swav.swav import CONFIG, SwAV, SwavSettings, copy_name
+from fid.pretraining.script import pretrain
+from fid.pretraining.swav.settings import CONFIG, SwavSettings
 from share import run_script
 
 
 def train(settings, run):
+    """Train the recipe, by its settings and the options of the run."""
+    # Here, because it loads torch, which takes longer than reading the options.
+    from fid.pretraining.loop import EpochFiles, build_trainer, train_recipe
+    from fid.pretraining.swav.swav import SwAV, copy_name
+
     kept = copy_name(settings.checkpoint_freq, settings.epochs)
     files = EpochFiles(settings.model_dir, "checkpoint.pth.tar", kept)
     precision = "16" if settings.use_fp16 else "32"

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from core.checkpoints import save_weights
-from fid.backbones.cem import grey_resnet50
-from fid.backbones.loading import BackboneOptions, load_backbone
+from fid.backbones.loading import load_backbone
+from fid.backbones.resnet50 import grey_resnet50
+from fid.options import BackboneOptions
 
 MOCO, SWAV = "keys_cem500k_mocov2.json", "keys_cem15m_swav.json"
 

@@ -6,8 +6,9 @@ from einops import rearrange
 from pytorch_fid import inception as published_inception
 from torchvision.models import inception_v3
 
-from fid.backbones.inception import tensorflow_inception
-from fid.backbones.loading import BackboneOptions, load_backbone
+from fid.backbones.inception_network import tensorflow_inception
+from fid.backbones.loading import load_backbone
+from fid.options import BackboneOptions
 from tests.weights import fill_parameters
 
 

@@ -6,7 +6,8 @@ from torchvision.models import resnet50
 
 from core.checkpoints import save_weights
 from fid.backbones import BACKBONES, CEM, INCEPTION
-from fid.backbones.loading import BackboneOptions, load_backbone
+from fid.backbones.loading import load_backbone
+from fid.options import BackboneOptions
 
 
 def load(name, path):

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from fid.pretraining.mocov2 import moco
-from fid.pretraining.mocov2.moco import MocoSettings
+from fid.pretraining.mocov2 import settings as moco
+from fid.pretraining.mocov2.settings import MocoSettings
 from fid.pretraining.settings import find_config, read_settings
-from fid.pretraining.swav import swav
-from fid.pretraining.swav.swav import SwavSettings
+from fid.pretraining.swav import settings as swav
+from fid.pretraining.swav.settings import SwavSettings
 
 MOCO_FILE, SWAV_FILE = moco.CONFIG.read_text(), swav.CONFIG.read_text()
 

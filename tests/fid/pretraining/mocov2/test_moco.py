@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fid.pretraining.mocov2.moco import CONFIG, MoCo, MocoSettings, copy_name
+from fid.pretraining.mocov2.moco import MoCo, copy_name
+from fid.pretraining.mocov2.settings import CONFIG, MocoSettings
 from fid.pretraining.settings import read_settings
 
 

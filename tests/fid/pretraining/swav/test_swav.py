@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from fid.pretraining.settings import read_settings
-from fid.pretraining.swav.swav import CONFIG, SwAV, SwavSettings, copy_name
+from fid.pretraining.swav.settings import CONFIG, SwavSettings
+from fid.pretraining.swav.swav import SwAV, copy_name
 
 
 @pytest.fixture

@@ -1,0 +1,131 @@
+"""Options of the scores: network, reading of images, what is computed."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.device_options import device_option, pick_device
+from core.options import OptionError, non_negative_int, option, positive_int
+from fid.backbones import BACKBONES, CEM, INCEPTION
+from fid.distances import SUBSET_COUNT, SUBSET_SEED, SUBSET_SIZE
+from fid.scarce import FEW_IMAGES
+
+
+def _explain(names) -> str:
+    """Help on backbones by name."""
+    return "; ".join(f"{name}: {BACKBONES[name].about}" for name in names)
+
+
+@dataclass(frozen=True)
+class BackboneOptions:
+    """The network that turns images into features, and where its weights are."""
+
+    network: str = option("cem500k", help=_explain(BACKBONES), choices=tuple(BACKBONES))
+    weights_path: Path | None = option(
+        None,
+        Path,
+        "FILE",
+        "weights to use; looked for in fid/weights, then downloaded, when not given",
+    )
+    download_dir: Path | None = option(
+        None,
+        Path,
+        "DIR",
+        "where weights are looked for last and downloaded to; fid/weights when not given",
+    )
+    image_size: int | None = option(
+        None,
+        positive_int,
+        "PIXELS",
+        "height and width that images are resized to; None is the network's own",
+    )
+    device: str = device_option()
+
+    def check(self):
+        """Raise OptionError for a device that is not there."""
+        pick_device(self.device)
+
+
+@dataclass(frozen=True)
+class CemOptions(BackboneOptions):
+    """`BackboneOptions` whose network was trained on electron micrographs."""
+
+    network: str = option("cem500k", help=_explain(CEM), choices=CEM)
+
+
+@dataclass(frozen=True)
+class InceptionOptions(BackboneOptions):
+    """`BackboneOptions` whose network was trained on photographs."""
+
+    network: str = option("torchvision", help=_explain(INCEPTION), choices=INCEPTION)
+
+
+def default_cache_dir() -> Path:
+    """Folder of a user's caches: `$XDG_CACHE_HOME` or `~/.cache`."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return root / "natural2nanoscale" / "fid"
+
+
+@dataclass(frozen=True)
+class FeatureOptions:
+    """Batches, workers and cache with which images are turned into features."""
+
+    batch_size: int = option(32, positive_int, "INT", "images per pass through the network")
+    num_workers: int = option(4, non_negative_int, "INT", "processes that read and resize images")
+    skip_corrupt: bool = option(
+        False,
+        action="store_true",
+        help="leave unreadable images out and count them, instead of stopping at the first",
+    )
+    cache_dir: Path | None = option(
+        None,
+        Path,
+        "DIR",
+        "where the statistics of real images are kept; natural2nanoscale/fid in the user's cache "
+        "folder ($XDG_CACHE_HOME, ~/.cache) when not given",
+    )
+    no_cache: bool = option(
+        False, action="store_true", help="compute them anew, keep nothing; --cache-dir is not used"
+    )
+
+    @property
+    def cache(self) -> Path | None:
+        """The folder of cached statistics, or None for no cache."""
+        return None if self.no_cache else self.cache_dir or default_cache_dir()
+
+
+@dataclass(frozen=True)
+class FidScoreOptions:
+    """Scores that are computed from two sets of features."""
+
+    compute_kid: bool = option(
+        False,
+        action="store_true",
+        help=f"also KID; always computed when a set has fewer than {FEW_IMAGES} images",
+    )
+    kid_subset_size: int = option(
+        SUBSET_SIZE, positive_int, "INT", "images per KID subset; fewer images are used all at once"
+    )
+    kid_subset_count: int = option(SUBSET_COUNT, positive_int, "INT", "KID subsets")
+    compute_prdc: bool = option(
+        False, action="store_true", help="also precision, recall, density and coverage"
+    )
+    bootstrap: int = option(
+        100,
+        non_negative_int,
+        "INT",
+        f"resamples for the interval of an FID from fewer than {FEW_IMAGES} images; "
+        "0 leaves it out",
+    )
+    seed: int = option(SUBSET_SEED, non_negative_int, "INT", "seed of subsets and resamples")
+
+    def check(self):
+        """Raise OptionError for numbers of images or resamples that have no spread."""
+        if self.kid_subset_size < 2:  # the kernel of an image with the other ones of its subset
+            raise OptionError("kid_subset_size", f"{self.kid_subset_size}, expected at least 2")
+        if self.bootstrap == 1:  # the interval would have no width
+            raise OptionError("bootstrap", "1, expected at least 2, or 0 for no interval")
+
+    def need_features(self, *counts: int) -> bool:
+        """Tell whether sets of so many images must keep all features; else their moments do."""
+        return self.compute_kid or self.compute_prdc or min(counts) < FEW_IMAGES
