@@ -7,12 +7,11 @@ import numpy as np
 from conditions.base import Condition, ConditionOptions, Layers
 from core.image_files import read_header
 from core.image_header import Header
-from core.images import read_labels, to_uint8
+from core.images import IGNORE, read_labels, to_uint8
 from core.pictures import class_colours
 
 LISTED = 5  # labels that an error message lists
 MANY_VALUES = 32  # more values than this are a picture's grey levels, not classes
-IGNORE = 255  # label of pixels that neither loss nor score counts
 IGNORE_LABELS = (255, 65535, -1)  # of data sets for other programs
 
 

@@ -18,6 +18,7 @@ SERVICE_FOLDERS = {"__MACOSX", "@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN",
 # Weights of R, G, B in a grey level.
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 CAMERA_BITS = (8, 10, 12, 14)  # that cameras put into 16-bit files
+IGNORE = 255  # label of pixels that neither loss nor score counts
 MAX_CLASSES = 32  # a colour table's greys from here on are brightnesses
 _warned_folders: set[Path] = set()
 

@@ -20,10 +20,10 @@ from tqdm import tqdm
 
 from conditions import ConditionOptions, Segmentation
 from conditions.pairs import Pair, check_pairs, find_pairs
-from conditions.segmentation import IGNORE, read_mask
+from conditions.segmentation import read_mask
 from core.csv_files import write_csv
 from core.files import check_new_folder, whole_folder
-from core.images import LUMA, read_image, write_png
+from core.images import IGNORE, LUMA, read_image, write_png
 from core.options import OptionError, option, option_names
 from core.pairing import stem_of
 from core.signals import StopRequest

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from conditions.segmentation import IGNORE
 from core.files import write_json
+from core.images import IGNORE
 from core.notices import notify
 from core.pairing import natural_order
 from generation.names import IMAGES, MASKS

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from conditions.segmentation import IGNORE
 from core.checks import find_flaws
 from core.files import require_file, sha256_of, whole_folder, write_json
-from core.images import write_png
+from core.images import IGNORE, write_png
 from core.option_sources import plain
 from core.pixel_size import VOLUME, PixelSize
 from core.records import RECORD, read_record, write_run_record

@@ -12,8 +12,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from tqdm import tqdm
 
 from conditions.pairs import Pair
-from conditions.segmentation import IGNORE
-from core.images import image_size, to_uint8
+from core.images import IGNORE, image_size, to_uint8
 from segmentation.data import find_resamplings, read_input, read_target
 from segmentation.network import predict
 

@@ -21,11 +21,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from conditions.segmentation import IGNORE
 from core.device_options import device_option, pick_device
 from core.files import refuse_existing, whole_folder, write_json
 from core.image_options import add_image_options, use_image_options
-from core.images import image_size, list_images, read_image, read_labels, write_png
+from core.images import IGNORE, image_size, list_images, read_image, read_labels, write_png
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import add_options, fraction, new_parser, option, read_options
 from core.pairing import in_natural_order, stem_of

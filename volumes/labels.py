@@ -8,16 +8,15 @@ from functools import cached_property
 import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from core.images import MAX_CLASSES
+from core.images import IGNORE, MAX_CLASSES
 from core.options import OptionError, option, positive_int
 
-IGNORED = 255  # class that no training and no score counts
 INSIDE, MEMBRANE = 0, 1  # classes of masks that are drawn from bodies
 
 
 def label_pair(text: str) -> str:
     """A stored label and its class, `127=1`."""
-    if not re.fullmatch(r"-?\d+=\d+", text) or int(text.partition("=")[2]) > IGNORED:
+    if not re.fullmatch(r"-?\d+=\d+", text) or int(text.partition("=")[2]) > IGNORE:
         raise argparse.ArgumentTypeError(f"{text!r} is no label and class (0 to 255) like 127=1")
     return text
 
@@ -82,7 +81,7 @@ class LabelOptions:
             missing = [label for label in found if label not in self.table]
             remedy = f"expected {', '.join(map(str, self.table))}. Add {{:g}}=CLASS to --map."
         else:
-            classes = {*range(MAX_CLASSES), IGNORED}
+            classes = {*range(MAX_CLASSES), IGNORE}
             missing = [label for label in found if label not in classes]
             remedy = (
                 f"expected classes 0 to {MAX_CLASSES - 1}. Name the classes of grey levels with "

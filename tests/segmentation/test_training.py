@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from conditions.segmentation import IGNORE
+from core.images import IGNORE
 from core.options import OptionError
 from segmentation.network import build_segmenter
 from segmentation.options import SegmenterOptions
