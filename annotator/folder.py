@@ -19,7 +19,7 @@ from annotator.detector import EDGES, Detector, DrawMaps
 from annotator.util import resize_image
 from annotator.weights import find_checkpoint, further_weights
 from core.checks import bar_for_many, find_flaws, picture_flaw
-from core.device_options import device_option, pick_device
+from core.device_options import check_device, device_option
 from core.files import check_new_folder, sha256_of, write_json
 from core.image_header import stated_bit_depth
 from core.images import check_image, read_image, to_uint8, write_png
@@ -60,7 +60,7 @@ class AnnotationRunOptions:
 
     def check(self):
         """Raise OptionError for a device that is not there."""
-        pick_device(self.device)
+        check_device(self.device)
 
 
 # What an earlier run drew

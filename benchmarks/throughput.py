@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cldm.options import SamplingOptions
-from core.device_options import device_option, pick_device
+from core.device_options import check_device, device_option, pick_device
 from core.options import add_options, new_parser, option, positive_int, read_options
 from core.text import duration, table
 from ldm.samplers import SAMPLERS
@@ -28,7 +28,7 @@ class ThroughputOptions:
 
     def check(self):
         """Raise OptionError for a device that is not there."""
-        pick_device(self.device)
+        check_device(self.device)
 
 
 @dataclass(frozen=True)

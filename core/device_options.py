@@ -57,6 +57,12 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def check_device(name: str) -> None:
+    """Raise OptionError for a device that `pick_device` refuses; `auto` and `cpu` need no torch."""
+    if name not in ("auto", "cpu"):
+        pick_device(name)
+
+
 def check_precision(precision: str, device_type: str) -> None:
     """Raise OptionError for the field `precision` where the device lacks it."""
     # On a CPU float16 is slow or missing, and TF32 is a format of GPUs; bf16 works.

@@ -1,11 +1,11 @@
 """Options of the scores: network, reading of images, what is computed."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.device_options import device_option, pick_device
+from core.device_options import check_device, device_option
 from core.options import OptionError, non_negative_int, option, positive_int
+from core.user_cache import user_cache
 from fid.backbones import BACKBONES, CEM, INCEPTION
 from fid.distances import SUBSET_COUNT, SUBSET_SEED, SUBSET_SIZE
 from fid.scarce import FEW_IMAGES
@@ -43,7 +43,7 @@ class BackboneOptions:
 
     def check(self):
         """Raise OptionError for a device that is not there."""
-        pick_device(self.device)
+        check_device(self.device)
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,6 @@ class InceptionOptions(BackboneOptions):
     """`BackboneOptions` whose network was trained on photographs."""
 
     network: str = option("torchvision", help=_explain(INCEPTION), choices=INCEPTION)
-
-
-def default_cache_dir() -> Path:
-    """Folder of a user's caches: `$XDG_CACHE_HOME` or `~/.cache`."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "natural2nanoscale" / "fid"
 
 
 @dataclass(frozen=True)
@@ -91,7 +85,7 @@ class FeatureOptions:
     @property
     def cache(self) -> Path | None:
         """The folder of cached statistics, or None for no cache."""
-        return None if self.no_cache else self.cache_dir or default_cache_dir()
+        return None if self.no_cache else self.cache_dir or user_cache("fid")
 
 
 @dataclass(frozen=True)

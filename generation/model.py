@@ -15,6 +15,7 @@ from core.compiling import compile_networks
 from core.devices import PRECISIONS, mixed_precision
 from core.files import sha256_of, state_of
 from core.foreign_layouts import load_original
+from core.user_cache import remembered_sha256
 from generation.branches import Branch
 from generation.options import ModelOptions
 
@@ -51,10 +52,13 @@ def weights_files(branches: Sequence[Branch], base: Path | None) -> dict[str, Pa
 
 
 def checksums(files: Mapping[str, Path]) -> dict[str, str]:
-    """SHA-256 of files by name; a file that several names share is read once."""
+    """SHA-256 of files by name; a file that several names share is read once.
+
+    Large files are read again only where they may have changed, see `remembered_sha256`.
+    """
     # Minutes for files of many gigabytes on a slow disk, hence the bar.
     bar = tqdm(set(files.values()), desc="read weights", unit="file", leave=False)
-    digests = {path: sha256_of(path) for path in bar}
+    digests = {path: remembered_sha256(path) for path in bar}
     return {name: digests[path] for name, path in files.items()}
 
 

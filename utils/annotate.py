@@ -88,7 +88,6 @@ def main(argv=None):
     # Maps have the names of the images and would replace them.
     if args.output.resolve() == args.input.resolve():
         raise ValueError(f"--output {args.output}: is the --input folder. Name another one.")
-    device = pick_device(run.device)
     settings = settings_that_draw(detector, options, args.input, run.detect_resolution)
     with option_names():
         before = recorded_weights(args.output, settings)
@@ -112,7 +111,7 @@ def main(argv=None):
             raise ValueError(
                 f"--output {args.output}: was made with other weights. Name another folder."
             )
-        draw_maps = detector.build(options, args.weights_path, device)
+        draw_maps = detector.build(options, args.weights_path, pick_device(run.device))
         # The record comes first: a run that is killed while it draws can then be gone on with.
         write_record(args.output, settings, weights)
         draw_all(missing, args.output, detector, draw_maps, run)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from core.device_options import device_option, pick_device
+from core.device_options import check_device, device_option, pick_device
 from core.image_options import add_image_options, use_image_options
 from core.option_sources import add_run_control, dry_run_text, parse_all
 from core.options import add_options, new_parser, non_negative_int, option, read_options
@@ -43,7 +43,7 @@ class StudyOptions:
 
     def check(self):
         """Raise OptionError for a device that is not there."""
-        pick_device(self.device)
+        check_device(self.device)
 
 
 def parse_args(argv=None):

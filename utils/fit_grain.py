@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from cldm.options import DEFAULT_CONFIG
 from core.checks import bar_for_many
-from core.device_options import device_option, pick_device
+from core.device_options import check_device, device_option, pick_device
 from core.files import check_writable, whole_file, write_json
 from core.grain import BANDS, LEVELS, TILE, Grain, frequencies
 from core.grain_fit import band_power, fit_grain, lag_one, mean_spectrum, measure_missing
@@ -77,7 +77,7 @@ class GrainFitOptions:
                 raise OptionError("output", f"{path}: exists already. Name another file")
         if self.crop < TILE:
             raise OptionError("crop", f"{self.crop} is below {TILE}")
-        pick_device(self.device)
+        check_device(self.device)
 
 
 def parse_args(argv=None):

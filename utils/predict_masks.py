@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from core.device_options import device_option, pick_device
+from core.device_options import check_device, device_option, pick_device
 from core.files import refuse_existing, whole_folder, write_json
 from core.image_options import add_image_options, use_image_options
 from core.images import IGNORE, image_size, list_images, read_image, read_labels, write_png
@@ -56,7 +56,7 @@ class PredictionOptions:
 
     def check(self):
         """Raise OptionError for a device that is not there."""
-        pick_device(self.device)
+        check_device(self.device)
 
 
 def parse_args(argv=None) -> argparse.Namespace:

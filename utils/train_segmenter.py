@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conditions.pairs import Pair, notify_of_overlap
-from core.device_options import device_option, pick_device
+from core.device_options import check_device, device_option, pick_device
 from core.files import check_writable, refuse_existing, write_json
 from core.image_options import add_image_options, use_image_options
 from core.images import write_png
@@ -111,7 +111,7 @@ class SegmenterRunOptions:
 
     def check(self):
         """Raise OptionError for a device that is not there."""
-        pick_device(self.device)
+        check_device(self.device)
 
 
 def train_parser() -> argparse.ArgumentParser:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from core.device_options import check_precision, pick_device
+from core.device_options import check_device, check_precision, pick_device
 from core.options import OptionError
 
 
@@ -19,6 +19,9 @@ def test_devices_that_are_not_there(monkeypatch):
         pick_device("warp")
     with pytest.raises(OptionError, match="device: cuda:1: torch finds no GPU"):
         pick_device("cuda:1")
+    with pytest.raises(OptionError, match="device: cuda: torch finds no GPU"):
+        check_device("cuda")
+    check_device("auto")
 
 
 def test_half_precision_needs_a_gpu():

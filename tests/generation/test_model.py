@@ -44,7 +44,9 @@ def test_weights_without_their_base_are_refused(micro_weights, tmp_path):
 def test_a_shared_file_is_read_once(tmp_path, monkeypatch):
     (tmp_path / "a").write_bytes(b"a")
     read = []
-    monkeypatch.setattr(model, "sha256_of", lambda path: read.append(path) or sha256_of(path))
+    monkeypatch.setattr(
+        "core.user_cache.sha256_of", lambda path: read.append(path) or sha256_of(path)
+    )
     digests = checksums({"x": tmp_path / "a", "y": tmp_path / "a"})
     assert len(read) == 1 and digests["x"] == digests["y"] == sha256_of(tmp_path / "a")
 
