@@ -13,18 +13,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-import scipy.linalg
-import torch
-from pytorch_fid import fid_score, inception
 from tqdm import tqdm
 
 from core.images import list_images, write_png
 from core.options import new_parser, positive_int
 from fid.backbones import BACKBONES
-from fid.backbones.inception_network import tensorflow_inception
-from fid.backbones.loading import load_backbone
 from fid.distances import frechet_distance, statistics_of
-from fid.features import folder_statistics
 from fid.options import BackboneOptions
 from share import run_script
 
@@ -43,6 +37,8 @@ def seconds(function, *arguments):
 
 def by_sqrtm(x, y):
     """The usual way: covariances, and the matrix root of their product."""
+    import scipy.linalg  # here, as below: the options are read before
+
     cov_x, cov_y = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
     root = scipy.linalg.sqrtm(cov_x @ cov_y)
     # Rounding makes the root complex; the usual code drops the imaginary part.
@@ -57,6 +53,8 @@ def by_singular_values(x, y):
 
 def compare_distances():
     """Print both distances, and their times, for sets of several sizes."""
+    import torch
+
     rng = np.random.default_rng(0)
     deviations = np.arange(1, WIDTH + 1) ** -DECAY
     print(
@@ -84,6 +82,13 @@ def draw_images(folder, count):
 
 def compare_programs(count, num_workers):
     """Print both programs' distance and time for `count` pictures."""
+    import torch
+    from pytorch_fid import fid_score, inception
+
+    from fid.backbones.inception_network import tensorflow_inception
+    from fid.backbones.loading import load_backbone
+    from fid.features import folder_statistics
+
     torch.manual_seed(0)  # of the weights: both programs get the same
     tensors = tensorflow_inception().state_dict()
     inception.load_state_dict_from_url = lambda *args, **kwargs: tensors  # nothing is downloaded

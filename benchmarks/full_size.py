@@ -4,14 +4,13 @@ import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from cldm.model import create_model
-from cldm.names import CONTROL
 from cldm.options import DEFAULT_CONFIG
-from core.checkpoints import load_state_dict, save_weights, subset
 from core.options import new_parser
+
+if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
+    import torch
 
 
 def parse_args(doc: str, argv=None):
@@ -38,7 +37,7 @@ def in_fresh_process(function: Callable, *arguments):
         return pool.submit(function, *arguments).result()
 
 
-def read_every_page(model: torch.nn.Module) -> None:
+def read_every_page(model: "torch.nn.Module") -> None:
     """Read all parameters: a mapped file counts as memory only where it was read."""
     # A sum reads all numbers and keeps none.
     for parameter in model.parameters():
@@ -47,9 +46,15 @@ def read_every_page(model: torch.nn.Module) -> None:
 
 def write_random_weights(config: Path, path: Path) -> None:
     """Write a complete checkpoint of a freshly built model."""
+    from cldm.model import create_model  # here, as below: the options are read before
+    from core.checkpoints import save_weights
+
     save_weights(create_model(config).state_dict(), path)
 
 
 def write_control(source: Path, path: Path) -> None:
     """Write the control branch of a complete checkpoint."""
+    from cldm.names import CONTROL
+    from core.checkpoints import load_state_dict, save_weights, subset
+
     save_weights(subset(load_state_dict(source), [CONTROL]), path)

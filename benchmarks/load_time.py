@@ -7,9 +7,9 @@ control (5.7 GB) is written into the folder first. Each way runs in a process of
 """
 
 import time
+from importlib import import_module
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from benchmarks.full_size import (
     in_fresh_process,
@@ -17,14 +17,18 @@ from benchmarks.full_size import (
     read_every_page,
     write_random_weights,
 )
-from cldm.model import create_model
-from core.checkpoints import load_state_dict
-from core.devices import peak_memory
+from core.deferred import Deferred
 from share import run_script
 
+if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
+    import torch
 
-def usual_way(config: Path, path: Path) -> torch.nn.Module:
+
+def usual_way(config: Path, path: Path) -> "torch.nn.Module":
     """Model that is initialised and then loaded."""
+    from cldm.model import create_model  # here, as below: the options are read before
+    from core.checkpoints import load_state_dict
+
     model = create_model(config)
     model.load_state_dict(load_state_dict(path))
     return model
@@ -32,12 +36,17 @@ def usual_way(config: Path, path: Path) -> torch.nn.Module:
 
 WAYS = {
     "build with initialisation, then load": usual_way,
-    "create_model(config, weights)": create_model,
+    "create_model(config, weights)": Deferred("cldm.model:create_model"),
 }
 
 
 def measure(build, config: Path, path: Path) -> tuple[float, float]:
     """Seconds and peak memory in GiB until every weight was read."""
+    import torch
+
+    from core.devices import peak_memory
+
+    import_module("cldm.model")  # before the clock starts
     start = time.perf_counter()
     read_every_page(build(config, path))
     return time.perf_counter() - start, peak_memory(torch.device("cpu"))

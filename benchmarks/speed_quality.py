@@ -15,15 +15,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from einops import rearrange
 from tqdm import tqdm
 
-from cldm.model import create_model
 from cldm.options import SamplingOptions
-from cldm.sampling import sample_images
 from conditions import ConditionOptions, create_condition
 from conditions.pairs import Pair
 from core.image_options import add_image_options, use_image_options
@@ -35,9 +33,10 @@ from core.text import table
 from fid.distances import kid
 from generation.presets import PRESETS
 from generation.settings import SAMPLING_FLAGS
-from segmentation.data import gather_pairs
-from segmentation.judge import Judge
 from share import run_script
+
+if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
+    from segmentation.judge import Judge
 
 # Options that all rows share: what is drawn, not how fast
 SHARED_FLAGS = {"scale": "scale", "strength": "strength", "guess_mode": "guess_mode"}
@@ -101,18 +100,20 @@ class Drawn:
     features: list[np.ndarray] = dataclasses.field(default_factory=list)
 
 
-@torch.inference_mode()
-def encoder_features(judge: Judge, picture: np.ndarray) -> np.ndarray:
+def encoder_features(judge: "Judge", picture: np.ndarray) -> np.ndarray:
     """Means of the deepest features of the segmenter's encoder, (D,); uint8 (H, W, 3)."""
+    import torch  # here, as below: the options are read before
+
     grey = torch.from_numpy(picture / np.float32(255) @ LUMA)[None, None]  # (1, 1, H, W)
-    return judge.model.encoder(grey)[-1].mean(dim=(2, 3))[0].numpy()
+    with torch.inference_mode():
+        return judge.model.encoder(grey)[-1].mean(dim=(2, 3))[0].numpy()
 
 
 def draw_all(
     model,
     pairs: Sequence[Pair],
     hints: np.ndarray,
-    judge: Judge,
+    judge: "Judge",
     options: SpeedOptions,
     ways: Mapping[str, SamplingOptions],
 ) -> dict[str, Drawn]:
@@ -121,6 +122,10 @@ def draw_all(
     Args:
         hints: of the pairs, (N, H, W, C).
     """
+    import torch
+
+    from cldm.sampling import sample_images
+
     found = {name: Drawn() for name in ways}
     starts = range(0, len(pairs), options.batch_size)
     bar = tqdm(total=options.seeds * len(starts) * len(ways), desc="draw")
@@ -167,6 +172,11 @@ def main(argv=None):
     add_options(parser, SamplingOptions, "sampling, in all rows", flags=SHARED_FLAGS)
     add_image_options(parser)
     args = parser.parse_args(argv)
+    # Here, because what works loads torch, which takes longer than reading the options.
+    from cldm.model import create_model
+    from segmentation.data import gather_pairs
+    from segmentation.judge import Judge
+
     use_image_options(args)
     options = read_options(SpeedOptions, args)
     shared = read_options(SamplingOptions, args, SHARED_FLAGS)

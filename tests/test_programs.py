@@ -37,11 +37,7 @@ NO_IMAGES = {  # further ones that read no image
 HEAVY = {  # programs that load torch or Lightning before their options are read
     "benchmarks/annotator_speed.py",
     "benchmarks/beside_diffusers.py",
-    "benchmarks/branch_memory.py",
-    "benchmarks/fid_speed.py",
     "benchmarks/gpu.py",
-    "benchmarks/load_time.py",
-    "benchmarks/speed_quality.py",
 }
 # Prints which of the programs named on its command line have loaded torch or Lightning for
 # `--help`, each in a process that has loaded the libraries that all of them use.
