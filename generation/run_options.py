@@ -40,7 +40,7 @@ OF_ONE_CALL = {*RUN_CONTROL} | {
     for group in (GenerationRunOptions, ShardOptions, ExportOptions, VolumeOptions)
     for field in dataclasses.fields(group)
 }
-# Those of `generation.drawing.DrawingOptions` change the speed, but no image: a run that began on
+# Those of `generation.options.DrawingOptions` change the speed, but no image: a run that began on
 # one machine can go on with other values on another. `max_pixels` changes no image either.
 FREE_ON_RESUME = OF_ONE_CALL | {"batch_size_per_inference", "save_memory", "max_pixels"}
 

@@ -23,26 +23,10 @@ from torch import nn
 
 from core import checkpoints
 from core.checkpoints import load_pickle, load_state_dict, load_strictly, save_weights
-from core.weight_files import WEIGHT_SUFFIXES, check_conversion
+from core.weight_files import WEIGHT_SUFFIXES
 from tests.weights import assert_same_tensors, save
 
 WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "b.bias": torch.tensor([7.0])}
-
-
-def test_a_conversion_checks_its_paths_before_it_reads(tmp_path):
-    """`/proc` is a folder where nobody can make a file, whatever its rights say."""
-    source, new = tmp_path / "a.ckpt", tmp_path / "b.ckpt"
-    source.touch()
-    check_conversion([source], new)
-    assert not new.exists()
-    for path, error, message in (
-        (source, FileExistsError, "a.ckpt exists"),
-        (tmp_path / "b.bin", ValueError, "ends in .ckpt"),
-        (tmp_path / "none" / "b.ckpt", FileNotFoundError, "none: no such folder"),
-        (pathlib.Path("/proc/b.ckpt"), OSError, "^/proc/b.ckpt: cannot be written"),
-    ):
-        with pytest.raises(error, match=message):
-            check_conversion([source], path)
 
 
 # Forms of files
