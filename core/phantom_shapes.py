@@ -120,7 +120,6 @@ def pixel_grid(size: int) -> list[np.ndarray]:
 
 def true_distance(field: np.ndarray) -> np.ndarray:
     """Turn a level-set function on the pixel grid into a distance that is right near its zero."""
-    # To first order, distance = f / |grad f|. The bound avoids huge values where f is flat.
     down, right = np.gradient(field, FIELD / field.shape[0])
     # First order: f / |grad f|. The limit keeps flat places, where the slope is near 0, finite.
     return field / np.clip(np.hypot(down, right), 0.5, None)

@@ -7,24 +7,24 @@ Phantom i depends on (seed, split, i) alone; at another size it shows the same c
 
 import argparse
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import binary_erosion, gaussian_filter
 from tqdm import tqdm
 
+from core.files import check_new_folder
 from core.images import write_png
 from core.options import non_negative_int, option, positive_int
+from core.phantom_cells import Cells
 from core.phantom_shapes import (
     CLEARANCE,
     DARK,
     FIELD,
-    Blob,
     Canvas,
     Noise,
     pixel_grid,
-    scatter,
     section,
     true_distance,
 )
@@ -34,40 +34,9 @@ SPLITS = ("train", "val", "test")
 BACKGROUND, CYTOPLASM, NUCLEUS = 0, 1, 2
 SLICES_PER_STACK = 8  # consecutive indices that cut the same cells at neighbouring depths
 
-BACKGROUND_SHARE = (0.28, 0.50)  # of the field, in a stack's middle slice
-CLEFT = (1.6, 3.0)  # resin between touching cells
 MEMBRANE = 2.0  # thickness of the dark line around a cell
 ENVELOPE = 1.3  # half the distance of the two lines of the nuclear envelope; also their thickness
-CYTOPLASM_RIM = 5.0  # least distance from the nucleus to its cell's outline
 BLUR = 0.55  # deviation of the point spread function
-FAR = 99.0  # a distance beyond every edge
-
-# Cells. A pair is the range that a number is drawn from.
-CELL_NUMBERS = {1: 0.25, 2: 0.45, 3: 0.3}  # cells in the field -> chance
-CELL_RADIUS = {1: 38, 2: 28, 3: 23}  # by number of cells
-CELL_SIZES = (0.75, 1.2)  # factor of this radius
-CELL_ROUGHNESS, CELL_DEPTH = (0.2, 0.45), (18, 40)  # see `Blob`
-FIRST_CENTRE, OTHER_CENTRES = (0.28, 0.72), (-0.02, 1.02)  # in shares of the field
-CENTRE_TRIES = 6  # for each further cell, of which the farthest from the others counts
-WARPS = ((22, 2.6), (9, 0.8))  # grain of a distortion of the plane, and how far it moves a point
-NUCLEUS_CHANCE = 0.85  # that a cell other than the first has one
-NUCLEUS_SIZES = (0.48, 0.64)  # factor of the cell's radius, and then
-NUCLEUS_LIMITS = (9, 34)  # what the radius is clipped to
-NUCLEUS_SHIFT = 0.1  # deviation from the cell's centre, in radii of the cell
-NUCLEUS_ROUGHNESS, NUCLEUS_DEPTH = (0.06, 0.22), (7, 16)
-NUCLEOLUS_SHIFT = 0.4  # at most, from the nucleus's centre, in radii of the nucleus
-
-# Organelles: kind, half-width, half-length of the straight part (see `scatter`), with the area of
-# cytoplasm for each one, or the mean number in the resin. The large ones come first: they would
-# find no room among the small ones.
-IN_CYTOPLASM = (
-    ("mitochondrion", 480, (3.4, 5.4), (1.5, 7)),
-    ("vesicle", 1500, (4, 7.5), (0, 0)),
-    ("vesicle", 450, (2, 3.2), (0, 0)),
-    ("granule", 400, (1.3, 2.8), (0, 0)),
-)
-IN_RESIN = (("vesicle", 1.5, (1.8, 4.5), (0, 0)), ("granule", 0.8, (1.2, 2.5), (0, 2)))
-GOLGI = ((4.5, 6), (3, 6))  # half-width and half-length; a cell has one or none
 
 # Grey levels in [0, 1] before contrast and brightness.
 RESIN, CYTOPLASM_TONE = (0.66, 0.82), (0.50, 0.62)
@@ -130,34 +99,16 @@ def mixed(textures: dict, weights: dict[str, float], tone: float = 0.0) -> np.nd
 
 
 class Stack:
-    """The cells of one block of a specimen; `draw` cuts a slice of it.
+    """One block of a specimen and its exposure; `draw` cuts a slice of it.
 
-    All positions are drawn at the start, in an order that must not change: it is part of what a
-    seed means. All pixels are computed in `draw`.
+    All random numbers but those of the detector are drawn at the start, in an order that must not
+    change: it is part of what a seed means. All pixels are computed in `draw`.
     """
 
     def __init__(self, rng: np.random.Generator):
-        number = rng.choice(list(CELL_NUMBERS), p=list(CELL_NUMBERS.values()))
-        self.warps = [(Noise(rng, grain), Noise(rng, grain), reach) for grain, reach in WARPS]
-        self.cleft = rng.uniform(*CLEFT)
-        self.growth = 0.0  # moves all outlines outwards
-        self.cells, self.nuclei = self._place_cells(rng, number), [None] * number
-        # All cells grow by the distance that leaves the wanted share of the field to the resin.
-        # 64 pixels are enough to estimate it.
-        nearest = np.min(self._regions(64, 0.0)[0], axis=0)  # (64, 64)
-        self.growth = np.quantile(nearest, 1 - rng.uniform(*BACKGROUND_SHARE))
-        for i, cell in enumerate(self.cells):
-            # The first cell, which lies near the middle, always has a nucleus.
-            if i == 0 or rng.random() < NUCLEUS_CHANCE:
-                factor = rng.uniform(*NUCLEUS_SIZES)
-                radius = np.clip((cell.radius + self.growth) * factor, *NUCLEUS_LIMITS)
-                x, y = (cell.x, cell.y) + rng.normal(0, NUCLEUS_SHIFT, 2) * cell.radius
-                roughness, depth = rng.uniform(*NUCLEUS_ROUGHNESS), rng.uniform(*NUCLEUS_DEPTH)
-                self.nuclei[i] = Blob(rng, x, y, radius, roughness, depth)
-        self.organelles = self._place_organelles(rng)
-        self.nucleoli = [rng.uniform(-NUCLEOLUS_SHIFT, NUCLEOLUS_SHIFT, 2) for _ in range(number)]
+        self.cells = Cells(rng)
         # Cytoplasm and nucleoplasm of each cell.
-        self.tones = rng.normal(0, TONE_DEVIATION, (2, number))
+        self.tones = rng.normal(0, TONE_DEVIATION, (2, len(self.cells.outlines)))
         self.resin, self.cytoplasm = rng.uniform(*RESIN), rng.uniform(*CYTOPLASM_TONE)
         self.nucleoplasm = self.cytoplasm + rng.uniform(*NUCLEOPLASM)
         self.chromatin = rng.uniform(*CHROMATIN)  # clumps cover more where it is lower
@@ -170,59 +121,6 @@ class Stack:
         self.curtain_strength = rng.uniform(*CURTAINING)
         self.noise = rng.uniform(*SHOT_NOISE)
 
-    def _place_cells(self, rng, number):
-        """Outlines of `number` cells; the first one lies near the middle."""
-        centres = [rng.uniform(*FIRST_CENTRE, 2) * FIELD]
-        while len(centres) < number:
-            # The farthest of a few tries: cells keep apart and often reach over the border.
-            tries = rng.uniform(*OTHER_CENTRES, (CENTRE_TRIES, 2)) * FIELD
-            gaps = [min(np.hypot(*(t - c)) for c in centres) for t in tries]
-            centres.append(tries[np.argmax(gaps)])
-        cells = []
-        for x, y in centres:
-            radius = CELL_RADIUS[number] * rng.uniform(*CELL_SIZES)
-            roughness, depth = rng.uniform(*CELL_ROUGHNESS), rng.uniform(*CELL_DEPTH)
-            cells.append(Blob(rng, x, y, radius, roughness, depth))
-        return cells
-
-    def _place_organelles(self, rng):
-        """Put organelles where slice 0 has room for them, the large ones first."""
-        cells, nuclei = self._regions(FIELD, 0.0)  # one pixel per unit
-        organelles = []
-        for i, (cell, nucleus) in enumerate(zip(cells, nuclei, strict=True)):
-            room = np.minimum(-cell, nucleus)  # inside the cell and outside its nucleus
-            area = np.count_nonzero(room > CLEARANCE)  # square units of cytoplasm
-            place = partial(scatter, rng, i, room)
-            organelles += place("golgi", rng.integers(0, 2), *GOLGI)
-            for kind, area_of_one, *sizes in IN_CYTOPLASM:
-                organelles += place(kind, rng.poisson(area / area_of_one), *sizes)
-        room = np.min(cells, axis=0)  # the resin between the cells
-        for kind, mean, *sizes in IN_RESIN:
-            organelles += scatter(rng, None, room, kind, rng.poisson(mean), *sizes)
-        return organelles
-
-    def _regions(self, size, z):
-        """Signed distances to each cell and to each nucleus, two lists of (size, size)."""
-        x, y = pixel_grid(size)
-        # The plane is distorted before distances are taken, which makes all outlines uneven alike.
-        for noise_x, noise_y, reach in self.warps:
-            x, y = x + reach * noise_x.at(size, z), y + reach * noise_y.at(size, z)
-        outlines = [cell.distance(x, y, z) - np.float32(self.growth) for cell in self.cells]
-        cells, nuclei = [], []
-        for i, nucleus in enumerate(self.nuclei):
-            distance = outlines[i]
-            for other in outlines[:i] + outlines[i + 1 :]:
-                # Neighbours share the space between them, less the cleft.
-                distance = np.maximum(distance, (outlines[i] - other + self.cleft) / 2)
-            cells.append(true_distance(distance))
-            if nucleus is None:
-                nuclei.append(np.full_like(x, FAR))
-            else:
-                # The part of the nucleus that keeps its distance from the cell's outline.
-                inside = np.maximum(nucleus.distance(x, y, z), cells[i] + CYTOPLASM_RIM)
-                nuclei.append(true_distance(inside))
-        return cells, nuclei
-
     def draw(self, z, size, rng):
         """Image and mask of a slice, both uint8 (size, size).
 
@@ -230,19 +128,19 @@ class Stack:
             z: depth of the slice; 0 is the middle of the stack.
             rng: source of the detector's noise.
         """
-        cells, nuclei = self._regions(size, z)  # lists of (size, size)
+        cells, nuclei = self.cells.regions(size, z)  # lists of (size, size)
         canvas = Canvas(np.full((size, size), self.resin, np.float32))
         textures = {name: noise.at(size, z) for name, noise in self.textures.items()}
         canvas.image += mixed(textures, RESIN_TEXTURE)
         outside = -np.min(cells, axis=0)  # below 0 in the resin
-        for organelle in (o for o in self.organelles if o.cell is None):
+        for organelle in (o for o in self.cells.organelles if o.cell is None):
             canvas.organelle(organelle, z, outside + 1.0)
         for i, (cell, nucleus) in enumerate(zip(cells, nuclei, strict=True)):
             self._draw_cytoplasm(canvas, textures, cell, nucleus, self.cytoplasm + self.tones[0, i])
             limits = np.maximum(cell, -nucleus) + CLEARANCE - 0.7
-            for organelle in (o for o in self.organelles if o.cell == i):
+            for organelle in (o for o in self.cells.organelles if o.cell == i):
                 canvas.organelle(organelle, z, limits)
-            if self.nuclei[i] is not None and nucleus.min() < 0:
+            if self.cells.nuclei[i] is not None and nucleus.min() < 0:
                 self._draw_nucleus(canvas, textures, nucleus, i, z)
             # The membrane comes last: it lies over whatever reached the outline.
             canvas.fill(np.abs(cell + MEMBRANE / 2) - MEMBRANE / 2, DARK)
@@ -289,12 +187,12 @@ class Stack:
         rim = 1.5 * np.exp(np.minimum(nucleus + ENVELOPE, 0) / 3.5)  # chromatin lines the envelope
         clumps = textures["clumps"] + 0.35 * textures["medium"] + rim
         canvas.fill(nucleus, tone - HETEROCHROMATIN, np.clip(1.8 * (clumps - self.chromatin), 0, 1))
-        blob = self.nuclei[i]
+        blob = self.cells.nuclei[i]
         # The nucleolus is a flatter ellipsoid inside the nucleus, so it ends at fewer slices.
         radius = 0.27 * blob.radius * section(z - blob.widest - 1, 0.8 * blob.depth)
         if radius > 1.5:
             x, y = pixel_grid(canvas.size)
-            centre = (blob.x, blob.y) + blob.drift * z + self.nucleoli[i] * blob.radius
+            centre = (blob.x, blob.y) + blob.drift * z + self.cells.nucleoli[i] * blob.radius
             body = np.hypot(x - centre[0], y - centre[1]) - radius - 0.9 * textures["clumps"]
             tone = NUCLEOLUS + 0.05 * textures["medium"]
             canvas.fill(np.maximum(body, nucleus + 4), tone, softness=2)
@@ -360,13 +258,9 @@ def write_phantoms(folder: Path, options: PhantomOptions) -> None:
     """Write `folder`/SPLIT/{images,masks}/phantom_00000.png and so on.
 
     Raises:
-        FileExistsError: `folder` exists and is not an empty folder.
+        FileExistsError, PermissionError: as `check_new_folder`.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(
-            f"{folder}: exists and is not an empty folder. "
-            "Choose another output folder or remove this one."
-        )
+    check_new_folder(folder)
     counts = [getattr(options, split) for split in SPLITS]  # the fields have the splits' names
     with tqdm(total=sum(counts), unit="image", desc="phantoms") as progress:
         for split, count in zip(SPLITS, counts, strict=True):
