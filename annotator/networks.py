@@ -10,8 +10,9 @@ from torch.nn import functional as F
 
 from annotator.util import HWC3
 from annotator.weights import find_checkpoint
-from core.checkpoints import load_pickle, load_state_dict, load_strictly
+from core.checkpoints import load_state_dict, load_strictly
 from core.downloads import WeightsFile
+from core.torch_files import load_pickle
 from core.weights_in_use import note_weights
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from core.checkpoints import load_pickle
 from core.notices import notify
 from core.records import RECORD
+from core.torch_files import load_pickle
 
 TRAINED = "pytorch-lightning_version"  # key in the checkpoints of a training
 

@@ -85,7 +85,7 @@ def find_weights(
 
 def check_checkpoint(path: Path) -> None:
     """Raise ValueError where a file is no checkpoint."""
-    from core.checkpoints import load_pickle  # here: it loads torch, which takes seconds
+    from core.torch_files import load_pickle  # here: it loads torch, which takes seconds
 
     load_pickle(path, "cpu")
 

@@ -10,9 +10,10 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 
-from core.checkpoints import load_pickle, save_torch, save_weights, subset
+from core.checkpoints import save_torch, save_weights, subset
 from core.devices import PRECISIONS
 from core.run_files import DAMAGED, LAST, PREVIOUS
+from core.torch_files import load_pickle
 
 RESTORED_WITHIN = 600  # seconds that processes wait for the one that restores `LAST`
 

@@ -22,12 +22,13 @@ import train
 from cldm import parameterization
 from cldm.cldm import ControlLDM
 from cldm.model import create_model
-from core.checkpoints import load_pickle, load_state_dict, save_weights, subset
+from core.checkpoints import load_state_dict, save_weights, subset
 from core.files import sha256_of
 from core.images import read_labels, write_png
 from core.lightning import WholeFileIO, position
 from core.notices import Notice
 from core.run_lock import RunLock
+from core.torch_files import load_pickle
 from ldm.models.autoencoder import AutoencoderKL
 from segmentation.network import build_segmenter, save_segmenter
 from share import run_script

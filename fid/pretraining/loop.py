@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
-from core.checkpoints import load_pickle, save_torch
+from core.checkpoints import save_torch
 from core.files import remove_leftovers
 from core.images import list_images
 from core.lightning import (
@@ -24,6 +24,7 @@ from core.lightning import (
 )
 from core.progress import Progress
 from core.run_files import LAST
+from core.torch_files import load_pickle
 from fid.images import sound_images
 from fid.pretraining.script import PretrainingFileOptions, PretrainingRunOptions
 from fid.pretraining.settings import AnySettings, RecipeSettings
