@@ -96,7 +96,7 @@ def main(argv=None):
     """Check everything, then make the images."""
     args, settings = parse_args(argv)
     # Here, because what works loads torch, which takes longer than reading the options.
-    from cldm.model import read_config, size_multiple
+    from cldm.configuration import read_config, size_multiple
     from generation.branches import notify_of_pixel_sizes
     from generation.export import check_export, export_dataset
     from generation.export_volume import check_export_volume, export_volume

@@ -109,7 +109,7 @@ def parse_args(argv=None) -> tuple[argparse.Namespace, TrainingOptions]:
 def main(argv=None):
     args, options = parse_args(argv)
     # Here, because what works loads torch, which takes longer than reading the options.
-    from cldm.model import image_side, read_config
+    from cldm.configuration import image_side, read_config
     from core.lightning import print_once
     from segmentation.judge import judge_of
     from training.data import build_datasets

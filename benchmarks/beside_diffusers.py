@@ -19,9 +19,9 @@ from torch.nn import functional as F
 
 from benchmarks.full_size import in_fresh_process
 from benchmarks.random_model import TOKENS, build_random_model, random_batch
+from cldm.configuration import native_size
 from cldm.guidance import guided_eps
 from cldm.layer_precision import round_layers
-from cldm.model import native_size
 from cldm.options import DEFAULT_CONFIG
 from cldm.sampling import decode
 from core.compiling import check_compile, compile_networks, compile_option

@@ -25,8 +25,8 @@ from benchmarks.random_model import (
     nominal_flops,
     random_batch,
 )
+from cldm.configuration import native_size
 from cldm.layer_precision import round_layers
-from cldm.model import native_size
 from cldm.options import DEFAULT_CONFIG, SamplingOptions
 from cldm.sampling import sample_images
 from core.compiling import MODE, MODES, check_compile, compile_networks

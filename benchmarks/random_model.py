@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cldm.model import read_config
+from cldm.configuration import read_config
 from core.devices import float32_products, wait_for
 from ldm.util import instantiate_from_config
 

@@ -71,7 +71,8 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     # Here, because what works loads torch, which takes longer than reading the options.
-    from cldm.model import create_model, native_size, read_config
+    from cldm.configuration import native_size, read_config
+    from cldm.model import create_model
     from generation.costs import measure_image
     from training.costs import measure_step
 

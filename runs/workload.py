@@ -104,8 +104,9 @@ def measure_costs(
         OptionError: the size does not fit; found before the model is built.
     """
     # Here, because what works loads torch, which takes longer than reading the options.
+    from cldm.configuration import image_side, read_config
     from cldm.layer_precision import round_layers
-    from cldm.model import create_model, image_side, read_config
+    from cldm.model import create_model
     from core.devices import PRECISIONS, device_name, peak_memory
     from generation.costs import measure_image
     from ldm.samplers import SAMPLERS

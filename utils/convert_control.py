@@ -37,8 +37,9 @@ def parse_args(argv=None):
 def write_for_diffusers(args: argparse.Namespace) -> None:
     """Check, convert, write diffusers' folder."""
     # Here, because what works loads torch, which takes longer than reading the options.
+    from cldm.configuration import read_config
     from cldm.diffusers_layout import diffusers_config, to_diffusers, write_diffusers
-    from cldm.model import load_control, read_config
+    from cldm.model import load_control
 
     check_new_folder(args.output)
     params = read_config(args.config)["params"]
@@ -59,7 +60,8 @@ def write_for_diffusers(args: argparse.Namespace) -> None:
 
 def write_for_us(args: argparse.Namespace) -> None:
     """Check, convert, write a file with `control_model.*`."""
-    from cldm.diffusers_layout import (  # here, as above
+    from cldm.configuration import read_config  # here, as above
+    from cldm.diffusers_layout import (
         CONFIG,
         check_config,
         diffusers_config,
@@ -67,7 +69,6 @@ def write_for_us(args: argparse.Namespace) -> None:
         from_diffusers,
         read_diffusers,
     )
-    from cldm.model import read_config
     from cldm.names import CONTROL
     from core.checkpoints import save_weights
 

@@ -180,7 +180,7 @@ def draw_curves(path: Path, spectra: Sequence[np.ndarray], grain: Grain) -> None
 
 def main(argv=None):
     args = parse_args(argv)
-    from cldm.model import read_config  # here, as above
+    from cldm.configuration import read_config  # here, as above
 
     use_image_options(args)
     options = read_options(GrainFitOptions, args)

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from cldm.cldm import scale_residuals
+from cldm.configuration import read_config
 from cldm.ddim_hacked import DDIMSampler
-from cldm.model import read_config
 from ldm.util import instantiate_from_config
 from tests.conftest import FIXTURES
 from tests.weights import fill_parameters, fill_zero_layers

@@ -1,51 +1,24 @@
 """From configuration and weights to a model: complete or refused, and the same by every way."""
 
-from pathlib import Path
-
 import pytest
 import torch
 import yaml
-from omegaconf import OmegaConf
 
+from cldm.configuration import read_config
 from cldm.model import (
     create_control,
     create_first_stage,
     create_model,
     get_state_dict,
     load_weights,
-    native_size,
-    read_config,
 )
 from core.checkpoints import SkipInitialisation, load_state_dict, subset
 from core.weight_files import WEIGHT_SUFFIXES
 from ldm.util import instantiate_from_config
-from tests.weights import assert_same_tensors, fill_parameters, save
+from tests.weights import assert_same_tensors, save
 
-MODELS = Path(__file__).parents[2] / "models"
 FIRST_HINT = "control_model.input_hint_block.0."
 TEXT = "cond_stage_model.transformer.text_model."
-
-
-@pytest.fixture(scope="module")
-def mini_yaml(tmp_path_factory, tiny_yaml):
-    """The tiny model with fewer and narrower layers: files of 6 MB."""
-    config = yaml.safe_load(tiny_yaml.read_text())
-    params = config["model"]["params"]
-    for name in ("control_stage_config", "unet_config"):
-        params[name]["params"].update(
-            channel_mult=[1], num_res_blocks=1, attention_resolutions=[1], context_dim=8
-        )
-    params["first_stage_config"]["params"]["ddconfig"].update(ch_mult=[1, 1], num_res_blocks=1)
-    params["cond_stage_config"]["params"].update(width=8, layers=1, heads=1)
-    path = tmp_path_factory.mktemp("mini") / "mini.yaml"
-    path.write_text(yaml.safe_dump(config))
-    return path
-
-
-@pytest.fixture(scope="module")
-def mini_weights(mini_yaml):
-    """All tensors of the mini model, filled by name."""
-    return fill_parameters(create_model(mini_yaml)).state_dict()
 
 
 # From file to model
@@ -234,67 +207,6 @@ def test_load_weights_without_the_tensors(tmp_path, mini_yaml, mini_weights):
     assert_same_tensors(model.state_dict(), mini_weights)
 
 
-# Configurations
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("model: [", "not a YAML file"),
-        ("a: b", "expected a `model:`"),
-        ("", "expected a `model:`"),
-        ("model: {target: cldm.cldm.ControlLDM}", "expected a `model:`"),
-        ("model: {target: os.system, params: {command: touch x}}", "target 'os.system' refused"),
-        (
-            "model: {target: cldm.cldm.ControlLDM, params: {}}",
-            "does not describe a model of this family",
-        ),
-        ("model: !!python/object/apply:os.system ['touch executed']", "not a YAML file"),
-    ],
-)
-def test_bad_configurations(tmp_path, text, message, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "c.yaml"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=message) as caught:
-        create_model(path)
-    assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == [path]
-    with pytest.raises(FileNotFoundError, match="no such configuration"):
-        create_model(tmp_path / "none.yaml")
-
-
-def test_interpolation_and_numbers_without_a_point(tmp_path, mini_yaml):
-    """As published files write them: sizes of the U-Net referred to, `18215e-5`, no quotes."""
-    config = yaml.safe_load(mini_yaml.read_text())
-    params = config["model"]["params"]
-    for key in ("model_channels", "channel_mult", "context_dim"):
-        params["control_stage_config"]["params"][key] = (
-            f"${{model.params.unet_config.params.{key}}}"
-        )
-    params["scale_factor"] = "SCALE"
-    path = tmp_path / "c.yaml"
-    path.write_text(yaml.safe_dump(config).replace("SCALE", "18215e-5"))
-    read = read_config(path)
-    expected = read_config(mini_yaml)
-    assert read["params"]["scale_factor"] == 0.18215
-    assert read["params"]["control_stage_config"] == expected["params"]["control_stage_config"]
-    model = create_model(path)
-    assert type(model.control_model.channel_mult) is tuple and model.scale_factor == 0.18215
-
-
-@pytest.mark.parametrize("number", [".nan", ".inf", "-.inf"])
-def test_numbers_that_are_not_finite_are_refused(tmp_path, mini_yaml, number):
-    config = yaml.safe_load(mini_yaml.read_text())
-    config["model"]["params"]["scale_factor"] = "SCALE"
-    path = tmp_path / "c.yaml"
-    path.write_text(yaml.safe_dump(config).replace("SCALE", number))
-    with pytest.raises(ValueError, match=r"c.yaml: params.scale_factor is not a finite number"):
-        read_config(path)
-    path.write_text(f"model: {{target: x, params: {{a: [{{b: 1}}, {{b: {number}}}]}}}}")
-    with pytest.raises(ValueError, match=r"c.yaml: params.a.1.b is not a finite"):
-        read_config(path)
-
-
 def test_weights_with_nan_name_file_and_tensor(tmp_path, mini_yaml, mini_weights):
     name = "first_stage_model.quant_conv.bias"
     broken = {**mini_weights, name: torch.full_like(mini_weights[name], torch.nan)}
@@ -303,23 +215,7 @@ def test_weights_with_nan_name_file_and_tensor(tmp_path, mini_yaml, mini_weights
         create_model(mini_yaml, path)
 
 
-@pytest.mark.parametrize("name", ["cldm_nano", "cldm_v15", "cldm_v21", "cldm_v21_768_v"])
-def test_the_shipped_control_branches_have_the_sizes_of_their_unet(name):
-    params = read_config(MODELS / f"{name}.yaml")["params"]
-    control, unet = params["control_stage_config"]["params"], params["unet_config"]["params"]
-    del unet["out_channels"]
-    assert control == {**unet, "hint_channels": 3} and isinstance(control["channel_mult"], list)
-
-
-def test_the_two_stable_diffusion_2_1_differ_in_size_and_prediction_alone():
-    """`cldm_v21.yaml` is the published one, for v2-1_512-ema-pruned."""
-    small, large = (read_config(MODELS / f"cldm_v21{name}.yaml") for name in ("", "_768_v"))
-    assert (native_size(small), native_size(large)) == (512, 768)
-    own = [
-        (config["params"].pop("parameterization"), config["params"].pop("image_size"))
-        for config in (small, large)
-    ]
-    assert own == [("eps", 64), ("v", 96)] and small == large
+# Configurations
 
 
 def test_hint_channels_need_a_control_branch(tmp_path, mini_yaml):
@@ -328,30 +224,6 @@ def test_hint_channels_need_a_control_branch(tmp_path, mini_yaml):
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
     with pytest.raises(ValueError, match="does not describe a model of this family"):
         create_model(tmp_path / "c.yaml", hint_channels=4)
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "image_size",
-        "unet_config",
-        "unet_config.params.channel_mult",
-        "first_stage_config",
-        "first_stage_config.params.ddconfig",
-        "first_stage_config.params.ddconfig.ch_mult",
-    ],
-)
-def test_configurations_without_a_size_are_refused_by_name(tmp_path, mini_yaml, key):
-    """Scripts compute sizes before they build a model, so no constructor would report it."""
-    config = yaml.safe_load(mini_yaml.read_text())
-    *parents, last = key.split(".")
-    node = config["model"]["params"]
-    for name in parents:
-        node = node[name]
-    del node[last]
-    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
-    with pytest.raises(ValueError, match=rf"c.yaml: .*model.params.{key}.*: found None, expected"):
-        read_config(tmp_path / "c.yaml")
 
 
 def test_parts_that_lack_parameters_are_refused_with_the_file(tmp_path, mini_yaml, mini_weights):
@@ -373,33 +245,6 @@ def test_a_control_branch_is_never_trained_with_the_text_encoder(tmp_path, mini_
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
     with pytest.raises(ValueError, match="expected cond_stage_trainable: false"):
         create_model(tmp_path / "c.yaml")
-
-
-# Published names
-
-
-def test_overrides_win_and_what_refers_to_them_follows(tmp_path, mini_yaml):
-    config = yaml.safe_load(mini_yaml.read_text())
-    params = config["model"]["params"]
-    params["control_stage_config"]["params"]["hint_channels"] = "${model.params.channels}"
-    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
-    for overrides in (
-        {"model": {"params": {"channels": 6, "scale_factor": 0.5}}},
-        OmegaConf.create({"model": {"params": {"channels": 6, "scale_factor": 0.5}}}),
-    ):
-        model = create_model(tmp_path / "c.yaml", config_overrides=overrides)
-        assert model.scale_factor == 0.5 and model.control_model.hint_channels == 6
-    with pytest.raises(ValueError, match=r"config_overrides: found \['params'\], expected model"):
-        create_model(mini_yaml, config_overrides={"params": {"scale_factor": 1.0}})
-    with pytest.raises(ValueError, match="unknown keys"):
-        create_model(mini_yaml, config_overrides={"model": {"params": {"scale_facter": 1.0}}})
-
-
-def test_overrides_cannot_call_a_resolver(mini_yaml):
-    with pytest.raises(ValueError, match="resolver"):
-        create_model(
-            mini_yaml, config_overrides={"model": {"params": {"monitor": "${oc.env:HOME}"}}}
-        )
 
 
 def test_state_dict_of_a_checkpoint():

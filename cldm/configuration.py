@@ -1,0 +1,117 @@
+"""Configurations of models: YAML files of this family, and the sizes of images that they allow."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from core.options import OptionError
+from core.yaml_files import read_yaml, to_plain
+from ldm.modules.diffusionmodules.util import size_factor
+from ldm.util import find_class
+
+# Values that are read before a model is built, so no constructor reports that they are missing.
+UNET_LEVELS = "unet_config.params.channel_mult"
+AUTOENCODER_LEVELS = "first_stage_config.params.ddconfig.ch_mult"
+SIZE_KEYS = {"image_size": int, UNET_LEVELS: list, AUTOENCODER_LEVELS: list}
+
+
+def read_config(path: str | Path, overrides: Mapping | None = None) -> dict:
+    """The `model:` part of a YAML of this family, in plain dictionaries with all values filled in.
+
+    Args:
+        overrides: as `config_overrides` of `create_model`.
+    Raises:
+        FileNotFoundError, ValueError: as `read_yaml`.
+        ValueError: `overrides` has other parts than `model`.
+        ValueError: no `model:` that has `target:` and `params:`, a number that is not finite, one
+            of `SIZE_KEYS` is missing, or as `find_class`.
+    """
+    config = read_yaml(path)
+    if overrides:
+        if unknown := sorted(set(overrides) - {"model"}):
+            raise ValueError(f"config_overrides: found {unknown}, expected model")
+        config = OmegaConf.merge(config, overrides)
+    config = to_plain(config)
+    model = config.get("model") if isinstance(config, dict) else None
+    if not isinstance(model, dict) or not isinstance(model.get("params"), dict):
+        raise ValueError(f"{path}: expected a `model:` with `target:` and `params:`")
+    if bad := _not_finite(model["params"]):
+        raise ValueError(f"{path}: {bad} is not a finite number. Write the published value.")
+    find_class(model)  # a refused target says more than the sizes that it lacks
+    for key, kind in SIZE_KEYS.items():
+        found = _value_at(model["params"], key)
+        if not isinstance(found, kind):
+            raise ValueError(
+                f"{path}: does not describe a model of this family (model.params.{key}: found "
+                f"{found!r}, expected {kind.__name__})"
+            )
+    return model
+
+
+def _value_at(node, key: str):
+    """The value at `a.b.c` of nested dictionaries; None where there is none."""
+    for name in key.split("."):
+        node = node.get(name) if isinstance(node, dict) else None
+    return node
+
+
+@contextmanager
+def constructor_errors(config_path: str | Path) -> Iterator[None]:
+    """Name the configuration where a constructor finds parameters missing or unknown.
+
+    Raises:
+        ValueError: in place of the constructor's TypeError or KeyError.
+    """
+    try:
+        yield
+    except (TypeError, KeyError) as error:
+        raise ValueError(
+            f"{config_path}: does not describe a model of this family ({error})"
+        ) from error
+
+
+def _not_finite(node, name: str = "params") -> str | None:
+    """Dotted name of the first NaN or infinity in nested dictionaries and lists."""
+    if isinstance(node, float) and not math.isfinite(node):
+        return name
+    if not isinstance(node, dict | list):
+        return None
+    entries = node.items() if isinstance(node, dict) else enumerate(node)
+    found = (_not_finite(value, f"{name}.{key}") for key, value in entries)
+    return next(filter(None, found), None)
+
+
+def native_size(config: dict) -> int:
+    """Side in pixels of the images that a configuration is made for.
+
+    It is the side of the latents times the autoencoder's factor.
+    """
+    params = config["params"]
+    return params["image_size"] * size_factor(_value_at(params, AUTOENCODER_LEVELS))
+
+
+def size_multiple(config: dict) -> int:
+    """Number that divides height and width of every image: autoencoder's factor times U-Net's."""
+    params = config["params"]
+    autoencoder = size_factor(_value_at(params, AUTOENCODER_LEVELS))
+    return autoencoder * size_factor(_value_at(params, UNET_LEVELS))
+
+
+def image_side(config: dict, asked: int | None, source: str | Path) -> int:
+    """Side in pixels of images: what is asked for, or what the configuration is made for.
+
+    Args:
+        asked: None for the configuration's own size.
+        source: of the configuration, for the message.
+    Raises:
+        OptionError: for the field `image_size`: the model cannot take this size.
+    """
+    if asked is None:
+        return native_size(config)
+    multiple = size_multiple(config)
+    if asked % multiple:
+        raise OptionError("image_size", f"{asked}, expected a multiple of {multiple} for {source}")
+    return asked
