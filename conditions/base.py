@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
-from core.images import IMAGE_SUFFIXES, list_images, to_uint8
+from core.images import IGNORE, IMAGE_SUFFIXES, list_images, to_uint8
 from core.options import OptionError, non_negative_float, option, positive_int
 from core.pairing import in_natural_order
 from core.resampling import Resampling
@@ -14,7 +14,7 @@ from core.resampling import Resampling
 if TYPE_CHECKING:  # it imports torch, and programs read their options before that
     from core.views import View
 
-MAX_CLASSES = 255  # masks that are written have 8 bits, and 255 marks pixels to be ignored
+MAX_CLASSES = IGNORE  # masks are written in 8 bits, and the last number is no class
 
 
 @dataclass(frozen=True)

@@ -71,9 +71,14 @@ def find_objects(labels: np.ndarray, classes: Collection[int]) -> list[Object]:
 
 def take_out(labels: np.ndarray, piece: Object) -> None:
     """Replace an object by its host, in place; `piece` was found in these labels (H, W)."""
+    write(labels, piece._replace(labels=np.full_like(piece.labels, piece.host)))
+
+
+def write(labels: np.ndarray, piece: Object) -> None:
+    """Write an object into labels (H, W) at its place, in place."""
     height, width = piece.footprint.shape
     there = labels[piece.top : piece.top + height, piece.left : piece.left + width]
-    there[piece.footprint] = piece.host
+    there[piece.footprint] = piece.labels[piece.footprint]
 
 
 def turned(piece: Object, degrees: float, mirrored: bool) -> Object:
@@ -115,7 +120,5 @@ def put_down(labels: np.ndarray, piece: Object, rng: np.random.Generator) -> boo
     if not len(places):
         return False
     top, left = places[rng.integers(len(places))] + MARGIN
-    height, width = piece.footprint.shape
-    there = labels[top : top + height, left : left + width]
-    there[piece.footprint] = piece.labels[piece.footprint]
+    write(labels, piece._replace(top=top, left=left))
     return True

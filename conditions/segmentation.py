@@ -7,11 +7,10 @@ import numpy as np
 from conditions.base import Condition, ConditionOptions, Layers
 from core.image_files import read_header
 from core.image_header import Header
-from core.images import IGNORE, read_labels, to_uint8
+from core.images import IGNORE, LIKELY_CLASSES, read_labels, to_uint8
 from core.pictures import class_colours
 
 LISTED = 5  # labels that an error message lists
-MANY_VALUES = 32  # more values than this are a picture's grey levels, not classes
 IGNORE_LABELS = (255, 65535, -1)  # of data sets for other programs
 
 
@@ -41,7 +40,7 @@ def read_mask(path: str | Path, num_classes: int, allow_ignore: bool = False) ->
 
 def _remedy(path: str | Path, found: list[int], num_classes: int) -> str:
     """Advice for a mask that holds these values, sorted. None is better than wrong advice."""
-    many = max(MANY_VALUES, 2 * num_classes)
+    many = max(LIKELY_CLASSES, 2 * num_classes)
     few = [value for value in found if 0 <= value < many]
     others = [value for value in found if value not in few]
     if not others:

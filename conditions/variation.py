@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from conditions.objects import EIGHT, Object, find_objects, put_down, take_out, turned
+from conditions.objects import EIGHT, Object, find_objects, put_down, take_out, turned, write
 from core.options import (
     OptionError,
     at_least_one,
@@ -120,7 +120,7 @@ def _edit(labels, options, rng, library) -> tuple[int, int, int]:
             if put_down(labels, other, rng):
                 moved += 1
             else:
-                _put_back(labels, piece)
+                write(labels, piece)  # undoes `take_out`
     inserted = 0
     wanted = rng.binomial(max(len(present), 1), options.insert) if library else 0
     for _ in range(wanted):
@@ -131,13 +131,6 @@ def _edit(labels, options, rng, library) -> tuple[int, int, int]:
                 inserted += 1
                 break
     return moved, removed, inserted
-
-
-def _put_back(labels, piece: Object) -> None:
-    """Undo `take_out`, in place."""
-    height, width = piece.footprint.shape
-    there = labels[piece.top : piece.top + height, piece.left : piece.left + width]
-    there[piece.footprint] = piece.labels[piece.footprint]
 
 
 # Geometry

@@ -19,7 +19,7 @@ SERVICE_FOLDERS = {"__MACOSX", "@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN",
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 CAMERA_BITS = (8, 10, 12, 14)  # that cameras put into 16-bit files
 IGNORE = 255  # label of pixels that neither loss nor score counts
-MAX_CLASSES = 32  # a colour table's greys from here on are brightnesses
+LIKELY_CLASSES = 32  # numbers below are taken for classes where nothing else tells, not for greys
 _warned_folders: set[Path] = set()
 
 
@@ -234,7 +234,8 @@ def _classes_of_table(picture: Picture) -> np.ndarray:
     used = np.unique(indices)
     if (table != table[:, :1]).any() or table.dtype != np.uint8 or used[-1] >= len(table):
         return indices
-    are_classes = (greys[used] < MAX_CLASSES).all() and ((greys > 0) & (greys < MAX_CLASSES)).any()
+    likely = greys < LIKELY_CLASSES
+    are_classes = likely[used].all() and (likely & (greys > 0)).any()
     return greys[indices] if are_classes else indices
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from core.images import IGNORE, MAX_CLASSES
+from core.images import IGNORE, LIKELY_CLASSES
 from core.options import OptionError, option, positive_int
 
 INSIDE, MEMBRANE = 0, 1  # classes of masks that are drawn from bodies
@@ -81,10 +81,10 @@ class LabelOptions:
             missing = [label for label in found if label not in self.table]
             remedy = f"expected {', '.join(map(str, self.table))}. Add {{:g}}=CLASS to --map."
         else:
-            classes = {*range(MAX_CLASSES), IGNORE}
+            classes = {*range(LIKELY_CLASSES), IGNORE}
             missing = [label for label in found if label not in classes]
             remedy = (
-                f"expected classes 0 to {MAX_CLASSES - 1}. Name the classes of grey levels with "
+                f"expected classes 0 to {LIKELY_CLASSES - 1}. Name the classes of grey levels with "
                 "--map, or write membranes of numbered bodies with --instances."
             )
         if missing:
