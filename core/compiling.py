@@ -1,7 +1,7 @@
-"""Compiled networks: `--compile` of generation and training.
+"""Compiled networks.
 
 The mode is torch's default: kernels are fused, products and convolutions stay those of the vendor's
-libraries. The two other modes wait for a measurement by `benchmarks/gpu.py --compile_mode`:
+libraries. The two other modes were not measured yet:
 
 - `max-autotune-no-cudagraphs` tries many kernels for every product, minutes at the start of each
   run and for each size of image.

@@ -1,7 +1,7 @@
 """Pixel sizes: what files say of them, and the one place that knows those of folders and weights.
 
-A folder of pictures may hold `volume.json`, as `utils/slices.py` writes it. Else the pictures are
-asked: TIFF files (OME, ImageJ and plain tags) and PNG files (pHYs).
+A folder of slices may hold `volume.json`, which states the size. Else the pictures are asked: TIFF
+files (OME, ImageJ and plain tags) and PNG files (pHYs).
 """
 
 import math

@@ -2,13 +2,17 @@
 
 In the order of the work:
 
-- `settings`: all options by group; the groups stand beside what they configure, or in `options`
-  where that loads torch.
+- `settings`, `presets`: all options by group; the groups stand beside what they configure, or in
+  `options` where that loads torch.
 - `branches`, `published`: what steers the images, from the general and the published options.
-- `plan`, `inputs`, `shards`: which images are made, their files, and which process makes them.
+- `plan`, `inputs`, `start`, `stack`, `resample`, `shards`: which images are made, from which files
+  and noise, how many of each, and which process makes them.
 - `preparing`: what all this makes of a command, before anything is drawn.
-- `model`, `drawing`: the model with its branches, and the loop over batches.
-- `run`, on `run_options`, `run_folder`, `names`, `manifest` and `writer`: the folder of a run.
-- `report`, `scores`, `export`, `summary`: what people and other programs get to see.
+- `making`, on `model` and `drawing`: the model with its branches, and the loop over batches.
+- `gate`, `grain`: pictures are judged, drawn again or given noise before they are written.
+- `run`, on `run_options`, `run_folder`, `names`, `state`, `manifest`, `soundness` and `writer`: the
+  folder of a run.
+- `report`, `scores`, `summary`: what people get to see.
+- `export`, `export_layouts`, `export_card`, `export_volume`: what other programs get to see.
 - `costs`: seconds that an image takes.
 """

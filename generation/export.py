@@ -1,11 +1,11 @@
 """A finished run as a data set for segmentation: images, masks and `splits.csv`.
 
 Image and mask of a pair have equal names; `generation/export_layouts.py` says in which folders they
-lie. All images are 8-bit PNGs with the same number of
-channels, all masks 8-bit class indices. `splits.csv` says of each pair what it is. Every pair is of
-the split `train`: a generated image shows the mask that it was made from, so it must neither be
-tested on, nor trained on beside a test image of its mask. Pairs that share a mask share the column
-`group`, so that a later split can keep groups together.
+lie. All images are 8-bit PNGs with the same number of channels, all masks 8-bit class indices.
+
+`splits.csv` describes each pair. Every pair is of the split `train`: a generated image shows the
+mask that it was made from. So nobody must test on it, or train on it and test on an image of its
+mask. Pairs of one mask share the column `group`, by which a later split can keep them together.
 """
 
 import os

@@ -74,14 +74,14 @@ class GateOptions:
         comparing = [name for name in ("ignore_ratio", "resample") if getattr(self, name)]
         deciding = [*comparing, *(["min_agreement"] if self.min_agreement is not None else [])]
         if self.gate_segmenter and not deciding:
-            reason = "decides nothing without min_agreement, ignore_ratio or resample"
+            reason = "decides nothing without --min_agreement, --ignore_ratio or --resample"
             raise OptionError("gate_segmenter", reason)
         if deciding and not self.gate_segmenter:
-            raise OptionError(deciding[0], "needs gate_segmenter")
+            raise OptionError(deciding[0], "needs --gate_segmenter")
         if comparing and self.gate_pairs is None:
-            raise OptionError(comparing[0], "needs gate_pairs")
+            raise OptionError(comparing[0], "needs --gate_pairs")
         if self.gate_pairs and not comparing:
-            raise OptionError("gate_pairs", "needs ignore_ratio or resample")
+            raise OptionError("gate_pairs", "needs --ignore_ratio or --resample")
 
 
 @dataclass(frozen=True)

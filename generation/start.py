@@ -34,9 +34,9 @@ class StartOptions:
             if not 0.1 <= ratio <= 1:
                 raise OptionError("encode_ratio", f"{ratio:g} is outside 0.1..1")
         if self.encode_ratio and self.image_path is None:
-            raise OptionError("encode_ratio", "needs the real images of the conditions: image_path")
+            raise OptionError("encode_ratio", "needs --image_path, the real images")
         if self.image_path and not self.encode_ratio:
-            raise OptionError("image_path", "is only read with encode_ratio")
+            raise OptionError("image_path", "is only read with --encode_ratio")
 
 
 def with_images(sets: Sequence[ConditionSet], options: StartOptions) -> list[ConditionSet]:

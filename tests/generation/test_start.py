@@ -40,8 +40,8 @@ def test_conditions_get_their_images(images):
     [
         (StartOptions((0.05,), Path("x")), "encode_ratio: 0.05 is outside 0.1..1"),
         (StartOptions((0.5, 1.5), Path("x")), "encode_ratio: 1.5 is outside"),
-        (StartOptions((0.5,)), "encode_ratio: needs the real images"),
-        (StartOptions((), Path("x")), "image_path: is only read with encode_ratio"),
+        (StartOptions((0.5,)), "encode_ratio: needs --image_path"),
+        (StartOptions((), Path("x")), "image_path: is only read with --encode_ratio"),
     ],
 )
 def test_wrong_options(options, message):
