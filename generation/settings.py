@@ -104,37 +104,54 @@ class Settings:
                     f"a branch is named {name}, the name of the file that --{name} gives. "
                     "Rename the branch."
                 )
+        if self.shard.count > 1:
+            self._check_shards()
+        if self.start.encode_ratio:
+            self._check_start()
+        if self.stack.stack:
+            self._check_stack()
+        self._check_outputs()
+
+    def _check_shards(self) -> None:
+        """Raise ValueError for options that one of several processes cannot obey."""
         # Without a name, every shard would make a folder of its own.
-        if self.shard.count > 1 and not (self.run_name or self.run.resume_run):
+        if not (self.run_name or self.run.resume_run):
             raise ValueError(
                 "--run_id is needed with --num_shards: all shards write into one folder"
             )
         # A shard cannot know that it is the last one, and an export of a part would look whole.
-        if self.shard.count > 1:
-            exports = {**vars(self.export), **vars(self.volume)}
-            for name in ("export_dataset", "export_volume"):
-                if exports[name]:
-                    raise ValueError(
-                        f"--{name} needs the whole set: when all shards are done, use it with "
-                        "--resume_run"
-                    )
-        if self.volume.export_volume and (
-            not self.stack.stack or self.plan.n_augmentations_per_mask > 1
-        ):
-            raise ValueError("--export_volume: needs --stack and one image per condition")
-        if self.inputs.pixel_size and self.start.encode_ratio:
+        exports = {**vars(self.export), **vars(self.volume)}
+        for name in ("export_dataset", "export_volume"):
+            if exports[name]:
+                raise ValueError(
+                    f"--{name} needs the whole set: when all shards are done, use it with "
+                    "--resume_run"
+                )
+
+    def _check_start(self) -> None:
+        """Raise ValueError for options with which no image can begin with a real one."""
+        if self.inputs.pixel_size:
             raise ValueError(
                 "--pixel_size: cannot resample the real images of --encode_ratio. Resample the "
                 "files first."
             )
-        if self.gate.gate_segmenter and not has_labels(self.branches):
-            raise ValueError("--gate_segmenter: no condition carries labels to judge by")
-        if self.start.encode_ratio and not SAMPLERS[self.sampling.sampler].starts_midway:
+        if not SAMPLERS[self.sampling.sampler].starts_midway:
             raise ValueError(f"--encode_ratio: --sampler {self.sampling.sampler} begins with noise")
-        if self.stack.stack:
-            self._check_stack()
-        # Before hours of drawing, not after them.
-        if self.export.export_dataset and not has_labels(self.branches):
+
+    def _check_outputs(self) -> None:
+        """Raise ValueError for masks or a volume that the images would not give.
+
+        It would show after hours of drawing otherwise.
+        """
+        if self.volume.export_volume and (
+            not self.stack.stack or self.plan.n_augmentations_per_mask > 1
+        ):
+            raise ValueError("--export_volume: needs --stack and one image per condition")
+        if has_labels(self.branches):
+            return
+        if self.gate.gate_segmenter:
+            raise ValueError("--gate_segmenter: no condition carries labels to judge by")
+        if self.export.export_dataset:
             raise ValueError(
                 "--export_dataset: no condition carries labels, so the images have no masks"
             )

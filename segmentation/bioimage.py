@@ -79,17 +79,6 @@ def describe(
     def file(name):
         return {"source": name, "sha256": files[name]}
 
-    # Any multiple of the network's factor; the output is as large as the input.
-    sides = [
-        {"type": "space", "id": id, "size": {"min": SMALLEST, "step": SIZE_MULTIPLE}}
-        for id in ("y", "x")
-    ]
-    same = [
-        {"type": "space", "id": id, "size": {"tensor_id": "image", "axis_id": id}}
-        for id in ("y", "x")
-    ]
-    as_float = {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}
-    scale = {"id": "scale_linear", "kwargs": {"gain": 1 / 255, "offset": 0.0}}
     return {
         "format_version": FORMAT_VERSION,
         "type": "model",
@@ -100,37 +89,44 @@ def describe(
         **({"license": options.licence} if options.licence else {}),
         "documentation": DOCUMENTATION,
         "tags": ["electron-microscopy", "semantic-segmentation", "2d", "unet", "pytorch"],
-        "inputs": [
-            {
-                "id": "image",
-                "description": "a grey micrograph of 8 bits",
-                "axes": [
-                    {"type": "batch"},
-                    {"type": "channel", "channel_names": ["grey"]},
-                    *sides,
-                ],
-                "data": {"type": "uint8"},
-                "test_tensor": file(TEST_INPUT),
-                # First, or fractions would be cut; last, or readers turn them into 8 bits again.
-                "preprocessing": [as_float, scale, as_float],
-            }
-        ],
-        "outputs": [
-            {
-                "id": "probabilities",
-                "description": "a probability for each class; they sum to 1",
-                "axes": [
-                    {"type": "batch"},
-                    {"type": "channel", "channel_names": list(class_names)},
-                    *same,
-                ],
-                "data": {"type": "float32", "range": [0.0, 1.0]},
-                "test_tensor": file(TEST_OUTPUT),
-            }
-        ],
+        "inputs": [_input_tensor(file(TEST_INPUT))],
+        "outputs": [_output_tensor(file(TEST_OUTPUT), class_names)],
         "weights": {
             "torchscript": {**file(WEIGHTS), "pytorch_version": torch.__version__.split("+")[0]}
         },
+    }
+
+
+def _input_tensor(test_tensor: dict) -> dict:
+    """Description of the image, whose sides are multiples of the network's factor."""
+    size = {"min": SMALLEST, "step": SIZE_MULTIPLE}
+    sides = [{"type": "space", "id": side, "size": size.copy()} for side in ("y", "x")]
+    as_float = {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}
+    scale = {"id": "scale_linear", "kwargs": {"gain": 1 / 255, "offset": 0.0}}
+    return {
+        "id": "image",
+        "description": "a grey micrograph of 8 bits",
+        "axes": [{"type": "batch"}, {"type": "channel", "channel_names": ["grey"]}, *sides],
+        "data": {"type": "uint8"},
+        "test_tensor": test_tensor,
+        # First, or fractions would be cut; last, or readers turn them into 8 bits again.
+        "preprocessing": [as_float, scale, as_float],
+    }
+
+
+def _output_tensor(test_tensor: dict, class_names: Sequence[str]) -> dict:
+    """Description of the probabilities, which are as large as the image."""
+    sides = [
+        {"type": "space", "id": side, "size": {"tensor_id": "image", "axis_id": side}}
+        for side in ("y", "x")
+    ]
+    channels = {"type": "channel", "channel_names": list(class_names)}
+    return {
+        "id": "probabilities",
+        "description": "a probability for each class; they sum to 1",
+        "axes": [{"type": "batch"}, channels, *sides],
+        "data": {"type": "float32", "range": [0.0, 1.0]},
+        "test_tensor": test_tensor,
     }
 
 

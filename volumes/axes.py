@@ -62,21 +62,11 @@ def place_axes(axes: str, shape: Sequence[int], at: Mapping[str, int], source: s
             f"{source}: axes {' '.join(axes)} of the sizes {tuple(shape)}, expected y and x among "
             "them, each once"
         )
-    others = [name for name in axes if name not in "zyx"]
-    long = [name for name in others if shape[named[name]] > 1 and name not in at]
-    z = named.get("z")
-    if z is None and len(long) == 1 and long != ["s"]:  # s: samples of a colour
-        z = named[long.pop()]
-    if long:
-        sizes = ", ".join(f"{name}: {shape[named[name]]}" for name in long)
-        raise OptionError(
-            "at",
-            f"{source} has further axes ({sizes}): choose a place on each, such as "
-            f"{' '.join(f'{name}=0' for name in long)}",
-        )
+    others = {name: i for name, i in named.items() if name not in "zyx"}
     if unknown := [name for name in at if name not in others]:
         raise OptionError("at", f"{unknown[0]}: {source} has the axes {' '.join(axes)}")
-    fixed = {named[name]: at.get(name, 0) for name in others if named[name] != z}
+    z = _find_z(named, others, shape, at, source)
+    fixed = {i: at.get(name, 0) for name, i in others.items() if i != z}
     for position, index in fixed.items():
         if not 0 <= index < shape[position]:
             raise OptionError(
@@ -84,3 +74,26 @@ def place_axes(axes: str, shape: Sequence[int], at: Mapping[str, int], source: s
             )
     order = (z, named["y"], named["x"])
     return Placement(tuple(1 if i is None else int(shape[i]) for i in order), order, fixed)
+
+
+def _find_z(named, others, shape, at, source) -> int | None:
+    """Position of z; None for a single picture.
+
+    Args:
+        named, others: position by letter, of all axes and of those that are neither z, y nor x.
+        shape, at, source: as in `place_axes`.
+    Raises:
+        OptionError: a further axis needs an index.
+    """
+    long = [name for name, i in others.items() if shape[i] > 1 and name not in at]
+    z = named.get("z")
+    if z is None and len(long) == 1 and long != ["s"]:  # s: samples of a colour
+        return others[long[0]]
+    if long:
+        sizes = ", ".join(f"{name}: {shape[others[name]]}" for name in long)
+        raise OptionError(
+            "at",
+            f"{source} has further axes ({sizes}): choose a place on each, such as "
+            f"{' '.join(f'{name}=0' for name in long)}",
+        )
+    return z

@@ -99,6 +99,24 @@ def _number(value: float | None, scale: float = 1.0, digits: int = 3) -> str:
     return "-" if value is None or math.isnan(value) else f"{scale * value:.{digits}f}"
 
 
+def _cells(row: Row, base: Row | None) -> list[str]:
+    """The cells of a row of the report; `base` is the row that its gain is over."""
+    gain = row.difference(base) if base and base is not row else (None, None)
+    iou = zip(*(result.iou for result in row.results), strict=True)
+    per_class = [[value for value in values if value is not None] for values in iou]
+    return [
+        row.arm,
+        str(row.labelled),
+        str(row.results[0].synthetic_images),
+        str(len(row.results)),
+        _number(statistics.fmean(row.scores)),
+        _number(deviation(row.scores)),
+        *(_number(statistics.fmean(values) if values else None) for values in per_class),
+        *(_number(value, 100, 1) for value in gain),
+        f"{statistics.fmean(result.train_seconds for result in row.results):.0f}",
+    ]
+
+
 def markdown(study: Study, rows: Sequence[Row], missing: int) -> str:
     """The report as Markdown.
 
@@ -121,23 +139,7 @@ def markdown(study: Study, rows: Sequence[Row], missing: int) -> str:
         "| --- |" + " ---: |" * (len(columns) - 1),
     ]
     bases = {row.labelled: row for row in rows if row.arm == study.config.baseline}
-    for row in rows:
-        base = bases.get(row.labelled)
-        gain = row.difference(base) if base and base is not row else (None, None)
-        iou = zip(*(result.iou for result in row.results), strict=True)
-        per_class = [[value for value in values if value is not None] for values in iou]
-        cells = [
-            row.arm,
-            str(row.labelled),
-            str(row.results[0].synthetic_images),
-            str(len(row.results)),
-            _number(statistics.fmean(row.scores)),
-            _number(deviation(row.scores)),
-            *(_number(statistics.fmean(values) if values else None) for values in per_class),
-            *(_number(value, 100, 1) for value in gain),
-            f"{statistics.fmean(result.train_seconds for result in row.results):.0f}",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
+    lines += [f"| {' | '.join(_cells(row, bases.get(row.labelled)))} |" for row in rows]
     if rising := [f"{row.arm} ({row.labelled})" for row in rows if row.still_rising]:
         lines += [
             "",
