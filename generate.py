@@ -99,7 +99,7 @@ def main(argv=None):
     from cldm.configuration import read_config, size_multiple
     from generation.branches import notify_of_pixel_sizes
     from generation.export import check_export, export_dataset
-    from generation.export_volume import check_export_volume, export_volume
+    from generation.export_volume import check_export_volume, export_volume, voxel_of
     from generation.inputs import check_condition_sets
     from generation.making import make_images
     from generation.names import IMAGES, MASKS
@@ -118,16 +118,19 @@ def main(argv=None):
     run, weights, grain = prepare_run(settings, vars(args), config, gate)
     # What is there is not made again, and its conditions are not read again.
     pending = run.pending(run.plan.shard(*settings.shard))
-    sets = run.plan.sets_of(pending)
+    # A stack needs all of them: slices of other sizes may belong to another shard.
+    sets = run.plan.condition_sets if settings.stack.stack else run.plan.sets_of(pending)
     with option_names():
         sizes = check_condition_sets(sets, run.branches, multiple, settings.inputs.pad)
+        voxel = voxel_of(settings.volume, run.branches[0].folder, run.pixel_size)
     check_images(sets, sizes)
     if settings.stack.stack:
-        check_stack([files.name for files in run.plan.condition_sets], sizes)
+        check_stack([files.name for files in sets], sizes)
     notify_of_pixel_sizes(run.branches)
     print(f"{run.headline(settings.shard)}, on {settings.model.device_type}")
     if args.dry_run:
-        plan = plan_text(run, len(pending), settings.sampling, settings.export, len(real))
+        exports = settings.export, len(real), settings.volume
+        plan = plan_text(run, len(pending), settings.sampling, *exports)
         print(f"\n{dry_run_text(run.options, plan)}")
         return
     make_images(run, weights, pending, settings, sizes, multiple, gate, grain)
@@ -139,7 +142,7 @@ def main(argv=None):
         pairs = export_dataset(settings.export, run.folder, real, num_classes)
         print(f"data set of {pairs} pairs: {settings.export.export_dataset}")
     if settings.volume.export_volume:
-        slices = export_volume(settings.volume, run.folder, run.pixel_size)
+        slices = export_volume(settings.volume, run.folder, voxel)
         print(f"volume of {slices} slices: {settings.volume.export_volume}")
 
 

@@ -71,9 +71,10 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class PixelSizeRecord(Record):
-    """Pixel size in `VOLUME` and in the record of a training's data, which hold more."""
+    """Sizes in `VOLUME` and in the record of a training's data, which hold more."""
 
     pixel_size_nm: Annotated[list[Positive], Field(min_length=2, max_length=2)] | None = None
+    slice_distance_nm: Positive | None = None
 
 
 def as_pixel_size(sides: object) -> PixelSize | None:
@@ -123,6 +124,16 @@ def pixel_size_of_folder(folder: Path) -> PixelSize | None:
             )
             return None
     return first
+
+
+def slice_distance_of_folder(folder: Path) -> float | None:
+    """Nanometres from slice to slice in a folder; None where `VOLUME` does not say it.
+
+    Raises:
+        ValueError: a damaged record.
+    """
+    path = folder / VOLUME
+    return read_checked(path, PixelSizeRecord).slice_distance_nm if path.exists() else None
 
 
 def pixel_size_of_training(run_dir: Path) -> PixelSize | None:

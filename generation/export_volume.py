@@ -15,7 +15,7 @@ from core.files import check_new_folder, check_writable, refuse_existing, whole_
 from core.images import read_grey, read_labels, to_uint8
 from core.options import OptionError, option, positive_float
 from core.packages import optional_package
-from core.pixel_size import PixelSize
+from core.pixel_size import PixelSize, Voxel, slice_distance_of_folder
 from generation.manifest import read_manifest
 
 ZARR, TIFF = (".zarr",), (".tif", ".tiff")
@@ -39,7 +39,8 @@ class VolumeOptions:
         None,
         positive_float,
         "NM",
-        "from slice to slice in nm, for --export_volume; the size of a pixel when not given",
+        "from slice to slice in nm, for --export_volume; when not given, that of volume.json "
+        "beside the conditions, else the size of a pixel",
     )
 
     def check(self):
@@ -85,11 +86,30 @@ def _ome_zarr():
     return optional_package("ome_zarr.writer", "writing OME-Zarr", "req-volumes.txt")
 
 
-def export_volume(options: VolumeOptions, run_dir: Path, size: PixelSize | None) -> int:
+def voxel_of(options: VolumeOptions, folder: Path, size: PixelSize | None) -> Voxel | None:
+    """Size of the volume's voxels in nm (z, y, x); None where it is unknown.
+
+    Args:
+        folder: of the conditions.
+        size: of their pixels.
+    Raises:
+        OptionError: the distance of slices is given, but the size of pixels is unknown.
+        ValueError: a damaged record in `folder`.
+    """
+    if size:
+        return (options.slice_distance or slice_distance_of_folder(folder) or size.y, *size)
+    if options.slice_distance:
+        raise OptionError(
+            "slice_distance", f"the pixel size of {folder} is unknown. Write it to volume.json."
+        )
+    return None
+
+
+def export_volume(options: VolumeOptions, run_dir: Path, voxel: Voxel | None) -> int:
     """Write images and masks of a finished run as volumes; returns the number of slices.
 
     Args:
-        size: of a pixel.
+        voxel: see `voxel_of`.
     """
     lines = read_manifest(run_dir)
     images = Slices([run_dir / line["image"] for line in lines], lambda x: to_uint8(read_grey(x)))
@@ -97,7 +117,6 @@ def export_volume(options: VolumeOptions, run_dir: Path, size: PixelSize | None)
     if lines[0]["mask"]:
         masks = [run_dir / line["mask"] for line in lines]
         parts["masks"] = Slices(masks, lambda x: read_labels(x).astype(np.uint8))
-    voxel = size and (options.slice_distance or size[0], *size)  # z, y, x
     if options.export_volume.suffix in ZARR:
         _write_zarr(options.export_volume, parts, voxel)
     else:

@@ -49,9 +49,10 @@ def check_stack(names: Sequence[str], sizes: Mapping[int, tuple[int, int]]) -> N
 
     Args:
         names: of the conditions in order.
-        sizes: (height, width) by place in `names`; some may be missing.
+        sizes: (height, width) by place in `names`.
     Raises:
-        ValueError: slices have other sizes, or the last numbers in their names have gaps.
+        ValueError: slices have other sizes, or the numbers in their names have gaps. These are the
+            last ones that differ: `z1_v2`, `z2_v2` are slices 1 and 2.
     """
     first = next(iter(sizes), None)
     for place, (height, width) in sizes.items():
@@ -60,10 +61,10 @@ def check_stack(names: Sequence[str], sizes: Mapping[int, tuple[int, int]]) -> N
                 f"--stack: {names[place]} has {width} x {height} pixels, but {names[first]} has "
                 f"{sizes[first][1]} x {sizes[first][0]}. Slices of a stack are equal in size."
             )
-    numbers = [re.findall(r"\d+", name)[-1:] for name in names]
-    if not all(numbers):
-        return
-    steps = [int(b[0]) - int(a[0]) for a, b in zip(numbers, numbers[1:], strict=False)]
+    from_the_last = (reversed(re.findall(r"\d+", name)) for name in names)
+    columns = ([*map(int, column)] for column in zip(*from_the_last, strict=False))
+    numbers = next((column for column in columns if len(set(column)) > 1), [])
+    steps = [b - a for a, b in zip(numbers, numbers[1:], strict=False)]
     for i, step in enumerate(steps):
         if step != steps[0]:
             raise ValueError(

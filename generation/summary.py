@@ -4,6 +4,7 @@ from cldm.options import SamplingOptions
 from core.records import RECORD
 from core.text import table
 from generation.export import ExportOptions
+from generation.export_volume import VolumeOptions
 from generation.manifest import MANIFEST
 from generation.names import CONDITIONS, IMAGES, MASKS
 from generation.plan import SamplePlan
@@ -19,6 +20,7 @@ def plan_text(
     sampling: SamplingOptions,
     export: ExportOptions,
     num_real: int,
+    volume: VolumeOptions | None = None,
 ) -> str:
     """Images that would be computed and files that would be written.
 
@@ -27,6 +29,7 @@ def plan_text(
         sampling: how they would be drawn.
         export: whether the finished run would become a data set.
         num_real: real pairs in that data set.
+        volume: whether the finished stack would become a volume.
     """
     plan, steps = run.plan, sampling.steps
     # What an image costs: DDIM asks the U-Net 72 times where 70 steps are asked for.
@@ -35,7 +38,8 @@ def plan_text(
     lines = [
         f"conditions: {len(plan.condition_sets):,}",
         f"images: {len(plan):,}, {_copies(plan)} for each condition",
-        f"prompts: {len(plan.prompts):,}, one drawn for each image",
+        f"prompts: {len(plan.prompts):,}, one drawn for each {'stack' if plan.stack else 'image'}",
+        *([f"stack: noise of other seeds after {plan.stack:g} slices"] if plan.stack else []),
         f"sampling: {sampling.sampler}, {steps} steps, {evaluations} evaluations of the U-Net "
         "for each image",
         *([f"start: real images, noise for {ratios} of the steps"] if ratios != "1" else []),
@@ -49,6 +53,8 @@ def plan_text(
         lines.append(
             f"data set: {export.export_dataset}, {num_real + len(plan):,} pairs, {num_real:,} real"
         )
+    if volume and volume.export_volume:
+        lines.append(f"volume: {volume.export_volume}, {len(plan):,} slices")
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ import tifffile
 
 from core.images import read_grey, read_labels, to_uint8
 from core.pixel_size import PixelSize
-from generation.export_volume import VolumeOptions, check_export_volume, export_volume
+from generation.export_volume import VolumeOptions, check_export_volume, export_volume, voxel_of
 from volumes import open_volume
 
 
@@ -19,9 +19,9 @@ def expected(run_dir):
 
 
 def test_tiff(run_dir, expected, tmp_path):
-    options = VolumeOptions(tmp_path / "a.tif", slice_distance=40)
+    options = VolumeOptions(tmp_path / "a.tif")
     check_export_volume(options)
-    assert export_volume(options, run_dir, PixelSize(8, 4)) == 4
+    assert export_volume(options, run_dir, (40, 8, 4)) == 4
     for name, values in zip(("a.tif", "a_masks.tif"), expected, strict=True):
         assert (tifffile.imread(tmp_path / name) == values).all()
         volume = open_volume(tmp_path / name)
@@ -38,7 +38,7 @@ def test_ome_zarr(run_dir, expected, tmp_path):
     path = tmp_path / "a.ome.zarr"
     options = VolumeOptions(path)
     check_export_volume(options)
-    assert export_volume(options, run_dir, PixelSize(8, 4)) == 4
+    assert export_volume(options, run_dir, (8, 8, 4)) == 4
     nodes = list(Reader(parse_url(path))())  # the reader of napari's plug-in
     by_name = {node.metadata["name"]: node for node in nodes if node.data}
     for name, values in zip(("a", "masks"), expected, strict=True):
@@ -51,6 +51,19 @@ def test_ome_zarr(run_dir, expected, tmp_path):
     assert tuple(open_volume(path).voxel) == (8, 8, 4)
     with pytest.raises(FileExistsError, match="a.ome.zarr"):
         check_export_volume(options)
+
+
+def test_the_distance_of_slices(tmp_path):
+    size = PixelSize(8, 4)
+    given, left_out = VolumeOptions(slice_distance=30), VolumeOptions()
+    assert voxel_of(left_out, tmp_path, size) == (8, 8, 4)
+    # As utils/slices.py writes it
+    (tmp_path / "volume.json").write_text('{"pixel_size_nm": [8, 4], "slice_distance_nm": 40}')
+    assert voxel_of(left_out, tmp_path, size) == (40, 8, 4)
+    assert voxel_of(given, tmp_path, size) == (30, 8, 4)
+    assert voxel_of(left_out, tmp_path, None) is None
+    with pytest.raises(ValueError, match="slice_distance: the pixel size of .* is unknown"):
+        voxel_of(given, tmp_path, None)
 
 
 def test_wrong_options_are_named(tmp_path):

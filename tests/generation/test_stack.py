@@ -58,6 +58,8 @@ def test_slices_of_a_stack_share_prompt_and_knots():
         (["z0", "z1", "z2"], {2: (8, 8)}, None),
         (["z08", "z09", "z10"], {}, None),
         (["s1_z4", "s1_z6", "s1_z8"], {}, None),
+        (["z0_v1", "z1_v1", "z5_v1"], {}, "z5_v1 comes 4 after z1_v1"),
+        (["z0_v1", "z1_v1", "z2_v1"], {}, None),
         (["left", "right", "z9"], {}, None),  # nothing tells their order
         (["z1"], {}, None),
         ([], {}, None),

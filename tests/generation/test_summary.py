@@ -1,9 +1,11 @@
 """The text of a dry run; every number follows from two conditions with two images each."""
 
+import dataclasses
 from pathlib import Path
 
 from cldm.options import SamplingOptions
 from generation.export import ExportOptions
+from generation.export_volume import VolumeOptions
 from generation.summary import plan_text
 from tests.generation.made_up import write_image
 
@@ -44,3 +46,12 @@ def test_a_named_run_and_its_data_set(new_run):
     text = shown(run, export="set", num_real=3)
     assert f"folder: {run.folder}, new" in text
     assert text.endswith("data set: set, 7 pairs, 3 real")
+
+
+def test_a_stack_and_its_volume(new_run):
+    run = new_run(run_id="x")
+    run.plan = dataclasses.replace(run.plan, stack=16.0)
+    volume = VolumeOptions(Path("a.tif"))
+    text = plan_text(run, 4, SamplingOptions(), ExportOptions(), 0, volume)
+    assert "prompts: 2, one drawn for each stack\nstack: noise of other seeds after 16 sl" in text
+    assert text.endswith("volume: a.tif, 4 slices")
