@@ -39,7 +39,9 @@ def test_layers_are_rounded_and_all_else_is_not(micro_yaml, micro_weights):
     assert {
         "model.diffusion_model.time_embed.0.bias",
         "control_model.zero_convs.0.0.weight",
+        "model.diffusion_model.out.0.weight",  # a group norm
     } < layers
+    assert any(name.endswith("norm1.bias") for name in layers)
     assert not any(name.startswith("first_stage_model.") for name in layers)
     for name, value in state.items():
         expected = stored[name].bfloat16() if name in layers else stored[name]

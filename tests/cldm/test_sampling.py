@@ -19,6 +19,7 @@ from cldm.sampling import (
     to_pixels,
 )
 from core.options import OptionError, add_options, new_parser, read_options
+from ldm.samplers.noise import Blend
 
 FEW = SamplingOptions(steps=2, scale=3.0)
 HINT = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -261,6 +262,17 @@ def test_to_pixels_rounds_and_clips():
         255,
         255,
     ]  # 127.5 rounds to even
+
+
+def test_blends_are_the_noise_to_begin_with(shared_tiny_cldm):
+    """At angle 0 a blend is the noise of its first seed, whatever the picture's own seed."""
+    options = SamplingOptions(sampler="dpmpp", steps=2, scale=1.0)
+    blends = [Blend(seed, 99, 0.0) for seed in (5, 6, 7)]
+    inputs = [HINT], PROMPTS
+    expected = sample_images(shared_tiny_cldm, *inputs, [5, 6, 7], options)
+    found = sample_images(shared_tiny_cldm, *inputs, [1, 2, 3], options, blends=blends)
+    assert (found == expected).all()
+    assert (found != sample_images(shared_tiny_cldm, *inputs, [1, 2, 3], options)).any()
 
 
 def test_a_gpu_decodes_some_pictures_together():

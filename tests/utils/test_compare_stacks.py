@@ -22,8 +22,13 @@ def test_equal_slices_and_unrelated_ones():
     assert correlation(np.repeat(one, 4, 0), 2) == pytest.approx(1)
     assert abs(correlation(many, 1)) < 0.15
     assert correlation(many, 10) is None
-    noisy = 0.8 * one + 0.6 * (many - many.mean())
-    assert 0.4 < correlation(noisy.astype(np.float32), 1) < 0.9
+
+
+def test_correlation_falls_with_the_distance():
+    a, b = (np.random.default_rng(seed).normal(size=(128, 128)) for seed in (0, 1))
+    turning = np.stack([np.cos(0.2 * z) * a + np.sin(0.2 * z) * b for z in range(9)])
+    for distance in (1, 2, 4):
+        assert correlation(turning, distance) == pytest.approx(np.cos(0.2 * distance), abs=0.03)
 
 
 def test_what_only_moves_leaves_no_residual():
