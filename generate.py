@@ -8,8 +8,7 @@ The folder of the run holds the images, their masks and a report; `--resume_run`
 import sys
 from functools import partial
 
-from core.image_options import add_image_options, use_image_options
-from core.option_sources import (
+from core.command_line.option_sources import (
     add_run_control,
     dry_run_text,
     naming_record,
@@ -18,8 +17,15 @@ from core.option_sources import (
     refuse_changes,
     with_defaults,
 )
-from core.options import add_groups, new_parser, option_names, read_groups, read_options
-from core.records import RECORD
+from core.command_line.options import (
+    add_groups,
+    new_parser,
+    option_names,
+    read_groups,
+    read_options,
+)
+from core.imaging.image_options import add_image_options, use_image_options
+from core.recording.records import RECORD
 from generation.presets import with_preset
 from generation.run_options import FREE_ON_RESUME, options_of_run
 from generation.settings import DETECTOR_GROUPS, GROUPS, Settings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core.notices import Notice, notify
 from core.signals import StoppedForRequeue
-from core.weights_in_use import forget_weights, overwritten_weights
+from core.weights.weights_in_use import forget_weights, overwritten_weights
 
 # Warnings of libraries that do not apply to the users of these scripts.
 QUIET_WARNINGS = (

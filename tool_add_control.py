@@ -8,9 +8,9 @@ The control branch begins as a copy of the U-Net's encoder.
 from pathlib import Path
 
 from cldm.options import DEFAULT_CONFIG
-from core.option_sources import add_run_control, dry_run_text, parse_all
-from core.options import new_parser
-from core.weight_files import WEIGHT_SUFFIXES, check_conversion
+from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
+from core.command_line.options import new_parser
+from core.weights.weight_files import WEIGHT_SUFFIXES, check_conversion
 from share import run_script
 
 
@@ -43,8 +43,8 @@ def main(argv=None):
 
     from cldm.add_control import add_control
     from cldm.model import create_model
-    from core.checkpoints import check_finite, save_weights
-    from core.foreign_layouts import load_original
+    from core.weights.checkpoints import check_finite, save_weights
+    from core.weights.foreign_layouts import load_original
 
     check_conversion([args.input], args.output)  # before the minutes that reading takes
     source = load_original(args.input)

@@ -9,9 +9,9 @@ The bases must be of one architecture.
 from pathlib import Path
 
 from cldm.options import DEFAULT_CONFIG
-from core.option_sources import add_run_control, dry_run_text, parse_all
-from core.options import new_parser
-from core.weight_files import WEIGHT_SUFFIXES, check_conversion
+from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
+from core.command_line.options import new_parser
+from core.weights.weight_files import WEIGHT_SUFFIXES, check_conversion
 from share import run_script
 
 
@@ -40,8 +40,8 @@ def main(argv=None):
 
     from cldm.model import create_model
     from cldm.transfer_control import transfer_control
-    from core.checkpoints import check_finite, save_weights
-    from core.foreign_layouts import load_original
+    from core.weights.checkpoints import check_finite, save_weights
+    from core.weights.foreign_layouts import load_original
 
     paths = (args.path_sd15, args.path_sd15_with_control, args.path_input)
     check_conversion(paths, args.path_output)  # before the minutes that reading takes

@@ -10,8 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from conditions import ConditionOptions
-from core.image_options import add_image_options, use_image_options
-from core.option_sources import (
+from core.command_line.option_sources import (
     add_run_control,
     dry_run_text,
     naming_record,
@@ -19,7 +18,7 @@ from core.option_sources import (
     refuse_changes,
     with_defaults,
 )
-from core.options import (
+from core.command_line.options import (
     Group,
     add_groups,
     new_parser,
@@ -27,9 +26,10 @@ from core.options import (
     read_groups,
     secret_names,
 )
-from core.records import RECORD, write_run_record
-from core.run_files import can_restore
-from core.sample_options import SampleOptions
+from core.command_line.sample_options import SampleOptions
+from core.imaging.image_options import add_image_options, use_image_options
+from core.recording.records import RECORD, write_run_record
+from core.recording.run_files import can_restore
 from share import run_script
 from training.options import (
     NETWORK_FLAGS,

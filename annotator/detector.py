@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from core.downloads import WeightsFile
-from core.images import read_grey, to_uint8
-from core.resampling import Resampling
+from core.fetching.downloads import WeightsFile
+from core.imaging.images import read_grey, to_uint8
+from core.imaging.resampling import Resampling
 
 if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
     import torch
@@ -28,8 +28,8 @@ class Detector:
 
     Attributes:
         name: of the detector on the command line.
-        options: frozen dataclass of `core.options.option` fields. A field has the full name of its
-            command-line option, which begins with the detector's name.
+        options: frozen dataclass of `core.command_line.options.option` fields. A field has the
+            full name of its command-line option, which begins with the detector's name.
         draws: `EDGES`, or for other kinds of maps a word for the help.
         make: function from filled options to a `DrawMaps`. It must be possible to pickle what it
             returns. If the detector has weights, `make` also takes their path, which may be None,
@@ -103,7 +103,7 @@ def edges_of_file(
         draw_maps: as `Detector.build` returns it, of a detector that draws `EDGES`.
         resampling: change of the picture's pixel size before that.
     Raises:
-        FileNotFoundError, ValueError: see `core.images.read_image`.
+        FileNotFoundError, ValueError: see `core.imaging.images.read_image`.
     """
     grey = read_grey(path)  # (H, W)
     if resampling:

@@ -19,16 +19,16 @@ from annotator.detector import EDGES, Detector, DrawMaps
 from annotator.util import resize_image
 from annotator.weights import find_checkpoint, further_weights
 from core.checks import bar_for_many, find_flaws, picture_flaw
-from core.device_options import check_device, device_option
+from core.command_line.option_sources import changed_options, plain
+from core.command_line.options import OptionError, non_negative_int, option, positive_int
 from core.files import check_new_folder, sha256_of, write_json
-from core.image_header import stated_bit_depth
-from core.images import check_image, read_image, to_uint8, write_png
-from core.option_sources import changed_options, plain
-from core.options import OptionError, non_negative_int, option, positive_int
-from core.pairing import stem_of
-from core.pictures import evenly, scale_longer_side, tile
-from core.records import Record, read_checked
-from core.workers import in_workers
+from core.hardware.device_options import check_device, device_option
+from core.hardware.workers import in_workers
+from core.imaging.image_header import stated_bit_depth
+from core.imaging.images import check_image, read_image, to_uint8, write_png
+from core.imaging.pairing import stem_of
+from core.imaging.pictures import evenly, scale_longer_side, tile
+from core.recording.records import Record, read_checked
 
 MAPS_RECORD = "annotate.json"
 # In a folder of its own, so that no reader takes it for one of the maps.

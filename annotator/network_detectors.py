@@ -6,8 +6,8 @@ import cv2
 
 from annotator.detector import EDGES, Detector
 from annotator.weights import published
+from core.command_line.options import fraction, non_negative_float, option, positive_float
 from core.deferred import Deferred
-from core.options import fraction, non_negative_float, option, positive_float
 
 HED_WEIGHTS = published("ControlNetHED.pth", "Annotators/resolve/main", licence="Apache-2.0")
 

@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from annotator.util import HWC3
 from annotator.weights import find_checkpoint
-from core.checkpoints import load_state_dict, load_strictly
-from core.downloads import WeightsFile
-from core.torch_files import load_pickle
-from core.weights_in_use import note_weights
+from core.fetching.downloads import WeightsFile
+from core.weights.checkpoints import load_state_dict, load_strictly
+from core.weights.torch_files import load_pickle
+from core.weights.weights_in_use import note_weights
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from core.downloads import WeightsFile, find_weights
+from core.fetching.downloads import WeightsFile, find_weights
 
 CKPTS = Path(__file__).parent / "ckpts"
 # Environment variable that names another folder of weights: looked in first, and downloaded to.
@@ -35,7 +35,7 @@ def find_checkpoint(
             environment variable `CKPTS_VARIABLE` names is looked in, then `CKPTS`.
         option: the script's name for `weights`, for messages.
     Raises:
-        FileNotFoundError, ValueError, OSError: see `core.downloads.find_weights`.
+        FileNotFoundError, ValueError, OSError: see `core.fetching.downloads.find_weights`.
     """
     if weights is not None and not Path(weights).is_dir():
         return find_weights(file, option, Path(weights))

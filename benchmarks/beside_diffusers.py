@@ -24,10 +24,7 @@ from cldm.guidance import guided_eps
 from cldm.layer_precision import round_layers
 from cldm.options import DEFAULT_CONFIG
 from cldm.sampling import decode
-from core.compiling import check_compile, compile_networks, compile_option
-from core.device_options import device_option, pick_device
-from core.devices import PRECISIONS, device_name, mixed_precision, peak_memory, wait_for
-from core.options import (
+from core.command_line.options import (
     OptionError,
     add_options,
     new_parser,
@@ -35,6 +32,9 @@ from core.options import (
     positive_int,
     read_options,
 )
+from core.hardware.compiling import check_compile, compile_networks, compile_option
+from core.hardware.device_options import device_option, pick_device
+from core.hardware.devices import PRECISIONS, device_name, mixed_precision, peak_memory, wait_for
 from share import run_script
 
 SCALE = 9.0  # of the guidance

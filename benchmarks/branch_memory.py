@@ -51,7 +51,7 @@ def measure(load: Callable, config: Path, weights: list[Path]) -> tuple[float, f
     """
     import torch
 
-    from core.devices import peak_memory
+    from core.hardware.devices import peak_memory
 
     import_module("generation.model")  # before the clock starts
     start = time.perf_counter()

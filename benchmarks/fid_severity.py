@@ -15,9 +15,9 @@ from einops import rearrange
 from PIL import Image, ImageFilter
 from tqdm import tqdm
 
-from core.image_options import add_image_options, use_image_options
-from core.images import read_image, to_uint8
-from core.options import add_options, dashed, new_parser, read_options
+from core.command_line.options import add_options, dashed, new_parser, read_options
+from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.images import read_image, to_uint8
 from fid.distances import Statistics, frechet_distance, kid
 from fid.options import BackboneOptions, FeatureOptions
 from share import run_script

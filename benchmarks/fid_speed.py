@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from core.images import list_images, write_png
-from core.options import new_parser, positive_int
+from core.command_line.options import new_parser, positive_int
+from core.imaging.images import list_images, write_png
 from fid.backbones import BACKBONES
 from fid.distances import frechet_distance, statistics_of
 from fid.options import BackboneOptions

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cldm.options import DEFAULT_CONFIG
-from core.options import new_parser
+from core.command_line.options import new_parser
 
 if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
     import torch
@@ -47,7 +47,7 @@ def read_every_page(model: "torch.nn.Module") -> None:
 def write_random_weights(config: Path, path: Path) -> None:
     """Write a complete checkpoint of a freshly built model."""
     from cldm.model import create_model  # here, as below: the options are read before
-    from core.checkpoints import save_weights
+    from core.weights.checkpoints import save_weights
 
     save_weights(create_model(config).state_dict(), path)
 
@@ -55,6 +55,6 @@ def write_random_weights(config: Path, path: Path) -> None:
 def write_control(source: Path, path: Path) -> None:
     """Write the control branch of a complete checkpoint."""
     from cldm.names import CONTROL
-    from core.checkpoints import load_state_dict, save_weights, subset
+    from core.weights.checkpoints import load_state_dict, save_weights, subset
 
     save_weights(subset(load_state_dict(source), [CONTROL]), path)

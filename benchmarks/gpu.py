@@ -29,11 +29,7 @@ from cldm.configuration import native_size
 from cldm.layer_precision import round_layers
 from cldm.options import DEFAULT_CONFIG, SamplingOptions
 from cldm.sampling import sample_images
-from core.compiling import MODE, MODES, check_compile, compile_networks
-from core.device_options import device_option, pick_device
-from core.devices import device_name, mixed_precision, peak_memory, wait_for
-from core.files import refuse_existing, write_json
-from core.options import (
+from core.command_line.options import (
     OptionError,
     add_options,
     new_parser,
@@ -42,6 +38,10 @@ from core.options import (
     positive_int,
     read_options,
 )
+from core.files import refuse_existing, write_json
+from core.hardware.compiling import MODE, MODES, check_compile, compile_networks
+from core.hardware.device_options import device_option, pick_device
+from core.hardware.devices import device_name, mixed_precision, peak_memory, wait_for
 from share import run_script
 
 TOLERANCE = 1e-3  # of the largest value, in float32

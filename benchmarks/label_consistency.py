@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conditions.pairs import Pair
+from core.command_line.options import add_options, new_parser, option, positive_int, read_options
 from core.files import write_json
-from core.image_options import add_image_options, use_image_options
-from core.options import add_options, new_parser, option, positive_int, read_options
+from core.imaging.image_options import add_image_options, use_image_options
 from segmentation.options import SegmenterOptions
 from share import run_script
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # it takes seconds to load, and programs read their options b
 def usual_way(config: Path, path: Path) -> "torch.nn.Module":
     """Model that is initialised and then loaded."""
     from cldm.model import create_model  # here, as below: the options are read before
-    from core.checkpoints import load_state_dict
+    from core.weights.checkpoints import load_state_dict
 
     model = create_model(config)
     model.load_state_dict(load_state_dict(path))
@@ -44,7 +44,7 @@ def measure(build, config: Path, path: Path) -> tuple[float, float]:
     """Seconds and peak memory in GiB until every weight was read."""
     import torch
 
-    from core.devices import peak_memory
+    from core.hardware.devices import peak_memory
 
     import_module("cldm.model")  # before the clock starts
     start = time.perf_counter()

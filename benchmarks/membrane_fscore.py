@@ -25,9 +25,7 @@ from annotator.canny import CannyDetector
 from annotator.membrane import HIGH, LOW, MIN_LENGTH, SCALE, ridge_strength, thin_lines
 from conditions.pairs import Pair, find_pairs
 from conditions.segmentation import read_mask
-from core.image_options import add_image_options, use_image_options
-from core.images import read_image, to_uint8
-from core.options import (
+from core.command_line.options import (
     add_options,
     new_parser,
     non_negative_float,
@@ -36,7 +34,9 @@ from core.options import (
     positive_int,
     read_options,
 )
-from core.thresholds import CANNY_HIGH, CANNY_LOW
+from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.images import read_image, to_uint8
+from core.imaging.thresholds import CANNY_HIGH, CANNY_LOW
 from share import run_script
 
 # Low and high thresholds.

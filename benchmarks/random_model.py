@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from cldm.configuration import read_config
-from core.devices import float32_products, wait_for
+from core.hardware.devices import float32_products, wait_for
 from ldm.util import instantiate_from_config
 
 TOKENS = 77  # of a prompt

@@ -17,8 +17,7 @@ from einops import rearrange
 
 from cldm.options import SamplingOptions
 from conditions import ConditionOptions, create_condition
-from core.image_options import add_image_options, use_image_options
-from core.options import (
+from core.command_line.options import (
     Group,
     add_groups,
     new_parser,
@@ -27,6 +26,7 @@ from core.options import (
     positive_int,
     read_groups,
 )
+from core.imaging.image_options import add_image_options, use_image_options
 from core.prompts import PROMPTS
 from share import run_script
 

@@ -24,9 +24,9 @@ from tqdm import tqdm
 from cldm.options import SamplingOptions
 from conditions import ConditionOptions, create_condition
 from conditions.pairs import Pair
-from core.image_options import add_image_options, use_image_options
-from core.images import LUMA, read_image, to_uint8
-from core.options import add_options, new_parser, option, positive_int, read_options
+from core.command_line.options import add_options, new_parser, option, positive_int, read_options
+from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.images import LUMA, read_image, to_uint8
 from core.prompts import PROMPTS
 from core.seeds import sample_seed
 from core.text import table

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cldm.options import SamplingOptions
-from core.device_options import check_device, device_option, pick_device
-from core.options import add_options, new_parser, option, positive_int, read_options
+from core.command_line.options import add_options, new_parser, option, positive_int, read_options
+from core.hardware.device_options import check_device, device_option, pick_device
 from core.text import duration, table
 from ldm.samplers import SAMPLERS
 from share import run_script

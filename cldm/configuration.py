@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from core.options import OptionError
+from core.command_line.options import OptionError
 from core.yaml_files import read_yaml, to_plain
 from ldm.modules.diffusionmodules.util import size_factor
 from ldm.util import find_class

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from cldm.cldm import HINT_CHANNELS, ControlNet
-from core.checkpoints import load_state_dict, save_weights
 from core.files import write_json
-from core.records import Record, read_checked
+from core.recording.records import Record, read_checked
+from core.weights.checkpoints import load_state_dict, save_weights
 from ldm.modules.attention import SpatialTransformer
 from ldm.modules.diffusionmodules.openaimodel import Downsample, ResBlock
 from ldm.modules.diffusionmodules.util import GROUPS

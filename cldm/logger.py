@@ -13,8 +13,8 @@ from torchvision.utils import make_grid
 
 from cldm.options import PREVIEW, SamplingOptions
 from cldm.sampling import NotFiniteError, sample_images, to_pixels
-from core.images import to_uint8, write_png
-from core.pictures import prompt_to_pixels
+from core.imaging.images import to_uint8, write_png
+from core.imaging.pictures import prompt_to_pixels
 from core.seeds import sample_seed
 
 

@@ -9,8 +9,8 @@ import torch
 from cldm.configuration import constructor_errors, read_config
 from cldm.layer_precision import read_rounded, rounded_names
 from cldm.names import AUTOENCODER, CONTROL, EMA, UNET
-from core.checkpoints import SkipInitialisation, load_state_dict, load_strictly, subset
-from core.foreign_layouts import load_original
+from core.weights.checkpoints import SkipInitialisation, load_state_dict, load_strictly, subset
+from core.weights.foreign_layouts import load_original
 from ldm.util import instantiate_from_config
 
 # The noise schedule is computed from the configuration. A file may carry it, of another

@@ -1,6 +1,6 @@
 """Beginnings of the names of weights in checkpoints of this family, one for each part."""
 
-from core.foreign_layouts import CONTROL as CONTROL
+from core.weights.foreign_layouts import CONTROL as CONTROL
 
 UNET = "model.diffusion_model."
 AUTOENCODER = "first_stage_model."

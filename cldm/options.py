@@ -4,7 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.options import OptionError, fraction, non_negative_float, option, positive_int
+from core.command_line.options import (
+    OptionError,
+    fraction,
+    non_negative_float,
+    option,
+    positive_int,
+)
 from ldm.modules.diffusionmodules.schedule import TIMESTEPS
 from ldm.samplers import SAMPLERS
 

@@ -73,7 +73,9 @@ class PublishedControl:
         )
         z, cond = self.get_input(batch, bs=N)  # (N, 4, h, w)
         prompts, hint = batch[self.cond_stage_key][:N], cond["c_concat"][0]
-        from core.pictures import prompt_to_pixels  # here: benchmarks/gpu.py runs without Pillow
+        from core.imaging.pictures import (
+            prompt_to_pixels,  # here: benchmarks/gpu.py runs without Pillow
+        )
 
         text = torch.from_numpy(prompt_to_pixels(prompts, hint.shape[2:]))  # (N, H, W, 3)
         log = {

@@ -13,7 +13,7 @@ from einops import rearrange
 
 from cldm.guidance import guided_eps
 from cldm.options import SamplingOptions
-from core.devices import to_device, to_host
+from core.hardware.devices import to_device, to_host
 from ldm.samplers import SAMPLERS
 from ldm.samplers.noise import Blend, blend_noise, draw_noise
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from core.notices import notify
-from core.records import RECORD
-from core.torch_files import load_pickle
+from core.recording.records import RECORD
+from core.weights.torch_files import load_pickle
 
 TRAINED = "pytorch-lightning_version"  # key in the checkpoints of a training
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
-from core.images import IGNORE, IMAGE_SUFFIXES, list_images, to_uint8
-from core.options import OptionError, non_negative_float, option, positive_int
-from core.pairing import in_natural_order
-from core.resampling import Resampling
+from core.command_line.options import OptionError, non_negative_float, option, positive_int
+from core.imaging.images import IGNORE, IMAGE_SUFFIXES, list_images, to_uint8
+from core.imaging.pairing import in_natural_order
+from core.imaging.resampling import Resampling
 
 if TYPE_CHECKING:  # it imports torch, and programs read their options before that
-    from core.views import View
+    from core.imaging.views import View
 
 MAX_CLASSES = IGNORE  # masks are written in 8 bits, and the last number is no class
 

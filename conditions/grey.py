@@ -3,7 +3,7 @@
 import numpy as np
 
 from conditions.base import Condition, Layers
-from core.images import read_grey, to_uint8
+from core.imaging.images import read_grey, to_uint8
 
 
 class GreyPicture(Condition):

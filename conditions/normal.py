@@ -6,7 +6,7 @@ import numpy as np
 from einops import rearrange
 
 from conditions.base import Condition, Layers
-from core.images import read_image, to_uint8
+from core.imaging.images import read_image, to_uint8
 
 
 class Normal(Condition):

@@ -10,9 +10,9 @@ import numpy as np
 from conditions import Condition, create_condition
 from core.checks import bar_for_many, raise_first
 from core.duplicates import equal_files
-from core.images import check_image, list_images
+from core.imaging.images import check_image, list_images
+from core.imaging.pairing import match_names
 from core.notices import notify
-from core.pairing import match_names
 
 
 class Pair(NamedTuple):

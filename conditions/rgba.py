@@ -12,10 +12,10 @@ import numpy as np
 
 from conditions.base import Condition, ConditionOptions, Layers
 from core.arrays import read_arrays
-from core.image_header import max_pixels
-from core.images import IMAGE_SUFFIXES, list_images, read_four_channels, to_uint8
-from core.pairing import in_natural_order, stem_of
-from core.pictures import class_colours
+from core.imaging.image_header import max_pixels
+from core.imaging.images import IMAGE_SUFFIXES, list_images, read_four_channels, to_uint8
+from core.imaging.pairing import in_natural_order, stem_of
+from core.imaging.pictures import class_colours
 
 CLASS_PLANES = 3  # R, G, B
 DECLARED_RANGES = ("neg_one_to_one", "zero_one")  # what the `meta` of an .npz may say

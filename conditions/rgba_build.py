@@ -18,13 +18,19 @@ from conditions.rgba import CLASS_PLANES, read_rgba
 from conditions.segmentation import one_hot, read_mask
 from core.arrays import read_arrays
 from core.checks import picture_flaw
+from core.command_line.options import (
+    OptionError,
+    non_negative_float,
+    non_negative_int,
+    option,
+    positive_int,
+)
 from core.files import whole_file
-from core.image_header import stated_bit_depth
-from core.images import list_images, read_image, read_note, to_uint8, write_png
-from core.options import OptionError, non_negative_float, non_negative_int, option, positive_int
-from core.pairing import find_partners, stem_of
-from core.pictures import class_colours, tile
-from core.thresholds import CANNY_HIGH, CANNY_LOW, check_thresholds
+from core.imaging.image_header import stated_bit_depth
+from core.imaging.images import list_images, read_image, read_note, to_uint8, write_png
+from core.imaging.pairing import find_partners, stem_of
+from core.imaging.pictures import class_colours, tile
+from core.imaging.thresholds import CANNY_HIGH, CANNY_LOW, check_thresholds
 
 FORMATS = ("npz", "png")
 MAX_NOTE = 2**20  # bytes
@@ -218,7 +224,8 @@ def read_meta(path: Path) -> str | None:
     """The note that `write_rgba` left; None where the file has none.
 
     Raises:
-        FileNotFoundError, ValueError: as `core.images.read_note` and `core.arrays.read_arrays`.
+        FileNotFoundError, ValueError: as `core.imaging.images.read_note` and
+            `core.arrays.read_arrays`.
     """
     if path.suffix == ".png":
         return read_note(path, "meta")

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from conditions.base import Condition, ConditionOptions, Layers
-from core.image_files import read_header
-from core.image_header import Header
-from core.images import IGNORE, LIKELY_CLASSES, read_labels, to_uint8
-from core.pictures import class_colours
+from core.imaging.image_files import read_header
+from core.imaging.image_header import Header
+from core.imaging.images import IGNORE, LIKELY_CLASSES, read_labels, to_uint8
+from core.imaging.pictures import class_colours
 
 LISTED = 5  # labels that an error message lists
 IGNORE_LABELS = (255, 65535, -1)  # of data sets for other programs

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from conditions.objects import EIGHT, Object, find_objects, put_down, take_out, turned, write
-from core.options import (
+from core.command_line.options import (
     OptionError,
     at_least_one,
     fraction,

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from core.image_files import check_whole, decode, format_of
+from core.imaging.image_files import check_whole, decode, format_of
 
 BAR_FROM = 200  # items: fewer are checked before a bar could be read
 MAX_THREADS = 8  # more do not decode faster
@@ -51,7 +51,7 @@ def find_flaws(
 def picture_flaw(
     path: Path, size: tuple[int, int] | None = None, colours: str | None = None
 ) -> str | None:
-    """Flaw of a picture that `core.images.write_png` wrote; None where there is none.
+    """Flaw of a picture that `core.imaging.images.write_png` wrote; None where there is none.
 
     Args:
         size: (height, width) that is expected.

@@ -10,10 +10,10 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 
-from core.checkpoints import save_torch, save_weights, subset
-from core.devices import PRECISIONS
-from core.run_files import DAMAGED, LAST, PREVIOUS
-from core.torch_files import load_pickle
+from core.hardware.devices import PRECISIONS
+from core.recording.run_files import DAMAGED, LAST, PREVIOUS
+from core.weights.checkpoints import save_torch, save_weights, subset
+from core.weights.torch_files import load_pickle
 
 RESTORED_WITHIN = 600  # seconds that processes wait for the one that restores `LAST`
 
@@ -118,8 +118,8 @@ def wait_for_last(folder: Path, seconds: float = RESTORED_WITHIN) -> None:
 
 
 def lightning_precision(precision: str) -> str:
-    """Lightning's name for one of `core.devices.PRECISIONS`; weights are always float32."""
-    # TF32 is a way to multiply: `core.devices.float32_products` sets it around a training.
+    """Lightning's name for one of `PRECISIONS`; weights are always float32."""
+    # TF32 is a way to multiply: `core.hardware.devices.float32_products` sets it around a training.
     return "32-true" if PRECISIONS[precision] == torch.float32 else f"{precision}-mixed"
 
 

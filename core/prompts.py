@@ -4,8 +4,8 @@ import ast
 import re
 from pathlib import Path
 
+from core.command_line.options import option
 from core.files import require_file
-from core.options import option
 
 MOST_BYTES = 2**24  # of a file: 100,000 prompts have a tenth of this
 PROMPTS = (

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cldm.options import DEFAULT_CONFIG
-from core.device_options import pick_device
+from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
+from core.command_line.options import Group, add_groups, dashed, new_parser, option, read_groups
 from core.files import check_writable, write_json
-from core.image_options import add_image_options, use_image_options
-from core.images import write_png
-from core.option_sources import add_run_control, dry_run_text, parse_all
-from core.options import Group, add_groups, dashed, new_parser, option, read_groups
-from core.pictures import tile
+from core.hardware.device_options import pick_device
+from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.images import write_png
+from core.imaging.pictures import tile
 from fid.options import BackboneOptions, FeatureOptions, FidScoreOptions
 from fid.results import describe, print_summary
 from share import run_script

@@ -9,11 +9,11 @@ table, if they were made the same way.
 
 from pathlib import Path
 
+from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
+from core.command_line.options import Group, add_groups, dashed, new_parser, read_groups
 from core.csv_files import write_csv
 from core.files import check_writable, write_json
-from core.image_options import add_image_options, use_image_options
-from core.option_sources import add_run_control, dry_run_text, parse_all
-from core.options import Group, add_groups, dashed, new_parser, read_groups
+from core.imaging.image_options import add_image_options, use_image_options
 from fid.options import BackboneOptions, FeatureOptions, FidScoreOptions
 from fid.results import check_comparable, print_summary
 from fid.tables import COLUMNS, TableOptions, draw_bars, read_results, row_of, write_markdown

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from core.command_line.options import fraction, option, positive_int
 from core.csv_files import write_csv
-from core.images import read_image, to_uint8
-from core.options import fraction, option, positive_int
-from core.pictures import tile
+from core.imaging.images import read_image, to_uint8
+from core.imaging.pictures import tile
 from fid.distances import distances
 
 THUMBNAIL = 64  # pixels at which a pair's correlation is taken: structure counts, noise does not

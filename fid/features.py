@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from core.files import whole_file
-from core.image_header import stated_bit_depth
+from core.imaging.image_header import stated_bit_depth
 from fid.backbones.loading import Backbone
 from fid.distances import Statistics
 from fid.images import read_batches

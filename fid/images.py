@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from core.checks import bar_for_many
-from core.images import check_image, list_images, read_image, to_uint8
+from core.imaging.images import check_image, list_images, read_image, to_uint8
 from fid.distances import require_spread
 from fid.preprocessing import Preprocessing
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
+from core.command_line.options import Group, add_groups, dashed, new_parser, option, read_groups
 from core.files import check_writable, write_json
-from core.image_options import add_image_options, use_image_options
-from core.images import write_png
-from core.option_sources import add_run_control, dry_run_text, parse_all
-from core.options import Group, add_groups, dashed, new_parser, option, read_groups
+from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.images import write_png
 from fid.copies import CopyOptions, ImageFeatures, draw_pairs, find_copies, write_pairs
 from fid.options import BackboneOptions, FeatureOptions
 from fid.results import describe

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.device_options import check_device, device_option
-from core.options import OptionError, non_negative_int, option, positive_int
+from core.command_line.options import OptionError, non_negative_int, option, positive_int
+from core.hardware.device_options import check_device, device_option
 from core.user_cache import user_cache
 from fid.backbones import BACKBONES, CEM, INCEPTION
 from fid.distances import SUBSET_COUNT, SUBSET_SEED, SUBSET_SIZE

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from cldm.sampling import NotFiniteError, to_pixels
 from core.files import whole_file
-from core.images import read_image
+from core.imaging.images import read_image
 from fid.backbones.loading import Backbone
 from fid.distances import Statistics
 
@@ -106,7 +106,7 @@ def measure_reconstructions(
         model: see `reconstruct`.
         shown: number of pairs to keep.
     Raises:
-        ValueError: see `core.images.read_image` and `reconstruct`.
+        ValueError: see `core.imaging.images.read_image` and `reconstruct`.
     """
     result = Reconstructions()
     for path in tqdm(paths, desc="encode and decode", unit="image"):

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from core.command_line.options import option
 from core.files import write_json
-from core.image_header import stated_bit_depth
-from core.options import option
-from core.records import Record
+from core.imaging.image_header import stated_bit_depth
+from core.recording.records import Record
 from fid.preprocessing import RESIZE_RULES
 from fid.scarce import FEW_IMAGES
 

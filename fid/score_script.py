@@ -4,10 +4,10 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
+from core.command_line.options import add_options, dashed, new_parser, read_options
 from core.files import check_writable
-from core.image_options import add_image_options, use_image_options
-from core.option_sources import add_run_control, dry_run_text, parse_all
-from core.options import add_options, dashed, new_parser, read_options
+from core.imaging.image_options import add_image_options, use_image_options
 from fid.options import BackboneOptions, FeatureOptions, FidScoreOptions
 from fid.results import ResultOptions, print_summary, write_result
 

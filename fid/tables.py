@@ -5,9 +5,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.command_line.options import OptionError, option
 from core.files import whole_file
-from core.options import OptionError, option
-from core.records import read_checked
+from core.recording.records import read_checked
 from fid.results import Result
 from fid.scarce import FEW_IMAGES
 

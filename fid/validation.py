@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from cldm.sampling import NotFiniteError
-from core.images import write_png
+from core.imaging.images import write_png
 from core.seeds import sample_seed
 from fid.backbones.loading import Backbone
 from fid.distances import frechet_distance, kid, statistics_of

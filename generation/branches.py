@@ -15,15 +15,15 @@ import numpy as np
 
 from annotator.detector import DrawMaps, edges_of_file
 from conditions import CONDITIONS, Condition, ConditionOptions, Layers, create_condition
-from core.images import check_image
-from core.options import option
-from core.pixel_size import (
+from core.command_line.options import option
+from core.imaging.images import check_image
+from core.imaging.pixel_size import (
     PixelSize,
     notify_of_other_size,
     pixel_size_of_folder,
     pixel_size_of_weights,
 )
-from core.resampling import Resampling, resampling_to
+from core.imaging.resampling import Resampling, resampling_to
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"  # a branch names a folder, so no slash and no leading dot
 

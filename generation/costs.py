@@ -13,7 +13,7 @@ from tqdm import tqdm
 from cldm.multi import MultiConditionControlNet
 from cldm.options import SamplingOptions
 from cldm.sampling import sample_images
-from core.devices import mixed_precision, wait_for
+from core.hardware.devices import mixed_precision, wait_for
 from core.prompts import PROMPTS
 
 # Sampling steps of two runs, whose difference in time is the cost of the steps between them. Both
@@ -54,7 +54,7 @@ def measure_image(
         image_size: height and width in pixels.
         options: their `steps` play no part.
         branches: control branches that steer the image, each with the weights of the model's one.
-        precision: one of `core.devices.PRECISIONS`.
+        precision: one of `core.hardware.devices.PRECISIONS`.
     """
     size = (batch_size, model.control_model.hint_channels, image_size, image_size)
     # What hints show does not change the time; neither do prompts, which are padded to 77 tokens.

@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from cldm.options import SamplingOptions
 from cldm.sampling import NotFiniteError, Start, sample_images
-from core.devices import mixed_precision
-from core.grain import Grain
+from core.hardware.devices import mixed_precision
+from core.microscope.grain import Grain
 from core.signals import StoppedForRequeue, StopRequest
 from generation.branches import labels_of
 from generation.gate import Gate, pass_gate
@@ -34,7 +34,7 @@ class Painter:
     Attributes:
         model: as `load_model` gives it.
         multiple: what the model's heights and widths must be multiples of.
-        precision: one of `core.devices.PRECISIONS`.
+        precision: one of `core.hardware.devices.PRECISIONS`.
         save_memory: see `DrawingOptions`.
         grain: added to each image; None for none.
     """

@@ -21,11 +21,11 @@ from tqdm import tqdm
 from conditions import ConditionOptions, Segmentation
 from conditions.pairs import Pair, check_pairs, find_pairs
 from conditions.segmentation import read_mask
+from core.command_line.options import OptionError, option, option_names
 from core.csv_files import write_csv
 from core.files import check_new_folder, whole_folder
-from core.images import IGNORE, LUMA, read_image, write_png
-from core.options import OptionError, option, option_names
-from core.pairing import stem_of
+from core.imaging.images import IGNORE, LUMA, read_image, write_png
+from core.imaging.pairing import stem_of
 from core.signals import StopRequest
 from generation.export_card import write_data_card
 from generation.export_layouts import BACKGROUND, LAYOUTS, Case, PairsLayout

@@ -12,7 +12,7 @@ from core.cards import (
     size_category,
     write_card,
 )
-from core.pixel_size import PixelSize
+from core.imaging.pixel_size import PixelSize
 from generation.export_layouts import Case
 
 TAGS = ["electron-microscopy", "synthetic", "segmentation", "natural2nanoscale"]

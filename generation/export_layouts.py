@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core.files import write_json
-from core.images import IGNORE
+from core.imaging.images import IGNORE
+from core.imaging.pairing import natural_order
 from core.notices import notify
-from core.pairing import natural_order
 from generation.names import IMAGES, MASKS
 
 BACKGROUND = "background"

@@ -11,11 +11,11 @@ import numpy as np
 import tifffile
 from tqdm import tqdm
 
+from core.command_line.options import OptionError, option, positive_float
 from core.files import check_new_folder, check_writable, refuse_existing, whole_file, whole_folder
-from core.images import read_grey, read_labels, to_uint8
-from core.options import OptionError, option, positive_float
+from core.imaging.images import read_grey, read_labels, to_uint8
+from core.imaging.pixel_size import PixelSize, Voxel, slice_distance_of_folder
 from core.packages import optional_package
-from core.pixel_size import PixelSize, Voxel, slice_distance_of_folder
 from generation.manifest import read_manifest
 
 ZARR, TIFF = (".zarr",), (".tif", ".tiff")

@@ -7,9 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from core.command_line.options import (
+    OptionError,
+    fraction,
+    non_negative_int,
+    option,
+    positive_float,
+)
 from core.files import sha256_of
-from core.images import list_images
-from core.options import OptionError, fraction, non_negative_int, option, positive_float
+from core.imaging.images import list_images
 from core.seeds import sample_seed
 from generation.plan import PlannedImage
 

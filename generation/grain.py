@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from einops import rearrange
 
-from core.grain import Grain, read_grain
-from core.pixel_size import PixelSize, as_pixel_size
+from core.imaging.pixel_size import PixelSize, as_pixel_size
+from core.microscope.grain import Grain, read_grain
 
 
 def chosen_grain(path: Path | None, pixel_size: PixelSize | None) -> Grain | None:

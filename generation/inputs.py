@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 
 from core.checks import bar_for_many
-from core.workers import in_workers
+from core.hardware.workers import in_workers
 from generation.branches import Branch
 from generation.plan import ConditionSet
 

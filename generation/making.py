@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 
-from core.grain import Grain
+from core.microscope.grain import Grain
 from generation.drawing import Painter, draw_images
 from generation.gate import Gate
 from generation.manifest import MANIFEST

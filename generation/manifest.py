@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from core.files import require_file, whole_file
-from core.records import Record, parse_checked
+from core.recording.records import Record, parse_checked
 from generation.names import CONDITIONS, IMAGES, MASKS
 from generation.run_folder import lock_manifest
 

@@ -11,11 +11,11 @@ from cldm.model import create_control, create_model
 from cldm.multi import MultiConditionControlNet
 from cldm.names import UNET
 from cldm.parameterization import check_parameterization
-from core.compiling import compile_networks
-from core.devices import PRECISIONS, mixed_precision
 from core.files import sha256_of, state_of
-from core.foreign_layouts import load_original
+from core.hardware.compiling import compile_networks
+from core.hardware.devices import PRECISIONS, mixed_precision
 from core.user_cache import remembered_sha256
+from core.weights.foreign_layouts import load_original
 from generation.branches import Branch
 from generation.options import ModelOptions
 

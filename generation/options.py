@@ -5,10 +5,15 @@ from pathlib import Path
 
 import config
 from cldm.options import DEFAULT_CONFIG
-from core.compiling import check_compile, compile_option
-from core.device_options import check_precision, device_option, pick_device, precision_option
-from core.options import option, positive_int
-from core.resampling import pixel_size_option
+from core.command_line.options import option, positive_int
+from core.hardware.compiling import check_compile, compile_option
+from core.hardware.device_options import (
+    check_precision,
+    device_option,
+    pick_device,
+    precision_option,
+)
+from core.imaging.resampling import pixel_size_option
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
-from core.options import OptionError, option, positive_int
-from core.pairing import LISTED, find_partners, stem_of
+from core.command_line.options import OptionError, option, positive_int
+from core.imaging.pairing import LISTED, find_partners, stem_of
 from core.prompts import prompts_option
 from core.seeds import sample_seed
 from generation.names import image_name, name_ending

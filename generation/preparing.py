@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from cldm.unknown_prompts import notify_of_unknown_prompts
-from core.grain import Grain
+from core.microscope.grain import Grain
 from core.prompts import read_prompts
 from generation.gate import Gate
 from generation.grain import chosen_grain

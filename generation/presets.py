@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.options import option
+from core.command_line.options import option
 
 # Preset -> options of generate.py by name. docs/measurements.md has the table that decided.
 PRESETS: dict[str, dict[str, Any]] = {

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from annotator.detector import DrawMaps
 from annotator.registry import edge_detectors
 from conditions import RGBA, ConditionOptions, Edge, Segmentation
-from core.options import non_negative_float, option
+from core.command_line.options import non_negative_float, option
 from generation.branches import (
     Branch,
     split_named,

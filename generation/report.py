@@ -15,9 +15,9 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from core.files import whole_file
-from core.images import read_image, read_labels, write_png
-from core.pictures import COLOURS, class_colours, evenly, scale_longer_side, tile, to_image
-from core.records import RECORD, RunRecord, read_checked
+from core.imaging.images import read_image, read_labels, write_png
+from core.imaging.pictures import COLOURS, class_colours, evenly, scale_longer_side, tile, to_image
+from core.recording.records import RECORD, RunRecord, read_checked
 from generation.manifest import leading_file
 from generation.scores import read_scores
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from core.checks import find_flaws
+from core.command_line.option_sources import plain
 from core.files import require_file, sha256_of, whole_folder, write_json
-from core.images import IGNORE, write_png
-from core.option_sources import plain
-from core.pixel_size import VOLUME, PixelSize
-from core.records import RECORD, read_record, write_run_record
+from core.imaging.images import IGNORE, write_png
+from core.imaging.pixel_size import VOLUME, PixelSize
+from core.recording.records import RECORD, read_record, write_run_record
 from generation.branches import Branch, has_labels, label_folders, labels_of
 from generation.gate import Drawn
 from generation.manifest import (

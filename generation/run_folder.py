@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from core.files import check_new_folder, remove_leftovers
-from core.records import RECORD
+from core.recording.records import RECORD
 from generation.names import CONDITIONS, IMAGE_PREFIX, IMAGES, MASKS, image_name
 
 STATE = "generate_state.json"

@@ -4,9 +4,9 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.option_sources import RUN_CONTROL
-from core.options import folder_name, option
-from core.records import new_run_id, read_record
+from core.command_line.option_sources import RUN_CONTROL
+from core.command_line.options import folder_name, option
+from core.recording.records import new_run_id, read_record
 from generation.export import ExportOptions
 from generation.export_volume import VolumeOptions
 from generation.shards import Shard, ShardOptions, shared_run_id

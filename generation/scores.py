@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
-from core.records import RECORD, read_checked
+from core.recording.records import RECORD, read_checked
 from fid.results import Score
 from generation.names import IMAGES
 from generation.run_folder import STATE

@@ -7,7 +7,7 @@ from typing import Any
 
 from cldm.options import SamplingOptions
 from conditions import ConditionOptions
-from core.options import Group
+from core.command_line.options import Group
 from generation.branches import (
     Branch,
     BranchOptions,

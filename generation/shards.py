@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from core.options import non_negative_int, option, positive_int
+from core.command_line.options import non_negative_int, option, positive_int
 
 MAX_SHARDS = 100_000  # more than any cluster runs; the status of a run lists them all
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core.checks import picture_flaw
 from core.files import sha256_of
-from core.images import image_size
+from core.imaging.images import image_size
 from generation.manifest import SHA256, WEIGHTS_CHANGED
 
 

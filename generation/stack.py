@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from core.options import option, positive_float
+from core.command_line.options import option, positive_float
 from core.seeds import sample_seed
 from ldm.samplers.noise import Blend
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from core.images import image_size, list_images, read_image
-from core.options import OptionError, option, positive_float
-from core.pairing import LISTED, find_partners
+from core.command_line.options import OptionError, option, positive_float
+from core.imaging.images import image_size, list_images, read_image
+from core.imaging.pairing import LISTED, find_partners
 from generation.plan import ConditionSet
 
 

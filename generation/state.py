@@ -1,7 +1,7 @@
 """The start of a run, as its folder keeps it, and what has changed since.
 
-Two files say it: the record of every run (`core.records`) with the options, and `STATE` with the
-files and texts that these options meant.
+Two files say it: the record of every run (`core.recording.records`) with the options, and `STATE`
+with the files and texts that these options meant.
 """
 
 import json
@@ -12,9 +12,9 @@ from typing import Annotated, Any
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from core.checks import bar_for_many
+from core.command_line.option_sources import changed_options
 from core.files import sha256_of, write_json
-from core.option_sources import changed_options
-from core.records import RECORD, Record, RunRecord, parse_checked, read_checked
+from core.recording.records import RECORD, Record, RunRecord, parse_checked, read_checked
 from generation.names import MASK
 from generation.plan import ConditionSet
 from generation.run_folder import STATE
@@ -123,7 +123,7 @@ def _state_file(path: str | Path) -> Path:
 
 
 def read_generation(run_dir: Path) -> tuple[GenerationRecord, GenerateState]:
-    """Both files of a run; raises like `core.records.read_checked`."""
+    """Both files of a run; raises like `core.recording.records.read_checked`."""
     record = read_checked(run_dir / RECORD, GenerationRecord)
     return record, read_checked(run_dir / STATE, GenerateState)
 

@@ -1,7 +1,7 @@
 """The plan of a run, as text for `--dry_run`."""
 
 from cldm.options import SamplingOptions
-from core.records import RECORD
+from core.recording.records import RECORD
 from core.text import table
 from generation.export import ExportOptions
 from generation.export_volume import VolumeOptions

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from core.records import RECORD, RunRecord, read_checked
-from core.run_files import LAST, PROGRESS, ProgressRecord
+from core.recording.records import RECORD, RunRecord, read_checked
+from core.recording.run_files import LAST, PROGRESS, ProgressRecord
 from core.text import duration, table
 from generation.names import IMAGES
 from generation.plan import SamplePlan

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cldm.options import DEFAULT_CONFIG, SamplingOptions
-from core.device_options import check_precision, pick_device, precision_option
-from core.options import option, positive_float, positive_int
+from core.command_line.options import option, positive_float, positive_int
+from core.hardware.device_options import check_precision, pick_device, precision_option
 from core.text import duration
 
 
@@ -107,7 +107,7 @@ def measure_costs(
     from cldm.configuration import image_side, read_config
     from cldm.layer_precision import round_layers
     from cldm.model import create_model
-    from core.devices import PRECISIONS, device_name, peak_memory
+    from core.hardware.devices import PRECISIONS, device_name, peak_memory
     from generation.costs import measure_image
     from ldm.samplers import SAMPLERS
     from training.costs import measure_step

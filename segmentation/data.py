@@ -10,8 +10,8 @@ from conditions import ConditionOptions, Segmentation
 from conditions.pairs import Pair, check_pairs, find_pairs
 from conditions.segmentation import read_mask
 from core.draws import SeededDraws, sample_generator
-from core.images import read_grey
-from core.resampling import Resampling, resampling_to
+from core.imaging.images import read_grey
+from core.imaging.resampling import Resampling, resampling_to
 from segmentation.augmentation import AUGMENTATIONS, Augmentation
 
 CACHE_BYTES = 2**30  # decoded pairs kept in memory, per worker

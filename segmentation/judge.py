@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from conditions import Condition
 from conditions.pairs import Pair
 from core.checks import bar_for_many
-from core.images import LUMA
+from core.imaging.images import LUMA
 from segmentation.data import read_input, read_target
 from segmentation.network import load_segmenter, predict, predict_logits
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import torch
 
-from core.checkpoints import load_strictly, save_torch
+from core.command_line.options import OptionError
 from core.files import refuse_existing
-from core.options import OptionError
-from core.pixel_size import PixelSize, as_pixel_size
-from core.torch_files import load_pickle
-from core.weights_in_use import note_weights
+from core.imaging.pixel_size import PixelSize, as_pixel_size
+from core.weights.checkpoints import load_strictly, save_torch
+from core.weights.torch_files import load_pickle
+from core.weights.weights_in_use import note_weights
 from segmentation.options import ENCODER, SIZE_MULTIPLE
 from segmentation.reflection import reflect_to
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from core.options import (
+from core.command_line.options import (
     OptionError,
     non_negative_float,
     non_negative_int,

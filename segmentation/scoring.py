@@ -12,7 +12,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from tqdm import tqdm
 
 from conditions.pairs import Pair
-from core.images import IGNORE, image_size, to_uint8
+from core.imaging.images import IGNORE, image_size, to_uint8
 from segmentation.data import find_resamplings, read_input, read_target
 from segmentation.network import predict
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from conditions.pairs import Pair
-from core.images import IGNORE
+from core.imaging.images import IGNORE
 from segmentation.augmentation import AUGMENTATIONS
 from segmentation.data import MixedDraws, SegmentationDataset
 from segmentation.network import build_segmenter

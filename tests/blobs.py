@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from conditions.pairs import find_pairs
-from core.images import write_png
+from core.imaging.images import write_png
 
 LEVELS = np.array([60, 140, 220])  # grey level of each class
 

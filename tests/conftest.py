@@ -12,8 +12,8 @@ import yaml
 from tqdm import tqdm
 
 from cldm.model import create_model
-from core.checkpoints import load_state_dict, save_weights
-from core.images import write_png
+from core.imaging.images import write_png
+from core.weights.checkpoints import load_state_dict, save_weights
 from ldm.util import instantiate_from_config
 from share import run_script
 from tests.weights import fill_parameters, fill_zero_layers

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from core.option_sources import (
+from core.command_line.option_sources import (
     add_run_control,
 )
-from core.options import (
+from core.command_line.options import (
     OptionError,
     add_options,
     new_parser,

@@ -16,10 +16,10 @@ import torch
 
 import generate
 import train
-from core.images import write_png
-from core.option_sources import parse_given, with_defaults
-from core.options import read_groups
-from core.torch_files import load_pickle
+from core.command_line.option_sources import parse_given, with_defaults
+from core.command_line.options import read_groups
+from core.imaging.images import write_png
+from core.weights.torch_files import load_pickle
 from share import REQUEUE
 from training.processes import Processes
 

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from conditions.pairs import check_pairs
 from conditions.segmentation import Segmentation
 from core.files import write_json
-from core.pixel_size import VOLUME
+from core.imaging.pixel_size import VOLUME
 from core.prompts import PROMPTS
 from dataset import MyDataset, PlacedKey, SampleKey, ValidationSet, collate
 from tests.picture_files import blocks, make_pairs, write

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torchvision.models import resnet18
 
-from core.checkpoints import save_weights
-from core.images import read_image, write_png
+from core.imaging.images import read_image, write_png
+from core.weights.checkpoints import save_weights
 
 ROOT = Path(__file__).parents[1]
 RECIPES = (ROOT / "docs" / "extending.md").read_text()

@@ -9,10 +9,10 @@ import train
 from benchmarks.random_model import errors_against_cpu
 from cldm.options import SamplingOptions
 from cldm.sampling import sample_images
-from core.compiling import compile_networks
-from core.devices import float32_products, mixed_precision, to_device, to_host
-from core.images import read_image
-from core.torch_files import load_pickle
+from core.hardware.compiling import compile_networks
+from core.hardware.devices import float32_products, mixed_precision, to_device, to_host
+from core.imaging.images import read_image
+from core.weights.torch_files import load_pickle
 from dataset import Sample, SampleKey, collate
 from ldm.modules.diffusionmodules.util import LayerNorm, group_norm
 from tests.weights import fill_zero_layers

@@ -111,7 +111,7 @@ def test_every_file_keeps_the_rule():
         ("generation/plan.py", "import generate"),
         ("fid/scoring.py", "from fid.compute_cem_fid import main"),
         ("utils/plan.py", "import train\nif __name__ == '__main__':\n    train.main()"),
-        ("core/images.py", "from numpy import *"),
+        ("core/imaging/images.py", "from numpy import *"),
         ("ldm/util.py", "Deferred('cldm.model:create_model')"),
     ],
 )
@@ -124,12 +124,12 @@ def test_faults_are_found(path, source):
     ("path", "source"),
     [
         (
-            "core/images.py",
+            "core/imaging/images.py",
             "import torch\nfrom core.files import whole_file\nfrom datasets import x",
         ),
         (
             "cldm/logger.py",
-            "from core.images import write_png\nfrom cldm.sampling import to_pixels",
+            "from core.imaging.images import write_png\nfrom cldm.sampling import to_pixels",
         ),
         ("training/module.py", "from fid.validation import ValidationFid"),
         (

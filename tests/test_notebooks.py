@@ -19,7 +19,7 @@ from annotator.util import HWC3, resize_image
 from cldm.ddim_hacked import DDIMSampler
 from cldm.logger import ImageLogger
 from cldm.model import create_model, load_state_dict
-from core.images import read_image
+from core.imaging.images import read_image
 
 
 class CirclesDataset(Dataset):

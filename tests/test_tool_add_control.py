@@ -3,7 +3,7 @@ import torch
 
 import tool_add_control
 from cldm.model import create_model
-from core.checkpoints import load_state_dict, save_weights, subset
+from core.weights.checkpoints import load_state_dict, save_weights, subset
 from tests.weights import fill_parameters
 
 

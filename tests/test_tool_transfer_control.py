@@ -5,7 +5,7 @@ import torch
 
 import tool_transfer_control
 from cldm.model import create_model
-from core.checkpoints import load_state_dict, save_weights, subset
+from core.weights.checkpoints import load_state_dict, save_weights, subset
 from tests.weights import fill_zero_layers
 
 ENCODER = "input_blocks.1.0.in_layers.2.weight"  # in the U-Net and, as a copy, in the branch

@@ -22,13 +22,13 @@ import train
 from cldm import parameterization
 from cldm.cldm import ControlLDM
 from cldm.model import create_model
-from core.checkpoints import load_state_dict, save_weights, subset
 from core.files import sha256_of
-from core.images import read_labels, write_png
+from core.imaging.images import read_labels, write_png
 from core.lightning import WholeFileIO, position
 from core.notices import Notice
-from core.run_lock import RunLock
-from core.torch_files import load_pickle
+from core.recording.run_lock import RunLock
+from core.weights.checkpoints import load_state_dict, save_weights, subset
+from core.weights.torch_files import load_pickle
 from ldm.models.autoencoder import AutoencoderKL
 from segmentation.network import build_segmenter, save_segmenter
 from share import run_script
@@ -554,7 +554,7 @@ def test_no_space_left_is_one_line_and_leaves_no_half_file(
         path.write_bytes(b"half")
         raise RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed")
 
-    monkeypatch.setattr("core.checkpoints.torch.save", full_disk)
+    monkeypatch.setattr("core.weights.checkpoints.torch.save", full_disk)
     error = error_line(train.main, *options, "--max_steps", 2, "--save_every", 1)
     assert "Is the disk full?" in error
     assert not list(only_run(tmp_path).glob("*.ckpt"))

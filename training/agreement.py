@@ -8,8 +8,8 @@ from pytorch_lightning.callbacks import Callback
 
 from cldm.options import SamplingOptions
 from cldm.sampling import NotFiniteError, sample_images
+from core.imaging.pictures import evenly
 from core.lightning import print_once
-from core.pictures import evenly
 from core.seeds import sample_seed
 from dataset import ValidationSet, channels_first
 

@@ -14,8 +14,8 @@ from core.cards import (
     write_card,
 )
 from core.files import sha256_of
-from core.pixel_size import pixel_size_of_training, size_note
-from core.records import DATA
+from core.imaging.pixel_size import pixel_size_of_training, size_note
+from core.recording.records import DATA
 from training.first_weights import read_start
 
 TAGS = ["controlnet", "electron-microscopy", "image-generation", "natural2nanoscale"]

@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
-from core.run_files import LAST
+from core.recording.run_files import LAST
 from training.names import BEST, BEST_AGREEMENT, BEST_FID
 from training.steps import ends_step, validation_follows
 

@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 from torch.utils.data import DataLoader
 
-from core.devices import float32_products, wait_for
+from core.hardware.devices import float32_products, wait_for
 from core.lightning import lightning_precision
 from core.prompts import PROMPTS
 from dataset import Sample, SampleKey, collate

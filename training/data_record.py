@@ -9,9 +9,9 @@ from typing import Any
 
 from core.checks import bar_for_many
 from core.files import sha256_of
-from core.pairing import list_names
-from core.pixel_size import PixelSizeRecord
-from core.records import read_checked
+from core.imaging.pairing import list_names
+from core.imaging.pixel_size import PixelSizeRecord
+from core.recording.records import read_checked
 from training.data import DataSets
 
 Contents = dict[str, str]  # SHA-256 by the name of the file

@@ -6,7 +6,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from core.files import sha256_of
-from core.records import Record, read_checked
+from core.recording.records import Record, read_checked
 
 START = "start.json"  # name of the record in the folder of a run
 

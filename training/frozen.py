@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from core.devices import to_device
+from core.hardware.devices import to_device
 from dataset import Batch
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 from training.latents import LatentCache

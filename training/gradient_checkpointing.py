@@ -12,8 +12,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 
-from core.devices import PRECISIONS
-from core.memory import free_memory
+from core.hardware.devices import PRECISIONS
+from core.hardware.memory import free_memory
 
 USED = 0.9  # of the free memory; the rest is for workspaces and fragments
 STATES = 3  # tensors of AdamW for each trained one: gradient and two moments
@@ -27,7 +27,7 @@ class StepSize:
     Attributes:
         batch_size: images per step of one process.
         image_size: height and width in pixels.
-        precision: one of `core.devices.PRECISIONS`.
+        precision: one of `core.hardware.devices.PRECISIONS`.
         averaged: whether trained weights are averaged.
     """
 

@@ -4,7 +4,7 @@ import pytorch_lightning as pl
 import torch
 
 from cldm.cldm import ControlLDM
-from core.devices import to_device
+from core.hardware.devices import to_device
 from dataset import Batch
 from training.averaging import AVERAGES, WeightAverage
 from training.frozen import FrozenEncoders

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from cldm.options import DEFAULT_CONFIG, PREVIEW
 from conditions import CONDITIONS
-from core.device_options import device_option
-from core.options import (
+from core.command_line.options import (
     OptionError,
     fraction,
     non_negative_float,
@@ -16,7 +15,8 @@ from core.options import (
     positive_float,
     positive_int,
 )
-from core.resampling import pixel_size_option
+from core.hardware.device_options import device_option
+from core.imaging.resampling import pixel_size_option
 from fid.options import CemOptions
 from training.names import BEST_FID
 from training.processes import Processes

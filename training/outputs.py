@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.command_line.options import folder_name, option, positive_int
 from core.deferred import Deferred
-from core.options import folder_name, option, positive_int
 from training.names import BEST
 
 if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before

@@ -4,10 +4,10 @@ import os
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from core.compiling import check_compile, compile_option
-from core.device_options import check_precision, precision_option
-from core.options import OptionError, option, positive_int
-from core.records import new_run_id
+from core.command_line.options import OptionError, option, positive_int
+from core.hardware.compiling import check_compile, compile_option
+from core.hardware.device_options import check_precision, precision_option
+from core.recording.records import new_run_id
 
 RUN_ID_VARIABLE = "TRAIN_RUN_ID"  # tells processes that Lightning starts the name of the run
 

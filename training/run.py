@@ -15,15 +15,15 @@ from cldm.model import create_model
 from cldm.parameterization import check_parameterization
 from cldm.unknown_prompts import notify_of_unknown_prompts
 from core.cards import CARD
-from core.compiling import compile_networks
-from core.devices import float32_products
+from core.hardware.compiling import compile_networks
+from core.hardware.devices import float32_products
 from core.lightning import position, print_once, stop_as_interrupt, wait_for_last
 from core.notices import notify
-from core.progress import Progress
-from core.records import DATA, RECORD
-from core.run_files import LAST, PROGRESS
+from core.recording.progress import Progress
+from core.recording.records import DATA, RECORD
+from core.recording.run_files import LAST, PROGRESS
 from core.signals import StoppedForRequeue
-from core.torch_files import load_pickle
+from core.weights.torch_files import load_pickle
 from dataset import collate
 from training.agreement import Count, ValidationAgreement
 from training.batches import BatchesOfProcess, SeededBatches, ValidationBatches

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from core.files import remove_leftovers, whole_folder, write_json
 from core.lightning import restore_last
-from core.records import DATA, RECORD
-from core.run_lock import RunLock
+from core.recording.records import DATA, RECORD
+from core.recording.run_lock import RunLock
 from training.data import DataSets
 from training.data_record import check_same_data, fingerprint_data
 from training.first_weights import read_start

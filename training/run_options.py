@@ -5,9 +5,9 @@ from pathlib import Path
 
 from cldm.options import SamplingOptions
 from conditions import ConditionOptions
-from core.records import RECORD, read_record
-from core.run_files import LAST, can_restore
-from core.sample_options import SampleOptions
+from core.command_line.sample_options import SampleOptions
+from core.recording.records import RECORD, read_record
+from core.recording.run_files import LAST, can_restore
 from fid.options import CemOptions
 from training.options import (
     AgreementOptions,

@@ -28,7 +28,7 @@ def build_trainer(
     """A trainer whose checkpoints are whole files and whose data need no sampler of Lightning's.
 
     Args:
-        precision: one of `core.devices.PRECISIONS`.
+        precision: one of `core.hardware.devices.PRECISIONS`.
         log_every: steps between logged losses.
         notes: as in `WholeFileIO`.
     """

@@ -7,8 +7,8 @@ import torch
 
 from cldm.options import SamplingOptions
 from cldm.sampling import sample_images
+from core.command_line.options import option_names
 from core.lightning import print_once
-from core.options import option_names
 from dataset import ValidationSet, channels_first
 from fid.backbones.loading import load_backbone
 from fid.options import CemOptions

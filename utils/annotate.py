@@ -24,12 +24,12 @@ from annotator.folder import (
 )
 from annotator.registry import DETECTORS, idle_options
 from annotator.weights import CKPTS_VARIABLE
-from core.device_options import pick_device
-from core.image_options import add_image_options, use_image_options
-from core.images import list_images
-from core.option_sources import add_run_control, dry_run_text, parse_all
-from core.options import add_options, new_parser, option_names, read_options
-from core.pairing import in_natural_order
+from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
+from core.command_line.options import add_options, new_parser, option_names, read_options
+from core.hardware.device_options import pick_device
+from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.images import list_images
+from core.imaging.pairing import in_natural_order
 from share import run_script
 
 

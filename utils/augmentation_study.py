@@ -13,10 +13,16 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from core.device_options import check_device, device_option, pick_device
-from core.image_options import add_image_options, use_image_options
-from core.option_sources import add_run_control, dry_run_text, parse_all
-from core.options import add_options, new_parser, non_negative_int, option, read_options
+from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
+from core.command_line.options import (
+    add_options,
+    new_parser,
+    non_negative_int,
+    option,
+    read_options,
+)
+from core.hardware.device_options import check_device, device_option, pick_device
+from core.imaging.image_options import add_image_options, use_image_options
 from share import run_script
 
 if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before

@@ -20,10 +20,8 @@ from annotator.detector import edges_of_file
 from conditions.pairs import notify_of_one_class
 from conditions.rgba_build import BuildOptions, TensorOptions, find_jobs, run_job
 from core.checks import raise_first
-from core.files import remove_leftovers, whole_file
-from core.image_options import add_image_options, use_image_options
-from core.option_sources import add_run_control, dry_run_text, parse_all
-from core.options import (
+from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
+from core.command_line.options import (
     OptionError,
     add_options,
     new_parser,
@@ -31,7 +29,9 @@ from core.options import (
     option,
     read_options,
 )
-from core.workers import in_workers
+from core.files import remove_leftovers, whole_file
+from core.hardware.workers import in_workers
+from core.imaging.image_options import add_image_options, use_image_options
 from share import run_script
 
 MISSING = "missing_masks.txt"

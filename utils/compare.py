@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from core.image_options import add_image_options, use_image_options
-from core.images import list_images, read_image, read_labels, write_png
-from core.options import add_options, new_parser, option, positive_int, read_options
-from core.pairing import match_names
-from core.pictures import class_colours, evenly, tile
+from core.command_line.options import add_options, new_parser, option, positive_int, read_options
+from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.images import list_images, read_image, read_labels, write_png
+from core.imaging.pairing import match_names
+from core.imaging.pictures import class_colours, evenly, tile
 from generation.manifest import leading_file, read_manifest
 from share import run_script
 

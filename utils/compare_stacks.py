@@ -17,12 +17,19 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from core.command_line.options import (
+    add_options,
+    folder_name,
+    new_parser,
+    option,
+    positive_int,
+    read_options,
+)
 from core.files import check_new_folder, whole_folder, write_json
-from core.image_options import add_image_options, use_image_options
-from core.images import list_images, read_grey, write_png
-from core.options import add_options, folder_name, new_parser, option, positive_int, read_options
-from core.pairing import in_natural_order
-from core.pictures import tile
+from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.images import list_images, read_grey, write_png
+from core.imaging.pairing import in_natural_order
+from core.imaging.pictures import tile
 from share import run_script
 
 DISTANCES = (1, 2, 4, 8)  # between the slices whose correlation is reported

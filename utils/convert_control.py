@@ -10,10 +10,10 @@ import argparse
 from pathlib import Path
 
 from cldm.options import DEFAULT_CONFIG
+from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
+from core.command_line.options import new_parser
 from core.files import check_new_folder, whole_folder
-from core.option_sources import add_run_control, dry_run_text, parse_all
-from core.options import new_parser
-from core.weight_files import WEIGHT_SUFFIXES, check_conversion
+from core.weights.weight_files import WEIGHT_SUFFIXES, check_conversion
 from share import run_script
 
 
@@ -70,7 +70,7 @@ def write_for_us(args: argparse.Namespace) -> None:
         read_diffusers,
     )
     from cldm.names import CONTROL
-    from core.checkpoints import save_weights
+    from core.weights.checkpoints import save_weights
 
     check_conversion([find_weights_file(args.input)], args.output)
     params = read_config(args.config)["params"]
@@ -93,7 +93,7 @@ def read_branch(args, tensors):
 
     from cldm.diffusers_layout import count_hint_channels
     from cldm.model import build_control
-    from core.checkpoints import check_finite
+    from core.weights.checkpoints import check_finite
 
     check_finite(tensors, args.input)
     with torch.device("meta"):  # only names and shapes are asked for

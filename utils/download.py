@@ -19,11 +19,11 @@ from annotator.network_detectors import (
     UNIFORMER_WEIGHTS,
 )
 from annotator.weights import CKPTS, CKPTS_VARIABLE
-from core.downloads import WeightsFile
-from core.hub import HubFile
-from core.option_sources import add_run_control, parse_all
-from core.options import new_parser
-from core.published import Item, fetch
+from core.command_line.option_sources import add_run_control, parse_all
+from core.command_line.options import new_parser
+from core.fetching.downloads import WeightsFile
+from core.fetching.hub import HubFile
+from core.fetching.published import Item, fetch
 from fid.backbones import BACKBONES, WEIGHTS_DIR
 from share import run_script
 

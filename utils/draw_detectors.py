@@ -15,10 +15,10 @@ from einops import repeat
 from annotator.canny import CannyDetector
 from annotator.membrane import MembraneDetector
 from annotator.network_detectors import MIDAS_A, MIDAS_BG_TH
-from core.images import write_png
-from core.options import new_parser
-from core.phantoms import draw_phantom
-from core.pictures import tile
+from core.command_line.options import new_parser
+from core.imaging.images import write_png
+from core.imaging.pictures import tile
+from core.microscope.phantoms import draw_phantom
 from share import run_script
 
 SIZE = 256  # pixels

@@ -8,9 +8,9 @@ Programs that read models of bioimage.io take the folder, or a zip archive of it
 
 from pathlib import Path
 
+from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
+from core.command_line.options import add_options, new_parser, option_names, read_options
 from core.files import check_new_folder
-from core.option_sources import add_run_control, dry_run_text, parse_all
-from core.options import add_options, new_parser, option_names, read_options
 from segmentation.options import BioimageOptions
 from share import run_script
 

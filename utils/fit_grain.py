@@ -16,14 +16,8 @@ from tqdm import tqdm
 
 from cldm.options import DEFAULT_CONFIG
 from core.checks import bar_for_many
-from core.device_options import check_device, device_option, pick_device
-from core.files import check_writable, whole_file, write_json
-from core.grain import BANDS, LEVELS, TILE, Grain, frequencies
-from core.grain_fit import band_power, fit_grain, lag_one, mean_spectrum, measure_missing
-from core.image_options import add_image_options, use_image_options
-from core.images import check_image, list_images, read_image, to_uint8, write_png
-from core.option_sources import add_run_control, dry_run_text, parse_all
-from core.options import (
+from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
+from core.command_line.options import (
     OptionError,
     add_options,
     new_parser,
@@ -32,8 +26,14 @@ from core.options import (
     positive_int,
     read_options,
 )
-from core.pictures import evenly, tile
-from core.pixel_size import PixelSize, pixel_size_of_folder
+from core.files import check_writable, whole_file, write_json
+from core.hardware.device_options import check_device, device_option, pick_device
+from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.images import check_image, list_images, read_image, to_uint8, write_png
+from core.imaging.pictures import evenly, tile
+from core.imaging.pixel_size import PixelSize, pixel_size_of_folder
+from core.microscope.grain import BANDS, LEVELS, TILE, Grain, frequencies
+from core.microscope.grain_fit import band_power, fit_grain, lag_one, mean_spectrum, measure_missing
 from core.text import table
 from share import run_script
 

@@ -11,7 +11,7 @@ The defaults are the paper's: 600 epochs over 233 images in batches of 2, 10,553
 import argparse
 
 from cldm.options import SamplingOptions
-from core.options import add_options, new_parser, option_names, read_options
+from core.command_line.options import add_options, new_parser, option_names, read_options
 from core.text import table
 from runs.workload import KnownCosts, MeasureOptions, WorkOptions, measure_costs, plan
 from share import run_script

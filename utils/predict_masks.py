@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from core.device_options import check_device, device_option, pick_device
+from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
+from core.command_line.options import add_options, fraction, new_parser, option, read_options
 from core.files import refuse_existing, whole_folder, write_json
-from core.image_options import add_image_options, use_image_options
-from core.images import IGNORE, image_size, list_images, read_image, read_labels, write_png
-from core.option_sources import add_run_control, dry_run_text, parse_all
-from core.options import add_options, fraction, new_parser, option, read_options
-from core.pairing import in_natural_order, stem_of
-from core.pictures import class_colours, evenly, scale_longer_side, tile
-from core.pixel_size import VOLUME, notify_of_other_size, pixel_size_of_folder
+from core.hardware.device_options import check_device, device_option, pick_device
+from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.images import IGNORE, image_size, list_images, read_image, read_labels, write_png
+from core.imaging.pairing import in_natural_order, stem_of
+from core.imaging.pictures import class_colours, evenly, scale_longer_side, tile
+from core.imaging.pixel_size import VOLUME, notify_of_other_size, pixel_size_of_folder
 from share import run_script
 
 if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before

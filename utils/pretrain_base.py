@@ -11,11 +11,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.device_options import check_precision, pick_device, precision_option
-from core.image_options import add_image_options, use_image_options
-from core.images import list_images
-from core.option_sources import add_run_control, dry_run_text, parse_all
-from core.options import (
+from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
+from core.command_line.options import (
     OptionError,
     add_options,
     new_parser,
@@ -24,9 +21,12 @@ from core.options import (
     option_names,
     read_options,
 )
+from core.hardware.device_options import check_precision, pick_device, precision_option
+from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.images import list_images
 from core.prompts import prompts_option, read_prompts
-from core.run_lock import RunLock
-from core.weight_files import WEIGHT_SUFFIXES
+from core.recording.run_lock import RunLock
+from core.weights.weight_files import WEIGHT_SUFFIXES
 from share import run_script
 from training.base.options import AutoencoderOptions, UNetOptions
 from training.options import CacheOptions
@@ -134,7 +134,7 @@ def plan_text(num_images, num_prompts, files, autoencoder, unet) -> str:
 
 def train_stages(model, images, prompts, files, autoencoder, unet, run, cache) -> None:
     """Train both stages and write the weights."""
-    from core.checkpoints import save_weights  # here, as in `main`
+    from core.weights.checkpoints import save_weights  # here, as in `main`
     from training.base.autoencoder import train_autoencoder
     from training.base.unet import base_weights, train_unet
 

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.options import (
+from core.command_line.options import (
     add_options,
     new_parser,
     option,

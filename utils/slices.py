@@ -10,9 +10,7 @@ They may be larger than the memory. A call that was stopped goes on with the sam
 from contextlib import closing
 from pathlib import Path
 
-from core.files import remove_leftovers
-from core.image_options import add_image_options, use_image_options
-from core.option_sources import (
+from core.command_line.option_sources import (
     RUN_CONTROL,
     add_run_control,
     dry_run_text,
@@ -20,8 +18,10 @@ from core.option_sources import (
     plain,
     with_defaults,
 )
-from core.options import Group, add_groups, new_parser, option_names, read_groups
-from core.run_lock import RunLock
+from core.command_line.options import Group, add_groups, new_parser, option_names, read_groups
+from core.files import remove_leftovers
+from core.imaging.image_options import add_image_options, use_image_options
+from core.recording.run_lock import RunLock
 from share import run_script
 from volumes import open_volume
 from volumes.base import ArrayOptions

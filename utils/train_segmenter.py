@@ -18,12 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conditions.pairs import Pair, notify_of_overlap
-from core.device_options import check_device, device_option, pick_device
-from core.files import check_writable, refuse_existing, write_json
-from core.image_options import add_image_options, use_image_options
-from core.images import write_png
-from core.option_sources import add_run_control, dry_run_text, parse_all, plain
-from core.options import (
+from core.command_line.option_sources import add_run_control, dry_run_text, parse_all, plain
+from core.command_line.options import (
     OptionError,
     add_options,
     new_parser,
@@ -32,9 +28,13 @@ from core.options import (
     positive_int,
     read_options,
 )
-from core.pixel_size import PixelSize, notify_of_other_size, notify_of_unlike_folders
-from core.resampling import pixel_size_option, resampling_to
-from core.run_lock import RunLock
+from core.files import check_writable, refuse_existing, write_json
+from core.hardware.device_options import check_device, device_option, pick_device
+from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.images import write_png
+from core.imaging.pixel_size import PixelSize, notify_of_other_size, notify_of_unlike_folders
+from core.imaging.resampling import pixel_size_option, resampling_to
+from core.recording.run_lock import RunLock
 from segmentation.options import SegmenterOptions
 from share import run_script
 

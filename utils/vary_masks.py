@@ -25,11 +25,8 @@ from conditions.pairs import check_pairs, find_pairs, notify_of_one_class
 from conditions.segmentation import read_mask
 from conditions.variation import VariationOptions, take, vary
 from core.checks import bar_for_many
-from core.files import refuse_existing, whole_folder, write_json
-from core.image_options import add_image_options, use_image_options
-from core.images import list_images, read_grey, to_uint8, write_png
-from core.option_sources import add_run_control, dry_run_text, parse_all
-from core.options import (
+from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
+from core.command_line.options import (
     add_options,
     new_parser,
     non_negative_int,
@@ -37,10 +34,13 @@ from core.options import (
     positive_int,
     read_options,
 )
-from core.pairing import in_natural_order, stem_of
-from core.pictures import class_colours, evenly, scale_longer_side, tile
+from core.files import refuse_existing, whole_folder, write_json
+from core.hardware.workers import in_workers
+from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.images import list_images, read_grey, to_uint8, write_png
+from core.imaging.pairing import in_natural_order, stem_of
+from core.imaging.pictures import class_colours, evenly, scale_longer_side, tile
 from core.seeds import sample_seed
-from core.workers import in_workers
 from share import run_script
 
 VARIATIONS = "variations.json"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.options import OptionError
+from core.command_line.options import OptionError
 
 Box = tuple[slice, slice, slice]  # along z, y and x, with starts and stops
 DEFAULT_AXES = "tczyx"  # of arrays that name none: the last ones of these

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.options import OptionError, non_negative_int, option
-from core.pixel_size import UNKNOWN, Voxel
+from core.command_line.options import OptionError, non_negative_int, option
+from core.imaging.pixel_size import UNKNOWN, Voxel
 from volumes.axes import Box
 
 REQUIREMENTS = "req-volumes.txt"

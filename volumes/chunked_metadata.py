@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from core.pixel_size import UNKNOWN, Voxel, in_nm
+from core.imaging.pixel_size import UNKNOWN, Voxel, in_nm
 
 
 class Scaled(NamedTuple):

@@ -9,7 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.options import OptionError, folder_name, non_negative_int, option, positive_int
+from core.command_line.options import (
+    OptionError,
+    folder_name,
+    non_negative_int,
+    option,
+    positive_int,
+)
 
 AXES = "zyx"
 READ_TOGETHER = 8  # slices at least, which threads then write

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from core.checks import bar_for_many, raise_first
-from core.image_files import decode, read_header
-from core.images import IMAGE_SUFFIXES, list_images
-from core.pairing import in_natural_order
-from core.pixel_size import pixel_size_of_folder
+from core.imaging.image_files import decode, read_header
+from core.imaging.images import IMAGE_SUFFIXES, list_images
+from core.imaging.pairing import in_natural_order
+from core.imaging.pixel_size import pixel_size_of_folder
 from volumes.axes import Box
 from volumes.base import ArrayOptions, Format, Volume
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.images import to_uint8
-from core.options import OptionError, option
+from core.command_line.options import OptionError, option
+from core.imaging.images import to_uint8
 from volumes.base import Volume
 
 SAMPLED_SLICES = 32

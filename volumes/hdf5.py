@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from core.imaging.pixel_size import UNKNOWN, Voxel, in_nm
 from core.packages import optional_package
-from core.pixel_size import UNKNOWN, Voxel, in_nm
 from volumes.axes import DEFAULT_AXES, Box, place_axes
 from volumes.base import REQUIREMENTS, ArrayOptions, Format, Volume, only_one, starts_with
 

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from core.images import IGNORE, LIKELY_CLASSES
-from core.options import OptionError, option, positive_int
+from core.command_line.options import OptionError, option, positive_int
+from core.imaging.images import IGNORE, LIKELY_CLASSES
 
 INSIDE, MEMBRANE = 0, 1  # classes of masks that are drawn from bodies
 

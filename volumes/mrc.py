@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from core.imaging.pixel_size import UNKNOWN, in_nm
 from core.packages import optional_package
-from core.pixel_size import UNKNOWN, in_nm
 from volumes.axes import Box
 from volumes.base import REQUIREMENTS, ArrayOptions, Format, Volume, starts_with
 from volumes.raw import RawVoxels

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from core.command_line.option_sources import changed_options, plain
+from core.command_line.options import OptionError
 from core.files import check_new_folder, state_of, write_json
-from core.option_sources import changed_options, plain
-from core.options import OptionError
-from core.records import Record, read_checked
+from core.recording.records import Record, read_checked
 from volumes.base import Volume
 from volumes.grey import Window
 

@@ -14,10 +14,10 @@ import numpy as np
 from tqdm import tqdm
 
 from core.checks import MAX_THREADS
+from core.command_line.options import OptionError, option, positive_float, positive_int
 from core.files import write_json
-from core.images import write_png
-from core.options import OptionError, option, positive_float, positive_int
-from core.pixel_size import VOLUME, PixelSize, Voxel
+from core.imaging.images import write_png
+from core.imaging.pixel_size import VOLUME, PixelSize, Voxel
 from volumes.base import Volume
 from volumes.cutting import CutOptions, SplitOptions, slabs, tiles_of
 from volumes.grey import Window, grey_picture, sampled_slices

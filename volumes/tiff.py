@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from core.image_header import DECODER_ERRORS, naming, valid_orientation
-from core.pixel_size import tiff_voxel
+from core.imaging.image_header import DECODER_ERRORS, naming, valid_orientation
+from core.imaging.pixel_size import tiff_voxel
 from volumes.axes import Box, place_axes
 from volumes.base import ArrayOptions, Format, Volume, check_level, only_one, starts_with
 from volumes.raw import RawVoxels

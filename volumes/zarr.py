@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from core.imaging.pixel_size import UNKNOWN
 from core.packages import optional_package
-from core.pixel_size import UNKNOWN
 from volumes.axes import DEFAULT_AXES, Box, place_axes
 from volumes.base import REQUIREMENTS, ArrayOptions, Format, Volume, check_level, only_one
 from volumes.chunked_metadata import Scaled, n5_voxel, ome_levels

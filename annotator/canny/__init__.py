@@ -8,8 +8,8 @@ import numpy as np
 
 from annotator.detector import EDGES, Detector, DrawMaps, draw_one_by_one
 from annotator.util import HWC3
-from core.options import non_negative_float, option
-from core.thresholds import CANNY_HIGH, CANNY_LOW, check_thresholds
+from core.command_line.options import non_negative_float, option
+from core.imaging.thresholds import CANNY_HIGH, CANNY_LOW, check_thresholds
 
 
 class CannyDetector:
@@ -27,7 +27,7 @@ class CannyDetector:
 
         Args:
             img: uint8 RGB (H, W, 3), or grey or RGBA.
-            low_threshold, high_threshold: see `core.thresholds`.
+            low_threshold, high_threshold: see `core.imaging.thresholds`.
         """
         # Three equal channels have the gradients of the grey picture, so nothing is lost.
         rgb = HWC3(img)  # (H, W, 3)

@@ -12,8 +12,8 @@ import skimage  # loads its parts at their first use, which spares other detecto
 
 from annotator.detector import EDGES, Detector, DrawMaps, draw_one_by_one
 from annotator.util import HWC3
-from core.options import non_negative_float, non_negative_int, option, positive_float
-from core.thresholds import check_thresholds
+from core.command_line.options import non_negative_float, non_negative_int, option, positive_float
+from core.imaging.thresholds import check_thresholds
 
 # Chosen for the best F score on sections of neural tissue at 4.6 nm per pixel, where membranes are
 # about 6 pixels wide.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.downloads import WeightsFile
+from core.fetching.downloads import WeightsFile
 from fid.preprocessing import Preprocessing
 
 if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
@@ -28,7 +28,7 @@ def tensors_without(heads: tuple[str, ...], path: Path) -> dict[str, torch.Tenso
     """
     import torch  # here, as below: the registry is read before torch is loaded
 
-    from core.checkpoints import load_state_dict
+    from core.weights.checkpoints import load_state_dict
 
     tensors = load_state_dict(path)
     norms = [name.removesuffix("running_var") for name in tensors if name.endswith("running_var")]

@@ -1,7 +1,7 @@
 """ResNet-50s trained on electron micrographs without labels (Conrad & Narayan 2021, 2023)."""
 
 from core.deferred import Deferred
-from core.downloads import WeightsFile
+from core.fetching.downloads import WeightsFile
 from fid.backbones.base import PublishedBackbone
 from fid.preprocessing import Preprocessing
 

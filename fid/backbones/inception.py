@@ -3,7 +3,7 @@
 from functools import partial
 
 from core.deferred import Deferred
-from core.downloads import WeightsFile
+from core.fetching.downloads import WeightsFile
 from fid.backbones.base import PublishedBackbone, tensors_without
 from fid.preprocessing import Preprocessing
 

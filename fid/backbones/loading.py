@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from core.checkpoints import load_strictly
-from core.device_options import pick_device
-from core.downloads import find_weights
+from core.fetching.downloads import find_weights
 from core.files import sha256_of
+from core.hardware.device_options import pick_device
+from core.weights.checkpoints import load_strictly
 from fid.backbones import BACKBONES, WEIGHTS_DIR
 from fid.options import BackboneOptions
 from fid.preprocessing import Preprocessing

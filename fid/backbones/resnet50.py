@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torchvision.models import resnet50
 
-from core.checkpoints import load_state_dict
-from core.torch_files import load_pickle
+from core.weights.checkpoints import load_state_dict
+from core.weights.torch_files import load_pickle
 
 # Beginnings of the backbone's names in a checkpoint; the first that is found counts. MoCo keeps the
 # backbone in an encoder, SwAV's model is the backbone; `module.` comes from parallel training.

@@ -12,9 +12,8 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
-from core.checkpoints import save_torch
 from core.files import remove_leftovers
-from core.images import list_images
+from core.imaging.images import list_images
 from core.lightning import (
     WholeFileIO,
     lightning_precision,
@@ -22,9 +21,10 @@ from core.lightning import (
     restore_last,
     stop_as_interrupt,
 )
-from core.progress import Progress
-from core.run_files import LAST
-from core.torch_files import load_pickle
+from core.recording.progress import Progress
+from core.recording.run_files import LAST
+from core.weights.checkpoints import save_torch
+from core.weights.torch_files import load_pickle
 from fid.images import sound_images
 from fid.pretraining.script import PretrainingFileOptions, PretrainingRunOptions
 from fid.pretraining.settings import AnySettings, RecipeSettings
@@ -106,7 +106,7 @@ def build_trainer(
     """Lightning's trainer on all GPUs, or on the CPU.
 
     Args:
-        gpu_precision: the recipe's, one of `core.devices.PRECISIONS`, where `run` names none.
+        gpu_precision: the recipe's, one of `PRECISIONS`, where `run` names none.
         sync_batchnorm: batch norms see the batches of all GPUs.
     """
     # The CPU trains in one process: more would compete for its cores.

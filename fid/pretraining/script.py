@@ -6,12 +6,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.image_options import add_image_options, use_image_options
-from core.images import list_images
-from core.option_sources import add_run_control, dry_run_text, parse_all
-from core.options import add_options, new_parser, non_negative_int, option, read_options
-from core.run_files import LAST
-from core.run_lock import RunLock
+from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
+from core.command_line.options import (
+    add_options,
+    new_parser,
+    non_negative_int,
+    option,
+    read_options,
+)
+from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.images import list_images
+from core.recording.run_files import LAST
+from core.recording.run_lock import RunLock
 from fid.pretraining.settings import AnySettings, find_config, read_settings
 
 

@@ -10,7 +10,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
 
 from core.draws import sample_generator
-from core.images import read_grey
+from core.imaging.images import read_grey
 from core.seeds import sample_seed
 
 

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from core.devices import full_range
+from core.hardware.devices import full_range
 from ldm.modules.diffusionmodules.model import Decoder, Encoder
 from ldm.modules.diffusionmodules.util import size_factor
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution

@@ -7,8 +7,14 @@ from typing import Any
 import pydantic
 from omegaconf import OmegaConf
 
-from core.option_sources import parse_mapping, with_defaults
-from core.options import add_options, folder_name, new_parser, positive_int, read_options
+from core.command_line.option_sources import parse_mapping, with_defaults
+from core.command_line.options import (
+    add_options,
+    folder_name,
+    new_parser,
+    positive_int,
+    read_options,
+)
 from core.yaml_files import read_yaml
 from segmentation.options import SegmenterOptions
 from segmentation.study.split import SplitConfig

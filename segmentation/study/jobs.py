@@ -12,11 +12,11 @@ import pydantic
 import torch
 
 from conditions.pairs import Pair
+from core.command_line.option_sources import plain
+from core.command_line.options import OptionError
 from core.files import write_json
-from core.option_sources import plain
-from core.options import OptionError
-from core.pixel_size import notify_of_unlike_folders
-from core.records import Record, read_checked
+from core.imaging.pixel_size import notify_of_unlike_folders
+from core.recording.records import Record, read_checked
 from segmentation.data import gather_pairs, read_input, read_target
 from segmentation.options import SegmenterOptions
 from segmentation.scoring import score

@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from conditions.pairs import Pair
 from core.files import check_new_folder, whole_folder, write_json
-from core.pairing import by_stem, stem_of
-from core.pixel_size import VOLUME, pixel_size_of_folder
+from core.imaging.pairing import by_stem, stem_of
+from core.imaging.pixel_size import VOLUME, pixel_size_of_folder
 from segmentation.data import gather_pairs
 from segmentation.study.config import StudyConfig
 from segmentation.study.split import split_pairs, spread

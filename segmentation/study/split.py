@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import pydantic
 
 from conditions.pairs import Pair
+from core.imaging.pairing import stem_of
 from core.notices import notify
-from core.pairing import stem_of
 
 PARTS = ("train", "val", "test")
 Place = int | str

@@ -19,9 +19,9 @@ from annotator.network_detectors import (
     HEDOptions,
     OpenposeOptions,
 )
-from core.downloads import WeightsFile
-from core.images import write_png
-from core.options import option
+from core.command_line.options import option
+from core.fetching.downloads import WeightsFile
+from core.imaging.images import write_png
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from annotator.folder import (
     write_record,
 )
 from core.files import sha256_of
-from core.images import write_png
+from core.imaging.images import write_png
 from tests.edited import edits
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from annotator.registry import DETECTORS, edge_detectors, idle_options
-from core.options import add_options, new_parser, read_options
+from core.command_line.options import add_options, new_parser, read_options
 
 PUBLISHED = {
     "canny_low": 100.0, "canny_high": 200.0,

@@ -16,7 +16,7 @@ from cldm.diffusers_layout import (
     write_diffusers,
 )
 from cldm.model import build_control
-from core.checkpoints import save_weights
+from core.weights.checkpoints import save_weights
 from tests.weights import assert_same_tensors, fill_parameters
 
 MODELS = Path(__file__).parents[2] / "models"

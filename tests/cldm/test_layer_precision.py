@@ -8,7 +8,7 @@ import torch
 from cldm import layer_precision
 from cldm.layer_precision import read_rounded, round_layers, rounded_names
 from cldm.model import create_control, create_model
-from core.checkpoints import load_state_dict, save_weights
+from core.weights.checkpoints import load_state_dict, save_weights
 from tests.weights import fill_zero_layers
 
 

@@ -12,8 +12,8 @@ from cldm.model import (
     get_state_dict,
     load_weights,
 )
-from core.checkpoints import SkipInitialisation, load_state_dict, subset
-from core.weight_files import WEIGHT_SUFFIXES
+from core.weights.checkpoints import SkipInitialisation, load_state_dict, subset
+from core.weights.weight_files import WEIGHT_SUFFIXES
 from ldm.util import instantiate_from_config
 from tests.weights import assert_same_tensors, save
 

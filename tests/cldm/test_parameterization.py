@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from cldm.parameterization import check_parameterization, measured_parameterization
-from core.checkpoints import load_state_dict, load_strictly
+from core.weights.checkpoints import load_state_dict, load_strictly
 from training.base.unet import build_base
 
 MODELS = Path(__file__).parent.parent.parent / "models"

@@ -18,7 +18,7 @@ from cldm.sampling import (
     sample_latents,
     to_pixels,
 )
-from core.options import OptionError, add_options, new_parser, read_options
+from core.command_line.options import OptionError, add_options, new_parser, read_options
 from ldm.samplers.noise import Blend
 
 FEW = SamplingOptions(steps=2, scale=3.0)

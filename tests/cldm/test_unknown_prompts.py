@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from cldm.unknown_prompts import TRAINED, notify_of_unknown_prompts
-from core.checkpoints import save_torch, save_weights
 from core.notices import Notice
-from core.records import RECORD
+from core.recording.records import RECORD
+from core.weights.checkpoints import save_torch, save_weights
 
 WEIGHTS = {"a": torch.zeros(2)}
 

@@ -7,7 +7,7 @@ import pytest
 
 from annotator.midas import depth_and_normal
 from conditions.normal import Normal
-from core.views import View
+from core.imaging.views import View
 from dataset import MyDataset, PlacedKey, SampleKey
 from tests.picture_files import write
 

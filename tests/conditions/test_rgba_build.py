@@ -13,8 +13,8 @@ from conditions.rgba_build import (
     read_meta,
     write_rgba,
 )
-from core.images import write_png
-from core.options import OptionError
+from core.command_line.options import OptionError
+from core.imaging.images import write_png
 
 LABELS = np.array([[0, 1], [2, 0]])
 EDGES = np.array([[0, 255], [51, 204]], np.uint8)

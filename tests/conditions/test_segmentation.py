@@ -13,7 +13,7 @@ from PIL import Image
 
 from conditions import ConditionOptions
 from conditions.segmentation import Segmentation, one_hot, read_mask
-from core.options import OptionError
+from core.command_line.options import OptionError
 from tests.picture_files import blocks, write
 
 

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from conditions.objects import find_objects
 from conditions.variation import VariationOptions, bend, read_apart, take, vary
-from core.options import OptionError
+from core.command_line.options import OptionError
 
 STILL = VariationOptions(elastic_deviation=0.0, rotation=0.0, scaling=1.0)
 

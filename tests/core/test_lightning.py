@@ -8,8 +8,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
-from core.checkpoints import load_state_dict
-from core.devices import PRECISIONS
+from core.hardware.devices import PRECISIONS
 from core.lightning import (
     DAMAGED,
     LAST,
@@ -21,6 +20,7 @@ from core.lightning import (
     stop_as_interrupt,
     wait_for_last,
 )
+from core.weights.checkpoints import load_state_dict
 
 
 def test_safetensors_hold_the_kept_weights_alone(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.images import write_png
+from core.imaging.images import write_png
 from fid.backbones.resnet50 import grey_resnet50
 from tests.weights import fill_parameters
 

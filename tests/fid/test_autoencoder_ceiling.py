@@ -5,7 +5,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from core.images import write_png
+from core.imaging.images import write_png
 from fid import autoencoder_ceiling
 from fid.reconstruction import BANDS
 

@@ -12,7 +12,7 @@ import tifffile
 import torch
 from PIL import Image
 
-from core.images import list_images
+from core.imaging.images import list_images
 from fid import compute_cem_fid, compute_normal_fid
 from fid.backbones.inception_network import tensorflow_inception
 from fid.backbones.loading import load_backbone

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from core.images import list_images
+from core.imaging.images import list_images
 from fid.backbones.loading import load_backbone
 from fid.features import folder_statistics
 from fid.options import BackboneOptions

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from core.images import list_images, write_png
+from core.imaging.images import list_images, write_png
 from fid.images import check_nesting, read_batches, sound_images
 from fid.preprocessing import Preprocessing
 

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 from PIL import Image
 
-from core.images import write_png
+from core.imaging.images import write_png
 from fid import near_copies
 
 

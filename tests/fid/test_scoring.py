@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.options import OptionError
+from core.command_line.options import OptionError
 from fid.distances import Statistics, kid
 from fid.options import FidScoreOptions
 from fid.scarce import FEW_IMAGES

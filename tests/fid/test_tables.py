@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.options import OptionError
+from core.command_line.options import OptionError
 from fid.tables import (
     COLUMNS,
     TableOptions,

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import train
-from core.torch_files import load_pickle
+from core.weights.torch_files import load_pickle
 from fid.backbones.loading import load_backbone
 from fid.distances import frechet_distance, kid, statistics_of
 from fid.options import BackboneOptions

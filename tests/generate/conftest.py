@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import generate
-from core.images import write_png
+from core.imaging.images import write_png
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from PIL import Image
 import generate
 from annotator.canny import CannyDetector
 from annotator.registry import DETECTORS
-from core.images import read_labels, write_png
+from core.imaging.images import read_labels, write_png
 from generation import model
 from tests.generated import manifest, pictures
 

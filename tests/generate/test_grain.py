@@ -9,7 +9,7 @@ from PIL import Image
 
 import generate
 from core.files import write_json
-from tests.core.test_grain import grain_of
+from tests.core.microscope.test_grain import grain_of
 from tests.generated import manifest, pictures
 
 

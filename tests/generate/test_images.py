@@ -12,11 +12,11 @@ from PIL import Image
 import generate
 from cldm.cldm import ControlLDM
 from conditions.pairs import find_pairs
-from core.checkpoints import load_state_dict, save_weights, subset
 from core.files import write_json
-from core.images import image_size, read_labels, write_png
-from core.pixel_size import VOLUME, pixel_size_of_folder
+from core.imaging.images import image_size, read_labels, write_png
+from core.imaging.pixel_size import VOLUME, pixel_size_of_folder
 from core.prompts import PROMPTS
+from core.weights.checkpoints import load_state_dict, save_weights, subset
 from generation import inputs, model
 from runs.status import generation_statuses
 from segmentation.network import build_segmenter, save_segmenter

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import generate
-from core.images import write_png
+from core.imaging.images import write_png
 from generation import model
 from tests.generated import manifest, pictures
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import generate
-from core.checkpoints import load_state_dict, save_weights
+from core.weights.checkpoints import load_state_dict, save_weights
 from generation import drawing, making, model
 from generation.run_folder import lock_images
 from tests.generated import manifest, pictures

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from core.images import read_image, read_labels, write_png
+from core.imaging.images import read_image, read_labels, write_png
 
 STACK = ["--stack", 6, "--sampler", "dpmpp", "--scale", 1]
 

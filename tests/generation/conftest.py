@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from conditions import create_condition
-from core.images import write_png
+from core.imaging.images import write_png
 from generation.branches import Branch
 from generation.plan import SamplePlan, match_conditions
 from generation.run import IMAGE_OPTIONS, Run

@@ -10,10 +10,10 @@ import pytest
 from annotator.registry import DETECTORS
 from conditions import CONDITIONS, ConditionOptions, create_condition
 from core.files import write_json
-from core.images import write_png
+from core.imaging.images import write_png
+from core.imaging.pixel_size import VOLUME
 from core.notices import Notice
-from core.pixel_size import VOLUME
-from core.records import DATA
+from core.recording.records import DATA
 from generation.branches import (
     Branch,
     BranchOptions,

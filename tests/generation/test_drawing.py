@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cldm.options import SamplingOptions
-from core.images import read_image, write_png
+from core.imaging.images import read_image, write_png
 from core.signals import StoppedForRequeue
 from generation import drawing
 from generation.drawing import Painter, draw_images

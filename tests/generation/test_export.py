@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from torch.utils.data import Dataset
 
-from core.images import write_png
+from core.imaging.images import write_png
 from generation import export
 from utils import train_segmenter
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.command_line.options import OptionError
 from core.notices import Notice
-from core.options import OptionError
 from generation.export import ExportOptions, check_export, export_dataset
 from generation.export_layouts import LAYOUTS, Case, grouped_folds
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from core.images import read_grey, read_labels, to_uint8
-from core.pixel_size import PixelSize
+from core.imaging.images import read_grey, read_labels, to_uint8
+from core.imaging.pixel_size import PixelSize
 from generation.export_volume import VolumeOptions, check_export_volume, export_volume, voxel_of
 from volumes import open_volume
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.options import OptionError
+from core.command_line.options import OptionError
 from core.seeds import sample_seed
 from generation.gate import Gate, GateOptions, pass_gate
 from generation.plan import ConditionSet, PlannedImage

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from core.files import write_json
-from core.pixel_size import PixelSize
+from core.imaging.pixel_size import PixelSize
 from generation.grain import add_grain, chosen_grain
 from generation.options import GrainOptions
-from tests.core.test_grain import grain_of
+from tests.core.microscope.test_grain import grain_of
 
 
 @pytest.fixture

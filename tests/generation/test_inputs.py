@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from conditions import create_condition
-from core.images import write_png
+from core.imaging.images import write_png
 from generation.branches import Branch
 from generation.inputs import check_condition_set, mirror_to_multiple, stack_hints
 from generation.plan import ConditionSet

@@ -8,9 +8,9 @@ import torch
 
 from cldm import parameterization
 from conditions import create_condition
-from core.checkpoints import load_state_dict, save_weights, subset
+from core.command_line.options import OptionError
 from core.files import sha256_of
-from core.options import OptionError
+from core.weights.checkpoints import load_state_dict, save_weights, subset
 from generation import model
 from generation.branches import Branch
 from generation.model import checksums, load_model, weights_files

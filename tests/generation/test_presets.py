@@ -5,7 +5,7 @@ import json
 import pytest
 
 import generate
-from core.option_sources import parse_given, parse_mapping
+from core.command_line.option_sources import parse_given, parse_mapping
 from generation.presets import PRESETS, with_preset
 
 MASKS = ["--mask_dir", "masks", "--device", "cpu"]

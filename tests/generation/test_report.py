@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from core.images import read_image, write_png
-from core.pictures import GAP, LINE, class_colours, evenly
+from core.imaging.images import read_image, write_png
+from core.imaging.pictures import GAP, LINE, class_colours, evenly
 from generation import report
 
 VOID = ("meta", "br", "img")

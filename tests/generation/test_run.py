@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from core.files import sha256_of, write_json
-from core.images import read_grey, read_labels, write_png
-from core.pixel_size import VOLUME, pixel_size_of_folder
+from core.imaging.images import read_grey, read_labels, write_png
+from core.imaging.pixel_size import VOLUME, pixel_size_of_folder
 from generation.manifest import read_manifest
 from generation.run import Run
 from generation.run_options import options_of_run

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.images import write_png
-from core.options import OptionError
+from core.command_line.options import OptionError
+from core.imaging.images import write_png
 from generation.plan import ConditionSet
 from generation.start import StartOptions, check_images, with_images
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from core.images import IGNORE
+from core.imaging.images import IGNORE
 from segmentation.augmentation import AUGMENTATIONS, cut_warped
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 import yaml
 
-from core.options import OptionError
+from core.command_line.options import OptionError
 from segmentation import bioimage
 from segmentation.bioimage import write_package
 from segmentation.network import build_segmenter, save_segmenter

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from core.command_line.options import OptionError
 from core.files import write_json
-from core.images import write_png
-from core.options import OptionError
-from core.pixel_size import VOLUME
+from core.imaging.images import write_png
+from core.imaging.pixel_size import VOLUME
 from segmentation.augmentation import AUGMENTATIONS, Augmentation, cut_square
 from segmentation.data import (
     MixedDraws,

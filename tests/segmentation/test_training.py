@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from core.images import IGNORE
-from core.options import OptionError
+from core.command_line.options import OptionError
+from core.imaging.images import IGNORE
 from segmentation.network import build_segmenter
 from segmentation.options import SegmenterOptions
 from segmentation.training import learning_rate_factor, segmentation_loss, train_segmenter

@@ -6,8 +6,8 @@ from pathlib import Path
 from huggingface_hub import ModelCard
 
 from conditions import ConditionOptions, create_condition
+from core.command_line.options import option
 from core.files import sha256_of, write_json
-from core.options import option
 from training.card import weights_notes, write_model_card
 from training.first_weights import START, fingerprint_start, read_start
 

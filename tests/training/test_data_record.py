@@ -6,8 +6,8 @@ import pytest
 
 from conditions import create_condition
 from core.files import write_json
-from core.pixel_size import VOLUME, pixel_size_of_training
-from core.records import DATA
+from core.imaging.pixel_size import VOLUME, pixel_size_of_training
+from core.recording.records import DATA
 from dataset import MyDataset, ValidationSet
 from training.data import DataSets
 from training.data_record import check_same_data, fingerprint_data

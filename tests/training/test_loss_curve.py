@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from core.images import read_image
+from core.imaging.images import read_image
 from training.loss_curve import LOSS_PICTURE, LossCurve
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from core.options import OptionError
+from core.command_line.options import OptionError
 from training.processes import (
     RUN_ID_VARIABLE,
     Processes,

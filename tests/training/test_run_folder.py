@@ -5,8 +5,8 @@ import json
 import pytest
 
 from core.files import write_json
-from core.records import RECORD
-from core.run_lock import RunLock
+from core.recording.records import RECORD
+from core.recording.run_lock import RunLock
 from training import run_folder
 from training.first_weights import START
 from training.run_folder import RunFolder

@@ -6,9 +6,9 @@ import json
 import pytest
 
 import train
-from core.options import read_groups
-from core.records import RECORD
-from core.run_files import LAST, PREVIOUS
+from core.command_line.options import read_groups
+from core.recording.records import RECORD
+from core.recording.run_files import LAST, PREVIOUS
 from training.run_options import FREE_ON_RESUME, TrainingOptions, read_saved_options
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.options import OptionError
+from core.command_line.options import OptionError
 from training import validation
 from training.options import SAMPLING, ValidationFidOptions, ValidationNetworkOptions
 from training.validation import build_validation_fid

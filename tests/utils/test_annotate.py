@@ -22,8 +22,8 @@ from annotator.registry import DETECTORS, edge_detectors
 from annotator.weights import CKPTS_VARIABLE
 from conditions import create_condition
 from conditions.pairs import find_pairs
-from core.images import write_png
-from core.options import option
+from core.command_line.options import option
+from core.imaging.images import write_png
 from dataset import MyDataset
 from tests.weights import fill_parameters
 from utils import annotate
@@ -253,7 +253,7 @@ def test_bad_input_is_one_line(pairs, tmp_path, error_line, mlsd_weights, monkey
     absent = line("--weights_path", tmp_path / "none.pth", detector="hed")
     assert f"--weights_path {tmp_path / 'none.pth'}: no such file" in absent
     monkeypatch.setattr(
-        "core.downloads.download", mock.Mock(side_effect=TimeoutError("no network"))
+        "core.fetching.downloads.download", mock.Mock(side_effect=TimeoutError("no network"))
     )
     missing = line("--weights_path", tmp_path / "empty", detector="openpose")
     for words in ("body_pose_model.pth", str(tmp_path / "empty"), "no network"):

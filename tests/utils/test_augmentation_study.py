@@ -6,7 +6,7 @@ import re
 import pytest
 import yaml
 
-from core.images import read_labels
+from core.imaging.images import read_labels
 from tests.blobs import blobs, write_pairs
 from utils.augmentation_study import main
 

@@ -12,7 +12,7 @@ from annotator.canny import CannyDetector
 from conditions import create_condition
 from conditions.rgba import read_rgba
 from conditions.segmentation import one_hot, read_mask
-from core.images import read_image, write_png
+from core.imaging.images import read_image, write_png
 from core.notices import Notice
 from utils import build_rgba_dataset
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from core.images import read_image, write_png
-from core.pictures import GAP, class_colours
+from core.imaging.images import read_image, write_png
+from core.imaging.pictures import GAP, class_colours
 from utils import compare
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from core.images import read_image, write_png
+from core.imaging.images import read_image, write_png
 from utils import compare_stacks
 from utils.compare_stacks import correlation, flow_residual
 

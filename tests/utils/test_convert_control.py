@@ -5,7 +5,7 @@ import torch
 import yaml
 
 from cldm.model import create_control
-from core.checkpoints import load_state_dict, save_weights, subset
+from core.weights.checkpoints import load_state_dict, save_weights, subset
 from tests.weights import assert_same_tensors
 from utils import convert_control
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from core.downloads import WeightsFile
-from core.published import Item
+from core.fetching.downloads import WeightsFile
+from core.fetching.published import Item
 from utils import download
 
 LICENCES = Path(__file__).parents[2] / "docs" / "licences.md"

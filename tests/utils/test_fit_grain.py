@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.grain import read_grain
-from core.images import to_uint8, write_png
+from core.imaging.images import to_uint8, write_png
+from core.microscope.grain import read_grain
 from utils import fit_grain
 
 

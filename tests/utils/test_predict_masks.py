@@ -8,9 +8,9 @@ import torch
 
 from conditions.pairs import find_pairs
 from core.files import write_json
-from core.images import read_labels, write_png
+from core.imaging.images import read_labels, write_png
+from core.imaging.pixel_size import VOLUME
 from core.notices import Notice
-from core.pixel_size import VOLUME
 from segmentation.data import read_input
 from segmentation.network import (
     build_segmenter,

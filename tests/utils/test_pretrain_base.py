@@ -3,8 +3,8 @@ import torch
 
 import tool_add_control
 from cldm.model import create_model
-from core.checkpoints import load_state_dict
-from core.run_lock import RunLock
+from core.recording.run_lock import RunLock
+from core.weights.checkpoints import load_state_dict
 from utils import pretrain_base
 
 

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from core.images import read_labels
+from core.imaging.images import read_labels
 from tests.volumes.stacks import voxels
 from utils import slices
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from core.files import write_json
-from core.images import read_image
+from core.imaging.images import read_image
+from core.imaging.pixel_size import VOLUME
 from core.notices import Notice
-from core.pixel_size import VOLUME
-from core.run_lock import RunLock
+from core.recording.run_lock import RunLock
 from segmentation.network import load_segmenter
 from tests.blobs import blobs, write_pairs
 from utils.train_segmenter import main, parse_args

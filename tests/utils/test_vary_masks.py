@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from core.images import read_grey, read_labels, write_png
+from core.imaging.images import read_grey, read_labels, write_png
 from core.notices import Notice
 from utils import vary_masks
 

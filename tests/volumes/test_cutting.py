@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.options import OptionError
+from core.command_line.options import OptionError
 from volumes.cutting import CutOptions, SplitOptions, Tile, slabs, tiles_of
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from core.options import OptionError
+from core.command_line.options import OptionError
 from volumes import open_volume
 from volumes.grey import GreyOptions, Window, grey_picture
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.options import OptionError
+from core.command_line.options import OptionError
 from volumes.labels import LabelOptions, borders
 
 GREY = np.array([[0, 127], [255, 127]])

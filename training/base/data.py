@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from core.draws import SeededDraws, sample_generator
-from core.images import image_size, read_image, to_uint8
+from core.imaging.images import image_size, read_image, to_uint8
 from core.seeds import sample_seed
 from training.latents import LatentCache
 

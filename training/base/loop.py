@@ -5,8 +5,8 @@ import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 from torch.utils.data import DataLoader
 
-from core.devices import float32_products
 from core.draws import sample_generator
+from core.hardware.devices import float32_products
 from core.lightning import lightning_precision, stop_as_interrupt
 
 
@@ -46,7 +46,7 @@ def fit(module: pl.LightningModule, loader: DataLoader, steps: int, precision: s
     """Train for `steps` optimizer steps with Lightning, which writes nothing but a progress bar.
 
     Args:
-        precision: one of `core.devices.PRECISIONS`.
+        precision: one of `core.hardware.devices.PRECISIONS`.
     Raises:
         KeyboardInterrupt: after Ctrl-C.
     """

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from core.options import (
+from core.command_line.options import (
     fraction,
     non_negative_float,
     non_negative_int,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from core.checkpoints import save_weights
+from core.weights.checkpoints import save_weights
 from fid.backbones.loading import load_backbone
 from fid.backbones.resnet50 import grey_resnet50
 from fid.options import BackboneOptions

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.models import resnet50
 
-from core.checkpoints import save_weights
+from core.weights.checkpoints import save_weights
 from fid.backbones import BACKBONES, CEM, INCEPTION
 from fid.backbones.loading import load_backbone
 from fid.options import BackboneOptions
@@ -80,7 +80,7 @@ def test_offline_the_file_and_its_place_are_named(monkeypatch, tmp_path):
     def refuse(*args):
         raise ConnectionError("no network")
 
-    monkeypatch.setattr("core.downloads.download", refuse)
+    monkeypatch.setattr("core.fetching.downloads.download", refuse)
     monkeypatch.setattr("fid.backbones.loading.WEIGHTS_DIR", tmp_path)
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path / "hub"))
     file = BACKBONES["cem500k"].weights.name

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.images import write_png
+from core.imaging.images import write_png
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.images import list_images
+from core.imaging.images import list_images
 from fid.pretraining.views import GaussianNoise, SeededShard, Views, group_weights, view
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from core.images import list_images
+from core.imaging.images import list_images
 from training.base.data import Latents, Views, load, read_images
 from training.base.unet import build_base
 from training.latents import LatentCache

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.run_lock import RunLock
+from core.recording.run_lock import RunLock
 from fid import compute_cem_fid
 from fid.pretraining.mocov2.train import main
 from utils import run_status

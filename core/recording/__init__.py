@@ -1,0 +1,1 @@
+"""Records of runs: what was asked for, how far it is, and who works on it."""

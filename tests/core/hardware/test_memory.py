@@ -1,0 +1,53 @@
+"""Free memory."""
+
+import pytest
+import torch
+
+from core.hardware import memory
+
+CPU = torch.device("cpu")
+VERSIONS = {
+    "version 2": ("0::/job/step\n", "", "memory.max", "memory.current", "inactive_file"),
+    "version 1": (
+        "9:cpu:/other\n4:memory:/job/step\n",
+        "memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
+}
+
+
+@pytest.fixture
+def limit(tmp_path, monkeypatch):
+    """Function that gives the parent of this process's control group a limit in bytes."""
+    root = tmp_path / "groups"
+
+    def give(version, text, used=700, cache=200):
+        own, controllers, limit, usage, inactive = VERSIONS[version]
+        (root / "job" / "step").mkdir(parents=True)
+        (root / "job" / limit).write_text(f"{text}\n")
+        (root / "job" / usage).write_text(f"{used}\n")
+        (root / "job" / "memory.stat").write_text(f"anon 5\n{inactive} {cache}\n")
+        (tmp_path / "own").write_text(own)
+        monkeypatch.setattr(memory, "OWN_GROUPS", tmp_path / "own")
+        monkeypatch.setitem(memory.GROUPS, controllers, (root, *memory.GROUPS[controllers][1:]))
+
+    return give
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_control_group_limits_what_is_free(version, limit):
+    limit(version, 1000)
+    assert memory.free_memory(CPU) == 1000 - (700 - 200)
+
+
+def test_without_a_limit_the_available_memory_is_free(limit, tmp_path, monkeypatch):
+    limit("version 2", "max")
+    (tmp_path / "meminfo").write_text("MemTotal: 30 kB\nMemAvailable: 20 kB\n")
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+    assert memory.free_memory(CPU) == 20 * 1024
+
+
+def test_this_machine_has_some_memory_free():
+    assert 2**20 < memory.free_memory(CPU) < 2**50
