@@ -1,1 +1,1 @@
-"""Hardware that a program computes on: devices, precisions, memory, compiled networks, processes."""
+"""Hardware that a program computes on: devices, precisions, memory, compiled networks."""
