@@ -9,7 +9,6 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from conditions import ConditionOptions
 from core.command_line.option_sources import (
     add_run_control,
     dry_run_text,
@@ -19,51 +18,18 @@ from core.command_line.option_sources import (
     with_defaults,
 )
 from core.command_line.options import (
-    Group,
     add_groups,
     new_parser,
     option_names,
     read_groups,
     secret_names,
 )
-from core.command_line.sample_options import SampleOptions
 from core.imaging.image_options import add_image_options, use_image_options
 from core.recording.records import RECORD, write_run_record
 from core.recording.run_files import can_restore
 from share import run_script
-from training.options import (
-    NETWORK_FLAGS,
-    SAMPLING,
-    SAMPLING_FLAGS,
-    AgreementOptions,
-    CacheOptions,
-    DataOptions,
-    MemoryOptions,
-    OptimizationOptions,
-    StartOptions,
-    ValidationFidOptions,
-    ValidationNetworkOptions,
-)
-from training.outputs import OutputOptions
-from training.processes import ProcessOptions, count_processes, name_run
-from training.run_options import FREE_ON_RESUME, TrainingOptions, read_saved_options
-
-# Field of `TrainingOptions` -> its group, in the order of the help
-GROUPS = {
-    "data": Group(DataOptions, "data"),
-    "conditions": Group(ConditionOptions, "conditions"),
-    "samples": Group(SampleOptions, "samples"),
-    "cache": Group(CacheOptions, "cache"),
-    "model": Group(StartOptions, "model"),
-    "optimization": Group(OptimizationOptions, "optimization"),
-    "processes": Group(ProcessOptions, "processes"),
-    "memory": Group(MemoryOptions, "memory"),
-    "validation_fid": Group(ValidationFidOptions, "validation FID"),
-    "fid_sampling": Group(SAMPLING, "images of the validation FID", SAMPLING_FLAGS),
-    "fid_network": Group(ValidationNetworkOptions, "network of the validation FID", NETWORK_FLAGS),
-    "agreement": Group(AgreementOptions, "agreement of drawn images with their masks"),
-    "output": Group(OutputOptions, "output"),
-}
+from training.processes import count_processes, name_run
+from training.run_options import FREE_ON_RESUME, GROUPS, TrainingOptions, read_saved_options
 
 
 def build_parser() -> argparse.ArgumentParser:

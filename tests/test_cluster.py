@@ -22,6 +22,7 @@ from core.imaging.images import write_png
 from core.weights.torch_files import load_pickle
 from share import REQUEUE
 from training.processes import Processes
+from training.run_options import GROUPS
 
 ROOT = Path(__file__).parent.parent
 SLURM = Path(os.environ.get("LOCAL_SLURM_SCRIPTS", ROOT.parent / "shared" / "slurm"))
@@ -268,7 +269,7 @@ def queued_options(tmp_path, monkeypatch):
 def test_the_papers_training_spells_everything_out(queued_options):
     parser, words = train.build_parser(), queued_options("paper_train.slurm")
     given = parse_given(parser, words)
-    groups = read_groups(train.GROUPS, with_defaults(parser, given))
+    groups = read_groups(GROUPS, with_defaults(parser, given))
     for name in ("samples", "optimization", "model"):
         missing = {field.name for field in fields(groups[name])} - given.keys()
         # None makes a difference here: built-in prompts, all epochs, as many hint channels, first

@@ -5,11 +5,15 @@ from pathlib import Path
 
 from cldm.options import SamplingOptions
 from conditions import ConditionOptions
+from core.command_line.options import Group
 from core.command_line.sample_options import SampleOptions
 from core.recording.records import RECORD, read_record
 from core.recording.run_files import LAST, can_restore
 from fid.options import CemOptions
 from training.options import (
+    NETWORK_FLAGS,
+    SAMPLING,
+    SAMPLING_FLAGS,
     AgreementOptions,
     CacheOptions,
     DataOptions,
@@ -17,10 +21,27 @@ from training.options import (
     OptimizationOptions,
     StartOptions,
     ValidationFidOptions,
+    ValidationNetworkOptions,
 )
 from training.outputs import OutputOptions
 from training.processes import ProcessOptions
 
+# Field of `TrainingOptions` -> its group, in the order of the help
+GROUPS = {
+    "data": Group(DataOptions, "data"),
+    "conditions": Group(ConditionOptions, "conditions"),
+    "samples": Group(SampleOptions, "samples"),
+    "cache": Group(CacheOptions, "cache"),
+    "model": Group(StartOptions, "model"),
+    "optimization": Group(OptimizationOptions, "optimization"),
+    "processes": Group(ProcessOptions, "processes"),
+    "memory": Group(MemoryOptions, "memory"),
+    "validation_fid": Group(ValidationFidOptions, "validation FID"),
+    "fid_sampling": Group(SAMPLING, "images of the validation FID", SAMPLING_FLAGS),
+    "fid_network": Group(ValidationNetworkOptions, "network of the validation FID", NETWORK_FLAGS),
+    "agreement": Group(AgreementOptions, "agreement of drawn images with their masks"),
+    "output": Group(OutputOptions, "output"),
+}
 # Options that a resumed run may change: they decide where, how fast and how long it trains, but not
 # the weights after any given step.
 FREE_ON_RESUME = {

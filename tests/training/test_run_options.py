@@ -9,7 +9,7 @@ import train
 from core.command_line.options import read_groups
 from core.recording.records import RECORD
 from core.recording.run_files import LAST, PREVIOUS
-from training.run_options import FREE_ON_RESUME, TrainingOptions, read_saved_options
+from training.run_options import FREE_ON_RESUME, GROUPS, TrainingOptions, read_saved_options
 
 
 @pytest.mark.parametrize("option", ["--resume_training", "--run_id"])
@@ -35,9 +35,9 @@ def test_a_folder_without_a_run_blames_the_option_that_named_it(tmp_path, option
 def test_options_of_different_groups_that_contradict_each_other(words, message):
     args = train.build_parser().parse_args(f"--image_path a --mask_path b {words}".split())
     with pytest.raises(ValueError, match=message):
-        TrainingOptions(**read_groups(train.GROUPS, args)).check()
+        TrainingOptions(**read_groups(GROUPS, args)).check()
 
 
 def test_every_group_has_a_field_and_every_free_option_exists():
-    assert list(train.GROUPS) == [field.name for field in dataclasses.fields(TrainingOptions)]
+    assert list(GROUPS) == [field.name for field in dataclasses.fields(TrainingOptions)]
     assert vars(train.build_parser().parse_args([])).keys() >= FREE_ON_RESUME
