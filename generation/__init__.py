@@ -10,8 +10,8 @@ In the order of the work:
 - `preparing`: what all this makes of a command, before anything is drawn.
 - `making`, on `model` and `drawing`: the model with its branches, and the loop over batches.
 - `gate`, `grain`: pictures are judged, drawn again or given noise before they are written.
-- `run`, on `run_options`, `run_folder`, `names`, `state`, `manifest`, `soundness` and `writer`: the
-  folder of a run.
+- `run`, on `run_options`, `run_folder`, `names`, `state`, `manifest`, `image_line`, `soundness` and
+  `writer`: the folder of a run.
 - `report`, `scores`, `summary`: what people get to see.
 - `export`, `export_layouts`, `export_card`, `export_volume`: what other programs get to see.
 - `costs`: seconds that an image takes.

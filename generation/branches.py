@@ -266,3 +266,8 @@ def has_labels(branches: Sequence[Branch]) -> bool:
     """Tell whether images get masks, because a branch carries the class of every pixel."""
     # Asked of conditions, not of their names, so that a new condition gives masks too.
     return any(branch.condition.carries_labels for branch in branches)
+
+
+def condition_folders(branches: Sequence[Branch]) -> list[str]:
+    """Folders in `conditions/` that the pictures of all branches are stored in."""
+    return [folder for branch in branches for folder in branch.folders]

@@ -15,8 +15,15 @@ from core.files import require_file, sha256_of, whole_folder, write_json
 from core.imaging.images import IGNORE, write_png
 from core.imaging.pixel_size import VOLUME, PixelSize
 from core.recording.records import RECORD, read_record, write_run_record
-from generation.branches import Branch, has_labels, label_folders, labels_of
+from generation.branches import (
+    Branch,
+    condition_folders,
+    has_labels,
+    label_folders,
+    labels_of,
+)
 from generation.gate import Drawn
+from generation.image_line import image_line
 from generation.manifest import (
     MANIFEST,
     SHA256,
@@ -25,20 +32,13 @@ from generation.manifest import (
     read_recorded,
     write_manifest,
 )
-from generation.names import CONDITIONS, IMAGES, MASKS, condition_name, image_name
+from generation.names import CONDITIONS, IMAGES, MASKS
 from generation.plan import PlannedImage, SamplePlan
 from generation.report import OVERVIEW, REPORT, examples_of, write_report
 from generation.run_folder import STATE, finished_images, lock_manifest, remove_half_written
 from generation.shards import Shard
 from generation.soundness import image_flaw
 from generation.state import describe_run, require_same_run, save_generation_state
-
-# Options that the manifest repeats in every line
-IMAGE_OPTIONS = (
-    *("sampler", "ddim_steps", "scale", "strength", "eta"),  # what is drawn
-    *("guidance_interval", "guess_mode"),
-    *("joint", "precision", "compile"),  # how exactly
-)
 
 
 class Run:
@@ -95,11 +95,6 @@ class Run:
         return has_labels(self.branches)
 
     @cached_property
-    def condition_folders(self) -> list[str]:
-        """Folders in `conditions/`."""
-        return [folder for branch in self.branches for folder in branch.folders]
-
-    @cached_property
     def description(self) -> dict:
         """Facts that a resumed run must find unchanged, beside its options."""
         return describe_run(
@@ -130,7 +125,11 @@ class Run:
     @property
     def _folders(self) -> list[str]:
         # `masks/` exists even where it stays empty: the published layout has it.
-        return [IMAGES, MASKS, *(f"{CONDITIONS}/{name}" for name in self.condition_folders)]
+        return [
+            IMAGES,
+            MASKS,
+            *(f"{CONDITIONS}/{name}" for name in condition_folders(self.branches)),
+        ]
 
     def _create(self) -> None:
         """Make the folder and describe the run in it, unless another process does."""
@@ -207,41 +206,8 @@ class Run:
         )
 
     def manifest_line(self, planned: PlannedImage) -> dict:
-        """Everything about one image; the paths of its files are relative to the run's folder."""
-        names = [branch.name for branch in self.branches]
-        image, ending = image_name(planned.ending), planned.ending
-        return {
-            "image": f"{IMAGES}/{image}",
-            "mask": f"{MASKS}/{image}" if self.has_masks else None,
-            "conditions": {
-                folder: f"{CONDITIONS}/{folder}/{condition_name(folder, ending)}"
-                for folder in self.condition_folders
-            },
-            "sources": dict(zip(names, map(str, planned.conditions.files), strict=True)),
-            "prompt": planned.prompt,
-            "seed": planned.seed,
-            "weights": self.weights,
-            "pixel_size_nm": self.pixel_size and list(self.pixel_size),
-            "options": {name: self.options[name] for name in IMAGE_OPTIONS}
-            | {"strengths": {branch.name: branch.strength for branch in self.branches}}
-            | self._start_of(planned)
-            | self._extras,
-        }
-
-    def _start_of(self, planned: PlannedImage) -> dict:
-        """The real image that this one begins with, and its ratio; nothing for pure noise."""
-        if planned.conditions.image is None:
-            return {}
-        return {
-            "encode_ratio": planned.encode_ratio,
-            "encoded_image": str(planned.conditions.image),
-        }
-
-    @property
-    def _extras(self) -> dict:
-        """Options that few runs have. The checksum of the grain is among the weights."""
-        given = {name: self.options.get(name) for name in ("grain", "stack")}
-        return plain({name: value for name, value in given.items() if value})
+        """See `image_line`."""
+        return image_line(planned, self.branches, self.options, self.weights)
 
     def write_files(self, drawn: Drawn, hints: Sequence[np.ndarray]) -> dict:
         """Write the files of one image; the image comes last, so where it is, the others are too.

@@ -3,6 +3,7 @@
 from cldm.options import SamplingOptions
 from core.recording.records import RECORD
 from core.text import table
+from generation.branches import condition_folders
 from generation.export import ExportOptions
 from generation.export_volume import VolumeOptions
 from generation.manifest import MANIFEST
@@ -97,7 +98,7 @@ def _file_table(run: Run, pending: int) -> str:
     """
     # An image comes last of its files, so where it is, one of each kind is.
     there = len(run.plan) - len(run.pending(range(len(run.plan))))
-    folders = [f"{CONDITIONS}/{name}/" for name in run.condition_folders]
+    folders = [f"{CONDITIONS}/{name}/" for name in condition_folders(run.branches)]
     folders = [f"{IMAGES}/", *([f"{MASKS}/"] if run.has_masks else []), *folders]
     rows = [["where", "to be written", "there already"]]
     rows += [[folder, f"{pending:,}", f"{there:,}"] for folder in folders]
