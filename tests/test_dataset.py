@@ -1,4 +1,4 @@
-"""Samples and batches: what a key decides, what a sample shows, what is refused."""
+"""Samples of files: what a key decides, what a sample shows, what is refused."""
 
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from conditions.segmentation import Segmentation
 from core.files import write_json
 from core.imaging.pixel_size import VOLUME
 from core.prompts import PROMPTS
-from dataset import MyDataset, PlacedKey, SampleKey, ValidationSet, collate
+from dataset import MyDataset, ValidationSet
+from samples import PlacedKey, SampleKey, collate
 from tests.picture_files import blocks, make_pairs, write
 
 VNC = Path(__file__).parents[1] / "../shared/data/vnc/train"
@@ -224,19 +225,6 @@ def test_keyed_samples_are_the_same_in_workers(augmented):
     assert batches[0][0].images.shape == batches[0][0].hints[0].shape == (2, 3, 32, 32)
 
 
-def test_all_tensors_of_a_batch_are_pinned(augmented, monkeypatch):
-    # Stands for the copy to pinned memory, which only a machine with a GPU has.
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor + 1)
-    plain = collate([augmented[SampleKey(i, 7)] for i in range(2)])
-    pinned = plain.pin_memory()
-    assert pinned.prompts == plain.prompts and pinned.keys == plain.keys
-    for name in ("images", "weights"):
-        assert torch.equal(getattr(pinned, name), getattr(plain, name) + 1)
-    for name in ("hints", "other_hints"):
-        pairs = zip(getattr(pinned, name), getattr(plain, name), strict=True)
-        assert all(torch.equal(a, b + 1) for a, b in pairs)
-
-
 def test_an_image_whose_latent_is_known_is_not_read(augmented):
     whole = augmented[SampleKey(1, 7, 3)]
     augmented.pairs[1].image.unlink()
@@ -244,10 +232,6 @@ def test_an_image_whose_latent_is_known_is_not_read(augmented):
     assert known.image is None
     assert known.prompt == whole.prompt
     assert torch.equal(known.hint, whole.hint)
-    batch = collate([known, augmented[SampleKey(0, 1)], known])
-    assert len(batch.images) == 1 and batch.has_image == [False, True, False]
-    assert len(batch.hints[0]) == 3
-    assert collate([known, known]).images.shape == (0, 3, 32, 32)
 
 
 def test_the_loaders_generator_seeds_workers(augmented):

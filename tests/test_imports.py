@@ -15,7 +15,7 @@ ROWS = (
     {"share", "runs"},
     {"training", "generation", "segmentation"},
     {"dataset"},
-    {"conditions", "fid", "annotator", "volumes"},
+    {"samples", "conditions", "fid", "annotator", "volumes"},
     {"cldm"},
     {"ldm"},
     {"core", "config"},

@@ -11,7 +11,8 @@ from cldm.sampling import NotFiniteError, sample_images
 from core.imaging.pictures import evenly
 from core.lightning import print_once
 from core.seeds import sample_seed
-from dataset import ValidationSet, channels_first
+from dataset import ValidationSet
+from samples import channels_first
 
 # A picture, uint8 (H, W, 3), and labels, (H, W) -> pixels in the intersection and in the union of
 # predicted and true class, int64 (2, C).

@@ -7,7 +7,8 @@ from torch.utils.data import Sampler
 
 from core.draws import sample_generator
 from core.seeds import sample_seed
-from dataset import PlacedKey, SampleKey, ValidationSet
+from dataset import ValidationSet
+from samples import PlacedKey, SampleKey
 
 
 class SeededBatches(Sampler):

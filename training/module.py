@@ -5,14 +5,14 @@ import torch
 
 from cldm.cldm import ControlLDM
 from core.hardware.devices import to_device
-from dataset import Batch
+from samples import Batch
 from training.averaging import AVERAGES, WeightAverage
 from training.frozen import FrozenEncoders
 from training.noise import draw_step_noise, spread_timesteps
 
 
 class ControlTraining(pl.LightningModule):
-    """Trains a model's control branch on batches (`dataset.Batch`).
+    """Trains a model's control branch on batches (`samples.Batch`).
 
     Its state is the model's, under the published names, so checkpoints load anywhere.
 

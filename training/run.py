@@ -24,7 +24,7 @@ from core.recording.records import DATA, RECORD
 from core.recording.run_files import LAST, PROGRESS
 from core.signals import StoppedForRequeue
 from core.weights.torch_files import load_pickle
-from dataset import collate
+from samples import collate
 from training.agreement import Count, ValidationAgreement
 from training.batches import BatchesOfProcess, SeededBatches, ValidationBatches
 from training.card import weights_notes, write_model_card

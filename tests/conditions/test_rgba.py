@@ -12,7 +12,8 @@ from PIL import Image
 from conditions import ConditionOptions
 from conditions.rgba import RGBA, read_rgba
 from conditions.segmentation import one_hot
-from dataset import MyDataset, SampleKey
+from dataset import MyDataset
+from samples import SampleKey
 from tests.picture_files import blocks, touch, write
 
 

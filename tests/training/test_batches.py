@@ -2,7 +2,7 @@
 
 import pytest
 
-from dataset import SampleKey
+from samples import SampleKey
 from training.batches import BatchesOfProcess, SeededBatches
 
 
