@@ -12,8 +12,16 @@ import numpy as np
 
 from conditions.base import Condition, ConditionOptions, Layers
 from core.arrays import read_arrays
+from core.files import whole_file
 from core.imaging.image_header import max_pixels
-from core.imaging.images import IMAGE_SUFFIXES, list_images, read_four_channels, to_uint8
+from core.imaging.images import (
+    IMAGE_SUFFIXES,
+    list_images,
+    read_four_channels,
+    read_note,
+    to_uint8,
+    write_png,
+)
 from core.imaging.pairing import in_natural_order, stem_of
 from core.imaging.pictures import class_colours
 
@@ -22,6 +30,7 @@ DECLARED_RANGES = ("neg_one_to_one", "zero_one")  # what the `meta` of an .npz m
 TOLERANCE = 1e-3  # rounding that the class planes of an .npz may show
 REMEDY = "Build it again from image and mask."
 BYTES_PER_PIXEL = 16  # of four float32
+MAX_NOTE = 2**20  # bytes
 
 
 def read_rgba(path: str | Path, alpha_scale: float = 1.0) -> np.ndarray:
@@ -91,6 +100,29 @@ def _to_unit_range(rgba: np.ndarray, value_range: str) -> np.ndarray:
     elif value_range == "bytes":
         rgba /= 255
     return rgba
+
+
+def write_rgba(path: Path, rgba: np.ndarray, meta: str) -> None:
+    """Write a tensor, (H, W, 4) in [0, 1], with a note: .npz in [-1, 1], or .png of 8 bits."""
+    if path.suffix == ".png":
+        write_png(path, to_uint8(rgba), {"meta": meta})
+        return
+    # [-1, 1] is the published range; `meta` says so.
+    with whole_file(path) as temporary:
+        np.savez_compressed(temporary, rgba=rgba * 2 - 1, meta=meta)
+
+
+def read_meta(path: Path) -> str | None:
+    """The note that `write_rgba` left; None where the file has none.
+
+    Raises:
+        FileNotFoundError, ValueError: as `core.imaging.images.read_note` and
+            `core.arrays.read_arrays`.
+    """
+    if path.suffix == ".png":
+        return read_note(path, "meta")
+    found = read_arrays(path, ["meta"], MAX_NOTE)
+    return str(found["meta"]) if "meta" in found else None
 
 
 class RGBA(Condition):

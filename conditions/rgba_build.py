@@ -14,9 +14,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from conditions.rgba import CLASS_PLANES, read_rgba
+from conditions.rgba import CLASS_PLANES, read_meta, read_rgba, write_rgba
 from conditions.segmentation import one_hot, read_mask
-from core.arrays import read_arrays
 from core.checks import picture_flaw
 from core.command_line.options import (
     OptionError,
@@ -25,15 +24,13 @@ from core.command_line.options import (
     option,
     positive_int,
 )
-from core.files import whole_file
 from core.imaging.image_header import stated_bit_depth
-from core.imaging.images import list_images, read_image, read_note, to_uint8, write_png
+from core.imaging.images import list_images, read_image, write_png
 from core.imaging.pairing import find_partners, stem_of
 from core.imaging.pictures import class_colours, tile
 from core.imaging.thresholds import CANNY_HIGH, CANNY_LOW, check_thresholds
 
 FORMATS = ("npz", "png")
-MAX_NOTE = 2**20  # bytes
 
 DrawEdges = Callable[[Path], np.ndarray]  # picture file -> uint8 (H, W), 0 or 255
 
@@ -208,29 +205,6 @@ def build_rgba(labels: np.ndarray, edges: np.ndarray, beta_edge: float) -> np.nd
     # `float`: with a whole number the product would wrap around at 256.
     alpha = (edges * float(beta_edge)).clip(0, 255).round().astype(np.float32) / 255
     return np.concatenate([one_hot(labels, CLASS_PLANES), alpha[..., None]], axis=2)
-
-
-def write_rgba(path: Path, rgba: np.ndarray, meta: str) -> None:
-    """Write a tensor, (H, W, 4) in [0, 1], with a note: .npz in [-1, 1], or .png of 8 bits."""
-    if path.suffix == ".png":
-        write_png(path, to_uint8(rgba), {"meta": meta})
-        return
-    # [-1, 1] is the published range; `meta` says so.
-    with whole_file(path) as temporary:
-        np.savez_compressed(temporary, rgba=rgba * 2 - 1, meta=meta)
-
-
-def read_meta(path: Path) -> str | None:
-    """The note that `write_rgba` left; None where the file has none.
-
-    Raises:
-        FileNotFoundError, ValueError: as `core.imaging.images.read_note` and
-            `core.arrays.read_arrays`.
-    """
-    if path.suffix == ".png":
-        return read_note(path, "meta")
-    found = read_arrays(path, ["meta"], MAX_NOTE)
-    return str(found["meta"]) if "meta" in found else None
 
 
 def describe(job: Job, tensor: TensorOptions) -> str:

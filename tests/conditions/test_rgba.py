@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from conditions import ConditionOptions
-from conditions.rgba import RGBA, read_rgba
+from conditions.rgba import RGBA, read_meta, read_rgba, write_rgba
 from conditions.segmentation import one_hot
+from core.imaging.images import write_png
 from dataset import MyDataset
 from samples import SampleKey
 from tests.picture_files import blocks, touch, write
@@ -197,3 +198,28 @@ def test_class_planes_survive_an_empty_alpha(tmp_path, rgba, augment, suffix):
         assert hint.max() <= 1
         alphas.append(alpha.mean().item())
     assert 0 < np.mean(alphas) < 0.1
+
+
+@pytest.mark.parametrize("kind", ["npz", "png"])
+def test_a_note_comes_back_from_either_format(tmp_path, rgba, kind):
+    path = tmp_path / f"a.{kind}"
+    write_rgba(path, rgba, "a note")
+    assert read_meta(path) == "a note"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:20])
+    with pytest.raises(ValueError):
+        read_meta(path)
+    path.write_bytes(whole)
+    if kind == "png":
+        write_png(path, np.zeros((2, 2, 4), np.uint8))
+    else:
+        np.savez(path, rgba=np.zeros((2, 2, 4)))
+    assert read_meta(path) is None
+
+
+def test_no_program_is_started_for_a_postscript_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_: pytest.fail("started"))
+    with pytest.raises(ValueError, match="neither PNG, TIFF, JPEG nor BMP"):
+        read_meta(path)

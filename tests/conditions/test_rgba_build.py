@@ -1,4 +1,4 @@
-"""Tensors of masks and edges: planes by hand, both formats, notes, options."""
+"""Tensors of masks and edges: planes by hand, the note of a job, options."""
 
 from pathlib import Path
 
@@ -10,11 +10,8 @@ from conditions.rgba_build import (
     TensorOptions,
     build_rgba,
     describe,
-    read_meta,
-    write_rgba,
 )
 from core.command_line.options import OptionError
-from core.imaging.images import write_png
 
 LABELS = np.array([[0, 1], [2, 0]])
 EDGES = np.array([[0, 255], [51, 204]], np.uint8)
@@ -29,31 +26,6 @@ def test_planes_and_alpha_by_hand(beta, alpha):
     planes = rgba[..., :3]
     assert (planes.argmax(axis=2) == LABELS).all() and (planes.sum(axis=2) == 1).all()
     assert np.allclose(rgba[..., 3].ravel(), alpha)
-
-
-@pytest.mark.parametrize("kind", ["npz", "png"])
-def test_a_note_comes_back_from_either_format(tmp_path, kind):
-    path = tmp_path / f"a.{kind}"
-    write_rgba(path, build_rgba(LABELS, EDGES, 1), "a note")
-    assert read_meta(path) == "a note"
-    whole = path.read_bytes()
-    path.write_bytes(whole[:20])
-    with pytest.raises(ValueError):
-        read_meta(path)
-    path.write_bytes(whole)
-    if kind == "png":
-        write_png(path, np.zeros((2, 2, 4), np.uint8))
-    else:
-        np.savez(path, rgba=np.zeros((2, 2, 4)))
-    assert read_meta(path) is None
-
-
-def test_no_program_is_started_for_a_postscript_file(tmp_path, monkeypatch):
-    path = tmp_path / "a.png"
-    path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
-    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_: pytest.fail("started"))
-    with pytest.raises(ValueError, match="neither PNG, TIFF, JPEG nor BMP"):
-        read_meta(path)
 
 
 def test_a_note_changes_with_everything_that_a_tensor_depends_on():
