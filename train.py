@@ -81,6 +81,7 @@ def main(argv=None):
     from training.data import build_datasets
     from training.loss_curve import LOSS_PICTURE
     from training.run import TrainingRun
+    from training.summary import plan_text
 
     use_image_options(args)
     config_path, samples = options.model.cldm_config_path, options.samples
@@ -94,12 +95,13 @@ def main(argv=None):
     output = options.output
     run_dir = args.resume_training or output.output_root / name_run(output.run_id, processes)
     run = TrainingRun(options, datasets, processes, run_dir, resumed=bool(args.resume_training))
+    plan = plan_text(options, datasets, processes, run_dir)
     if args.dry_run:
-        print_once(dry_run_text(vars(args), run.plan(), hidden=secret_names(GROUPS)))
+        print_once(dry_run_text(vars(args), plan, hidden=secret_names(GROUPS)))
         return
     if not processes.on_gpu:
         print_once("training on the CPU" + ("" if args.gpus == 0 else ": no GPU found"))
-    print_once(run.plan(), flush=True)
+    print_once(plan, flush=True)
     # The trainer loads the network of the FID, whose errors should not wait for the model.
     trainer = run.build_trainer(judge.counts if judge else None)
     record = partial(

@@ -14,14 +14,13 @@ from cldm.cldm import ControlLDM
 from cldm.model import create_model
 from cldm.parameterization import check_parameterization
 from cldm.unknown_prompts import notify_of_unknown_prompts
-from core.cards import CARD
 from core.hardware.compiling import compile_networks
 from core.hardware.devices import float32_products
 from core.lightning import position, print_once, stop_as_interrupt, wait_for_last
 from core.notices import notify
 from core.recording.progress import Progress
-from core.recording.records import DATA, RECORD
-from core.recording.run_files import LAST, PROGRESS
+from core.recording.records import DATA
+from core.recording.run_files import LAST
 from core.signals import StoppedForRequeue
 from core.weights.torch_files import load_pickle
 from samples import collate
@@ -35,7 +34,7 @@ from training.first_weights import START, fingerprint_start
 from training.frozen import FrozenEncoders
 from training.gradient_checkpointing import StepSize, choose_checkpointing, memory_per_process
 from training.latents import GB, LatentCache
-from training.loss_curve import LOSS_PICTURE, LossCurve
+from training.loss_curve import LossCurve
 from training.module import ControlTraining
 from training.names import BEST, BESTS
 from training.outputs import build_loggers
@@ -277,27 +276,4 @@ class TrainingRun:
             (options.optimization, options.samples, options.conditions, options.model),
             {name: float(value) for name, value in sorted(trainer.callback_metrics.items())},
             options.output.licence,
-        )
-
-    def plan(self) -> str:
-        """Text for people: data, steps and files of the run."""
-        train, validation = self.datasets
-        options, output = self.options.optimization, self.options.output
-        per_epoch = options.batches_per_epoch(len(train), self.processes)
-        every = options.validate_every
-        best = f"{BEST}.safetensors" if output.save_control_only else f"{BEST}.ckpt"
-        pairs = f"{len(train)} training and {len(validation) if validation else 0} validation pairs"
-        return "\n".join(
-            [
-                f"{pairs}, {train.image_size} x {train.image_size} pixels, "
-                f"pixel size {train.pixel_size or 'unknown'}",
-                options.describe(len(train), self.processes),
-                f"{per_epoch} batches per epoch, "
-                f"{options.total_steps(len(train), self.processes)} optimizer steps in all"
-                + (f", validation every {every} steps" if every else ""),
-                f"run folder: {self.run_dir}",
-                f"files: {RECORD}, {LAST} every {output.save_every} steps, {best}, {CARD}, "
-                f"{LOSS_PICTURE}, {PROGRESS}, image_log/train/ every {output.logger_freq} batches, "
-                f"loggers: {', '.join(output.logger_names)}",
-            ]
         )
