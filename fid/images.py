@@ -3,58 +3,14 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from einops import rearrange
-from PIL import Image
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from core.checks import bar_for_many
-from core.imaging.images import check_image, list_images, read_image, to_uint8
+from core.imaging.images import check_image, list_images, read_image
 from fid.distances import require_spread
 from fid.preprocessing import Preprocessing
-
-
-def prepare(pixels: np.ndarray, preprocessing: Preprocessing) -> torch.Tensor:
-    """uint8, or float in [0, 1], (H, W, 3) -> float32 (1 or 3, size, size).
-
-    Floats are rounded to 8 bits first: generated images have no more, and a real set of 16 bits
-    should not differ from them by that.
-    """
-    if pixels.dtype != np.uint8:
-        pixels = to_uint8(pixels)
-    image = Image.fromarray(pixels)
-    x = _resize(
-        image.convert("L") if preprocessing.grey else image, preprocessing
-    )  # (C, size, size)
-    mean, std = (
-        torch.tensor(x)[:, None, None] for x in (preprocessing.mean, preprocessing.std)
-    )  # (C, 1, 1)
-    return (x - mean) / std  # (C, size, size)
-
-
-def _resize(image: Image.Image, preprocessing: Preprocessing) -> torch.Tensor:
-    """(C, size, size) in [0, 1]."""
-    size = (preprocessing.size, preprocessing.size)
-    if preprocessing.resize == "pillow-bilinear":
-        return _to_tensor(np.asarray(image.resize(size, Image.Resampling.BILINEAR)))
-    if preprocessing.resize == "pillow-bicubic":
-        # Pillow resizes several channels in 8 bits only; one channel of floats keeps fractions.
-        channels = [
-            np.asarray(channel.convert("F").resize(size, Image.Resampling.BICUBIC))
-            for channel in image.split()
-        ]
-        return _to_tensor(np.stack(channels, axis=-1).clip(0, 255))  # bicubic overshoots
-    x = _to_tensor(np.asarray(image))  # (C, H, W)
-    return F.interpolate(x[None], size=size, mode="bilinear", align_corners=False)[0]
-
-
-def _to_tensor(pixels):
-    """(H, W) or (H, W, C) in 0..255 -> float32 (C, H, W) in [0, 1]."""
-    x = torch.from_numpy(pixels.astype(np.float32) / 255)
-    return x[None] if x.ndim == 2 else rearrange(x, "h w c -> c h w")
 
 
 def check_nesting(real: Path, generated: Path) -> None:

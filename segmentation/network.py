@@ -5,13 +5,12 @@ from pathlib import Path
 
 import torch
 
-from core.command_line.options import OptionError
 from core.files import refuse_existing
 from core.imaging.pixel_size import PixelSize, as_pixel_size
 from core.weights.checkpoints import load_strictly, save_torch
 from core.weights.torch_files import load_pickle
 from core.weights.weights_in_use import note_weights
-from segmentation.options import ENCODER, SIZE_MULTIPLE
+from segmentation.options import ENCODER, SIZE_MULTIPLE, check_encoder
 from segmentation.reflection import reflect_to
 
 # Functions import timm and segmentation-models-pytorch, which load for seconds: trainings and
@@ -19,20 +18,6 @@ from segmentation.reflection import reflect_to
 
 FORMAT = "em_segmenter_v1"  # names the checkpoint's layout, which tells it from any other .ckpt
 DECODER_CHANNELS = (48, 24, 16, 8)  # deep to shallow; as many as the encoder has levels
-
-
-def check_encoder(encoder: str) -> None:
-    """Raise OptionError for the field `encoder` where there is no encoder of that name."""
-    import segmentation_models_pytorch as smp
-    import timm
-
-    # Only models that timm knows: it would download one whose name is that of a hub's file.
-    is_timm = encoder.startswith("tu-") and timm.is_model(encoder.removeprefix("tu-"))
-    if not is_timm and encoder not in smp.encoders.get_encoder_names():
-        raise OptionError(
-            "encoder",
-            f"{encoder}: not an encoder of segmentation-models-pytorch, try resnet18 or {ENCODER}",
-        )
 
 
 def build_segmenter(num_classes: int, encoder: str = ENCODER) -> torch.nn.Module:

@@ -38,6 +38,20 @@ def source_weight(text: str) -> tuple[str, float]:
     return name, non_negative_float(weight)
 
 
+def check_encoder(encoder: str) -> None:
+    """Raise OptionError for the field `encoder` where there is no encoder of that name."""
+    import segmentation_models_pytorch as smp  # here: programs read their options before
+    import timm
+
+    # Only models that timm knows: it would download one whose name is that of a hub's file.
+    is_timm = encoder.startswith("tu-") and timm.is_model(encoder.removeprefix("tu-"))
+    if not is_timm and encoder not in smp.encoders.get_encoder_names():
+        raise OptionError(
+            "encoder",
+            f"{encoder}: not an encoder of segmentation-models-pytorch, try resnet18 or {ENCODER}",
+        )
+
+
 @dataclass(frozen=True)
 class SegmenterOptions:
     """Hyper-parameters of the segmenter's training."""
@@ -89,8 +103,6 @@ class SegmenterOptions:
 
     def check(self):
         """Raise OptionError for an unknown encoder or a mixture of nothing."""
-        from segmentation.network import check_encoder  # here, because it loads torch
-
         check_encoder(self.encoder)
         names = [name for name, _ in self.mix]
         if len(set(names)) < len(names):

@@ -26,7 +26,7 @@ from core.recording.run_files import LAST
 from core.weights.checkpoints import save_torch
 from core.weights.torch_files import load_pickle
 from fid.images import sound_images
-from fid.pretraining.script import PretrainingFileOptions, PretrainingRunOptions
+from fid.pretraining.options import PretrainingFileOptions, PretrainingRunOptions
 from fid.pretraining.settings import AnySettings, RecipeSettings
 from fid.pretraining.views import SeededShard, Views, group_weights
 
