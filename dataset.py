@@ -17,7 +17,7 @@ from core.imaging.pixel_size import PixelSize, pixel_size_of_folder
 from core.imaging.resampling import Resampling, resampling_to
 from core.imaging.views import View, draw_view, take_centre, take_view
 from core.prompts import PROMPTS
-from samples import PlacedKey, Sample, SampleKey
+from core.samples import PlacedKey, Sample, SampleKey
 
 
 class MyDataset(torch.utils.data.Dataset):

@@ -13,7 +13,7 @@ One package each for the rooms:
 Modules without a room:
 
 - `files`, `arrays`, `csv_files`, `yaml_files`, `cards`, `duplicates`: kinds of files.
-- `seeds`, `draws`: random numbers that belong to one sample.
+- `samples`, `seeds`, `draws`: training samples, and random numbers that belong to one.
 - `checks`, `notices`, `text`, `signals`, `user_cache`: talk with users and schedulers.
 - `deferred`, `packages`, `lightning`: care for heavy or optional libraries.
 - `prompts`: the texts that describe images.

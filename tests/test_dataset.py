@@ -12,8 +12,8 @@ from conditions.segmentation import Segmentation
 from core.files import write_json
 from core.imaging.pixel_size import VOLUME
 from core.prompts import PROMPTS
+from core.samples import PlacedKey, SampleKey, collate
 from dataset import MyDataset, ValidationSet
-from samples import PlacedKey, SampleKey, collate
 from tests.picture_files import blocks, make_pairs, write
 
 VNC = Path(__file__).parents[1] / "../shared/data/vnc/train"

@@ -29,7 +29,7 @@ PACKAGES = (
     "training",
     "utils",
 )
-MODULES = ("train.py", "generate.py", "samples.py", "dataset.py", "share.py", "config.py")
+MODULES = ("train.py", "generate.py", "dataset.py", "share.py", "config.py")
 # File that a recipe changes -> (text, what takes its place), an import and a name each.
 LINES = {
     "conditions/__init__.py": (

@@ -12,9 +12,9 @@ from cldm.sampling import sample_images
 from core.hardware.compiling import compile_networks
 from core.hardware.devices import float32_products, mixed_precision, to_device, to_host
 from core.imaging.images import read_image
+from core.samples import Sample, SampleKey, collate
 from core.weights.torch_files import load_pickle
 from ldm.modules.diffusionmodules.util import LayerNorm, group_norm
-from samples import Sample, SampleKey, collate
 from tests.weights import fill_zero_layers
 
 pytestmark = [

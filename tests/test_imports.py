@@ -15,7 +15,7 @@ ROWS = (
     {"share", "runs"},
     {"training", "generation", "segmentation"},
     {"dataset"},
-    {"samples", "conditions", "fid", "annotator", "volumes"},
+    {"conditions", "fid", "annotator", "volumes"},
     {"cldm"},
     {"ldm"},
     {"core", "config"},

@@ -10,9 +10,9 @@ from cldm.options import SamplingOptions
 from cldm.sampling import NotFiniteError, sample_images
 from core.imaging.pictures import evenly
 from core.lightning import print_once
+from core.samples import channels_first
 from core.seeds import sample_seed
 from dataset import ValidationSet
-from samples import channels_first
 
 # A picture, uint8 (H, W, 3), and labels, (H, W) -> pixels in the intersection and in the union of
 # predicted and true class, int64 (2, C).

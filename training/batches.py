@@ -6,9 +6,9 @@ import torch
 from torch.utils.data import Sampler
 
 from core.draws import sample_generator
+from core.samples import PlacedKey, SampleKey
 from core.seeds import sample_seed
 from dataset import ValidationSet
-from samples import PlacedKey, SampleKey
 
 
 class SeededBatches(Sampler):

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from core.hardware.devices import float32_products, wait_for
 from core.lightning import lightning_precision
 from core.prompts import PROMPTS
-from samples import Sample, SampleKey, collate
+from core.samples import Sample, SampleKey, collate
 from training.frozen import FrozenEncoders
 from training.gradient_checkpointing import StepSize, choose_checkpointing, memory_per_process
 from training.latents import LatentCache

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 
 from core.hardware.devices import to_device
+from core.samples import Batch
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
-from samples import Batch
 from training.latents import LatentCache
 
 MOST_CONTEXTS = 1000  # embedded prompts that are kept; those of SD 1.5 take 0.24 MB each

@@ -5,7 +5,7 @@ import torch
 
 from cldm.cldm import ControlLDM
 from core.hardware.devices import to_device
-from samples import Batch
+from core.samples import Batch
 from training.averaging import AVERAGES, WeightAverage
 from training.frozen import FrozenEncoders
 from training.noise import draw_step_noise, spread_timesteps

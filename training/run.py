@@ -21,9 +21,9 @@ from core.notices import notify
 from core.recording.progress import Progress
 from core.recording.records import DATA
 from core.recording.run_files import LAST
+from core.samples import collate
 from core.signals import StoppedForRequeue
 from core.weights.torch_files import load_pickle
-from samples import collate
 from training.agreement import Count, ValidationAgreement
 from training.batches import BatchesOfProcess, SeededBatches, ValidationBatches
 from training.card import weights_notes, write_model_card

@@ -9,11 +9,11 @@ from cldm.options import SamplingOptions
 from cldm.sampling import sample_images
 from core.command_line.options import option_names
 from core.lightning import print_once
+from core.samples import channels_first
 from dataset import ValidationSet
 from fid.backbones.loading import load_backbone
 from fid.options import CemOptions
 from fid.validation import ValidationFid
-from samples import channels_first
 from training.options import NETWORK_FLAGS, ValidationFidOptions
 
 GENERATIONS = "val_generations"  # folder in that of the run, as published

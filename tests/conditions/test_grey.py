@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from conditions.grey import Depth, Edge
+from core.samples import SampleKey
 from dataset import MyDataset
-from samples import SampleKey
 from tests.picture_files import write
 
 RAMP = np.arange(4096).reshape(64, 64).astype(np.uint8)  # 0..255, 16 times

@@ -8,8 +8,8 @@ import pytest
 from annotator.midas import depth_and_normal
 from conditions.normal import Normal
 from core.imaging.views import View
+from core.samples import PlacedKey, SampleKey
 from dataset import MyDataset
-from samples import PlacedKey, SampleKey
 from tests.picture_files import write
 
 SIDE = 64  # pixels of the picture

@@ -7,8 +7,8 @@ import torch
 from conditions import CONDITIONS, Condition, ConditionOptions, create_condition
 from conditions.pairs import check_pairs
 from conditions.segmentation import one_hot
+from core.samples import SampleKey, collate
 from dataset import MyDataset
-from samples import SampleKey, collate
 from tests.picture_files import blocks, write
 
 SHAPE = (48, 60)  # (height, width)

@@ -13,8 +13,8 @@ from conditions import ConditionOptions
 from conditions.rgba import RGBA, read_meta, read_rgba, write_rgba
 from conditions.segmentation import one_hot
 from core.imaging.images import write_png
+from core.samples import SampleKey
 from dataset import MyDataset
-from samples import SampleKey
 from tests.picture_files import blocks, touch, write
 
 

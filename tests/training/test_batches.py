@@ -2,7 +2,7 @@
 
 import pytest
 
-from samples import SampleKey
+from core.samples import SampleKey
 from training.batches import BatchesOfProcess, SeededBatches
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from samples import Sample, SampleKey, collate
+from core.samples import Sample, SampleKey, collate
 from training import frozen
 from training.frozen import FrozenEncoders
 from training.latents import LatentCache

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from samples import Sample, SampleKey, collate
+from core.samples import Sample, SampleKey, collate
 
 
 def sample(index, has_image=True, **more):
