@@ -2,9 +2,9 @@
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from cldm.guidance import guided_eps
+from cldm.unsupported import check_unsupported
 from ldm.samplers import ddim
 from ldm.samplers.ddim import DdimSchedule
 from ldm.samplers.noise import draw_noise
@@ -19,23 +19,6 @@ UNSUPPORTED = {
     "dynamic_threshold": None,
     "ucg_schedule": None,
 }
-
-
-def check_unsupported(arguments: dict, known: dict, function: str) -> None:
-    """Raise unless `arguments` are published names with values that ask for nothing.
-
-    Args:
-        known: the values that ask for nothing, by name.
-        function: whose arguments they are, for the message.
-    Raises:
-        ValueError: a published argument that is not supported, with another value.
-        TypeError: an unknown argument. The published code ignores misspelt ones.
-    """
-    for name, value in arguments.items():
-        if name not in known:
-            raise TypeError(f"{function} has no argument {name}")
-        if not (value is known[name] or value == known[name]):
-            raise ValueError(f"{function}: {name} is not supported, expected {known[name]}")
 
 
 class DDIMSampler:
@@ -247,9 +230,7 @@ class DDIMSampler:
         callback=None,
         verbose=True,
     ):
-        """Noise from which `decode` finds back to `x0` (Song et al. 2021, Sec. 4.3).
-
-        These are the deterministic steps of DDIM, upwards.
+        """Noise from which `decode` finds back to `x0`; see `ldm.samplers.ddim.ascend`.
 
         Args:
             x0: clean latents, (N, C, h, w).
@@ -269,16 +250,15 @@ class DDIMSampler:
         denoise = self._denoiser(c, unconditional_guidance_scale, unconditional_conditioning)
         count = len(schedule.timesteps)
         wanted = set(np.linspace(0, count - 1, min(return_intermediates or 0, count)).astype(int))
-        x, intermediates = x0, {}
-        for i in tqdm(range(count), desc="DDIM encoding", disable=not verbose):
-            timestep, abar_t, abar_prev, _ = (values[i].item() for values in schedule)
-            eps = denoise(x, timestep)  # (N, C, h, w)
-            # From the level below up to this one: the two change places, and no noise is drawn.
-            x, _ = ddim.ddim_step(x, eps, abar_prev, abar_t, 0.0, 0.0)  # (N, C, h, w)
+        intermediates = {}
+
+        def after_step(i, x):
             if i in wanted:
                 intermediates[i] = x
             if callback:
                 callback(i)
+
+        x = ddim.ascend(denoise, x0, schedule, after_step, verbose)  # (N, C, h, w)
         out = {"x_encoded": x}
         if return_intermediates:
             out["intermediates"] = list(intermediates.values())

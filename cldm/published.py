@@ -3,7 +3,8 @@
 import torch
 from einops import rearrange
 
-from cldm.ddim_hacked import DDIMSampler, check_unsupported
+from cldm.ddim_hacked import DDIMSampler
+from cldm.unsupported import check_unsupported
 
 # Arguments of the published `log_images`: those that change no picture, and those that draw
 # pictures which are not made here, with the values that ask for nothing.

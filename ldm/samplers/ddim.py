@@ -170,6 +170,33 @@ def descend(
     return x_noisy
 
 
+def ascend(
+    denoise: Denoiser,
+    x: torch.Tensor,
+    schedule: DdimSchedule,
+    on_step: Callable[[int, torch.Tensor], None] | None = None,
+    verbose: bool = False,
+) -> torch.Tensor:
+    """Noise from which `descend` finds back to `x` (Song et al. 2021, Sec. 4.3).
+
+    Args:
+        x: latents below the schedule, (N, C, h, w).
+        schedule: its `sigmas` are not used, as the way up is deterministic.
+        on_step: called after each step with its number, from 0, and the latents.
+        denoise, verbose: as in `sample`.
+    Returns:
+        Latents at the schedule's highest timestep, (N, C, h, w).
+    """
+    for i in tqdm(range(len(schedule.timesteps)), desc="DDIM encoding", disable=not verbose):
+        timestep, abar_t, abar_prev, _ = (values[i].item() for values in schedule)
+        eps = denoise(x, timestep)  # (N, C, h, w)
+        # From the level below up to this one: the two change places, and no noise is drawn.
+        x, _ = ddim_step(x, eps, abar_prev, abar_t, 0.0, 0.0)  # (N, C, h, w)
+        if on_step:
+            on_step(i, x)
+    return x
+
+
 DDIM = Sampler(
     name="ddim",
     title="DDIM (Song et al. 2021)",

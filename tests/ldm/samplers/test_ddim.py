@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from ldm.samplers.ddim import ddim_step, ddim_timesteps, sample
+from ldm.samplers.ddim import (
+    ascend,
+    ddim_schedule,
+    ddim_step,
+    ddim_timesteps,
+    descend,
+    sample,
+)
 from tests.analytic import GaussianModel, rms
 
 SHAPE = (4, 2, 2)
@@ -85,3 +92,14 @@ def test_the_loop_solves_the_flow_and_reports_each_step():
     assert [left for left, _, _ in seen] == list(range(499, -1, -1))
     assert torch.equal(seen[-1][1], final)
     assert rms(final - model.solution(X_T, start=999)) < 0.01
+
+
+def test_the_way_up_ends_where_the_way_down_begins():
+    model, steps = GaussianModel(), []
+    x0 = model.mu + model.sd * X_T
+    schedule = ddim_schedule(500, ABAR, eta=1.0)  # the way up draws no noise all the same
+    noise = ascend(model.predict_eps, x0, schedule, on_step=lambda i, x: steps.append((i, x)))
+    assert [i for i, _ in steps] == list(range(500)) and torch.equal(steps[-1][1], noise)
+    assert rms(noise - model.solution(x0, 0, 999)) < 0.02
+    back = descend(model.predict_eps, noise, ddim_schedule(500, ABAR, eta=0.0))
+    assert rms(back - x0) < 0.02 < rms(noise - x0)
