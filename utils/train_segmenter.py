@@ -17,10 +17,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from conditions.pairs import Pair, notify_of_overlap
+from conditions.pairs import Pair
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all, plain
 from core.command_line.options import (
-    OptionError,
     add_options,
     new_parser,
     option,
@@ -32,60 +31,18 @@ from core.files import check_writable, refuse_existing, write_json
 from core.hardware.device_options import check_device, device_option, pick_device
 from core.imaging.image_options import add_image_options, use_image_options
 from core.imaging.images import write_png
-from core.imaging.pixel_size import PixelSize, notify_of_other_size, notify_of_unlike_folders
-from core.imaging.resampling import pixel_size_option, resampling_to
+from core.imaging.pixel_size import notify_of_other_size
 from core.recording.run_lock import RunLock
+from segmentation.folders import (
+    SegmenterFileOptions,
+    SegmenterFolderOptions,
+    gather_training_pairs,
+    pixel_size_read,
+)
 from segmentation.options import SegmenterOptions
 from share import run_script
 
 PICTURE_ROWS = 6
-MASKS_OF = "their masks (class indices): one folder for each, names that match"
-
-
-def check_numbers(options, images: str, masks: str) -> None:
-    """Raise OptionError where two fields do not name as many folders."""
-    found, expected = len(getattr(options, masks)), len(getattr(options, images))
-    if found != expected:
-        raise OptionError(masks, f"{found} folders, --{images} names {expected}: give one for each")
-
-
-@dataclass(frozen=True)
-class SegmenterFolderOptions:
-    """Images and masks of both commands."""
-
-    image_path: tuple[Path, ...] = option(
-        (), Path, "DIR", "folders of images", nargs="+", required=True
-    )
-    mask_path: tuple[Path, ...] = option((), Path, "DIR", MASKS_OF, nargs="+", required=True)
-    pixel_size: float | None = pixel_size_option("images and masks")
-    ignore_255: bool = option(False, bool, help="the masks mark pixels that do not count with 255")
-
-    def check(self):
-        """Raise OptionError where folders of images and masks do not match."""
-        check_numbers(self, "image_path", "mask_path")
-
-
-@dataclass(frozen=True)
-class SegmenterFileOptions:
-    """Further files of `train`."""
-
-    val_image_path: tuple[Path, ...] = option(
-        (), Path, "DIR", "folders of validation images", nargs="+"
-    )
-    val_mask_path: tuple[Path, ...] = option((), Path, "DIR", MASKS_OF, nargs="+")
-    synthetic_image_path: tuple[Path, ...] = option(
-        (), Path, "DIR", "folders of generated images, the second source of --mix", nargs="+"
-    )
-    synthetic_mask_path: tuple[Path, ...] = option((), Path, "DIR", MASKS_OF, nargs="+")
-    num_classes: int = option(3, positive_int, "INT", "masks hold 0 .. INT-1")
-    output: Path = option(None, Path, "FILE", "checkpoint to write", required=True)
-
-    def check(self):
-        """Raise OptionError where folders do not match, or one class is left."""
-        check_numbers(self, "val_image_path", "val_mask_path")
-        check_numbers(self, "synthetic_image_path", "synthetic_mask_path")
-        if self.num_classes < 2:
-            raise OptionError("num_classes", f"{self.num_classes}, expected at least 2")
 
 
 @dataclass(frozen=True)
@@ -159,71 +116,44 @@ def parse_args(argv=None):
     return args
 
 
-def pixel_size_read(side: float | None, folders: Sequence[Path]) -> PixelSize | None:
-    """The pixel size at which pairs are read; None where it is unknown.
+def validation_notes(
+    model, pairs: Sequence[Pair], num_classes: int, pixel_side: float | None
+) -> dict:
+    """Score the validation pairs and print the score; notes of it for the checkpoint.
 
-    Args:
-        side: value of --pixel_size.
-        folders: of all images.
-    Raises:
-        ValueError: the images are to be resampled, and the pixel size of a folder is unknown.
+    Without pairs there is nothing to print and to note.
     """
-    if side is None:
-        return notify_of_unlike_folders(folders)
-    with option_names():
-        for folder in folders:
-            resampling_to(folder, side)
-    return PixelSize(side, side)
+    from segmentation.scoring import score, score_lines  # here, as in `train_and_save`
 
-
-def gather_all_pairs(
-    folders: SegmenterFolderOptions, files: SegmenterFileOptions
-) -> tuple[list[Pair], list[Pair], list[Pair]]:
-    """Pairs for training, for validation, and generated ones; raises as `gather_pairs`."""
-    from segmentation.data import gather_pairs  # here, because it loads torch
-
-    pairs, val_pairs, synthetic = (
-        gather_pairs(images, masks, files.num_classes, allow_ignore)
-        for images, masks, allow_ignore in (
-            (folders.image_path, folders.mask_path, folders.ignore_255),
-            (files.val_image_path, files.val_mask_path, folders.ignore_255),
-            # A generation marks doubtful pixels so.
-            (files.synthetic_image_path, files.synthetic_mask_path, True),
-        )
-    )
-    notify_of_overlap([*pairs, *synthetic], val_pairs)
-    return pairs, val_pairs, synthetic
+    if not pairs:
+        return {}
+    scored = score(model, pairs, num_classes, pixel_side=pixel_side)
+    print(score_lines("validation", scored))
+    return {"val": scored, "val_curve": [list(point) for point in model.curve]}  # (step, mIoU)
 
 
 def train_and_save(args: argparse.Namespace) -> None:
     """Check, train, score the validation images, save."""
     # Here, because what works loads torch, which takes longer than reading the options.
     from segmentation.network import save_segmenter
-    from segmentation.scoring import score, score_lines
     from segmentation.training import train_segmenter
 
-    folders, files = (
-        read_options(SegmenterFolderOptions, args),
-        read_options(SegmenterFileOptions, args),
-    )
+    folders = read_options(SegmenterFolderOptions, args)
+    files = read_options(SegmenterFileOptions, args)
     options, run = read_options(SegmenterOptions, args), read_options(SegmenterRunOptions, args)
     refuse_existing(files.output, run.overwrite)
     device = pick_device(run.device)
-    pairs, val_pairs, synthetic = gather_all_pairs(folders, files)
+    pairs = gather_training_pairs(folders, files)
     pixel_size = pixel_size_read(
         folders.pixel_size,
         [*folders.image_path, *files.val_image_path, *files.synthetic_image_path],
     )
     # Without --max_steps the last epoch may end in a part: batches are always full.
-    images = len(pairs) + len(synthetic)
+    images = sum(pairs.numbers.values())
     steps = args.max_steps or math.ceil(args.epochs * images / options.batch_size)
     with option_names():
-        options.check_sources({"real": len(pairs), "synthetic": len(synthetic)}, steps)
-    beside = f" and {len(synthetic)} generated ones" if synthetic else ""
-    plan = (
-        f"training on {len(pairs)} images{beside}, validating on {len(val_pairs)}: "
-        f"{steps} steps of {options.batch_size} crops on {device}"
-    )
+        options.check_sources(pairs.numbers, steps)
+    plan = f"{pairs.describe()}: {steps} steps of {options.batch_size} crops on {device}"
     if args.dry_run:
         plan += f"\ncheckpoint: {files.output}"
         print(dry_run_text(vars(args), plan, hidden=["command"]))
@@ -233,24 +163,21 @@ def train_and_save(args: argparse.Namespace) -> None:
     with closing(RunLock.of_file(files.output, "training a segmenter")) as lock:
         lock.acquire()
         refuse_existing(files.output, run.overwrite)  # the last holder may have written it
+        side = folders.pixel_size
         model = train_segmenter(
-            pairs,
-            val_pairs,
+            pairs.real,
+            pairs.validation,
             files.num_classes,
             steps,
             options,
             device,
-            True,
-            synthetic,
-            folders.pixel_size,
+            progress=True,
+            synthetic=pairs.synthetic,
+            pixel_side=side,
         )
         # Texts and numbers alone: a checkpoint must load without running code.
-        meta = {"options": {name: plain(value) for name, value in vars(args).items()}}
-        meta["pixel_size_nm"] = pixel_size and list(pixel_size)
-        if val_pairs:
-            meta["val"] = score(model, val_pairs, files.num_classes, pixel_side=folders.pixel_size)
-            meta["val_curve"] = [list(point) for point in model.curve]  # (step, mIoU)
-            print(score_lines("validation", meta["val"]))
+        meta = {"options": plain(vars(args)), "pixel_size_nm": pixel_size and list(pixel_size)}
+        meta |= validation_notes(model, pairs.validation, files.num_classes, side)
         save_segmenter(files.output, model, meta, run.overwrite)
     print(f"saved {files.output}")
 
@@ -261,10 +188,8 @@ def score_and_write(args: argparse.Namespace) -> None:
     from segmentation.network import load_segmenter, pixel_size_of_segmenter
     from segmentation.scoring import draw_rows, score, score_lines
 
-    folders, options = (
-        read_options(SegmenterFolderOptions, args),
-        read_options(SegmenterScoreOptions, args),
-    )
+    folders = read_options(SegmenterFolderOptions, args)
+    options = read_options(SegmenterScoreOptions, args)
     run = read_options(SegmenterRunOptions, args)
     # Before the scoring, which takes minutes.
     written = [path for path in (options.output, options.picture) if path]
