@@ -104,16 +104,15 @@ def main(argv=None):
     # Here, because what works loads torch, which takes longer than reading the options.
     from cldm.configuration import read_config, size_multiple
     from generation.branches import notify_of_pixel_sizes
-    from generation.export import check_export, export_dataset
-    from generation.export_volume import check_export_volume, export_volume, voxel_of
+    from generation.export import check_export
+    from generation.export_volume import check_export_volume, voxel_of
+    from generation.exports import write_exports
     from generation.inputs import check_condition_sets
     from generation.making import make_images
-    from generation.names import IMAGES, MASKS
     from generation.preparing import prepare_run
-    from generation.report import OVERVIEW, REPORT
     from generation.stack import check_stack
     from generation.start import check_images
-    from generation.summary import plan_text
+    from generation.summary import files_text, plan_text
 
     use_image_options(args)
     config = read_config(settings.model.config_yaml_path)
@@ -140,16 +139,8 @@ def main(argv=None):
         print(f"\n{dry_run_text(run.options, plan)}")
         return
     make_images(run, weights, pending, settings, sizes, multiple, gate, grain)
-    print(f"images: {run.folder / IMAGES}")
-    if run.has_masks:
-        print(f"masks of the same names: {run.folder / MASKS}")
-    print(f"to look at: {run.folder / REPORT}, {run.folder / OVERVIEW}")
-    if settings.export.export_dataset:
-        pairs = export_dataset(settings.export, run.folder, real, num_classes)
-        print(f"data set of {pairs} pairs: {settings.export.export_dataset}")
-    if settings.volume.export_volume:
-        slices = export_volume(settings.volume, run.folder, voxel)
-        print(f"volume of {slices} slices: {settings.volume.export_volume}")
+    print(files_text(run))
+    write_exports(settings, run.folder, real, voxel)
 
 
 if __name__ == "__main__":

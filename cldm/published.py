@@ -86,14 +86,19 @@ class PublishedControl:
         }
         drawn = {"samples": {}} if sample else {}  # picture -> how it is guided
         if unconditional_guidance_scale > 1:
-            empty = self.get_unconditional_conditioning(len(z))  # (N, 77, width)
-            drawn[f"samples_cfg_scale_{unconditional_guidance_scale:.2f}"] = {
-                "unconditional_guidance_scale": unconditional_guidance_scale,
-                "unconditional_conditioning": {**cond, "c_crossattn": [empty]},
-            }
+            name = f"samples_cfg_scale_{unconditional_guidance_scale:.2f}"
+            drawn[name] = self._guidance(cond, len(z), unconditional_guidance_scale)
         for name, guidance in drawn.items():
             samples, _ = self.sample_log(
                 cond, len(z), ddim_steps=ddim_steps, eta=ddim_eta, **guidance
             )
             log[name] = self.decode_first_stage(samples)
         return log
+
+    def _guidance(self, cond, batch_size, scale):
+        """Arguments of `DDIMSampler.sample` that guide away from the empty prompt."""
+        empty = self.get_unconditional_conditioning(batch_size)  # (N, 77, width)
+        return {
+            "unconditional_guidance_scale": scale,
+            "unconditional_conditioning": {**cond, "c_crossattn": [empty]},
+        }

@@ -117,6 +117,19 @@ def _conditions(model, hints, prompts, guess_mode, save_memory):
     return cond, {**cond, "c_crossattn": [empty]}
 
 
+def _first_noise(model, size, generators, blends):
+    """Noise to begin with, (N, 4, H/8, W/8): drawn by the generators, or blended where it is given.
+
+    Args:
+        size: (H, W) of the pictures.
+    """
+    factor = model.first_stage_model.downsampling
+    height, width = size
+    shape = (len(generators), model.channels, height // factor, width // factor)
+    drawn = draw_noise(shape, generators, model.device)  # always: the steps draw what follows
+    return blend_noise(shape, blends, model.device) if blends else drawn
+
+
 @torch.no_grad()
 def sample_latents(
     model,
@@ -146,15 +159,10 @@ def sample_latents(
     Raises:
         ValueError: a number of steps that the sampler does not take.
     """
-    factor = model.first_stage_model.downsampling
-    height, width = hints[0].shape[2:]
-    shape = (len(prompts), model.channels, height // factor, width // factor)  # (N, 4, H/8, W/8)
+    sampler = SAMPLERS[options.sampler]
     # Each picture's generator draws x_T first, then the noise of its steps.
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    x_noisy, first = draw_noise(shape, generators, model.device), 0
-    if blends:
-        x_noisy = blend_noise(shape, blends, model.device)
-    sampler = SAMPLERS[options.sampler]
+    x_noisy, first = _first_noise(model, hints[0].shape[2:], generators, blends), 0
     abar = model.alphas_cumprod.double().cpu().numpy()  # (T,) float64, for the coefficients
     if start and start.ratio < 1:
         if save_memory:

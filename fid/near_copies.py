@@ -8,6 +8,7 @@ lie to their own nearest neighbour. Of fresh real images (`--held-out`) about 1 
 neighbouring slices are memorised easily (Dar et al. 2024).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,14 @@ from core.command_line.options import Group, add_groups, dashed, new_parser, opt
 from core.files import check_writable, write_json
 from core.imaging.image_options import add_image_options, use_image_options
 from core.imaging.images import write_png
-from fid.copies import CopyOptions, ImageFeatures, draw_pairs, find_copies, write_pairs
+from fid.copies import (
+    Copies,
+    CopyOptions,
+    ImageFeatures,
+    draw_pairs,
+    find_copies,
+    write_pairs,
+)
 from fid.options import BackboneOptions, FeatureOptions
 from fid.results import describe
 from share import run_script
@@ -79,6 +87,31 @@ def features_of(
     return ImageFeatures(paths, statistics.features)
 
 
+def report_of(copies: Copies, sets: Mapping[str, ImageFeatures], quantile: float) -> dict:
+    """The share of near-copies and what it was counted with; prints the share.
+
+    Args:
+        sets: features of the `training` and `generated` images, and of `held_out` ones if given.
+    """
+    numbers = {name: len(images.paths) for name, images in sets.items()}
+    report = {
+        "copies": copies.share,
+        "copy_distance": copies.limit,
+        "quantile": quantile,
+        "num_training": numbers["training"],
+        "num_generated": numbers["generated"],
+    }
+    print(
+        f"{copies.share:.1%} of {numbers['generated']} generated images are near-copies "
+        f"(feature distance below {copies.limit:.4g})"
+    )
+    if "held_out" in sets:  # what the same limit says of images that cannot be copies
+        chance = find_copies(sets["training"], sets["held_out"], quantile).share
+        report["held_out_copies"] = chance
+        print(f"{chance:.1%} of {numbers['held_out']} held-out real images would be called so")
+    return report
+
+
 def main(argv=None):
     args = parse_args(argv)
     # Here, because what works loads torch, which takes longer than reading the options.
@@ -108,25 +141,11 @@ def main(argv=None):
         for name, inside in paths.items()
     }
     copies = find_copies(sets["training"], sets["generated"], copying.quantile)
+    report = report_of(copies, sets, copying.quantile) | describe(backbone)
     write_pairs(output / "pairs.csv", copies)
     write_png(
         output / "pairs.png", draw_pairs([pair[:2] for pair in copies.pairs[: copying.pairs]])
     )
-    report = {
-        "copies": copies.share,
-        "copy_distance": copies.limit,
-        "quantile": copying.quantile,
-        "num_training": len(paths["training"]),
-        "num_generated": len(paths["generated"]),
-    } | describe(backbone)
-    print(
-        f"{copies.share:.1%} of {len(paths['generated'])} generated images are near-copies "
-        f"(feature distance below {copies.limit:.4g})"
-    )
-    if "held_out" in sets:  # what the same limit says of images that cannot be copies
-        chance = find_copies(sets["training"], sets["held_out"], copying.quantile).share
-        report["held_out_copies"] = chance
-        print(f"{chance:.1%} of {len(paths['held_out'])} held-out real images would be called so")
     write_json(output / "report.json", report)
     print(
         f"wrote {output / 'pairs.csv'}, {output / 'pairs.png'} (generated | training, "

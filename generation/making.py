@@ -12,6 +12,13 @@ from generation.run import Run
 from generation.settings import Settings
 
 
+def resume_command(run: Run, settings: Settings) -> str:
+    """The command line that makes the rest of a run."""
+    # With the options of the export, because a resumed run does not take them over.
+    words = ["python", "generate.py", "--resume_run", run.folder, *settings.exporting_words]
+    return shlex.join(map(str, words))
+
+
 def make_images(
     run: Run,
     weights: WatchedWeights,
@@ -55,9 +62,7 @@ def make_images(
         changed = weights.changed_in_place()
         done = run.finish(changed)
         if done < len(run.plan):
-            # With the options of the export, because a resumed run does not take them over.
-            words = ["python", "generate.py", "--resume_run", run.folder]
-            command = shlex.join(map(str, words + settings.exporting_words))
+            command = resume_command(run, settings)
             print(f"\n{done} of {len(run.plan)} images are there; to make the rest: {command}")
     if changed:
         raise RuntimeError(

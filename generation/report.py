@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from core.files import whole_file
 from core.imaging.images import read_image, read_labels, write_png
@@ -140,6 +140,18 @@ def class_legend(num_classes: int) -> list[str]:
     return ["#{:02x}{:02x}{:02x}".format(*colour) for colour in colours]
 
 
+def _template() -> Template:
+    """The page, to be filled in."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,  # file names and prompts come from users
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja")
+
+
 def write_report(
     run_dir: Path,
     examples: Sequence[Sequence[dict]],
@@ -168,15 +180,8 @@ def write_report(
     )
     write_png(run_dir / OVERVIEW, draw_overview(rows, title))
     record = read_checked(run_dir / RECORD, RunRecord)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,  # file names and prompts come from users
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     first_line = examples[0][0]  # weights and strengths are those of the whole run
-    page = environment.get_template("report.html.jinja").render(
+    page = _template().render(
         run=run_dir.resolve().name,
         rows=rows,
         done=done,

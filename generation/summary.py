@@ -1,4 +1,4 @@
-"""The plan of a run, as text for `--dry_run`."""
+"""The plan of a run, for `--dry_run`, and its files, as text for people."""
 
 from cldm.options import SamplingOptions
 from core.recording.records import RECORD
@@ -57,6 +57,13 @@ def plan_text(
     if volume and volume.export_volume:
         lines.append(f"volume: {volume.export_volume}, {len(plan):,} slices")
     return "\n".join(lines)
+
+
+def files_text(run: Run) -> str:
+    """Places of the files of a run that people look for, a line each."""
+    masks = [f"masks of the same names: {run.folder / MASKS}"] if run.has_masks else []
+    shown = f"to look at: {run.folder / REPORT}, {run.folder / OVERVIEW}"
+    return "\n".join([f"images: {run.folder / IMAGES}", *masks, shown])
 
 
 def _copies(plan: SamplePlan) -> str:

@@ -64,7 +64,6 @@ def train_segmenter(
     numbers = {"real": len(pairs), "synthetic": len(synthetic)}
     options.check_sources(numbers, steps)
     every = [round(steps * k / options.validations) for k in range(1, options.validations + 1)]
-    in_bf16 = options.precision == "bf16" or (options.precision, device.type) == ("auto", "cuda")
     best = BestWeights()
     with torch.random.fork_rng():  # the caller's random state stays as it was
         torch.manual_seed(options.seed)
@@ -78,7 +77,8 @@ def train_segmenter(
         bar = tqdm(loader, desc="train", unit="step", disable=not progress)
         for step, (image, mask) in enumerate(bar, start=1):  # (N, 1, S, S), (N, S, S)
             # Each validation leaves the model in evaluation mode.
-            loss = segmentation_loss(model.train(), image.to(device), mask.to(device), in_bf16)
+            image, mask = image.to(device), mask.to(device)
+            loss = segmentation_loss(model.train(), image, mask, _in_bf16(options, device))
             _step(loss, step, optimizer, schedule)
             bar.set_postfix(loss=f"{loss.item():.3f}", **best.shown())
             if val_pairs and step in every:
@@ -121,6 +121,11 @@ class BestWeights:
         """Load the weights that were kept; the model stays as it is where none were."""
         if self.weights is not None:
             model.load_state_dict(self.weights)
+
+
+def _in_bf16(options, device) -> bool:
+    """Tell whether the network computes in mixed precision."""
+    return options.precision == "bf16" or (options.precision, device.type) == ("auto", "cuda")
 
 
 def _step(loss, step, optimizer, schedule) -> None:
