@@ -1,0 +1,220 @@
+"""Runs that were stopped, killed or finished, and go on as if nothing had happened."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import train
+from cldm.model import create_model
+from core.imaging.images import read_labels, write_png
+from core.lightning import position
+from core.recording.run_lock import RunLock
+from core.weights.checkpoints import load_state_dict
+from core.weights.torch_files import load_pickle
+from segmentation.network import build_segmenter, save_segmenter
+from tests.trained import final_state, only_run, validation
+from tests.weights import assert_same_tensors
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(options):
+    return subprocess.Popen(
+        [sys.executable, "train.py", *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def wait_for(path, process):
+    while not path() and process.poll() is None:
+        time.sleep(0.02)
+
+
+def test_killed_and_interrupted_runs_resume_to_the_same_weights(options, pairs, tmp_path):
+    """Ctrl-C, then kill -9 within an epoch: both times the run resumes.
+
+    At the end it equals a run that was never interrupted, bit by bit.
+    """
+    more = "--max_steps 25 --save_every 4 --prompt_drop 0.5 --views_per_image 2"
+    options = [*options, *validation(pairs), *more.split()]
+    process = start([*options, "--output_root", str(tmp_path / "whole")])
+    reference, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, reference
+
+    process = start(options)
+    wait_for(lambda: list(tmp_path.glob("runs/*/last.ckpt")), process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    run = only_run(tmp_path)
+    assert process.returncode == 130
+    assert f"--resume_training {run}" in output
+    assert "Traceback" not in output
+    stopped_at = final_state(run)[2]
+    assert 4 <= stopped_at < 25
+
+    process = start(["--resume_training", str(run)])
+    saved = (run / "last.ckpt").stat().st_mtime_ns
+    wait_for(lambda: (run / "last.ckpt").stat().st_mtime_ns != saved, process)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    (run / ".last.x.tmp.ckpt").touch()  # what a process may leave that is killed while it saves
+
+    train.main(["--resume_training", str(run)])
+    assert not list(run.glob(".*.tmp*"))
+    (whole,) = (tmp_path / "whole").iterdir()
+    (weights, moments, step), (expected, expected_moments, _) = final_state(run), final_state(whole)
+    assert step == 25
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+    for i, expected_moment in expected_moments.items():
+        assert torch.equal(moments[i]["exp_avg"], expected_moment["exp_avg"])
+    curve, expected_curve = (
+        load_pickle(folder / "last.ckpt", "cpu")["callbacks"]["LossCurve"]
+        for folder in (run, whole)
+    )
+    assert curve == expected_curve
+
+
+def metrics(run, name):
+    """Values that a run has logged of a metric, by step, over all resumptions."""
+    values = {}
+    for path in sorted(run.glob("csv/*/metrics.csv")):
+        for row in csv.DictReader(path.open()):
+            if row.get(name):
+                values[int(row["step"])] = float(row[name])
+    return values
+
+
+def kept(run):
+    """What a run keeps beside its weights: losses, the best ones, its patience, its averages."""
+    checkpoint = load_pickle(run / "last.ckpt", "cpu")
+    states = checkpoint["callbacks"].items()
+    best = {name: state["best_model_score"] for name, state in states if "Model" in name}
+    others = {name: state for name, state in states if name in ("LossCurve", "Patience")}
+    return {**others, **best, "updates": checkpoint["averaged_weights"]["updates"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "validated"),
+    [
+        ("--batch_size 6", [1, 2, 3, 4, 5, 6, 7]),  # epochs of one batch
+        ("--batch_size 2 --validate_every 2", [2, 4, 6]),  # of three
+        # Of two steps, the second with one batch of two
+        ("--batch_size 2 --accumulate_grad_batches 2 --validate_every 3", [3, 6]),
+    ],
+)
+def test_nothing_that_a_run_keeps_is_lost_by_an_interruption(
+    options, pairs, tmp_path, micro_yaml, words, validated
+):
+    """At a step with a validation, and at one before an epoch's end."""
+    segmenter = tmp_path / "seg.ckpt"
+    save_segmenter(segmenter, build_segmenter(3), {})
+    more = f"{words} --patience 9 --ema_decay 0.5 --agreement_images 1 --fid_ddim_steps 1"
+    options = [*options, *validation(pairs), *more.split(), "--agreement_segmenter", str(segmenter)]
+    train.main([*options, "--max_steps", "7", "--run_id", "whole"])
+    for steps in (validated[0], 5, 7):  # a training that ends is interrupted
+        train.main([*options, "--max_steps", str(steps), "--run_id", "parts"])
+    whole, parts = tmp_path / "runs/whole", tmp_path / "runs/parts"
+    assert [step for step, _ in kept(whole)["LossCurve"]["history"]["val/loss"]] == validated
+    assert kept(parts) == kept(whole)
+    assert_same_tensors(final_state(parts)[0], final_state(whole)[0])
+    # The best weights are averages; they load like any others.
+    for name in ("EM_best_results.ckpt", "EM_best_agreement.ckpt"):
+        assert_same_tensors(*(load_state_dict(run / name) for run in (whole, parts)))
+        create_model(micro_yaml, whole / name)
+
+
+def test_patience_ends_a_run_and_its_resumption(options, pairs, tmp_path, capsys):
+    """A learning rate of nearly nothing: the loss cannot fall beyond its first value for long."""
+    more = "--validate_every 1 --patience 2 --learning_rate 1e-30 --max_steps 9 --run_id short"
+    train.main([*options, *validation(pairs), *more.split()])
+    run = tmp_path / "runs/short"
+    assert final_state(run)[2] == 3
+    assert "(--patience 2); the training ends" in capsys.readouterr().out
+    progress = json.loads((run / "progress.json").read_text())
+    assert (progress["state"], progress["ended_early"]) == ("done", True)
+    train.main(["--resume_training", str(run)])
+    assert final_state(run)[2] == 3
+    train.main(["--resume_training", str(run), "--patience", "4"])
+    assert final_state(run)[2] == 5
+    words = more.replace("short", "whole").split()
+    train.main([*options, *validation(pairs), *words, "--patience", "4"])
+    assert metrics(run, "train/loss_step") == metrics(tmp_path / "runs/whole", "train/loss_step")
+
+
+def test_resume_takes_the_options_of_the_run(options, tmp_path, error_line):
+    train.main([*options, "--max_steps", "2"])
+    run = only_run(tmp_path)
+    train.main(["--resume_training", str(run), "--max_steps", "4"])
+    assert final_state(run)[2] == 4
+    assert position(load_pickle(run / "last.ckpt", "cpu")) == (1, 1)
+    error = error_line(train.main, "--resume_training", run, "--batch_size", 3)
+    assert "--batch_size differs" in error
+    assert "args.json: not there" in error_line(train.main, "--resume_training", tmp_path)
+
+
+def test_a_run_whose_data_changed_or_that_is_in_use_does_not_go_on(
+    options, pairs, tmp_path, error_line
+):
+    shutil.copytree(pairs, tmp_path / "mine")
+    mine = [word.replace(str(pairs), str(tmp_path / "mine")) for word in options]
+    train.main([*mine, "--max_steps", "2"])
+    run, resume = only_run(tmp_path), ["--resume_training", str(only_run(tmp_path))]
+    before = (run / "last.ckpt").read_bytes()
+    lock = RunLock(run, "training")
+    lock.acquire()
+    assert "is training here" in error_line(train.main, *resume, "--max_steps", "3")
+    lock.close()
+    mask = tmp_path / "mine" / "masks" / "cell_0.png"
+    write_png(mask, 2 - read_labels(mask).astype(np.uint8))
+    line = error_line(train.main, *resume, "--max_steps", "3")
+    assert "1 file(s) (cell_0.png) changed in the conditions" in line
+    assert (run / "last.ckpt").read_bytes() == before
+
+
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(options, tmp_path, capsys):
+    train.main([*options, "--max_steps", "4", "--save_every", "1"])
+    run = only_run(tmp_path)
+    state, _, _ = final_state(run)
+    (run / "last.ckpt").unlink()  # `state` is mapped from it
+    (run / "last.ckpt").write_bytes(b"damaged")
+    train.main(["--resume_training", str(run)])
+    assert "Going on from the one before, of step 3" in capsys.readouterr().err
+    again, _, step = final_state(run)
+    assert step == 4
+    assert all(torch.equal(state[name], again[name]) for name in state)
+
+
+def test_a_finished_run_can_be_prolonged(options, tmp_path):
+    """Two epochs, prolonged to four, end like four.
+
+    The same holds where an epoch is one batch and where steps are counted.
+    """
+    for batch_size, limit, short, long in (
+        ("2", "--max_epochs", "2", "4"),
+        ("6", "--max_epochs", "2", "4"),
+        ("2", "--max_steps", "6", "12"),
+    ):
+        root = tmp_path / (batch_size + limit)
+        more = [*options, "--batch_size", batch_size]
+        train.main([*more, "--output_root", str(root / "whole"), limit, long])
+        train.main([*more, "--output_root", str(root / "parts"), limit, short])
+        (parts,), (whole,) = (root / "parts").iterdir(), (root / "whole").iterdir()
+        train.main(["--resume_training", str(parts), limit, long])
+        (weights, _, step), (expected, _, expected_step) = final_state(parts), final_state(whole)
+        assert step == expected_step
+        assert all(torch.equal(weights[key], expected[key]) for key in expected)
