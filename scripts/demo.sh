@@ -15,7 +15,7 @@ mkdir -p "$run"
 touch "$run/.made_by_demo"
 SECONDS=0
 
-echo "== 1/5 draw a small FIB-SEM-like data set"
+echo "== 1/6 draw a small FIB-SEM-like data set"
 "$python" utils/make_phantoms.py "$run/data" \
     --train 240 --val 16 --test 64 --image_size 128 --seed 0
 mkdir -p "$run/unseen/images" "$run/unseen/masks"  # two slices of each of the eight test stacks
@@ -23,12 +23,12 @@ for i in $(seq -f %05g 0 4 63); do
     for kind in images masks; do cp "$run/data/test/$kind/phantom_$i.png" "$run/unseen/$kind/"; done
 done
 
-echo "== 2/5 add a control branch to the embedded base"
+echo "== 2/6 add a control branch to the embedded base"
 "$python" tool_add_control.py models/nano_base.safetensors "$run/control_nano_ini.ckpt" \
     --config models/cldm_nano.yaml > "$run/add_control.log"
 tail -n 1 "$run/add_control.log"
 
-echo "== 3/5 train it"
+echo "== 3/6 train it"
 "$python" train.py \
     --image_path "$run/data/train/images" --mask_path "$run/data/train/masks" \
     --val_image_path "$run/data/val/images" --val_mask_path "$run/data/val/masks" \
@@ -37,17 +37,23 @@ echo "== 3/5 train it"
     --logger_freq 300 --gpus 0 --seed 0 --output_root "$run/training"
 trained=$(ls -d "$run"/training/*/)
 
-echo "== 4/5 generate images for masks that training never saw"
+# The autoencoder drops the grain of the images; generation adds it to what it draws.
+echo "== 4/6 measure the grain that the base does not keep"
+"$python" utils/fit_grain.py --image_path "$run/data/train/images" \
+    --config models/cldm_nano.yaml --weights models/nano_base.safetensors \
+    --output "$run/grain.json" > "$run/grain.log"
+
+echo "== 5/6 generate images for masks that training never saw"
 "$python" generate.py \
     --config_yaml_path models/cldm_nano.yaml \
     --model_weights_path "${trained}EM_best_results.ckpt" \
     --mask_dir "$run/unseen/masks" --n_augmentations_per_mask 3 --batch_size_per_inference 8 \
-    --sampler dpmpp --ddim_steps 20 --guess_mode --scale 4 --strength 1.5 \
+    --sampler dpmpp --ddim_steps 20 --guess_mode --scale 4 --strength 1.5 --grain "$run/grain.json" \
     --device cpu --seed 0 --output_base_dir "$run/generated"
 generated=$(ls -d "$run"/generated/run_*/)
 
 # A segmenter trained on real images segments the generated ones; the masks are the ground truth.
-echo "== 5/5 do the images show what their masks say?"
+echo "== 6/6 do the images show what their masks say?"
 "$python" benchmarks/label_consistency.py \
     --train "$run/data/train/images" "$run/data/train/masks" \
     --test "$run/unseen/images" "$run/unseen/masks" \
