@@ -62,17 +62,22 @@ def check_complete(
             gaps.append(f"no {part} ({prefix}*)")
         elif lacking:
             gaps.append(f"{len(lacking)} of {len(own)} tensors of the {part}, such as {lacking[0]}")
-    if not gaps:
-        return
-    remedy = "Take a complete Stable Diffusion checkpoint"
+    if gaps:
+        remedy = _remedy(source, len(gaps))
+        raise RuntimeError(f"it lacks weights: {', '.join(gaps)}. {remedy}.")
+
+
+def _remedy(source: Mapping[str, torch.Tensor], num_gaps: int) -> str:
+    """Advice for a base that lacks this number of parts."""
+    complete = "Take a complete Stable Diffusion checkpoint"
     present = {
         prefix for prefix in (*PARTS, CONTROL, EMA) if any(key.startswith(prefix) for key in source)
     }
     if present == {CONTROL}:
-        remedy += ": this one holds a control branch alone"
-    elif len(gaps) == 1 and EMA in present and UNET not in present:
-        remedy = "It has averaged copies of the U-Net; use_ema takes them"
-    raise RuntimeError(f"it lacks weights: {', '.join(gaps)}. {remedy}.")
+        return f"{complete}: this one holds a control branch alone"
+    if num_gaps == 1 and EMA in present and UNET not in present:
+        return "It has averaged copies of the U-Net; use_ema takes them"
+    return complete
 
 
 def check_shapes(

@@ -159,7 +159,7 @@ def _check_content(url: str, path: Path, sha256: str | None, check) -> None:
 
 
 class SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but none from an encrypted to an open connection."""
+    """Follow redirects, but none from an encrypted to an open connection."""
 
     def redirect_request(self, request, response, code, message, headers, address):
         if request.full_url.startswith("https:") and not address.startswith("https:"):
@@ -200,6 +200,37 @@ def _is_temporary(error: Exception) -> bool:
     return not isinstance(error, urllib.error.URLError)  # no network, no such host
 
 
+def _append(response, file, total, url):
+    """Append an answer to `file`, with a progress bar.
+
+    Args:
+        total: bytes of the file in the end; None where the server does not tell.
+    Raises:
+        ValueError: the file grows too large.
+        TimeoutError: the bytes come too slowly.
+    """
+    start = file.tell()
+    with tqdm(
+        total=total,
+        initial=start,
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1024,
+        desc=Path(file.name).stem,
+    ) as bar:
+        begin = time.monotonic()
+        # `read1` returns what is there; `read` would wait for the whole block.
+        while block := response.read1(BLOCK):
+            file.write(block)
+            bar.update(len(block))
+            passed, arrived = time.monotonic() - begin, file.tell() - start
+            if file.tell() > MAX_BYTES:
+                file.truncate(0)
+                raise ValueError(f"{url}: more than {MAX_BYTES} bytes")
+            if passed > TIMEOUT and arrived < MIN_SPEED * passed:
+                raise TimeoutError(f"{arrived} bytes in {passed:.0f} s")
+
+
 def _fetch(url, file):
     """Append to `file` the rest of `url`; start over where the server cannot send a part.
 
@@ -225,25 +256,7 @@ def _fetch(url, file):
         total = start + int(length) if length else None
         if total is not None and total > MAX_BYTES:
             raise ValueError(f"{url}: {total} bytes, expected at most {MAX_BYTES}")
-        with tqdm(
-            total=total,
-            initial=start,
-            unit="B",
-            unit_scale=True,
-            unit_divisor=1024,
-            desc=Path(file.name).stem,
-        ) as bar:
-            begin = time.monotonic()
-            # `read1` returns what is there; `read` would wait for the whole block.
-            while block := response.read1(BLOCK):
-                file.write(block)
-                bar.update(len(block))
-                passed, arrived = time.monotonic() - begin, file.tell() - start
-                if file.tell() > MAX_BYTES:
-                    file.truncate(0)
-                    raise ValueError(f"{url}: more than {MAX_BYTES} bytes")
-                if passed > TIMEOUT and arrived < MIN_SPEED * passed:
-                    raise TimeoutError(f"{arrived} bytes in {passed:.0f} s")
+        _append(response, file, total, url)
         file.flush()
         # A closed connection looks like the end of the file.
         if total is not None and file.tell() != total:
