@@ -1,0 +1,12 @@
+"""Control of latent diffusion (Zhang et al. 2023): branches, models with them, their samples.
+
+- `cldm`, on `published`: `ControlNet`, `ControlledUnetModel` and `ControlLDM`.
+- `multi`: several branches at once.
+- `configuration`, `model`, on `names`, `parameterization` and `layer_precision`: models from YAML
+  files and checkpoints.
+- `add_control`, `transfer_control`, `diffusers_layout`: branches made, moved and converted.
+- `sampling`, on `options` and `guidance`: pictures for conditions.
+- `logger`: pictures that a training draws.
+- `unknown_prompts`: a warning of weights whose prompts nobody recorded.
+- `ddim_hacked`, `hack`, on `unsupported`: published names for notebooks.
+"""

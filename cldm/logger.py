@@ -24,7 +24,7 @@ def hint_as_colours(hint: np.ndarray) -> np.ndarray:
 
 
 class ImageLogger(Callback):
-    """Logs reconstruction, control, prompt and samples every `batch_frequency` batches.
+    """Log reconstruction, control, prompt and samples every `batch_frequency` batches.
 
     Files are `image_log/train/<key>_gs-<step>_e-<epoch>_b-<batch>.png` below the trainer's folder.
     The training's random state is not touched.

@@ -1,0 +1,7 @@
+"""Latent diffusion (Rombach et al. 2022): networks and mathematics, no files and no processes.
+
+- `models`: the autoencoder, and diffusion in its latents.
+- `modules`: what U-Net, autoencoder and text encoders are made of.
+- `samplers`: from noise to images, one file for each method.
+- `util`: objects from a YAML file.
+"""

@@ -1,0 +1,10 @@
+"""Segmentation: a small U-Net that judges images by their masks.
+
+- `options`, `folders`: what it is trained on, and how.
+- `data`, `augmentation`, `reflection`: from pairs of files to crops.
+- `network`: the U-Net and its checkpoint.
+- `training`, `scoring`: how it is trained, and how well its predictions agree with masks.
+- `judge`: what it says of images while others are drawn or trained.
+- `bioimage`: its export for other programs.
+- `study`: which training data help it.
+"""

@@ -19,7 +19,7 @@ from segmentation.network import load_segmenter, predict, predict_logits
 
 
 class Judge:
-    """Tells how far pictures agree with masks, and which pixels of a mask to ignore.
+    """Tell how far pictures agree with masks, and which pixels of a mask to ignore.
 
     Args:
         path: segmenter that `save_segmenter` wrote.

@@ -152,3 +152,21 @@ def test_docstrings_begin_with_a_noun_phrase_or_an_imperative():
         and (text := (ast.get_docstring(node) or "").split("\n")[0]).startswith(QUESTIONS)
     ]
     assert questions == []
+
+
+def test_a_package_that_lists_its_modules_lists_them_all():
+    forgotten = []
+    for package in python_files():
+        if package.name != "__init__.py" or package.parts[0] == "utils":
+            continue
+        text = ast.get_docstring(ast.parse((ROOT / package).read_text())) or ""
+        if "\n- `" not in text:  # no list
+            continue
+        folder = (ROOT / package).parent
+        modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+        packages = {path.parent.name for path in folder.glob("*/__init__.py")}
+        if package.parts[0] == "annotator":  # one for each detector, which the registry lists
+            packages = set()
+        names = sorted(name for name in modules | packages if f"`{name}`" not in text)
+        forgotten += [f"{package}: {name}" for name in names]
+    assert forgotten == []

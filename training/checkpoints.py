@@ -50,7 +50,7 @@ def best_checkpoints(
 
 
 class SaveLast(Checkpoint):
-    """Keeps `last.ckpt` up to date and ends a run cleanly on Ctrl-C, SIGTERM or SIGUSR1.
+    """Keep `last.ckpt` up to date, and end a run cleanly on Ctrl-C, SIGTERM or SIGUSR1.
 
     The file holds weights, optimizer and position. It is written every `every_n_steps` optimizer
     steps and at the end. On a signal the step at hand is finished and saved first; a second signal

@@ -20,7 +20,7 @@ from training.module import ControlTraining
 
 
 class StepClock(pl.Callback):
-    """Records seconds per step, optimizer included, data loading excluded."""
+    """Record seconds per step, optimizer included, data loading excluded."""
 
     def __init__(self):
         self.seconds, self.start = [], 0.0

@@ -13,7 +13,7 @@ NAMES = tuple(name for panel in PANELS for name in panel)
 
 
 class LossCurve(Callback):
-    """Keeps the losses of a run across resumptions, logs each epoch's mean and draws `loss.png`.
+    """Keep the losses of a run across resumptions, log each epoch's mean and draw `loss.png`.
 
     Attributes:
         history: name -> list of (step, value).

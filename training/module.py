@@ -12,7 +12,7 @@ from training.noise import draw_step_noise, spread_timesteps
 
 
 class ControlTraining(pl.LightningModule):
-    """Trains a model's control branch on batches (`samples.Batch`).
+    """Train a model's control branch on batches (`core.samples.Batch`).
 
     Its state is the model's, under the published names, so checkpoints load anywhere.
 

@@ -8,7 +8,7 @@ from core.lightning import print_once
 
 
 class Patience(Callback):
-    """Ends a training after a number of validations without a lower `val/loss`.
+    """End a training after a number of validations without a lower `val/loss`.
 
     Args:
         validations: that number.

@@ -20,7 +20,7 @@ def validation_follows(trainer: Trainer) -> bool:
 
 
 class ValidationBySteps(Callback):
-    """Calls for a validation after every so many optimizer steps, across the ends of epochs.
+    """Call for a validation after every so many optimizer steps, across the ends of epochs.
 
     Lightning itself can only count batches, and the last step of an epoch may have fewer of them.
 

@@ -1,0 +1,1 @@
+"""Programs that people run beside training and generation; nothing imports them."""

@@ -67,7 +67,7 @@ def most_likely(logits: torch.Tensor, sizes: list[tuple[int, int]]) -> torch.Ten
 
 
 class UniformerDetector:
-    """Finds the class of every pixel, as an index or a colour."""
+    """Find the class of every pixel, as an index or a colour."""
 
     def __init__(
         self,

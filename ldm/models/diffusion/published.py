@@ -61,7 +61,7 @@ def published_losses(phase: str, loss: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 class PublishedTraining(pl.LightningModule):
-    """Trains a latent diffusion model with any Trainer on any data set of `jpg` and `txt`.
+    """Train a latent diffusion model with any Trainer on any data set of `jpg` and `txt`.
 
     Attributes:
         learning_rate: of AdamW; callers set another before they train.
