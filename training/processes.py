@@ -42,14 +42,7 @@ class ProcessOptions:
         import torch  # here, because it takes seconds
 
         found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (
-            self.gpus is not None
-            and not -1 <= self.gpus <= found
-            or (self.gpus == -1 and not found)
-        ):
-            raise OptionError(
-                "gpus", f"{self.gpus} asked for, this machine has {found}; 0 trains on the CPU"
-            )
+        self._check_gpus(found)
         if self.num_processes > 1 and self.gpus != 0 and found:
             raise OptionError(
                 "num_processes",
@@ -62,6 +55,14 @@ class ProcessOptions:
         if self.compile and here * self.num_nodes > 1:
             # Compiled parts of a model whose gradients are exchanged were never tried.
             raise OptionError("compile", "trains on one GPU only")
+
+    def _check_gpus(self, found: int) -> None:
+        """Raise OptionError for more GPUs than were found, or for all of none."""
+        lowest = -1 if found else 0  # -1: all of them
+        if self.gpus is not None and not lowest <= self.gpus <= found:
+            raise OptionError(
+                "gpus", f"{self.gpus} asked for, this machine has {found}; 0 trains on the CPU"
+            )
 
 
 class Processes(NamedTuple):

@@ -131,25 +131,33 @@ def _as_on_command_line(parser, action, value):
     """
     if action.nargs == 0:  # a flag such as --dry_run
         return str_to_bool(str(value))
+    takes_list = action.nargs in ("+", "*") or isinstance(action.nargs, int)
+    # argparse's own conversion, which has no public name.
+    values = [parser._get_value(action, word) for word in _words(action, value, takes_list)]
+    for converted in values:
+        parser._check_value(action, converted)
+    return values if takes_list else values[0]
+
+
+def _words(action, value, takes_list: bool) -> list[str]:
+    """The words that stand for a value of a YAML file behind `--name` on the command line.
+
+    Raises:
+        argparse.ArgumentError: the value has another shape, or another number of parts.
+    """
     if isinstance(value, dict):
         raise argparse.ArgumentError(None, "expected a value, found further names")
-    takes_list = action.nargs in ("+", "*") or isinstance(action.nargs, int)
     if isinstance(value, list) != takes_list:
         expected = "a list" if takes_list else "one value"
         raise argparse.ArgumentError(None, f"{value!r}: expected {expected}")
     parts = value if takes_list else [value]
     if any(part is None or isinstance(part, (dict, list)) for part in parts):
         raise argparse.ArgumentError(None, f"{value!r}: expected texts, numbers or booleans")
-    words = [str(part) for part in parts]
-    if isinstance(action.nargs, int) and len(words) != action.nargs:
+    if isinstance(action.nargs, int) and len(parts) != action.nargs:
         raise argparse.ArgumentError(None, f"{value!r}: expected {action.nargs} values")
-    if action.nargs == "+" and not words:
+    if action.nargs == "+" and not parts:
         raise argparse.ArgumentError(None, "expected at least one value")
-    # argparse's own conversion, which has no public name.
-    values = [parser._get_value(action, word) for word in words]
-    for converted in values:
-        parser._check_value(action, converted)
-    return values if takes_list else values[0]
+    return [str(part) for part in parts]
 
 
 def with_defaults(
