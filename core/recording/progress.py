@@ -1,4 +1,4 @@
-"""Writes a training's progress to progress.json for other programs."""
+"""The progress of a training, written to progress.json for other programs."""
 
 import json
 import math
