@@ -18,7 +18,7 @@ from PIL import EpsImagePlugin, Image
 
 from core.imaging.image_header import MAX_PIXELS_VARIABLE
 from core.imaging.images import check_image, image_size, read_image, read_labels
-from tests.core.imaging.test_images_matrix import chunk
+from tests.core.imaging.file_cells import chunk
 
 READERS = (read_image, read_labels, check_image, image_size)
 SIDE = 12_000  # of a square with more than `MAX_PIXELS`
