@@ -70,6 +70,7 @@ class SaveLast(Checkpoint):
         self.saved_step = 0
 
     def on_train_start(self, trainer, pl_module):
+        """Put Lightning's loop where the checkpoint was written, and take over the signals."""
         loop = trainer.fit_loop
         epochs = loop.epoch_progress.current
         if epochs.ready == epochs.processed:
@@ -91,6 +92,7 @@ class SaveLast(Checkpoint):
         signal.signal(number, at_once)
 
     def on_before_backward(self, trainer, pl_module, loss):
+        """Raise ValueError for a loss that is not finite, in all processes."""
         # Before the gradients: one step with such a loss would spoil weights and optimizer. Reading
         # the loss waits for the GPU, a small part of a step; the progress bar waits for it too.
         # Over processes, so that all stop when one of them goes astray.
@@ -157,6 +159,7 @@ class SaveLast(Checkpoint):
         return {"saved_step": self.saved_step, "whole_batch": self.whole_batch}
 
     def load_state_dict(self, state_dict):
+        """Go on from a saved step; raises ValueError for other numbers of images per batch."""
         before = state_dict.get("whole_batch", self.whole_batch)  # older files do not say
         if before != self.whole_batch:
             raise ValueError(

@@ -40,6 +40,7 @@ class LossCurve(Callback):
         self.epoch_samples += batch.whole_batch
 
     def on_train_epoch_end(self, trainer, pl_module):
+        """Log the mean of the epoch's losses, and draw."""
         # Lightning's own mean would forget the part of the epoch before a resumption.
         mean = self.epoch_loss / self.epoch_samples
         self.log("train/loss_epoch", mean, prog_bar=True, sync_dist=True)
