@@ -13,7 +13,7 @@ In the order of the work:
 - `run`, on `run_options`, `run_folder`, `names`, `state`, `manifest`, `image_line`, `soundness` and
   `writer`: the folder of a run.
 - `report`, `scores`, `summary`: what people get to see.
-- `exports`, on `export`, `export_layouts`, `export_card` and `export_volume`: what other programs
-  get to see.
+- `exports`, on `export`, `export_layouts`, `export_card`, `export_volume` and `ome_zarr`: what
+  other programs get to see.
 - `costs`: seconds that an image takes.
 """

@@ -1,7 +1,7 @@
 """A finished run as a data set for segmentation: images, masks and `splits.csv`.
 
 Image and mask of a pair have equal names; `generation/export_layouts.py` says in which folders they
-lie. All images are 8-bit PNGs with the same number of channels, all masks 8-bit class indices.
+lie. All images have 8 bits and the same number of channels, all masks hold 8-bit class indices.
 
 `splits.csv` describes each pair. Every pair is of the split `train`: a generated image shows the
 mask that it was made from. So nobody must test on it, or train on it and test on an image of its
@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import copyfile
 
 import numpy as np
 from tqdm import tqdm
@@ -24,8 +23,9 @@ from conditions.segmentation import read_mask
 from core.command_line.options import OptionError, option, option_names
 from core.csv_files import write_csv
 from core.files import check_new_folder, whole_folder
-from core.imaging.images import IGNORE, LUMA, read_image, write_png
+from core.imaging.images import IGNORE, LUMA, read_image
 from core.imaging.pairing import stem_of
+from core.imaging.pixel_size import PixelSize, pixel_size_of_folder
 from core.signals import StopRequest
 from generation.export_card import write_data_card
 from generation.export_layouts import BACKGROUND, LAYOUTS, Case, PairsLayout
@@ -54,7 +54,8 @@ class ExportOptions:
     export_layout: str = option(
         "pairs",
         choices=tuple(LAYOUTS),
-        help="folders and records of the data set: images/ and masks/; nnU-Net v2; COCO",
+        help="folders and records of the data set: images/ and masks/; nnU-Net v2; COCO; an "
+        "OME-Zarr for each pair",
     )
     class_names: Sequence[str] | None = option(
         None,
@@ -92,6 +93,10 @@ class ExportOptions:
             )
         return list(self.class_names)
 
+    def real_pixel_size(self) -> PixelSize | None:
+        """Of the real images; None where it is unknown. Raises as `pixel_size_of_folder`."""
+        return pixel_size_of_folder(self.include_real[0]) if self.include_real else None
+
     def words(self) -> list:
         """The options as words of a command line."""
         if not self.export_dataset:
@@ -110,11 +115,13 @@ class ExportedPair:
         pair: image and mask, where they lie now.
         source: what the column of this name says.
         line: of the manifest; None for a real pair.
+        pixel_size: of the image, None where it is unknown.
     """
 
     pair: Pair
     source: str
     line: dict | None = None
+    pixel_size: PixelSize | None = None
 
     @property
     def name(self) -> str:
@@ -182,6 +189,7 @@ def check_export(
         return []
     pairs = find_pairs(*options.include_real)
     check_pairs(pairs, Segmentation(ConditionOptions(num_classes)))
+    options.real_pixel_size()  # raises for a damaged record
     return pairs
 
 
@@ -191,12 +199,19 @@ def is_grey(path: Path) -> bool:
     return bool((pixels == pixels[..., :1]).all())
 
 
-def pairs_to_export(run_dir: Path, real: Sequence[Pair]) -> Iterator[ExportedPair]:
-    """The real pairs, then those of the run's manifest."""
-    yield from (ExportedPair(pair, REAL) for pair in real)
+def pairs_to_export(
+    run_dir: Path, real: Sequence[Pair], size: PixelSize | None
+) -> Iterator[ExportedPair]:
+    """The real pairs, whose pixels have a size, then those of the run's manifest."""
+    for pair in real:
+        yield ExportedPair(pair, REAL, pixel_size=size)
     # The manifest, not a listing of the folder: it tells which mask a pair was made from.
     for line in read_manifest(run_dir):
-        yield ExportedPair(Pair(run_dir / line["image"], run_dir / line["mask"]), SYNTHETIC, line)
+        pair, size = (
+            Pair(run_dir / line["image"], run_dir / line["mask"]),
+            line.get("pixel_size_nm"),
+        )
+        yield ExportedPair(pair, SYNTHETIC, line, PixelSize(*size) if size else None)
 
 
 def write_pair(
@@ -210,20 +225,15 @@ def write_pair(
         ValueError, FileNotFoundError: a file is damaged or gone.
     """
     image, mask = exported.pair
-    image_file = folder / layout.images / f"{exported.name}{layout.image_ending}"
-    if exported.line and not grey:
-        # Byte for byte: decoding and encoding 10,000 images would take minutes.
-        copyfile(image, image_file)
-    else:
+    if grey or exported.line is None:
         # On the scale of 0..255, so that a mean of levels that ends in .5 rounds as it always did.
         levels = read_image(image) * 255
-        levels = (levels @ LUMA if grey else levels).round().astype(np.uint8)
-        write_png(image_file, levels)
+        image = (levels @ LUMA if grey else levels).round().astype(np.uint8)
     # Read, not copied: real masks come in several formats, and class indices are checked once more.
     labels = read_mask(mask, num_classes, allow_ignore=exported.line is not None).astype(np.uint8)
     ignored = labels == IGNORE
     labels[ignored] = layout.ignore_label(num_classes)
-    write_png(folder / layout.masks / f"{exported.name}.png", labels)
+    layout.write_pair(folder, exported.name, image, labels, exported.pixel_size)
     is_real = exported.source == REAL
     return Case(exported.name, exported.group, is_real, labels.shape, bool(ignored.any()))
 
@@ -239,7 +249,7 @@ def export_dataset(
     Raises:
         KeyboardInterrupt: the process was asked to end.
     """
-    exported = list(pairs_to_export(run_dir, real))
+    exported = list(pairs_to_export(run_dir, real, options.real_pixel_size()))
     layout, names = LAYOUTS[options.export_layout], options.names_of(num_classes)
     # Renamed into place at the end: a training that finds the folder finds all of it.
     with (
@@ -247,7 +257,9 @@ def export_dataset(
         StopRequest() as stop,
         ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool,
     ):
-        grey = bool(real) and all(pool.map(is_grey, [pair.image for pair in real]))
+        grey = layout.always_grey or (
+            bool(real) and all(pool.map(is_grey, [pair.image for pair in real]))
+        )
 
         def write(pair):
             # Here, because threads cannot be interrupted; the folder then vanishes.
@@ -255,15 +267,14 @@ def export_dataset(
                 raise KeyboardInterrupt
             return write_pair(temporary, layout, pair, grey, num_classes)
 
-        for kind in (layout.images, layout.masks):
+        for kind in {layout.images, layout.masks}:
             (temporary / kind).mkdir()
         written = pool.map(write, exported)
         bar = tqdm(written, total=len(exported), desc="export", unit="pair", leave=False)
         cases = list(bar)
         layout.write_records(temporary, cases, names, grey)
         lines = [pair.line for pair in exported if pair.line]
-        folders = layout.images, layout.masks
-        write_data_card(temporary, cases, names, lines, folders, options.licence)
+        write_data_card(temporary, cases, names, lines, layout.contents, options.licence)
         rows = (pair.table_row(layout.image_ending) for pair in exported)
         write_csv(temporary / "splits.csv", COLUMNS, rows)
     return len(exported)

@@ -40,7 +40,7 @@ def write_data_card(
     cases: Sequence[Case],
     class_names: Sequence[str],
     lines: Sequence[dict],
-    folders: tuple[str, str],
+    contents: str,
     licence: str | None,
 ) -> None:
     """Write `CARD` into a data set.
@@ -48,7 +48,7 @@ def write_data_card(
     Args:
         class_names: in the order of the class indices.
         lines: of the manifest, for the generated pairs.
-        folders: of images and masks.
+        contents: a sentence on the folders and what they hold.
         licence: of the data set, as the hub names it.
     """
     real = sum(case.real for case in cases)
@@ -63,9 +63,8 @@ def write_data_card(
     }
     sections = {
         "What it holds": f"{len(cases)} pairs of image and mask: {real} real, "
-        f"{len(cases) - real} generated. `{folders[0]}/` has the images and `{folders[1]}/` the "
-        "masks, 8-bit PNGs whose pixels are class indices. `splits.csv` says of each pair what it "
-        "is, and which pairs show one mask (`group`).\n\n"
+        f"{len(cases) - real} generated. {contents} `splits.csv` says of each pair what it is, and "
+        "which pairs show one mask (`group`).\n\n"
         f"- Sizes (height, width): {', '.join(f'{h} x {w}' for h, w in sizes)} pixels\n"
         f"- Groups: {len({case.group for case in cases})}\n"
         f"- Pixel size: {_size_text(lines)}",

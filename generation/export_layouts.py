@@ -1,20 +1,25 @@
-"""Layouts of exported data sets: two folders of pairs, nnU-Net v2's, COCO's.
+"""Layouts of exported data sets: two folders of pairs, nnU-Net v2's, COCO's, OME-Zarr.
 
 A layout says where images and masks lie and which records stand beside them. Pictures are the same
-in all of them: 8-bit PNGs, masks as class indices.
+in all of them: 8 bits, masks as class indices. They are PNGs in all but OME-Zarr.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copyfile
 from typing import NamedTuple
 
+import numpy as np
+
 from core.files import write_json
-from core.imaging.images import IGNORE
+from core.imaging.images import IGNORE, write_png
 from core.imaging.pairing import natural_order
+from core.imaging.pixel_size import PixelSize
 from core.notices import notify
 from generation.names import IMAGES, MASKS
+from generation.ome_zarr import ENDING, LABELS, require_ome_zarr, write_ome_zarr
 
 BACKGROUND = "background"
 NNUNET_NAME = re.compile(r"Dataset\d{3}_[A-Za-z0-9]\w*")  # documented by nnU-Net
@@ -46,11 +51,21 @@ class PairsLayout:
     Attributes:
         images, masks: folders.
         image_ending: behind the name of a case.
+        always_grey: whether images get one channel, whatever colours they have.
     """
 
     images: str = IMAGES
     masks: str = MASKS
     image_ending: str = ".png"
+    always_grey: bool = False
+
+    @property
+    def contents(self) -> str:
+        """A sentence for the card: the folders and what they hold."""
+        return (
+            f"`{self.images}/` has the images and `{self.masks}/` the masks, 8-bit PNGs whose "
+            "pixels are class indices."
+        )
 
     def ignore_label(self, num_classes: int) -> int:
         """Value of pixels to be ignored."""
@@ -58,6 +73,30 @@ class PairsLayout:
 
     def check(self, folder: Path, class_names: Sequence[str]) -> None:
         """Raise ValueError where the layout does not allow this folder or these names."""
+
+    def write_pair(
+        self,
+        folder: Path,
+        name: str,
+        image: Path | np.ndarray,
+        labels: np.ndarray,
+        pixel_size: PixelSize | None,
+    ) -> None:
+        """Write a case.
+
+        Args:
+            folder: of the data set, with the layout's folders in it.
+            image: grey levels or colours, uint8 (H, W) or (H, W, 3); or a PNG, which is copied
+                byte for byte: decoding and encoding 10,000 images would take minutes.
+            labels: uint8 (H, W).
+            pixel_size: None where it is unknown.
+        """
+        image_file = folder / self.images / f"{name}{self.image_ending}"
+        if isinstance(image, Path):
+            copyfile(image, image_file)
+        else:
+            write_png(image_file, image)
+        write_png(folder / self.masks / f"{name}.png", labels)
 
     def write_records(
         self, folder: Path, cases: Sequence[Case], class_names: Sequence[str], grey: bool
@@ -137,7 +176,36 @@ class CocoLayout(PairsLayout):
         write_json(folder / "annotations.json", content)
 
 
-LAYOUTS = {"pairs": PairsLayout(), "nnunet": NnunetLayout(), "coco": CocoLayout()}
+@dataclass(frozen=True)
+class OmeZarrLayout(PairsLayout):
+    """An OME-Zarr of one slice for each pair, which holds its mask as labels."""
+
+    masks: str = IMAGES
+    image_ending: str = ENDING
+    always_grey: bool = True
+
+    @property
+    def contents(self):
+        return (
+            f"`{self.images}/` has an OME-Zarr for each pair: an 8-bit grey image of one slice, "
+            f"and class indices as the labels `{LABELS}`."
+        )
+
+    def check(self, folder, class_names):
+        require_ome_zarr()
+
+    def write_pair(self, folder, name, image, labels, pixel_size):
+        path = folder / self.images / f"{name}{self.image_ending}"
+        voxel = (pixel_size.y, *pixel_size) if pixel_size else None  # as deep as it is high
+        write_ome_zarr(path, name, image[None], labels[None], voxel)
+
+
+LAYOUTS = {
+    "pairs": PairsLayout(),
+    "nnunet": NnunetLayout(),
+    "coco": CocoLayout(),
+    "ome_zarr": OmeZarrLayout(),
+}
 
 
 def grouped_folds(cases: Sequence[Case], folds: int = FOLDS) -> list[dict[str, list[str]]]:

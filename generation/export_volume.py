@@ -15,13 +15,10 @@ from core.command_line.options import OptionError, option, positive_float
 from core.files import check_new_folder, check_writable, refuse_existing, whole_file, whole_folder
 from core.imaging.images import read_grey, read_labels, to_uint8
 from core.imaging.pixel_size import PixelSize, Voxel, slice_distance_of_folder
-from core.packages import optional_package
 from generation.manifest import read_manifest
+from generation.ome_zarr import require_ome_zarr, write_ome_zarr
 
 ZARR, TIFF = (".zarr",), (".tif", ".tiff")
-AXES = [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
-LABELS = "masks"  # name of the labels in an OME-Zarr
-CHUNK = 512  # greatest height and width of a chunk
 
 
 @dataclass(frozen=True)
@@ -74,16 +71,12 @@ def check_export_volume(options: VolumeOptions) -> None:
     if path is None:
         return
     if path.suffix in ZARR:
-        _ome_zarr()
+        require_ome_zarr()
         check_new_folder(path)
         return
     for file in (path, options.masks):
         refuse_existing(file, overwrite=False)
         check_writable(file)
-
-
-def _ome_zarr():
-    return optional_package("ome_zarr.writer", "writing OME-Zarr", "req-volumes.txt")
 
 
 def voxel_of(options: VolumeOptions, folder: Path, size: PixelSize | None) -> Voxel | None:
@@ -113,16 +106,18 @@ def export_volume(options: VolumeOptions, run_dir: Path, voxel: Voxel | None) ->
     """
     lines = read_manifest(run_dir)
     images = Slices([run_dir / line["image"] for line in lines], lambda x: to_uint8(read_grey(x)))
-    parts = {"images": images}
+    masks = None
     if lines[0]["mask"]:
-        masks = [run_dir / line["mask"] for line in lines]
-        parts["masks"] = Slices(masks, lambda x: read_labels(x).astype(np.uint8))
+        paths = [run_dir / line["mask"] for line in lines]
+        masks = Slices(paths, lambda x: read_labels(x).astype(np.uint8))
     if options.export_volume.suffix in ZARR:
-        _write_zarr(options.export_volume, parts, voxel)
+        name = options.export_volume.name.split(".")[0]
+        with whole_folder(options.export_volume) as temporary:
+            write_ome_zarr(temporary, name, images, masks, voxel)
     else:
         _write_tiff(options.export_volume, images, voxel)
-        if "masks" in parts:
-            _write_tiff(options.masks, parts["masks"], voxel)
+        if masks:
+            _write_tiff(options.masks, masks, voxel)
     return len(lines)
 
 
@@ -167,31 +162,3 @@ def _write_tiff(path: Path, slices: Slices, voxel) -> None:
             compression="zlib",
             metadata=metadata,
         )
-
-
-def _write_zarr(path: Path, parts: dict[str, Slices], voxel) -> None:
-    """An OME-Zarr of one level, with labels where there are masks."""
-    import zarr  # comes with ome-zarr
-
-    writer = _ome_zarr()
-    scale = [{"type": "scale", "scale": list(voxel or (1.0, 1.0, 1.0))}]
-    datasets = [{"path": "0", "coordinateTransformations": scale}]
-    axes = AXES if voxel else [{"name": a["name"], "type": a["type"]} for a in AXES]
-    with whole_folder(path) as temporary:
-        root = zarr.open_group(temporary, mode="w")
-        _write_array(root, parts["images"])
-        writer.write_multiscales_metadata(root, datasets, axes=axes, name=path.name.split(".")[0])
-        if "masks" in parts:
-            labels = root.create_group(f"labels/{LABELS}")
-            _write_array(labels, parts["masks"])
-            writer.write_multiscales_metadata(labels, datasets, axes=axes, name=LABELS)
-            writer.write_label_metadata(root["labels"], LABELS)
-
-
-def _write_array(group, slices: Slices) -> None:
-    """The array "0" of a Zarr group, slice by slice."""
-    shape = slices.shape
-    chunks = (1, *(min(CHUNK, side) for side in shape[1:]))
-    array = group.create_array("0", shape=shape, chunks=chunks, dtype="u1")
-    for z, picture in enumerate(slices):
-        array[z] = picture

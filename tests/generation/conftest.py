@@ -1,6 +1,7 @@
 """Runs that need no model."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +68,40 @@ def run_dir(tmp_path, pairs):
         )
     (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
+
+
+@pytest.fixture
+def large_run(tmp_path):
+    """A run of 48 slices of 640 x 640 pixels, all of level 100 and class 1."""
+    folder, lines = tmp_path / "large", []
+    pictures = {
+        "images": np.full((640, 640, 3), 100, np.uint8),
+        "masks": np.ones((640, 640), np.uint8),
+    }
+    for kind, pixels in pictures.items():
+        (folder / kind).mkdir(parents=True)
+        write_png(tmp_path / f"{kind}.png", pixels)
+    for k in range(48):
+        name = f"image_cond{k}_batch0_sample0.png"
+        for kind in pictures:
+            (folder / kind / name).hardlink_to(tmp_path / f"{kind}.png")
+        lines.append(
+            {"image": f"images/{name}", "mask": f"masks/{name}", "sources": {"mask": f"{k}.png"}}
+        )
+    (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+@pytest.fixture
+def traced_peak():
+    """Function to the most bytes that a function holds at once in Python objects and arrays."""
+
+    def peak_of(work):
+        tracemalloc.start()
+        try:
+            work()
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    return peak_of

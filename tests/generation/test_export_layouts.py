@@ -9,6 +9,7 @@ from PIL import Image
 
 from core.command_line.options import OptionError
 from core.notices import Notice
+from generation import export
 from generation.export import ExportOptions, check_export, export_dataset
 from generation.export_layouts import LAYOUTS, Case, grouped_folds
 
@@ -119,6 +120,36 @@ def test_coco_lists_every_picture_and_category(exported):
             assert (image["width"], image["height"]) == picture.size == labels.shape[::-1]
         assert set(np.unique(labels)) <= ids
     assert not files
+
+
+def test_an_ome_zarr_holds_image_and_mask_of_each_pair(exported, pairs):
+    pytest.importorskip("ome_zarr")
+    from ome_zarr.io import parse_url
+    from ome_zarr.reader import Reader
+
+    (pairs / "images" / "volume.json").write_text('{"pixel_size_nm": [8, 4]}')
+    folder = exported("ome_zarr", "set")
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "images", "splits.csv"]
+    rows = (folder / "splits.csv").read_text().splitlines()[1:]
+    names = {path.name for path in (folder / "images").iterdir()}
+    assert len(names) == 10 and {row.split(",")[0] for row in rows} == names
+    nodes = Reader(parse_url(folder / "images" / "real_cell_1.ome.zarr"))()
+    image, labels = (node for node in nodes if node.data)
+    expected = np.array(Image.open(pairs / "images" / "cell_1.png"))
+    assert (np.asarray(image.data[0]) == expected[None]).all()
+    mask = np.array(Image.open(pairs / "masks" / "cell_1.png"))
+    assert (np.asarray(labels.data[0]) == mask[None]).all()
+    for node in (image, labels):
+        assert node.metadata["coordinateTransformations"][0][0]["scale"] == [8, 8, 4]
+
+
+# OME-Zarr in test_export_volume.py: the writer is the same, and 48 of them take seconds
+@pytest.mark.parametrize("layout", ["pairs", "nnunet", "coco"])
+def test_a_data_set_larger_than_the_memory(large_run, traced_peak, tmp_path, monkeypatch, layout):
+    monkeypatch.setattr(export, "MAX_THREADS", 1)  # each holds pictures of its own
+    options = ExportOptions(tmp_path / "Dataset501_x", None, layout)
+    peak = traced_peak(lambda: export.export_dataset(options, large_run, [], 3))
+    assert peak < 48 * 640 * 640 * 3 / 2  # half of the images
 
 
 def test_folders_and_names_that_a_layout_does_not_allow(tmp_path):

@@ -45,12 +45,23 @@ def test_ome_zarr(run_dir, expected, tmp_path):
         assert (np.asarray(by_name[name].data[0]) == values).all()
         axes = [(axis["name"], axis["unit"]) for axis in by_name[name].metadata["axes"]]
         assert axes == [(axis, "nanometer") for axis in "zyx"]
-        (transformations,) = by_name[name].metadata["coordinateTransformations"]
+        (transformations,) = by_name[name].metadata["coordinateTransformations"]  # of one level
         assert transformations[0]["scale"] == [8, 8, 4]
     pytest.importorskip("tensorstore")
     assert tuple(open_volume(path).voxel) == (8, 8, 4)
     with pytest.raises(FileExistsError, match="a.ome.zarr"):
         check_export_volume(options)
+
+
+@pytest.mark.parametrize("name", ["a.ome.zarr", "a.tif"])
+def test_a_volume_larger_than_the_memory(large_run, traced_peak, tmp_path, name):
+    if name.endswith("zarr"):
+        pytest.importorskip("ome_zarr")
+    options = VolumeOptions(tmp_path / name)
+    peak = traced_peak(lambda: export_volume(options, large_run, (8, 8, 8)))
+    volume = open_volume(tmp_path / name)
+    assert volume.shape == (48, 640, 640) and peak < np.prod(volume.shape)  # of the images alone
+    assert (volume.slices(0, 47, 48) == 100).all()
 
 
 def test_the_distance_of_slices(tmp_path):
