@@ -107,7 +107,7 @@ def main(argv=None):
     from generation.export import check_export
     from generation.export_volume import check_export_volume, voxel_of
     from generation.exports import write_exports
-    from generation.inputs import check_condition_sets
+    from generation.inputs import check_condition_sets, notify_of_uniform_masks
     from generation.making import make_images
     from generation.preparing import prepare_run
     from generation.stack import check_stack
@@ -115,22 +115,25 @@ def main(argv=None):
     from generation.summary import files_text, plan_text
 
     use_image_options(args)
-    config = read_config(settings.model.config_yaml_path)
-    multiple, num_classes = size_multiple(config), settings.conditions.num_classes
+    num_classes = settings.conditions.num_classes
     real = check_export(settings.export, num_classes, settings.run.resume_run)
     check_export_volume(settings.volume)
-    gate = build_gate(settings.gate, num_classes)
-    run, weights, grain = prepare_run(settings, vars(args), config, gate)
-    # What is there is not made again, and its conditions are not read again.
-    pending = run.pending(run.plan.shard(*settings.shard))
-    # A stack needs all of them: slices of other sizes may belong to another shard.
-    sets = run.plan.condition_sets if settings.stack.stack else run.plan.sets_of(pending)
-    with option_names():
-        sizes = check_condition_sets(sets, run.branches, multiple, settings.inputs.pad)
-        voxel = voxel_of(settings.volume, run.branches[0].folder, run.pixel_size)
-    check_images(sets, sizes)
-    if settings.stack.stack:
-        check_stack([files.name for files in sets], sizes)
+    with naming_record(args.resume_run):
+        config = read_config(settings.model.config_yaml_path)
+        multiple = size_multiple(config)
+        gate = build_gate(settings.gate, num_classes)
+        run, weights, grain = prepare_run(settings, vars(args), config, gate)
+        # What is there is not made again, and its conditions are not read again.
+        pending = run.pending(run.plan.shard(*settings.shard))
+        # A stack needs all of them: slices of other sizes may belong to another shard.
+        sets = run.plan.condition_sets if settings.stack.stack else run.plan.sets_of(pending)
+        with option_names():
+            sizes = check_condition_sets(sets, run.branches, multiple, settings.inputs.pad)
+            voxel = voxel_of(settings.volume, run.branches[0].folder, run.pixel_size)
+        check_images(sets, sizes)
+        if settings.stack.stack:
+            check_stack([files.name for files in sets], sizes)
+    notify_of_uniform_masks(run.plan.condition_sets, run.branches)
     notify_of_pixel_sizes(run.branches)
     print(f"{run.headline(settings.shard)}, on {settings.model.device_type}")
     if args.dry_run:

@@ -85,17 +85,18 @@ def main(argv=None):
 
     use_image_options(args)
     config_path, samples = options.model.cldm_config_path, options.samples
-    with option_names():
-        size = image_side(read_config(config_path), samples.image_size, config_path)
-    datasets = build_datasets(options.data, options.conditions, samples, size)
-    judge = judge_of(options.agreement.agreement_segmenter, datasets.train.condition)
-    # Files are checked by now. Nothing below reads options from `args`, but for the record.
-    has_name = bool(args.run_id or args.resume_training)
-    processes = count_processes(options.processes, has_name)
-    output = options.output
-    run_dir = args.resume_training or output.output_root / name_run(output.run_id, processes)
-    run = TrainingRun(options, datasets, processes, run_dir, resumed=bool(args.resume_training))
-    plan = plan_text(options, datasets, processes, run_dir)
+    with naming_record(args.resume_training):
+        with option_names():
+            size = image_side(read_config(config_path), samples.image_size, config_path)
+        datasets = build_datasets(options.data, options.conditions, samples, size)
+        judge = judge_of(options.agreement.agreement_segmenter, datasets.train.condition)
+        # Files are checked by now. Nothing below reads options from `args`, but for the record.
+        has_name = bool(args.run_id or args.resume_training)
+        processes = count_processes(options.processes, has_name)
+        output = options.output
+        run_dir = args.resume_training or output.output_root / name_run(output.run_id, processes)
+        run = TrainingRun(options, datasets, processes, run_dir, resumed=bool(args.resume_training))
+        plan = plan_text(options, datasets, processes, run_dir)
     if args.dry_run:
         print_once(dry_run_text(vars(args), plan, hidden=secret_names(GROUPS)))
         return
@@ -103,7 +104,8 @@ def main(argv=None):
         print_once("training on the CPU" + ("" if args.gpus == 0 else ": no GPU found"))
     print_once(plan, flush=True)
     # The trainer loads the network of the FID, whose errors should not wait for the model.
-    trainer = run.build_trainer(judge.counts if judge else None)
+    with naming_record(args.resume_training):
+        trainer = run.build_trainer(judge.counts if judge else None)
     record = partial(
         write_run_record,
         options=vars(args),
@@ -113,7 +115,8 @@ def main(argv=None):
     with closing(run.folder.lock):
         if run.resumed:
             run.reopen_folder(trainer)
-        module = run.build_module(trainer.strategy.root_device)
+        with naming_record(args.resume_training):
+            module = run.build_module(trainer.strategy.root_device)
         if not run.resumed:
             run.open_folder(trainer, record)
         run.fit(trainer, module)

@@ -133,7 +133,7 @@ def recorded_weights(output: Path, settings: Mapping) -> dict[str, str] | None:
         value = before[changed[0].lstrip("-")]
         raise OptionError(
             "output",
-            f"{output}: was made with another {changed[0]} ({value}). "
+            f"{record}: the maps were drawn with another {changed[0]} ({value}). "
             "Name another folder, or use that value",
         )
     return saved.weights

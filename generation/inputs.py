@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from einops import rearrange
 
+from conditions.pairs import notify_of_one_class
 from core.checks import bar_for_many
 from core.hardware.workers import in_workers
 from generation.branches import Branch
@@ -67,6 +68,28 @@ def check_condition_set(
             "Resize it, or use --pad."
         )
     return height, width
+
+
+def notify_of_uniform_masks(
+    condition_sets: Sequence[ConditionSet], branches: Sequence[Branch]
+) -> None:
+    """Warn where all masks of a run together hold one class.
+
+    Reads masks until it has found two classes, so as a rule one.
+
+    Args:
+        condition_sets: all of the run, whatever the shard; checked before.
+    """
+    labelled = (i for i, branch in enumerate(branches) if branch.condition.carries_labels)
+    if (i := next(labelled, None)) is None:
+        return
+    classes = set()
+    for conditions in bar_for_many(condition_sets, desc="look for a second class"):
+        labels = branches[i].condition.labels(branches[i].read_hint(conditions.files[i]))
+        classes |= {*np.unique(labels).tolist()}
+        if len(classes) > 1:
+            return
+    notify_of_one_class(branches[i].folder, len(condition_sets), classes)
 
 
 def read_hints(conditions: ConditionSet, branches: Sequence[Branch]) -> list[np.ndarray]:

@@ -187,7 +187,7 @@ def require_same_run(run_dir: Path, options: Mapping, description: Mapping) -> i
     if changed := changed_options(now, saved, FREE_ON_RESUME):
         before = saved[changed[0].lstrip("-")]
         raise ValueError(
-            f"{run_dir}: was started with another {changed[0]} ({before}). "
+            f"{run_dir / RECORD}: the run was started with another {changed[0]} ({before}). "
             "Use that, or start a new run."
         )
     # The same options can mean other files: one is added to a folder, weights are replaced.
@@ -201,13 +201,14 @@ def require_same_run(run_dir: Path, options: Mapping, description: Mapping) -> i
         before, after = getattr(state, key), description[key]
         if before != after:
             raise ValueError(
-                f"{run_dir}: the {name} are not those that this run was started with"
+                f"{run_dir / STATE}: the {name} are not those that the run was started with"
                 f"{_difference(before, after)}. Put them back, or start a new run."
             )
     if state.copies and state.copies != description["copies"]:
         raise ValueError(
-            f"{run_dir}: --resample gives other numbers of images than when this run was started. "
-            "Losses differ between machines: go on where the run was started, or start a new run."
+            f"{run_dir / STATE}: the numbers of images are not those that the run was started "
+            "with. Under --resample they follow from losses, which differ between machines: go on "
+            "where the run was started, or start a new run."
         )
     sums = description["condition_checksums"]
     changed = [
@@ -215,8 +216,8 @@ def require_same_run(run_dir: Path, options: Mapping, description: Mapping) -> i
     ]
     if changed:
         raise ValueError(
-            f"{run_dir}: {len(changed)} condition files have another content than when this run "
-            f"was started, such as {changed[0]}. Put them back, or start a new run."
+            f"{run_dir / STATE}: {len(changed)} condition files have another content than when the "
+            f"run was started, such as {changed[0]}. Put them back, or start a new run."
         )
     return seed
 

@@ -5,7 +5,6 @@ work still goes on. Runs on other machines are therefore seen too.
 """
 
 import heapq
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -118,21 +117,6 @@ def is_training(run: Path) -> bool:
 def is_silent(now: float, seen: float, pace: float | None, stalled_after: float) -> bool:
     """Tell whether the last sign `seen` is older than `stalled_after` and than `PATIENCE` steps."""
     return now - seen > max(stalled_after, PATIENCE * (pace or 0))
-
-
-def read_json(path: Path) -> dict:
-    """Content of a file of a run.
-
-    Raises:
-        FileNotFoundError, ValueError: the file is missing or damaged. The message names the file
-            without its folder, which stands at the start of the line already.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path.name}: not there")
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path.name}: cannot be read ({error})") from error
 
 
 # Trainings

@@ -71,6 +71,6 @@ def check_same_data(path: Path, now: Mapping[str, Any]) -> None:
                 changes.append(f"{list_names([Path(n) for n in names])} {verb} the {name}")
     if changes:
         raise RuntimeError(
-            f"{path.parent}: since the run was started, {'; '.join(changes)}. Put them back, or "
+            f"{path}: since the run was started, {'; '.join(changes)}. Put them back, or "
             f"start a new run from its weights: --resume_path {path.parent / 'last.ckpt'}"
         )

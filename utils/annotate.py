@@ -11,6 +11,7 @@ pictures.
 from pathlib import Path
 
 from annotator.folder import (
+    MAPS_RECORD,
     OVERVIEW,
     AnnotationRunOptions,
     check_images,
@@ -109,7 +110,8 @@ def main(argv=None):
         # Half of the maps by other weights would be a data set of two kinds.
         if before not in (None, weights):
             raise ValueError(
-                f"--output {args.output}: was made with other weights. Name another folder."
+                f"--output: {args.output / MAPS_RECORD}: the maps were drawn with other weights. "
+                "Name another folder."
             )
         draw_maps = detector.build(options, args.weights_path, pick_device(run.device))
         # The record comes first: a run that is killed while it draws can then be gone on with.

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from core.command_line.option_sources import changed_options, plain
 from core.command_line.options import OptionError
@@ -25,7 +27,7 @@ class SlicesRecord(Record):
 
     options: dict[str, Any]
     volumes: list[dict[str, Any]]
-    grey_window: list[float] | None
+    grey_window: Annotated[list[float], Field(min_length=2, max_length=2)] | None
 
     @property
     def window(self) -> Window | None:
@@ -69,10 +71,10 @@ def read_slices_record(
         name = changed[0].lstrip("-")
         raise OptionError(
             name,
-            f"{output} was made with {saved.options[name]}. Name another folder, or use that value",
+            f"{path}: was made with {saved.options[name]}. Name another folder, or use that value",
         )
     if saved.volumes != volumes:
-        raise ValueError(f"{output}: the volume has changed since. Name another folder.")
+        raise ValueError(f"{path}: the volume has changed since. Name another folder.")
     return saved
 
 

@@ -52,6 +52,10 @@ class Record(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
 
+class DamagedRecord(ValueError):
+    """A record that breaks off, or whose fields are missing or wrong."""
+
+
 Checked = TypeVar("Checked", bound=Record)
 
 
@@ -60,8 +64,8 @@ def read_checked(path: Path, kind: type[Checked]) -> Checked:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no regular file, far too large, no JSON, or a field is missing or wrong. The
-            message names the file and the field.
+        DamagedRecord: no JSON, or a field is missing or wrong. The message names file and field.
+        ValueError: no regular file, or far too large.
     """
     require_file(path)
     if path.stat().st_size > MOST_BYTES:
@@ -70,14 +74,14 @@ def read_checked(path: Path, kind: type[Checked]) -> Checked:
 
 
 def parse_checked(text: bytes | str, kind: type[Checked], source: Path | str) -> Checked:
-    """A record from its JSON; raises ValueError like `read_checked`, with `source` for the file."""
+    """A record from its JSON; raises like `read_checked`, with `source` for the file."""
     try:
         return kind.model_validate_json(text)
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         what = f"{place}: {first['msg']}" if place else first["msg"]
-        raise ValueError(f"{source}: damaged or edited ({what})") from error
+        raise DamagedRecord(f"{source}: damaged or edited ({what})") from error
 
 
 class RunRecord(Record):

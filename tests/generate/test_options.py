@@ -1,12 +1,14 @@
 """Options files, dry runs, and options that a run does not read."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
 
 import generate
 from core.imaging.images import write_png
+from core.notices import Notice
 from generation import model
 from tests.generated import manifest, pictures
 
@@ -82,6 +84,18 @@ def test_dry_run_still_checks(run, pairs, tmp_path):
         run("--dry_run")
     with pytest.raises(FileNotFoundError, match="no such checkpoint"):
         run("--dry_run", "--model_weights_path", tmp_path / "none.ckpt")
+
+
+def test_masks_of_one_class_are_warned_of_in_every_shard(run, pairs):
+    for i in range(6):
+        write_png(pairs / "masks" / f"cell_{i}.png", np.full((64, 64), 1, np.uint8))
+    shard = ["--run_id", "one", "--num_shards", 6, "--shard_index"]
+    with pytest.warns(Notice, match=f"{pairs}/masks: all 6 masks hold class 1 alone"):
+        run("--dry_run", *shard, 4)
+    write_png(pairs / "masks" / "cell_5.png", np.zeros((64, 64), np.uint8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run("--dry_run", *shard, 4)
 
 
 def test_options_come_from_a_file_and_the_command_line_wins(

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import generate
+from core.recording.records import RECORD, write_run_record
 from core.weights.checkpoints import load_state_dict, save_weights
 from generation import drawing, making, model
 from generation.run_folder import lock_images
@@ -210,6 +211,23 @@ def test_another_run_is_not_joined(run, pairs, tmp_path, error_line):
     shards = ("--mask_dir", pairs / "masks", "--num_shards", 2, "--shard_index")
     assert "--run_id is needed with --num_shards" in refused(*shards, 0)
     assert "--shard_index 2: expected 0..1" in refused(*shards, 2)
+
+
+@pytest.mark.parametrize(
+    "name", ["mask_dir", "model_weights_path", "config_yaml_path", "prompts_file", "grain"]
+)
+@pytest.mark.parametrize("value", [3, "/proc"])
+def test_an_edited_path_of_the_record_is_blamed_on_the_record(
+    pairs, micro_yaml, micro_weights, tmp_path, error_line, name, value
+):
+    words = ["--config_yaml_path", micro_yaml, "--model_weights_path", micro_weights]
+    words += ["--mask_dir", pairs / "masks", "--device", "cpu"]
+    args, _ = generate.parse_args(map(str, words))
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write_run_record(folder / RECORD, vars(args) | {name: value}, "generation")
+    line = error_line(generate.main, "--resume_run", folder, "--dry_run")
+    assert f"{value}: " in line and line.endswith(f"(with the options in {folder}/args.json)")
 
 
 def test_a_run_whose_record_lacks_newer_options_is_resumed(run):

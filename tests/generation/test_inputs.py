@@ -1,5 +1,6 @@
 """Conditions of a set: their sizes, and hints as the model takes them."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,12 @@ import pytest
 from conditions import create_condition
 from core.imaging.images import write_png
 from generation.branches import Branch
-from generation.inputs import check_condition_set, mirror_to_multiple, stack_hints
+from generation.inputs import (
+    check_condition_set,
+    mirror_to_multiple,
+    notify_of_uniform_masks,
+    stack_hints,
+)
 from generation.plan import ConditionSet
 
 
@@ -27,6 +33,28 @@ def test_hints_are_one_tensor_for_each_branch():
     assert first.shape == (2, 3, 4, 6) and second.shape == (2, 1, 4, 6)
     assert first.is_contiguous()
     assert np.array_equal(first[1, 2].numpy(), batch[1][0][..., 2])
+
+
+def test_masks_of_one_class_are_named_unless_one_differs(tmp_path):
+    masks = Branch("mask", create_condition("segmentation"), Path("w"), tmp_path)
+    depth = Branch("near", create_condition("depth"), Path("w"), tmp_path)
+    for i in range(3):
+        write_png(tmp_path / f"{i}.png", np.full((8, 8), 2, np.uint8))
+    write_png(tmp_path / "two.png", np.eye(8, dtype=np.uint8))
+
+    def notices(branches, *names):
+        sets = [
+            ConditionSet(i, (tmp_path / f"{name}.png",) * len(branches))
+            for i, name in enumerate(names)
+        ]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            notify_of_uniform_masks(sets, branches)
+        return [str(notice.message) for notice in caught]
+
+    (notice,) = notices([depth, masks], 0, 1, 2)
+    assert notice.startswith(f"{tmp_path}: all 3 masks hold class 2 alone")
+    assert notices([masks], 0, 1, "two") == notices([depth], 0, 1, 2) == []
 
 
 def test_files_of_a_set_have_one_size_that_the_model_takes(tmp_path):

@@ -47,7 +47,7 @@ def test_an_edited_record_means_the_same_or_is_refused(made, edit, name):
     try:
         joined.join()
     except ValueError as error:
-        assert str(run.folder) in str(error) and "\n" not in str(error)
+        assert str(run.folder / name) in str(error) and "\n" not in str(error)
     else:
         # What is drawn follows from these alone, and they are those of the command line.
         assert joined.options == run.options and joined.seed == run.seed

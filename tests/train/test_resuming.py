@@ -18,6 +18,7 @@ import train
 from cldm.model import create_model
 from core.imaging.images import read_labels, write_png
 from core.lightning import position
+from core.recording.records import RECORD, write_run_record
 from core.recording.run_lock import RunLock
 from core.weights.checkpoints import load_state_dict
 from core.weights.torch_files import load_pickle
@@ -165,6 +166,29 @@ def test_resume_takes_the_options_of_the_run(options, tmp_path, error_line):
     error = error_line(train.main, "--resume_training", run, "--batch_size", 3)
     assert "--batch_size differs" in error
     assert "args.json: not there" in error_line(train.main, "--resume_training", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("image_path", 3),
+        ("val_mask_path", "/proc"),
+        ("prompts_file", "evil"),
+        ("cldm_config_path", "evil"),
+        ("image_size", 3),
+        ("agreement_segmenter", True),
+    ],
+)
+def test_an_edited_option_of_the_record_is_blamed_on_the_record(
+    options, pairs, tmp_path, error_line, name, value
+):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "last.ckpt").touch()
+    edited = vars(train.parse_args([*options, *validation(pairs)])[0]) | {name: value}
+    write_run_record(run / RECORD, edited, "training")
+    line = error_line(train.main, "--resume_training", run, "--dry_run")
+    assert f"{value}" in line and line.endswith(f"(with the options in {run}/args.json)")
 
 
 def test_a_run_whose_data_changed_or_that_is_in_use_does_not_go_on(

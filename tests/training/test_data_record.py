@@ -47,7 +47,9 @@ def test_changes_are_named(folders, tmp_path):
     with pytest.raises(RuntimeError) as refusal:
         check_same_data(tmp_path / DATA, record_of(folders))
     message = str(refusal.value)
-    assert message.startswith(f"{tmp_path}: since the run was started, 1 file(s) (cell_0.png) ")
+    assert message.startswith(
+        f"{tmp_path / DATA}: since the run was started, 1 file(s) (cell_0.png) "
+    )
     assert "changed in the conditions; 1 file(s) (cell_0.png) changed in the val_cond" in message
     assert "changed in the images" not in message
     for folder in folders:

@@ -82,9 +82,9 @@ def test_a_second_call_goes_on_and_other_options_are_refused(stacks, tmp_path, c
     assert "2 slices are missing" in capsys.readouterr().out
     assert pictures(out) == whole and kept.stat().st_mtime_ns == before
     line = error_line(slices.main, image, out, "--step", "2")
-    assert "--step" in line and "was made with 1" in line
+    assert "--step" in line and f"{out}/slices.json: was made with 1" in line
     tifffile.imwrite(image, voxels(np.uint16, (12, 20, 30)) + 1)
-    assert "the volume has changed" in error_line(slices.main, image, out)
+    assert f"{out}/slices.json: the volume has changed" in error_line(slices.main, image, out)
 
 
 def test_the_window_is_stored_and_kept(tmp_path):

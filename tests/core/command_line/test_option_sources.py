@@ -21,6 +21,7 @@ from core.command_line.options import (
     new_parser,
     read_options,
 )
+from core.recording.records import DamagedRecord
 from tests.noise_options import NoiseOptions, error_of, parser_of
 
 # What was given
@@ -36,6 +37,12 @@ def test_errors_of_saved_options_name_the_record(tmp_path):
     with pytest.raises(ValueError, match=f"--a: bad .with the options in {tmp_path}/args.json"):
         with naming_record(tmp_path):
             raise ValueError("--a: bad")
+    with pytest.raises(ValueError, match=f"^3: no such folder .with.*{tmp_path}/args.json"):
+        with naming_record(tmp_path):
+            raise FileNotFoundError("3: no such folder")
+    damaged = f"{tmp_path}/state.json: damaged"
+    with pytest.raises(ValueError, match=f"^{damaged}$"), naming_record(tmp_path):
+        raise DamagedRecord(damaged)
     with pytest.raises(ValueError, match="^--a: bad$"), naming_record(None):
         raise ValueError("--a: bad")
 

@@ -1,0 +1,28 @@
+"""The record of a folder of slices: edited, damaged or of another call."""
+
+import json
+
+from hypothesis import HealthCheck, example, given, settings
+
+from tests.edited import edits
+from volumes.slice_record import SLICES, SlicesRecord, read_slices_record, write_slices_record
+
+OPTIONS = {"axis": "z", "step": 1}
+VOLUMES = [{"name": "cell.tif", "shape": [12, 20, 30], "bytes": None}]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(edit=edits())
+@example(edit=lambda record: record | {"grey_window": [1.0, 2.0, 3.0]})
+def test_an_edited_record_means_the_same_or_is_refused(tmp_path, edit):
+    path = tmp_path / SLICES
+    path.unlink(missing_ok=True)
+    record = SlicesRecord(options=OPTIONS, volumes=VOLUMES, grey_window=[3.0, 250.0])
+    write_slices_record(tmp_path, record)
+    path.write_text(json.dumps(edit(json.loads(path.read_text()))))
+    try:
+        window = read_slices_record(tmp_path, OPTIONS, VOLUMES).window
+    except ValueError as error:
+        assert str(path) in str(error) and "\n" not in str(error)
+    else:
+        assert window is None or len(window) == 2
