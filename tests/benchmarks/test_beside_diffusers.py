@@ -8,6 +8,8 @@ from benchmarks.beside_diffusers import CASES, PairOptions, main, measure
 
 @pytest.mark.parametrize("side", ["ours", "diffusers"])
 def test_a_side_is_measured(side, micro_yaml, monkeypatch):
+    if side == "diffusers":
+        pytest.importorskip("diffusers")  # req-test-cu12.txt lacks it
     monkeypatch.setattr(beside_diffusers, "DEFAULT_CONFIG", micro_yaml)
     monkeypatch.setattr(beside_diffusers, "WIDTHS", (32, 32, 32, 32))
     monkeypatch.setattr(beside_diffusers, "VAE_WIDTHS", (32, 32, 32, 32))

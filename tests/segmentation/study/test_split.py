@@ -38,7 +38,8 @@ def test_neighbouring_slices_are_warned_of():
     fields = {"pattern": r"z(\d+)", "train": [1], "val": [4], "test": [8]}
     with pytest.warns(Notice, match="train holds 1 and val holds 4, which are neighbours"):
         split_pairs(slices, SplitConfig(**fields, gap=3))
-    with warnings.catch_warnings(action="error"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         split_pairs(slices, SplitConfig(**fields, gap=2))
 
 
