@@ -24,6 +24,7 @@ NO_INPUT = {  # programs that read no file, or measure with files of their own m
 }
 NO_IMAGES = {  # further ones that read no image
     "benchmarks/gpu.py",
+    "benchmarks/picture_memory.py",
     "benchmarks/throughput.py",
     "tool_add_control.py",
     "tool_transfer_control.py",
@@ -65,6 +66,7 @@ ABSENT = {
     "benchmarks/gpu.py": "--config absent --device cpu",
     "benchmarks/label_consistency.py": "--train absent a --test a a --generated a a",
     "benchmarks/membrane_fscore.py": "--tune absent a --test a a",
+    "benchmarks/picture_memory.py": "--config absent",
     "benchmarks/solver_steps.py": "--model_weights_path a --mask_dir absent",
     "benchmarks/throughput.py": "--config absent",
     "benchmarks/speed_quality.py": "--model_weights_path a --segmenter a --pairs absent a",

@@ -63,9 +63,11 @@ class AttnBlock(nn.Module):
         """(N, C, H, W) -> (N, C, H, W)."""
         y = self.norm(x)  # (N, C, H, W)
         q, k, v = (
-            rearrange(conv(y), "n c h w -> n 1 (h w) c") for conv in (self.q, self.k, self.v)
+            rearrange(conv(y), "n c h w -> n 1 (h w) c").contiguous()
+            for conv in (self.q, self.k, self.v)
         )  # (N, 1, H*W, C)
-        # softmax(Q K^T / sqrt(C)) V: every pixel looks at every other one.
+        # softmax(Q K^T / sqrt(C)) V: every pixel looks at every other one. Only of contiguous
+        # tensors torch computes it without a matrix of all pairs: 2^32 in a 2,048-pixel picture.
         y = F.scaled_dot_product_attention(q, k, v)  # (N, 1, H*W, C)
         y = rearrange(y, "n 1 (h w) c -> n c h w", h=x.shape[2])  # (N, C, H, W)
         return x + self.proj_out(y)  # (N, C, H, W)
@@ -95,6 +97,8 @@ class Downsample(nn.Module):
 
     def forward(self, x):
         """(N, C, H, W) -> (N, C, H/2, W/2)."""
+        if row_slices.is_large(x):
+            return row_slices.convolve_halving(self.conv, x)  # (N, C, H/2, W/2)
         return self.conv(F.pad(x, (0, 1, 0, 1)))  # (N, C, H/2, W/2)
 
 
@@ -116,13 +120,14 @@ class Level(nn.Module):
             self.add_module(name, module)
         self.resample = tuple(resample)
 
-    def forward(self, x):
-        """(N, in_channels, H, W) -> (N, channels, H, W), or half or twice the size."""
-        for block in self.block:
-            x = block(x)  # (N, channels, H, W)
-        for name in self.resample:
-            x = getattr(self, name)(x)  # (N, channels, H/2, W/2) or (N, channels, 2H, 2W)
-        return x
+    @property
+    def steps(self) -> list[nn.Module]:
+        """What a map goes through, in order.
+
+        A network calls these one by one. Had the level a `forward`, its caller would hold the map
+        that goes in until the level is done, and the largest map twice as long as it is needed.
+        """
+        return [*self.block, *(getattr(self, name) for name in self.resample)]
 
 
 class Encoder(nn.Module):
@@ -153,9 +158,13 @@ class Encoder(nn.Module):
 
     def forward(self, x):
         """(N, in_channels, H, W) -> (N, 2 z_channels, H/f, W/f)."""
-        h = self.conv_in(x)  # (N, ch, H, W)
+        if row_slices.is_large(x, growth=self.conv_in.out_channels / x.shape[1]):
+            h = row_slices.convolve(self.conv_in, x)  # as below
+        else:
+            h = self.conv_in(x)  # (N, ch, H, W)
         for level in self.down:
-            h = level(h)  # (N, ch * ch_mult[i], H/2^(i+1), W/2^(i+1)); the last keeps the size
+            for step in level.steps:
+                h = step(h)  # (N, ch * ch_mult[i], H/2^i, W/2^i), then half the size but at last
         h = self.mid(h)  # (N, ch * ch_mult[-1], H/f, W/f)
         return self.conv_out(F.silu(self.norm_out(h)))  # (N, 2 z_channels, H/f, W/f)
 
@@ -182,7 +191,8 @@ class Decoder(nn.Module):
         """(N, z_channels, h, w) -> (N, out_ch, f h, f w)."""
         h = self.mid(self.conv_in(z))  # (N, ch * ch_mult[-1], h, w)
         for level in reversed(self.up):
-            h = level(h)  # (N, ch * ch_mult[i], twice the size); level 0 keeps the size
+            for step in level.steps:
+                h = step(h)  # (N, ch * ch_mult[i], f h/2^i, f w/2^i), then twice the size if i
         if row_slices.is_large(h):
             return row_slices.norm_silu_convolve(self.norm_out, self.conv_out, h)  # as below
         return self.conv_out(F.silu(self.norm_out(h)))  # (N, out_ch, f h, f w)

@@ -12,17 +12,20 @@ import torch.nn.functional as F
 from torch import nn
 
 SLICE = 2**21  # numbers in a slice, 8 MiB in float32; smaller ones cost time
+# Slices of a map at most. Memory that was freed is not always used again, by glibc before 2.38 at
+# least: with 512 slices, a picture of 2,048 pixels took twice the memory, and half as long again.
+MOST_SLICES = 64
 
 
-def is_large(x: torch.Tensor, growth: int = 1) -> bool:
+def is_large(x: torch.Tensor, growth: float = 1) -> bool:
     """Tell whether a map is worth slicing; never where a gradient may need all of it.
 
     Nor on a GPU, where hundreds of short calls take longer than few long ones.
 
     Args:
-        growth: factor of height and width that the map is about to be enlarged by.
+        growth: how many times as many numbers the result has.
     """
-    large = growth**2 * x.numel() > SLICE
+    large = growth * x.numel() > SLICE
     return large and x.device.type == "cpu" and not torch.is_grad_enabled()
 
 
@@ -47,7 +50,7 @@ def norm_silu_convolve(
 def convolve(
     conv: nn.Conv2d,
     x: torch.Tensor,
-    prepare: Callable[[torch.Tensor], torch.Tensor],
+    prepare: Callable[[torch.Tensor], torch.Tensor] | None = None,
     growth: int = 1,
     in_place: bool = False,
 ) -> torch.Tensor:
@@ -57,15 +60,17 @@ def convolve(
         conv: of 3x3 pixels, padded by one.
         x: (N, C, H, W).
         prepare: function of some rows of `x`, each of which becomes `growth` rows that depend on no
-            other.
+            other; None for the rows as they are.
         in_place: write the result into `x`.
     """
-    count, _, height, width = x.shape
-    step = max(1, SLICE // (growth**2 * x[:, :, 0].numel()))  # rows
+    count, channels, height, width = x.shape
+    row = count * max(channels, conv.out_channels) * growth**2 * width  # numbers
+    step = _step(row, height)
     result, late = x if in_place else None, None
     for top in range(0, height, step):
         bottom = min(top + step, height)
-        part = prepare(_with_neighbours(x, top, bottom))
+        part = _with_neighbours(x, top, bottom)
+        part = prepare(part) if prepare else part
         y = F.conv2d(
             _one_neighbour(part, top, bottom, height, growth),
             conv.weight,
@@ -81,13 +86,39 @@ def convolve(
     return result  # (N, C', growth H, growth W)
 
 
+def convolve_halving(conv: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
+    """conv(x), with zeros on the right of `x` and below, in slices: (N, C', H/2, W/2).
+
+    Args:
+        conv: of 3x3 pixels, with a stride of 2 and without padding.
+        x: (N, C, H, W).
+    """
+    height, width = (size // 2 for size in x.shape[2:])
+    result = None
+    step = _step(2 * x[:, :, 0].numel(), height)  # rows of the result
+    for top in range(0, height, step):
+        bottom = min(top + step, height)
+        rows = x[:, :, 2 * top : 2 * bottom + 1]  # one more than the last pair, where there is one
+        missing = 2 * (bottom - top) + 1 - rows.shape[2]
+        y = conv(F.pad(rows, (0, 1, 0, missing)))  # (N, C', rows, W/2)
+        if result is None:
+            result = y.new_empty(*y.shape[:2], height, width)
+        result[:, :, top:bottom].copy_(y)
+    return result  # (N, C', H/2, W/2)
+
+
 def add(h: torch.Tensor, x: torch.Tensor, shortcut: Callable | None) -> torch.Tensor:
     """`h` with shortcut(x) added in place and in slices; with `x` itself where that is None."""
-    step = max(1, SLICE // x[:, :, 0].numel())  # rows
+    step = _step(x[:, :, 0].numel(), x.shape[2])
     for top in range(0, x.shape[2], step):
         rows = x[:, :, top : top + step]
         h[:, :, top : top + step] += shortcut(rows) if shortcut else rows
     return h  # (N, C', H, W)
+
+
+def _step(row: int, height: int) -> int:
+    """Rows in a slice of a map of `height` rows, with `row` numbers in each."""
+    return max(1, SLICE // row, -(-height // MOST_SLICES))
 
 
 def _with_neighbours(x, top, bottom):
@@ -104,7 +135,7 @@ def _one_neighbour(part, top, bottom, height, growth):
 
 def _affine(norm, x):
     """Factor and offset of each channel, (N, C, 1, 1), that a group norm of `x` comes to."""
-    step = max(1, SLICE // x[:, :, 0].numel())  # rows
+    step = _step(x[:, :, 0].numel(), x.shape[2])
     parts = [
         torch.var_mean(part.float().unflatten(1, (norm.num_groups, -1)), (2, 3, 4), correction=0)
         for part in x.split(step, dim=2)

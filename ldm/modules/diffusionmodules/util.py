@@ -78,7 +78,7 @@ class Upsample(nn.Module):
 
     def forward(self, x):
         """(N, C, H, W) -> (N, C, 2H, 2W)."""
-        if is_large(x, growth=2):
+        if is_large(x, growth=4):
             return convolve(self.conv, x, _twice, growth=2)  # (N, C, 2H, 2W)
         return self.conv(_twice(x))  # (N, C, 2H, 2W)
 
