@@ -8,7 +8,8 @@ In the order of the work:
 - `plan`, `inputs`, `start`, `stack`, `resample`, `shards`: which images are made, from which files
   and noise, how many of each, and which process makes them.
 - `preparing`: what all this makes of a command, before anything is drawn.
-- `making`, on `model` and `drawing`: the model with its branches, and the loop over batches.
+- `making`, on `model`, `watched_weights` and `drawing`: the model with its branches, the checksums
+  of its files, and the loop over batches.
 - `gate`, `grain`: pictures are judged, drawn again or given noise before they are written.
 - `run`, on `run_options`, `run_folder`, `names`, `state`, `manifest`, `image_line`, `soundness` and
   `writer`: the folder of a run.

@@ -7,9 +7,10 @@ from core.microscope.grain import Grain
 from generation.drawing import Painter, draw_images
 from generation.gate import Gate
 from generation.manifest import MANIFEST
-from generation.model import WatchedWeights, load_model
+from generation.model import load_model
 from generation.run import Run
 from generation.settings import Settings
+from generation.watched_weights import WatchedWeights
 
 
 def resume_command(run: Run, settings: Settings) -> str:
@@ -40,6 +41,8 @@ def make_images(
         FileNotFoundError, ValueError, KeyboardInterrupt: see `load_model`, `Run.open` and
             `draw_images`.
     """
+    if pending:  # beside the model: the run is not opened, nor an image drawn, without checksums
+        weights.start_reading()
     # First the model, which can fail: no folder is left behind then.
     model = load_model(settings.model, run.branches) if pending else None
     weights.require_unchanged()

@@ -1,20 +1,17 @@
 """The model of a generation: one Stable Diffusion model, and a control network for each branch."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from cldm.model import create_control, create_model
 from cldm.multi import MultiConditionControlNet
 from cldm.names import UNET
 from cldm.parameterization import check_parameterization
-from core.files import sha256_of, state_of
 from core.hardware.compiling import compile_networks
 from core.hardware.devices import PRECISIONS, mixed_precision
-from core.user_cache import remembered_sha256
 from core.weights.foreign_layouts import load_original
 from generation.branches import Branch
 from generation.options import ModelOptions
@@ -49,53 +46,6 @@ def weights_files(branches: Sequence[Branch], base: Path | None) -> dict[str, Pa
             "Name those it was trained on with --base_weights_path."
         )
     return files
-
-
-def checksums(files: Mapping[str, Path]) -> dict[str, str]:
-    """SHA-256 of files by name; a file that several names share is read once.
-
-    Large files are read again only where they may have changed, see `remembered_sha256`.
-    """
-    # Minutes for files of many gigabytes on a slow disk, hence the bar.
-    bar = tqdm(set(files.values()), desc="read weights", unit="file", leave=False)
-    digests = {path: remembered_sha256(path) for path in bar}
-    return {name: digests[path] for name, path in files.items()}
-
-
-class WatchedWeights:
-    """Files of weights, with their checksums and their state when these were taken.
-
-    Attributes:
-        digests: SHA-256 by the name of the branch; see `weights_files`.
-    """
-
-    def __init__(self, files: Mapping[str, Path]):
-        self.before = {path: state_of(path) for path in files.values()}
-        self.digests = checksums(files)
-        self._digest_of = {path: self.digests[name] for name, path in files.items()}
-
-    def require_unchanged(self) -> None:
-        """Raise RuntimeError where a file has other content now, or is gone."""
-        for path, before in self.before.items():
-            now = state_of(path)
-            # Not where it was only touched, or copied to its place again
-            if now != before and (now is None or sha256_of(path) != self._digest_of[path]):
-                raise RuntimeError(f"{path}: has changed while it was read. Start again.")
-
-    def changed_in_place(self) -> list[str]:
-        """Files that were written since the model was loaded, and not replaced.
-
-        Tensors are mapped from their files: what is written in place is what the model draws with.
-        A file that takes the name of another leaves the other as it was.
-        """
-        return [
-            str(path)
-            for path, before in self.before.items()
-            if (now := state_of(path))
-            and now != before
-            and now.same_file(before)
-            and sha256_of(path) != self._digest_of[path]
-        ]
 
 
 def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Module:

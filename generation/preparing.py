@@ -7,7 +7,7 @@ from core.microscope.grain import Grain
 from core.prompts import read_prompts
 from generation.gate import Gate
 from generation.grain import chosen_grain
-from generation.model import WatchedWeights, weights_files
+from generation.model import weights_files
 from generation.plan import ConditionSet, SamplePlan, match_conditions
 from generation.resample import resampled_copies
 from generation.run import Run
@@ -15,6 +15,7 @@ from generation.run_folder import check_run_folder
 from generation.run_options import folder_of_run
 from generation.settings import Settings
 from generation.start import with_images
+from generation.watched_weights import WatchedWeights
 from ldm.modules.encoders.tokenizer import notify_of_cut
 
 
@@ -51,12 +52,16 @@ def prepare_run(
     plan.require_listable()
     check_run_folder(folder := folder_of_run(settings.run, settings.run_name))
     grain = chosen_grain(settings.grain.grain, settings.branches[0].pixel_size)
-    # Minutes of reading, but the only way to know that a resumed run goes on with the same weights.
     files = weights_files(settings.branches, settings.model.base_weights_path)
     for branch in settings.branches:
         notify_of_unknown_prompts(branch.weights, settings.plan.prompts_file)
     weights = WatchedWeights(files | settings.gate.files() | settings.grain.files())
-    record, digests = settings.record(values), weights.digests | settings.gate.digests()
+
+    def digests():
+        """Seconds or minutes of reading, so not before they are needed."""
+        return weights.digests | settings.gate.digests()
+
+    record = settings.record(values)
     run = Run(folder, record, plan, settings.branches, digests, config, settings.gate.is_on)
     if run.exists:  # before the slow checks: is it this run that the folder holds?
         run.join()

@@ -2,7 +2,7 @@
 
 import dataclasses
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -52,7 +52,7 @@ class Run:
             the run's seed when the run is created or joined.
         plan: the images, with the run's seed.
         branches: what steers the images.
-        weights: SHA-256 of the weights by the name of their branch.
+        weights: SHA-256 of the weights by the name of their branch, read when needed first.
         config: the model's configuration.
         gated: whether a quality gate chooses the images.
     """
@@ -63,14 +63,14 @@ class Run:
         options: Mapping,
         plan: SamplePlan,
         branches: Sequence[Branch],
-        weights: Mapping[str, str],
+        read_weights: Callable[[], Mapping[str, str]],
         config: Mapping,
         gated: bool = False,
     ):
         self.gated = gated
         self.folder, self.plan, self.branches = folder, plan, branches
         # A copy: the seed is entered later, and the caller's options stay what the user gave.
-        self.options, self.weights, self.config = dict(options), weights, config
+        self.options, self._read_weights, self.config = dict(options), read_weights, config
         self.flawed: set[str] = set()  # names of images that count as missing
         self.drawn: set[str] = set()  # paths of images that this process has written
 
@@ -93,6 +93,10 @@ class Run:
     def has_masks(self) -> bool:
         """Tell whether `masks/` gets a file for each image."""
         return has_labels(self.branches)
+
+    @cached_property
+    def weights(self) -> Mapping[str, str]:
+        return self._read_weights()
 
     @cached_property
     def description(self) -> dict:

@@ -36,8 +36,10 @@ def new_run(tmp_path):
         ]
         sets, _ = match_conditions([branch.list_files() for branch in branches])
         plan = SamplePlan(sets, [2] * len(sets), options.get("seed", 5), prompts)
-        weights = dict.fromkeys(names, weights)
-        return Run(tmp_path / "run", OPTIONS | options, plan, branches, weights, {"target": "x"})
+        digests = dict.fromkeys(names, weights)
+        return Run(
+            tmp_path / "run", OPTIONS | options, plan, branches, lambda: digests, {"target": "x"}
+        )
 
     return new_run
 

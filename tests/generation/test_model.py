@@ -9,11 +9,10 @@ import torch
 from cldm import parameterization
 from conditions import create_condition
 from core.command_line.options import OptionError
-from core.files import sha256_of
 from core.weights.checkpoints import load_state_dict, save_weights, subset
 from generation import model
 from generation.branches import Branch
-from generation.model import checksums, load_model, weights_files
+from generation.model import load_model, weights_files
 from generation.options import ModelOptions
 
 
@@ -39,16 +38,6 @@ def test_weights_without_their_base_are_refused(micro_weights, tmp_path):
     with pytest.raises(ValueError, match="holds no Stable Diffusion weights.*--base_weights_path"):
         weights_files([branch("e", control)], None)
     assert weights_files([branch("e", control)], micro_weights)["base"] == micro_weights
-
-
-def test_a_shared_file_is_read_once(tmp_path, monkeypatch):
-    (tmp_path / "a").write_bytes(b"a")
-    read = []
-    monkeypatch.setattr(
-        "core.user_cache.sha256_of", lambda path: read.append(path) or sha256_of(path)
-    )
-    digests = checksums({"x": tmp_path / "a", "y": tmp_path / "a"})
-    assert len(read) == 1 and digests["x"] == digests["y"] == sha256_of(tmp_path / "a")
 
 
 def test_a_model_loads_in_half_precision(micro_yaml, micro_weights):
