@@ -52,7 +52,7 @@ class Run:
             the run's seed when the run is created or joined.
         plan: the images, with the run's seed.
         branches: what steers the images.
-        weights: SHA-256 of the weights by the name of their branch, read when needed first.
+        weights: SHA-256 by the name of their branch; `read_weights` is called when they are needed.
         config: the model's configuration.
         gated: whether a quality gate chooses the images.
     """
@@ -67,8 +67,7 @@ class Run:
         config: Mapping,
         gated: bool = False,
     ):
-        self.gated = gated
-        self.folder, self.plan, self.branches = folder, plan, branches
+        self.folder, self.plan, self.branches, self.gated = folder, plan, branches, gated
         # A copy: the seed is entered later, and the caller's options stay what the user gave.
         self.options, self._read_weights, self.config = dict(options), read_weights, config
         self.flawed: set[str] = set()  # names of images that count as missing
