@@ -65,7 +65,7 @@ def measure(config: Mapping, task: str, size: int, precision: str) -> tuple[floa
 
 def main(argv=None):
     parser = new_parser(__doc__)
-    add_options(parser, MemoryOptions)
+    add_options(parser, MemoryOptions, "pictures")
     options = read_options(MemoryOptions, parser.parse_args(argv))
     options.check()
     from cldm.configuration import read_config  # here, because it loads torch

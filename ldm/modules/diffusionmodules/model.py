@@ -122,7 +122,7 @@ class Level(nn.Module):
 
     @property
     def steps(self) -> list[nn.Module]:
-        """What a map goes through, in order.
+        """Layers that a map goes through, in order.
 
         A network calls these one by one. Had the level a `forward`, its caller would hold the map
         that goes in until the level is done, and the largest map twice as long as it is needed.
