@@ -91,7 +91,13 @@ def restore_last(folder: Path) -> str | None:
     except (FileNotFoundError, ValueError) as error:
         if not previous.is_file():
             raise
-        step = load_pickle(previous, "cpu")["global_step"]
+        try:
+            step = load_pickle(previous, "cpu")["global_step"]
+        except ValueError as second:
+            raise ValueError(
+                f"{last} and {previous}: both are missing or damaged ({second}). Copy one of them "
+                "back, or start a new run from other weights of this folder."
+            ) from error
         if last.exists():
             _name_too(last, DAMAGED)
         os.replace(previous, last)  # in one step: other processes look for it
