@@ -9,4 +9,5 @@ class Notice(UserWarning):
 
 def notify(message: str) -> None:
     """Warn the user; the same message comes once."""
-    warnings.warn(message, Notice, stacklevel=3)
+    # The place is here, whoever calls: Lightning shows warnings of its own files in another form.
+    warnings.warn(message, Notice, stacklevel=1)
