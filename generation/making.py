@@ -7,7 +7,7 @@ from core.microscope.grain import Grain
 from generation.drawing import Painter, draw_images
 from generation.gate import Gate
 from generation.manifest import MANIFEST
-from generation.model import load_model
+from generation.model import load_model, speed_up
 from generation.run import Run
 from generation.settings import Settings
 from generation.watched_weights import WatchedWeights
@@ -51,6 +51,7 @@ def make_images(
     try:
         if pending:
             drawing = settings.drawing
+            speed_up(model, settings.model.compile)
             painter = Painter(
                 model,
                 settings.sampling,

@@ -15,6 +15,7 @@ from core.hardware.devices import PRECISIONS, mixed_precision
 from core.weights.foreign_layouts import load_original
 from generation.branches import Branch
 from generation.options import ModelOptions
+from ldm.modules.packing import pack_layers
 
 BASE = "base"  # key of the Stable Diffusion weights beside the names of the branches
 
@@ -86,7 +87,17 @@ def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Mo
     model.to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device)
     with mixed_precision(model.device.type, options.precision):
         check_parameterization(model, config, options.base_weights_path or first.weights)
-    if options.compile:
-        decoder = model.first_stage_model.decoder
-        compile_networks([model.model.diffusion_model, *controls, decoder])
     return model
+
+
+def speed_up(model: torch.nn.Module, compiled: bool) -> None:
+    """Compile the networks of a loaded model, or pack their weights where it is on the CPU.
+
+    Afterwards it draws images, and can be neither trained nor saved.
+    """
+    networks = [model.model.diffusion_model, *model.control_model.branches]
+    if compiled:
+        compile_networks([*networks, model.first_stage_model.decoder])
+    elif model.device.type == "cpu":
+        for network in networks:
+            pack_layers(network)

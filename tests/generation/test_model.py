@@ -1,6 +1,5 @@
 """Weights by branch, the model that is built from them, devices and precisions."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from core.command_line.options import OptionError
 from core.weights.checkpoints import load_state_dict, save_weights, subset
 from generation import model
 from generation.branches import Branch
-from generation.model import load_model, weights_files
+from generation.model import load_model, speed_up, weights_files
 from generation.options import ModelOptions
 
 
@@ -112,12 +111,23 @@ def test_all_networks_that_draw_are_compiled(
     monkeypatch.setattr(model, "compile_networks", compiled.extend)
     branches = [branch("mask", micro_weights, "segmentation"), branch("e", branch_weights("e", 3))]
     options = ModelOptions(config_yaml_path=micro_yaml, device="cpu")
-    load_model(options, branches)
-    assert compiled == []
-    loaded = load_model(replace(options, compile=True), branches)
+    loaded = load_model(options, branches)
+    speed_up(loaded, compiled=True)
     controls = list(loaded.control_model.branches)
     unet, decoder = loaded.model.diffusion_model, loaded.first_stage_model.decoder
     assert compiled == [unet, *controls, decoder]
+
+
+def test_all_networks_that_draw_on_a_cpu_are_packed(
+    micro_yaml, micro_weights, branch_weights, monkeypatch
+):
+    """All but the autoencoder: it slices large maps, which takes plain weights."""
+    packed = []
+    monkeypatch.setattr(model, "pack_layers", packed.append)
+    branches = [branch("mask", micro_weights, "segmentation"), branch("e", branch_weights("e", 3))]
+    loaded = load_model(ModelOptions(config_yaml_path=micro_yaml, device="cpu"), branches)
+    speed_up(loaded, compiled=False)
+    assert packed == [loaded.model.diffusion_model, *loaded.control_model.branches]
 
 
 def test_compiling_on_a_cpu_is_refused():

