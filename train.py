@@ -90,7 +90,7 @@ def main(argv=None):
             size = image_side(read_config(config_path), samples.image_size, config_path)
         datasets = build_datasets(options.data, options.conditions, samples, size)
         judge = judge_of(options.agreement.agreement_segmenter, datasets.train.condition)
-        # Files are checked by now. Nothing below reads options from `args`, but for the record.
+        # Files are checked by now.
         has_name = bool(args.run_id or args.resume_training)
         processes = count_processes(options.processes, has_name)
         output = options.output

@@ -51,9 +51,18 @@ def folder_name(text: str) -> str:
     return text
 
 
+def _number(kind: type, text: str):
+    """The text as an int or a float; raises ArgumentTypeError where it is none."""
+    try:
+        return kind(text)
+    except ValueError:
+        name = "a whole number" if kind is int else "a number"
+        raise argparse.ArgumentTypeError(f"{text!r} is not {name}") from None
+
+
 def positive_int(text: str) -> int:
     """A whole number of at least 1."""
-    value = int(text)
+    value = _number(int, text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is below 1")
     return value
@@ -61,7 +70,7 @@ def positive_int(text: str) -> int:
 
 def non_negative_int(text: str) -> int:
     """A whole number of at least 0."""
-    value = int(text)
+    value = _number(int, text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{value} is below 0")
     return value
@@ -69,7 +78,7 @@ def non_negative_int(text: str) -> int:
 
 def positive_float(text: str) -> float:
     """A finite number above 0."""
-    value = float(text)
+    value = _number(float, text)
     if not 0 < value < float("inf"):  # false for nan as well, which float() accepts
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return value
@@ -77,7 +86,7 @@ def positive_float(text: str) -> float:
 
 def non_negative_float(text: str) -> float:
     """A finite number of at least 0."""
-    value = float(text)
+    value = _number(float, text)
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number of at least 0")
     return value
@@ -85,7 +94,7 @@ def non_negative_float(text: str) -> float:
 
 def at_least_one(text: str) -> float:
     """A finite number of at least 1."""
-    value = float(text)
+    value = _number(float, text)
     if not 1 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is below 1, or not finite")
     return value
@@ -93,7 +102,7 @@ def at_least_one(text: str) -> float:
 
 def fraction(text: str) -> float:
     """A number in [0, 1]."""
-    value = float(text)
+    value = _number(float, text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is outside 0..1")
     return value

@@ -44,7 +44,7 @@ def dpmpp_timesteps(steps: int, alphas_cumprod: np.ndarray) -> np.ndarray:
     return np.unique(timesteps)[::-1]  # `unique` sorts upwards, and sampling goes down
 
 
-def dpmpp_step(x_noisy, pred_x0, previous_x0, abar, abar_next, abar_previous):
+def dpmpp_step(x_noisy, pred_x0, x0_before, abar, abar_next, abar_before):
     """One step from alpha-bar to the next one; first order where there is no step before it.
 
     With lambda = log(alpha / sigma) and h its increase: x' = sigma'/sigma x - alpha' (e^-h - 1) D,
@@ -52,15 +52,15 @@ def dpmpp_step(x_noisy, pred_x0, previous_x0, abar, abar_next, abar_previous):
 
     Args:
         x_noisy, pred_x0: latents and the x_0 predicted from them, (N, C, h, w).
-        previous_x0, abar_previous: prediction and alpha-bar of the step before, or None.
+        x0_before, abar_before: prediction and alpha-bar of the step before, or None.
     """
     h = half_log_snr(abar_next) - half_log_snr(abar)  # above 0: the noise falls
     D = pred_x0  # without a step before: first order, which is DDIM with eta 0
-    if previous_x0 is not None:
+    if x0_before is not None:
         # Extrapolate x_0 linearly in lambda to the middle of this step; r compares the two steps,
         # which differ in size because timesteps are whole numbers.
-        r = (half_log_snr(abar) - half_log_snr(abar_previous)) / h
-        D = (1 + 0.5 / r) * pred_x0 - 0.5 / r * previous_x0
+        r = (half_log_snr(abar) - half_log_snr(abar_before)) / h
+        D = (1 + 0.5 / r) * pred_x0 - 0.5 / r * x0_before
     # expm1 keeps the digits of e^-h - 1 where h is small.
     return ((1 - abar_next) / (1 - abar)) ** 0.5 * x_noisy - abar_next**0.5 * np.expm1(-h) * D
 
@@ -85,16 +85,16 @@ def sample(
     """
     timesteps = dpmpp_timesteps(steps, alphas_cumprod)
     abar = alphas_cumprod[timesteps].tolist()
-    x_noisy, previous_x0, count = x_T, None, len(timesteps) - 1  # a step joins two timesteps
+    x_noisy, x0_before, count = x_T, None, len(timesteps) - 1  # a step joins two timesteps
     for i in tqdm(range(first, count), desc="DPM-Solver++", disable=not verbose):
         eps = denoise(x_noisy, int(timesteps[i]))  # (N, C, h, w)
         # The "++": the solver works on x_0 instead of eps, which is stabler under strong guidance.
         pred_x0 = (x_noisy - (1 - abar[i]) ** 0.5 * eps) / abar[i] ** 0.5  # (N, C, h, w)
-        abar_previous = abar[i - 1] if i > first else None
+        abar_before = abar[i - 1] if i > first else None
         x_noisy = dpmpp_step(
-            x_noisy, pred_x0, previous_x0, abar[i], abar[i + 1], abar_previous
+            x_noisy, pred_x0, x0_before, abar[i], abar[i + 1], abar_before
         )  # (N, C, h, w)
-        previous_x0 = pred_x0
+        x0_before = pred_x0
         if on_step:
             on_step(count - 1 - i, x_noisy, pred_x0)
     return x_noisy
