@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from core.notices import Notice, notify
 from core.signals import StoppedForRequeue
@@ -74,11 +75,12 @@ def run_script(main: Callable[[], None]) -> None:
         _warn_of_overwritten_weights()
         print("\nstopped", file=sys.stderr)
         sys.exit(REQUEUE if isinstance(stop, StoppedForRequeue) else 130)
-    except (ValueError, OSError, RuntimeError) as error:
-        _end_with_line(error, str(error), 2)
-    except MemoryError as error:
-        _end_with_line(error, "not enough memory. Use smaller batches or images.", 1)
     except Exception as error:
+        # torch has a RuntimeError of this name for memory of a GPU; it is not imported for that.
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            _end_with_line(error, "not enough memory. Use smaller batches or images.", 1)
+        if isinstance(error, (ValueError, OSError, RuntimeError)):
+            _end_with_line(error, str(error), 2)
         # Bad input is refused where it is read, so this is unexpected, but no reason to alarm.
         _end_with_line(error, f"{type(error).__name__}: {error} (DEBUG=1 shows where)", 1)
 
@@ -91,7 +93,7 @@ def _warn_of_overwritten_weights() -> None:
         )
 
 
-def _end_with_line(error: Exception, message: str, code: int) -> None:
+def _end_with_line(error: Exception, message: str, code: int) -> NoReturn:
     """Print an error in one line and end the process; with DEBUG=1, raise it again."""
     if os.environ.get("DEBUG") == "1":
         raise error

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import torch
 
 import share
 
@@ -13,6 +14,7 @@ import share
         (ValueError("a.png:\n  too small"), "train.py: error: a.png: too small", 2),
         (OSError(28, "No space left on device", "a.ckpt"), "train.py: error: [Errno 28] No", 2),
         (MemoryError(), "train.py: error: not enough memory", 1),
+        (torch.OutOfMemoryError("CUDA"), "train.py: error: not enough memory", 1),
         (KeyError("size"), "train.py: error: KeyError: 'size' (DEBUG=1 shows where)", 1),
     ],
 )

@@ -1,5 +1,6 @@
 """A volume as all readers offer it, and the options that choose one out of a file."""
 
+import argparse
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ def axis_index(text: str) -> str:
     """A place on an axis, `c=0`."""
     name, equals, index = text.partition("=")
     if len(name) != 1 or not name.isalpha() or not equals or not index.isdecimal():
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} is no place on an axis such as c=0")
     return f"{name.lower()}={int(index)}"
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from core.command_line.options import (
     OptionError,
     folder_name,
+    fraction,
     non_negative_int,
     option,
     positive_int,
@@ -30,12 +31,12 @@ def slice_range(text: str) -> str:
 
 def part_of_volume(text: str) -> str:
     """A part and its slices, `train=0.7` or `test=100:200`."""
-    name, equals, size = text.partition("=")
+    name, _, size = text.partition("=")
     folder_name(name)
     if ":" in size:
         slice_range(size)
-    elif not equals or not 0 < float(size) <= 1:
-        raise ValueError
+    elif fraction(size) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} takes no slices")
     return text
 
 

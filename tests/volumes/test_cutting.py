@@ -1,10 +1,13 @@
 """Slices, parts and tiles: numbers that are known by hand."""
 
+import argparse
+
 import numpy as np
 import pytest
 
 from core.command_line.options import OptionError
-from volumes.cutting import CutOptions, SplitOptions, Tile, slabs, tiles_of
+from volumes.base import axis_index
+from volumes.cutting import CutOptions, SplitOptions, Tile, part_of_volume, slabs, tiles_of
 
 
 def test_chosen_slices():
@@ -80,3 +83,19 @@ def test_slabs_span_chunks_and_keep_to_the_memory():
     assert all(len(g) == 1 for g in slabs(numbers, 16, 1000, 40))
     assert [len(g) for g in slabs(range(0, 300, 100), 1, 10, 1000)] == [1, 1, 1]
     assert [i for g in slabs(numbers, 3, 10, 1000) for i in g] == numbers
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        (part_of_volume, "train", "'' is not a number"),
+        (part_of_volume, "train=x", "'x' is not a number"),
+        (part_of_volume, "train=0", "'train=0' takes no slices"),
+        (part_of_volume, "train=7", "7 is outside 0..1"),
+        (part_of_volume, "train=5:x", "'5:x' is no range"),
+        (axis_index, "c-0", "'c-0' is no place on an axis"),
+    ],
+)
+def test_a_mistyped_part_is_told_what_was_expected(kind, text, message):
+    with pytest.raises(argparse.ArgumentTypeError, match=message):
+        kind(text)
