@@ -15,6 +15,7 @@ from core.command_line.options import OptionError, option, positive_float
 from core.files import check_new_folder, check_writable, refuse_existing, whole_file, whole_folder
 from core.imaging.images import read_grey, read_labels, to_uint8
 from core.imaging.pixel_size import PixelSize, Voxel, slice_distance_of_folder
+from core.signals import StopRequest
 from generation.manifest import read_manifest
 from generation.ome_zarr import require_ome_zarr, write_ome_zarr
 
@@ -103,21 +104,25 @@ def export_volume(options: VolumeOptions, run_dir: Path, voxel: Voxel | None) ->
 
     Args:
         voxel: see `voxel_of`.
+    Raises:
+        KeyboardInterrupt: the process was asked to end.
     """
     lines = read_manifest(run_dir)
-    images = Slices([run_dir / line["image"] for line in lines], lambda x: to_uint8(read_grey(x)))
-    masks = None
-    if lines[0]["mask"]:
-        paths = [run_dir / line["mask"] for line in lines]
-        masks = Slices(paths, lambda x: read_labels(x).astype(np.uint8))
-    if options.export_volume.suffix in ZARR:
-        name = options.export_volume.name.split(".")[0]
-        with whole_folder(options.export_volume) as temporary:
-            write_ome_zarr(temporary, name, images, masks, voxel)
-    else:
-        _write_tiff(options.export_volume, images, voxel)
-        if masks:
-            _write_tiff(options.masks, masks, voxel)
+    with StopRequest() as stop:  # the unfinished volume then vanishes
+        paths = [run_dir / line["image"] for line in lines]
+        images = Slices(paths, lambda path: to_uint8(read_grey(path)), stop)
+        masks = None
+        if lines[0]["mask"]:
+            paths = [run_dir / line["mask"] for line in lines]
+            masks = Slices(paths, lambda path: read_labels(path).astype(np.uint8), stop)
+        if options.export_volume.suffix in ZARR:
+            name = options.export_volume.name.split(".")[0]
+            with whole_folder(options.export_volume) as temporary:
+                write_ome_zarr(temporary, name, images, masks, voxel)
+        else:
+            _write_tiff(options.export_volume, images, voxel)
+            if masks:
+                _write_tiff(options.masks, masks, voxel)
     return len(lines)
 
 
@@ -128,10 +133,12 @@ class Slices:
     Attributes:
         paths: of the files.
         read: function from a path to an array, uint8 (H, W).
+        stop: asked before each slice is read; where it is true, KeyboardInterrupt is raised.
     """
 
     paths: Sequence[Path]
     read: Callable[[Path], np.ndarray]
+    stop: StopRequest
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -140,7 +147,10 @@ class Slices:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         bar = tqdm(self.paths, desc="export volume", unit="slice", leave=False)
-        yield from map(self.read, bar)
+        for path in bar:
+            if self.stop:
+                raise KeyboardInterrupt
+            yield self.read(path)
 
 
 def _write_tiff(path: Path, slices: Slices, voxel) -> None:

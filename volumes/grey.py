@@ -50,7 +50,7 @@ class GreyOptions:
         Percentiles are those of slices that are spread evenly over z.
 
         Raises:
-            ValueError: all voxels are equal, or none is a number.
+            ValueError: all voxels of these slices are equal, or none is a number.
         """
         if self.window:
             return Window(*self.window)
@@ -59,7 +59,10 @@ class GreyOptions:
         voxels = np.concatenate([part.ravel() for _, part in sampled_slices(volume)])
         voxels = voxels[np.isfinite(voxels)]
         if not len(voxels) or voxels.min() == voxels.max():
-            raise ValueError(f"{volume.source}: all voxels are equal, so there is no picture in it")
+            raise ValueError(
+                f"{volume.source}: all voxels are equal in {SAMPLED_SLICES} slices spread over it. "
+                "Give black and white: --window BLACK WHITE"
+            )
         low, high = np.percentile(voxels, self.percentiles or (0.1, 99.9))
         if low == high:  # a few bright voxels on a flat background
             low, high = voxels.min(), voxels.max()

@@ -1,11 +1,15 @@
 """Volumes of a finished stack, read by the libraries of their formats and by our own readers."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import tifffile
 
 from core.imaging.images import read_grey, read_labels, to_uint8
 from core.imaging.pixel_size import PixelSize
+from generation import export_volume as module
 from generation.export_volume import VolumeOptions, check_export_volume, export_volume, voxel_of
 from volumes import open_volume
 
@@ -62,6 +66,22 @@ def test_a_volume_larger_than_the_memory(large_run, traced_peak, tmp_path, name)
     volume = open_volume(tmp_path / name)
     assert volume.shape == (48, 640, 640) and peak < np.prod(volume.shape)  # of the images alone
     assert (volume.slices(0, 47, 48) == 100).all()
+
+
+@pytest.mark.parametrize("name", ["a.ome.zarr", "a.tif"])
+def test_a_scheduler_that_ends_the_export_leaves_nothing(run_dir, tmp_path, monkeypatch, name):
+    if name.endswith("zarr"):
+        pytest.importorskip("ome_zarr")
+
+    def read_and_stop(path):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return read_grey(path)
+
+    monkeypatch.setattr(module, "read_grey", read_and_stop)
+    before = set(tmp_path.iterdir())
+    with pytest.raises(KeyboardInterrupt):
+        export_volume(VolumeOptions(tmp_path / name), run_dir, None)
+    assert set(tmp_path.iterdir()) == before
 
 
 def test_the_distance_of_slices(tmp_path):
