@@ -35,6 +35,7 @@ class ImageLogger(Callback):
         options: how samples are drawn.
         folder: where the files go instead.
         preview: function from a hint (H, W, C) in [0, 1] to uint8 (H, W, 3).
+        epoch_starts: log the first batch of each epoch too.
     """
 
     def __init__(
@@ -44,9 +45,10 @@ class ImageLogger(Callback):
         options: SamplingOptions = PREVIEW,
         folder: Path | None = None,
         preview: Callable[[np.ndarray], np.ndarray] = hint_as_colours,
+        epoch_starts: bool = False,
     ):
         self.batch_frequency, self.max_images, self.options = batch_frequency, max_images, options
-        self.folder, self.preview = folder, preview
+        self.folder, self.preview, self.epoch_starts = folder, preview, epoch_starts
 
     def unpack(self, pl_module, batch):
         """Model, latents (N, 4, h, w), hints (N, C, H, W) and prompts that are shown of a batch.
@@ -80,6 +82,7 @@ class ImageLogger(Callback):
         """Draw, write and send the pictures where this batch is due; on one process only."""
         # Of all epochs together: `batch_idx` starts anew in each, and short ones would never log.
         due = (trainer.fit_loop.total_batch_idx + 1) % self.batch_frequency == 0
+        due = due or (self.epoch_starts and batch_idx == 0)
         if not due or not trainer.is_global_zero:
             return
         # Frozen parts are in evaluation mode already and must stay there, so modes are kept singly.

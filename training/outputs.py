@@ -57,6 +57,9 @@ class OutputOptions:
         nargs="+",
     )
     logger_freq: int = option(300, positive_int, "BATCHES", "batches between image logs")
+    logger_epoch_starts: bool = option(
+        False, bool, help="log images of the first batch of each epoch too, as the published code"
+    )
     log_every: int = option(10, positive_int, "STEPS", "steps between logged losses")
     wandb_project: str = option("EM-ControlNet", None, "NAME", "project in Weights & Biases")
     wandb_api_key: str | None = option(

@@ -95,7 +95,12 @@ class TrainingRun:
         folder = self.run_dir / "image_log" / "train"
         callbacks = [
             TQDMProgressBar(),
-            TrainingPreviews(options.output.logger_freq, folder=folder, preview=condition.preview),
+            TrainingPreviews(
+                options.output.logger_freq,
+                folder=folder,
+                preview=condition.preview,
+                epoch_starts=options.output.logger_epoch_starts,
+            ),
             LossCurve(self.run_dir),
             Progress(self.run_dir),
         ]

@@ -47,8 +47,8 @@ GROUPS = {
 FREE_ON_RESUME = {
     "resume_training", "run_id", "output_root", "options_file", "dry_run", "max_epochs",
     "max_steps", "gpus", "num_processes", "num_nodes", "num_workers", "logger", "logger_freq",
-    "wandb_api_key", "max_pixels", "save_every", "log_every", "latent_memory", "validate_every",
-    "patience", "licence", "gradient_checkpointing",
+    "logger_epoch_starts", "wandb_api_key", "max_pixels", "save_every", "log_every",
+    "latent_memory", "validate_every", "patience", "licence", "gradient_checkpointing",
 }  # fmt: skip
 
 
