@@ -31,6 +31,7 @@ class TiffVolume(Volume):
             self._tiff = tifffile.TiffFile(path)
             self._all_series = list(self._tiff.series)
             self.voxel = tiff_voxel(self._tiff)
+        self._check_chain()
         series = self._series(path, options)
         self.format = "OME-TIFF" if self._tiff.is_ome else "TIFF"
         page = series.keyframe
@@ -81,6 +82,18 @@ class TiffVolume(Volume):
             )
         self._full_size = whole.shape[-2:]
         return levels[options.level]
+
+    def _check_chain(self):
+        """Refuse a file whose last page names a further one that cannot be there.
+
+        Otherwise the pages behind the cut would be missing without a word.
+        """
+        pages, file = self._tiff.pages, self._tiff.filehandle
+        number = len(pages)  # reads the chain to its end
+        file.seek(pages.next_page_offset)
+        following = file.read(self._tiff.tiff.offsetsize)
+        if int.from_bytes(following, "little" if self._tiff.byteorder == "<" else "big"):
+            raise ValueError(f"{self.source}: the file is cut after {number} pages. Copy it again.")
 
     def _check_ends(self):
         """Refuse a file that ends before the pixels of a page do."""

@@ -138,6 +138,19 @@ def test_damaged_page_names_it(tmp_path):
         volume.slices(0, 2, 3)
 
 
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_a_file_that_is_cut_between_two_pages_is_refused(tmp_path, byteorder):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, voxels(), compression="zlib", photometric="minisblack", byteorder=byteorder
+    )
+    with tifffile.TiffFile(path) as tiff:
+        end = tiff.pages[3].offset
+    path.write_bytes(path.read_bytes()[:end])
+    with pytest.raises(ValueError, match="cut after 3 pages"):
+        open_volume(path)
+
+
 def test_colours_are_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 8, 8, 3), np.uint8), photometric="rgb")
     with pytest.raises(ValueError, match="grey"):
