@@ -14,12 +14,21 @@ from ldm.modules.diffusionmodules.util import Upsample
 
 
 def can_pack() -> bool:
-    """True where torch has oneDNN and the functions that use packed weights."""
-    names = "_reorder_linear_weight", "_linear_pointwise", "_convolution_pointwise"
+    """True where oneDNN multiplies in bf16, and torch has the functions that use packed weights.
+
+    Processors without AVX-512 or its like have no bf16 there: packing would be an error.
+    """
+    names = (
+        "_is_mkldnn_bf16_supported",
+        "_reorder_linear_weight",
+        "_linear_pointwise",
+        "_convolution_pointwise",
+    )
     return (
         torch.backends.mkldnn.is_available()
         and all(hasattr(torch.ops.mkldnn, name) for name in names)
         and hasattr(torch._C._nn, "mkldnn_reorder_conv2d_weight")
+        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     )
 
 
@@ -73,8 +82,8 @@ def _packed(layer: nn.Module) -> nn.Module | None:
 def pack_layers(network: nn.Module) -> None:
     """Replace linear layers and convolutions in bf16 by packed ones, in place, layer by layer.
 
-    The old weights are dropped, so that a network takes as much memory as before. Without oneDNN
-    nothing changes.
+    The old weights are dropped, so that a network takes as much memory as before. Where `can_pack`
+    is false, nothing changes.
 
     Args:
         network: on the CPU. It must run without gradients from now on.
