@@ -4,6 +4,7 @@ Axes are z, y and x, voxels 8-bit, sizes of voxels in nm. No volume is in memory
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,9 +121,10 @@ def export_volume(options: VolumeOptions, run_dir: Path, voxel: Voxel | None) ->
             with whole_folder(options.export_volume) as temporary:
                 write_ome_zarr(temporary, name, images, masks, voxel)
         else:
-            _write_tiff(options.export_volume, images, voxel)
-            if masks:
-                _write_tiff(options.masks, masks, voxel)
+            with ExitStack() as files:  # both get their names at the end, or none does
+                for path, slices in ((options.export_volume, images), (options.masks, masks)):
+                    if slices:
+                        _write_tiff(files.enter_context(whole_file(path)), slices, voxel)
     return len(lines)
 
 
@@ -160,15 +162,14 @@ def _write_tiff(path: Path, slices: Slices, voxel) -> None:
         for axis, side in zip("ZYX", voxel, strict=True):
             metadata |= {f"PhysicalSize{axis}": side, f"PhysicalSize{axis}Unit": "nm"}
     shape = slices.shape
-    with whole_file(path) as temporary:
-        tifffile.imwrite(
-            temporary,
-            iter(slices),
-            shape=shape,
-            dtype=np.uint8,
-            ome=True,
-            bigtiff=np.prod(shape, dtype=np.int64) > 2**31,
-            photometric="minisblack",
-            compression="zlib",
-            metadata=metadata,
-        )
+    tifffile.imwrite(
+        path,
+        iter(slices),
+        shape=shape,
+        dtype=np.uint8,
+        ome=True,
+        bigtiff=np.prod(shape, dtype=np.int64) > 2**31,
+        photometric="minisblack",
+        compression="zlib",
+        metadata=metadata,
+    )

@@ -69,15 +69,18 @@ def test_a_volume_larger_than_the_memory(large_run, traced_peak, tmp_path, name)
 
 
 @pytest.mark.parametrize("name", ["a.ome.zarr", "a.tif"])
-def test_a_scheduler_that_ends_the_export_leaves_nothing(run_dir, tmp_path, monkeypatch, name):
+@pytest.mark.parametrize("read", [read_grey, read_labels])  # while images or masks are written
+def test_a_scheduler_that_ends_the_export_leaves_nothing(
+    run_dir, tmp_path, monkeypatch, name, read
+):
     if name.endswith("zarr"):
         pytest.importorskip("ome_zarr")
 
     def read_and_stop(path):
         os.kill(os.getpid(), signal.SIGUSR1)
-        return read_grey(path)
+        return read(path)
 
-    monkeypatch.setattr(module, "read_grey", read_and_stop)
+    monkeypatch.setattr(module, read.__name__, read_and_stop)
     before = set(tmp_path.iterdir())
     with pytest.raises(KeyboardInterrupt):
         export_volume(VolumeOptions(tmp_path / name), run_dir, None)
