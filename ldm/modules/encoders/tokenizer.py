@@ -5,6 +5,7 @@ The vocabulary file comes with open_clip, so nothing is downloaded.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import torch
@@ -18,9 +19,12 @@ CONTEXT_LENGTH = 77  # tokens, BOS and EOS included
 
 @lru_cache(maxsize=1)
 def _bpe():
-    from open_clip.tokenizer import SimpleTokenizer  # takes seconds to import
-
-    return SimpleTokenizer()
+    """open_clip's tokenizer, from its file alone: the package loads torchvision and timm."""
+    package = find_spec("open_clip").submodule_search_locations[0]
+    spec = spec_from_file_location("open_clip_tokenizer", Path(package) / "tokenizer.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.SimpleTokenizer()
 
 
 def notify_of_cut(texts: Sequence[str], source: str | Path) -> None:

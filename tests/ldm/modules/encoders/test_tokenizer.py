@@ -1,5 +1,8 @@
 """Token ids against known ones (measured with CLIP's original tokenizers), cutting and padding."""
 
+import random
+import sys
+
 import pytest
 
 from core.notices import Notice
@@ -8,6 +11,7 @@ from ldm.modules.encoders.tokenizer import (
     CONTEXT_LENGTH,
     EOS,
     VOCABULARY_SIZE,
+    _bpe,
     notify_of_cut,
     tokenize,
 )
@@ -62,3 +66,23 @@ def test_cut_prompts_are_counted():
     notify_of_cut([fits, "Ä" * 30], "p.txt")
     with pytest.warns(Notice, match="2 of 3 prompts .* 75 .*first .76 tokens. is 'ce"):
         notify_of_cut([fits, cut, cut + "x"], "p.txt")
+
+
+def test_the_package_of_the_tokenizer_is_not_imported(monkeypatch):
+    for name in ("open_clip", "open_clip.tokenizer"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    _bpe.cache_clear()
+    assert _bpe().encode("don't") == KNOWN_IDS["don't"]
+    assert "open_clip" not in sys.modules
+
+
+def test_ids_are_those_of_open_clip():
+    from open_clip.tokenizer import SimpleTokenizer
+
+    theirs, draw = SimpleTokenizer(), random.Random(0)
+    words = [word.replace("</w>", "") for word in theirs.encoder]
+    for _ in range(500):
+        text = " ".join(draw.choices(words, k=draw.randrange(40)))
+        letters = "".join(chr(draw.choice((0x20, 0x3000)) + draw.randrange(0x60)) for _ in text)
+        for each in (text, letters):
+            assert _bpe().encode(each) == theirs.encode(each), each
