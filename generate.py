@@ -26,14 +26,14 @@ from core.command_line.options import (
 )
 from core.imaging.image_options import add_image_options, use_image_options
 from core.recording.records import RECORD
+from generation.folder.run_options import FREE_ON_RESUME, options_of_run
 from generation.presets import with_preset
-from generation.run_options import FREE_ON_RESUME, options_of_run
 from generation.settings import DETECTOR_GROUPS, GROUPS, Settings
 from share import run_script
 
 if __name__ != "__main__":  # notebooks import these from here
     from cldm.multi import MultiConditionControlNet
-    from generation.state import load_generation_state, save_generation_state
+    from generation.folder.state import load_generation_state, save_generation_state
 
     __all__ = ["MultiConditionControlNet", "load_generation_state", "save_generation_state"]
 
@@ -83,7 +83,7 @@ def build_gate(options, num_classes):
     if options.gate_segmenter is None:
         return None
     # Here, as in `main`: what works loads torch, which takes longer than reading the options.
-    from generation.gate import Gate
+    from generation.drawing.gate import Gate
     from segmentation.data import gather_pairs
     from segmentation.judge import Judge
 
@@ -103,16 +103,16 @@ def main(argv=None):
     args, settings = parse_args(argv)
     # Here, because what works loads torch, which takes longer than reading the options.
     from cldm.configuration import read_config, size_multiple
-    from generation.branches import notify_of_pixel_sizes
-    from generation.export import check_export
-    from generation.export_volume import check_export_volume, voxel_of
-    from generation.exports import write_exports
-    from generation.inputs import check_condition_sets, notify_of_uniform_masks
+    from generation.exporting.dataset import check_export
+    from generation.exporting.exports import write_exports
+    from generation.exporting.volume import check_export_volume, voxel_of
     from generation.making import make_images
+    from generation.planning.branches import notify_of_pixel_sizes
+    from generation.planning.inputs import check_condition_sets, notify_of_uniform_masks
+    from generation.planning.stack import check_stack
+    from generation.planning.start import check_images
     from generation.preparing import prepare_run
-    from generation.stack import check_stack
-    from generation.start import check_images
-    from generation.summary import files_text, plan_text
+    from generation.reporting.summary import files_text, plan_text
 
     use_image_options(args)
     num_classes = settings.conditions.num_classes

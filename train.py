@@ -78,8 +78,8 @@ def main(argv=None):
     from cldm.configuration import image_side, read_config
     from core.lightning import print_once
     from segmentation.judge import judge_of
-    from training.data import build_datasets
-    from training.loss_curve import LOSS_PICTURE
+    from training.callbacks.loss_curve import LOSS_PICTURE
+    from training.data.datasets import build_datasets
     from training.run import TrainingRun
     from training.summary import plan_text
 

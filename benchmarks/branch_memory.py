@@ -21,14 +21,14 @@ from benchmarks.full_size import (
     write_random_weights,
 )
 from conditions import create_condition
-from generation.branches import Branch
 from generation.options import ModelOptions
+from generation.planning.branches import Branch
 from share import run_script
 
 
 def control_networks(config: Path, weights: list[Path]) -> list:
     """One model whose control branch is several control networks, one for each file."""
-    from generation.model import load_model  # here, as below: the options are read before
+    from generation.drawing.model import load_model  # here, as below: the options are read before
 
     edge = create_condition("edge")  # any condition: the sizes of the networks are alike
     parts = [Branch(str(i), edge, path, Path()) for i, path in enumerate(weights)]
@@ -53,7 +53,7 @@ def measure(load: Callable, config: Path, weights: list[Path]) -> tuple[float, f
 
     from core.hardware.devices import peak_memory
 
-    import_module("generation.model")  # before the clock starts
+    import_module("generation.drawing.model")  # before the clock starts
     start = time.perf_counter()
     for model in load(config, weights):
         read_every_page(model)

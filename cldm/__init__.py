@@ -1,6 +1,6 @@
 """Control of latent diffusion (Zhang et al. 2023): branches, models with them, their samples.
 
-- `cldm`, on `published`: `ControlNet`, `ControlledUnetModel` and `ControlLDM`.
+- `cldm`, on `published_control`: `ControlNet`, `ControlledUnetModel` and `ControlLDM`.
 - `multi`: several branches at once.
 - `configuration`, `model`, on `names`, `parameterization` and `layer_precision`: models from YAML
   files and checkpoints.

@@ -6,7 +6,7 @@ A trainable copy of the U-Net's encoder steers the locked U-Net.
 import torch
 from torch import nn
 
-from cldm.published import PublishedControl
+from cldm.published_control import PublishedControl
 from ldm.models.diffusion.ddpm import LatentDiffusion
 from ldm.modules.diffusionmodules.openaimodel import TimestepEmbedSequential, UNetEncoder, UNetModel
 from ldm.modules.diffusionmodules.util import zero_module

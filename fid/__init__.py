@@ -6,6 +6,6 @@
 - `images`, `preprocessing`, `features`: from a folder to features, computed once.
 - `distances`, `scarce`, `copies`, `reconstruction`: the mathematics.
 - `validation`: scores of a model while it trains.
-- `published`: names that notebooks import.
+- `notebooks`: names that notebooks import from the published scripts.
 - `backbones`: the registry of networks. `pretraining`: how such a network is trained.
 """

@@ -4,13 +4,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from core.microscope.grain import Grain
-from generation.drawing import Painter, draw_images
-from generation.gate import Gate
-from generation.manifest import MANIFEST
-from generation.model import load_model, speed_up
+from generation.drawing.gate import Gate
+from generation.drawing.loop import Painter, draw_images
+from generation.drawing.model import load_model, speed_up
+from generation.drawing.watched_weights import WatchedWeights
+from generation.folder.manifest import MANIFEST
 from generation.run import Run
 from generation.settings import Settings
-from generation.watched_weights import WatchedWeights
 
 
 def resume_command(run: Run, settings: Settings) -> str:

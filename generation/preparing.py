@@ -5,17 +5,17 @@ from collections.abc import Mapping, Sequence
 from cldm.unknown_prompts import notify_of_unknown_prompts
 from core.microscope.grain import Grain
 from core.prompts import read_prompts
-from generation.gate import Gate
-from generation.grain import chosen_grain
-from generation.model import weights_files
-from generation.plan import ConditionSet, SamplePlan, match_conditions
-from generation.resample import resampled_copies
+from generation.drawing.gate import Gate
+from generation.drawing.grain import chosen_grain
+from generation.drawing.model import weights_files
+from generation.drawing.watched_weights import WatchedWeights
+from generation.folder.run_folder import check_run_folder
+from generation.folder.run_options import folder_of_run
+from generation.planning.plan import ConditionSet, SamplePlan, match_conditions
+from generation.planning.resample import resampled_copies
+from generation.planning.start import with_images
 from generation.run import Run
-from generation.run_folder import check_run_folder
-from generation.run_options import folder_of_run
 from generation.settings import Settings
-from generation.start import with_images
-from generation.watched_weights import WatchedWeights
 from ldm.modules.encoders.tokenizer import notify_of_cut
 
 

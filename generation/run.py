@@ -15,16 +15,9 @@ from core.files import require_file, sha256_of, whole_folder, write_json
 from core.imaging.images import IGNORE, write_png
 from core.imaging.pixel_size import VOLUME, PixelSize
 from core.recording.records import RECORD, read_record, write_run_record
-from generation.branches import (
-    Branch,
-    condition_folders,
-    has_labels,
-    label_folders,
-    labels_of,
-)
-from generation.gate import Drawn
-from generation.image_line import image_line
-from generation.manifest import (
+from generation.drawing.gate import Drawn
+from generation.folder.image_line import image_line
+from generation.folder.manifest import (
     MANIFEST,
     SHA256,
     WEIGHTS_CHANGED,
@@ -32,13 +25,20 @@ from generation.manifest import (
     read_recorded,
     write_manifest,
 )
+from generation.folder.run_folder import STATE, finished_images, lock_manifest, remove_half_written
+from generation.folder.soundness import image_flaw
+from generation.folder.state import describe_run, require_same_run, save_generation_state
 from generation.names import CONDITIONS, IMAGES, MASKS
-from generation.plan import PlannedImage, SamplePlan
-from generation.report import OVERVIEW, REPORT, examples_of, write_report
-from generation.run_folder import STATE, finished_images, lock_manifest, remove_half_written
-from generation.shards import Shard
-from generation.soundness import image_flaw
-from generation.state import describe_run, require_same_run, save_generation_state
+from generation.planning.branches import (
+    Branch,
+    condition_folders,
+    has_labels,
+    label_folders,
+    labels_of,
+)
+from generation.planning.plan import PlannedImage, SamplePlan
+from generation.planning.shards import Shard
+from generation.reporting.report import OVERVIEW, REPORT, examples_of, write_report
 
 
 class Run:

@@ -8,30 +8,30 @@ from typing import Any
 from cldm.options import SamplingOptions
 from conditions import ConditionOptions
 from core.command_line.options import Group
-from generation.branches import (
+from generation.drawing.gate import GateOptions
+from generation.exporting.dataset import ExportOptions
+from generation.exporting.volume import VolumeOptions
+from generation.folder.run_options import GenerationRunOptions, name_of_run
+from generation.options import DrawingOptions, GrainOptions, InputOptions, ModelOptions
+from generation.planning.branches import (
     Branch,
     BranchOptions,
     check_branches,
     has_labels,
     named_branches,
 )
-from generation.export import ExportOptions
-from generation.export_volume import VolumeOptions
-from generation.gate import GateOptions
-from generation.options import DrawingOptions, GrainOptions, InputOptions, ModelOptions
-from generation.plan import PlanOptions
-from generation.presets import PresetOptions
-from generation.published import (
+from generation.planning.plan import PlanOptions
+from generation.planning.published_options import (
     DRAWN_ON_THE_FLY,
     PublishedOptions,
     infer_mode,
     published_branches,
     unused_options,
 )
-from generation.run_options import GenerationRunOptions, name_of_run
-from generation.shards import Shard, ShardOptions, find_shard
-from generation.stack import StackOptions
-from generation.start import StartOptions
+from generation.planning.shards import Shard, ShardOptions, find_shard
+from generation.planning.stack import StackOptions
+from generation.planning.start import StartOptions
+from generation.presets import PresetOptions
 from ldm.samplers import SAMPLERS
 
 # The published options call the number of steps ddim_steps, whichever the sampler.

@@ -131,7 +131,7 @@ def measure_costs(
         )
     if "image" in here.measured:
         batch = here.batch_size_per_inference
-        round_layers(model, PRECISIONS[here.precision])  # as `generation.model` loads them
+        round_layers(model, PRECISIONS[here.precision])  # as `generation.drawing.model` loads them
         # The fixed part is told apart, so another number of steps needs no new measurement.
         cost = measure_image(
             model, size, batch, device, sampling, here.branches, here.precision, here.repeats

@@ -51,9 +51,9 @@ LINES = {
          "from fid.backbones.inception"),
         ("CEM1_5M, TORCHVISION,", "CEM1_5M, RESNET18, TORCHVISION,"),
     ),
-    "training/outputs.py": (
-        ('    "wandb": Deferred("training.wandb_logger:wandb_logger"),\n',
-         '    "wandb": Deferred("training.wandb_logger:wandb_logger"),\n{line}'),
+    "training/folder/outputs.py": (
+        ('    "wandb": Deferred("training.folder.wandb_logger:wandb_logger"),\n',
+         '    "wandb": Deferred("training.folder.wandb_logger:wandb_logger"),\n{line}'),
     ),
 }  # fmt: skip
 

@@ -13,10 +13,10 @@ from core.hardware.devices import float32_products, wait_for
 from core.lightning import lightning_precision
 from core.prompts import PROMPTS
 from core.samples import Sample, SampleKey, collate
-from training.frozen import FrozenEncoders
-from training.gradient_checkpointing import StepSize, choose_checkpointing, memory_per_process
-from training.latents import LatentCache
-from training.module import ControlTraining
+from training.step.frozen import FrozenEncoders
+from training.step.gradient_checkpointing import StepSize, choose_checkpointing, memory_per_process
+from training.step.latents import LatentCache
+from training.step.module import ControlTraining
 
 
 class StepClock(pl.Callback):

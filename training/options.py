@@ -18,7 +18,7 @@ from core.command_line.options import (
 from core.hardware.device_options import device_option
 from core.imaging.resampling import pixel_size_option
 from fid.options import CemOptions
-from training.names import BEST_FID
+from training.folder.names import BEST_FID
 from training.processes import Processes
 
 # The script's names for the options of images and network.

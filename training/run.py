@@ -24,27 +24,27 @@ from core.recording.run_files import LAST
 from core.samples import collate
 from core.signals import StoppedForRequeue
 from core.weights.torch_files import load_pickle
-from training.agreement import Count, ValidationAgreement
-from training.batches import BatchesOfProcess, SeededBatches, ValidationBatches
-from training.card import weights_notes, write_model_card
-from training.checkpoints import SaveLast, align_weights, best_checkpoints
-from training.data import DataSets
-from training.data_record import fingerprint_data
-from training.first_weights import START, fingerprint_start
-from training.frozen import FrozenEncoders
-from training.gradient_checkpointing import StepSize, choose_checkpointing, memory_per_process
-from training.latents import GB, LatentCache
-from training.loss_curve import LossCurve
-from training.module import ControlTraining
-from training.names import BEST, BESTS
-from training.outputs import build_loggers
-from training.patience import Patience
-from training.previews import TrainingPreviews
+from training.callbacks.agreement import Count, ValidationAgreement
+from training.callbacks.checkpoints import SaveLast, align_weights, best_checkpoints
+from training.callbacks.loss_curve import LossCurve
+from training.callbacks.patience import Patience
+from training.callbacks.previews import TrainingPreviews
+from training.callbacks.validation import build_validation_fid
+from training.data.batches import BatchesOfProcess, SeededBatches, ValidationBatches
+from training.data.data_record import fingerprint_data
+from training.data.datasets import DataSets
+from training.folder.card import weights_notes, write_model_card
+from training.folder.first_weights import START, fingerprint_start
+from training.folder.names import BEST, BESTS
+from training.folder.outputs import build_loggers
+from training.folder.run_folder import RunFolder
 from training.processes import Processes
-from training.run_folder import RunFolder
 from training.run_options import TrainingOptions
+from training.step.frozen import FrozenEncoders
+from training.step.gradient_checkpointing import StepSize, choose_checkpointing, memory_per_process
+from training.step.latents import GB, LatentCache
+from training.step.module import ControlTraining
 from training.trainer import build_trainer
-from training.validation import build_validation_fid
 
 
 class TrainingRun:

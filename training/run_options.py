@@ -10,6 +10,7 @@ from core.command_line.sample_options import SampleOptions
 from core.recording.records import RECORD, read_record
 from core.recording.run_files import LAST, can_restore
 from fid.options import CemOptions
+from training.folder.outputs import OutputOptions
 from training.options import (
     NETWORK_FLAGS,
     SAMPLING,
@@ -23,7 +24,6 @@ from training.options import (
     ValidationFidOptions,
     ValidationNetworkOptions,
 )
-from training.outputs import OutputOptions
 from training.processes import ProcessOptions
 
 # Field of `TrainingOptions` -> its group, in the order of the help

@@ -5,9 +5,9 @@ from pathlib import Path
 from core.cards import CARD
 from core.recording.records import RECORD
 from core.recording.run_files import LAST, PROGRESS
-from training.data import DataSets
-from training.loss_curve import LOSS_PICTURE
-from training.names import BEST
+from training.callbacks.loss_curve import LOSS_PICTURE
+from training.data.datasets import DataSets
+from training.folder.names import BEST
 from training.processes import Processes
 from training.run_options import TrainingOptions
 

@@ -10,9 +10,9 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from cldm.names import CONTROL
 from core.lightning import WholeFileIO, lightning_precision
+from training.callbacks.steps import NEVER, ValidationBySteps
 from training.options import OptimizationOptions
 from training.processes import Processes
-from training.steps import NEVER, ValidationBySteps
 
 
 def build_trainer(

@@ -14,7 +14,7 @@ from core.imaging.image_options import add_image_options, use_image_options
 from core.imaging.images import list_images, read_image, read_labels, write_png
 from core.imaging.pairing import match_names
 from core.imaging.pictures import class_colours, evenly, tile
-from generation.manifest import leading_file, read_manifest
+from generation.folder.manifest import leading_file, read_manifest
 from share import run_script
 
 

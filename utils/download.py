@@ -23,7 +23,7 @@ from core.command_line.option_sources import add_run_control, parse_all
 from core.command_line.options import new_parser
 from core.fetching.downloads import WeightsFile
 from core.fetching.hub import HubFile
-from core.fetching.published import Item, fetch
+from core.fetching.items import Item, fetch
 from fid.backbones import BACKBONES, WEIGHTS_DIR
 from share import run_script
 

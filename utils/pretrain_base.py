@@ -157,7 +157,7 @@ def main(argv=None):
     from ldm.modules.encoders.tokenizer import notify_of_cut
     from training.base.data import read_images
     from training.base.unet import build_base
-    from training.latents import GB, LatentCache
+    from training.step.latents import GB, LatentCache
 
     use_image_options(args)
     files, run = read_options(BaseFileOptions, args), read_options(BaseRunOptions, args)

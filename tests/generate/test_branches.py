@@ -10,7 +10,7 @@ import generate
 from annotator.canny import CannyDetector
 from annotator.registry import DETECTORS
 from core.imaging.images import read_labels, write_png
-from generation import model
+from generation.drawing import model
 from tests.generated import manifest, pictures
 
 

@@ -17,7 +17,8 @@ from core.imaging.images import image_size, read_labels, write_png
 from core.imaging.pixel_size import VOLUME, pixel_size_of_folder
 from core.prompts import PROMPTS
 from core.weights.checkpoints import load_state_dict, save_weights, subset
-from generation import inputs, model
+from generation.drawing import model
+from generation.planning import inputs
 from runs.status import generation_statuses
 from segmentation.network import build_segmenter, save_segmenter
 from tests.generated import manifest, pictures

@@ -9,7 +9,7 @@ import pytest
 import generate
 from core.imaging.images import write_png
 from core.notices import Notice
-from generation import model
+from generation.drawing import model
 from tests.generated import manifest, pictures
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 import generate
-from generation import model
+from generation.drawing import model
 
 
 def test_overview_and_report_are_made_again_without_the_model(run, monkeypatch, capsys):

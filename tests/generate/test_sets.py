@@ -10,8 +10,9 @@ from PIL import Image
 import generate
 from core.recording.records import RECORD, write_run_record
 from core.weights.checkpoints import load_state_dict, save_weights
-from generation import drawing, making, model
-from generation.run_folder import lock_images
+from generation import making
+from generation.drawing import loop, model
+from generation.folder.run_folder import lock_images
 from tests.generated import manifest, pictures
 
 
@@ -33,7 +34,7 @@ def test_any_sharding_or_interruption_gives_the_same_set(run, tmp_path, monkeypa
 
     folder = shard(2)
     assert len(pictures(folder)) == 6
-    real, calls = drawing.sample_images, []
+    real, calls = loop.sample_images, []
 
     def interrupted(*arguments, **keywords):
         calls.append(len(arguments[2]))
@@ -41,12 +42,12 @@ def test_any_sharding_or_interruption_gives_the_same_set(run, tmp_path, monkeypa
             raise KeyboardInterrupt
         return real(*arguments, **keywords)
 
-    monkeypatch.setattr(drawing, "sample_images", interrupted)
+    monkeypatch.setattr(loop, "sample_images", interrupted)
     base = ["--output_base_dir", tmp_path / "shards"]
     with pytest.raises(KeyboardInterrupt):
         generate.main(["--resume_run", str(folder), "--batch_size_per_inference", "4"])
     assert calls == [4, 4] and len(pictures(folder)) == 10 and len(manifest(folder)) == 10
-    monkeypatch.setattr(drawing, "sample_images", real)
+    monkeypatch.setattr(loop, "sample_images", real)
     generate.main([str(word) for word in ["--resume_run", folder, *base]])
     assert files(folder) == files(whole)
 
@@ -63,7 +64,7 @@ def test_a_joint_run_says_so_and_is_resumed_as_one(run, monkeypatch):
 
 
 def test_interruption_leaves_whole_files_only(run, monkeypatch, tmp_path):
-    real, calls = drawing.sample_images, []
+    real, calls = loop.sample_images, []
 
     def interrupted(*arguments, **keywords):
         calls.append(1)
@@ -71,7 +72,7 @@ def test_interruption_leaves_whole_files_only(run, monkeypatch, tmp_path):
             raise KeyboardInterrupt
         return real(*arguments, **keywords)
 
-    monkeypatch.setattr(drawing, "sample_images", interrupted)
+    monkeypatch.setattr(loop, "sample_images", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run()
     (folder,) = (tmp_path / "out").iterdir()
@@ -82,13 +83,13 @@ def test_interruption_leaves_whole_files_only(run, monkeypatch, tmp_path):
 
 
 def test_a_stop_request_ends_after_the_batch_in_hand(run, monkeypatch, tmp_path):
-    real = drawing.sample_images
+    real = loop.sample_images
 
     def signalled(*arguments, **keywords):
         os.kill(os.getpid(), signal.SIGTERM)
         return real(*arguments, **keywords)
 
-    monkeypatch.setattr(drawing, "sample_images", signalled)
+    monkeypatch.setattr(loop, "sample_images", signalled)
     with pytest.raises(KeyboardInterrupt):
         run("--batch_size_per_inference", 2)
     (folder,) = (tmp_path / "out").iterdir()
@@ -154,7 +155,7 @@ def test_weights_that_are_overwritten_while_images_are_drawn(
     """In place, as `cp` does: the model draws with what its mapped file holds."""
     copy = tmp_path / "weights.safetensors"
     copy.write_bytes(micro_weights.read_bytes())
-    real, before = drawing.sample_images, copy.read_bytes()
+    real, before = loop.sample_images, copy.read_bytes()
 
     def overwritten(*arguments, **keywords):
         with open(copy, "r+b") as file:
@@ -163,12 +164,12 @@ def test_weights_that_are_overwritten_while_images_are_drawn(
         return real(*arguments, **keywords)
 
     reference = pictures(run("--run_id", "reference"))
-    monkeypatch.setattr(drawing, "sample_images", overwritten)
+    monkeypatch.setattr(loop, "sample_images", overwritten)
     with pytest.raises(RuntimeError, match="was overwritten while images were drawn"):
         run("--model_weights_path", copy, "--run_id", "x")
     folder = tmp_path / "out" / "run_x"
     assert [line["weights_changed"] for line in manifest(folder)] == [[str(copy)]] * 6
-    monkeypatch.setattr(drawing, "sample_images", real)
+    monkeypatch.setattr(loop, "sample_images", real)
     with pytest.raises(ValueError, match="the weights are not those"):
         generate.main(["--resume_run", str(folder)])
     copy.write_bytes(before)

@@ -9,9 +9,9 @@ import pytest
 
 from conditions import create_condition
 from core.imaging.images import write_png
-from generation.branches import Branch
-from generation.image_line import IMAGE_OPTIONS
-from generation.plan import SamplePlan, match_conditions
+from generation.folder.image_line import IMAGE_OPTIONS
+from generation.planning.branches import Branch
+from generation.planning.plan import SamplePlan, match_conditions
 from generation.run import Run
 
 OPTIONS = {name: 0 for name in IMAGE_OPTIONS} | {"seed": 5, "num_classes": 3, "run_id": "x"}

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from generation.gate import Drawn
-from generation.inputs import read_hints
+from generation.drawing.gate import Drawn
+from generation.planning.inputs import read_hints
 
 
 def write_image(run, k):

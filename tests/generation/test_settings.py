@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from cldm.options import SamplingOptions
-from generation.branches import BranchOptions
-from generation.export import ExportOptions
+from generation.exporting.dataset import ExportOptions
+from generation.folder.run_options import GenerationRunOptions
 from generation.options import GrainOptions, ModelOptions
-from generation.published import DRAWN_ON_THE_FLY, PublishedOptions
-from generation.run_options import GenerationRunOptions
+from generation.planning.branches import BranchOptions
+from generation.planning.published_options import DRAWN_ON_THE_FLY, PublishedOptions
+from generation.planning.shards import ShardOptions
 from generation.settings import GROUPS, SAMPLING_FLAGS, Settings
-from generation.shards import ShardOptions
 
 MASKS = PublishedOptions(mask_dir=Path("m"))
 DEPTH = BranchOptions(branches=["d=depth:x"])

@@ -15,8 +15,8 @@ from core.lightning import WholeFileIO
 from core.notices import Notice
 from share import run_script
 from tests.trained import final_state, only_run
-from training.module import ControlTraining
 from training.run import TrainingRun
+from training.step.module import ControlTraining
 
 
 def test_bad_input_is_one_line(options, pairs, tmp_path, micro_yaml, tiny_yaml, error_line):

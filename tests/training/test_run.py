@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from training.latents import LatentCache
 from training.processes import Processes, ProcessOptions
 from training.run import TrainingRun
+from training.step.latents import LatentCache
 
 
 def run_on(on_gpu, **options):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import train
 from core.command_line.options import read_groups
-from training.data import DataSets
+from training.data.datasets import DataSets
 from training.processes import Processes
 from training.run_options import GROUPS, TrainingOptions
 from training.summary import plan_text

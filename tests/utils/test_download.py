@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.fetching.downloads import WeightsFile
-from core.fetching.published import Item
+from core.fetching.items import Item
 from utils import download
 
 LICENCES = Path(__file__).parents[2] / "docs" / "licences.md"

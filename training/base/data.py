@@ -11,7 +11,7 @@ from tqdm import tqdm
 from core.draws import SeededDraws, sample_generator
 from core.imaging.images import image_size, read_image, to_uint8
 from core.seeds import sample_seed
-from training.latents import LatentCache
+from training.step.latents import LatentCache
 
 ENCODE_BATCH = 16  # views that the frozen autoencoder encodes at once
 

@@ -17,8 +17,8 @@ from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 from training.base.data import Latents, Views, load
 from training.base.loop import fit, warm_then_decay
 from training.base.options import UNetOptions
-from training.latents import LatentCache
-from training.noise import draw_step_noise
+from training.step.latents import LatentCache
+from training.step.noise import draw_step_noise
 
 UNET = "ldm.modules.diffusionmodules.openaimodel.UNetModel"  # a base is trained without control
 CONTROL_KEYS = ("control_stage_config", "control_key", "only_mid_control")  # not of a base

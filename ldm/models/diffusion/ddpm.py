@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ldm.models.diffusion.published import PublishedTraining, check_keys
+from ldm.models.diffusion.published_training import PublishedTraining, check_keys
 from ldm.modules.diffusionmodules.schedule import (
     LINEAR_END,
     LINEAR_START,

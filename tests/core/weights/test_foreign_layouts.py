@@ -10,8 +10,8 @@ from cldm.model import create_control, create_first_stage, create_model
 from conditions import create_condition
 from core.weights.checkpoints import load_state_dict, save_weights, subset
 from core.weights.foreign_layouts import foreign_layout, load_original
-from generation.branches import Branch
-from generation.model import weights_files
+from generation.drawing.model import weights_files
+from generation.planning.branches import Branch
 from tests.weights import assert_same_tensors
 
 MODELS = Path(__file__).parents[3] / "models"

@@ -6,7 +6,7 @@ import torch
 from core.imaging.images import list_images
 from training.base.data import Latents, Views, load, read_images
 from training.base.unet import build_base
-from training.latents import LatentCache
+from training.step.latents import LatentCache
 
 
 def test_views_cover_the_range_and_have_the_size_asked_for(pairs):

@@ -1,0 +1,170 @@
+"""The quality gate: pictures that miss their masks are drawn again, doubtful pixels are marked."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from core.command_line.options import (
+    OptionError,
+    fraction,
+    non_negative_int,
+    option,
+    positive_float,
+)
+from core.files import sha256_of
+from core.imaging.images import list_images
+from core.seeds import sample_seed
+from generation.planning.plan import PlannedImage
+
+
+@dataclass(frozen=True)
+class GateOptions:
+    """Decisions of a segmenter that knows real pairs about generated ones."""
+
+    gate_segmenter: Path | None = option(
+        None, Path, "FILE", "segmenter of utils/train_segmenter.py, trained on the real pairs"
+    )
+    min_agreement: float | None = option(
+        None,
+        fraction,
+        "X",
+        "draw images again whose mean IoU with their mask is lower; try 0.8 of what "
+        "the segmenter reaches on real images",
+    )
+    max_redraws: int = option(
+        2, non_negative_int, "INT", "redraws of an image at most; the best one is kept"
+    )
+    ignore_ratio: float | None = option(
+        None,
+        positive_float,
+        "R",
+        "mark pixels as 255, to be ignored, whose loss exceeds R times the mean of their class on "
+        "--gate_pairs; FreeMask takes 1.25",
+    )
+    resample: bool = option(
+        False,
+        bool,
+        help="draw the more images of a mask the higher --gate_segmenter's loss is on the classes "
+        "that it shows, one at least",
+    )
+    gate_pairs: Sequence[Path] | None = option(
+        None,
+        Path,
+        ("IMAGES", "MASKS"),
+        "real pairs, whose loss --ignore_ratio and --resample compare with",
+        nargs=2,
+    )
+
+    @property
+    def is_on(self) -> bool:
+        """Tell whether images are judged at all."""
+        return self.gate_segmenter is not None
+
+    def files(self) -> dict[str, Path]:
+        """The segmenter's file by a name for the record of a run."""
+        return {"gate_segmenter": self.gate_segmenter} if self.is_on else {}
+
+    def digests(self) -> dict[str, str]:
+        """Checksum of the real pairs, by a name for the record of a run."""
+        if self.gate_pairs is None:
+            return {}
+        files = [path for folder in self.gate_pairs for path in list_images(folder)]
+        both = "".join(sha256_of(path) for path in files)
+        return {"gate_pairs": hashlib.sha256(both.encode()).hexdigest()}
+
+    def check(self):
+        """Raise OptionError where an option lacks another that it needs."""
+        comparing = [name for name in ("ignore_ratio", "resample") if getattr(self, name)]
+        deciding = [*comparing, *(["min_agreement"] if self.min_agreement is not None else [])]
+        if self.gate_segmenter and not deciding:
+            reason = "decides nothing without --min_agreement, --ignore_ratio or --resample"
+            raise OptionError("gate_segmenter", reason)
+        if deciding and not self.gate_segmenter:
+            raise OptionError(deciding[0], "needs --gate_segmenter")
+        if comparing and self.gate_pairs is None:
+            raise OptionError(comparing[0], "needs --gate_pairs")
+        if self.gate_pairs and not comparing:
+            raise OptionError("gate_pairs", "needs --ignore_ratio or --resample")
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The options with the segmenter behind them.
+
+    Attributes:
+        agreement: (picture uint8 (H, W, 3), labels (H, W)) -> number in [0, 1].
+        doubtful: the same arguments -> bool (H, W), the pixels to be ignored; None marks none.
+        hardness: labels (H, W) -> number, with which copies of their images grow; None makes as
+            many of all.
+    """
+
+    min_agreement: float | None
+    max_redraws: int
+    agreement: Callable[[np.ndarray, np.ndarray], float]
+    doubtful: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    hardness: Callable[[np.ndarray], float] | None = None
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture that was kept.
+
+    Attributes:
+        planned: what it was drawn from; the seed is that of the redraw.
+        picture: uint8 (H, W, 3).
+        ignored: pixels of its mask that do not count, bool (H, W); None for none.
+        notes: what the manifest says of it beside the plan.
+    """
+
+    planned: PlannedImage
+    picture: np.ndarray
+    ignored: np.ndarray | None
+    notes: dict
+
+
+def pass_gate(
+    batch: Sequence[PlannedImage],
+    labels: Sequence[np.ndarray],
+    draw: Callable[[Sequence[int], Sequence[PlannedImage]], Sequence[np.ndarray]],
+    gate: Gate | None,
+) -> list[Drawn]:
+    """The pictures of a batch, drawn again where they miss their masks.
+
+    A picture that passes is the one that is drawn without a gate.
+
+    Args:
+        labels: masks of the batch, (H, W) each.
+        draw: (places in the batch, images to draw for them) -> pictures, uint8 (H, W, 3) each.
+    """
+    places = list(range(len(batch)))
+    pictures = draw(places, batch)
+    if gate is None:
+        return [Drawn(*both, None, {}) for both in zip(batch, pictures, strict=True)]
+    kept = [
+        (gate.agreement(picture, own), 0, planned, picture)
+        for planned, own, picture in zip(batch, labels, pictures, strict=True)
+    ]
+    for redraw in range(1, gate.max_redraws + 1 if gate.min_agreement is not None else 1):
+        failed = [i for i in places if kept[i][0] < gate.min_agreement]
+        if not failed:
+            break
+        again = [
+            replace(batch[i], seed=sample_seed(batch[i].seed, "redraw", redraw)) for i in failed
+        ]
+        for i, planned, picture in zip(failed, again, draw(failed, again), strict=True):
+            agreement = gate.agreement(picture, labels[i])
+            if agreement > kept[i][0]:
+                kept[i] = agreement, redraw, planned, picture
+    return [_drawn(gate, own, *best) for own, best in zip(labels, kept, strict=True)]
+
+
+def _drawn(gate, labels, agreement, redraw, planned, picture) -> Drawn:
+    """The kept picture with its notes."""
+    ignored = gate.doubtful(picture, labels) if gate.doubtful else None
+    notes = {"agreement": agreement, "redraw": redraw, "seed": planned.seed}
+    if ignored is not None:
+        notes["ignored_share"] = float(ignored.mean())
+    return Drawn(planned, picture, ignored, notes)

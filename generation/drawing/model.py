@@ -1,0 +1,103 @@
+"""The model of a generation: one Stable Diffusion model, and a control network for each branch."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from cldm.model import create_control, create_model
+from cldm.multi import MultiConditionControlNet
+from cldm.names import UNET
+from cldm.parameterization import check_parameterization
+from core.hardware.compiling import compile_networks
+from core.hardware.devices import PRECISIONS, mixed_precision
+from core.weights.foreign_layouts import load_original
+from generation.options import ModelOptions
+from generation.planning.branches import Branch
+from ldm.modules.packing import pack_layers
+
+BASE = "base"  # key of the Stable Diffusion weights beside the names of the branches
+
+
+def weights_files(branches: Sequence[Branch], base: Path | None) -> dict[str, Path]:
+    """Files of weights by the name of their branch, and of the base where it has its own file.
+
+    Raises:
+        FileNotFoundError: a file does not exist.
+        ValueError: a branch has the name that stands for the base, or no file holds the base.
+    """
+    files = {branch.name: branch.weights for branch in branches}
+    if base and BASE in files:
+        raise ValueError(
+            f"a branch is named {BASE}, the name of the file that --base_weights_path gives. "
+            "Rename the branch."
+        )
+    if base:
+        files[BASE] = base
+    for path in files.values():
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such checkpoint")
+    # A control-only file has nothing that an image could be drawn with. Its tensors are mapped, and
+    # its checksums compared for the load that follows too.
+    first = branches[0].weights
+    if not base and not any(key.startswith(UNET) for key in load_original(first)):
+        raise ValueError(
+            f"{first}: holds no Stable Diffusion weights. "
+            "Name those it was trained on with --base_weights_path."
+        )
+    return files
+
+
+def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Module:
+    """A `ControlLDM` whose control network has all branches, in evaluation mode on its device.
+
+    The first branch's file brings the base too, unless `base_weights_path` is given: then
+    everything but the control networks comes from there. Of the other files only the control
+    networks are loaded, which saves their memory. Layers have the type that they compute in, which
+    halves the rest: the model must run in `mixed_precision`.
+
+    Raises:
+        FileNotFoundError, ValueError, RuntimeError: see `create_model`, `create_control` and
+            `check_parameterization`.
+    """
+    first, *others = branches
+    config, layer_dtype = options.config_yaml_path, PRECISIONS[options.precision]
+    model = create_model(
+        config,
+        first.weights,
+        first.condition.hint_channels,
+        base_path=options.base_weights_path,
+        layer_dtype=layer_dtype,
+    )
+    # The first branch's network is in the model already, loaded with it.
+    controls = [model.control_model]
+    controls += [
+        create_control(config, branch.weights, branch.condition.hint_channels, layer_dtype)
+        for branch in others
+    ]
+    model.control_model = MultiConditionControlNet(
+        controls,
+        [branch.condition.hint_channels for branch in branches],
+        [branch.name for branch in branches],
+        [branch.strength for branch in branches],
+    )
+    device = options.device_type
+    # torchrun starts one process for each GPU and numbers them
+    model.to(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device)
+    with mixed_precision(model.device.type, options.precision):
+        check_parameterization(model, config, options.base_weights_path or first.weights)
+    return model
+
+
+def speed_up(model: torch.nn.Module, compiled: bool) -> None:
+    """Compile the networks of a loaded model, or pack their weights where it is on the CPU.
+
+    Afterwards it draws images, and can be neither trained nor saved.
+    """
+    networks = [model.model.diffusion_model, *model.control_model.branches]
+    if compiled:
+        compile_networks([*networks, model.first_stage_model.decoder])
+    elif model.device.type == "cpu":
+        for network in networks:
+            pack_layers(network)

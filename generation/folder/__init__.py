@@ -1,0 +1,7 @@
+"""The folder of a run: what lies in it, and what a later call must find unchanged.
+
+- `run_folder`, `run_options`: its files, its locks and the options that another call may change.
+- `state`: the start of the run.
+- `manifest`, `image_line`: how each image was made.
+- `soundness`: whether the pictures are as they were written.
+"""

@@ -1,0 +1,64 @@
+"""The folder of a run, and those of its options that another call may change."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.command_line.option_sources import RUN_CONTROL
+from core.command_line.options import folder_name, option
+from core.recording.records import new_run_id, read_record
+from generation.exporting.dataset import ExportOptions
+from generation.exporting.volume import VolumeOptions
+from generation.planning.shards import Shard, ShardOptions, shared_run_id
+
+
+@dataclass(frozen=True)
+class GenerationRunOptions:
+    """Folder and name of the run."""
+
+    output_base_dir: Path = option(
+        Path("my_synth_data"), Path, "DIR", "where the run's folder is made"
+    )
+    run_id: str | None = option(
+        None,
+        folder_name,
+        "NAME",
+        "folder run_NAME, which all shards share; the Slurm array's number, else a new one, "
+        "when not given",
+    )
+    resume_run: Path | None = option(
+        None,
+        Path,
+        "RUN",
+        "make what is missing in a run's folder; takes that run's options",
+    )
+
+
+# Options that belong to one call, so a resumed run does not take them over.
+OF_ONE_CALL = {*RUN_CONTROL} | {
+    field.name
+    for group in (GenerationRunOptions, ShardOptions, ExportOptions, VolumeOptions)
+    for field in dataclasses.fields(group)
+}
+# Those of `generation.options.DrawingOptions` change the speed, but no image: a run that began on
+# one machine can go on with other values on another. `max_pixels` changes no image either.
+FREE_ON_RESUME = OF_ONE_CALL | {"batch_size_per_inference", "save_memory", "max_pixels"}
+
+
+def name_of_run(options: GenerationRunOptions, shard: Shard) -> str | None:
+    """`--run_id`, or the name shared by a Slurm array's tasks; None where there is neither."""
+    # With --num_shards 1, each task of an array makes a whole set, in a folder of its own.
+    if options.run_id or options.resume_run or shard.count == 1:
+        return options.run_id
+    return shared_run_id()
+
+
+def folder_of_run(options: GenerationRunOptions, name: str | None) -> Path:
+    """The folder to resume, or the one of the name; a new name where that is None."""
+    return options.resume_run or options.output_base_dir / f"run_{name or new_run_id()}"
+
+
+def options_of_run(run_dir: Path) -> dict:
+    """Options that a resumed run takes over; raises like `read_record`."""
+    saved = read_record(run_dir)
+    return {name: value for name, value in saved.items() if name not in OF_ONE_CALL}

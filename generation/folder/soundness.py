@@ -1,0 +1,40 @@
+"""Checks that the pictures of an image are as they were written.
+
+A crash of the machine, a full disk or another program can leave pictures that are there and
+damaged. They would count as made, and be exported.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from core.checks import picture_flaw
+from core.files import sha256_of
+from core.imaging.images import image_size
+from generation.folder.manifest import SHA256, WEIGHTS_CHANGED
+
+
+def image_flaw(run_dir: Path, line: Mapping, recorded: Mapping, gated: bool = False) -> str | None:
+    """Flaw of an image of a run or of the pictures that belong to it.
+
+    Args:
+        line: of the manifest.
+        recorded: what was noted of the image when it was written, by `SHA256` and
+            `WEIGHTS_CHANGED`; empty where nothing was.
+        gated: whether a quality gate chose the image: then only its note tells the seed.
+    Raises:
+        ValueError: as `picture_flaw`.
+    """
+    image = run_dir / line["image"]
+    if recorded.get(WEIGHTS_CHANGED):
+        return f"{image}: the weights changed while it was drawn"
+    if gated and not recorded:
+        return f"{image}: nothing tells with which seed it was drawn"
+    if flaw := picture_flaw(image, colours="RGB"):
+        return flaw
+    if recorded.get(SHA256) not in (None, sha256_of(image)):
+        return f"{image}: not the picture that was written"
+    size = image_size(image)
+    if line["mask"] and (flaw := picture_flaw(run_dir / line["mask"], size, "grey")):
+        return flaw
+    flaws = (picture_flaw(run_dir / file, size) for file in line["conditions"].values())
+    return next(filter(None, flaws), None)

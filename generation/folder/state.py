@@ -1,0 +1,241 @@
+"""The start of a run, as its folder keeps it, and what has changed since.
+
+Two files say it: the record of every run (`core.recording.records`) with the options, and `STATE`
+with the files and texts that these options meant.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from core.checks import bar_for_many
+from core.command_line.option_sources import changed_options
+from core.files import sha256_of, write_json
+from core.recording.records import RECORD, Record, RunRecord, parse_checked, read_checked
+from generation.folder.run_folder import STATE
+from generation.folder.run_options import FREE_ON_RESUME
+from generation.names import MASK
+from generation.planning.plan import ConditionSet
+from generation.planning.shards import MAX_SHARDS
+
+
+class SavedOptions(Record):
+    """Options of a run that its plan and its status follow from; the others are kept beside."""
+
+    seed: NonNegativeInt
+    n_augmentations_per_mask: PositiveInt
+    num_shards: Annotated[int, Field(ge=1, le=MAX_SHARDS)] | None = None
+    generation_mode: str | None = None
+
+
+class GenerationRecord(RunRecord):
+    """The record of a generation."""
+
+    args: SavedOptions
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All options that the record holds, by name."""
+        return self.args.model_dump(exclude_unset=True)
+
+
+class GenerateState(Record):
+    """Content of `STATE`, with the keys of the published file.
+
+    Attributes:
+        condition_paths: files of each branch, in the order of the condition sets.
+        encoded_images: real images that the generated ones begin with, in the same order.
+        condition_checksums: SHA-256 by file, of both; empty in runs of older versions.
+        weights: SHA-256 by the name of the branch.
+        config: the model's configuration.
+        has_masks: whether images have masks; None in runs of older versions.
+        copies: images of each condition set, as `SamplePlan`; empty in runs of older versions,
+            which had as many of each.
+    """
+
+    condition_paths: dict[str, list[str]]
+    encoded_images: list[str] = []
+    condition_checksums: dict[str, str] = {}
+    condition_records: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    prompts: Annotated[list[str], Field(min_length=1)]
+    weights: dict[str, str]
+    config: dict[str, Any]
+    has_masks: bool | None = None
+    copies: list[PositiveInt] = []
+
+    @model_validator(mode="after")
+    def _copies_of_each(self):
+        if self.copies and len(self.copies) != len(self.condition_records):
+            raise ValueError(
+                f"copies: {len(self.copies)} numbers for {len(self.condition_records)} conditions"
+            )
+        return self
+
+
+class PublishedState(Record):
+    """The keys that `STATE` has in runs of the published code too.
+
+    Of the values only the types below are known, and how they are nested is not. Ours follow
+    `GenerateState`.
+    """
+
+    args: dict[str, Any]
+    condition_paths: Any
+    primary_condition_key: str
+    mask_paths: Any
+    condition_records: Any
+    config: Any
+    saved_at: str
+
+
+def save_generation_state(path: str | Path, state: Mapping) -> None:
+    """Write the state of a run, for notebooks too; the file is whole or as it was before.
+
+    Args:
+        path: of the file, or of the run's folder, which holds `STATE`.
+        state: plain values, with the keys of `PublishedState` at least.
+    Raises:
+        ValueError: a key is missing or of another type.
+        OSError: as `core.files.write_json`.
+    """
+    path = _state_file(path)
+    parse_checked(json.dumps(state, default=str), PublishedState, path)
+    write_json(path, state)
+
+
+def load_generation_state(path: str | Path) -> dict[str, Any]:
+    """The state of a run by key, for notebooks; runs of the published code can be read too.
+
+    Args:
+        path: as in `save_generation_state`.
+    Raises:
+        FileNotFoundError, ValueError: as `read_checked`.
+    """
+    return read_checked(_state_file(path), PublishedState).model_dump()
+
+
+def _state_file(path: str | Path) -> Path:
+    """`path`, or the file of the state where it is a folder."""
+    return Path(path) / STATE if Path(path).is_dir() else Path(path)
+
+
+def read_generation(run_dir: Path) -> tuple[GenerationRecord, GenerateState]:
+    """Both files of a run; raises like `core.recording.records.read_checked`."""
+    record = read_checked(run_dir / RECORD, GenerationRecord)
+    return record, read_checked(run_dir / STATE, GenerateState)
+
+
+def describe_run(
+    sets: Sequence[ConditionSet],
+    branches: Sequence[str],
+    prompts: Sequence[str],
+    weights: Mapping[str, str],
+    config: Mapping,
+    has_masks: bool,
+    copies: Sequence[int],
+) -> dict:
+    """Content of `STATE` beside the options; all condition files are read.
+
+    Args:
+        branches: their names, in the order of the files of each set.
+        weights, config, has_masks, copies: as in `GenerateState`.
+    """
+    # Each file once, though it may steer several sets
+    images = [files.image for files in sets if files.image is not None]
+    used = dict.fromkeys([*(path for files in sets for path in files.files), *images])
+    bar = bar_for_many(used, desc="note the conditions")
+    checksums = {str(path): sha256_of(path) for path in bar}
+    # Paths are texts, as JSON gives them back.
+    paths = {name: [str(files.files[i]) for files in sets] for i, name in enumerate(branches)}
+    return {
+        "primary_condition_key": branches[0],
+        "condition_paths": paths,
+        "encoded_images": list(map(str, images)),
+        "condition_checksums": checksums,
+        "mask_paths": paths.get(MASK, []),  # the published file has it
+        "condition_records": [
+            {
+                "condition": files.number,
+                "files": dict(zip(branches, map(str, files.files), strict=True)),
+            }
+            for files in sets
+        ],
+        "prompts": list(prompts),
+        "weights": dict(weights),
+        "config": config,
+        "has_masks": has_masks,
+        "copies": list(copies),
+    }
+
+
+def require_same_run(run_dir: Path, options: Mapping, description: Mapping) -> int:
+    """Check that a run was started with these options and files; returns its seed.
+
+    Args:
+        options: by name; a seed of -1 stands for the run's.
+        description: as `describe_run` gives it.
+    Raises:
+        FileNotFoundError, ValueError: as `read_generation`; or something has changed.
+    """
+    record, state = read_generation(run_dir)
+    saved, seed = record.options, record.args.seed
+    # Options that the record lacks are newer than the run. What they change shows below.
+    now = dict(options) | ({"seed": seed} if options["seed"] == -1 else {})
+    if changed := changed_options(now, saved, FREE_ON_RESUME):
+        before = saved[changed[0].lstrip("-")]
+        raise ValueError(
+            f"{run_dir / RECORD}: the run was started with another {changed[0]} ({before}). "
+            "Use that, or start a new run."
+        )
+    # The same options can mean other files: one is added to a folder, weights are replaced.
+    for key, name in (
+        ("condition_paths", "condition files"),
+        ("encoded_images", "real images to begin with"),
+        ("prompts", "prompts"),
+        ("weights", "weights"),
+        ("config", "configuration"),
+    ):
+        before, after = getattr(state, key), description[key]
+        if before != after:
+            raise ValueError(
+                f"{run_dir / STATE}: the {name} are not those that the run was started with"
+                f"{_difference(before, after)}. Put them back, or start a new run."
+            )
+    if state.copies and state.copies != description["copies"]:
+        raise ValueError(
+            f"{run_dir / STATE}: the numbers of images are not those that the run was started "
+            "with. Under --resample they follow from losses, which differ between machines: go on "
+            "where the run was started, or start a new run."
+        )
+    sums = description["condition_checksums"]
+    changed = [
+        path for path, digest in state.condition_checksums.items() if sums.get(path) != digest
+    ]
+    if changed:
+        raise ValueError(
+            f"{run_dir / STATE}: {len(changed)} condition files have another content than when the "
+            f"run was started, such as {changed[0]}. Put them back, or start a new run."
+        )
+    return seed
+
+
+def _difference(before, after) -> str:
+    """The keys that differ, and the first texts that only one of two nested values has."""
+    keys = {*before, *after} if isinstance(before, Mapping) else ()
+    changed = sorted(key for key in keys if before.get(key) != after.get(key))
+    old, new = set(_texts(before)), set(_texts(after))
+    gone, added = (", ".join(sorted(part)[:3]) for part in (old - new, new - old))
+    named = {"of": ", ".join(changed), "gone:": gone, "new:": added}
+    parts = [f"{word} {texts}" for word, texts in named.items() if texts]
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+def _texts(value):
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, list):
+        return [repr(value) if not isinstance(value, str) else value]
+    return [text for part in value for text in _texts(part)]

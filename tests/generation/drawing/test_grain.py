@@ -1,0 +1,44 @@
+"""A grain file's pixel size, and grain on decoded pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.files import write_json
+from core.imaging.pixel_size import PixelSize
+from generation.drawing.grain import add_grain, chosen_grain
+from generation.options import GrainOptions
+from tests.core.microscope.test_grain import grain_of
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A grain that was measured at 4.6 nm per pixel."""
+    write_json(tmp_path / "grain.json", grain_of().model_dump())
+    return tmp_path / "grain.json"
+
+
+def test_another_pixel_size_is_refused_where_both_are_known(path):
+    assert chosen_grain(None, None) is None and GrainOptions().files() == {}
+    for pixel_size in (None, PixelSize(4.6, 4.6), PixelSize(5.0, 4.5)):
+        assert chosen_grain(path, pixel_size) == grain_of()
+    with pytest.raises(ValueError, match="measured on pixels of 4.6 nm, .* pixels of 8 nm. Meas"):
+        chosen_grain(path, PixelSize(8, 8))
+    write_json(path, grain_of().model_dump() | {"pixel_size_nm": None})
+    assert chosen_grain(path, PixelSize(8, 8)).pixel_size_nm is None
+
+
+def test_grain_is_added_on_the_decoders_scale():
+    decoded = torch.linspace(-1, 1, 3 * 40 * 48).reshape(1, 3, 40, 48)
+    grained = add_grain(grain_of(), decoded, 5)
+    picture = (decoded[0].permute(1, 2, 0).double().numpy() + 1) / 2
+    expected = 2 * grain_of().add(picture, 5) - 1
+    np.testing.assert_allclose(grained[0].permute(1, 2, 0).numpy(), expected, atol=1e-12)
+    assert 2 * 0.05 < (grained - decoded).std() < 4 * 0.05
+
+
+def test_a_missing_file_is_an_error():
+    with pytest.raises(FileNotFoundError, match="none.json"):
+        chosen_grain(Path("none.json"), None)

@@ -1,0 +1,70 @@
+"""The record of a training's data, and what is said of changes."""
+
+import shutil
+
+import pytest
+
+from conditions import create_condition
+from core.files import write_json
+from core.imaging.pixel_size import VOLUME, pixel_size_of_training
+from core.recording.records import DATA
+from dataset import MyDataset, ValidationSet
+from training.data.data_record import check_same_data, fingerprint_data
+from training.data.datasets import DataSets
+
+
+@pytest.fixture
+def folders(pairs, tmp_path):
+    """A copy of six pairs."""
+    for name in ("images", "masks"):
+        shutil.copytree(pairs / name, tmp_path / name)
+    return tmp_path / "images", tmp_path / "masks"
+
+
+def record_of(folders):
+    data = MyDataset(*folders, condition_type=create_condition("segmentation"))
+    return fingerprint_data(DataSets(data, ValidationSet(data)))
+
+
+def test_equal_data_pass(folders, tmp_path):
+    write_json(tmp_path / DATA, record_of(folders))
+    check_same_data(tmp_path / DATA, record_of(folders))
+    files = {"images", "conditions", "val_images", "val_conditions"}
+    assert set(record_of(folders)) == {"pixel_size_nm", *files}
+
+
+def test_the_pixel_size_is_recorded(folders, tmp_path):
+    assert record_of(folders)["pixel_size_nm"] is None
+    write_json(folders[0] / VOLUME, {"pixel_size_nm": [8, 8]})
+    write_json(tmp_path / DATA, record_of(folders))
+    assert pixel_size_of_training(tmp_path) == (8, 8)
+
+
+def test_changes_are_named(folders, tmp_path):
+    images, masks = folders
+    write_json(tmp_path / DATA, record_of(folders))
+    shutil.copy(masks / "cell_1.png", masks / "cell_0.png")  # another mask under an old name
+    with pytest.raises(RuntimeError) as refusal:
+        check_same_data(tmp_path / DATA, record_of(folders))
+    message = str(refusal.value)
+    assert message.startswith(
+        f"{tmp_path / DATA}: since the run was started, 1 file(s) (cell_0.png) "
+    )
+    assert "changed in the conditions; 1 file(s) (cell_0.png) changed in the val_cond" in message
+    assert "changed in the images" not in message
+    for folder in folders:
+        (folder / "cell_2.png").rename(folder / "cell_9.png")
+    with pytest.raises(
+        RuntimeError,
+        match=r"\(cell_9.png\) added to the images; .*\(cell_2.png\) "
+        "removed from the images",
+    ):
+        check_same_data(tmp_path / DATA, record_of(folders))
+
+
+def test_a_validation_that_is_gone_is_a_change(folders, tmp_path):
+    record = record_of(folders)
+    write_json(tmp_path / DATA, record)
+    less = {name: files for name, files in record.items() if not name.startswith("val")}
+    with pytest.raises(RuntimeError, match="6 file.* removed from the val_images"):
+        check_same_data(tmp_path / DATA, less)

@@ -1,0 +1,187 @@
+"""Checkpoints of a training, from which it goes on exactly where it was cut off."""
+
+import signal
+import threading
+from pathlib import Path
+
+import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+
+from core.recording.run_files import LAST
+from training.callbacks.steps import ends_step, validation_follows
+from training.folder.names import BEST, BEST_AGREEMENT, BEST_FID
+
+ALIGNMENT = 64  # bytes: torch's own memory on the CPU begins at multiples of it
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class ControlOnlyCheckpoint(ModelCheckpoint):
+    """The best control branch, without the model it steers."""
+
+    FILE_EXTENSION = ".safetensors"
+
+
+def best_checkpoints(
+    run_dir: Path,
+    has_validation: bool,
+    monitor_fid: bool,
+    monitor_agreement: bool,
+    control_only: bool,
+) -> list[ModelCheckpoint]:
+    """Callbacks that keep the weights of the best epoch by loss and, if wanted, by other scores."""
+    monitored = {BEST: ("val/loss" if has_validation else "train/loss_epoch", "min")}
+    if monitor_fid:
+        monitored[BEST_FID] = "val/cem_fid", "min"
+    if monitor_agreement:
+        monitored[BEST_AGREEMENT] = "val/agreement", "max"
+    kind = ControlOnlyCheckpoint if control_only else ModelCheckpoint
+    return [
+        kind(
+            dirpath=run_dir,
+            filename=name,
+            monitor=metric,
+            mode=mode,
+            save_weights_only=True,
+            enable_version_counter=False,  # the published name, also in a run that goes on
+        )
+        for name, (metric, mode) in monitored.items()
+    ]
+
+
+class SaveLast(Checkpoint):
+    """Keep `last.ckpt` up to date, and end a run cleanly on Ctrl-C, SIGTERM or SIGUSR1.
+
+    The file holds weights, optimizer and position. It is written every `every_n_steps` optimizer
+    steps and at the end. On a signal the step at hand is finished and saved first; a second signal
+    ends the process at once. A signal to one of several processes stops all at the same step.
+
+    Attributes:
+        signal_received: number of the signal that asked for the end, 0 for none.
+        whole_batch: images per batch in all processes together, by which the position in an epoch
+            is counted.
+    """
+
+    def __init__(self, run_dir: Path, every_n_steps: int, whole_batch: int):
+        self.path = run_dir / LAST
+        self.every_n_steps = every_n_steps
+        self.whole_batch = whole_batch
+        self.signal_received = 0
+        self.saved_step = 0
+
+    def on_train_start(self, trainer, pl_module):
+        """Put Lightning's loop where the checkpoint was written, and take over the signals."""
+        loop = trainer.fit_loop
+        epochs = loop.epoch_progress.current
+        if epochs.ready == epochs.processed:
+            # Between two epochs: Lightning would otherwise run an empty epoch first.
+            loop.epoch_loop.restarting = False
+        if loop.restarted_on_epoch_start:
+            epochs.ready += 1  # Lightning has set it back, and does not count it again
+        # Not earlier: Lightning's own handlers, which would save in mid-step, are replaced.
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                signal.signal(number, self._note_signal)
+
+    def _note_signal(self, number, frame):
+        name = signal.Signals(number).name
+        # Printed here, although a package is silent otherwise: who pressed Ctrl-C waits for a sign.
+        print(f"\n{name}: finishing this step, then saving; once more ends at once", flush=True)
+        self.signal_received = number
+        at_once = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, at_once)
+
+    def on_before_backward(self, trainer, pl_module, loss):
+        """Raise ValueError for a loss that is not finite, in all processes."""
+        # Before the gradients: one step with such a loss would spoil weights and optimizer. Reading
+        # the loss waits for the GPU, a small part of a step; the progress bar waits for it too.
+        # Over processes, so that all stop when one of them goes astray.
+        loss = over_processes(trainer, loss.detach(), "mean")
+        if not loss.isfinite():
+            raise ValueError(
+                f"step {trainer.global_step}: the loss is {loss.item()}. {self.remedy()}"
+            )
+
+    # Saved is what follows a step, too: its validation and the end of its epoch. A run that goes on
+    # would not make up for them.
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        # Between two optimizer steps there is no state to return to.
+        is_last = batch_idx + 1 == trainer.num_training_batches
+        if ends_step(trainer, batch_idx) and not is_last and not validation_follows(trainer):
+            self._save_if_due(trainer, pl_module)
+
+    def on_validation_end(self, trainer, pl_module):
+        if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            self._save_if_due(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.global_step:  # before the first step there is nothing to save
+            self._save_if_due(trainer, pl_module)
+
+    def on_train_end(self, trainer, pl_module):
+        self._save(trainer, pl_module)
+
+    def _save_if_due(self, trainer, pl_module):
+        """Save where it is time to, and end the run where a signal asks for it."""
+        # Slurm may signal one process only, yet all must save the same step.
+        own = torch.tensor(self.signal_received, device=pl_module.device)
+        self.signal_received = int(over_processes(trainer, own, "max"))
+        due = trainer.global_step - self.saved_step >= self.every_n_steps
+        # Not left to `on_train_end`, where Lightning counts an epoch that is cut short as done.
+        at_end = trainer.global_step == trainer.max_steps or trainer.should_stop
+        if self.signal_received or due or at_end:
+            self._save(trainer, pl_module)
+        if self.signal_received:
+            raise KeyboardInterrupt  # from which Lightning closes loggers and workers
+
+    def _save(self, trainer, pl_module):
+        if trainer.global_step == self.saved_step:
+            return
+        # The loss was finite before the last step, whose update may still have overflowed. The file
+        # must never replace a good one with such weights.
+        trained = (value for value in pl_module.parameters() if value.requires_grad)
+        if not all(bool(value.isfinite().all()) for value in trained):
+            raise ValueError(
+                f"step {trainer.global_step}: the weights are no longer finite. {self.remedy()}"
+            )
+        self.saved_step = trainer.global_step
+        trainer.save_checkpoint(self.path)
+
+    def remedy(self) -> str:
+        """Advice after a run went astray."""
+        kept = "nothing was saved yet"
+        if self.path.exists():
+            kept = f"{self.path} is of step {self.saved_step}"
+        return f"{kept}. Start again with a lower --learning_rate."
+
+    def state_dict(self):
+        return {"saved_step": self.saved_step, "whole_batch": self.whole_batch}
+
+    def load_state_dict(self, state_dict):
+        """Go on from a saved step; raises ValueError for other numbers of images per batch."""
+        before = state_dict.get("whole_batch", self.whole_batch)  # older files do not say
+        if before != self.whole_batch:
+            raise ValueError(
+                f"{self.path}: was trained with {before} images per batch in all processes "
+                f"together, now {self.whole_batch}. Go on with as many processes as before."
+            )
+        self.saved_step = state_dict["saved_step"]
+
+
+def align_weights(model: torch.nn.Module) -> None:
+    """Move weights from where they happen to lie in a mapped file to where torch puts new ones.
+
+    Matrix products on the CPU round by the place of their operands in memory, and a checkpoint has
+    another layout than the file that a run began with: a resumed run would differ in the last bit.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.data_ptr() % ALIGNMENT:
+            tensor.data = tensor.data.clone()
+
+
+def over_processes(trainer: Trainer, value: torch.Tensor, reduce_op: str) -> torch.Tensor:
+    """`mean` or `max` of a scalar over all processes; `value` itself where there is one."""
+    if trainer.world_size == 1:
+        return value
+    return trainer.strategy.reduce(value.clone(), reduce_op=reduce_op)

@@ -1,0 +1,6 @@
+"""The data of a training.
+
+- `datasets`: what the folders make.
+- `batches`: which samples a step takes.
+- `data_record`: what must be unchanged when a run goes on.
+"""

@@ -1,0 +1,76 @@
+"""The record of a training's data: which files, and what was in them.
+
+A run that goes on with other images would be neither the old run nor a new one.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from core.checks import bar_for_many
+from core.files import sha256_of
+from core.imaging.pairing import list_names
+from core.imaging.pixel_size import PixelSizeRecord
+from core.recording.records import read_checked
+from training.data.datasets import DataSets
+
+Contents = dict[str, str]  # SHA-256 by the name of the file
+CONTENTS = ("images", "conditions", "val_images", "val_conditions")
+
+
+class DataRecord(PixelSizeRecord):
+    """Files of a training, `images` and `conditions`, those of its validation, and pixel size."""
+
+    images: Contents
+    conditions: Contents
+    val_images: Contents = {}
+    val_conditions: Contents = {}
+
+
+def fingerprint_data(datasets: DataSets) -> dict[str, Any]:
+    """Content of `DATA`; every file is read, with a progress bar where they are many."""
+    record = {
+        "images": [pair.image for pair in datasets.train.pairs],
+        "conditions": [pair.condition for pair in datasets.train.pairs],
+    }
+    if datasets.validation:
+        pairs = datasets.validation.dataset.pairs
+        record |= {
+            "val_images": [pair.image for pair in pairs],
+            "val_conditions": [pair.condition for pair in pairs],
+        }
+    paths = [path for group in record.values() for path in group]
+    # One file may serve as several: read once.
+    sums = {
+        path: sha256_of(path) for path in bar_for_many(dict.fromkeys(paths), desc="note the data")
+    }
+    contents = {name: {p.name: sums[p] for p in group} for name, group in record.items()}
+    return {"pixel_size_nm": datasets.train.pixel_size, **contents}
+
+
+def check_same_data(path: Path, now: Mapping[str, Any]) -> None:
+    """Check that the data are those of a record.
+
+    Args:
+        path: of the record.
+        now: what `fingerprint_data` returns.
+    Raises:
+        RuntimeError: files were added, removed or changed. The message lists the first of them.
+        ValueError: the record is damaged.
+    """
+    before = read_checked(path, DataRecord)
+    changes = []
+    for name in CONTENTS:
+        old, new = getattr(before, name), now.get(name, {})
+        for verb, names in (
+            ("added to", new.keys() - old.keys()),
+            ("removed from", old.keys() - new.keys()),
+            ("changed in", {n for n in old.keys() & new.keys() if old[n] != new[n]}),
+        ):
+            if names:
+                changes.append(f"{list_names([Path(n) for n in names])} {verb} the {name}")
+    if changes:
+        raise RuntimeError(
+            f"{path}: since the run was started, {'; '.join(changes)}. Put them back, or "
+            f"start a new run from its weights: --resume_path {path.parent / 'last.ckpt'}"
+        )
