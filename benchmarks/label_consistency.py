@@ -10,6 +10,7 @@ against the masks of other images.
 from dataclasses import dataclass
 from pathlib import Path
 
+from conditions.base import classes_option
 from conditions.pairs import Pair
 from core.command_line.options import add_options, new_parser, option, positive_int, read_options
 from core.files import write_json
@@ -38,7 +39,7 @@ class ConsistencyOptions:
     generated: tuple[Path, Path] = option(
         None, Path, ("IMAGES", "MASKS"), "generated pairs", **FOLDERS
     )
-    num_classes: int = option(3, positive_int, "INT", "classes of the masks")
+    num_classes: int = classes_option()
     max_steps: int = option(300, positive_int, "INT", "training steps of the segmenter")
     output: Path | None = option(None, Path, "FILE", "JSON file to write")
 

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from annotator.canny import CannyDetector
 from annotator.membrane import HIGH, LOW, MIN_LENGTH, SCALE, ridge_strength, thin_lines
+from conditions.base import classes_option
 from conditions.pairs import Pair, find_pairs
 from conditions.segmentation import read_mask
 from core.command_line.options import (
@@ -58,7 +59,7 @@ class MembraneScoreOptions:
     membrane_class: int = option(
         1, non_negative_int, "INT", "class index of membranes in the masks"
     )
-    num_classes: int = option(3, positive_int, "INT", "classes of the masks")
+    num_classes: int = classes_option()
     tolerance: float = option(
         3.0, non_negative_float, "PIXELS", "distance that still counts as found"
     )

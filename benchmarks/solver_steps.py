@@ -15,8 +15,9 @@ from pathlib import Path
 
 from einops import rearrange
 
-from cldm.options import SamplingOptions
+from cldm.options import NANO_CONFIG, SamplingOptions
 from conditions import ConditionOptions, create_condition
+from conditions.base import classes_option
 from core.command_line.options import (
     Group,
     add_groups,
@@ -39,12 +40,10 @@ SAMPLING_FLAGS = {"scale": "scale", "strength": "strength"}
 class SolverOptions:
     """The model, and the masks that are drawn from."""
 
-    config_yaml_path: Path = option(
-        Path("models/cldm_nano.yaml"), Path, "YAML", "model configuration"
-    )
+    config_yaml_path: Path = option(NANO_CONFIG, Path, "YAML", "model configuration")
     model_weights_path: Path = option(None, Path, "FILE", "trained weights", required=True)
     mask_dir: Path = option(None, Path, "DIR", "masks of one size", required=True)
-    num_classes: int = option(3, positive_int, "INT", "classes of the masks")
+    num_classes: int = classes_option()
     images: int = option(4, positive_int, "INT", "masks to use")
     seed: int = option(0, non_negative_int, "INT", "seed of the noise")
 

@@ -21,8 +21,9 @@ import numpy as np
 from einops import rearrange
 from tqdm import tqdm
 
-from cldm.options import SamplingOptions
+from cldm.options import NANO_CONFIG, SamplingOptions
 from conditions import ConditionOptions, create_condition
+from conditions.base import classes_option
 from conditions.pairs import Pair
 from core.command_line.options import add_options, new_parser, option, positive_int, read_options
 from core.imaging.image_options import add_image_options, use_image_options
@@ -68,9 +69,7 @@ WAYS = {
 class SpeedOptions:
     """The model, the pairs and the judge."""
 
-    config_yaml_path: Path = option(
-        Path("models/cldm_nano.yaml"), Path, "YAML", "model configuration"
-    )
+    config_yaml_path: Path = option(NANO_CONFIG, Path, "YAML", "model configuration")
     model_weights_path: Path = option(None, Path, "FILE", "trained weights", required=True)
     segmenter: Path = option(None, Path, "FILE", "segmenter of real pairs", required=True)
     pairs: tuple[Path, Path] = option(
@@ -81,7 +80,7 @@ class SpeedOptions:
         nargs=2,
         required=True,
     )
-    num_classes: int = option(3, positive_int, "INT", "classes of the masks")
+    num_classes: int = classes_option()
     seeds: int = option(2, positive_int, "INT", "images of each mask")
     batch_size: int = option(8, positive_int, "INT", "images drawn in one call")
 

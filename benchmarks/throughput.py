@@ -10,7 +10,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from cldm.options import SamplingOptions
+from cldm.options import NANO_CONFIG, SamplingOptions
 from core.command_line.options import add_options, new_parser, option, positive_int, read_options
 from core.hardware.device_options import check_device, device_option, pick_device
 from core.text import duration, table
@@ -22,7 +22,7 @@ from share import run_script
 class ThroughputOptions:
     """The model that is measured, and the device."""
 
-    config: Path = option(Path("models/cldm_nano.yaml"), Path, "YAML", "model configuration")
+    config: Path = option(NANO_CONFIG, Path, "YAML", "model configuration")
     device: str = device_option()
     repeats: int = option(5, positive_int, "INT", "measurements of each; their median counts")
 

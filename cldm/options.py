@@ -15,6 +15,7 @@ from ldm.modules.diffusionmodules.schedule import TIMESTEPS
 from ldm.samplers import SAMPLERS
 
 DEFAULT_CONFIG = Path("./models/cldm_v15.yaml")  # beside the published weights
+NANO_CONFIG = Path("models/cldm_nano.yaml")  # small enough to be trained on a CPU
 
 
 @dataclass(frozen=True)

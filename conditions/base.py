@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -15,14 +15,20 @@ if TYPE_CHECKING:  # it imports torch, and programs read their options before th
     from core.imaging.views import View
 
 MAX_CLASSES = IGNORE  # masks are written in 8 bits, and the last number is no class
+PUBLISHED_CLASSES = 3  # background, cytoplasm and nucleus (Kniesel et al. 2025)
+
+
+def classes_option(help: str = "classes of the masks, which hold 0 .. INT-1") -> Any:
+    """The option that says how many classes masks have; as many as in the paper by default."""
+    return option(PUBLISHED_CLASSES, positive_int, "INT", help)
 
 
 @dataclass(frozen=True)
 class ConditionOptions:
     """Classes, channels and scales with which condition files are read."""
 
-    num_classes: int = option(
-        3, positive_int, "INT", "classes of the masks; a branch has one hint channel for each"
+    num_classes: int = classes_option(
+        "classes of the masks; a branch has one hint channel for each"
     )
     rgba_alpha_scale: float = option(
         1.0, non_negative_float, "FLOAT", "factor of the alpha (edge) channel, clipped to 1"

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from conditions.base import classes_option
 from conditions.pairs import Pair, notify_of_overlap
-from core.command_line.options import OptionError, option, option_names, positive_int
+from core.command_line.options import OptionError, option, option_names
 from core.imaging.pixel_size import PixelSize, notify_of_unlike_folders
 from core.imaging.resampling import pixel_size_option, resampling_to
 
@@ -48,7 +49,7 @@ class SegmenterFileOptions:
         (), Path, "DIR", "folders of generated images, the second source of --mix", nargs="+"
     )
     synthetic_mask_path: tuple[Path, ...] = option((), Path, "DIR", MASKS_OF, nargs="+")
-    num_classes: int = option(3, positive_int, "INT", "masks hold 0 .. INT-1")
+    num_classes: int = classes_option()
     output: Path = option(None, Path, "FILE", "checkpoint to write", required=True)
 
     def check(self):

@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from cldm.options import NANO_CONFIG
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
 from core.command_line.options import (
     OptionError,
@@ -67,7 +68,7 @@ class BaseFileOptions:
         "_vae, where the autoencoder is saved first",
         required=True,
     )
-    config: Path = option(Path("models/cldm_nano.yaml"), Path, "YAML", "model configuration")
+    config: Path = option(NANO_CONFIG, Path, "YAML", "model configuration")
     init: Path | None = option(
         None, Path, "FILE", "start from these weights instead of random ones"
     )

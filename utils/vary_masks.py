@@ -20,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from conditions import ConditionOptions, create_condition
+from conditions.base import classes_option
 from conditions.objects import Object, find_objects
 from conditions.pairs import check_pairs, find_pairs, notify_of_one_class
 from conditions.segmentation import read_mask
@@ -53,7 +54,7 @@ OVERVIEW_SIDE = 192  # pixels
 class SetOptions:
     """Files that are read, and how many are made."""
 
-    num_classes: int = option(3, positive_int, "INT", "masks hold 0 .. INT-1")
+    num_classes: int = classes_option()
     image_path: Path | None = option(
         None, Path, "DIR", "images of the masks, to be bent and turned like them"
     )
