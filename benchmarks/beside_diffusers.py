@@ -2,21 +2,23 @@
 
     python benchmarks/beside_diffusers.py
     python benchmarks/beside_diffusers.py --precision bf16 --batch 16 --compile
+    OMP_NUM_THREADS=1 python benchmarks/beside_diffusers.py --device cpu --rounds 3
 
-Both build Stable Diffusion 1.5 with a ControlNet, random weights and no text encoder, each in a
-process of its own. Ours does what `generate.py` and `train.py` do. Diffusers holds all weights in
-the precision for drawing, and computes in mixed precision for training. The table shows medians.
-On a CPU close everything else first, and choose the threads by OMP_NUM_THREADS.
+Both build Stable Diffusion 1.5 with a ControlNet, random weights and no text encoder. Ours does
+what `generate.py` and `train.py` do. Diffusers holds all weights in the precision for drawing, and
+computes in mixed precision for training.
+
+Each case of each side runs in a process of its own, by turns. The table shows medians over the
+rounds: of seconds, those of the processor on a CPU, and of GiB at the peak, in all and above the
+weights. A training step in float32 on a CPU takes 12 GiB.
 """
 
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
+from benchmarks.costs import Cost, cost_of, median_cost
 from benchmarks.full_size import in_fresh_process
 from benchmarks.random_model import TOKENS, build_random_model, random_batch
 from cldm.configuration import native_size
@@ -34,11 +36,11 @@ from core.command_line.options import (
 )
 from core.hardware.compiling import check_compile, compile_networks, compile_option
 from core.hardware.device_options import device_option, pick_device
-from core.hardware.devices import PRECISIONS, device_name, mixed_precision, peak_memory, wait_for
+from core.hardware.devices import PRECISIONS, device_name, mixed_precision
+from ldm.modules.packing import pack_layers
 from share import run_script
 
 SCALE = 9.0  # of the guidance
-WARM_UP = 2  # calls before those that are timed: kernels are chosen, memory is allocated
 # Stable Diffusion 1.5: channels of the levels of its U-Net and its autoencoder, side of its images
 WIDTHS, VAE_WIDTHS, SIDE = (320, 640, 1280, 1280), (128, 256, 512, 512), 512
 CASES = "guided step", "decoding", "training step"
@@ -52,7 +54,9 @@ class PairOptions:
     precision: str = option("32", choices=("32", "bf16"), help="of the products")
     batch: int = option(1, positive_int, "INT", "images drawn together")
     train_batch: int = option(1, positive_int, "INT", "images per training step")
-    repeats: int = option(3, positive_int, "INT", "timed calls of each case")
+    repeats: int = option(3, positive_int, "INT", "timed calls of each case in a round")
+    rounds: int = option(1, positive_int, "INT", "times that all is measured")
+    cases: tuple[str, ...] = option(CASES, help="what to measure", nargs="+", choices=CASES)
     compile: bool = compile_option()
 
     def check(self):
@@ -76,14 +80,17 @@ class Ours:
         self.inputs = random_batch(self.model, options.batch, native_size(config), device)
 
     def prepare_drawing(self) -> None:
-        """Round the weights, and compile where that is wanted."""
+        """Round the weights; compile where that is wanted, pack the weights on a CPU."""
         dtype = PRECISIONS[self.options.precision]
         if dtype != torch.float32:
             round_layers(self.model, dtype)
+        model = self.model
+        networks = [model.model.diffusion_model, model.control_model]
         if self.options.compile:
-            model = self.model
-            networks = [model.model.diffusion_model, model.control_model]
             compile_networks([*networks, model.first_stage_model.decoder])
+        elif self.device.type == "cpu":
+            for network in networks:
+                pack_layers(network)
         _, cond, _, _ = self.inputs
         with torch.no_grad(), mixed_precision(self.device.type, self.options.precision):
             self.cond = self.model.encode_hints(cond)
@@ -112,12 +119,6 @@ class Ours:
         with mixed_precision(self.device.type, self.options.precision):
             loss = self.model.sample_losses(*self.few).mean()
         descend(loss, self.optimizer)
-
-    def end_training(self) -> None:
-        """Let go of the optimizer's memory."""
-        self.optimizer.zero_grad(set_to_none=True)
-        del self.optimizer
-        self.model.eval()
 
 
 class Theirs:
@@ -207,12 +208,6 @@ class Theirs:
             output = self.predict(x, text, hints)  # (N, 4, h, w)
         descend(F.mse_loss(output.float(), noise), self.optimizer)
 
-    def end_training(self) -> None:
-        """Let go of the optimizer's memory."""
-        self.control.requires_grad_(False)
-        self.optimizer.zero_grad(set_to_none=True)
-        del self.optimizer
-
 
 SIDES = {"ours": Ours, "diffusers": Theirs}
 
@@ -238,53 +233,36 @@ def shortened(values, count: int):
     return values[:count]
 
 
-def seconds_of(work: Callable[[], None], repeats: int, device: torch.device) -> float:
-    """Median time of a call."""
-    taken = []
-    for i in range(WARM_UP + repeats):
-        wait_for(device)
-        start = time.perf_counter()
-        work()
-        wait_for(device)
-        if i >= WARM_UP:
-            taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
-
-
-def measure(side: str, options: PairOptions) -> dict[str, tuple[float, float]]:
-    """Seconds and peak GiB of each case; on a CPU the peak is that of the process so far."""
+def measure(side: str, case: str, options: PairOptions) -> Cost:
+    """Cost of one of `CASES` for one of `SIDES`."""
     device = pick_device(options.device)
-    found = {}
-
-    def add(case, work):
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        found[case] = seconds_of(work, options.repeats, device), peak_memory(device)
-
     networks = SIDES[side](options, device)
-    networks.prepare_training()  # first: drawing rounds the weights
-    add("training step", networks.training_step)
-    networks.end_training()
+    if case == "training step":
+        networks.prepare_training()
+        return cost_of(networks.training_step, options.repeats, device)
     networks.prepare_drawing()
-    add("guided step", networks.guided_step)
-    add("decoding", networks.decoding)
-    return found
+    work = {"guided step": networks.guided_step, "decoding": networks.decoding}[case]
+    return cost_of(work, options.repeats, device)
 
 
 def main(argv=None):
     parser = new_parser(__doc__)
     add_options(parser, PairOptions, "benchmark")
     options = read_options(PairOptions, parser.parse_args(argv))
-    results = {side: in_fresh_process(measure, side, options) for side in SIDES}
     print(f"{device_name(pick_device(options.device))}, torch {torch.__version__}, {options}\n")
-    print("| what | ours, s | diffusers, s | ratio | ours, GiB | diffusers, GiB |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
-    for case in CASES:
-        (seconds, memory), (other_seconds, other_memory) = (results[side][case] for side in SIDES)
-        ratio = seconds / other_seconds
+    print("| what | ours, s | diffusers, s | ratio | ours, GiB | diffusers, GiB | above weights |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for case in options.cases:
+        costs = {side: [] for side in SIDES}
+        for _ in range(options.rounds):
+            for side, found in costs.items():
+                found.append(in_fresh_process(measure, side, case, options))
+        ours, theirs = (median_cost(found) for found in costs.values())
+        ratio = ours.seconds / theirs.seconds
         print(
-            f"| {case} | {seconds:.3g} | {other_seconds:.3g} | {ratio:.2f} | {memory:.2f} "
-            f"| {other_memory:.2f} |"
+            f"| {case} | {ours.seconds:.3g} | {theirs.seconds:.3g} | {ratio:.2f} "
+            f"| {ours.peak:.2f} | {theirs.peak:.2f} | {ours.above:.2f}, {theirs.above:.2f} |",
+            flush=True,
         )
 
 

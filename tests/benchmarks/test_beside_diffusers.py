@@ -3,11 +3,12 @@
 import pytest
 
 from benchmarks import beside_diffusers
-from benchmarks.beside_diffusers import CASES, PairOptions, main, measure
+from benchmarks.beside_diffusers import CASES, Cost, PairOptions, main, measure
 
 
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("side", ["ours", "diffusers"])
-def test_a_side_is_measured(side, micro_yaml, monkeypatch):
+def test_a_side_is_measured(side, case, micro_yaml, monkeypatch):
     if side == "diffusers":
         pytest.importorskip("diffusers")  # req-test-cu12.txt lacks it
     monkeypatch.setattr(beside_diffusers, "DEFAULT_CONFIG", micro_yaml)
@@ -15,18 +16,20 @@ def test_a_side_is_measured(side, micro_yaml, monkeypatch):
     monkeypatch.setattr(beside_diffusers, "VAE_WIDTHS", (32, 32, 32, 32))
     monkeypatch.setattr(beside_diffusers, "SIDE", 128)
     options = PairOptions(device="cpu", precision="bf16", batch=2, train_batch=1, repeats=1)
-    found = measure(side, options)
-    assert set(found) == set(CASES)
-    assert all(seconds > 0 and memory > 0 for seconds, memory in found.values())
+    cost = measure(side, case, options)
+    assert cost.seconds > 0
+    assert 0 <= cost.above < cost.peak
 
 
 def test_the_table_shows_ratios(monkeypatch, capsys):
+    seconds = {"ours": iter([1.0, 9.0, 2.0]), "diffusers": iter([4.0, 4.0, 1.0])}
     monkeypatch.setattr(
         beside_diffusers,
         "in_fresh_process",
-        lambda _, side, options: dict.fromkeys(CASES, (1.0 if side == "ours" else 2.0, 3.0)),
+        lambda _, side, case, options: Cost(next(seconds[side]), 3.0, 0.5),
     )
-    main(["--device", "cpu", "--batch", "4"])
-    assert "| guided step | 1 | 2 | 0.50 | 3.00 | 3.00 |" in capsys.readouterr().out
+    main(["--device", "cpu", "--batch", "4", "--rounds", "3", "--cases", "decoding"])
+    row = "| decoding | 2 | 4 | 0.50 | 3.00 | 3.00 | 0.50, 0.50 |"
+    assert row in capsys.readouterr().out
     with pytest.raises(ValueError, match="--train_batch: at most --batch"):
         main(["--device", "cpu", "--train_batch", "2"])
