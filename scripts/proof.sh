@@ -6,6 +6,9 @@
 # OUT/pairs/run_{labelled}. Where UNLABELLED names a folder, three segmenters predict masks for its
 # images: OUT/pairs/predicted_{labelled}. Redrawn to show these masks, the images become
 # OUT/pairs/run_unlabelled_{labelled}.
+# Further variables draw the pairs of run_{labelled} once more: SCALES="1 4" with these guidance
+# weights, run_{labelled}_scale_4; GRAIN=1 with the grain that the base drops, run_{labelled}_grain;
+# GATE=1 with doubtful pixels of masks marked, which training ignores, run_{labelled}_gate.
 # A second call goes on where the first one stopped. docs/study.md
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -39,17 +42,40 @@ if [ ! -f "$out/base.safetensors" ]; then
         --unet_batch_size 16 --views_per_image "${VIEWS:-30}" --ema_decay 0.995 \
         --precision "$precision" --output "$out/base.safetensors"
 fi
+if [ -n "${GRAIN:-}" ] && [ ! -f "$out/grain.json" ]; then
+    "$python" utils/fit_grain.py --config "$config" --weights "$out/base.safetensors" \
+        --image_path "$out/split/train_$most/images" --output "$out/grain.json"
+fi
 if [ ! -f "$out/ini.ckpt" ]; then
     "$python" tool_add_control.py "$out/base.safetensors" "$out/ini.ckpt" --config "$config"
 fi
 
-for folder in "$out"/split/train_*/; do
+# train_segmenter FOLDER SEED CHECKPOINT: of the labelled images in FOLDER
+train_segmenter() {
+    [ ! -f "$3" ] || return 0
+    "$python" utils/train_segmenter.py train --num_classes "$classes" \
+        --image_path "$1/images" --mask_path "$1/masks" \
+        --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
+        --encoder resnet18 --augmentation strong --batch_size 8 --validations 8 \
+        --max_steps "${SEGMENTER_STEPS:-800}" --seed "$2" --output "$3"
+}
+
+# draw RUN OPTION...: pairs by the ControlNet of `number` labelled images; the last option wins
+draw() {
+    "$python" generate.py --config_yaml_path "$config" --pad --num_classes "$classes" \
+        --model_weights_path "$out/training/$number/EM_best_results.ckpt" \
+        --sampler dpmpp --ddim_steps 20 --guess_mode --scale "${SCALE:-2.5}" --strength 1.5 \
+        --n_augmentations_per_mask "${IMAGES_PER_MASK:-1}" --precision "$precision" \
+        --seed 0 --output_base_dir "$out/pairs" --run_id "$1" "${@:2}"
+}
+
+for folder in "$out"/split/train_*; do
     number=$(basename "$folder" | sed 's/train_//')
     masks=$out/masks_$number
     # A training that has ended stays as it is: pairs are drawn with its best weights.
     if ! grep -qs '"state": "done"' "$out/training/$number/progress.json"; then
         "$python" train.py --cldm_config_path "$config" --resume_path "$out/ini.ckpt" \
-            --image_path "${folder}images" --mask_path "${folder}masks" \
+            --image_path "$folder/images" --mask_path "$folder/masks" \
             --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
             --num_classes "$classes" --init_extra_hint zeros --crop_scale "${crop_scale[@]}" \
             --batch_size 8 --learning_rate 4e-4 --max_steps "${CONTROL_STEPS:-700}" \
@@ -57,36 +83,39 @@ for folder in "$out"/split/train_*/; do
             --precision "$precision" --output_root "$out/training" --run_id "$number"
     fi
     if [ ! -d "$masks" ]; then
-        "$python" utils/vary_masks.py "${folder}masks" "$out/varied_$number" \
+        "$python" utils/vary_masks.py "$folder/masks" "$out/varied_$number" \
             --num_classes "$classes" --copies "${COPIES:-3}"
         mkdir -p "$masks.new"
-        cp "${folder}masks/"* "$out/varied_$number/masks/"* "$masks.new/"
+        cp "$folder/masks/"* "$out/varied_$number/masks/"* "$masks.new/"
         mv "$masks.new" "$masks"
     fi
-    draw=("$python" generate.py --config_yaml_path "$config" --pad --num_classes "$classes"
-        --model_weights_path "$out/training/$number/EM_best_results.ckpt"
-        --sampler dpmpp --ddim_steps 20 --guess_mode --scale "${SCALE:-2.5}" --strength 1.5
-        --n_augmentations_per_mask "${IMAGES_PER_MASK:-1}" --precision "$precision"
-        --seed 0 --output_base_dir "$out/pairs")
-    "${draw[@]}" --mask_dir "$masks" --run_id "$number"
+    draw "$number" --mask_dir "$masks"
+    for scale in ${SCALES:-}; do
+        draw "${number}_scale_$scale" --mask_dir "$masks" --scale "$scale"
+    done
+    if [ -n "${GRAIN:-}" ]; then
+        draw "${number}_grain" --mask_dir "$masks" --grain "$out/grain.json"
+    fi
+    segmenters=()
+    for seed in ${SEGMENTER_SEEDS:-100 101 102}; do
+        segmenters+=("$out/segmenter_${number}_$seed.ckpt")
+        # One judges pairs, all of them together predict masks
+        if [ -n "$unlabelled" ] || [ -n "${GATE:-}" ] && [ ${#segmenters[@]} = 1 ]; then
+            train_segmenter "$folder" "$seed" "${segmenters[-1]}"
+        fi
+    done
+    if [ -n "${GATE:-}" ]; then
+        draw "${number}_gate" --mask_dir "$masks" --gate_segmenter "${segmenters[0]}" \
+            --ignore_ratio 1.25 --gate_pairs "$out/split/val/images" "$out/split/val/masks"
+    fi
     [ -n "$unlabelled" ] || continue
     predicted=$out/pairs/predicted_$number
     if [ ! -d "$predicted" ]; then
-        segmenters=()
-        for seed in ${SEGMENTER_SEEDS:-100 101 102}; do
-            segmenters+=("$out/segmenter_${number}_$seed.ckpt")
-            [ ! -f "${segmenters[-1]}" ] || continue
-            "$python" utils/train_segmenter.py train --num_classes "$classes" \
-                --image_path "${folder}images" --mask_path "${folder}masks" \
-                --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
-                --encoder resnet18 --augmentation strong --batch_size 8 --validations 8 \
-                --max_steps "${SEGMENTER_STEPS:-800}" --seed "$seed" --output "${segmenters[-1]}"
-        done
         "$python" utils/predict_masks.py "${segmenters[@]}" "$unlabelled" "$predicted" \
             --copy_images
     fi
-    "${draw[@]}" --mask_dir "$predicted/masks" --image_path "$unlabelled" \
-        --encode_ratio "${ENCODE_RATIO:-0.6}" --run_id "unlabelled_$number"
+    draw "unlabelled_$number" --mask_dir "$predicted/masks" --image_path "$unlabelled" \
+        --encode_ratio "${ENCODE_RATIO:-0.6}"
 done
 
 "$python" utils/augmentation_study.py "$study" --output "$out/study"

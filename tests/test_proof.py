@@ -1,0 +1,101 @@
+"""scripts/proof.sh with a stand-in for the programs that it calls: commands, order, resumption."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "proof.sh"
+# Takes the place of Python: notes the command line and makes what the script looks for afterwards.
+STAND_IN = """#!{python}
+import json, pathlib, sys
+program, words = sys.argv[1], sys.argv[2:]
+with open({calls!r}, "a") as file:
+    file.write(json.dumps([program, *words]) + "\\n")
+def after(option):
+    return pathlib.Path(words[words.index(option) + 1])
+def fill(folder, *names):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).write_text('{{"state": "done"}}')
+if "--write_split" in words:
+    for part in ("train_1", "train_2", "val", "test"):
+        for kind in ("images", "masks"):
+            fill(after("--write_split") / part / kind, "a.png")
+elif program == "train.py":
+    fill(after("--output_root") / after("--run_id"), "progress.json")
+elif program == "utils/vary_masks.py":
+    fill(pathlib.Path(words[1]) / "masks", "a_0.png")
+elif program == "utils/predict_masks.py":
+    fill(pathlib.Path(words[4]) / "masks")
+elif program == "tool_add_control.py":
+    fill(pathlib.Path(words[1]).parent, pathlib.Path(words[1]).name)
+elif program != "generate.py":
+    fill(after("--output").parent, after("--output").name)
+"""
+
+
+@pytest.fixture
+def proof(tmp_path):
+    """Runs the script with variables of the environment; returns the commands that it called."""
+    calls, stand_in = tmp_path / "calls", tmp_path / "python"
+    stand_in.write_text(STAND_IN.format(python=sys.executable, calls=str(calls)))
+    stand_in.chmod(0o755)
+    (tmp_path / "study.yaml").write_text("num_classes: 3\n")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/b.png").write_text("")
+
+    def run(**variables):
+        calls.write_text("")
+        words = ["bash", str(SCRIPT), str(tmp_path / "study.yaml"), str(tmp_path / "out")]
+        env = {**os.environ, "PYTHON": str(stand_in), **variables}
+        subprocess.run(words, env=env, check=True, capture_output=True)
+        return [json.loads(line) for line in calls.read_text().splitlines()]
+
+    return run
+
+
+def parsed(program, *words):
+    """The options of a command as its program reads them; an unknown or wrong one ends the test."""
+    module = importlib.import_module(program.removesuffix(".py").replace("/", "."))
+    return module.parse_args(words)
+
+
+def runs(calls):
+    """Names of the runs of generate.py."""
+    return [words[words.index("--run_id") + 1] for words in calls if words[0] == "generate.py"]
+
+
+def test_every_command_is_understood(proof, tmp_path):
+    more = {"UNLABELLED": str(tmp_path / "more"), "SCALES": "1 4", "GRAIN": "1", "GATE": "1"}
+    calls = proof(**more)
+    for words in calls:
+        parsed(*words)
+    kinds = ["{}", "{}_scale_1", "{}_scale_4", "{}_grain", "{}_gate", "unlabelled_{}"]
+    assert runs(calls) == [kind.format(number) for number in (1, 2) for kind in kinds]
+    assert sorted(path.name for path in (tmp_path / "out/images").iterdir()) == ["a.png", "b.png"]
+    again = proof(**more)
+    assert {words[0] for words in again} == {"generate.py", "utils/augmentation_study.py"}
+    assert runs(again) == runs(calls)
+
+
+def test_a_guidance_weight_of_the_sweep_wins(proof):
+    calls = proof(SCALES="4", SCALE="2")
+    drawn = [parsed(*words)[0] for words in calls if words[0] == "generate.py"]
+    scales = {args.run_id: args.scale for args in drawn}
+    assert scales == {"1": 2, "1_scale_4": 4, "2": 2, "2_scale_4": 4}
+
+
+def test_only_what_is_asked_for_is_trained(proof):
+    assert runs(proof()) == ["1", "2"]
+    gated = proof(GATE="1")
+    segmenters = [words for words in gated if words[0] == "utils/train_segmenter.py"]
+    assert len(segmenters) == 2  # one for each number of labelled images
+    judges = [
+        words[words.index("--gate_segmenter") + 1] for words in gated if "--gate_pairs" in words
+    ]
+    assert judges == [words[words.index("--output") + 1] for words in segmenters]
