@@ -42,7 +42,7 @@ def main(argv=None):
     import torch
 
     from cldm.add_control import add_control
-    from cldm.model import create_model
+    from cldm.model import build_model
     from core.weights.checkpoints import check_finite, save_weights
     from core.weights.foreign_layouts import load_original
 
@@ -54,7 +54,7 @@ def main(argv=None):
         return
     print(f"{args.input}: {len(source)} tensors")
     torch.manual_seed(0)  # the hint encoder starts at random: the same input gives the same file
-    model = create_model(args.config)
+    model = build_model(args.config)
     try:
         weights, lacking = add_control(model, source, args.use_ema)
     # `add_control` knows tensors only; the files are named here.

@@ -38,7 +38,7 @@ def main(argv=None):
     # Here, because what works loads torch, which takes longer than reading the options.
     import torch
 
-    from cldm.model import create_model
+    from cldm.model import build_model
     from cldm.transfer_control import transfer_control
     from core.weights.checkpoints import check_finite, save_weights
     from core.weights.foreign_layouts import load_original
@@ -46,7 +46,7 @@ def main(argv=None):
     paths = (args.path_sd15, args.path_sd15_with_control, args.path_input)
     check_conversion(paths, args.path_output)  # before the minutes that reading takes
     with torch.device("meta"):  # only names and shapes are asked for
-        model = create_model(args.config)
+        model = build_model(args.config)
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     schedule = [name for name, _ in model.named_buffers()]
     sources = []

@@ -37,9 +37,9 @@ def control_networks(config: Path, weights: list[Path]) -> list:
 
 def full_models(config: Path, weights: list[Path]) -> list:
     """A whole model for each file."""
-    from cldm.model import create_model
+    from cldm.model import build_model
 
-    return [create_model(config, path) for path in weights]
+    return [build_model(config, path) for path in weights]
 
 
 def measure(load: Callable, config: Path, weights: list[Path]) -> tuple[float, float]:

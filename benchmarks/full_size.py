@@ -46,10 +46,10 @@ def read_every_page(model: "torch.nn.Module") -> None:
 
 def write_random_weights(config: Path, path: Path) -> None:
     """Write a complete checkpoint of a freshly built model."""
-    from cldm.model import create_model  # here, as below: the options are read before
+    from cldm.model import build_model  # here, as below: the options are read before
     from core.weights.checkpoints import save_weights
 
-    save_weights(create_model(config).state_dict(), path)
+    save_weights(build_model(config).state_dict(), path)
 
 
 def write_control(source: Path, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Time and memory of loading at full size, by `create_model` and by the usual way.
+"""Time and memory of loading at full size, by `build_model` and by the usual way.
 
     python benchmarks/load_time.py /tmp/fullsize
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:  # it takes seconds to load, and programs read their options b
 
 def usual_way(config: Path, path: Path) -> "torch.nn.Module":
     """Model that is initialised and then loaded."""
-    from cldm.model import create_model  # here, as below: the options are read before
+    from cldm.model import build_model  # here, as below: the options are read before
     from core.weights.checkpoints import load_state_dict
 
-    model = create_model(config)
+    model = build_model(config)
     model.load_state_dict(load_state_dict(path))
     return model
 
 
 WAYS = {
     "build with initialisation, then load": usual_way,
-    "create_model(config, weights)": Deferred("cldm.model:create_model"),
+    "build_model(config, weights)": Deferred("cldm.model:build_model"),
 }
 
 

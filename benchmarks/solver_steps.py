@@ -67,7 +67,7 @@ def main(argv=None):
     # Here, because what works loads torch, which takes longer than reading the options.
     import torch
 
-    from cldm.model import create_model
+    from cldm.model import build_model
     from cldm.sampling import sample_latents
 
     use_image_options(args)
@@ -77,7 +77,7 @@ def main(argv=None):
     paths = condition.list_files(study.mask_dir)[: study.images]
     hints = torch.stack([torch.from_numpy(condition.read_hint(path)) for path in paths])
     hints = rearrange(hints, "n h w c -> n c h w")  # (N, C, H, W)
-    model = create_model(study.config_yaml_path, study.model_weights_path, study.num_classes)
+    model = build_model(study.config_yaml_path, study.model_weights_path, study.num_classes)
     prompts, seeds = [PROMPTS[0]] * len(paths), [study.seed + i for i in range(len(paths))]
 
     def latents(sampler, steps):

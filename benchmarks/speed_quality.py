@@ -172,7 +172,7 @@ def main(argv=None):
     add_image_options(parser)
     args = parser.parse_args(argv)
     # Here, because what works loads torch, which takes longer than reading the options.
-    from cldm.model import create_model
+    from cldm.model import build_model
     from segmentation.data import gather_pairs
     from segmentation.judge import Judge
 
@@ -188,7 +188,7 @@ def main(argv=None):
     if len({hint.shape for hint in hints}) > 1:
         raise ValueError(f"{options.pairs[1]}: masks of several sizes, expected one")
     hints = np.stack(hints)  # (N, H, W, C)
-    model = create_model(
+    model = build_model(
         options.config_yaml_path, options.model_weights_path, options.num_classes
     ).eval()
     pictures = [to_uint8(read_image(pair.image)) for pair in pairs]

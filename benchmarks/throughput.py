@@ -72,13 +72,13 @@ def main(argv=None):
     args = parse_args(argv)
     # Here, because what works loads torch, which takes longer than reading the options.
     from cldm.configuration import native_size, read_config
-    from cldm.model import create_model
+    from cldm.model import build_model
     from generation.costs import measure_image
     from training.costs import measure_step
 
     study = read_options(ThroughputOptions, args)
     device, side = pick_device(study.device), native_size(read_config(study.config))
-    model = create_model(study.config)
+    model = build_model(study.config)
 
     def step(pixels, batch):
         """Seconds of a training step on square images."""

@@ -1,6 +1,7 @@
 """Control of latent diffusion (Zhang et al. 2023): branches, models with them, their samples.
 
-- `cldm`, on `published_control`: `ControlNet`, `ControlledUnetModel` and `ControlLDM`.
+- `controlnet`: the control branch, the U-Net that it steers, and latent diffusion with both.
+- `cldm`: the published `ControlLDM`, which is the same beside the methods of a Lightning Trainer.
 - `multi`: several branches at once.
 - `configuration`, `model`, on `names`, `parameterization` and `layer_precision`: models from YAML
   files and checkpoints.

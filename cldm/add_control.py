@@ -100,7 +100,8 @@ def add_control(
     """Weights for `model` from those of a model without control.
 
     Args:
-        model: a freshly built ControlLDM. It is emptied, so that the weights are in memory once.
+        model: a freshly built `ControlledDiffusionModel`. It is emptied, so that the weights are in
+            memory once.
         source: tensors by their published names.
         use_ema: take the averaged copies of the U-Net's weights.
     Returns:

@@ -16,13 +16,25 @@ from ldm.util import find_class
 UNET_LEVELS = "unet_config.params.channel_mult"
 AUTOENCODER_LEVELS = "first_stage_config.params.ddconfig.ch_mult"
 SIZE_KEYS = {"image_size": int, UNET_LEVELS: list, AUTOENCODER_LEVELS: list}
+# The same networks without the Trainer's methods: Lightning takes seconds to load.
+PLAIN_TARGETS = {
+    "cldm.cldm.ControlLDM": "cldm.controlnet.ControlledDiffusionModel",
+    "cldm.cldm.ControlNet": "cldm.controlnet.ControlNet",
+    "cldm.cldm.ControlledUnetModel": "cldm.controlnet.ControlledUnetModel",
+    "ldm.models.diffusion.ddpm.LatentDiffusion": (
+        "ldm.models.diffusion.latent_diffusion.LatentDiffusionModel"
+    ),
+}
 
 
-def read_config(path: str | Path, overrides: Mapping | None = None) -> dict:
+def read_config(
+    path: str | Path, overrides: Mapping | None = None, published: bool = False
+) -> dict:
     """The `model:` part of a YAML of this family, in plain dictionaries with all values filled in.
 
     Args:
-        overrides: as `config_overrides` of `create_model`.
+        overrides: as `config_overrides` of `build_model`.
+        published: leave published targets as they are, not as `PLAIN_TARGETS` has them.
     Raises:
         FileNotFoundError, ValueError: as `read_yaml`.
         ValueError: `overrides` has other parts than `model`.
@@ -40,6 +52,8 @@ def read_config(path: str | Path, overrides: Mapping | None = None) -> dict:
         raise ValueError(f"{path}: expected a `model:` with `target:` and `params:`")
     if bad := _not_finite(model["params"]):
         raise ValueError(f"{path}: {bad} is not a finite number. Write the published value.")
+    if not published:
+        model = _with_plain_targets(model)
     find_class(model)  # a refused target says more than the sizes that it lacks
     for key, kind in SIZE_KEYS.items():
         found = _value_at(model["params"], key)
@@ -49,6 +63,16 @@ def read_config(path: str | Path, overrides: Mapping | None = None) -> dict:
                 f"{found!r}, expected {kind.__name__})"
             )
     return model
+
+
+def _with_plain_targets(node):
+    """Nested dictionaries with the targets of `PLAIN_TARGETS`; a user's own targets stay."""
+    if not isinstance(node, dict):
+        return node
+    node = {key: _with_plain_targets(value) for key, value in node.items()}
+    if isinstance(target := node.get("target"), str):
+        node["target"] = PLAIN_TARGETS.get(target, target)
+    return node
 
 
 def _value_at(node, key: str):

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cldm.cldm import HINT_CHANNELS, ControlNet
+from cldm.controlnet import HINT_CHANNELS, ControlNet
 from core.files import write_json
 from core.recording.records import Record, read_checked
 from core.weights.checkpoints import load_state_dict, save_weights
@@ -102,7 +102,7 @@ def diffusers_config(control: ControlNet, global_average_pooling: bool = False) 
     """The `config.json` with which diffusers builds the same network.
 
     Args:
-        global_average_pooling: of the `ControlLDM`.
+        global_average_pooling: of the `ControlledDiffusionModel`.
     """
     widths = [mult * control.model_channels for mult in control.channel_mult]
     attended = [2**level in control.attention_resolutions for level in range(len(widths))]

@@ -32,7 +32,15 @@ def get_state_dict(d: dict) -> dict:
     return d.get("state_dict", d)
 
 
-def create_model(
+def create_model(config_path: str | Path, *arguments, **options) -> torch.nn.Module:
+    """Build the published class that a YAML file names, for notebooks: any Trainer trains it.
+
+    Arguments and errors are those of `build_model`, and so are the networks.
+    """
+    return build_model(config_path, *arguments, **options, published=True)
+
+
+def build_model(
     config_path: str | Path,
     weights_path: str | Path | None = None,
     hint_channels: int | None = None,
@@ -40,6 +48,7 @@ def create_model(
     config_overrides: Mapping | None = None,
     base_path: str | Path | None = None,
     layer_dtype: torch.dtype = torch.float32,
+    published: bool = False,
 ) -> torch.nn.Module:
     """Build the model of a YAML file on the CPU, in evaluation mode when it gets weights.
 
@@ -58,13 +67,14 @@ def create_model(
         layer_dtype: type of the weights of linear layers and convolutions. A type of 16 bits is for
             computing under `torch.autocast` in this type, see `cldm.layer_precision`; tensors are
             copied then, not mapped.
+        published: as in `read_config`.
     Raises:
         FileNotFoundError, ValueError: as `read_config`, `instantiate_from_config`,
             `load_original`, `read_rounded`.
         ValueError: the file holds a control branch alone, and there is no `base_path`.
         RuntimeError: the checkpoint does not fit the configuration.
     """
-    config = read_config(config_path, config_overrides)
+    config = read_config(config_path, config_overrides, published)
     with constructor_errors(config_path):
         if hint_channels is not None:
             config["params"]["control_stage_config"]["params"]["hint_channels"] = hint_channels
@@ -112,9 +122,9 @@ def create_control(
     Nothing but `control_model.*` is taken from the file.
 
     Args:
-        layer_dtype: as in `create_model`.
+        layer_dtype: as in `build_model`.
     Raises:
-        FileNotFoundError, ValueError: as `create_model`; no control branch in the file.
+        FileNotFoundError, ValueError: as `build_model`; no control branch in the file.
         RuntimeError: the checkpoint does not fit the configuration, or was trained with another
             number of hint channels.
     """
@@ -141,7 +151,7 @@ def load_control(path: str | Path) -> dict[str, torch.Tensor]:
 
 
 def build_control(config_path: str | Path, hint_channels: int) -> torch.nn.Module:
-    """The control branch of a YAML file alone, without weights; raises as `create_model`."""
+    """The control branch of a YAML file alone, without weights; raises as `build_model`."""
     # A whole model for each branch would take the memory of a U-Net each time.
     params = read_config(config_path)["params"]
     with constructor_errors(config_path):
@@ -154,7 +164,7 @@ def create_first_stage(config_path: str | Path, weights_path: str | Path) -> tor
     """The autoencoder of a YAML file alone, frozen, with its weights from a complete checkpoint.
 
     Raises:
-        As `create_model`.
+        As `build_model`.
     """
     config = read_config(config_path)["params"]["first_stage_config"]
     state_dict = {
@@ -181,7 +191,7 @@ def load_weights(
 
     Args:
         state_dict: the file's tensors, where they were read before.
-        new_hint, layer_dtype: as in `create_model`.
+        new_hint, layer_dtype: as in `build_model`.
     Raises:
         RuntimeError, ValueError: as `load_strictly`. The schedule may be missing, and tensors that
             only other programs read may be left over.

@@ -17,9 +17,12 @@ CLEAR = 0.5  # correlation; trained networks reach 0.99 where they return their 
 
 @torch.no_grad()
 def measured_parameterization(model: torch.nn.Module) -> str | None:
-    """`eps` or `v`, as the answers of a `LatentDiffusion` to pure noise tell; None where unclear.
+    """`eps` or `v`, as a model's answers to pure noise tell; None where unclear.
 
     Networks without training give no clear answer.
+
+    Args:
+        model: a `LatentDiffusionModel`.
     """
     last = model.num_timesteps - 1
     if _correlation(model, last) > CLEAR:

@@ -145,7 +145,7 @@ def sample_latents(
     """Latents for N conditions.
 
     Args:
-        model: a ControlLDM.
+        model: a `ControlledDiffusionModel`.
         hints: one per control branch, each (N, C, H, W) in [0, 1]; H and W are multiples of the
             model's factor.
         prompts, seeds: N texts and N whole numbers; all noise of a picture comes from its seed.

@@ -50,7 +50,8 @@ def measure_image(
     """Cost of an image in a batch, as medians of `repeats` measurements.
 
     Args:
-        model: a `ControlLDM` with one control branch; left as it was, but on `device`.
+        model: a `ControlledDiffusionModel` with one control branch; left as it was, but on
+            `device`.
         image_size: height and width in pixels.
         options: their `steps` play no part.
         branches: control branches that steer the image, each with the weights of the model's one.

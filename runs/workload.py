@@ -106,7 +106,7 @@ def measure_costs(
     # Here, because what works loads torch, which takes longer than reading the options.
     from cldm.configuration import image_side, read_config
     from cldm.layer_precision import round_layers
-    from cldm.model import create_model
+    from cldm.model import build_model
     from core.hardware.devices import PRECISIONS, device_name, peak_memory
     from generation.costs import measure_image
     from ldm.samplers import SAMPLERS
@@ -119,7 +119,7 @@ def measure_costs(
         f"on {device_name(device)}",
         flush=True,
     )
-    model = create_model(here.config)  # random weights
+    model = build_model(here.config)  # random weights
     # The step comes first: its memory is the larger, and a peak never falls again.
     per_step, per_image = known.seconds_per_step, known.seconds_per_image
     if "step" in here.measured:

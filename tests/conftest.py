@@ -11,10 +11,9 @@ import torch
 import yaml
 from tqdm import tqdm
 
-from cldm.model import create_model
+from cldm.model import build_model, create_model
 from core.imaging.images import write_png
 from core.weights.checkpoints import load_state_dict, save_weights
-from ldm.util import instantiate_from_config
 from share import run_script
 from tests.weights import fill_parameters, fill_zero_layers
 
@@ -66,14 +65,19 @@ def shared_tiny_cldm(tiny_yaml):
 
     All tests share it, so never change it.
     """
-    config = yaml.safe_load(tiny_yaml.read_text())["model"]
-    return fill_parameters(instantiate_from_config(config)).eval()
+    return fill_parameters(build_model(tiny_yaml)).eval()
 
 
 @pytest.fixture
 def tiny_cldm(shared_tiny_cldm):
     """A copy of the tiny model with the golden weights that the test may change."""
     return copy.deepcopy(shared_tiny_cldm)
+
+
+@pytest.fixture
+def published_cldm(tiny_yaml):
+    """The tiny model with the golden weights, as the class that its configuration names."""
+    return fill_parameters(create_model(tiny_yaml)).eval()
 
 
 # For the scripts: a model small enough to train for real, and a folder of pairs

@@ -60,6 +60,13 @@ for program in sys.argv[1:]:
         os._exit(0)
     os.wait()
 """
+# Runs the program of its command line, and prints which parts of Lightning that has loaded.
+SHOW_LIGHTNING = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+print([name for name in sys.modules if name.startswith(("pytorch_lightning", "lightning"))])
+"""
 # A command line that names a file or folder which is not there, `absent`
 ABSENT = {
     "benchmarks/fid_severity.py": "absent",
@@ -158,6 +165,19 @@ def test_help_comes_before_torch_is_loaded():
     programs = [program for program in PROGRAMS if program not in HEAVY]
     words = [sys.executable, "-c", SHOW_HEAVY, *programs]
     assert subprocess.run(words, capture_output=True, text=True, check=True).stderr == ""
+
+
+def test_images_are_generated_without_lightning(pairs, micro_yaml, micro_weights, tmp_path):
+    """It takes seconds to load, and only a training needs it."""
+    options = [
+        *("--config_yaml_path", micro_yaml, "--model_weights_path", micro_weights),
+        *("--mask_dir", pairs / "masks", "--output_base_dir", tmp_path / "out"),
+        *("--ddim_steps", 1, "--device", "cpu"),
+    ]
+    words = [sys.executable, "-c", SHOW_LIGHTNING, "generate.py", *map(str, options)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert len(list(tmp_path.glob("out/*/images/*.png"))) == 6
 
 
 @pytest.mark.parametrize("program", sorted(ABSENT.keys() - NO_IMAGES))

@@ -46,7 +46,7 @@ def measure_step(
     """Seconds of a training step on new images: the median of `repeats` after one that warms up.
 
     Args:
-        model: a ControlLDM; its control branch is changed.
+        model: a `ControlledDiffusionModel`; its control branch is changed.
         image_size: height and width in pixels.
         gradient_checkpointing: `auto`, `on` or `off`, as `choose_checkpointing`.
     """

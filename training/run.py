@@ -10,8 +10,8 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
 from torch.utils.data import DataLoader
 
-from cldm.cldm import ControlLDM
-from cldm.model import create_model
+from cldm.controlnet import ControlledDiffusionModel
+from cldm.model import build_model
 from cldm.parameterization import check_parameterization
 from cldm.unknown_prompts import notify_of_unknown_prompts
 from core.hardware.compiling import compile_networks
@@ -143,7 +143,7 @@ class TrainingRun:
         # Measured here: later the model itself has taken some of it.
         free = memory_per_process(device, self.processes.per_node)
         params = {"sd_locked": options.sd_locked, "only_mid_control": options.only_mid_control}
-        model = create_model(
+        model = build_model(
             options.cldm_config_path,
             self.run_dir / LAST if self.resumed else options.resume_path,
             self.datasets.train.condition.hint_channels,
@@ -224,7 +224,7 @@ class TrainingRun:
                 raise StoppedForRequeue from stop
             raise
 
-    def _compile(self, model: ControlLDM) -> None:
+    def _compile(self, model: ControlledDiffusionModel) -> None:
         """Compile the locked network and its branch where `--compile` asks for it."""
         if self.options.processes.compile:
             compile_networks([model.model.diffusion_model, model.control_model])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from cldm.model import create_control, create_model
+from cldm.model import build_model, create_control
 from cldm.multi import MultiConditionControlNet
 from cldm.names import UNET
 from cldm.parameterization import check_parameterization
@@ -50,7 +50,7 @@ def weights_files(branches: Sequence[Branch], base: Path | None) -> dict[str, Pa
 
 
 def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Module:
-    """A `ControlLDM` whose control network has all branches, in evaluation mode on its device.
+    """A `ControlledDiffusionModel` with all branches, in evaluation mode on its device.
 
     The first branch's file brings the base too, unless `base_weights_path` is given: then
     everything but the control networks comes from there. Of the other files only the control
@@ -58,12 +58,12 @@ def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Mo
     halves the rest: the model must run in `mixed_precision`.
 
     Raises:
-        FileNotFoundError, ValueError, RuntimeError: see `create_model`, `create_control` and
+        FileNotFoundError, ValueError, RuntimeError: see `build_model`, `create_control` and
             `check_parameterization`.
     """
     first, *others = branches
     config, layer_dtype = options.config_yaml_path, PRECISIONS[options.precision]
-    model = create_model(
+    model = build_model(
         config,
         first.weights,
         first.condition.hint_channels,

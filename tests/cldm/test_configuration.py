@@ -7,7 +7,8 @@ import yaml
 from omegaconf import OmegaConf
 
 from cldm.configuration import native_size, read_config
-from cldm.model import create_model
+from cldm.controlnet import ControlledDiffusionModel
+from cldm.model import build_model, create_model
 
 MODELS = Path(__file__).parents[2] / "models"
 
@@ -128,6 +129,31 @@ def test_overrides_win_and_what_refers_to_them_follows(tmp_path, mini_yaml):
         create_model(mini_yaml, config_overrides={"params": {"scale_factor": 1.0}})
     with pytest.raises(ValueError, match="unknown keys"):
         create_model(mini_yaml, config_overrides={"model": {"params": {"scale_facter": 1.0}}})
+
+
+def test_published_classes_are_built_without_lightning_unless_they_are_asked_for(mini_yaml):
+    config = yaml.safe_load(mini_yaml.read_text())["model"]
+
+    def targets(node):
+        if not isinstance(node, dict):
+            return []
+        return [node.get("target"), *(name for value in node.values() for name in targets(value))]
+
+    assert targets(read_config(mini_yaml, published=True)) == targets(config)
+    plain = read_config(mini_yaml)
+    assert plain["target"] == "cldm.controlnet.ControlledDiffusionModel"
+    assert not {"cldm.cldm", "ldm.models.diffusion.ddpm"} & {
+        name.rpartition(".")[0] for name in targets(plain) if name
+    }
+
+
+def test_a_target_of_the_users_own_is_built_as_it_is(mini_yaml, monkeypatch):
+    class Own(ControlledDiffusionModel):
+        pass
+
+    monkeypatch.setattr("cldm.controlnet.Own", Own, raising=False)
+    overrides = {"model": {"target": "cldm.controlnet.Own"}}
+    assert type(build_model(mini_yaml, config_overrides=overrides)) is Own
 
 
 def test_overrides_cannot_call_a_resolver(mini_yaml):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from cldm.cldm import ControlNet
+from cldm.controlnet import ControlNet
 from cldm.multi import MultiConditionControlNet
 from generate import MultiConditionControlNet as exported
 

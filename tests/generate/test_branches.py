@@ -134,7 +134,7 @@ def test_branches_of_the_general_form_equal_the_published_ones(run, edges, edge_
 @pytest.fixture
 def refused(micro_yaml, branch_weights, tmp_path, error_line, monkeypatch):
     """Function from further options to the error line; neither loads a model nor writes."""
-    monkeypatch.setattr(model, "create_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(model, "build_model", lambda *_: pytest.fail("loaded"))
 
     def refused(*words):
         common = ["--config_yaml_path", micro_yaml, "--device", "cpu"]

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import generate
-from cldm.cldm import ControlLDM
+from cldm.controlnet import ControlledDiffusionModel
 from conditions.pairs import find_pairs
 from core.files import write_json
 from core.imaging.images import image_size, read_labels, write_png
@@ -147,14 +147,14 @@ def test_hard_masks_get_more_images(run, pairs, tmp_path):
 
 def test_a_picture_that_is_not_finite_stops_the_run_unwritten(run, monkeypatch, tmp_path):
     """The pictures before it stay, and the run can be resumed."""
-    whole = ControlLDM.decode_first_stage
+    whole = ControlledDiffusionModel.decode_first_stage
     calls = []
 
     def third_is_nan(self, z):
         calls.append(z)
         return whole(self, z * torch.nan if len(calls) == 3 else z)
 
-    monkeypatch.setattr(ControlLDM, "decode_first_stage", third_is_nan)
+    monkeypatch.setattr(ControlledDiffusionModel, "decode_first_stage", third_is_nan)
     name = r"images/image_cond2_batch0_sample0.png: not written.*NaN.*--scale"
     with pytest.raises(RuntimeError, match=name):
         run()
@@ -197,7 +197,9 @@ def test_saving_memory_changes_no_picture(run, monkeypatch):
     assert pictures(folder) == pictures(run())
     shifts = []
     monkeypatch.setattr(
-        ControlLDM, "low_vram_shift", lambda self, is_diffusing: shifts.append(is_diffusing)
+        ControlledDiffusionModel,
+        "low_vram_shift",
+        lambda self, is_diffusing: shifts.append(is_diffusing),
     )
     run("--save_memory", "--batch_size_per_inference", 6)
     assert shifts == [False, True, False] * 6  # on a CPU images are computed one at a time
@@ -233,7 +235,7 @@ def test_control_only_weights_need_their_base(run, micro_weights, tmp_path):
 def test_bad_input_is_one_line_before_the_model_loads(
     micro_yaml, micro_weights, pairs, tmp_path, error_line, monkeypatch
 ):
-    monkeypatch.setattr(model, "create_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(model, "build_model", lambda *_: pytest.fail("loaded"))
     common = ["--config_yaml_path", micro_yaml, "--output_base_dir", tmp_path / "out"]
     common += ["--device", "cpu"]
     masks = ["--mask_dir", pairs / "masks"]

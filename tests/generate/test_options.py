@@ -46,7 +46,7 @@ def test_options_of_drawn_edges_and_of_classes(capsys):
 def test_dry_run_says_what_would_be_done_and_writes_nothing(
     run, maps, pairs, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(model, "create_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(model, "build_model", lambda *_: pytest.fail("loaded"))
     options = ["--n_augmentations_per_mask", 2, "--branches", f"d=depth:{maps / 'depth'}"]
     options += ["--ddim_steps", 70]
     before = sorted(tmp_path.rglob("*"))

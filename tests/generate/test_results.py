@@ -13,7 +13,7 @@ def test_overview_and_report_are_made_again_without_the_model(run, monkeypatch, 
     assert b"still missing" not in made["report.html"]
     for name in made:
         (folder / name).write_text("half")
-    monkeypatch.setattr(model, "create_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(model, "build_model", lambda *_: pytest.fail("loaded"))
     generate.main(["--resume_run", str(folder)])
     assert {name: (folder / name).read_bytes() for name in made} == made
     assert str(folder / "report.html") in capsys.readouterr().out
@@ -30,7 +30,7 @@ def test_export_at_the_end_and_of_a_finished_run(run, pairs, tmp_path, monkeypat
     real = ["--include_real", pairs / "images", pairs / "masks"]
     folder = run("--export_dataset", tmp_path / "set", *real)
     assert len(list((tmp_path / "set" / "images").iterdir())) == 12
-    monkeypatch.setattr(model, "create_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(model, "build_model", lambda *_: pytest.fail("loaded"))
     generate.main(["--resume_run", str(folder)])  # does not take over the export
     words = ["--resume_run", folder, "--export_dataset", tmp_path / "again", *real]
     generate.main([str(word) for word in words])

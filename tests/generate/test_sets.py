@@ -99,7 +99,7 @@ def test_a_stop_request_ends_after_the_batch_in_hand(run, monkeypatch, tmp_path)
 def test_nothing_is_made_twice(run, monkeypatch, capsys):
     folder = run("--run_id", "one")
     before = {path: path.stat().st_mtime_ns for path in (folder / "images").iterdir()}
-    monkeypatch.setattr(model, "create_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(model, "build_model", lambda *_: pytest.fail("loaded"))
     generate.main(["--resume_run", str(folder)])
     assert {path: path.stat().st_mtime_ns for path in (folder / "images").iterdir()} == before
     assert "6 there already" in capsys.readouterr().out

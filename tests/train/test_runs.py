@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 import generate
 import train
-from cldm.cldm import ControlLDM
+from cldm.controlnet import ControlledDiffusionModel
 from cldm.model import create_model
 from core.files import sha256_of
 from core.imaging.images import read_labels, write_png
@@ -142,9 +142,9 @@ def test_a_view_is_encoded_once(options, monkeypatch, views, encoded):
     monkeypatch.setattr(
         AutoencoderKL, "encode", lambda self, image: seen.append(image) or encode(self, image)
     )
-    losses = ControlLDM.sample_losses
+    losses = ControlledDiffusionModel.sample_losses
     monkeypatch.setattr(
-        ControlLDM,
+        ControlledDiffusionModel,
         "sample_losses",
         lambda self, x_start, *rest: drawn.extend(x_start) or losses(self, x_start, *rest),
     )

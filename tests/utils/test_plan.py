@@ -38,7 +38,7 @@ def test_measured_on_a_model(capsys, micro_yaml):
 
 
 def test_bad_input_is_one_line_before_the_model_loads(error_line, micro_yaml, monkeypatch):
-    monkeypatch.setattr("cldm.model.create_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr("cldm.model.build_model", lambda *_: pytest.fail("loaded"))
     assert "no cost is known" in error_line(plan.main)
     assert "--seconds_per_step is given" in error_line(
         plan.main, "--measure", "--seconds_per_step", 1

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 
 from core.seeds import sample_seed
-from ldm.models.diffusion.ddpm import LatentDiffusion
+from ldm.models.diffusion.latent_diffusion import LatentDiffusionModel
 from training.base.data import Views, load
 from training.base.discriminator import PatchDiscriminator, balance
 from training.base.loop import draw_noise, fit, warm_then_decay
@@ -99,7 +99,7 @@ def normalise_latents(
 
 
 def train_autoencoder(
-    model: LatentDiffusion,
+    model: LatentDiffusionModel,
     images: Sequence[torch.Tensor],
     options: AutoencoderOptions,
     latent_size: int,

@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import EMAWeightAveraging
 
 from cldm.configuration import read_config
 from cldm.model import load_weights
-from ldm.models.diffusion.ddpm import LatentDiffusion
+from ldm.models.diffusion.latent_diffusion import LatentDiffusionModel
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 from training.base.data import Latents, Views, load
 from training.base.loop import fit, warm_then_decay
@@ -27,7 +27,7 @@ CONTROL_KEYS = ("control_stage_config", "control_key", "only_mid_control")  # no
 class UNetTraining(pl.LightningModule):
     """Second stage: U-Net and text encoder, trained on batches of `Latents`."""
 
-    def __init__(self, model: LatentDiffusion, learning_rate: float):
+    def __init__(self, model: LatentDiffusionModel, learning_rate: float):
         super().__init__()
         self.model, self.learning_rate = model, learning_rate
         model.freeze_the_rest()
@@ -54,7 +54,7 @@ class UNetTraining(pl.LightningModule):
         return warm_then_decay(optimizer, self.trainer.max_steps)
 
 
-def build_base(config_path: Path, init: Path | None = None) -> LatentDiffusion:
+def build_base(config_path: Path, init: Path | None = None) -> LatentDiffusionModel:
     """The model of a configuration without its control branch.
 
     Args:
@@ -72,14 +72,14 @@ def build_base(config_path: Path, init: Path | None = None) -> LatentDiffusion:
     trained = {**text_encoder.get("params", {}), "freeze": False}
     params["cond_stage_config"] = {**text_encoder, "params": trained}
     params["cond_stage_trainable"] = True
-    model = LatentDiffusion(**params)
+    model = LatentDiffusionModel(**params)
     if init:
         load_weights(model, init)
     return model
 
 
 def train_unet(
-    model: LatentDiffusion,
+    model: LatentDiffusionModel,
     images: Sequence[torch.Tensor],
     prompts: Sequence[str],
     options: UNetOptions,

@@ -20,7 +20,7 @@ class FrozenEncoders:
     long list of prompts, those used last are kept.
 
     Args:
-        model: a `LatentDiffusion` whose two encoders are not trained.
+        model: a `LatentDiffusionModel` whose two encoders are not trained.
         cache: where the latents of views are kept.
     """
 

@@ -51,7 +51,7 @@ def choose_checkpointing(
 
     Args:
         choice: `auto`, `on` or `off`.
-        model: a ControlLDM. What is not trained is frozen here.
+        model: a `ControlledDiffusionModel`. What is not trained is frozen here.
         device: that of the training.
         free: bytes that are free there for this process, without the model.
     Returns:
@@ -130,7 +130,7 @@ def _empty_like(tensor):
 
 
 def _inputs(model, size):
-    """Empty inputs of `ControlLDM.sample_losses`."""
+    """Empty inputs of `ControlledDiffusionModel.sample_losses`."""
     n, side = size.batch_size, size.image_size
     latent = side // model.first_stage_model.downsampling
     x_start = torch.empty(n, model.channels, latent, latent)

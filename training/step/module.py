@@ -3,7 +3,7 @@
 import pytorch_lightning as pl
 import torch
 
-from cldm.cldm import ControlLDM
+from cldm.controlnet import ControlledDiffusionModel
 from core.hardware.devices import to_device
 from core.samples import Batch
 from training.step.averaging import AVERAGES, WeightAverage
@@ -26,7 +26,7 @@ class ControlTraining(pl.LightningModule):
 
     def __init__(
         self,
-        model: ControlLDM,
+        model: ControlledDiffusionModel,
         encoders: FrozenEncoders,
         learning_rate: float,
         ema_decay: float | None = None,
@@ -142,7 +142,7 @@ class ControlTraining(pl.LightningModule):
         return (to_device(values, self.device) for values in drawn)
 
     def _inputs(self, batch: Batch, posterior_noise):
-        """z, (N, 4, h, w), and its conditions as `ControlLDM.apply_model` takes them."""
+        """z, (N, 4, h, w), and its conditions as the model's `apply_model` takes them."""
         posterior = self.encoders.posterior(batch)
         cond = {
             "c_crossattn": [self.encoders.contexts(batch.prompts)],
