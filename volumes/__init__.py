@@ -10,6 +10,7 @@ from volumes.base import ArrayOptions, Volume
 
 # In the order in which they are asked: containers before folders of pictures
 FORMATS = (tiff.FORMAT, hdf5.FORMAT, mrc.FORMAT, zarr.FORMAT, folder.FORMAT)
+KINDS = "buif"  # of numbers, as numpy calls them, that are grey levels or labels
 
 
 def open_volume(path: Path, options: ArrayOptions | None = None) -> Volume:
@@ -17,7 +18,8 @@ def open_volume(path: Path, options: ArrayOptions | None = None) -> Volume:
 
     Raises:
         FileNotFoundError: nothing is there.
-        ValueError: of no known format, damaged, or the options do not fit.
+        ValueError: of no known format, damaged, without voxels or with complex ones, or the options
+            do not fit.
         RuntimeError: a package is missing; names it.
     """
     if not path.exists():
@@ -27,5 +29,9 @@ def open_volume(path: Path, options: ArrayOptions | None = None) -> Volume:
             volume = kind.open(path, options or ArrayOptions())
             if 0 in volume.shape:
                 raise ValueError(f"{path}: has no voxels, its shape is {volume.shape}")
+            if volume.dtype.kind not in KINDS:
+                raise ValueError(
+                    f"{volume.source}: voxels are {volume.dtype}, expected grey levels or labels"
+                )
             return volume
     raise ValueError(f"{path}: expected {', '.join(kind.name for kind in FORMATS)}")

@@ -58,6 +58,8 @@ class GreyOptions:
             return None
         voxels = np.concatenate([part.ravel() for _, part in sampled_slices(volume)])
         voxels = voxels[np.isfinite(voxels)]
+        if voxels.dtype == bool:  # numpy takes no percentiles of these
+            voxels = voxels.view(np.uint8)
         if not len(voxels) or voxels.min() == voxels.max():
             raise ValueError(
                 f"{volume.source}: all voxels are equal in {SAMPLED_SLICES} slices spread over it. "

@@ -28,8 +28,6 @@ class MrcVolume(Volume):
             self.dtype = mrcfile.utils.data_dtype_from_header(header)
         except (ValueError, OSError, AttributeError) as error:
             raise ValueError(f"{path}: cannot be read as MRC ({error})") from error
-        if self.dtype.kind not in "iuf":
-            raise ValueError(f"{path}: voxels are {self.dtype}, expected grey levels or labels")
         self.shape = tuple(int(header[name]) for name in ("nz", "ny", "nx"))
         self.chunks = (1, *self.shape[1:])
         sides = [round(float(size[name]), 6) for name in "zyx"]

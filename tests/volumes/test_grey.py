@@ -34,6 +34,12 @@ def test_windows_of_odd_volumes(tmp_path):
     flat = np.full((2, 16, 16), 3, np.float32)
     with pytest.raises(ValueError, match="all voxels are equal"):
         GreyOptions().window_of(volume_of(tmp_path / "a.tif", flat))
+    with pytest.raises(ValueError, match="complex64, expected grey levels"):
+        volume_of(tmp_path / "c.tif", flat.astype(np.complex64))
+    bits = volume_of(tmp_path / "d.tif", np.arange(128).reshape(2, 8, 8) % 3 == 0)
+    window = GreyOptions().window_of(bits)
+    picture = grey_picture(bits.slices(0, 0, 1)[0], window, False, "slice")
+    assert window == (0, 1) and picture[0, :4].tolist() == [255, 0, 0, 255]
     flat[0, 0, 0], flat[0, 0, 1] = 9, np.nan
     assert GreyOptions(percentiles=(10, 90)).window_of(volume_of(tmp_path / "b.tif", flat)) == (
         3,
