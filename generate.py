@@ -6,7 +6,6 @@ The folder of the run holds the images, their masks and a report; `--resume_run`
 """
 
 import sys
-from functools import partial
 
 from core.command_line.option_sources import (
     add_run_control,
@@ -24,7 +23,6 @@ from core.command_line.options import (
     read_groups,
     read_options,
 )
-from core.imaging.image_options import add_image_options, use_image_options
 from core.recording.records import RECORD
 from generation.folder.run_options import FREE_ON_RESUME, options_of_run
 from generation.presets import with_preset
@@ -43,22 +41,12 @@ def build_parser():
     parser = new_parser(__doc__)
     add_groups(parser, GROUPS)
     add_groups(parser, DETECTOR_GROUPS)
-    add_image_options(parser)
     add_run_control(parser)
     return parser
 
 
-def read_settings(args):
-    """The options by group, checked; raises ValueError where one is wrong."""
-    # Of the detector in use: options of the others are not checked, as nothing reads them.
-    drawn_edges = read_options(DETECTOR_GROUPS[args.edge_detector].options, args)
-    settings = Settings(**read_groups(GROUPS, args), drawn_edges=drawn_edges)
-    settings.check()
-    return settings
-
-
 def parse_args(argv=None):
-    """Parsed options and checked settings; `--resume_run` supplies the saved run's options."""
+    """The checked settings; `--resume_run` supplies the saved run's options."""
     parser = build_parser()
     given = parse_given(parser, argv)
     args = with_defaults(parser, with_preset(given))
@@ -70,39 +58,24 @@ def parse_args(argv=None):
         refuse_changes(given, before, FREE_ON_RESUME, "--resume_run")
         args = with_defaults(parser, given, saved, args.resume_run / RECORD)
     with naming_record(args.resume_run):
-        settings = read_settings(args)
+        # Of the detector in use: options of the others are not checked, as nothing reads them.
+        drawn = read_options(DETECTOR_GROUPS[args.edge_detector].options, args)
+        groups = read_groups(GROUPS, args)
+        settings = Settings(**groups, drawn_edges=drawn, dry_run=args.dry_run, values=vars(args))
+        settings.check()
     # Only what the user gave: a default that is not read surprises nobody.
     for name, reason in settings.unused().items():
         if name in given:
             print(f"warning: --{name} is ignored {reason}", file=sys.stderr)
-    return args, settings
-
-
-def build_gate(options, num_classes):
-    """The quality gate; None without a segmenter. Raises like `Judge` and `gather_pairs`."""
-    if options.gate_segmenter is None:
-        return None
-    # Here, as in `main`: what works loads torch, which takes longer than reading the options.
-    from generation.drawing.gate import Gate
-    from segmentation.data import gather_pairs
-    from segmentation.judge import Judge
-
-    judge, doubtful, hardness = Judge(options.gate_segmenter, num_classes), None, None
-    if options.gate_pairs:
-        pairs = gather_pairs(*([folder] for folder in options.gate_pairs), num_classes)
-        losses = judge.class_losses(pairs)
-        if options.ignore_ratio:
-            doubtful = partial(judge.doubtful, class_losses=losses, ratio=options.ignore_ratio)
-        if options.resample:
-            hardness = partial(judge.hardness, class_losses=losses)
-    return Gate(options.min_agreement, options.max_redraws, judge.agreement, doubtful, hardness)
+    return settings
 
 
 def main(argv=None):
     """Check everything, then make the images."""
-    args, settings = parse_args(argv)
+    settings = parse_args(argv)
     # Here, because what works loads torch, which takes longer than reading the options.
     from cldm.configuration import read_config, size_multiple
+    from generation.drawing.gate import build_gate
     from generation.exporting.dataset import check_export
     from generation.exporting.exports import write_exports
     from generation.exporting.volume import check_export_volume, voxel_of
@@ -114,15 +87,15 @@ def main(argv=None):
     from generation.preparing import prepare_run
     from generation.reporting.summary import files_text, plan_text
 
-    use_image_options(args)
-    num_classes = settings.conditions.num_classes
-    real = check_export(settings.export, num_classes, settings.run.resume_run)
+    settings.images.apply()
+    num_classes, resumed = settings.conditions.num_classes, settings.run.resume_run
+    real = check_export(settings.export, num_classes, resumed)
     check_export_volume(settings.volume)
-    with naming_record(args.resume_run):
+    with naming_record(resumed):
         config = read_config(settings.model.config_yaml_path)
         multiple = size_multiple(config)
         gate = build_gate(settings.gate, num_classes)
-        run, weights, grain = prepare_run(settings, vars(args), config, gate)
+        run, weights, grain = prepare_run(settings, config, gate)
         # What is there is not made again, and its conditions are not read again.
         pending = run.pending(run.plan.shard(*settings.shard))
         # A stack needs all of them: slices of other sizes may belong to another shard.
@@ -136,7 +109,7 @@ def main(argv=None):
     notify_of_uniform_masks(run.plan.condition_sets, run.branches)
     notify_of_pixel_sizes(run.branches)
     print(f"{run.headline(settings.shard)}, on {settings.model.device_type}")
-    if args.dry_run:
+    if settings.dry_run:
         exports = settings.export, len(real), settings.volume
         plan = plan_text(run, len(pending), settings.sampling, *exports)
         print(f"\n{dry_run_text(run.options, plan)}")

@@ -7,7 +7,6 @@ r"""Fine-tune the control branch of a ControlNet on images and conditions (Zhang
 import argparse
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 
 from core.command_line.option_sources import (
     add_run_control,
@@ -24,7 +23,6 @@ from core.command_line.options import (
     read_groups,
     secret_names,
 )
-from core.imaging.image_options import add_image_options, use_image_options
 from core.recording.records import RECORD, write_run_record
 from core.recording.run_files import can_restore
 from share import run_script
@@ -35,21 +33,12 @@ from training.run_options import FREE_ON_RESUME, GROUPS, TrainingOptions, read_s
 def build_parser() -> argparse.ArgumentParser:
     parser = new_parser(__doc__)
     add_groups(parser, GROUPS)
-    resuming = parser.add_argument_group("resuming")
-    resuming.add_argument(
-        "--resume_training",
-        type=Path,
-        metavar="RUN",
-        help="continue a run in its folder: weights, optimizer, step and data order; "
-        "takes that run's options",
-    )
-    add_image_options(parser)
     add_run_control(parser)
     return parser
 
 
-def parse_args(argv=None) -> tuple[argparse.Namespace, TrainingOptions]:
-    """Parsed options (those of the continued run where not given) and the same options by group.
+def parse_args(argv=None) -> TrainingOptions:
+    """The checked options; those of the continued run where they are not given.
 
     A run is continued where `--resume_training` names it, and where `--run_id` names one that is
     there already.
@@ -67,13 +56,14 @@ def parse_args(argv=None) -> tuple[argparse.Namespace, TrainingOptions]:
         args = with_defaults(parser, given, saved, resumed / RECORD)
     args.resume_training = resumed  # also where --run_id named the run
     with naming_record(resumed):
-        options = TrainingOptions(**read_groups(GROUPS, args))
+        groups = read_groups(GROUPS, args)
+        options = TrainingOptions(**groups, dry_run=args.dry_run, values=vars(args))
         options.check()
-    return args, options
+    return options
 
 
 def main(argv=None):
-    args, options = parse_args(argv)
+    options = parse_args(argv)
     # Here, because what works loads torch, which takes longer than reading the options.
     from cldm.configuration import image_side, read_config
     from core.lightning import print_once
@@ -83,39 +73,39 @@ def main(argv=None):
     from training.run import TrainingRun
     from training.summary import plan_text
 
-    use_image_options(args)
+    options.images.apply()
     config_path, samples = options.model.cldm_config_path, options.samples
-    with naming_record(args.resume_training):
+    output, resumed = options.output, options.resuming.resume_training
+    with naming_record(resumed):
         with option_names():
             size = image_side(read_config(config_path), samples.image_size, config_path)
         datasets = build_datasets(options.data, options.conditions, samples, size)
         judge = judge_of(options.agreement.agreement_segmenter, datasets.train.condition)
         # Files are checked by now.
-        has_name = bool(args.run_id or args.resume_training)
-        processes = count_processes(options.processes, has_name)
-        output = options.output
-        run_dir = args.resume_training or output.output_root / name_run(output.run_id, processes)
-        run = TrainingRun(options, datasets, processes, run_dir, resumed=bool(args.resume_training))
+        processes = count_processes(options.processes, has_name=bool(output.run_id or resumed))
+        run_dir = resumed or output.output_root / name_run(output.run_id, processes)
+        run = TrainingRun(options, datasets, processes, run_dir, resumed=bool(resumed))
         plan = plan_text(options, datasets, processes, run_dir)
-    if args.dry_run:
-        print_once(dry_run_text(vars(args), plan, hidden=secret_names(GROUPS)))
+    if options.dry_run:
+        print_once(dry_run_text(options.values, plan, hidden=secret_names(GROUPS)))
         return
     if not processes.on_gpu:
-        print_once("training on the CPU" + ("" if args.gpus == 0 else ": no GPU found"))
+        why = "" if options.processes.gpus == 0 else ": no GPU found"
+        print_once(f"training on the CPU{why}")
     print_once(plan, flush=True)
     # The trainer loads the network of the FID, whose errors should not wait for the model.
-    with naming_record(args.resume_training):
+    with naming_record(resumed):
         trainer = run.build_trainer(judge.counts if judge else None)
     record = partial(
         write_run_record,
-        options=vars(args),
+        options=options.values,
         kind="training",
         secret_names=secret_names(GROUPS),
     )
     with closing(run.folder.lock):
         if run.resumed:
             run.reopen_folder(trainer)
-        with naming_record(args.resume_training):
+        with naming_record(resumed):
             module = run.build_module(trainer.strategy.root_device)
         if not run.resumed:
             run.open_folder(trainer, record)

@@ -28,12 +28,11 @@ def count_copies(sets: Sequence[ConditionSet], settings: Settings, gate: Gate | 
 
 
 def prepare_run(
-    settings: Settings, values: Mapping, config: Mapping, gate: Gate | None
+    settings: Settings, config: Mapping, gate: Gate | None
 ) -> tuple[Run, WatchedWeights, Grain | None]:
     """The run, joined where it is there already, its weights and grain; nothing is written.
 
     Args:
-        values: all options of the command line by name, for the record of the run.
         config: the model's, as `read_config` gives it.
     Raises:
         FileNotFoundError, ValueError, RuntimeError: files are missing or do not belong together,
@@ -61,8 +60,9 @@ def prepare_run(
         """Seconds or minutes of reading, so not before they are needed."""
         return weights.digests | settings.gate.digests()
 
-    record = settings.record(values)
-    run = Run(folder, record, plan, settings.branches, digests, config, settings.gate.is_on)
+    run = Run(
+        folder, settings.record(), plan, settings.branches, digests, config, settings.gate.is_on
+    )
     if run.exists:  # before the slow checks: is it this run that the folder holds?
         run.join()
         if flaws := run.find_flaws(plan.shard(*settings.shard)):

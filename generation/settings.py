@@ -1,13 +1,14 @@
 """All options of a generation, by group, and what follows from them before a file is read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from cldm.options import SamplingOptions
 from conditions import ConditionOptions
 from core.command_line.options import Group
+from core.imaging.image_options import ImageOptions
 from generation.drawing.gate import GateOptions
 from generation.exporting.dataset import ExportOptions
 from generation.exporting.volume import VolumeOptions
@@ -59,6 +60,7 @@ GROUPS = {
     "shards": Group(ShardOptions, "many machines"),
     "export": Group(ExportOptions, "data set"),
     "volume": Group(VolumeOptions, "volume"),
+    "images": Group(ImageOptions, "image files"),
 }
 # Name of a detector -> its options. They begin with this name, so none can collide.
 DETECTOR_GROUPS = {
@@ -73,6 +75,8 @@ class Settings:
 
     Attributes:
         drawn_edges: options of the detector `published.edge_detector`.
+        dry_run: whether to stop once the plan is shown.
+        values: all of them by name, for the record of the run.
     """
 
     model: ModelOptions
@@ -92,7 +96,10 @@ class Settings:
     shards: ShardOptions
     export: ExportOptions
     volume: VolumeOptions
+    images: ImageOptions
     drawn_edges: Any
+    dry_run: bool = False
+    values: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raise ValueError where options of several groups contradict each other."""
@@ -212,15 +219,11 @@ class Settings:
         """The options of both exports as words of a command line."""
         return self.export.words() + self.volume.words()
 
-    def record(self, values: Mapping) -> dict:
-        """Options by name as a run stores them: with what was found where nothing was given.
-
-        Args:
-            values: all options of the command line by name.
-        """
+    def record(self) -> dict:
+        """Options by name as a run stores them: with what was found where nothing was given."""
         # As found here: on another machine `auto` or the scheduler could give other values.
         return {
-            **values,
+            **self.values,
             "generation_mode": self.mode,
             "device": self.model.device_type,
             "run_id": self.run_name,

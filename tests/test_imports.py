@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 ROWS = (
     {"utils", "benchmarks"},
     {"share", "runs"},
-    {"training", "generation", "segmentation"},
-    {"dataset"},
+    {"training", "generation"},
+    {"segmentation", "dataset"},
     {"conditions", "fid", "annotator", "volumes"},
     {"cldm"},
     {"ldm"},

@@ -1,12 +1,15 @@
 """The options of a training run, and those that a resumed run takes over."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cldm.options import SamplingOptions
 from conditions import ConditionOptions
-from core.command_line.options import Group
+from core.command_line.options import Group, option
 from core.command_line.sample_options import SampleOptions
+from core.imaging.image_options import ImageOptions
 from core.recording.records import RECORD, read_record
 from core.recording.run_files import LAST, can_restore
 from fid.options import CemOptions
@@ -26,6 +29,20 @@ from training.options import (
 )
 from training.processes import ProcessOptions
 
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """The run that goes on."""
+
+    resume_training: Path | None = option(
+        None,
+        Path,
+        "RUN",
+        "continue a run in its folder: weights, optimizer, step and data order; "
+        "takes that run's options",
+    )
+
+
 # Field of `TrainingOptions` -> its group, in the order of the help
 GROUPS = {
     "data": Group(DataOptions, "data"),
@@ -41,6 +58,8 @@ GROUPS = {
     "fid_network": Group(ValidationNetworkOptions, "network of the validation FID", NETWORK_FLAGS),
     "agreement": Group(AgreementOptions, "agreement of drawn images with their masks"),
     "output": Group(OutputOptions, "output"),
+    "resuming": Group(ResumeOptions, "resuming"),
+    "images": Group(ImageOptions, "image files"),
 }
 # Options that a resumed run may change: they decide where, how fast and how long it trains, but not
 # the weights after any given step.
@@ -54,7 +73,12 @@ FREE_ON_RESUME = {
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """All groups of a training's options."""
+    """All options of a training, by group.
+
+    Attributes:
+        dry_run: whether to stop once the plan is shown.
+        values: all of them by name, for the record of the run.
+    """
 
     data: DataOptions
     conditions: ConditionOptions
@@ -69,6 +93,10 @@ class TrainingOptions:
     fid_network: CemOptions
     agreement: AgreementOptions
     output: OutputOptions
+    resuming: ResumeOptions
+    images: ImageOptions
+    dry_run: bool = False
+    values: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raise ValueError where options of different groups contradict each other."""

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,29 @@ class Gate:
     agreement: Callable[[np.ndarray, np.ndarray], float]
     doubtful: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     hardness: Callable[[np.ndarray], float] | None = None
+
+
+def build_gate(options: GateOptions, num_classes: int) -> Gate | None:
+    """The gate that the options ask for, None without a segmenter.
+
+    Raises:
+        FileNotFoundError, RuntimeError, ValueError: as `Judge` and `gather_pairs`.
+    """
+    if options.gate_segmenter is None:
+        return None
+    # Here: they load torch, which takes longer than reading the options above.
+    from segmentation.data import gather_pairs
+    from segmentation.judge import Judge
+
+    judge, doubtful, hardness = Judge(options.gate_segmenter, num_classes), None, None
+    if options.gate_pairs:
+        pairs = gather_pairs(*([folder] for folder in options.gate_pairs), num_classes)
+        losses = judge.class_losses(pairs)
+        if options.ignore_ratio:
+            doubtful = partial(judge.doubtful, class_losses=losses, ratio=options.ignore_ratio)
+        if options.resample:
+            hardness = partial(judge.hardness, class_losses=losses)
+    return Gate(options.min_agreement, options.max_redraws, judge.agreement, doubtful, hardness)
 
 
 @dataclass(frozen=True)

@@ -191,7 +191,7 @@ def test_a_task_of_a_slurm_array_finds_its_part(monkeypatch):
     for name, value in {"TASK_ID": 2, "TASK_COUNT": 4, "JOB_ID": 31}.items():
         monkeypatch.setenv(f"SLURM_ARRAY_{name}", str(value))
     words = ["--mask_dir", "m", "--device", "cpu"]
-    _, settings = generate.parse_args(words)
+    settings = generate.parse_args(words)
     assert settings.shard == (2, 4) and settings.run_name == "slurm_31"
 
 
@@ -223,10 +223,10 @@ def test_an_edited_path_of_the_record_is_blamed_on_the_record(
 ):
     words = ["--config_yaml_path", micro_yaml, "--model_weights_path", micro_weights]
     words += ["--mask_dir", pairs / "masks", "--device", "cpu"]
-    args, _ = generate.parse_args(map(str, words))
+    values = generate.parse_args(map(str, words)).values
     folder = tmp_path / "run"
     folder.mkdir()
-    write_run_record(folder / RECORD, vars(args) | {name: value}, "generation")
+    write_run_record(folder / RECORD, values | {name: value}, "generation")
     line = error_line(generate.main, "--resume_run", folder, "--dry_run")
     assert f"{value}: " in line and line.endswith(f"(with the options in {folder}/args.json)")
 

@@ -21,18 +21,19 @@ def write_record(folder, options):
 def test_presets_are_options_with_values_that_the_command_line_takes(name):
     values = PRESETS[name]
     assert parse_mapping(generate.build_parser(), values, name) == values
-    args, settings = generate.parse_args([*MASKS, "--preset", name])
-    assert {key: vars(args)[key] for key in values} == values and args.preset == name
+    settings = generate.parse_args([*MASKS, "--preset", name])
+    assert values.items() <= settings.values.items() and settings.preset.preset == name
     assert settings.sampling.sampler == values["sampler"]
 
 
 def test_given_options_win(tmp_path):
     words = [*MASKS, "--preset", "fast", "--ddim_steps", "7", "--no-joint"]
-    args, settings = generate.parse_args(words)
-    assert (args.sampler, args.ddim_steps, args.joint) == ("unipc", 7, False)
+    sampling = generate.parse_args(words).sampling
+    assert (sampling.sampler, sampling.steps, sampling.joint) == ("unipc", 7, False)
     (tmp_path / "run.yaml").write_text("preset: fast\nsampler: dpmpp\n")
-    args, _ = generate.parse_args([*MASKS, "--options_file", str(tmp_path / "run.yaml")])
-    assert (args.sampler, args.ddim_steps) == ("dpmpp", PRESETS["fast"]["ddim_steps"])
+    words = [*MASKS, "--options_file", str(tmp_path / "run.yaml")]
+    sampling = generate.parse_args(words).sampling
+    assert (sampling.sampler, sampling.steps) == ("dpmpp", PRESETS["fast"]["ddim_steps"])
 
 
 def test_without_a_preset_nothing_changes():
@@ -44,8 +45,9 @@ def test_a_resumed_run_keeps_the_options_that_its_preset_meant(tmp_path):
     """Even if the preset means others meanwhile."""
     saved = {"mask_dir": "masks", "device": "cpu", "preset": "fast", "sampler": "unipc"}
     write_record(tmp_path, saved | {"ddim_steps": 9, "joint": False})
-    args, _ = generate.parse_args(["--resume_run", str(tmp_path), "--preset", "fast"])
-    assert (args.ddim_steps, args.joint, args.guidance_interval) == (9, False, None)
+    words = ["--resume_run", str(tmp_path), "--preset", "fast"]
+    sampling = generate.parse_args(words).sampling
+    assert (sampling.steps, sampling.joint, sampling.guidance_interval) == (9, False, None)
 
 
 @pytest.mark.parametrize("words", [["--preset", "fast"], ["--joint"]])

@@ -27,7 +27,7 @@ def settings(**groups):
 
 def test_every_group_is_a_field():
     fields = [field.name for field in dataclasses.fields(Settings)]
-    assert fields == [*GROUPS, "drawn_edges"]
+    assert fields == [*GROUPS, "drawn_edges", "dry_run", "values"]
     assert set(SAMPLING_FLAGS) == {field.name for field in dataclasses.fields(SamplingOptions)}
 
 
@@ -79,9 +79,9 @@ def test_the_record_holds_what_was_found(monkeypatch):
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
     monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "4")
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "31")
-    found = settings(published=MASKS, model=ModelOptions(device="cpu"))
     values = {"device": "auto", "num_shards": None, "scale": 9.0}
-    assert found.record(values) == {
+    found = settings(published=MASKS, model=ModelOptions(device="cpu"), values=values)
+    assert found.record() == {
         "scale": 9.0,
         "generation_mode": "mask_only",
         "device": "cpu",

@@ -16,7 +16,7 @@ from tests.trained import only_run
 )
 def test_sd_locked_is_a_real_boolean(options, words):
     def model(*more):
-        return train.parse_args([*options, *more])[1].model
+        return train.parse_args([*options, *more]).model
 
     assert model(*words).sd_locked is False
     assert model().sd_locked is True and model().only_mid_control is False
@@ -68,16 +68,17 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(options, tmp_path, 
     # the printed options are an options file that gives the same run
     path = tmp_path / "run.yaml"
     path.write_text(shown[: shown.index("6 training")])
-    args, groups = train.parse_args(["--options_file", str(path)])
-    assert groups.optimization.max_epochs == 4 and groups.optimization.learning_rate == 1e-3
-    assert not args.dry_run
+    read = train.parse_args(["--options_file", str(path)])
+    assert read.optimization.max_epochs == 4 and read.optimization.learning_rate == 1e-3
+    assert not read.dry_run
 
 
 def test_an_options_file_gives_what_the_command_line_does_not(options, tmp_path, error_line):
     path = tmp_path / "run.yaml"
     path.write_text("batch_size: 3\nlearning_rate: 5e-4\ncrop_scale: [0.5, 1]\nsd_locked: false\n")
-    args, groups = train.parse_args([*options, "--options_file", str(path)])
-    assert args.batch_size == 3 and groups.optimization.learning_rate == 1e-3
-    assert groups.samples.crop_scale == [0.5, 1.0] and groups.model.sd_locked is False
+    read = train.parse_args([*options, "--options_file", str(path)])
+    assert read.values["batch_size"] == read.optimization.batch_size == 3
+    assert read.optimization.learning_rate == 1e-3
+    assert read.samples.crop_scale == [0.5, 1.0] and read.model.sd_locked is False
     path.write_text("batchsize: 3\n")
     assert "no option is named batchsize" in error_line(train.main, "--options_file", path)

@@ -185,7 +185,7 @@ def test_an_edited_option_of_the_record_is_blamed_on_the_record(
     run = tmp_path / "run"
     run.mkdir()
     (run / "last.ckpt").touch()
-    edited = vars(train.parse_args([*options, *validation(pairs)])[0]) | {name: value}
+    edited = train.parse_args([*options, *validation(pairs)]).values | {name: value}
     write_run_record(run / RECORD, edited, "training")
     line = error_line(train.main, "--resume_training", run, "--dry_run")
     assert f"{value}" in line and line.endswith(f"(with the options in {run}/args.json)")
