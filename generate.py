@@ -6,6 +6,7 @@ The folder of the run holds the images, their masks and a report; `--resume_run`
 """
 
 import sys
+from importlib import import_module
 
 from core.command_line.option_sources import (
     add_run_control,
@@ -29,11 +30,20 @@ from generation.presets import with_preset
 from generation.settings import DETECTOR_GROUPS, GROUPS, Settings
 from share import run_script
 
-if __name__ != "__main__":  # notebooks import these from here
-    from cldm.multi import MultiConditionControlNet
-    from generation.folder.state import load_generation_state, save_generation_state
+# Names that notebooks import from here, with their modules
+FOR_NOTEBOOKS = {
+    "MultiConditionControlNet": "cldm.multi",
+    "load_generation_state": "generation.folder.state",
+    "save_generation_state": "generation.folder.state",
+}
+__all__ = list(FOR_NOTEBOOKS)
 
-    __all__ = ["MultiConditionControlNet", "load_generation_state", "save_generation_state"]
+
+def __getattr__(name: str):
+    """A name of `FOR_NOTEBOOKS`, imported when it is asked for: its module loads torch."""
+    if name not in FOR_NOTEBOOKS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(FOR_NOTEBOOKS[name]), name)
 
 
 def build_parser():

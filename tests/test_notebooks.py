@@ -278,7 +278,8 @@ def test_names_of_the_published_scripts():
         "fid.compute_normal_fid": "compute_fid",
     }.items():
         module = importlib.import_module(script)
-        assert set(names.split()) == set(module.__all__) <= vars(module).keys()
+        assert set(names.split()) == set(module.__all__)
+        assert all(hasattr(module, name) for name in module.__all__)
 
 
 # Keys of published configurations
