@@ -4,6 +4,7 @@
 - `data`, `augmentation`, `reflection`: from pairs of files to crops.
 - `network`: the U-Net and its checkpoint.
 - `training`, `scoring`: how it is trained, and how well its predictions agree with masks.
+- `prediction`: masks that segmenters predict for images.
 - `judge`: what it says of images while others are drawn or trained.
 - `bioimage`: its export for other programs.
 - `study`: which training data help it.

@@ -5,6 +5,7 @@ import torch
 
 from conditions.pairs import find_pairs
 from core.imaging.images import write_png
+from segmentation.network import build_segmenter, save_segmenter
 
 LEVELS = np.array([60, 140, 220])  # grey level of each class
 
@@ -43,3 +44,23 @@ def blobs(count, seed, size=64):
         distance = np.hypot(y - rng.uniform(12, size - 12), x - rng.uniform(12, size - 12))
         masks.append((distance < 16).astype(int) + (distance < 8))
     return [(LEVELS[mask] + rng.normal(0, 15, mask.shape)).clip(0, 255) for mask in masks], masks
+
+
+def untaught(path, classes=3, seed=0, size=5):
+    """Save a segmenter that nothing was taught: its answers change with every turn and flip.
+
+    Args:
+        size: of its pixels in nanometres.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        save_segmenter(path, build_segmenter(classes), {"pixel_size_nm": [size, size]})
+    return path
+
+
+def write_blobs(folder):
+    """Write three pictures of different widths, z0.png to z2.png; returns the folder."""
+    folder.mkdir()
+    for i, picture in enumerate(blobs(3, 0, size=40)[0]):
+        write_png(folder / f"z{i}.png", picture.astype(np.uint8)[:, : 40 - i])
+    return folder

@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from segmentation.network import load_segmenter, predict, save_segmenter
+from segmentation.network import load_segmenter, predict, predict_probabilities, save_segmenter
 from segmentation.options import SegmenterOptions
 from segmentation.training import train_segmenter
 from tests.blobs import write_pairs
+
+
+def test_probabilities_add_up(trained):
+    result = predict_probabilities(trained, torch.rand(1, 33, 45))
+    assert result.shape == (3, 33, 45)
+    torch.testing.assert_close(result.sum(dim=0), torch.ones(33, 45), atol=1e-5, rtol=0)
 
 
 def test_any_image_size(trained, tmp_path):
