@@ -1,0 +1,109 @@
+"""Sets of new masks, made from real ones, with the images of these where there are any."""
+
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from conditions import ConditionOptions, create_condition
+from conditions.objects import Object, find_objects
+from conditions.pairs import check_pairs, find_pairs, notify_of_one_class
+from conditions.segmentation import read_mask
+from conditions.variation import VariationOptions, take, vary
+from core.checks import bar_for_many
+from core.imaging.images import list_images, read_grey, to_uint8, write_png
+from core.imaging.pairing import in_natural_order, stem_of
+from core.imaging.pictures import class_colours, evenly, scale_longer_side, tile
+from core.seeds import sample_seed
+
+LIBRARY_MASKS = 200  # evenly spread; their organelles can be inserted into any mask
+OVERVIEW_ROWS, OVERVIEW_COLUMNS = 6, 4  # masks; new masks of each
+OVERVIEW_SIDE = 192  # pixels
+
+
+class Job(NamedTuple):
+    """One new mask to make: the `copy`-th of `mask`; `image` is None where there are none."""
+
+    mask: Path
+    image: Path | None
+    copy: int
+
+    @property
+    def name(self) -> str:
+        """Stem of the files that are written."""
+        return f"{stem_of(self.mask)}_v{self.copy}"
+
+
+def find_masks(
+    folder: Path, image_path: Path | None, num_classes: int
+) -> list[tuple[Path, Path | None]]:
+    """Checked masks in natural order, each with its image or None.
+
+    Args:
+        image_path: folder of the images; None for none.
+    Raises:
+        FileNotFoundError, RuntimeError, ValueError: a file is missing, or does not fit.
+    """
+    if image_path is None:
+        masks = [(path, None) for path in in_natural_order(list_images(folder))]
+        classes = set()
+        for path, _ in bar_for_many(masks, desc="check masks"):
+            classes |= {*np.unique(read_mask(path, num_classes)).tolist()}
+        notify_of_one_class(folder, len(masks), classes)
+        return masks
+    pairs = find_pairs(image_path, folder)
+    check_pairs(pairs, create_condition("segmentation", ConditionOptions(num_classes)))
+    return [(pair.condition, pair.image) for pair in pairs]
+
+
+def gather_objects(masks: Sequence[Path], num_classes: int, classes: Sequence[int]) -> list[Object]:
+    """Organelles of masks that are evenly spread over the set."""
+    found = [
+        find_objects(read_mask(path, num_classes), classes)
+        for path in bar_for_many(evenly(masks, LIBRARY_MASKS), desc="find organelles")
+    ]
+    return list(chain.from_iterable(found))
+
+
+def make(
+    job: Job,
+    folder: Path,
+    num_classes: int,
+    seed: int,
+    variation: VariationOptions,
+    library: list[Object],
+) -> dict:
+    """Make a new mask, and its image where there is one; returns its entry of the record.
+
+    Args:
+        folder: holds `masks/`, and `images/` where there are any.
+        seed: of the set; each mask draws from its own.
+        library: organelles to insert, as `gather_objects` finds them.
+    """
+    rng = np.random.default_rng(sample_seed(seed, stem_of(job.mask), job.copy))
+    labels = read_mask(job.mask, num_classes)
+    new = vary(labels, variation, rng, library)
+    write_png(folder / "masks" / f"{job.name}.png", new.labels.astype(np.uint8))
+    if job.image:
+        picture = to_uint8(take(read_grey(job.image), new.places, smooth=True))
+        write_png(folder / "images" / f"{job.name}.png", picture)
+    counts = {"moved": new.moved, "removed": new.removed, "inserted": new.inserted}
+    return {"name": job.name, "source": job.mask.name, **counts}
+
+
+def draw_overview(masks: Sequence[Path], folder: Path, copies: int, num_classes: int) -> np.ndarray:
+    """Some masks with their new ones on their right, uint8 (H, W, 3).
+
+    Args:
+        folder: as for `make`.
+        copies: new masks of each mask.
+    """
+    rows = []
+    for mask in evenly(masks, OVERVIEW_ROWS):
+        shown = range(min(copies, OVERVIEW_COLUMNS))
+        new = [folder / "masks" / f"{Job(mask, None, copy).name}.png" for copy in shown]
+        labels = [read_mask(path, num_classes) for path in (mask, *new)]
+        rows.append([scale_longer_side(class_colours(array), OVERVIEW_SIDE) for array in labels])
+    return tile(rows, titles=[mask.name for mask in evenly(masks, OVERVIEW_ROWS)])
