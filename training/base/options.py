@@ -1,8 +1,12 @@
-"""Options of the two stages of a pre-training."""
+"""Options of a pre-training: its files, its two stages, its machine."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from cldm.options import NANO_CONFIG
 from core.command_line.options import (
+    Group,
+    OptionError,
     fraction,
     non_negative_float,
     non_negative_int,
@@ -10,6 +14,10 @@ from core.command_line.options import (
     positive_float,
     positive_int,
 )
+from core.hardware.device_options import check_precision, pick_device, precision_option
+from core.prompts import prompts_option
+from core.weights.weight_files import WEIGHT_SUFFIXES
+from training.options import CacheOptions
 
 TRAINABLE = ("all", "decoder")
 
@@ -66,3 +74,116 @@ class UNetOptions:
         4, positive_int, "INT", "random views of each image encoded for the U-Net"
     )
     prompt_drop: float = option(0.1, fraction, "P", "share of samples that see the empty prompt")
+
+
+@dataclass(frozen=True)
+class BaseFileOptions:
+    """Files of a pre-training."""
+
+    image_path: Path = option(
+        None, Path, "DIR", "training images; no masks are needed", required=True
+    )
+    output: Path = option(
+        None,
+        Path,
+        "FILE",
+        f"weights to write, {', '.join(WEIGHT_SUFFIXES)}; must not exist, nor the same name with "
+        "_vae, where the autoencoder is saved first",
+        required=True,
+    )
+    config: Path = option(NANO_CONFIG, Path, "YAML", "model configuration")
+    init: Path | None = option(
+        None, Path, "FILE", "start from these weights instead of random ones"
+    )
+    prompts_file: Path | None = prompts_option()
+
+    @property
+    def halfway(self) -> Path:
+        """File of the weights after the first stage."""
+        return self.output.with_stem(f"{self.output.stem}_vae")
+
+    def check(self):
+        """Raise OptionError where the output is no file of weights."""
+        if self.output.suffix not in WEIGHT_SUFFIXES:
+            expected = ", ".join(WEIGHT_SUFFIXES)
+            raise OptionError("output", f"{self.output}: expected a name that ends in {expected}")
+
+
+@dataclass(frozen=True)
+class BaseRunOptions:
+    """Options of both stages."""
+
+    precision: str = precision_option()
+    seed: int = option(0, non_negative_int, "INT", "seed of weights, views and noise")
+
+    def check(self):
+        """Raise OptionError for a precision that this machine lacks."""
+        check_precision(self.precision, pick_device("auto").type)
+
+
+AUTOENCODER_FLAGS = {
+    "steps": "vae_steps",
+    "batch_size": "vae_batch_size",
+    "learning_rate": "vae_learning_rate",
+    "image_size": "vae_image_size",
+    "kl_weight": "kl_weight",
+    "edge_weight": "edge_weight",
+    "train": "vae_train",
+    "adversarial_weight": "adversarial_weight",
+}
+UNET_FLAGS = {
+    "steps": "unet_steps",
+    "batch_size": "unet_batch_size",
+    "learning_rate": "unet_learning_rate",
+    "image_size": "image_size",
+    "ema_decay": "ema_decay",
+    "views_per_image": "views_per_image",
+    "prompt_drop": "prompt_drop",
+}
+# Field of `BaseOptions` -> its group, in the order of the help
+GROUPS = {
+    "files": Group(BaseFileOptions, "files"),
+    "autoencoder": Group(AutoencoderOptions, "autoencoder", AUTOENCODER_FLAGS),
+    "unet": Group(UNetOptions, "U-Net and text encoder", UNET_FLAGS),
+    "cache": Group(CacheOptions, "memory"),
+    "run": Group(BaseRunOptions, "run"),
+}
+
+
+@dataclass(frozen=True)
+class BaseOptions:
+    """All groups of a pre-training's options."""
+
+    files: BaseFileOptions
+    autoencoder: AutoencoderOptions
+    unet: UNetOptions
+    cache: CacheOptions
+    run: BaseRunOptions
+
+    def check(self) -> None:
+        """Raise ValueError where a stage keeps weights that no file gives, or a file exists."""
+        if not self.files.init and not (self.autoencoder.steps and self.unet.steps):
+            raise ValueError("--vae_steps 0 and --unet_steps 0 keep weights that --init must give")
+        if not self.files.init and self.autoencoder.train == "decoder":
+            raise ValueError("--vae_train decoder keeps an encoder that --init must give")
+        self.require_new_files()
+
+    def require_new_files(self) -> None:
+        """Raise ValueError where a file that is to be written exists already."""
+        # Without the first stage nothing is saved halfway.
+        for path in (self.files.output, self.files.halfway)[: 2 if self.autoencoder.steps else 1]:
+            if path.exists():
+                raise ValueError(
+                    f"--output: {path}: exists already. Name another file or remove it"
+                )
+
+    def plan_text(self, num_images: int, num_prompts: int) -> str:
+        """The stages of the pre-training, and the file that it writes."""
+        autoencoder, unet = self.autoencoder, self.unet
+        return (
+            f"{num_images} images of {self.files.image_path}, {num_prompts} prompts\n"
+            f"1/2 autoencoder ({autoencoder.train}), {autoencoder.steps} steps of "
+            f"{autoencoder.batch_size}\n"
+            f"2/2 U-Net and text encoder, {unet.steps} steps of {unet.batch_size}\n"
+            f"base weights: {self.files.output}"
+        )
