@@ -1,6 +1,6 @@
 """Images against their own encode-decode: PSNR, and the power that is kept at each frequency."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from tqdm import tqdm
 from cldm.sampling import NotFiniteError, to_pixels
 from core.files import whole_file
 from core.imaging.images import read_image
+from core.imaging.pictures import centre
 from fid.backbones.loading import Backbone
 from fid.distances import Statistics
 
@@ -42,6 +43,26 @@ def reconstruct(model, pixels: np.ndarray, device) -> tuple[np.ndarray, np.ndarr
     decoded = model.decode(model.encode(x).mode())  # the mode: no noise in the latent
     # Both are rounded to 8 bits alike, so that rounding is no difference between them.
     return to_pixels(x)[0], to_pixels(decoded)[0]
+
+
+def reconstruct_files(
+    paths: Sequence[Path], model, device: torch.device, crop: int | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(original, reconstruction) of image files, one by one, with a progress bar.
+
+    Args:
+        model: see `reconstruct`.
+        crop: side in pixels of the centre that is taken; None for whole images.
+    Raises:
+        ValueError: see `core.imaging.images.read_image` and `reconstruct`; or a reconstruction is
+            NaN or infinite.
+    """
+    for path in tqdm(paths, desc="encode and decode", unit="image"):
+        pixels = read_image(path)
+        try:
+            yield reconstruct(model, centre(pixels, crop) if crop else pixels, device)
+        except NotFiniteError as error:
+            raise ValueError(f"{path}: its reconstruction is NaN or infinite") from error
 
 
 def psnr(first: np.ndarray, second: np.ndarray) -> float:
@@ -106,14 +127,10 @@ def measure_reconstructions(
         model: see `reconstruct`.
         shown: number of pairs to keep.
     Raises:
-        ValueError: see `core.imaging.images.read_image` and `reconstruct`.
+        ValueError: see `reconstruct_files`.
     """
     result = Reconstructions()
-    for path in tqdm(paths, desc="encode and decode", unit="image"):
-        try:
-            pair = reconstruct(model, read_image(path), device)  # (H', W', 3) each
-        except NotFiniteError as error:
-            raise ValueError(f"{path}: its reconstruction is NaN or infinite") from error
+    for pair in reconstruct_files(paths, model, device):  # (H', W', 3) each
         for statistics, pixels in zip((result.real, result.reconstructed), pair, strict=True):
             batch = backbone.preprocessing(pixels)[None]  # (1, C, size, size)
             statistics.update(backbone.features(batch))

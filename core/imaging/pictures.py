@@ -103,3 +103,9 @@ def prompt_to_pixels(prompts: Sequence[str], size: tuple[int, int]) -> np.ndarra
         ImageDraw.Draw(picture).multiline_text((4, 4), "\n".join(lines), fill="black", font=font)
         pictures.append(np.asarray(picture))
     return np.stack(pictures)
+
+
+def centre(pixels: np.ndarray, side: int) -> np.ndarray:
+    """The centre of a picture (H, W, 3), at most `side` pixels high and wide."""
+    top, left = (max(0, length - side) // 2 for length in pixels.shape[:2])
+    return pixels[top : top + side, left : left + side]

@@ -7,9 +7,13 @@ window, so that the edges of a picture show in no band.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from core.checks import bar_for_many
+from core.imaging.images import check_image, list_images
+from core.imaging.pictures import evenly
 from core.imaging.pixel_size import PixelSize
 from core.microscope.grain import (
     LARGEST_FACTOR,
@@ -25,6 +29,23 @@ STEP = TILE // 2  # pixels between tiles
 FEWEST_PIXELS = 1000  # of a grey level; with fewer its strength comes from its neighbours
 DIGITS = 6  # of the numbers in a file
 WINDOW = np.outer(np.hanning(TILE + 1)[:-1], np.hanning(TILE + 1)[:-1])  # (TILE, TILE)
+
+
+def images_to_measure(folder: Path, most: int) -> list[Path]:
+    """At most so many images of a folder, evenly spread.
+
+    Raises:
+        FileNotFoundError: as `list_images`.
+        ValueError: one is damaged or too small.
+    """
+    paths = evenly(list_images(folder), most)
+    for path in bar_for_many(paths):
+        height, width = check_image(path)
+        if min(height, width) < TILE:
+            raise ValueError(
+                f"{path}: {width} x {height} pixels, expected at least {TILE} on each side"
+            )
+    return paths
 
 
 def tiles_of(plane: np.ndarray) -> np.ndarray:

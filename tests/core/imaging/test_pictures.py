@@ -4,6 +4,7 @@ from core.imaging.pictures import (
     COLOURS,
     GAP,
     LINE,
+    centre,
     class_colours,
     evenly,
     scale_longer_side,
@@ -77,3 +78,9 @@ def test_tiles_with_heads_and_titles():
 def test_fit_keeps_proportions():
     assert scale_longer_side(np.ones((50, 100, 3), np.float32), 40).shape == (20, 40, 3)
     assert scale_longer_side(np.ones((1, 1000, 3), np.float32), 40).shape == (1, 40, 3)
+
+
+def test_the_centre_of_a_picture():
+    picture = np.arange(30).reshape(5, 6)
+    assert (centre(picture, 3) == picture[1:4, 1:4]).all()
+    assert (centre(picture, 9) == picture).all()
