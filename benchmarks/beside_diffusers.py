@@ -6,7 +6,7 @@
 
 Both build Stable Diffusion 1.5 with a ControlNet, random weights and no text encoder. Ours does
 what `generate.py` and `train.py` do. Diffusers holds all weights in the precision for drawing, and
-computes in mixed precision for training.
+all but those of its control branch for training.
 
 Each case of each side runs in a process of its own, by turns. The table shows medians over the
 rounds: of seconds, those of the processor on a CPU, and of GiB at the peak, in all and above the
@@ -37,6 +37,7 @@ from core.command_line.options import (
 from core.hardware.compiling import check_compile, compile_networks, compile_option
 from core.hardware.device_options import device_option, pick_device
 from core.hardware.devices import PRECISIONS, device_name, mixed_precision
+from ldm.modules.locked_layers import pack_locked_layers
 from ldm.modules.packing import pack_layers
 from share import run_script
 
@@ -109,8 +110,10 @@ class Ours:
             decode(self.model, self.inputs[0])
 
     def prepare_training(self) -> None:
-        """Freeze all but the control branch."""
+        """Freeze all but the control branch; pack the weights of the rest on a CPU in bf16."""
         self.model.train().freeze_the_rest()
+        if self.device.type == "cpu" and self.options.precision == "bf16":
+            pack_locked_layers(self.model.model)
         self.optimizer = fused_adamw(self.model.trainable_parameters())
         self.few = shortened(self.inputs, self.options.train_batch)
 
@@ -195,11 +198,15 @@ class Theirs:
         self.vae.decode(self.latents, return_dict=False)
 
     def prepare_training(self) -> None:
-        """Let the control branch learn."""
+        """Let the control branch learn; convert the rest, as diffusers' own script does."""
+        dtype = PRECISIONS[self.options.precision]
         self.control.train().requires_grad_(True)
+        self.unet.to(dtype)
+        self.vae.to(dtype)
         self.optimizer = fused_adamw(self.control.parameters())
-        everything = self.latents, self.text, self.hints, torch.randn_like(self.latents)
-        self.few = shortened(everything, self.options.train_batch)
+        noise = torch.randn_like(self.latents)
+        inputs = self.latents.to(dtype), self.text.to(dtype), self.hints.to(dtype)
+        self.few = shortened([*inputs, noise], self.options.train_batch)
 
     def training_step(self) -> None:
         """Train on cached latents."""

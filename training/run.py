@@ -24,6 +24,7 @@ from core.recording.run_files import LAST
 from core.samples import collate
 from core.signals import StoppedForRequeue
 from core.weights.torch_files import load_pickle
+from ldm.modules.locked_layers import pack_locked_layers
 from training.callbacks.agreement import Count, ValidationAgreement
 from training.callbacks.checkpoints import SaveLast, align_weights, best_checkpoints
 from training.callbacks.loss_curve import LossCurve
@@ -207,7 +208,7 @@ class TrainingRun:
         Raises:
             KeyboardInterrupt, StoppedForRequeue: the run was asked to stop; all is saved.
         """
-        self._compile(module.model)
+        self._speed_up(module.model)
         train, validation = self._loaders(trainer, module.encoders.cache)
         last = self.run_dir / LAST if self.resumed else None
         try:
@@ -224,10 +225,17 @@ class TrainingRun:
                 raise StoppedForRequeue from stop
             raise
 
-    def _compile(self, model: ControlledDiffusionModel) -> None:
-        """Compile the locked network and its branch where `--compile` asks for it."""
-        if self.options.processes.compile:
-            compile_networks([model.model.diffusion_model, model.control_model])
+    def _speed_up(self, model: ControlledDiffusionModel) -> None:
+        """Compile the locked network and its branch where `--compile` asks for it.
+
+        Otherwise pack the weights of the locked network where it computes in bf16 on a CPU.
+        """
+        unet, options = model.model.diffusion_model, self.options.processes
+        if options.compile:
+            compile_networks([unet, model.control_model])
+        elif options.precision == "bf16" and not self.processes.on_gpu:
+            model.freeze_the_rest()
+            pack_locked_layers(unet)
 
     def _loaders(
         self, trainer: Trainer, cache: LatentCache

@@ -32,6 +32,34 @@ def can_pack() -> bool:
     )
 
 
+def pack_matrix(weight: torch.Tensor) -> torch.Tensor:
+    """Packed weights, (out_features, in_features) in bf16, for `multiply`."""
+    return torch.ops.mkldnn._reorder_linear_weight(weight)
+
+
+def multiply(x: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """(..., in_features) -> (..., out_features)."""
+    return torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+
+
+def pack_kernels(weight: torch.Tensor, place: tuple) -> torch.Tensor:
+    """Packed weights, (out_channels, in_channels, h, w) in bf16, for `convolve`.
+
+    Args:
+        place: padding, stride, dilation and groups.
+    """
+    return torch._C._nn.mkldnn_reorder_conv2d_weight(weight.to_mkldnn(), *place)
+
+
+def convolve(
+    x: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None, place: tuple
+) -> torch.Tensor:
+    """(N, in_channels, H, W) -> (N, out_channels, H', W')."""
+    # Channels last: that is how oneDNN reads its input, and it would turn it at every call.
+    x = x.contiguous(memory_format=torch.channels_last)
+    return torch.ops.mkldnn._convolution_pointwise(x, packed, bias, *place, "none", [], "")
+
+
 class PackedLinear(nn.Module):
     """A linear layer that cannot be trained or saved any more.
 
@@ -41,13 +69,12 @@ class PackedLinear(nn.Module):
 
     def __init__(self, layer: nn.Linear):
         super().__init__()
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach())
+        self.weight = pack_matrix(layer.weight.detach())
         self.bias = layer.bias
 
     def forward(self, x):
         """(..., in_features) -> (..., out_features), in the type of the weights."""
-        x = x.to(self.weight.dtype)
-        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        return multiply(x.to(self.weight.dtype), self.weight, self.bias)
 
 
 class PackedConv2d(nn.Module):
@@ -56,18 +83,12 @@ class PackedConv2d(nn.Module):
     def __init__(self, layer: nn.Conv2d):
         super().__init__()
         self.place = layer.padding, layer.stride, layer.dilation, layer.groups
-        self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
-            layer.weight.detach().to_mkldnn(), *self.place
-        )
+        self.weight = pack_kernels(layer.weight.detach(), self.place)
         self.bias = layer.bias
 
     def forward(self, x):
         """(N, in_channels, H, W) -> (N, out_channels, H', W'), in the type of the weights."""
-        # Channels last: that is how oneDNN reads its input, and it would turn it at every call.
-        x = x.to(self.weight.dtype).contiguous(memory_format=torch.channels_last)
-        return torch.ops.mkldnn._convolution_pointwise(
-            x, self.weight, self.bias, *self.place, "none", [], ""
-        )
+        return convolve(x.to(self.weight.dtype), self.weight, self.bias, self.place)
 
 
 def _packed(layer: nn.Module) -> nn.Module | None:

@@ -14,6 +14,7 @@ from torch.func import functional_call
 
 from core.hardware.devices import PRECISIONS
 from core.hardware.memory import free_memory
+from ldm.modules.packing import can_pack
 
 USED = 0.9  # of the free memory; the rest is for workspaces and fragments
 STATES = 3  # tensors of AdamW for each trained one: gradient and two moments
@@ -87,7 +88,13 @@ def step_memory(model: nn.Module, size: StepSize, device_type: str) -> int:
     weights = [*model.parameters(), *model.buffers()]
     trained = sum(tensor.nbytes for tensor in weights if tensor.requires_grad)
     states = trained * (STATES + size.averaged)
-    return sum(tensor.nbytes for tensor in weights) + states + _kept_bytes(model, size, device_type)
+    held = sum(tensor.nbytes for tensor in weights) + states
+    if device_type == "cpu" and size.precision == "bf16" and can_pack():
+        # Weights of the locked encoder are packed for one direction, those of the decoder for two.
+        # `_kept_bytes` counts one copy of the decoder's. The rest is half of what float32 takes.
+        locked = (p for p in model.model.diffusion_model.parameters() if not p.requires_grad)
+        held += sum(parameter.nbytes for parameter in locked) // 2
+    return held + _kept_bytes(model, size, device_type)
 
 
 class _Loss(nn.Module):
