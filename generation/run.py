@@ -3,7 +3,6 @@
 import dataclasses
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from core.checks import find_flaws
 from core.command_line.option_sources import plain
-from core.files import require_file, sha256_of, whole_folder, write_json
+from core.files import sha256_of, whole_folder, write_json
 from core.imaging.images import IGNORE, write_png
 from core.imaging.pixel_size import VOLUME, PixelSize
 from core.recording.records import RECORD, read_record, write_run_record
@@ -25,9 +24,14 @@ from generation.folder.manifest import (
     read_recorded,
     write_manifest,
 )
-from generation.folder.run_folder import STATE, finished_images, lock_manifest, remove_half_written
+from generation.folder.run_folder import (
+    finished_images,
+    lock_manifest,
+    remove_half_written,
+    require_own_names,
+)
 from generation.folder.soundness import image_flaw
-from generation.folder.state import describe_run, require_same_run, save_generation_state
+from generation.folder.state import describe_run, require_same_names, require_same_run, write_state
 from generation.names import CONDITIONS, IMAGES, MASKS
 from generation.planning.branches import (
     Branch,
@@ -139,8 +143,6 @@ class Run:
         # Drawn by the one process that makes the folder; the others read it from the record.
         seed = secrets.randbelow(2**31) if self.seed == -1 else self.seed
         options = self.options | {"seed": seed}
-        saved_at = datetime.now().astimezone().isoformat(timespec="seconds")
-        state = {"args": options, **self.description, "saved_at": saved_at}
         try:
             # Shards start at once. Each fills a folder of its own, and one gets the name.
             with whole_folder(self.folder) as temporary:
@@ -149,28 +151,25 @@ class Run:
                     if self.pixel_size:
                         record = {"pixel_size_nm": self.pixel_size}
                         write_json(temporary / folder / VOLUME, record)
-                save_generation_state(temporary / STATE, state)  # what `join` compares
+                write_state(temporary, options, self.description)  # what `join` compares
                 write_run_record(temporary / RECORD, options, "generation")
         except OSError:
             if not self.exists:
                 raise
 
     def join(self) -> None:
-        """Take the seed of the run that is there, after making sure that it is this run.
+        """Take seed and numbering of the run that is there, after making sure that it is this run.
 
         Raises:
-            FileNotFoundError, ValueError: as `require_same_run`, or a folder's name is taken.
+            FileNotFoundError, ValueError: as `require_same_run` and `require_same_names`, or a
+                folder's name is taken.
         """
-        seed = require_same_run(self.folder, self.options, self.description)
-        for folder in (CONDITIONS, *self._folders):
-            if (self.folder / folder).exists() and not (self.folder / folder).is_dir():
-                raise ValueError(f"{self.folder / folder}: expected a folder. Move it away.")
-        for name in (MANIFEST, OVERVIEW, REPORT):
-            if (self.folder / name).exists():
-                require_file(self.folder / name)
+        seed, first_batch = require_same_run(self.folder, self.options, self.description)
+        require_own_names(self.folder, (CONDITIONS, *self._folders), (MANIFEST, OVERVIEW, REPORT))
         # In both: records store the options, and the plan computes each image's seed.
         self.options["seed"] = seed
-        self.plan = dataclasses.replace(self.plan, seed=seed)
+        self.plan = dataclasses.replace(self.plan, seed=seed, first_batch=first_batch)
+        require_same_names(self.folder, self.plan)
 
     def find_flaws(self, numbers: Iterable[int]) -> list[str]:
         """Flaws of those of these images that are there, and not as they were written.
@@ -193,7 +192,7 @@ class Run:
 
     def pending(self, numbers: Iterable[int]) -> list[int]:
         """Those of these images that are not there yet."""
-        # Names do not depend on the seed, so this can be asked before the run is opened.
+        # Names do not depend on the seed, so this can be asked before the run is created.
         there = finished_images(self.folder) - self.flawed if self.exists else set()
         return [k for k in numbers if self.plan.file_name(k) not in there]
 

@@ -171,7 +171,7 @@ def generation_statuses(
     conditions = range(len(state.condition_records))  # their number is all that names need
     args = record.args
     copies = state.copies or [args.n_augmentations_per_mask] * len(conditions)
-    plan = SamplePlan(conditions, copies, args.seed, state.prompts)
+    plan = SamplePlan(conditions, copies, args.seed, state.prompts, first_batch=state.first_batch)
     plan.require_listable()
     count = num_shards or args.num_shards or 1
     images = {name: (run / IMAGES / name).stat() for name in finished_images(run)}

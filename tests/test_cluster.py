@@ -231,7 +231,7 @@ def test_an_array_with_a_killed_and_a_requeued_task_makes_the_same_set(
         (2, 60, ["scancel", "--signal=USR1"]),
     ):  # of 120 pictures, 30 for each task
         wait_until(
-            (run / "images" / f"image_cond{first // 24}_batch{first % 24}_sample0.png").exists,
+            (run / "images" / f"image_cond{first // 24}_batch{first % 24 + 1}_sample0.png").exists,
             "a task does not start",
         )
         subprocess.run([*command, f"{array}_{task}"], env=slurm, check=True)

@@ -6,11 +6,11 @@ Everything else, the manifest included, follows from the plan and from the image
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from core.files import check_new_folder, remove_leftovers
+from core.files import check_new_folder, remove_leftovers, require_file
 from core.recording.records import RECORD
 from generation.names import CONDITIONS, IMAGE_PREFIX, IMAGES, MASKS, image_name
 
@@ -32,6 +32,16 @@ def check_run_folder(run_dir: Path) -> None:
             "Move it away, or name another run."
         )
     check_new_folder(run_dir)
+
+
+def require_own_names(run_dir: Path, folders: Iterable[str], files: Iterable[str]) -> None:
+    """Raise ValueError where something else has the name of one of these folders or files."""
+    for path in (run_dir / folder for folder in folders):
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"{path}: expected a folder. Move it away.")
+    for path in (run_dir / file for file in files):
+        if path.exists():
+            require_file(path)
 
 
 def finished_images(run_dir: Path) -> set[str]:

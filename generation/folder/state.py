@@ -6,6 +6,7 @@ with the files and texts that these options meant.
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,10 +16,10 @@ from core.checks import bar_for_many
 from core.command_line.option_sources import changed_options
 from core.files import sha256_of, write_json
 from core.recording.records import RECORD, Record, RunRecord, parse_checked, read_checked
-from generation.folder.run_folder import STATE
+from generation.folder.run_folder import STATE, finished_images
 from generation.folder.run_options import FREE_ON_RESUME
-from generation.names import MASK
-from generation.planning.plan import ConditionSet
+from generation.names import FIRST_BATCH, IMAGES, MASK, OLDER_FIRST_BATCH
+from generation.planning.plan import ConditionSet, SamplePlan
 from generation.planning.shards import MAX_SHARDS
 
 
@@ -54,6 +55,7 @@ class GenerateState(Record):
         has_masks: whether images have masks; None in runs of older versions.
         copies: images of each condition set, as `SamplePlan`; empty in runs of older versions,
             which had as many of each.
+        first_batch: as `SamplePlan`; runs of older versions do not say it.
     """
 
     condition_paths: dict[str, list[str]]
@@ -65,6 +67,7 @@ class GenerateState(Record):
     config: dict[str, Any]
     has_masks: bool | None = None
     copies: list[PositiveInt] = []
+    first_batch: Annotated[int, Field(ge=OLDER_FIRST_BATCH, le=FIRST_BATCH)] = OLDER_FIRST_BATCH
 
     @model_validator(mode="after")
     def _copies_of_each(self):
@@ -168,15 +171,29 @@ def describe_run(
         "config": config,
         "has_masks": has_masks,
         "copies": list(copies),
+        "first_batch": FIRST_BATCH,
     }
 
 
-def require_same_run(run_dir: Path, options: Mapping, description: Mapping) -> int:
-    """Check that a run was started with these options and files; returns its seed.
+def write_state(run_dir: Path, options: Mapping, description: Mapping) -> None:
+    """Write `STATE` of a run that begins now.
+
+    Args:
+        options: all, by name, with the run's seed.
+        description: as `describe_run` gives it.
+    """
+    saved_at = datetime.now().astimezone().isoformat(timespec="seconds")
+    write_json(run_dir / STATE, {"args": options, **description, "saved_at": saved_at})
+
+
+def require_same_run(run_dir: Path, options: Mapping, description: Mapping) -> tuple[int, int]:
+    """Check that a run was started with these options and files.
 
     Args:
         options: by name; a seed of -1 stands for the run's.
         description: as `describe_run` gives it.
+    Returns:
+        The run's seed, and `GenerateState.first_batch`.
     Raises:
         FileNotFoundError, ValueError: as `read_generation`; or something has changed.
     """
@@ -219,7 +236,16 @@ def require_same_run(run_dir: Path, options: Mapping, description: Mapping) -> i
             f"{run_dir / STATE}: {len(changed)} condition files have another content than when the "
             f"run was started, such as {changed[0]}. Put them back, or start a new run."
         )
-    return seed
+    return seed, state.first_batch
+
+
+def require_same_names(run_dir: Path, plan: SamplePlan) -> None:
+    """Raise ValueError where images are there that only the other numbering gives."""
+    if name := plan.misnumbered(finished_images(run_dir)):
+        raise ValueError(
+            f"{run_dir / STATE}: first_batch {plan.first_batch} does not fit {IMAGES}/{name}. "
+            f"Put back the {STATE} that the run was started with, or move the image away."
+        )
 
 
 def _difference(before, after) -> str:

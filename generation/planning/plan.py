@@ -6,7 +6,7 @@ conditions and its copy. It is computed when asked for, so a plan of 100,000 ima
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -16,7 +16,7 @@ from core.command_line.options import OptionError, option, positive_int
 from core.imaging.pairing import LISTED, find_partners, stem_of
 from core.prompts import prompts_option
 from core.seeds import sample_seed
-from generation.names import image_name, name_ending
+from generation.names import FIRST_BATCH, OLDER_FIRST_BATCH, image_name, name_ending
 from generation.planning.stack import blend_at
 from ldm.samplers.noise import Blend
 
@@ -67,14 +67,14 @@ class PlannedImage:
     """One image to make.
 
     Attributes:
-        copy: number of the image among those of its conditions.
+        batch: number of the image among those of its conditions, as file names have it.
         seed: of its noise.
         encode_ratio: part of the steps that noise is for; 1 for pure noise.
         blend: noise that the image begins with, in a stack; that of `seed` when None.
     """
 
     conditions: ConditionSet
-    copy: int
+    batch: int
     prompt: str
     seed: int
     encode_ratio: float = 1.0
@@ -83,7 +83,7 @@ class PlannedImage:
     @property
     def ending(self) -> str:
         """End of the names of the image's files."""
-        return name_ending(self.conditions.number, self.copy)
+        return name_ending(self.conditions.number, self.batch)
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,8 @@ class SamplePlan(Sequence):
         prompts: the texts that images draw theirs from.
         encode_ratios: those of the images, which the copies of a set take by turns.
         stack: slices between two knots of the noise, where the sets are slices; else None.
+        first_batch: number in file names of the first image of each set; nothing else follows
+            from it.
     """
 
     condition_sets: Sequence[ConditionSet]
@@ -104,6 +106,7 @@ class SamplePlan(Sequence):
     prompts: Sequence[str]
     encode_ratios: Sequence[float] = (1.0,)
     stack: float | None = None
+    first_batch: int = FIRST_BATCH
 
     def require_listable(self) -> None:
         """Raise ValueError where the images are more than can be listed."""
@@ -140,11 +143,21 @@ class SamplePlan(Sequence):
         prompt = self.prompts[sample_seed(shared, "prompt", 0) % len(self.prompts)]
         ratio = self.encode_ratios[copy % len(self.encode_ratios)]
         blend = blend_at(shared, number, self.stack) if self.stack else None
-        return PlannedImage(conditions, copy, prompt, seed, ratio, blend)
+        return PlannedImage(conditions, copy + self.first_batch, prompt, seed, ratio, blend)
 
     def file_name(self, k: int) -> str:
         """Name of image k's file."""
-        return image_name(name_ending(*self._place(k)))
+        number, copy = self._place(k)
+        return image_name(name_ending(number, copy + self.first_batch))
+
+    def misnumbered(self, names: Collection[str]) -> str | None:
+        """The first of these file names that only the other numbering of batches gives."""
+        for number, copies in enumerate(self.copies if names else ()):
+            last = copies - 1 + FIRST_BATCH
+            other = last if self.first_batch == OLDER_FIRST_BATCH else OLDER_FIRST_BATCH
+            if (name := image_name(name_ending(number, other))) in names:
+                return name
+        return None
 
     def sets_of(self, numbers: Iterable[int]) -> list[ConditionSet]:
         """The condition sets of these images, in order, each once."""

@@ -20,7 +20,7 @@ def test_mask_and_edges(run, pairs, edge_options):
     assert record["args"]["generation_mode"] == "mask_and_edge"
     for key in ("mask", "membrane", "outline"):
         assert len(list((folder / "conditions" / key).iterdir())) == 6
-    stored = folder / "conditions" / "outline" / "outline_cond2_batch0_sample0.png"
+    stored = folder / "conditions" / "outline" / "outline_cond2_batch1_sample0.png"
     assert stored.read_bytes() == (pairs / "outline" / "cell_2.png").read_bytes()
     assert set(manifest(folder)[0]["weights"]) == {"mask", "membrane", "outline"}
     reference = pictures(folder)
@@ -55,7 +55,7 @@ def test_edges_drawn_on_the_fly_equal_edges_from_files(run, pairs, branch_weight
     drawn = run(
         *weights, "--edge_from_images", pairs / "images", "--canny_low", 50, "--canny_high", 120
     )
-    stored = drawn / "conditions" / "edge" / "edge_cond0_batch0_sample0.png"
+    stored = drawn / "conditions" / "edge" / "edge_cond0_batch1_sample0.png"
     assert np.asarray(Image.open(stored)).max() == 255
     assert pictures(drawn) == pictures(run(*weights, "--edge_dirs", f"edge={tmp_path / 'canny'}"))
 
@@ -87,13 +87,13 @@ def test_rgba(run, pairs, branch_weights, tmp_path):
     folder = run(
         "--rgba_dir", tmp_path / "rgba", "--rgba_model_path", branch_weights("rgba", 4), masks=None
     )
-    stored = folder / "conditions" / "rgba_edge_vis" / "rgba_edge_vis_cond1_batch0_sample0.png"
+    stored = folder / "conditions" / "rgba_edge_vis" / "rgba_edge_vis_cond1_batch1_sample0.png"
     shown = np.asarray(Image.open(stored))
     edge = alpha[..., 0] == 1
     assert (shown[~edge] == 255).all() and not (shown[edge] == 255).all(axis=1).any()
     for mask in (
-        folder / "conditions" / "rgba_mask" / "rgba_mask_cond1_batch0_sample0.png",
-        folder / "masks" / "image_cond1_batch0_sample0.png",
+        folder / "conditions" / "rgba_mask" / "rgba_mask_cond1_batch1_sample0.png",
+        folder / "masks" / "image_cond1_batch1_sample0.png",
     ):
         assert np.array_equal(read_labels(mask), read_labels(pairs / "masks" / "cell_1.png"))
     assert len(pictures(folder)) == 2
@@ -104,7 +104,7 @@ def test_any_condition_alone_and_beside_masks(run, maps, branch_weights, conditi
     general = ["--branches", f"extra={condition}:{maps / condition}"]
     general += ["--branch_weights", f"extra={branch_weights('membrane', 3)}"]
     alone, both = run(*general, masks=None), run(*general)
-    stored = "conditions/extra/extra_cond3_batch0_sample0.png"
+    stored = "conditions/extra/extra_cond3_batch1_sample0.png"
     source = np.asarray(Image.open(maps / condition / "cell_3.png"))
     for folder in (alone, both):
         assert len(pictures(folder)) == len(manifest(folder)) == 6

@@ -46,7 +46,7 @@ def test_a_run_records_its_grain_and_goes_on_with_no_other(run, grain):
     before, line = pictures(folder), manifest(folder)[0]
     assert line["options"]["grain"] == str(grain)
     assert line["weights"]["grain"] == hashlib.sha256(grain.read_bytes()).hexdigest()
-    (folder / "images" / "image_cond4_batch0_sample0.png").unlink()
+    (folder / "images" / "image_cond4_batch1_sample0.png").unlink()
     run("--resume_run", folder, masks=None)
     assert pictures(folder) == before
     with pytest.raises(ValueError, match="--grain differs from the run"):

@@ -26,13 +26,13 @@ from tests.generated import manifest, pictures
 
 def test_outputs_have_the_published_names(run, pairs):
     folder = run("--n_augmentations_per_mask", 2)
-    names = [f"cond{i}_batch{b}_sample0.png" for i in range(6) for b in range(2)]
+    names = [f"cond{i}_batch{b}_sample0.png" for i in range(6) for b in (1, 2)]
     assert sorted(pictures(folder)) == sorted(f"image_{name}" for name in names)
     assert sorted(path.name for path in (folder / "conditions" / "mask").iterdir()) == sorted(
         f"mask_{name}" for name in names
     )
     assert np.array_equal(
-        read_labels(folder / "masks" / "image_cond3_batch1_sample0.png"),
+        read_labels(folder / "masks" / "image_cond3_batch2_sample0.png"),
         read_labels(pairs / "masks" / "cell_3.png"),
     )
     assert len(find_pairs(folder / "images", folder / "masks")) == 12  # trains a segmenter as it is
@@ -50,7 +50,7 @@ def test_state_and_manifest_tell_where_each_picture_comes_from(run, pairs, micro
     }
     lines = manifest(folder)
     assert [line["image"] for line in lines] == [
-        f"images/image_cond{i}_batch{b}_sample0.png" for i in range(6) for b in range(2)
+        f"images/image_cond{i}_batch{b}_sample0.png" for i in range(6) for b in (1, 2)
     ]
     assert lines[3]["sources"] == {"mask": str(pairs / "masks" / "cell_1.png")}
     assert lines[3]["prompt"] in PROMPTS
@@ -68,12 +68,12 @@ def test_images_begin_with_real_ones(run, pairs):
     plain = pictures(run("--n_augmentations_per_mask", 2, output="plain"))
     found = pictures(folder)
     for name, content in found.items():
-        assert (content == plain[name]) == ("batch1" in name), name
+        assert (content == plain[name]) == ("batch2" in name), name
     lines = manifest(folder)
     assert [line["options"]["encode_ratio"] for line in lines[:2]] == [0.5, 1.0]
     assert lines[2]["options"]["encoded_image"] == str(pairs / "images" / "cell_1.png")
     # Another batch size, resumed after a loss: the same bytes.
-    lost = folder / "images" / "image_cond4_batch0_sample0.png"
+    lost = folder / "images" / "image_cond4_batch1_sample0.png"
     lost.unlink()
     run("--resume_run", folder, masks=None)
     assert pictures(folder) == found
@@ -155,7 +155,7 @@ def test_a_picture_that_is_not_finite_stops_the_run_unwritten(run, monkeypatch, 
         return whole(self, z * torch.nan if len(calls) == 3 else z)
 
     monkeypatch.setattr(ControlledDiffusionModel, "decode_first_stage", third_is_nan)
-    name = r"images/image_cond2_batch0_sample0.png: not written.*NaN.*--scale"
+    name = r"images/image_cond2_batch1_sample0.png: not written.*NaN.*--scale"
     with pytest.raises(RuntimeError, match=name):
         run()
     (folder,) = (tmp_path / "out").glob("run_*")
@@ -174,7 +174,7 @@ def test_pictures_do_not_depend_on_batch_size_or_other_masks(run, pairs, tmp_pat
     (tmp_path / "few").mkdir()
     (tmp_path / "few" / "cell_4.png").write_bytes((pairs / "masks" / "cell_4.png").read_bytes())
     alone = pictures(run(masks=tmp_path / "few"))
-    assert alone["image_cond0_batch0_sample0.png"] == one["image_cond4_batch0_sample0.png"]
+    assert alone["image_cond0_batch1_sample0.png"] == one["image_cond4_batch1_sample0.png"]
 
 
 def test_seed_and_strength_change_the_picture(run):
@@ -218,7 +218,7 @@ def test_any_size_with_pad_else_an_error(run, tmp_path):
     (tmp_path / "odd").mkdir()
     write_png(tmp_path / "odd" / "m.png", np.zeros((50, 70), np.uint8))
     folder = run("--pad", masks=tmp_path / "odd")
-    assert Image.open(folder / "images" / "image_cond0_batch0_sample0.png").size == (70, 50)
+    assert Image.open(folder / "images" / "image_cond0_batch1_sample0.png").size == (70, 50)
     with pytest.raises(ValueError, match=r"m.png: 70 x 50 pixels, expected multiples of 16.*--pad"):
         run(masks=tmp_path / "odd")
 

@@ -68,7 +68,7 @@ def test_dry_run_says_what_would_be_done_and_writes_nothing(
 
 def test_dry_run_of_a_run_that_is_there(run, capsys):
     folder = run("--n_augmentations_per_mask", 2)
-    (folder / "images" / "image_cond4_batch0_sample0.png").unlink()
+    (folder / "images" / "image_cond4_batch1_sample0.png").unlink()
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     capsys.readouterr()
     generate.main(["--resume_run", str(folder), "--dry_run"])

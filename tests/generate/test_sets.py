@@ -56,7 +56,7 @@ def test_a_joint_run_says_so_and_is_resumed_as_one(run, monkeypatch):
     folder = run("--joint", "--batch_size_per_inference", 3)
     assert all(line["options"]["joint"] is True for line in manifest(folder))
     before = pictures(folder)
-    (folder / "images" / "image_cond4_batch0_sample0.png").unlink()
+    (folder / "images" / "image_cond4_batch1_sample0.png").unlink()
     with pytest.raises(ValueError, match=r"--joint differs from the run .* \(True\)"):
         run("--resume_run", folder, "--no-joint", masks=None)
     run("--resume_run", folder, masks=None)
@@ -76,7 +76,7 @@ def test_interruption_leaves_whole_files_only(run, monkeypatch, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run()
     (folder,) = (tmp_path / "out").iterdir()
-    assert sorted(pictures(folder)) == [f"image_cond{i}_batch0_sample0.png" for i in range(2)]
+    assert sorted(pictures(folder)) == [f"image_cond{i}_batch1_sample0.png" for i in range(2)]
     for path in folder.rglob("*.png"):
         Image.open(path).load()
     assert not [path for path in folder.rglob(".*")]
@@ -107,7 +107,7 @@ def test_nothing_is_made_twice(run, monkeypatch, capsys):
 
 def test_leftovers_of_killed_processes_go_when_the_set_is_complete(run):
     folder = run()
-    picture = folder / "images" / "image_cond4_batch0_sample0.png"
+    picture = folder / "images" / "image_cond4_batch1_sample0.png"
     leftovers = [
         folder / name / ".image_cond1.x1.tmp.png" for name in ("images", "masks", "conditions/mask")
     ]
@@ -124,7 +124,7 @@ def test_leftovers_of_killed_processes_go_when_the_set_is_complete(run):
 def test_a_lost_picture_is_made_again(run):
     folder = run()
     before = pictures(folder)
-    (folder / "images" / "image_cond4_batch0_sample0.png").unlink()
+    (folder / "images" / "image_cond4_batch1_sample0.png").unlink()
     generate.main(["--resume_run", str(folder)])
     assert pictures(folder) == before
 
@@ -132,7 +132,7 @@ def test_a_lost_picture_is_made_again(run):
 def test_damaged_pictures_are_made_again_and_exported(run, tmp_path, capsys):
     folder = run()
     before, lines = pictures(folder), manifest(folder)
-    names = [f"image_cond{i}_batch0_sample0.png" for i in range(6)]
+    names = [f"image_cond{i}_batch1_sample0.png" for i in range(6)]
     (folder / "images" / names[1]).write_bytes(b"")
     (folder / "images" / names[4]).write_bytes(before[names[3]])
     (folder / "masks" / names[2]).unlink()
@@ -241,7 +241,7 @@ def test_a_run_whose_record_lacks_newer_options_is_resumed(run):
                 del record["args"][option]
         record.pop("has_masks", None)
         (folder / name).write_text(json.dumps(record))
-    (folder / "images" / "image_cond2_batch0_sample0.png").unlink()
+    (folder / "images" / "image_cond2_batch1_sample0.png").unlink()
     generate.main(["--resume_run", str(folder)])
     assert pictures(folder) == reference
 

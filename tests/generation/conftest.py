@@ -52,7 +52,7 @@ def run_dir(tmp_path, pairs):
         (folder / name).mkdir(parents=True)
     lines = []
     for k in range(4):
-        name = f"image_cond{k // 2}_batch{k % 2}_sample0.png"
+        name = f"image_cond{k // 2}_batch{k % 2 + 1}_sample0.png"
         write_png(
             folder / "images" / name,
             np.random.default_rng(k).integers(0, 256, (64, 64, 3), dtype=np.uint8),
@@ -84,7 +84,7 @@ def large_run(tmp_path):
         (folder / kind).mkdir(parents=True)
         write_png(tmp_path / f"{kind}.png", pixels)
     for k in range(48):
-        name = f"image_cond{k}_batch0_sample0.png"
+        name = f"image_cond{k}_batch1_sample0.png"
         for kind in pictures:
             (folder / kind / name).hardlink_to(tmp_path / f"{kind}.png")
         lines.append(

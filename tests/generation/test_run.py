@@ -14,6 +14,7 @@ from core.imaging.pixel_size import VOLUME, pixel_size_of_folder
 from generation.folder.manifest import read_manifest
 from generation.folder.run_options import options_of_run
 from generation.run import Run
+from runs.status import run_statuses
 from tests.generation.made_up import write_image
 
 
@@ -116,7 +117,7 @@ def test_a_damaged_image_of_another_shard_does_not_stop_the_report(new_run):
         write_image(run, k)
     (run.folder / "images" / run.plan.file_name(1)).write_bytes(b"")
     assert run.finish() == 4
-    assert "image_cond0_batch1" not in (run.folder / "report.html").read_text()
+    assert "image_cond0_batch2" not in (run.folder / "report.html").read_text()
 
 
 def test_checksums_are_recorded_and_survive(new_run):
@@ -203,3 +204,57 @@ def test_the_plan_takes_another_seed_without_changing_names(new_run):
     plan = new_run().plan
     other = dataclasses.replace(plan, seed=6)
     assert other[3].seed != plan[3].seed and other.file_name(3) == plan.file_name(3)
+
+
+# Runs of older versions, whose batches count from 0
+
+
+def make_older(run):
+    """Take from a run's state what older versions did not write."""
+    path = run.folder / "generate_state.json"
+    state = json.loads(path.read_text())
+    assert state.pop("first_batch") == 1
+    path.write_text(json.dumps(state))
+
+
+def names_of(run):
+    """Condition and batch of the images that are there, as two digits."""
+    return {re.sub(r"\D", "", path.stem)[:2] for path in (run.folder / "images").iterdir()}
+
+
+@pytest.mark.parametrize("made", [[], [0], [1], [0, 1, 2, 3]])
+def test_an_older_run_goes_on_with_its_own_names(new_run, made):
+    run = new_run()
+    run.open()
+    make_older(run)
+    run.join()  # as the older version named them
+    for k in made:
+        write_image(run, k)
+    later = new_run()
+    later.join()
+    assert later.find_flaws(range(4)) == []
+    later.open()
+    assert later.pending(range(4)) == [k for k in range(4) if k not in made]
+    (status,) = run_statuses(run.folder, 0, 10)
+    assert status.done == len(made)
+    for k in later.pending(range(4)):
+        write_image(later, k)
+    assert later.finish() == 4 and names_of(run) == {"00", "01", "10", "11"}
+    assert [line["image"][-13:-12] for line in read_manifest(run.folder)] == list("0101")
+    assert run_statuses(run.folder, 0, 10)[0].state == "done"
+
+
+def test_the_two_ways_to_number_do_not_mix(new_run):
+    run = new_run()
+    run.open()
+    for k in range(4):
+        write_image(run, k)
+    assert names_of(run) == {"01", "02", "11", "12"}
+    make_older(run)
+    with pytest.raises(ValueError, match="first_batch 0 does not fit images/image_cond0_batch2"):
+        new_run().join()
+    older, newer = (dataclasses.replace(run.plan, first_batch=first) for first in (0, 1))
+    for plan, other in ((older, newer), (newer, older)):
+        names = [{each.file_name(k) for k in range(4)} for each in (plan, other)]
+        assert plan.misnumbered(names[0]) is None and plan.misnumbered(names[1]) is not None
+        assert plan[3].seed == other[3].seed and plan[3].prompt == other[3].prompt

@@ -31,12 +31,15 @@ def training_words(config, weights, pairs, output_root):
     return words.split()
 
 
-def make_generation(run, conditions, copies, num_shards=1, made=(), mode="mask_only"):
+def make_generation(
+    run, conditions, copies, num_shards=1, made=(), mode="mask_only", first_batch=1
+):
     """A run folder as generate.py leaves it.
 
     Args:
         made: numbers of the images that are there, each a second newer than the one before; the
             last is new.
+        first_batch: 0 for a run of an older version, which does not say it.
     """
     for folder in ("images", "masks", "conditions/mask"):
         (run / folder).mkdir(parents=True)
@@ -48,11 +51,12 @@ def make_generation(run, conditions, copies, num_shards=1, made=(), mode="mask_o
     }
     state = {"condition_records": [{}] * conditions, "prompts": ["cell"]}
     state |= {"condition_paths": {}, "weights": {}, "config": {}}
+    state |= {"first_batch": first_batch} if first_batch else {}
     (run / "generate_state.json").write_text(json.dumps(state))
     (run / "args.json").write_text(json.dumps({"args": args}))
     now = time.time()
     for age, k in enumerate(reversed(made)):
-        name = f"cond{k // copies}_batch{k % copies}_sample0.png"
+        name = f"cond{k // copies}_batch{k % copies + first_batch}_sample0.png"
         for file in (f"images/image_{name}", f"masks/image_{name}", f"conditions/mask/mask_{name}"):
             (run / file).write_bytes(b"png")
             os.utime(run / file, (now - age, now - age))
@@ -178,8 +182,8 @@ def test_images_from_edges_have_no_masks(status, tmp_path):
 def test_pictures_that_are_no_use_count_as_failed(status, tmp_path):
     run = make_generation(tmp_path / "run_a", 3, 2, made=range(6))
     assert status(run)[0] == 0
-    (run / "images" / "image_cond1_batch0_sample0.png").write_bytes(b"")
-    (run / "masks" / "image_cond2_batch1_sample0.png").unlink()
+    (run / "images" / "image_cond1_batch1_sample0.png").write_bytes(b"")
+    (run / "masks" / "image_cond2_batch2_sample0.png").unlink()
     age(run / "images", 5)
     code, (line,) = status(run)
     assert code == 1 and "4 / 6 images" in line and " failed " in line and "2 failed" in line

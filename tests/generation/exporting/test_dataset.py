@@ -52,10 +52,10 @@ def test_a_plain_loader_reads_it(run_dir, pairs, tmp_path):
             and image.dtype == mask.dtype == np.uint8
             and set(np.unique(mask)) <= {0, 1, 2}
         )
-    i = data.names.index("synth_cond1_batch0_sample0.png")
+    i = data.names.index("synth_cond1_batch1_sample0.png")
     assert np.array_equal(data[i][1], np.array(Image.open(pairs / "masks" / "cell_1.png")))
     grey = np.array(
-        Image.open(run_dir / "images" / "image_cond1_batch0_sample0.png").convert("L")
+        Image.open(run_dir / "images" / "image_cond1_batch1_sample0.png").convert("L")
     ).astype(int)
     assert np.abs(data[i][0] - grey).max() <= 1  # Pillow's weights, in whole numbers
     assert np.array_equal(
@@ -71,7 +71,7 @@ def test_splits_say_what_each_pair_is(run_dir, pairs, tmp_path):
     assert set(rows) == {path.name for path in (folder / "images").iterdir()}
     assert {row["split"] for row in rows.values()} == {"train"}
     assert sum(row["source"] == "real" for row in rows.values()) == 6
-    synth, real = rows["synth_cond1_batch1_sample0.png"], rows["real_cell_1.png"]
+    synth, real = rows["synth_cond1_batch2_sample0.png"], rows["real_cell_1.png"]
     assert synth["group"] == real["group"] == "cell_1" and synth["condition"] == real[
         "condition"
     ] == str(pairs / "masks" / "cell_1.png")
@@ -96,15 +96,15 @@ def test_colours_stay_where_a_real_image_has_them_or_none_is_given(run_dir, pair
     assert {image.shape for image, _ in Folder(folder)} == {(64, 64, 3)}
     alone = tmp_path / "alone"
     assert dataset.export_dataset(dataset.ExportOptions(alone), run_dir, [], 3) == 4
-    name = "cond0_batch0_sample0.png"
+    name = "cond0_batch1_sample0.png"
     assert (alone / "images" / f"synth_{name}").read_bytes() == (
         run_dir / "images" / f"image_{name}"
     ).read_bytes()
 
 
 def test_a_failure_leaves_nothing(run_dir, pairs, tmp_path):
-    (run_dir / "masks" / "image_cond1_batch1_sample0.png").write_bytes(b"broken")
-    with pytest.raises(ValueError, match="image_cond1_batch1_sample0.png: cannot be read"):
+    (run_dir / "masks" / "image_cond1_batch2_sample0.png").write_bytes(b"broken")
+    with pytest.raises(ValueError, match="image_cond1_batch2_sample0.png: cannot be read"):
         exported(run_dir, pairs, tmp_path)
     assert not (tmp_path / "set").exists() and not [
         path for path in tmp_path.iterdir() if path.name.startswith(".")

@@ -17,7 +17,7 @@ from volumes import open_volume
 @pytest.fixture
 def expected(run_dir):
     """Images and masks of the run, uint8 (4, 64, 64) each."""
-    names = [f"image_cond{k // 2}_batch{k % 2}_sample0.png" for k in range(4)]
+    names = [f"image_cond{k // 2}_batch{k % 2 + 1}_sample0.png" for k in range(4)]
     images = [to_uint8(read_grey(run_dir / "images" / name)) for name in names]
     return np.stack(images), np.stack([read_labels(run_dir / "masks" / name) for name in names])
 

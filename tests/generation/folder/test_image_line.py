@@ -13,7 +13,7 @@ def line_of(run, planned, **options):
 def test_a_line_names_the_files_of_an_image_and_how_it_is_made(new_run):
     run = new_run()
     line = line_of(run, run.plan[2], sampler="dpmpp", max_pixels=7)
-    ending = "cond1_batch0_sample0.png"
+    ending = "cond1_batch1_sample0.png"
     assert line["image"] == f"images/image_{ending}" and line["mask"] == f"masks/image_{ending}"
     assert line["conditions"] == {
         "mask": f"conditions/mask/mask_{ending}",

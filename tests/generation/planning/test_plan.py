@@ -26,8 +26,8 @@ def test_a_picture_follows_from_seed_name_and_copy_alone():
     many, few = plan("abcdef"), plan("d", copies=1)
     assert (many[9].prompt, many[9].seed) == (few[0].prompt, few[0].seed)  # d's first copy
     assert (
-        many[9].ending == "cond3_batch0_sample0.png"
-        and many.file_name(10) == "image_cond3_batch1_sample0.png"
+        many[9].ending == "cond3_batch1_sample0.png"
+        and many.file_name(10) == "image_cond3_batch2_sample0.png"
     )
     assert len({planned.seed for planned in many}) == len(many) == 18
     assert plan("abcdef", seed=6)[9].seed != many[9].seed
@@ -44,7 +44,7 @@ def test_condition_sets_may_have_different_numbers_of_images():
     """Each image is the one that it is in an even plan, and keeps its name."""
     uneven, even = plan("abc", copies=[1, 3, 2]), plan("abc")
     assert [planned.conditions.name for planned in uneven] == list("abbbcc")
-    assert [planned.copy for planned in uneven] == [0, 0, 1, 2, 0, 1]
+    assert [planned.batch for planned in uneven] == [1, 1, 2, 3, 1, 2]
     assert [uneven.file_name(k) for k in (0, 3, 5)] == [even.file_name(k) for k in (0, 5, 7)]
     assert list(uneven) == [even[k] for k in (0, 3, 4, 5, 6, 7)]
     assert [files.name for files in uneven.sets_of([0, 2, 3])] == ["a", "b"]

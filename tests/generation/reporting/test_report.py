@@ -71,7 +71,7 @@ def make_run(tmp_path):
         rng = np.random.default_rng(0)
 
         def line(k):
-            name = f"cond{k // copies}_batch{k % copies}_sample0.png"
+            name = f"cond{k // copies}_batch{k % copies + 1}_sample0.png"
             write_png(
                 run_dir / "images" / f"image_{name}",
                 rng.integers(0, 256, (64, 96, 3), dtype=np.uint8),
