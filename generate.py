@@ -32,9 +32,11 @@ from share import run_script
 
 # Names that notebooks import from here, with their modules
 FOR_NOTEBOOKS = {
+    "ConditionDefinition": "generation.notebooks",
     "MultiConditionControlNet": "cldm.multi",
-    "load_generation_state": "generation.folder.state",
-    "save_generation_state": "generation.folder.state",
+    "load_generation_state": "generation.folder.published_state",
+    "process": "generation.notebooks",
+    "save_generation_state": "generation.folder.published_state",
 }
 __all__ = list(FOR_NOTEBOOKS)
 

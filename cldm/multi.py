@@ -27,15 +27,17 @@ class MultiConditionControlNet(nn.Module):
         channel_splits: hint channels of each.
         condition_keys: a name for each.
         per_condition_scales: factor of each branch's residuals, by name or in order; a branch at 0
-            is not computed.
+            is not computed. All are 1 when not given.
     Raises:
         ValueError: the lists differ in length, a name comes twice, or scales are given for other
             names.
     """
 
-    def __init__(self, modules, channel_splits, condition_keys, per_condition_scales):
+    def __init__(self, modules, channel_splits, condition_keys, per_condition_scales=None):
         super().__init__()
         condition_keys = list(condition_keys)
+        if per_condition_scales is None:
+            per_condition_scales = [1.0] * len(condition_keys)
         if isinstance(per_condition_scales, dict):
             if set(per_condition_scales) != set(condition_keys):
                 raise ValueError(
@@ -60,6 +62,14 @@ class MultiConditionControlNet(nn.Module):
                 f"no control branch {condition_key!r}, expected {', '.join(self.condition_keys)}"
             )
         return self.per_condition_scales[self.condition_keys.index(condition_key)]
+
+    def get_condition_scales(self):
+        """Factors of all branches' residuals, by the name of their condition."""
+        return dict(zip(self.condition_keys, self.per_condition_scales, strict=True))
+
+    def set_condition_scale(self, key, value):
+        """Change the factor of one branch; raises as `set_condition_scales`."""
+        self.set_condition_scales({key: value})
 
     def set_condition_scales(self, per_condition_scales):
         """Change the factors of the branches' residuals.

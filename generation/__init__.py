@@ -10,4 +10,5 @@ In the order of the work:
 - `run`, on `names` and `folder`: the run and its folder.
 - `reporting`, `exporting`: what people and other programs get to see.
 - `costs`: seconds that an image takes.
+- `notebooks`: images of one condition set, with the caller's model.
 """

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from core.recording.records import RECORD, RunRecord, read_checked
 from core.recording.run_files import LAST, PROGRESS, ProgressRecord
 from core.text import duration, table
+from generation.folder.published_state import PublishedRun, published_run
 from generation.folder.run_folder import STATE, finished_images, images_with_companions
 from generation.folder.state import read_generation
 from generation.names import IMAGES
@@ -93,6 +94,8 @@ def run_statuses(
         num_shards: shards of a generation; as many as the run was started with when None.
     """
     try:
+        if state := published_run(run):
+            return [published_status(run, state, now, stalled_after)]
         if is_training(run):
             return [training_status(run, now, stalled_after)]
         return generation_statuses(run, now, stalled_after, num_shards)
@@ -186,6 +189,18 @@ def generation_statuses(
         name = f"  shard {index} of {count}" if count > 1 else str(run)
         shards.append(_shard_status(name, names, images, complete, started, now, stalled_after))
     return shards if count == 1 else [_sum_of_shards(str(run), shards), *shards]
+
+
+def published_status(run: Path, state: PublishedRun, now: float, stalled_after: float) -> Status:
+    """Status of a generation of the published code, which writes no masks."""
+    names = list(state.image_names())
+    images = {name: (run / IMAGES / name).stat() for name in finished_images(run)}
+    complete = images_with_companions(run, has_masks=False) if images else set()
+    started = (run / STATE).stat().st_mtime
+    status = _shard_status(str(run), names, images, complete, started, now, stalled_after)
+    unfinished = status.state in ("stalled", "failed")
+    notes = [status.notes, "cannot be resumed" if unfinished else ""]
+    return status._replace(notes="; ".join(filter(None, notes)))
 
 
 def _shard_status(

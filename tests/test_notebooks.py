@@ -273,7 +273,8 @@ def test_zero_convolutions(model):
 def test_names_of_the_published_scripts():
     """Their values are tested where they are defined."""
     for script, names in {
-        "generate": "MultiConditionControlNet load_generation_state save_generation_state",
+        "generate": "ConditionDefinition MultiConditionControlNet load_generation_state process "
+        "save_generation_state",
         "fid.compute_cem_fid": "MODEL_CONFIGS compute_fid",
         "fid.compute_normal_fid": "compute_fid",
     }.items():

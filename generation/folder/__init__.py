@@ -2,6 +2,7 @@
 
 - `run_folder`, `run_options`: its files, its locks and the options that another call may change.
 - `state`: the start of the run.
+- `published_state`: that of a run of the published code, or of a notebook.
 - `manifest`, `image_line`: how each image was made.
 - `soundness`: whether the pictures are as they were written.
 """

@@ -64,7 +64,7 @@ def images_with_companions(run_dir: Path, has_masks: bool) -> set[str]:
         {image_name(name.removeprefix(prefix)) for name in os.listdir(folder)}
         for prefix, folder in folders.items()
     ]
-    return set.intersection(*found)  # `conditions/` has a folder at least
+    return set.intersection(*found) if found else set()
 
 
 # Locks. They lie on files that are never replaced, so all processes lock the same file. They reach

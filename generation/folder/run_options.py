@@ -9,6 +9,8 @@ from core.command_line.options import folder_name, option
 from core.recording.records import new_run_id, read_record
 from generation.exporting.dataset import ExportOptions
 from generation.exporting.volume import VolumeOptions
+from generation.folder.published_state import published_run
+from generation.folder.run_folder import STATE
 from generation.planning.shards import Shard, ShardOptions, shared_run_id
 
 
@@ -59,6 +61,16 @@ def folder_of_run(options: GenerationRunOptions, name: str | None) -> Path:
 
 
 def options_of_run(run_dir: Path) -> dict:
-    """Options that a resumed run takes over; raises like `read_record`."""
+    """Options that a resumed run takes over.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_record` and `published_run`; or the published code
+            or a notebook began the run.
+    """
+    if published_run(run_dir):
+        raise ValueError(
+            f"{run_dir / STATE}: begun by the published code or a notebook, which note too little "
+            "to go on. Start a new run."
+        )
     saved = read_record(run_dir)
     return {name: value for name, value in saved.items() if name not in OF_ONE_CALL}

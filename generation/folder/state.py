@@ -4,7 +4,6 @@ Two files say it: the record of every run (`core.recording.records`) with the op
 with the files and texts that these options meant.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from core.checks import bar_for_many
 from core.command_line.option_sources import changed_options
 from core.files import sha256_of, write_json
-from core.recording.records import RECORD, Record, RunRecord, parse_checked, read_checked
+from core.recording.records import RECORD, Record, RunRecord, read_checked
 from generation.folder.run_folder import STATE, finished_images
 from generation.folder.run_options import FREE_ON_RESUME
 from generation.names import FIRST_BATCH, IMAGES, MASK, OLDER_FIRST_BATCH
@@ -76,53 +75,6 @@ class GenerateState(Record):
                 f"copies: {len(self.copies)} numbers for {len(self.condition_records)} conditions"
             )
         return self
-
-
-class PublishedState(Record):
-    """The keys that `STATE` has in runs of the published code too.
-
-    Of the values only the types below are known, and how they are nested is not. Ours follow
-    `GenerateState`.
-    """
-
-    args: dict[str, Any]
-    condition_paths: Any
-    primary_condition_key: str
-    mask_paths: Any
-    condition_records: Any
-    config: Any
-    saved_at: str
-
-
-def save_generation_state(path: str | Path, state: Mapping) -> None:
-    """Write the state of a run, for notebooks too; the file is whole or as it was before.
-
-    Args:
-        path: of the file, or of the run's folder, which holds `STATE`.
-        state: plain values, with the keys of `PublishedState` at least.
-    Raises:
-        ValueError: a key is missing or of another type.
-        OSError: as `core.files.write_json`.
-    """
-    path = _state_file(path)
-    parse_checked(json.dumps(state, default=str), PublishedState, path)
-    write_json(path, state)
-
-
-def load_generation_state(path: str | Path) -> dict[str, Any]:
-    """The state of a run by key, for notebooks; runs of the published code can be read too.
-
-    Args:
-        path: as in `save_generation_state`.
-    Raises:
-        FileNotFoundError, ValueError: as `read_checked`.
-    """
-    return read_checked(_state_file(path), PublishedState).model_dump()
-
-
-def _state_file(path: str | Path) -> Path:
-    """`path`, or the file of the state where it is a folder."""
-    return Path(path) / STATE if Path(path).is_dir() else Path(path)
 
 
 def read_generation(run_dir: Path) -> tuple[GenerationRecord, GenerateState]:

@@ -104,3 +104,8 @@ def test_strengths_can_be_read_and_changed_by_name():
     with pytest.raises(ValueError, match="1 strengths for 2 control branches"):
         net.set_condition_scales([7.0])
     assert net.get_condition_scale("mask") == 1.0
+    assert MultiConditionControlNet([Fixed()], [3], ["mask"]).get_condition_scales() == {"mask": 1}
+    net.set_condition_scale("edge", 3.0)
+    assert net.get_condition_scales() == {"mask": 1.0, "edge": 3.0}
+    with pytest.raises(ValueError, match="no control branch 'egde'"):
+        net.set_condition_scale("egde", 3.0)
