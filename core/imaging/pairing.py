@@ -9,13 +9,13 @@ from core.notices import notify
 
 LISTED = 5  # file names that an error message lists
 FIRST_CHANNEL = "_0000"  # nnU-Net ends the names of its images so, but not those of their labels
-# Words that tell an image from its condition. Any other word tells what a file shows.
+# Words that tell an image from its condition. Any other word tells what a file shows, or in which
+# part of the data it lies.
 ROLES = set(
-    "img image images im pic picture photo frame slice section raw em sem tem fib input source src "
-    "orig original real gen generated synth train test val mask masks label labels lbl gt gtm "
-    "ground truth groundtruth target seg segmentation annot annotation annotations class classes "
-    "edge edges canny membrane hed mlsd depth normal map maps hint cond condition conditions "
-    "rgba".split()
+    "img image images im pic picture photo frame slice section raw em input source src orig "
+    "original mask masks label labels lbl gt gtm ground truth groundtruth target seg segmentation "
+    "annot annotation annotations class classes edge edges canny membrane hed mlsd depth normal "
+    "map maps hint cond condition conditions rgba".split()
 )
 Keyed = Mapping[object, Path]
 

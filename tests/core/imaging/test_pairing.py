@@ -46,6 +46,9 @@ def test_pairs_by_numbers_of_the_published_names():
         (("WT_1", "KO_2"), ("KO_1", "WT_2")),  # the words of both sides are the same
         (("img_wt_1", "img_ko_2"), ("mask_KO_1", "mask_WT_2")),
         (("cell1 raw",), ("nucleus1 label",)),
+        (("train_1", "train_2"), ("test_1_mask", "test_2_mask")),  # two parts of the data
+        (("sem_1",), ("tem_1",)),
+        (("real_1",), ("synth_1",)),
     ],
 )
 def test_letters_that_contradict_numbers_are_refused(left, right):
@@ -56,7 +59,8 @@ def test_letters_that_contradict_numbers_are_refused(left, right):
 
 
 @pytest.mark.parametrize(
-    ("left", "right"), [("img_1", "mask_1"), ("cell_1", "seg_1"), ("WT_1", "wt_1_labels")]
+    ("left", "right"),
+    [("img_1", "mask_1"), ("cell_1", "seg_1"), ("WT_1", "wt_1_labels"), ("train_1", "labels_1")],
 )
 def test_words_that_tell_images_from_masks_contradict_nothing(left, right):
     left, right = Path("i", f"{left}.png"), Path("m", f"{right}.tif")
