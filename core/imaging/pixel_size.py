@@ -112,8 +112,9 @@ def pixel_size_of_folder(folder: Path) -> PixelSize | None:
         raise FileNotFoundError(f"{folder}: no such folder")
     if (folder / VOLUME).exists():
         return _recorded(folder / VOLUME)
-    names = (path for path in folder.iterdir() if path.name[0] != ".")
-    paths = sorted((p for p in names if p.suffix.lower() in IMAGE_SUFFIXES), key=natural_order)
+    # Not `list_images`: a folder of arrays holds no picture. Pipes and devices are none either.
+    files = (path for path in folder.iterdir() if path.name[0] != "." and path.is_file())
+    paths = sorted((p for p in files if p.suffix.lower() in IMAGE_SUFFIXES), key=natural_order)
     sizes = {p.name: pixel_size_of_file(p) for p in paths[:: max(1, len(paths) // ASKED_FILES)]}
     first = next(iter(sizes.values()), None)
     for name, size in sizes.items():

@@ -1,6 +1,7 @@
 """Pixel sizes that files and folders state."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -79,6 +80,14 @@ def test_files_that_contradict_each_other(tmp_path):
     tiff(tmp_path / "b.tif")
     with pytest.warns(Notice, match="8 nm in a.tif, but unknown in b.tif"):
         assert pixel_size_of_folder(tmp_path) is None
+
+
+def test_pipes_devices_and_folders_are_no_pictures(tmp_path):
+    tiff(tmp_path / "b.tif", resolution=(1e7 / 8, 1e7 / 8), resolutionunit="CENTIMETER")
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "c.tif").symlink_to("/dev/zero")
+    (tmp_path / "d.tif").mkdir()
+    assert pixel_size_of_folder(tmp_path) == pytest.approx((8, 8))
 
 
 def test_likeness_and_text():
