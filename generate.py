@@ -120,6 +120,7 @@ def main(argv=None):
             check_stack([files.name for files in sets], sizes)
     notify_of_uniform_masks(run.plan.condition_sets, run.branches)
     notify_of_pixel_sizes(run.branches)
+    settings.export.notify_of_pixel_sizes(run.pixel_size)
     print(f"{run.headline(settings.shard)}, on {settings.model.device_type}")
     if settings.dry_run:
         exports = settings.export, len(real), settings.volume

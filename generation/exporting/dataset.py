@@ -26,7 +26,7 @@ from core.csv_files import write_csv
 from core.files import check_new_folder, whole_folder
 from core.imaging.images import IGNORE, LUMA, read_image
 from core.imaging.pairing import stem_of
-from core.imaging.pixel_size import PixelSize, pixel_size_of_folder
+from core.imaging.pixel_size import PixelSize, notify_of_other_size, pixel_size_of_folder
 from core.signals import StopRequest
 from generation.exporting.card import write_data_card
 from generation.exporting.layouts import BACKGROUND, LAYOUTS, Case, PairsLayout
@@ -97,6 +97,12 @@ class ExportOptions:
     def real_pixel_size(self) -> PixelSize | None:
         """Of the real images; None where it is unknown. Raises as `pixel_size_of_folder`."""
         return pixel_size_of_folder(self.include_real[0]) if self.include_real else None
+
+    def notify_of_pixel_sizes(self, size: PixelSize | None) -> None:
+        """Warn of real images or masks whose pixel size differs from that of generated ones."""
+        for folder in self.include_real or ():
+            own = pixel_size_of_folder(folder)
+            notify_of_other_size(folder, own, "the generated set", size)
 
     def words(self) -> list:
         """The options as words of a command line."""

@@ -3,6 +3,9 @@
 import pytest
 
 import generate
+from core.files import write_json
+from core.imaging.pixel_size import VOLUME
+from core.notices import Notice
 from generation.drawing import model
 
 
@@ -36,6 +39,15 @@ def test_export_at_the_end_and_of_a_finished_run(run, pairs, tmp_path, monkeypat
     generate.main([str(word) for word in words])
     first, again = (tmp_path / name / "splits.csv" for name in ("set", "again"))
     assert again.read_bytes() == first.read_bytes()
+
+
+def test_real_pairs_of_another_pixel_size_are_named(run, pairs, tmp_path, recwarn):
+    for kind, side in (("images", 10), ("masks", 8)):
+        write_json(pairs / kind / VOLUME, {"pixel_size_nm": [side, side]})
+    real = ["--include_real", pairs / "images", pairs / "masks"]
+    run("--export_dataset", tmp_path / "set", *real, "--dry_run")
+    (warned,) = (str(w.message) for w in recwarn if w.category is Notice)
+    assert f"{pairs / 'images'} has pixels of 10 nm, but the generated set" in warned
 
 
 def test_exports_that_make_no_sense(run, pairs, tmp_path, error_line, capsys):
