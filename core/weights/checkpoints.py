@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from core.files import whole_file
 from core.weights.torch_files import load_pickle
-from core.weights.weight_files import WEIGHT_SUFFIXES
+from core.weights.weight_files import WEIGHT_SUFFIXES, check_weights_file
 from core.weights.weights_in_use import note_weights
 
 # `state_dict` inside `state_dict`; the bound ends the search in a file that holds itself.
@@ -52,12 +52,11 @@ def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.
         location: device to load to, as torch names it.
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is truncated, no checkpoint, or asks to run code on loading; none of
-            its code has run.
+        ValueError: a folder of diffusers, or the file is truncated, no checkpoint, or asks to run
+            code on loading; none of its code has run.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such checkpoint")
+    check_weights_file(path)
     note_weights(path)
     if path.suffix == ".safetensors":
         content = _read_safetensors(path, location)

@@ -7,13 +7,12 @@ from pathlib import Path
 import torch
 
 from core.weights.checkpoints import load_state_dict
+from core.weights.weight_files import CONVERT
 
 CONTROL = "control_model."  # before the names of a control branch
 # Starts a name in a control branch, and none in a U-Net, where `CONTROL` was left out.
 BARE_CONTROL = "zero_convs."
-DIFFUSERS_CONFIG = "config.json"  # in every folder that diffusers saves
 ORIGINAL = "Take the file in the original layout of Stable Diffusion, with names such as"
-CONVERT = "Run python utils/convert_control.py THIS NEW.safetensors and take the new file"
 BASE = f"{ORIGINAL} model.diffusion_model.*"
 # Pattern in a tensor's name, what the file is, what to do. The first match counts: a LoRA also has
 # names of the network that it changes, and a ControlNet those of a U-Net.
@@ -67,11 +66,6 @@ def load_original(path: str | Path) -> dict[str, torch.Tensor]:
         FileNotFoundError, ValueError: as `load_state_dict`.
         ValueError: another program's layout; the message names it.
     """
-    if (Path(path) / DIFFUSERS_CONFIG).is_file():
-        raise ValueError(
-            f"{path}: is a folder of diffusers, expected a file. A ControlNet can be converted. "
-            f"{CONVERT}."
-        )
     tensors = load_state_dict(path)
     if layout := foreign_layout(tensors):
         raise ValueError(f"{path}: is {layout}")

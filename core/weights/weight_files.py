@@ -6,6 +6,24 @@ from pathlib import Path
 from core.files import check_writable
 
 WEIGHT_SUFFIXES = (".ckpt", ".pth", ".pt", ".safetensors")
+DIFFUSERS_CONFIG = "config.json"  # in every folder that diffusers saves
+CONVERT = "Run python utils/convert_control.py THIS NEW.safetensors and take the new file"
+
+
+def check_weights_file(path: Path) -> None:
+    """Check that a file of weights is there, without reading it.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a folder of diffusers.
+    """
+    if (path / DIFFUSERS_CONFIG).is_file():
+        raise ValueError(
+            f"{path}: is a folder of diffusers, expected a file. A ControlNet can be converted. "
+            f"{CONVERT}."
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint")
 
 
 def check_conversion(sources: Iterable[Path], output: Path) -> None:
@@ -13,13 +31,13 @@ def check_conversion(sources: Iterable[Path], output: Path) -> None:
 
     Raises:
         FileNotFoundError: no such source, or no folder for the output.
+        ValueError: as `check_weights_file`.
         FileExistsError: the output is there already.
         ValueError: the output's name does not end in one of `WEIGHT_SUFFIXES`.
         OSError: nothing can be written there.
     """
     for source in sources:
-        if not source.is_file():
-            raise FileNotFoundError(f"{source}: no such checkpoint")
+        check_weights_file(source)
     if output.exists():
         raise FileExistsError(f"{output} exists. Name another file or remove it.")
     if output.suffix not in WEIGHT_SUFFIXES:

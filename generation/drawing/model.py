@@ -13,6 +13,7 @@ from cldm.parameterization import check_parameterization
 from core.hardware.compiling import compile_networks
 from core.hardware.devices import PRECISIONS, mixed_precision
 from core.weights.foreign_layouts import load_original
+from core.weights.weight_files import check_weights_file
 from generation.options import ModelOptions
 from generation.planning.branches import Branch
 from ldm.modules.packing import pack_layers
@@ -25,7 +26,8 @@ def weights_files(branches: Sequence[Branch], base: Path | None) -> dict[str, Pa
 
     Raises:
         FileNotFoundError: a file does not exist.
-        ValueError: a branch has the name that stands for the base, or no file holds the base.
+        ValueError: a folder of diffusers is named, a branch has the name that stands for the base,
+            or no file holds the base.
     """
     files = {branch.name: branch.weights for branch in branches}
     if base and BASE in files:
@@ -36,8 +38,7 @@ def weights_files(branches: Sequence[Branch], base: Path | None) -> dict[str, Pa
     if base:
         files[BASE] = base
     for path in files.values():
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such checkpoint")
+        check_weights_file(path)
     # A control-only file has nothing that an image could be drawn with. Its tensors are mapped, and
     # its checksums compared for the load that follows too.
     first = branches[0].weights

@@ -27,6 +27,10 @@ def test_weights_by_branch_and_base(micro_weights, branch_weights, tmp_path):
     assert files == {"mask": micro_weights, "e": edge, "base": micro_weights}
     with pytest.raises(FileNotFoundError, match="none.ckpt: no such checkpoint"):
         weights_files([branch("e", tmp_path / "none.ckpt")], None)
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="theirs: is a folder of diffusers.*convert_control.py"):
+        weights_files([branch("e", tmp_path / "theirs")], micro_weights)
     with pytest.raises(ValueError, match="a branch is named base"):
         weights_files([branch("base", edge)], micro_weights)
 
