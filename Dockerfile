@@ -1,6 +1,7 @@
 # docker build -t natural2nanoscale .
-# docker run --gpus all --rm -it --user "$(id -u):$(id -g)" \
-#     -v "$PWD:/workspace" natural2nanoscale
+# docker run --gpus all --rm -it -v "$PWD:/workspace" natural2nanoscale
+#
+# Commands run as the owner of the mounted folder; --user chooses another user.
 #
 # torch brings the CUDA runtime: its wheels pin CUDA 13.0, cuDNN and NCCL, and --gpus mounts the
 # host's driver. A CUDA base image would add a second runtime that nothing loads, and has no
@@ -27,8 +28,10 @@ RUN python -m pip install --no-cache-dir --disable-pip-version-check \
     --root-user-action ignore -r req.txt
 
 # Any --user may write its caches to the home folder.
-RUN useradd --create-home --uid 1000 user && chmod 1777 /home/user
+RUN useradd --create-home --uid 1000 user && chmod 1777 /home/user && chown user:user .
 ENV HOME=/home/user
-USER 1000
 COPY --chown=user:user . .
+# Outside /workspace, where the user's folder hides the image's files. It leaves root behind.
+COPY --chmod=755 scripts/container_entry.sh /usr/local/bin/container_entry
+ENTRYPOINT ["container_entry"]
 CMD ["bash"]

@@ -1,7 +1,10 @@
 """The recipes of the two containers: the same environment, from req.txt alone."""
 
 import re
+import subprocess
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCKER = (ROOT / "Dockerfile").read_text()
@@ -58,12 +61,42 @@ def test_every_requirement_is_pinned_and_the_project_installed_in_place():
     assert lines and all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
 
 
-def test_environment_before_code_and_no_root():
+def test_environment_before_code():
     order = [
         DOCKER.index(word)
-        for word in ("COPY pyproject", "pip install", "\nUSER 1000", "COPY --chown=user:user . .")
+        for word in ("COPY pyproject", "pip install", "chown user:user .", "COPY --chown=user:user")
     ]
     assert order == sorted(order)
+
+
+@pytest.mark.parametrize(
+    ("user", "owner", "expected"),
+    [
+        (0, 1234, "--reuid 1234 --regid 1234 --clear-groups -- train.py a b"),
+        (0, 0, "plain a b"),  # a folder of root, or Docker without root
+        (1001, 1234, "plain a b"),  # --user
+    ],
+)
+def test_commands_run_as_the_owner_of_the_mounted_folder(tmp_path, user, owner, expected):
+    """`docker run -v "$PWD:/workspace"` alone can write its results, and not as root."""
+    assert 'ENTRYPOINT ["container_entry"]' in DOCKER and "\nUSER" not in DOCKER
+    programs = {
+        "id": f"echo {user}",
+        "stat": f"echo {owner}",
+        "setpriv": 'echo "$@"',
+        "train.py": 'echo plain "$@"',
+    }
+    for name, body in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["bash", ROOT / "scripts" / "container_entry.sh", "train.py", "a b"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == expected
 
 
 def test_what_git_ignores_does_not_enter_the_image():
