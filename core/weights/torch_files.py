@@ -1,6 +1,7 @@
 """Files that `torch.save` wrote, read without running their code and compared with checksums."""
 
 import pickle
+import warnings
 import zipfile
 from collections import OrderedDict
 from functools import lru_cache
@@ -110,7 +111,9 @@ def load_pickle(path: Path, location: str) -> dict:
             check_archive(path)
         stand_ins = _stand_ins(path) if is_zip else []
         # The stand-ins count as safe in this block only, not for the whole process.
-        with torch.serialization.safe_globals(stand_ins):
+        with torch.serialization.safe_globals(stand_ins), warnings.catch_warnings():
+            # Of pickles that are none of torch's: the error that follows says more.
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
             return torch.load(
                 path, map_location=location, weights_only=True, mmap=True if is_zip else None
             )

@@ -349,3 +349,11 @@ def test_other_archives(tmp_path):
     for name in ("zip.ckpt", "script.pt"):
         with pytest.raises(ValueError, match=f"{name}: cannot be read as a checkpoint"):
             load_state_dict(tmp_path / name)
+
+
+@pytest.mark.filterwarnings("error")
+def test_pickles_of_other_programs_are_refused_without_a_warning(tmp_path):
+    path = tmp_path / "other.ckpt"
+    path.write_bytes(pickle.dumps({"state_dict": WEIGHTS}, protocol=4))
+    with pytest.raises(ValueError, match="other.ckpt: cannot be read as a checkpoint"):
+        load_state_dict(path)
