@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from core.notices import Notice, notify
+from core.refusals import is_refusal
 from core.signals import StoppedForRequeue
 from core.weights.weights_in_use import forget_weights, overwritten_weights
 
@@ -47,13 +48,13 @@ def format_warning(message, category, *place) -> str:
 
 
 def run_script(main: Callable[[], None]) -> None:
-    """Call `main`, and turn the errors of bad input into one line.
+    """Call `main`, and turn errors into one line.
 
     At the end it warns of weights files that were overwritten while the program used them.
 
-    Exit codes: 0; 2 after bad input, as argparse has it; 130 after Ctrl-C; `REQUEUE` after SIGUSR1;
-    1 after any other error, which is a fault of the code or of the machine. With the environment
-    variable DEBUG=1, errors show their traceback.
+    Exit codes: 0; 2 after bad input, as argparse has it (see `is_refusal`); 130 after Ctrl-C;
+    `REQUEUE` after SIGUSR1; 1 after any other error, which is a fault of the code or of the
+    machine. With the environment variable DEBUG=1, errors show their traceback.
     """
     # Here and not on import: importing a module changes nothing for others.
     # Threads of torch that wait for each other sleep, unless the user wants otherwise. Else they
@@ -79,10 +80,10 @@ def run_script(main: Callable[[], None]) -> None:
         # torch has a RuntimeError of this name for memory of a GPU; it is not imported for that.
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             _end_with_line(error, "not enough memory. Use smaller batches or images.", 1)
-        if isinstance(error, (ValueError, OSError, RuntimeError)):
+        if is_refusal(error):
             _end_with_line(error, str(error), 2)
-        # Bad input is refused where it is read, so this is unexpected, but no reason to alarm.
-        _end_with_line(error, f"{type(error).__name__}: {error} (DEBUG=1 shows where)", 1)
+        message = f"unexpected {type(error).__name__}: {error}"
+        _end_with_line(error, f"{message} (run again with DEBUG=1 for the traceback)", 1)
 
 
 def _warn_of_overwritten_weights() -> None:

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from core.command_line.options import str_to_bool
 from core.recording.records import RECORD, DamagedRecord
+from core.refusals import is_refusal
 from core.yaml_files import read_yaml
 
 _NOT_GIVEN = object()  # tells an option that was left out from one that was given its default
@@ -217,7 +218,7 @@ def changed_options(options: Mapping, saved: Mapping, free: set[str]) -> list[st
 def naming_record(folder: Path | None) -> Iterator[None]:
     """Name the record of a run in errors of options that were taken from it, perhaps edited.
 
-    The block reads and checks what the options name. Its errors become ValueErrors, unless they
+    The block reads and checks what the options name. Its refusals become ValueErrors, unless they
     name this record or a damaged one.
 
     Args:
@@ -228,7 +229,7 @@ def naming_record(folder: Path | None) -> Iterator[None]:
     except DamagedRecord:
         raise
     except (ValueError, OSError, RuntimeError) as error:
-        if folder is None or str(folder / RECORD) in str(error):
+        if folder is None or not is_refusal(error) or str(folder / RECORD) in str(error):
             raise
         raise ValueError(f"{error} (with the options in {folder / RECORD})") from error
 

@@ -1,0 +1,26 @@
+"""Refusals: errors by which our code turns down files and options, as opposed to its own faults."""
+
+import traceback
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+INSTALLED = ("site-packages", "dist-packages")  # folders of libraries, which may lie below `ROOT`
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Tell whether the message of an error was written for users whose input is bad.
+
+    Errors of the operating system name a file. A ValueError or RuntimeError counts where a `raise`
+    statement of ours raised it: torch and NumPy raise the same types where code is wrong.
+    """
+    if isinstance(error, OSError):
+        return True
+    if not isinstance(error, ValueError | RuntimeError):
+        return False
+    # The error of a worker process has lost its traceback; workers read files that people give.
+    if type(error.__cause__).__name__ == "_RemoteTraceback":
+        return True
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    path = Path(last.filename).resolve()
+    is_ours = path.is_relative_to(ROOT) and not set(INSTALLED) & set(path.parts)
+    return is_ours and (last.line or "").startswith("raise ")
