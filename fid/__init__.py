@@ -1,7 +1,6 @@
 """Scores of generated images against real ones, and the networks that they look through.
 
 - `compute_cem_fid`, `compute_normal_fid`, on `score_script`: the two published programs.
-- `compare_folders`, `near_copies`, `autoencoder_ceiling`: further programs.
 - `options`, `scoring`, `results`, `tables`: what is computed, and how it is told.
 - `images`, `preprocessing`, `features`: from a folder to features, computed once.
 - `distances`, `scarce`, `copies`, `reconstruction`: the mathematics.

@@ -5,9 +5,10 @@ of the distances of training images to their own nearest. So about 1 % of fresh 
 count.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -17,6 +18,10 @@ from core.csv_files import write_csv
 from core.imaging.images import read_image, to_uint8
 from core.imaging.pictures import tile
 from fid.distances import distances
+from fid.options import FeatureOptions
+
+if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
+    from fid.backbones.loading import Backbone
 
 THUMBNAIL = 64  # pixels at which a pair's correlation is taken: structure counts, noise does not
 SHOWN_SIZE = 224  # pixels of an image in the picture
@@ -139,3 +144,57 @@ def _shown(path):
     image = Image.fromarray(to_uint8(read_image(path)))
     resized = image.resize((SHOWN_SIZE, SHOWN_SIZE), Image.Resampling.BICUBIC)
     return np.asarray(resized) / np.float32(255)
+
+
+def features_of(
+    folder: Path,
+    paths: list[Path],
+    backbone: "Backbone",
+    reading: FeatureOptions,
+    cache: Path | None,
+) -> ImageFeatures:
+    """Features of the images `paths` of a folder.
+
+    Args:
+        cache: folder of cached statistics; None for no cache.
+    """
+    from fid.features import folder_statistics  # here, because it loads torch
+
+    statistics = folder_statistics(
+        paths,
+        backbone,
+        reading.batch_size,
+        reading.num_workers,
+        keep_features=True,  # distances between single images need them all
+        cache_dir=cache,
+        title=folder.name,
+    )
+    return ImageFeatures(paths, statistics.features)
+
+
+def report_of(copies: Copies, sets: Mapping[str, ImageFeatures], quantile: float) -> dict:
+    """The share of near-copies and what it was counted with.
+
+    Args:
+        sets: features of the `training` and `generated` images, and of `held_out` ones if given.
+    """
+    numbers = {f"num_{name}": len(images.paths) for name, images in sets.items()}
+    report = {"copies": copies.share, "copy_distance": copies.limit, "quantile": quantile}
+    if "held_out" in sets:  # what the same limit says of images that cannot be copies
+        chance = find_copies(sets["training"], sets["held_out"], quantile).share
+        report["held_out_copies"] = chance
+    return report | numbers
+
+
+def copy_lines(report: Mapping) -> str:
+    """The shares of `report_of`, for people."""
+    lines = [
+        f"{report['copies']:.1%} of {report['num_generated']} generated images are near-copies "
+        f"(feature distance below {report['copy_distance']:.4g})"
+    ]
+    if "held_out_copies" in report:
+        lines.append(
+            f"{report['held_out_copies']:.1%} of {report['num_held_out']} held-out real images "
+            "would be called so"
+        )
+    return "\n".join(lines)

@@ -82,7 +82,7 @@ def inline_code(name):
 
 
 def programs_in_prose(name):
-    """Programs that the text names, such as `utils/plan.py`, or `near_copies.py` of fid/."""
+    """Programs that the text names, such as `utils/plan.py`, or `compute_cem_fid.py` of fid/."""
     for code in inline_code(name):
         for word in code.split():
             for folder in ("", "fid"):

@@ -136,7 +136,7 @@ def test_backbone(run, pairs, tmp_path):
     words = ["--network", "resnet18", "--weights-path", tmp_path / "resnet18.safetensors"]
     words += ["--image-size", 32, "--num-workers", 0, "--bootstrap", 0, "--no-cache"]
     words += ["--output", tmp_path / "table"]
-    run("fid/compare_folders.py", pairs / "images", "--generated", pairs / "masks", *words)
+    run("utils/compare_folders.py", pairs / "images", "--generated", pairs / "masks", *words)
     assert "resnet18" in next((tmp_path / "table").glob("*.json")).read_text()
 
 

@@ -1,6 +1,6 @@
 r"""The share of generated images that are copies of training images, and the closest pairs.
 
-    python fid/near_copies.py data/train/images my_synth_data/run_1/images \
+    python utils/near_copies.py data/train/images my_synth_data/run_1/images \
         --held-out data/test/images --output copies
 
 An image counts as a copy when it lies closer to a training image than 99 % of the training images
@@ -8,10 +8,8 @@ lie to their own nearest neighbour. Of fresh real images (`--held-out`) about 1 
 neighbouring slices are memorised easily (Dar et al. 2024).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
 from core.command_line.options import Group, add_groups, dashed, new_parser, option, read_groups
@@ -19,19 +17,17 @@ from core.files import check_writable, write_json
 from core.imaging.image_options import add_image_options, use_image_options
 from core.imaging.images import write_png
 from fid.copies import (
-    Copies,
     CopyOptions,
-    ImageFeatures,
+    copy_lines,
     draw_pairs,
+    features_of,
     find_copies,
+    report_of,
     write_pairs,
 )
 from fid.options import BackboneOptions, FeatureOptions
 from fid.results import describe
 from share import run_script
-
-if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
-    from fid.backbones.loading import Backbone
 
 
 @dataclass(frozen=True)
@@ -59,57 +55,6 @@ def parse_args(argv=None):
     add_image_options(parser)
     add_run_control(parser)
     return parse_all(parser, argv)
-
-
-def features_of(
-    folder: Path,
-    paths: list[Path],
-    backbone: "Backbone",
-    reading: FeatureOptions,
-    cache: Path | None,
-) -> ImageFeatures:
-    """Features of the images `paths` of a folder.
-
-    Args:
-        cache: folder of cached statistics; None for no cache.
-    """
-    from fid.features import folder_statistics  # here, as in `main`
-
-    statistics = folder_statistics(
-        paths,
-        backbone,
-        reading.batch_size,
-        reading.num_workers,
-        keep_features=True,  # distances between single images need them all
-        cache_dir=cache,
-        title=folder.name,
-    )
-    return ImageFeatures(paths, statistics.features)
-
-
-def report_of(copies: Copies, sets: Mapping[str, ImageFeatures], quantile: float) -> dict:
-    """The share of near-copies and what it was counted with; prints the share.
-
-    Args:
-        sets: features of the `training` and `generated` images, and of `held_out` ones if given.
-    """
-    numbers = {name: len(images.paths) for name, images in sets.items()}
-    report = {
-        "copies": copies.share,
-        "copy_distance": copies.limit,
-        "quantile": quantile,
-        "num_training": numbers["training"],
-        "num_generated": numbers["generated"],
-    }
-    print(
-        f"{copies.share:.1%} of {numbers['generated']} generated images are near-copies "
-        f"(feature distance below {copies.limit:.4g})"
-    )
-    if "held_out" in sets:  # what the same limit says of images that cannot be copies
-        chance = find_copies(sets["training"], sets["held_out"], quantile).share
-        report["held_out_copies"] = chance
-        print(f"{chance:.1%} of {numbers['held_out']} held-out real images would be called so")
-    return report
 
 
 def main(argv=None):
@@ -141,12 +86,13 @@ def main(argv=None):
         for name, inside in paths.items()
     }
     copies = find_copies(sets["training"], sets["generated"], copying.quantile)
-    report = report_of(copies, sets, copying.quantile) | describe(backbone)
+    report = report_of(copies, sets, copying.quantile)
+    print(copy_lines(report))
     write_pairs(output / "pairs.csv", copies)
     write_png(
         output / "pairs.png", draw_pairs([pair[:2] for pair in copies.pairs[: copying.pairs]])
     )
-    write_json(output / "report.json", report)
+    write_json(output / "report.json", report | describe(backbone))
     print(
         f"wrote {output / 'pairs.csv'}, {output / 'pairs.png'} (generated | training, "
         f"closest first), {output / 'report.json'}"

@@ -1,6 +1,6 @@
 r"""Measure the cost of the autoencoder alone: real images against their own encode-decode.
 
-    python fid/autoencoder_ceiling.py data/test/images --config models/cldm_v15.yaml \
+    python utils/autoencoder_ceiling.py data/test/images --config models/cldm_v15.yaml \
         --model models/control_sd15_ini.ckpt --output ceiling
 
 It reports PSNR, FID and KID between images and reconstructions, and the share of the power that is

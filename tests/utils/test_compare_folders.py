@@ -7,7 +7,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from fid import compare_folders
+from utils import compare_folders
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from core.imaging.images import write_png
-from fid import autoencoder_ceiling
 from fid.reconstruction import BANDS
+from utils import autoencoder_ceiling
 
 
 def test_report(tmp_path, micro_yaml, micro_weights, cem_weights, error_line, capsys):

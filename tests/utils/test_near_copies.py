@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from core.imaging.images import write_png
-from fid import near_copies
+from utils import near_copies
 
 
 def test_planted_copies_are_reported(image_folders, cem_weights, capsys):

@@ -1,6 +1,6 @@
 r"""One table for several folders of generated images against one real set: CSV, Markdown and bars.
 
-    python fid/compare_folders.py data/test/images --generated runs/a/images runs/b/images \
+    python utils/compare_folders.py data/test/images --generated runs/a/images runs/b/images \
         --output table
 
 Each folder's result is written beside the table as well. `--results` adds such files to a later
