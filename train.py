@@ -70,6 +70,7 @@ def main(argv=None):
     from segmentation.judge import judge_of
     from training.callbacks.loss_curve import LOSS_PICTURE
     from training.data.datasets import build_datasets
+    from training.model import build_module
     from training.run import TrainingRun
     from training.summary import plan_text
 
@@ -106,7 +107,7 @@ def main(argv=None):
         if run.resumed:
             run.reopen_folder(trainer)
         with naming_record(resumed):
-            module = run.build_module(trainer.strategy.root_device)
+            module = build_module(run, trainer.strategy.root_device)
         if not run.resumed:
             run.open_folder(trainer, record)
         run.fit(trainer, module)

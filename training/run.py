@@ -1,36 +1,27 @@
-"""A training run: everything that is built for it, and its way from start to end."""
+"""A training run: its folder, its trainer, and its way from start to end."""
 
 import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import torch
 from pytorch_lightning import Trainer
-from pytorch_lightning.callbacks import TQDMProgressBar
 from torch.utils.data import DataLoader
 
 from cldm.controlnet import ControlledDiffusionModel
-from cldm.model import build_model
-from cldm.parameterization import check_parameterization
-from cldm.unknown_prompts import notify_of_unknown_prompts
 from core.hardware.compiling import compile_networks
 from core.hardware.devices import float32_products
 from core.lightning import position, print_once, stop_as_interrupt, wait_for_last
 from core.notices import notify
-from core.recording.progress import Progress
 from core.recording.records import DATA
 from core.recording.run_files import LAST
 from core.samples import collate
 from core.signals import StoppedForRequeue
 from core.weights.torch_files import load_pickle
 from ldm.modules.locked_layers import pack_locked_layers
-from training.callbacks.agreement import Count, ValidationAgreement
-from training.callbacks.checkpoints import SaveLast, align_weights, best_checkpoints
-from training.callbacks.loss_curve import LossCurve
-from training.callbacks.patience import Patience
-from training.callbacks.previews import TrainingPreviews
-from training.callbacks.validation import build_validation_fid
+from training.callbacks.agreement import Count
+from training.callbacks.building import build_callbacks
+from training.callbacks.checkpoints import SaveLast
 from training.data.batches import BatchesOfProcess, SeededBatches, ValidationBatches
 from training.data.data_record import fingerprint_data
 from training.data.datasets import DataSets
@@ -41,9 +32,7 @@ from training.folder.outputs import build_loggers
 from training.folder.run_folder import RunFolder
 from training.processes import Processes
 from training.run_options import TrainingOptions
-from training.step.frozen import FrozenEncoders
-from training.step.gradient_checkpointing import StepSize, choose_checkpointing, memory_per_process
-from training.step.latents import GB, LatentCache
+from training.step.latents import LatentCache
 from training.step.module import ControlTraining
 from training.trainer import build_trainer
 
@@ -92,36 +81,9 @@ class TrainingRun:
         Raises:
             FileNotFoundError, ValueError, OSError, RuntimeError: see `build_validation_fid`.
         """
-        options, condition = self.options, self.datasets.train.condition
-        folder = self.run_dir / "image_log" / "train"
-        callbacks = [
-            TQDMProgressBar(),
-            TrainingPreviews(
-                options.output.logger_freq,
-                folder=folder,
-                preview=condition.preview,
-                epoch_starts=options.output.logger_epoch_starts,
-            ),
-            LossCurve(self.run_dir),
-            Progress(self.run_dir),
-        ]
-        if options.validation_fid.enable_val_fid:
-            groups = options.validation_fid, options.fid_sampling, options.fid_network
-            validation = self.datasets.validation
-            callbacks.append(build_validation_fid(*groups, validation, self.run_dir))
-        if count:
-            number, sampling = options.agreement.agreement_images, options.fid_sampling
-            validation = self.datasets.validation
-            callbacks.append(ValidationAgreement(validation, count, number, sampling))
-        callbacks += best_checkpoints(
-            self.run_dir,
-            has_validation=self.datasets.validation is not None,
-            monitor_fid=options.validation_fid.monitor == "val/cem_fid",
-            monitor_agreement=count is not None,
-            control_only=options.output.save_control_only,
-        )
-        if patience := options.optimization.patience:
-            callbacks.append(Patience(patience))
+        options = self.options
+        callbacks = build_callbacks(options, self.datasets, self.run_dir, count)
+        condition, licence = self.datasets.train.condition, options.output.licence
         # `SaveLast` comes last: it saves what the callbacks before it have noted of the same step.
         return build_trainer(
             options.optimization,
@@ -131,50 +93,8 @@ class TrainingRun:
             build_loggers(options.output, self.run_dir),
             options.output.log_every,
             [*callbacks, self.save_last],
-            partial(weights_notes, self.run_dir, condition, options.output.licence),
+            partial(weights_notes, self.run_dir, condition, licence),
         )
-
-    def build_module(self, device: torch.device) -> ControlTraining:
-        """The model with the weights that the run starts or goes on from, on the CPU.
-
-        Args:
-            device: where it will be trained.
-        """
-        options = self.options.model
-        # Measured here: later the model itself has taken some of it.
-        free = memory_per_process(device, self.processes.per_node)
-        params = {"sd_locked": options.sd_locked, "only_mid_control": options.only_mid_control}
-        model = build_model(
-            options.cldm_config_path,
-            self.run_dir / LAST if self.resumed else options.resume_path,
-            self.datasets.train.condition.hint_channels,
-            options.init_extra_hint,
-            {"model": {"params": params}},
-            base_path=None if self.resumed else options.base_weights_path,
-        )
-        if not self.resumed:
-            notify_of_unknown_prompts(options.resume_path, self.options.samples.prompts_file)
-            base = options.base_weights_path or options.resume_path
-            check_parameterization(model, options.cldm_config_path, base)
-        align_weights(model)  # or a resumed run would differ in the last bits
-        self._choose_checkpointing(model, device, free)
-        # Each process keeps the views that it meets; no latents travel between processes.
-        cache = LatentCache(self.options.cache.latent_memory * GB, self.run_dir)
-        encoders = FrozenEncoders(model, cache)
-        optimization = self.options.optimization
-        return ControlTraining(model, encoders, optimization.learning_rate, optimization.ema_decay)
-
-    def _choose_checkpointing(self, model, device: torch.device, free: int) -> None:
-        """Do as `--gradient_checkpointing` says, and print what `auto` decided."""
-        optimization, choice = self.options.optimization, self.options.memory.gradient_checkpointing
-        size = StepSize(
-            optimization.batch_size,
-            self.datasets.train.image_size,
-            self.options.processes.precision,
-            averaged=optimization.ema_decay is not None,
-        )
-        if decided := choose_checkpointing(choice, model, size, device, free):
-            print_once(decided, flush=True)
 
     def reopen_folder(self, trainer: Trainer) -> None:
         """Make sure that the run can go on in its folder; raises as `RunFolder.reopen`."""

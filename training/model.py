@@ -1,0 +1,59 @@
+"""The model of a run, with the weights that it starts or goes on from, ready to be trained."""
+
+import torch
+
+from cldm.model import build_model
+from cldm.parameterization import check_parameterization
+from cldm.unknown_prompts import notify_of_unknown_prompts
+from core.lightning import print_once
+from core.recording.run_files import LAST
+from training.callbacks.checkpoints import align_weights
+from training.run import TrainingRun
+from training.step.frozen import FrozenEncoders
+from training.step.gradient_checkpointing import StepSize, choose_checkpointing, memory_per_process
+from training.step.latents import GB, LatentCache
+from training.step.module import ControlTraining
+
+
+def build_module(run: TrainingRun, device: torch.device) -> ControlTraining:
+    """The model with the weights that the run starts or goes on from, on the CPU.
+
+    Args:
+        device: where it will be trained.
+    """
+    options = run.options.model
+    # Measured here: later the model itself has taken some of it.
+    free = memory_per_process(device, run.processes.per_node)
+    params = {"sd_locked": options.sd_locked, "only_mid_control": options.only_mid_control}
+    model = build_model(
+        options.cldm_config_path,
+        run.run_dir / LAST if run.resumed else options.resume_path,
+        run.datasets.train.condition.hint_channels,
+        options.init_extra_hint,
+        {"model": {"params": params}},
+        base_path=None if run.resumed else options.base_weights_path,
+    )
+    if not run.resumed:
+        notify_of_unknown_prompts(options.resume_path, run.options.samples.prompts_file)
+        base = options.base_weights_path or options.resume_path
+        check_parameterization(model, options.cldm_config_path, base)
+    align_weights(model)  # or a resumed run would differ in the last bits
+    _choose_checkpointing(run, model, device, free)
+    # Each process keeps the views that it meets; no latents travel between processes.
+    cache = LatentCache(run.options.cache.latent_memory * GB, run.run_dir)
+    encoders = FrozenEncoders(model, cache)
+    optimization = run.options.optimization
+    return ControlTraining(model, encoders, optimization.learning_rate, optimization.ema_decay)
+
+
+def _choose_checkpointing(run: TrainingRun, model, device: torch.device, free: int) -> None:
+    """Do as `--gradient_checkpointing` says, and print what `auto` decided."""
+    optimization, choice = run.options.optimization, run.options.memory.gradient_checkpointing
+    size = StepSize(
+        optimization.batch_size,
+        run.datasets.train.image_size,
+        run.options.processes.precision,
+        averaged=optimization.ema_decay is not None,
+    )
+    if decided := choose_checkpointing(choice, model, size, device, free):
+        print_once(decided, flush=True)
