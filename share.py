@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from core.notices import Notice, notify
+from core.notices import REPORTS, Notice, notify
 from core.refusals import is_refusal
 from core.signals import StoppedForRequeue
 from core.weights.weights_in_use import forget_weights, overwritten_weights
@@ -32,7 +32,16 @@ QUIET_LOGGERS = {
     "tifffile": logging.CRITICAL,  # it logs errors before it raises them
 }
 
-RANKS = ("LOCAL_RANK", "SLURM_PROCID")  # number of a process among several, 0 for the first
+
+class Printer(logging.Handler):
+    """Print reports on standard output at once, even where that is a file."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the report alone, without time and level."""
+        print(record.getMessage(), flush=True)
+
+
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # number of a process among several, 0 for the first
 python_format = warnings.formatwarning
 
 # Exit code after SIGUSR1, EX_TEMPFAIL of sysexits.h: everything is saved, and scripts/job.sh puts
@@ -45,6 +54,13 @@ def format_warning(message, category, *place) -> str:
     if issubclass(category, Notice):
         return f"warning: {' '.join(str(message).split())}\n"
     return python_format(message, category, *place)
+
+
+def show_reports() -> None:
+    """Print what packages report; they are silent otherwise."""
+    REPORTS.setLevel(logging.INFO)
+    REPORTS.handlers = [Printer()]
+    REPORTS.propagate = False  # to handlers of libraries, which would print it again
 
 
 def run_script(main: Callable[[], None]) -> None:
@@ -63,9 +79,11 @@ def run_script(main: Callable[[], None]) -> None:
     for message in QUIET_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
     warnings.formatwarning = format_warning
-    # All processes of a training read the same files.
+    # All processes of a training read the same files; the first one speaks for them.
     if any(os.environ.get(name, "0") != "0" for name in RANKS):
         warnings.simplefilter("ignore", Notice)
+    else:
+        show_reports()
     for name, level in QUIET_LOGGERS.items():
         logging.getLogger(name).setLevel(level)
     forget_weights()

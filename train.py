@@ -66,7 +66,7 @@ def main(argv=None):
     options = parse_args(argv)
     # Here, because what works loads torch, which takes longer than reading the options.
     from cldm.configuration import image_side, read_config
-    from core.lightning import print_once
+    from core.notices import report
     from segmentation.judge import judge_of
     from training.callbacks.loss_curve import LOSS_PICTURE
     from training.data.datasets import build_datasets
@@ -88,12 +88,12 @@ def main(argv=None):
         run = TrainingRun(options, datasets, processes, run_dir, resumed=bool(resumed))
         plan = plan_text(options, datasets, processes, run_dir)
     if options.dry_run:
-        print_once(dry_run_text(options.values, plan, hidden=secret_names(GROUPS)))
+        report(dry_run_text(options.values, plan, hidden=secret_names(GROUPS)))
         return
     if not processes.on_gpu:
         why = "" if options.processes.gpus == 0 else ": no GPU found"
-        print_once(f"training on the CPU{why}")
-    print_once(plan, flush=True)
+        report(f"training on the CPU{why}")
+    report(plan)
     # The trainer loads the network of the FID, whose errors should not wait for the model.
     with naming_record(resumed):
         trainer = run.build_trainer(judge.counts if judge else None)
@@ -111,8 +111,8 @@ def main(argv=None):
         if not run.resumed:
             run.open_folder(trainer, record)
         run.fit(trainer, module)
-        print_once(f"weights: {run.keep_best(trainer)}\nlosses: {run_dir / LOSS_PICTURE}")
-        print_once(f"card: {run.write_card(trainer)}")
+        report(f"weights: {run.keep_best(trainer)}\nlosses: {run_dir / LOSS_PICTURE}")
+        report(f"card: {run.write_card(trainer)}")
 
 
 if __name__ == "__main__":

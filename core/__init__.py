@@ -14,7 +14,7 @@ Modules without a room:
 
 - `files`, `arrays`, `csv_files`, `yaml_files`, `cards`, `duplicates`: kinds of files.
 - `samples`, `seeds`, `draws`: training samples, and random numbers that belong to one.
-- `checks`, `notices`, `refusals`, `text`, `signals`, `user_cache`: talk with users, schedulers.
+- `checks`, `notices`, `refusals`, `text`, `signals`, `user_cache`: talk with users.
 - `deferred`, `packages`, `lightning`: care for heavy or optional libraries.
 - `prompts`: the texts that describe images.
 """

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from pytorch_lightning.utilities import rank_zero_only
 
 from core.hardware.devices import PRECISIONS
 from core.recording.run_files import DAMAGED, LAST, PREVIOUS
@@ -16,8 +15,6 @@ from core.weights.checkpoints import save_torch, save_weights, subset
 from core.weights.torch_files import load_pickle
 
 RESTORED_WITHIN = 600  # seconds that processes wait for the one that restores `LAST`
-
-print_once = rank_zero_only(print)  # in the first of several processes, so no line comes twice
 
 
 class WholeFileIO(TorchCheckpointIO):

@@ -1,6 +1,9 @@
-"""Warnings for the user of a program: one line, and nothing stops."""
+"""Lines for the user of a program: warnings, and reports of what is done; nothing stops."""
 
+import logging
 import warnings
+
+REPORTS = logging.getLogger("reports")  # `share.show_reports` prints what arrives here
 
 
 class Notice(UserWarning):
@@ -11,3 +14,8 @@ def notify(message: str) -> None:
     """Warn the user; the same message comes once."""
     # The place is here, whoever calls: Lightning shows warnings of its own files in another form.
     warnings.warn(message, Notice, stacklevel=1)
+
+
+def report(lines: str) -> None:
+    """Tell the user of a program what is being done; nobody hears it in a notebook."""
+    REPORTS.info(lines)

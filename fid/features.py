@@ -12,6 +12,7 @@ import torch
 
 from core.files import whole_file
 from core.imaging.image_header import stated_bit_depth
+from core.notices import report
 from fid.backbones.loading import Backbone
 from fid.distances import Statistics
 from fid.images import read_batches
@@ -57,7 +58,7 @@ def folder_statistics(
     if cached.is_file():
         statistics = _read(cached, keep_features)
         if statistics is not None:
-            print(f"{title}: {statistics.count} images' statistics from {cached}")
+            report(f"{title}: {statistics.count} images' statistics from {cached}")
             return statistics
     # Not there, or only moments are where features are wanted: then the better entry replaces it.
     statistics = folder_statistics(

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from core.checks import bar_for_many
 from core.imaging.images import check_image, list_images, read_image
+from core.notices import report
 from fid.distances import require_spread
 from fid.preprocessing import Preprocessing
 
@@ -56,7 +57,7 @@ def sound_images(
 def read_folder(
     folder: Path, skip_corrupt: bool, option: str = "--skip-corrupt"
 ) -> tuple[list[Path], int]:
-    """Readable images of a folder and its sub-folders, and the number of others; prints both.
+    """Readable images of a folder and its sub-folders, and the number of others; reports both.
 
     Args:
         skip_corrupt, option: as in `sound_images`.
@@ -65,7 +66,7 @@ def read_folder(
     """
     paths, skipped = sound_images(list_images(folder, recursive=True), skip_corrupt, option)
     left_out = f", {skipped} unreadable ones left out" if skipped else ""
-    print(f"{folder}: {len(paths)} images{left_out}", flush=True)
+    report(f"{folder}: {len(paths)} images{left_out}")
     return paths, skipped
 
 

@@ -112,41 +112,42 @@ def check_comparable(results: dict[str, dict]) -> None:
                 )
 
 
-def print_summary(result: dict) -> None:
-    """Print the scores of a result, a line each, with a warning where they rest on few images."""
-    print(
+def summary_text(result: dict) -> str:
+    """The scores of a result, a line each, with a warning where they rest on few images."""
+    lines = [
         f"FID {result['fid']:.4f}  {result['num_real']} real, {result['num_generated']} generated "
         f"images, {result['backbone']}, {result['image_size']} px"
-    )
+    ]
     if "kid" in result:
         error = "" if result["kid_std"] is None else f" +- {result['kid_std']:.2g}"
         size = result["kid_subset_size"]
         used = f"subsets of {size}" if size else "all images at once"
-        print(f"KID {result['kid']:.6f}{error}  {used}")
+        lines.append(f"KID {result['kid']:.6f}{error}  {used}")
     for name in ("precision", "recall", "density", "coverage"):
         if result.get(name) is not None:
-            print(f"{name} {result[name]:.4f}")
-    if result.get("scarce"):
-        _print_scarcity(result)
+            lines.append(f"{name} {result[name]:.4f}")
+    return "\n".join(lines + (_scarcity_lines(result) if result.get("scarce") else []))
 
 
-def _print_scarcity(result: dict) -> None:
-    """Say what an FID from few images is worth, in the fields of a `ScarceReport`."""
+def _scarcity_lines(result: dict) -> list[str]:
+    """The worth of an FID from few images, from the fields of a `ScarceReport`."""
     n = min(result["num_real"], result["num_generated"])
-    print(
+    lines = [
         f"Fewer than {FEW_IMAGES} images ({n}): this FID is biased upwards and must not be "
         "compared with one from other numbers of images. Judge by KID."
-    )
+    ]
     if result["fid_interval"]:
         low, high = result["fid_interval"]
-        print(f"  95 % interval of the FID       {low:.4f} .. {high:.4f} (bootstrap)")
-    print(f"  for infinitely many images     {result['fid_infinity']:.4f} (extrapolated)")
+        lines.append(f"  95 % interval of the FID       {low:.4f} .. {high:.4f} (bootstrap)")
+    lines.append(f"  for infinitely many images     {result['fid_infinity']:.4f} (extrapolated)")
     if result["floor_fid"] is not None:
         each = f"({result['floor_size']} images each)"
-        print(f"  real against real              {result['floor_fid']:.4f} {each}")
-        print(
-            f"  generated against real         {result['generated_fid_at_floor_size']:.4f} {each}"
-        )
+        generated = result["generated_fid_at_floor_size"]
+        lines += [
+            f"  real against real              {result['floor_fid']:.4f} {each}",
+            f"  generated against real         {generated:.4f} {each}",
+        ]
+    return lines
 
 
 def write_result(path: Path, result: dict) -> Path:

@@ -9,7 +9,7 @@ from core.command_line.options import add_options, dashed, new_parser, read_opti
 from core.files import check_writable
 from core.imaging.image_options import add_image_options, use_image_options
 from fid.options import BackboneOptions, FeatureOptions, FidScoreOptions
-from fid.results import ResultOptions, print_summary, write_result
+from fid.results import ResultOptions, summary_text, write_result
 
 
 @dataclass(frozen=True)
@@ -67,5 +67,5 @@ class ScoreScript:
         result = score_sets(sets, network, reading, scores)["generated"]
         if output.data_volume:
             result["data_volume"] = output.data_volume
-        print_summary(result)
+        print(summary_text(result))
         print(f"wrote {write_result(output.output_json, result)}")

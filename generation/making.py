@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from core.microscope.grain import Grain
+from core.notices import report
 from generation.drawing.gate import Gate
 from generation.drawing.loop import Painter, draw_images
 from generation.drawing.model import load_model, speed_up
@@ -47,7 +48,7 @@ def make_images(
     model = load_model(settings.model, run.branches) if pending else None
     weights.require_unchanged()
     run.open()
-    print(f"run folder: {run.folder}, seed {run.seed}", flush=True)
+    report(f"run folder: {run.folder}, seed {run.seed}")
     try:
         if pending:
             drawing = settings.drawing
@@ -67,7 +68,7 @@ def make_images(
         done = run.finish(changed)
         if done < len(run.plan):
             command = resume_command(run, settings)
-            print(f"\n{done} of {len(run.plan)} images are there; to make the rest: {command}")
+            report(f"\n{done} of {len(run.plan)} images are there; to make the rest: {command}")
     if changed:
         raise RuntimeError(
             f"{changed[0]}: was overwritten while images were drawn, so these may be wrong. "

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from cldm.unknown_prompts import notify_of_unknown_prompts
 from core.microscope.grain import Grain
+from core.notices import report
 from core.prompts import read_prompts
 from generation.drawing.gate import Gate
 from generation.drawing.grain import chosen_grain
@@ -41,7 +42,7 @@ def prepare_run(
     folders = [branch.list_files() for branch in settings.branches]
     sets, left_out = match_conditions(folders, settings.inputs.skip_missing_edges)
     if left_out:
-        print(f"{left_out} conditions for which a branch has no file are left out")
+        report(f"{left_out} conditions for which a branch has no file are left out")
     prompts = read_prompts(settings.plan.prompts_file)
     notify_of_cut(prompts, "--prompts_file")
     sets = with_images(sets, settings.start)
@@ -66,5 +67,5 @@ def prepare_run(
     if run.exists:  # before the slow checks: is it this run that the folder holds?
         run.join()
         if flaws := run.find_flaws(plan.shard(*settings.shard)):
-            print(f"{len(flaws)} images are damaged and are made again, the first: {flaws[0]}")
+            report(f"{len(flaws)} images are damaged and are made again, the first: {flaws[0]}")
     return run, weights, grain

@@ -11,6 +11,7 @@ from pathlib import Path
 from cldm.options import DEFAULT_CONFIG, SamplingOptions
 from core.command_line.options import option, positive_float, positive_int
 from core.hardware.device_options import check_precision, pick_device, precision_option
+from core.notices import report
 from core.text import duration
 
 
@@ -98,7 +99,7 @@ def plan(work: WorkOptions, costs: KnownCosts) -> list[list[str]]:
 def measure_costs(
     work: WorkOptions, known: KnownCosts, here: MeasureOptions, sampling: SamplingOptions
 ) -> KnownCosts:
-    """Measure what `here` names, print it, and return all costs.
+    """Measure what `here` names, report it, and return all costs.
 
     Raises:
         OptionError: the size does not fit; found before the model is built.
@@ -114,20 +115,18 @@ def measure_costs(
 
     device = pick_device(here.device)
     size = image_side(read_config(here.config), here.image_size, here.config)
-    print(
+    report(
         f"{here.config}, {size} x {size} pixels, precision {here.precision}, "
-        f"on {device_name(device)}",
-        flush=True,
+        f"on {device_name(device)}"
     )
     model = build_model(here.config)  # random weights
     # The step comes first: its memory is the larger, and a peak never falls again.
     per_step, per_image = known.seconds_per_step, known.seconds_per_image
     if "step" in here.measured:
         per_step = measure_step(model, size, work.batch_size, device, here.precision, here.repeats)
-        print(
+        report(
             f"training step of {work.batch_size}: {duration(per_step)}, "
-            f"peak memory {peak_memory(device):.1f} GiB",
-            flush=True,
+            f"peak memory {peak_memory(device):.1f} GiB"
         )
     if "image" in here.measured:
         batch = here.batch_size_per_inference
@@ -138,7 +137,7 @@ def measure_costs(
         )
         count = SAMPLERS[sampling.sampler].evaluations(sampling.steps)
         per_image = cost.total(count)
-        print(
+        report(
             f"image: {duration(cost.fixed)} and {count} times {duration(cost.evaluation)}, "
             f"peak memory so far {peak_memory(device):.1f} GiB"
         )

@@ -16,7 +16,7 @@ from cldm.model import build_model, create_model
 from core.imaging.images import write_png
 from core.weights.checkpoints import load_state_dict, save_weights
 from fid.backbones.resnet50 import grey_resnet50
-from share import run_script
+from share import run_script, show_reports
 from tests.weights import fill_parameters, fill_zero_layers
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -24,6 +24,12 @@ FIXTURES = Path(__file__).parent / "fixtures"
 # The same examples in every run; `--hypothesis-profile default` searches for new ones.
 hypothesis.settings.register_profile("same", derandomize=True)
 hypothesis.settings.load_profile("same")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def reports():
+    """Tests call `main` of programs without `run_script`, which shows reports."""
+    show_reports()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -142,6 +142,21 @@ def test_imports_that_are_fine(path, source):
     assert import_faults(Path(path), source, {"train", "generate"}) == []
 
 
+def test_packages_are_silent():
+    """Programs print. Packages report what they do; cldm prints where the published code does."""
+    command_lines = {"fid/score_script.py", "fid/pretraining/script.py"}
+    printing = [
+        f"{path}:{node.lineno}"
+        for path, source in python_files().items()
+        if path.parts[0] not in ("cldm", "share.py") and path.as_posix() not in command_lines
+        for tree in [ast.parse(source)]
+        if not is_program(tree)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
+    ]
+    assert printing == []
+
+
 def test_docstrings_begin_with_a_noun_phrase_or_an_imperative():
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
     questions = [

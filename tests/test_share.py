@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import share
+from core import notices
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,14 @@ def test_waiting_threads_sleep_unless_the_user_wants_otherwise(monkeypatch, give
     seen = []
     share.run_script(lambda: seen.append(os.environ["OMP_WAIT_POLICY"]))
     assert seen == [found]
+
+
+@pytest.mark.parametrize(("rank", "shown"), [("0", "5 images\n"), ("1", "")])
+def test_reports_are_shown_by_programs_and_by_the_first_of_their_processes(
+    monkeypatch, capsys, rank, shown
+):
+    monkeypatch.setattr(notices.REPORTS, "handlers", [])
+    notices.report("5 images")
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    share.run_script(lambda: notices.report("5 images"))
+    assert capsys.readouterr().out == shown

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from core.hardware.devices import float32_products, wait_for
 from core.lightning import lightning_precision
+from core.notices import report
 from core.prompts import PROMPTS
 from core.samples import Sample, SampleKey, collate
 from training.step.frozen import FrozenEncoders
@@ -53,7 +54,7 @@ def measure_step(
     size = StepSize(batch_size, image_size, precision)
     free = memory_per_process(device, 1)
     if decided := choose_checkpointing(gradient_checkpointing, model, size, device, free):
-        print(decided)
+        report(decided)
     sides = (image_size, image_size)
     image = torch.rand(*sides, 3) * 2 - 1
     hint = torch.rand(*sides, model.control_model.hint_channels)

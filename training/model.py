@@ -5,7 +5,7 @@ import torch
 from cldm.model import build_model
 from cldm.parameterization import check_parameterization
 from cldm.unknown_prompts import notify_of_unknown_prompts
-from core.lightning import print_once
+from core.notices import report
 from core.recording.run_files import LAST
 from training.callbacks.checkpoints import align_weights
 from training.run import TrainingRun
@@ -47,7 +47,7 @@ def build_module(run: TrainingRun, device: torch.device) -> ControlTraining:
 
 
 def _choose_checkpointing(run: TrainingRun, model, device: torch.device, free: int) -> None:
-    """Do as `--gradient_checkpointing` says, and print what `auto` decided."""
+    """Do as `--gradient_checkpointing` says, and report what `auto` decided."""
     optimization, choice = run.options.optimization, run.options.memory.gradient_checkpointing
     size = StepSize(
         optimization.batch_size,
@@ -56,4 +56,4 @@ def _choose_checkpointing(run: TrainingRun, model, device: torch.device, free: i
         averaged=optimization.ema_decay is not None,
     )
     if decided := choose_checkpointing(choice, model, size, device, free):
-        print_once(decided, flush=True)
+        report(decided)

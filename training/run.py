@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 from cldm.controlnet import ControlledDiffusionModel
 from core.hardware.compiling import compile_networks
 from core.hardware.devices import float32_products
-from core.lightning import position, print_once, stop_as_interrupt, wait_for_last
-from core.notices import notify
+from core.lightning import position, stop_as_interrupt, wait_for_last
+from core.notices import notify, report
 from core.recording.records import DATA
 from core.recording.run_files import LAST
 from core.samples import collate
@@ -135,11 +135,9 @@ class TrainingRun:
             with stop_as_interrupt(), float32_products(self.options.processes.precision):
                 trainer.fit(module, train, validation, ckpt_path=last, weights_only=True)
         except KeyboardInterrupt as stop:
-            # Printed here, where step and folder are known, before the process ends.
-            print_once(
+            report(
                 f"stopped at step {trainer.global_step}; "
-                f"to continue: python train.py --resume_training {self.run_dir}",
-                flush=True,
+                f"to continue: python train.py --resume_training {self.run_dir}"
             )
             if self.save_last.signal_received == signal.SIGUSR1:
                 raise StoppedForRequeue from stop

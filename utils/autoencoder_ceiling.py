@@ -19,7 +19,7 @@ from core.imaging.image_options import add_image_options, use_image_options
 from core.imaging.images import write_png
 from core.imaging.pictures import tile
 from fid.options import BackboneOptions, FeatureOptions, FidScoreOptions
-from fid.results import describe, print_summary
+from fid.results import describe, summary_text
 from share import run_script
 
 
@@ -83,7 +83,7 @@ def main(argv=None):
         f"PSNR {result['psnr_db']:.2f} dB; {result['power_kept_upper_half']:.1%} of the power "
         "above 0.25 cycles per pixel is kept"
     )
-    print_summary(result)
+    print(summary_text(result))
     report = files.output / "report.json"
     spectrum, pairs = files.output / "spectrum.png", files.output / "pairs.png"
     write_json(report, result)

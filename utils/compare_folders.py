@@ -15,7 +15,7 @@ from core.csv_files import write_csv
 from core.files import check_writable, write_json
 from core.imaging.image_options import add_image_options, use_image_options
 from fid.options import BackboneOptions, FeatureOptions, FidScoreOptions
-from fid.results import check_comparable, print_summary
+from fid.results import check_comparable, summary_text
 from fid.tables import COLUMNS, TableOptions, draw_bars, read_results, row_of, write_markdown
 from share import run_script
 
@@ -58,7 +58,7 @@ def main(argv=None):
     results = score_sets(sets, *how, earlier=given) if sets else {}
     for name, result in results.items():
         print(f"-- {name}")
-        print_summary(result)
+        print(summary_text(result))
         write_json(files[name], result)
     results |= given  # rows of earlier results come last
     rows = [row_of(name, result) for name, result in results.items()]

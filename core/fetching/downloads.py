@@ -13,6 +13,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from core.files import sha256_of
+from core.notices import report
 
 TIMEOUT = 30  # seconds without an answer; downloads that go on may take hours
 WAITS = (1, 5, 20)  # seconds before each further attempt
@@ -72,7 +73,7 @@ def find_weights(
     if file.url is None or target is None:
         raise FileNotFoundError(f"{looked}. Put it there or name it with {option}.")
     licence = f" (licence: {file.licence})" if file.licence else ""
-    print(f"downloading {file.url} to {target}{licence}", flush=True)
+    report(f"downloading {file.url} to {target}{licence}")
     try:
         download(file.url, target / file.name, file.sha256)
     except NETWORK_ERRORS as error:

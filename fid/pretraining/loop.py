@@ -1,7 +1,6 @@
 """Parts that both pre-trainings share: options, checkpoints, trainer and loop."""
 
 import dataclasses
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from core.lightning import (
     restore_last,
     stop_as_interrupt,
 )
+from core.notices import notify, report
 from core.recording.progress import Progress
 from core.recording.run_files import LAST
 from core.weights.checkpoints import save_torch
@@ -50,7 +50,7 @@ def with_files(settings: AnySettings, files: PretrainingFileOptions, restore: bo
             raise FileNotFoundError(f"--resume {settings.resume}: no such file")
         if restore and settings.resume.name == LAST:
             if done := restore_last(settings.resume.parent):
-                print(f"warning: {done}", file=sys.stderr)
+                notify(done)
         if "loops" not in load_pickle(settings.resume, "cpu"):  # Lightning's position in the run
             raise ValueError(
                 f"--resume {settings.resume}: holds weights alone, expected the {LAST} of a run"
@@ -90,7 +90,7 @@ class EpochFiles(Callback):
     def on_train_end(self, trainer, pl_module):
         """Say what the files are for."""
         if trainer.is_global_zero:
-            print(
+            report(
                 f"weights for a CEM-FID: {self.folder / self.name}\n"
                 f"to go on: --resume {self.folder / LAST}"
             )
@@ -177,10 +177,9 @@ def train_recipe(
     )
     if trainer.is_global_zero:
         remove_leftovers(settings.model_dir)  # of an earlier process that was killed
-        print(
+        report(
             f"{len(paths)} images, {len(loader)} batches of {batch_size} an epoch, "
-            f"{trainer.world_size} process(es), {settings.epochs} epochs",
-            flush=True,
+            f"{trainer.world_size} process(es), {settings.epochs} epochs"
         )
     with stop_as_interrupt():
         trainer.fit(recipe, loader, ckpt_path=settings.resume, weights_only=True)

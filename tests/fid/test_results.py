@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.files import check_writable
-from fid.results import COMPARABLE, check_comparable, print_summary, write_result
+from fid.results import COMPARABLE, check_comparable, summary_text, write_result
 
 TIME = "2024-05-06T07:08:09+00:00"
 
@@ -44,19 +44,16 @@ def test_places_that_cannot_be_written_are_named_with_their_option(tmp_path):
             check_writable(Path(path), "--output-json")
 
 
-def test_a_summary_has_the_scores_that_were_computed(capsys):
-    print_summary(result())
-    assert capsys.readouterr().out.count("\n") == 1
+def test_a_summary_has_the_scores_that_were_computed():
+    assert "\n" not in summary_text(result())
     kid = {"kid": 0.25, "kid_std": 0.5, "kid_subset_size": 10}
-    print_summary(result(precision=0.75, **kid))
-    fid, kid_line, precision = capsys.readouterr().out.splitlines()
+    fid, kid_line, precision = summary_text(result(precision=0.75, **kid)).splitlines()
     assert fid.startswith("FID 1.5000  3000 real, 3000 generated")
     assert kid_line == "KID 0.250000 +- 0.5  subsets of 10" and precision == "precision 0.7500"
 
 
-def test_few_images_are_warned_of(capsys):
+def test_few_images_are_warned_of():
     scarce = {"fid_interval": [1.0, 2.0], "fid_infinity": 0.5, "floor_fid": None}
-    print_summary(result(num_generated=9, scarce=True, **scarce))
-    printed = capsys.readouterr().out
+    printed = summary_text(result(num_generated=9, scarce=True, **scarce))
     assert "images (9): this FID is biased upwards" in printed and "1.0000 .. 2.0000" in printed
     assert "0.5000 (extrapolated)" in printed and "real against real" not in printed

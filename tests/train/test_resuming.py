@@ -18,6 +18,7 @@ import train
 from cldm.model import create_model
 from core.imaging.images import read_labels, write_png
 from core.lightning import position
+from core.notices import Notice
 from core.recording.records import RECORD, write_run_record
 from core.recording.run_lock import RunLock
 from core.weights.checkpoints import load_state_dict
@@ -210,14 +211,14 @@ def test_a_run_whose_data_changed_or_that_is_in_use_does_not_go_on(
     assert (run / "last.ckpt").read_bytes() == before
 
 
-def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(options, tmp_path, capsys):
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(options, tmp_path):
     train.main([*options, "--max_steps", "4", "--save_every", "1"])
     run = only_run(tmp_path)
     state, _, _ = final_state(run)
     (run / "last.ckpt").unlink()  # `state` is mapped from it
     (run / "last.ckpt").write_bytes(b"damaged")
-    train.main(["--resume_training", str(run)])
-    assert "Going on from the one before, of step 3" in capsys.readouterr().err
+    with pytest.warns(Notice, match="Going on from the one before, of step 3"):
+        train.main(["--resume_training", str(run)])
     again, _, step = final_state(run)
     assert step == 4
     assert all(torch.equal(state[name], again[name]) for name in state)

@@ -9,7 +9,7 @@ from pytorch_lightning.callbacks import Callback
 from cldm.options import SamplingOptions
 from cldm.sampling import NotFiniteError, sample_images
 from core.imaging.pictures import evenly
-from core.lightning import print_once
+from core.notices import report
 from core.samples import channels_first
 from core.seeds import sample_seed
 from dataset import ValidationSet
@@ -48,7 +48,7 @@ class ValidationAgreement(Callback):
             counts = sum(shares)
         intersection, union = counts
         if np.isnan(union).any():
-            print_once(f"step {trainer.global_step}: no val/agreement, an image is not finite")
+            report(f"step {trainer.global_step}: no val/agreement, an image is not finite")
         # A class that neither the masks nor the predictions hold has no IoU.
         miou = float((intersection[union != 0] / union[union != 0]).mean())
         self.log("val/agreement", miou, prog_bar=True)

@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
+from core.notices import report
 from core.recording.run_files import LAST
 from training.callbacks.steps import ends_step, validation_follows
 from training.folder.names import BEST, BEST_AGREEMENT, BEST_FID
@@ -85,8 +86,7 @@ class SaveLast(Checkpoint):
 
     def _note_signal(self, number, frame):
         name = signal.Signals(number).name
-        # Printed here, although a package is silent otherwise: who pressed Ctrl-C waits for a sign.
-        print(f"\n{name}: finishing this step, then saving; once more ends at once", flush=True)
+        report(f"\n{name}: finishing this step, then saving; once more ends at once")
         self.signal_received = number
         at_once = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
         signal.signal(number, at_once)

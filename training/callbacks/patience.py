@@ -4,7 +4,7 @@ import math
 
 from pytorch_lightning.callbacks import Callback
 
-from core.lightning import print_once
+from core.notices import report
 
 
 class Patience(Callback):
@@ -35,7 +35,7 @@ class Patience(Callback):
     def _end_if_due(self, trainer):
         if self.since >= self.validations:
             trainer.should_stop = True
-            print_once(
+            report(
                 f"step {trainer.global_step}: val/loss has not fallen below {self.best:.4f} in "
                 f"{self.since} validations (--patience {self.validations}); the training ends"
             )

@@ -8,7 +8,7 @@ import torch
 from cldm.options import SamplingOptions
 from cldm.sampling import sample_images
 from core.command_line.options import option_names
-from core.lightning import print_once
+from core.notices import report
 from core.samples import channels_first
 from dataset import ValidationSet
 from fid.backbones.loading import load_backbone
@@ -49,7 +49,7 @@ def build_validation_fid(
     # The published default must also serve a machine without a GPU. Any other name is what the user
     # asked for, and is refused where it is not there.
     if network.device == "cuda" and not torch.cuda.is_available():
-        print_once("no GPU found: the network of the validation FID computes on the CPU")
+        report("no GPU found: the network of the validation FID computes on the CPU")
         network = dataclasses.replace(network, device="cpu")
     with option_names(NETWORK_FLAGS):
         backbone = load_backbone(network, "--fid_weights_path")

@@ -1,11 +1,11 @@
 """The folder of a training run: one process works in it, and it never lacks its records."""
 
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from core.files import remove_leftovers, whole_folder, write_json
 from core.lightning import restore_last
+from core.notices import notify
 from core.recording.records import DATA, RECORD
 from core.recording.run_lock import RunLock
 from training.data.data_record import check_same_data, fingerprint_data
@@ -34,7 +34,7 @@ class RunFolder:
         self.lock.acquire()
         remove_leftovers(self.path)  # of a process that was killed while it saved
         if done := restore_last(self.path):
-            print(f"warning: {done}", file=sys.stderr)
+            notify(done)
         read_start(self.path)  # a damaged record should not wait for the end of the training
         data = fingerprint_data(datasets)
         if (self.path / DATA).exists():
