@@ -53,7 +53,7 @@ def tiny_yaml() -> Path:
 def golden() -> dict[str, torch.Tensor]:
     """Inputs and outputs of the tiny model.
 
-    They come from an independent implementation (see `test_cldm.py`).
+    They come from an independent implementation (see fixtures/README.md).
     """
     with np.load(FIXTURES / "golden_tiny_sd15.npz", allow_pickle=False) as entries:
         return {name: torch.from_numpy(entries[name]) for name in entries.files}
