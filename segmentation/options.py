@@ -1,9 +1,10 @@
-"""Options of the segmenter: its training, and the texts of its export."""
+"""Options of the segmenter: its training, its scores, and the texts of its export."""
 
 import argparse
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from core.command_line.options import (
     OptionError,
@@ -13,12 +14,14 @@ from core.command_line.options import (
     positive_float,
     positive_int,
 )
+from core.hardware.device_options import check_device, device_option
 
 # Small and fast, enough for phantoms. Of real micrographs it misses mitochondria that resnet18
 # finds.
 ENCODER = "tu-mobilenetv3_small_100"
 SIZE_MULTIPLE = 32  # pixels; what a network of five levels needs, ours has four
 SOURCES = ("real", "synthetic")
+PICTURE_ROWS = 6  # of the picture that `score` draws
 AUGMENTATION_NAMES = BASIC, STRONG = "basic", "strong"
 
 
@@ -158,3 +161,29 @@ class BioimageOptions:
         if len(names) != num_classes or len(set(names)) != num_classes:
             raise OptionError("class_names", f"expected {num_classes} different names")
         return names
+
+
+@dataclass(frozen=True)
+class SegmenterScoreOptions:
+    """Options of `score`."""
+
+    checkpoint: Path = option(None, Path, "FILE", "segmenter that `train` wrote", required=True)
+    shuffled: bool = option(
+        False, bool, help="also score against the masks of other images: the level of chance"
+    )
+    output: Path | None = option(None, Path, "FILE", "JSON file to write")
+    picture: Path | None = option(
+        None, Path, "FILE", f"PNG to write: {PICTURE_ROWS} rows of image | mask | prediction"
+    )
+
+
+@dataclass(frozen=True)
+class SegmenterRunOptions:
+    """Options of both commands."""
+
+    device: str = device_option()
+    overwrite: bool = option(False, bool, help="replace files that exist")
+
+    def check(self):
+        """Raise OptionError for a device that is not there."""
+        check_device(self.device)

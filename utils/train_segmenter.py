@@ -12,70 +12,59 @@ the generated ones help; `utils/augmentation_study.py` compares such trainings.
 
 import argparse
 import math
-from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
-from conditions.pairs import Pair
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all, plain
 from core.command_line.options import (
-    add_options,
+    Group,
+    add_groups,
     new_parser,
-    option,
     option_names,
     positive_int,
-    read_options,
+    read_groups,
 )
 from core.files import check_writable, refuse_existing, write_json
-from core.hardware.device_options import check_device, device_option, pick_device
+from core.hardware.device_options import pick_device
 from core.imaging.image_options import add_image_options, use_image_options
 from core.imaging.images import write_png
 from core.imaging.pixel_size import notify_of_other_size
-from core.recording.run_lock import RunLock
 from segmentation.folders import (
     SegmenterFileOptions,
     SegmenterFolderOptions,
     gather_training_pairs,
     pixel_size_read,
 )
-from segmentation.options import SegmenterOptions
+from segmentation.options import (
+    PICTURE_ROWS,
+    SegmenterOptions,
+    SegmenterRunOptions,
+    SegmenterScoreOptions,
+)
 from share import run_script
 
-PICTURE_ROWS = 6
+DOCS = {
+    "train": "Train a segmenter and save it.",
+    "score": "Score folders of images and masks with a saved segmenter.",
+}
+# Command -> parameter of its function -> its options, in the order of the help
+GROUPS = {
+    "train": {
+        "folders": Group(SegmenterFolderOptions, "training pairs"),
+        "files": Group(SegmenterFileOptions, "other data"),
+        "options": Group(SegmenterOptions, "training"),
+        "run": Group(SegmenterRunOptions, "run"),
+    },
+    "score": {
+        "folders": Group(SegmenterFolderOptions, "pairs"),
+        "options": Group(SegmenterScoreOptions, "scoring"),
+        "run": Group(SegmenterRunOptions, "run"),
+    },
+}
 
 
-@dataclass(frozen=True)
-class SegmenterScoreOptions:
-    """Options of `score`."""
-
-    checkpoint: Path = option(None, Path, "FILE", "segmenter that `train` wrote", required=True)
-    shuffled: bool = option(
-        False, bool, help="also score against the masks of other images: the level of chance"
-    )
-    output: Path | None = option(None, Path, "FILE", "JSON file to write")
-    picture: Path | None = option(
-        None, Path, "FILE", f"PNG to write: {PICTURE_ROWS} rows of image | mask | prediction"
-    )
-
-
-@dataclass(frozen=True)
-class SegmenterRunOptions:
-    """Options of both commands."""
-
-    device: str = device_option()
-    overwrite: bool = option(False, bool, help="replace files that exist")
-
-    def check(self):
-        """Raise OptionError for a device that is not there."""
-        check_device(self.device)
-
-
-def train_parser() -> argparse.ArgumentParser:
-    """The parser of the command `train`."""
-    parser = new_parser("Train a segmenter and save it.", prog=f"{Path(__file__).name} train")
-    add_options(parser, SegmenterFolderOptions, "training pairs")
-    add_options(parser, SegmenterFileOptions, "other data")
+def add_length(parser: argparse.ArgumentParser) -> None:
+    """Add the two ways to say how long a training is."""
     length = parser.add_argument_group("length").add_mutually_exclusive_group()
     length.add_argument(
         "--epochs",
@@ -87,28 +76,19 @@ def train_parser() -> argparse.ArgumentParser:
     length.add_argument(
         "--max_steps", type=positive_int, metavar="INT", help="optimizer steps, instead of --epochs"
     )
-    add_options(parser, SegmenterOptions, "training")
-    return parser
-
-
-def score_parser() -> argparse.ArgumentParser:
-    """The parser of the command `score`."""
-    doc = "Score folders of images and masks with a saved segmenter."
-    parser = new_parser(doc, prog=f"{Path(__file__).name} score")
-    add_options(parser, SegmenterFolderOptions, "pairs")
-    add_options(parser, SegmenterScoreOptions, "scoring")
-    return parser
 
 
 def parse_args(argv=None):
     """The options of the chosen command, and the command itself as `command`."""
-    commands = {"train": train_parser, "score": score_parser}
     parser = new_parser(__doc__, epilog="Each command lists its options: train --help")
-    parser.add_argument("command", choices=commands, help="what to do")
+    parser.add_argument("command", choices=GROUPS, help="what to do")
     parser.add_argument("options", nargs=argparse.REMAINDER, help="of the command")
     chosen = parser.parse_args(argv)
-    parser = commands[chosen.command]()
-    add_options(parser, SegmenterRunOptions, "run")
+    name = f"{Path(__file__).name} {chosen.command}"
+    parser = new_parser(DOCS[chosen.command], prog=name)
+    add_groups(parser, GROUPS[chosen.command])
+    if chosen.command == "train":
+        add_length(parser)
     add_image_options(parser)
     add_run_control(parser)
     args = parse_all(parser, chosen.options)
@@ -116,81 +96,58 @@ def parse_args(argv=None):
     return args
 
 
-def validation_notes(
-    model, pairs: Sequence[Pair], num_classes: int, pixel_side: float | None
-) -> dict:
-    """Score the validation pairs and print the score; notes of it for the checkpoint.
+def train_and_save(
+    folders: SegmenterFolderOptions,
+    files: SegmenterFileOptions,
+    options: SegmenterOptions,
+    run: SegmenterRunOptions,
+    values: Mapping,
+) -> None:
+    """Check, train, score the validation images, save.
 
-    Without pairs there is nothing to print and to note.
+    Args:
+        values: all options of the command by name.
     """
-    from segmentation.scoring import score, score_lines  # here, as in `train_and_save`
-
-    if not pairs:
-        return {}
-    scored = score(model, pairs, num_classes, pixel_side=pixel_side)
-    print(score_lines("validation", scored))
-    return {"val": scored, "val_curve": [list(point) for point in model.curve]}  # (step, mIoU)
-
-
-def train_and_save(args: argparse.Namespace) -> None:
-    """Check, train, score the validation images, save."""
     # Here, because what works loads torch, which takes longer than reading the options.
-    from segmentation.network import save_segmenter
-    from segmentation.training import train_segmenter
+    from segmentation.saving import train_to_file
+    from segmentation.scoring import score_lines
 
-    folders = read_options(SegmenterFolderOptions, args)
-    files = read_options(SegmenterFileOptions, args)
-    options, run = read_options(SegmenterOptions, args), read_options(SegmenterRunOptions, args)
     refuse_existing(files.output, run.overwrite)
     device = pick_device(run.device)
     pairs = gather_training_pairs(folders, files)
-    pixel_size = pixel_size_read(
-        folders.pixel_size,
-        [*folders.image_path, *files.val_image_path, *files.synthetic_image_path],
-    )
+    images = [*folders.image_path, *files.val_image_path, *files.synthetic_image_path]
+    pixel_size = pixel_size_read(folders.pixel_size, images)
     # Without --max_steps the last epoch may end in a part: batches are always full.
-    images = sum(pairs.numbers.values())
-    steps = args.max_steps or math.ceil(args.epochs * images / options.batch_size)
+    crops = values["epochs"] * sum(pairs.numbers.values())
+    steps = values["max_steps"] or math.ceil(crops / options.batch_size)
     with option_names():
         options.check_sources(pairs.numbers, steps)
     plan = f"{pairs.describe()}: {steps} steps of {options.batch_size} crops on {device}"
-    if args.dry_run:
+    if values["dry_run"]:
         plan += f"\ncheckpoint: {files.output}"
-        print(dry_run_text(vars(args), plan, hidden=["command"]))
+        print(dry_run_text(values, plan, hidden=["command"]))
         return
     print(plan)
-    files.output.parent.mkdir(parents=True, exist_ok=True)
-    with closing(RunLock.of_file(files.output, "training a segmenter")) as lock:
-        lock.acquire()
-        refuse_existing(files.output, run.overwrite)  # the last holder may have written it
-        side = folders.pixel_size
-        model = train_segmenter(
-            pairs.real,
-            pairs.validation,
-            files.num_classes,
-            steps,
-            options,
-            device,
-            progress=True,
-            synthetic=pairs.synthetic,
-            pixel_side=side,
-        )
-        # Texts and numbers alone: a checkpoint must load without running code.
-        meta = {"options": plain(vars(args)), "pixel_size_nm": pixel_size and list(pixel_size)}
-        meta |= validation_notes(model, pairs.validation, files.num_classes, side)
-        save_segmenter(files.output, model, meta, run.overwrite)
+    # Texts and numbers alone: a checkpoint must load without running code.
+    meta = {"options": plain(values), "pixel_size_nm": pixel_size and list(pixel_size)}
+    way = steps, options, device, folders.pixel_size
+    scored = train_to_file(files.output, pairs, files.num_classes, *way, meta, run.overwrite)
+    if scored:
+        print(score_lines("validation", scored))
     print(f"saved {files.output}")
 
 
-def score_and_write(args: argparse.Namespace) -> None:
-    """Check, score, write the files that were asked for."""
+def score_and_write(
+    folders: SegmenterFolderOptions,
+    options: SegmenterScoreOptions,
+    run: SegmenterRunOptions,
+    values: Mapping,
+) -> None:
+    """Check, score, write the files that were asked for; `values` as in `train_and_save`."""
     from segmentation.data import gather_pairs  # here, as above
     from segmentation.network import load_segmenter, pixel_size_of_segmenter
     from segmentation.scoring import draw_rows, score, score_lines
 
-    folders = read_options(SegmenterFolderOptions, args)
-    options = read_options(SegmenterScoreOptions, args)
-    run = read_options(SegmenterRunOptions, args)
     # Before the scoring, which takes minutes.
     written = [path for path in (options.output, options.picture) if path]
     for path in written:
@@ -201,10 +158,10 @@ def score_and_write(args: argparse.Namespace) -> None:
     size = pixel_size_read(folders.pixel_size, folders.image_path)
     trained = pixel_size_of_segmenter(model)
     notify_of_other_size(folders.image_path[0], size, options.checkpoint, trained)
-    if args.dry_run:
+    if values["dry_run"]:
         files = ", ".join(map(str, written)) or "none"
         plan = f"scoring {len(pairs)} images, {num_classes} classes; files: {files}"
-        print(dry_run_text(vars(args), plan, hidden=["command"]))
+        print(dry_run_text(values, plan, hidden=["command"]))
         return
     for path in written:
         check_writable(path, "--output" if path == options.output else "--picture")
@@ -223,7 +180,8 @@ def score_and_write(args: argparse.Namespace) -> None:
 def main(argv=None):
     args = parse_args(argv)
     use_image_options(args)
-    train_and_save(args) if args.command == "train" else score_and_write(args)
+    work = {"train": train_and_save, "score": score_and_write}[args.command]
+    work(**read_groups(GROUPS[args.command], args), values=vars(args))
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def test_generated_pairs_are_a_second_source(folders, tmp_path, capsys):
 
 def test_bad_input_is_found_before_training(folders, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "segmentation.training.train_segmenter",
+        "segmentation.saving.train_segmenter",
         lambda *args, **kwargs: pytest.fail("training began"),
     )
     taken, wanted = tmp_path / "taken.ckpt", tmp_path / "wanted.ckpt"
