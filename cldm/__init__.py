@@ -5,7 +5,8 @@
 - `multi`: several branches at once.
 - `configuration`, `model`, on `names`, `parameterization` and `layer_precision`: models from YAML
   files and checkpoints.
-- `add_control`, `transfer_control`, `diffusers_layout`: branches made, moved and converted.
+- `add_control`, `transfer_control`, `conversion`, on `diffusers_layout`: branches made, moved and
+  converted.
 - `sampling`, on `options` and `guidance`: pictures for conditions.
 - `logger`: pictures that a training draws.
 - `unknown_prompts`: a warning of weights whose prompts nobody recorded.

@@ -6,7 +6,6 @@
 A folder is written for diffusers, a file for us, A1111 and ComfyUI. See `cldm/diffusers_layout.py`.
 """
 
-import argparse
 from pathlib import Path
 
 from cldm.options import DEFAULT_CONFIG
@@ -34,90 +33,32 @@ def parse_args(argv=None):
     return parse_all(parser, argv)
 
 
-def write_for_diffusers(args: argparse.Namespace) -> None:
-    """Check, convert, write diffusers' folder."""
-    # Here, because what works loads torch, which takes longer than reading the options.
-    from cldm.configuration import read_config
-    from cldm.diffusers_layout import diffusers_config, to_diffusers, write_diffusers
-    from cldm.model import load_control
-
-    check_new_folder(args.output)
-    params = read_config(args.config)["params"]
-    if params.get("only_mid_control"):
-        raise ValueError(
-            f"{args.config}: only_mid_control is true, which diffusers does not have. "
-            "Only branches that use all their residuals can be converted."
-        )
-    control, tensors = read_branch(args, load_control(args.input))
-    converted = to_diffusers(control, tensors, args.input)
-    config = diffusers_config(control, params.get("global_average_pooling", False))
-    if args.dry_run:
-        return show_plan(args, converted)
-    with whole_folder(args.output) as folder:
-        write_diffusers(folder, converted, config)
-    print(result_line(args, converted, control))
-
-
-def write_for_us(args: argparse.Namespace) -> None:
-    """Check, convert, write a file with `control_model.*`."""
-    from cldm.configuration import read_config  # here, as above
-    from cldm.diffusers_layout import (
-        CONFIG,
-        check_config,
-        diffusers_config,
-        find_weights_file,
-        from_diffusers,
-        read_diffusers,
-    )
-    from cldm.names import CONTROL
-    from core.weights.checkpoints import save_weights
-
-    check_conversion([find_weights_file(args.input)], args.output)
-    params = read_config(args.config)["params"]
-    tensors, config = read_diffusers(args.input)
-    control, tensors = read_branch(args, tensors)
-    if config:
-        expected = diffusers_config(control, params.get("global_average_pooling", False))
-        check_config(config, expected, args.input / CONFIG)
-    converted = from_diffusers(control, tensors, args.input)
-    converted = {f"{CONTROL}{name}": tensor for name, tensor in converted.items()}
-    if args.dry_run:
-        return show_plan(args, converted)
-    save_weights(converted, args.output)
-    print(result_line(args, converted, control))
-
-
-def read_branch(args, tensors):
-    """A branch without weights that `tensors` fit, and `tensors`, checked to be finite."""
-    import torch  # here, as above
-
-    from cldm.diffusers_layout import count_hint_channels
-    from cldm.model import build_control
-    from core.weights.checkpoints import check_finite
-
-    check_finite(tensors, args.input)
-    with torch.device("meta"):  # only names and shapes are asked for
-        return build_control(args.config, count_hint_channels(tensors, args.input)), tensors
-
-
-def result_line(args, converted, control) -> str:
-    """Counts and path of what was written."""
-    return f"{len(converted)} tensors, {control.hint_channels} hint channels: {args.output}"
-
-
-def show_plan(args, converted) -> None:
-    """Print what would be written."""
-    plan = f"{len(converted)} tensors of {args.input}; converted: {args.output}"
-    print(dry_run_text(vars(args), plan, hidden=["input", "output"]))
-
-
 def main(argv=None):
     args = parse_args(argv)
+    # Here, because what works loads torch, which takes longer than reading the options.
+    from cldm.conversion import convert_to_diffusers, convert_to_ours
+    from cldm.diffusers_layout import find_weights_file, write_diffusers
+    from core.weights.checkpoints import save_weights
+
     # A file is ours, a folder is for diffusers.
-    if args.output.suffix in WEIGHT_SUFFIXES:
-        write_for_us(args)
+    is_ours = args.output.suffix in WEIGHT_SUFFIXES
+    if is_ours:
+        check_conversion([find_weights_file(args.input)], args.output)
+        converted = convert_to_ours(args.input, args.config)
     else:
-        write_for_diffusers(args)
+        check_new_folder(args.output)
+        converted = convert_to_diffusers(args.input, args.config)
+    number = len(converted.tensors)
+    if args.dry_run:
+        plan = f"{number} tensors of {args.input}; converted: {args.output}"
+        print(dry_run_text(vars(args), plan, hidden=["input", "output"]))
+        return
+    if is_ours:
+        save_weights(converted.tensors, args.output)
+    else:
+        with whole_folder(args.output) as folder:
+            write_diffusers(folder, converted.tensors, converted.config)
+    print(f"{number} tensors, {converted.hint_channels} hint channels: {args.output}")
 
 
 if __name__ == "__main__":
