@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Everything between labelled images and the answer whether generated pairs help:
+# Everything between labelled images and the answer whether more pairs help:
 #   bash scripts/proof.sh study.yaml OUT
 # adapts the nano base to the images, trains a ControlNet for each number of labelled images,
 # generates pairs of varied masks, and runs the study. In the study file, arms name the pairs as
 # OUT/pairs/run_{labelled}. Where UNLABELLED names a folder, three segmenters predict masks for its
 # images: OUT/pairs/predicted_{labelled}. Redrawn to show these masks, the images become
-# OUT/pairs/run_unlabelled_{labelled}.
+# OUT/pairs/run_unlabelled_{labelled}. CONTROL_STEPS=0 leaves out all that needs a ControlNet.
 # Further variables draw the pairs of run_{labelled} once more: SCALES="1 4" with these guidance
 # weights, run_{labelled}_scale_4; GRAIN=1 with the grain that the base drops, run_{labelled}_grain;
 # GATE=1 with doubtful pixels of masks marked, which training ignores, run_{labelled}_gate.
@@ -18,37 +18,11 @@ unlabelled=${UNLABELLED:-}  # folder of further images; the labelled ones are ta
 config=${CONFIG:-models/cldm_nano.yaml}
 base=${BASE:-models/nano_base.safetensors}
 precision=${PRECISION:-bf16}
+control_steps=${CONTROL_STEPS:-700}
 
 # Share of an image's area that a training crop takes, from and to: (128 / side)^2 keeps the scale
 read -ra crop_scale <<< "${CROP_SCALE:-0.05 0.09}"
 classes=$(sed -n 's/^num_classes: *//p' "$study")
-
-if [ ! -d "$out/split" ]; then
-    "$python" utils/augmentation_study.py "$study" --write_split "$out/split"
-fi
-most=$(find "$out/split" -maxdepth 1 -name 'train_*' | sed 's/.*train_//' | sort -n | tail -n 1)
-if [ ! -d "$out/images" ]; then
-    mkdir -p "$out/images.new"
-    cp "$out/split/train_$most/images/"* "$out/images.new/"
-    [ -z "$unlabelled" ] || cp "$unlabelled"/* "$out/images.new/"
-    mv "$out/images.new" "$out/images"
-fi
-
-if [ ! -f "$out/base.safetensors" ]; then
-    rm -f "$out/base_vae.safetensors"
-    "$python" utils/pretrain_base.py --config "$config" --init "$base" \
-        --image_path "$out/images" --vae_steps "${VAE_STEPS:-1000}" --kl_weight 1e-6 \
-        --vae_learning_rate 8e-4 --vae_batch_size 12 --unet_steps "${UNET_STEPS:-1000}" \
-        --unet_batch_size 16 --views_per_image "${VIEWS:-30}" --ema_decay 0.995 \
-        --precision "$precision" --output "$out/base.safetensors"
-fi
-if [ -n "${GRAIN:-}" ] && [ ! -f "$out/grain.json" ]; then
-    "$python" utils/fit_grain.py --config "$config" --weights "$out/base.safetensors" \
-        --image_path "$out/split/train_$most/images" --output "$out/grain.json"
-fi
-if [ ! -f "$out/ini.ckpt" ]; then
-    "$python" tool_add_control.py "$out/base.safetensors" "$out/ini.ckpt" --config "$config"
-fi
 
 # train_segmenter FOLDER SEED CHECKPOINT: of the labelled images in FOLDER
 train_segmenter() {
@@ -60,62 +34,103 @@ train_segmenter() {
         --max_steps "${SEGMENTER_STEPS:-800}" --seed "$2" --output "$3"
 }
 
-# draw RUN OPTION...: pairs by the ControlNet of `number` labelled images; the last option wins
+# Starting weights of all ControlNets: a base that has seen the images, and its grain
+make_start() {
+    if [ ! -d "$out/images" ]; then
+        mkdir -p "$out/images.new"
+        cp "$out/split/train_$most/images/"* "$out/images.new/"
+        [ -z "$unlabelled" ] || cp "$unlabelled"/* "$out/images.new/"
+        mv "$out/images.new" "$out/images"
+    fi
+    if [ ! -f "$out/base.safetensors" ]; then
+        rm -f "$out/base_vae.safetensors"
+        "$python" utils/pretrain_base.py --config "$config" --init "$base" \
+            --image_path "$out/images" --vae_steps "${VAE_STEPS:-1000}" --kl_weight 1e-6 \
+            --vae_learning_rate 8e-4 --vae_batch_size 12 --unet_steps "${UNET_STEPS:-1000}" \
+            --unet_batch_size 16 --views_per_image "${VIEWS:-30}" --ema_decay 0.995 \
+            --precision "$precision" --output "$out/base.safetensors"
+    fi
+    if [ -n "${GRAIN:-}" ] && [ ! -f "$out/grain.json" ]; then
+        "$python" utils/fit_grain.py --config "$config" --weights "$out/base.safetensors" \
+            --image_path "$out/split/train_$most/images" --output "$out/grain.json"
+    fi
+    if [ ! -f "$out/ini.ckpt" ]; then
+        "$python" tool_add_control.py "$out/base.safetensors" "$out/ini.ckpt" --config "$config"
+    fi
+}
+
+# train_control FOLDER NUMBER; one that has ended stays as it is
+train_control() {
+    ! grep -qs '"state": "done"' "$out/training/$2/progress.json" || return 0
+    "$python" train.py --cldm_config_path "$config" --resume_path "$out/ini.ckpt" \
+        --image_path "$1/images" --mask_path "$1/masks" \
+        --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
+        --num_classes "$classes" --init_extra_hint zeros --crop_scale "${crop_scale[@]}" \
+        --batch_size 8 --learning_rate 4e-4 --max_steps "$control_steps" \
+        --max_epochs 1000000 --validate_every 200 --ema_decay 0.99 --sd_locked false \
+        --precision "$precision" --output_root "$out/training" --run_id "$2"
+}
+
+# draw NUMBER RUN OPTION...: pairs by the best weights of a ControlNet; the last option wins
 draw() {
     "$python" generate.py --config_yaml_path "$config" --pad --num_classes "$classes" \
-        --model_weights_path "$out/training/$number/EM_best_results.ckpt" \
+        --model_weights_path "$out/training/$1/EM_best_results.ckpt" \
         --sampler dpmpp --ddim_steps 20 --guess_mode --scale "${SCALE:-2.5}" --strength 1.5 \
         --n_augmentations_per_mask "${IMAGES_PER_MASK:-1}" --precision "$precision" \
-        --seed 0 --output_base_dir "$out/pairs" --run_id "$1" "${@:2}"
+        --seed 0 --output_base_dir "$out/pairs" --run_id "$2" "${@:3}"
 }
+
+# draw_all FOLDER NUMBER JUDGE: pairs of the real masks and of their variations
+draw_all() {
+    local masks=$out/masks_$2
+    if [ ! -d "$masks" ]; then
+        "$python" utils/vary_masks.py "$1/masks" "$out/varied_$2" \
+            --num_classes "$classes" --copies "${COPIES:-3}"
+        mkdir -p "$masks.new"
+        cp "$1/masks/"* "$out/varied_$2/masks/"* "$masks.new/"
+        mv "$masks.new" "$masks"
+    fi
+    draw "$2" "$2" --mask_dir "$masks"
+    for scale in ${SCALES:-}; do
+        draw "$2" "$2_scale_$scale" --mask_dir "$masks" --scale "$scale"
+    done
+    if [ -n "${GRAIN:-}" ]; then
+        draw "$2" "$2_grain" --mask_dir "$masks" --grain "$out/grain.json"
+    fi
+    if [ -n "${GATE:-}" ]; then
+        draw "$2" "$2_gate" --mask_dir "$masks" --gate_segmenter "$3" --ignore_ratio 1.25 \
+            --gate_pairs "$out/split/val/images" "$out/split/val/masks"
+    fi
+}
+
+if [ ! -d "$out/split" ]; then
+    "$python" utils/augmentation_study.py "$study" --write_split "$out/split"
+fi
+most=$(find "$out/split" -maxdepth 1 -name 'train_*' | sed 's/.*train_//' | sort -n | tail -n 1)
+[ "$control_steps" = 0 ] || make_start
 
 for folder in "$out"/split/train_*; do
     number=$(basename "$folder" | sed 's/train_//')
-    masks=$out/masks_$number
-    # A training that has ended stays as it is: pairs are drawn with its best weights.
-    if ! grep -qs '"state": "done"' "$out/training/$number/progress.json"; then
-        "$python" train.py --cldm_config_path "$config" --resume_path "$out/ini.ckpt" \
-            --image_path "$folder/images" --mask_path "$folder/masks" \
-            --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
-            --num_classes "$classes" --init_extra_hint zeros --crop_scale "${crop_scale[@]}" \
-            --batch_size 8 --learning_rate 4e-4 --max_steps "${CONTROL_STEPS:-700}" \
-            --max_epochs 1000000 --validate_every 200 --ema_decay 0.99 --sd_locked false \
-            --precision "$precision" --output_root "$out/training" --run_id "$number"
-    fi
-    if [ ! -d "$masks" ]; then
-        "$python" utils/vary_masks.py "$folder/masks" "$out/varied_$number" \
-            --num_classes "$classes" --copies "${COPIES:-3}"
-        mkdir -p "$masks.new"
-        cp "$folder/masks/"* "$out/varied_$number/masks/"* "$masks.new/"
-        mv "$masks.new" "$masks"
-    fi
-    draw "$number" --mask_dir "$masks"
-    for scale in ${SCALES:-}; do
-        draw "${number}_scale_$scale" --mask_dir "$masks" --scale "$scale"
-    done
-    if [ -n "${GRAIN:-}" ]; then
-        draw "${number}_grain" --mask_dir "$masks" --grain "$out/grain.json"
-    fi
     segmenters=()
     for seed in ${SEGMENTER_SEEDS:-100 101 102}; do
         segmenters+=("$out/segmenter_${number}_$seed.ckpt")
-        # One judges pairs, all of them together predict masks
+        # All of them predict masks; one is enough to judge pairs
         if [ -n "$unlabelled" ] || [ -n "${GATE:-}" ] && [ ${#segmenters[@]} = 1 ]; then
             train_segmenter "$folder" "$seed" "${segmenters[-1]}"
         fi
     done
-    if [ -n "${GATE:-}" ]; then
-        draw "${number}_gate" --mask_dir "$masks" --gate_segmenter "${segmenters[0]}" \
-            --ignore_ratio 1.25 --gate_pairs "$out/split/val/images" "$out/split/val/masks"
-    fi
-    [ -n "$unlabelled" ] || continue
     predicted=$out/pairs/predicted_$number
-    if [ ! -d "$predicted" ]; then
+    if [ -n "$unlabelled" ] && [ ! -d "$predicted" ]; then
         "$python" utils/predict_masks.py "${segmenters[@]}" "$unlabelled" "$predicted" \
             --copy_images
     fi
-    draw "unlabelled_$number" --mask_dir "$predicted/masks" --image_path "$unlabelled" \
-        --encode_ratio "${ENCODE_RATIO:-0.6}"
+    [ "$control_steps" != 0 ] || continue
+    train_control "$folder" "$number"
+    draw_all "$folder" "$number" "${segmenters[0]}"
+    if [ -n "$unlabelled" ]; then
+        draw "$number" "unlabelled_$number" --mask_dir "$predicted/masks" \
+            --image_path "$unlabelled" --encode_ratio "${ENCODE_RATIO:-0.6}"
+    fi
 done
 
 "$python" utils/augmentation_study.py "$study" --output "$out/study"

@@ -31,7 +31,7 @@ elif program == "train.py":
 elif program == "utils/vary_masks.py":
     fill(pathlib.Path(words[1]) / "masks", "a_0.png")
 elif program == "utils/predict_masks.py":
-    fill(pathlib.Path(words[4]) / "masks")
+    fill(pathlib.Path(words[-2]) / "masks")
 elif program == "tool_add_control.py":
     fill(pathlib.Path(words[1]).parent, pathlib.Path(words[1]).name)
 elif program != "generate.py":
@@ -99,3 +99,11 @@ def test_only_what_is_asked_for_is_trained(proof):
         words[words.index("--gate_segmenter") + 1] for words in gated if "--gate_pairs" in words
     ]
     assert judges == [words[words.index("--output") + 1] for words in segmenters]
+
+
+def test_without_a_controlnet_masks_are_predicted_alone(proof, tmp_path):
+    calls = proof(CONTROL_STEPS="0", UNLABELLED=str(tmp_path / "more"), SEGMENTER_SEEDS="5")
+    programs = [words[0] for words in calls]
+    each = ["utils/train_segmenter.py", "utils/predict_masks.py"]
+    study = ["utils/augmentation_study.py"]
+    assert programs == [*study, *each, *each, *study]
