@@ -65,9 +65,14 @@ def parsed(program, *words):
     return module.parse_args(words)
 
 
+def value(words, option):
+    """What a command says of an option; of two mentions, the last one counts."""
+    return words[len(words) - words[::-1].index(option)]
+
+
 def runs(calls):
     """Names of the runs of generate.py."""
-    return [words[words.index("--run_id") + 1] for words in calls if words[0] == "generate.py"]
+    return [value(words, "--run_id") for words in calls if words[0] == "generate.py"]
 
 
 def test_every_command_is_understood(proof, tmp_path):
@@ -85,9 +90,13 @@ def test_every_command_is_understood(proof, tmp_path):
 
 def test_a_guidance_weight_of_the_sweep_wins(proof):
     calls = proof(SCALES="4", SCALE="2")
-    drawn = [parsed(*words)[0] for words in calls if words[0] == "generate.py"]
-    scales = {args.run_id: args.scale for args in drawn}
-    assert scales == {"1": 2, "1_scale_4": 4, "2": 2, "2_scale_4": 4}
+    scales = [value(words, "--scale") for words in calls if words[0] == "generate.py"]
+    assert dict(zip(runs(calls), scales, strict=True)) == {
+        "1": "2",
+        "1_scale_4": "4",
+        "2": "2",
+        "2_scale_4": "4",
+    }
 
 
 def test_only_what_is_asked_for_is_trained(proof):
@@ -95,10 +104,8 @@ def test_only_what_is_asked_for_is_trained(proof):
     gated = proof(GATE="1")
     segmenters = [words for words in gated if words[0] == "utils/train_segmenter.py"]
     assert len(segmenters) == 2  # one for each number of labelled images
-    judges = [
-        words[words.index("--gate_segmenter") + 1] for words in gated if "--gate_pairs" in words
-    ]
-    assert judges == [words[words.index("--output") + 1] for words in segmenters]
+    judges = [value(words, "--gate_segmenter") for words in gated if "--gate_segmenter" in words]
+    assert judges == [value(words, "--output") for words in segmenters]
 
 
 def test_without_a_controlnet_masks_are_predicted_alone(proof, tmp_path):
