@@ -15,6 +15,7 @@ from core.notices import notify
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 # That file managers, network drives and archives add, with copies and thumbnails in them.
 SERVICE_FOLDERS = {"__MACOSX", "@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "lost+found"}
+SERVICE_FOLDERS |= {"System Volume Information", "#snapshot", "~snapshot"}
 # Weights of R, G, B in a grey level.
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 CAMERA_BITS = (8, 10, 12, 14)  # that cameras put into 16-bit files

@@ -204,6 +204,8 @@ def test_what_is_no_8_or_16_bit_slice(tmp_path, read):
         ".Trash-1000/files/a.png",
         "__MACOSX/sub/a.png",
         "sub/@eaDir/a.png/SYNOPHOTO_THUMB_M.png",
+        "System Volume Information/a.png",
+        "~snapshot/hourly.0/c.png",
     ],
 )
 def test_service_files_never_count(tmp_path, name):
