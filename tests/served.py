@@ -7,7 +7,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class FileHandler(BaseHTTPRequestHandler):
-    """Serves `server.files`, content by path; `server.cut` breaks so many answers half-way."""
+    """Serves `server.files`, content by path; `server.cut` breaks so many answers half-way.
+
+    GET of a path in `server.moved` is redirected; `server.headers` keeps what clients sent.
+    """
 
     protocol_version = "HTTP/1.1"
 
@@ -16,6 +19,13 @@ class FileHandler(BaseHTTPRequestHandler):
 
     def do_GET(self, body=True):
         self.server.asked.append((self.command, self.path))
+        self.server.headers.append(self.headers)
+        if body and self.path in self.server.moved:
+            self.send_response(302)
+            self.send_header("Location", self.server.url + self.server.moved[self.path])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         content = self.server.files.get(self.path.partition("?")[0])
         if content is None:
             self.send_error(404)
@@ -47,6 +57,7 @@ def serve(files):
     """Yield a server of these files (content by path) with its address in `url`."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), FileHandler)
     server.files, server.asked, server.cut, server.tag = files, [], 0, None
+    server.moved, server.headers = {}, []
     server.url = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:

@@ -96,6 +96,7 @@ def download(
     path: Path,
     sha256: str | None = None,
     check: Callable[[Path], None] = check_checkpoint,
+    token: str | None = None,
 ) -> None:
     """Fetch `url` into `path`, with a progress bar.
 
@@ -106,6 +107,7 @@ def download(
         sha256: checksum in hexadecimal, or its beginning.
         check: function that raises ValueError for a file of the wrong kind; called where there is
             no checksum.
+        token: value of the header Authorization, for the host of `url` alone.
     Raises:
         URLError, HTTPException, ConnectionError, TimeoutError: the server cannot be reached, or the
             connection breaks again and again.
@@ -122,7 +124,7 @@ def download(
             return
         for wait in (*WAITS, None):  # None: no attempt follows
             try:
-                _fetch(url, file)
+                _fetch(url, file, token)
                 break
             except NETWORK_ERRORS as error:
                 if wait is None or not _is_temporary(error):
@@ -168,7 +170,7 @@ class SafeRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(request, response, code, message, headers, address)
 
 
-def _request_rest(url, file):
+def _request_rest(url, file, token):
     """The server's answer to a request for what `file` lacks of `url`; None where it lacks nothing.
 
     Raises:
@@ -180,6 +182,8 @@ def _request_rest(url, file):
     if file.tell():
         headers["Range"] = f"bytes={file.tell()}-"
     request = urllib.request.Request(url, headers=headers)
+    if token:
+        request.add_unredirected_header("Authorization", token)
     try:
         return urllib.request.build_opener(SafeRedirects).open(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
@@ -232,7 +236,7 @@ def _append(response, file, total, url):
                 raise TimeoutError(f"{arrived} bytes in {passed:.0f} s")
 
 
-def _fetch(url, file):
+def _fetch(url, file, token):
     """Append to `file` the rest of `url`; start over where the server cannot send a part.
 
     Raises:
@@ -240,7 +244,7 @@ def _fetch(url, file):
         URLError, HTTPException, ConnectionError, TimeoutError: as `_request_rest`, or the answer
             breaks off, comes too slowly, or is another part than the one asked for.
     """
-    response = _request_rest(url, file)
+    response = _request_rest(url, file, token)
     if response is None:
         return
     with response:

@@ -1,17 +1,19 @@
 """Files of the Hugging Face hub, in the place where our programs look for them.
 
-`huggingface_hub` does the work, so its environment variables hold: `HF_ENDPOINT` names a mirror,
-`HF_HUB_OFFLINE=1` forbids the network, `HF_TOKEN` opens what asks for consent.
+`huggingface_hub` finds them, so its environment variables hold: `HF_ENDPOINT` names a mirror,
+`HF_HUB_OFFLINE=1` forbids the network, `HF_TOKEN` opens what asks for consent. The bytes come
+through `download`: the library begins anew what a killed process left, and leaves it there.
 """
 
 import re
 from pathlib import Path
 from typing import NamedTuple
 
-from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub import get_hf_file_metadata, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import build_hf_headers
 
-from core.files import DISK_ERRORS, sha256_of
+from core.fetching.downloads import download
 
 # Its own errors, and those of the HTTP library beneath it, whichever that is.
 HUB_ERRORS = HfHubHTTPError.__bases__
@@ -38,7 +40,7 @@ class HubFile(NamedTuple):
 
 
 def download_hub_file(file: HubFile, folder: Path, endpoint: str | None = None) -> None:
-    """Fetch a file into `folder`; what an earlier call fetched is kept.
+    """Fetch a file into `folder`; goes on where an earlier call was cut off.
 
     The content is compared with the hub's checksum where the hub has one.
 
@@ -46,19 +48,12 @@ def download_hub_file(file: HubFile, folder: Path, endpoint: str | None = None) 
         endpoint: address of the hub; that of `HF_ENDPOINT` when None.
     Raises:
         ConnectionError: there is no network, or the hub refuses.
-        ValueError: another checksum; the file is deleted.
-        OSError: the file cannot be written.
+        URLError, HTTPException, TimeoutError, ValueError, OSError: as `download`.
     """
+    url = hf_hub_url(file.repository, file.name, endpoint=endpoint)
     try:
-        # First: afterwards nothing would be left to compare with if the network broke.
-        url = hf_hub_url(file.repository, file.name, endpoint=endpoint)
-        expected = (get_hf_file_metadata(url, endpoint=endpoint).etag or "").strip('"')
-        hf_hub_download(file.repository, file.name, local_dir=folder, endpoint=endpoint)
+        tag = (get_hf_file_metadata(url, endpoint=endpoint).etag or "").strip('"')
     except HUB_ERRORS as error:
-        if getattr(error, "errno", None) in DISK_ERRORS or isinstance(error, PermissionError):
-            raise
         raise ConnectionError(" ".join(str(error).split())) from error
-    path = folder / file.name
-    if SHA256.fullmatch(expected) and (found := sha256_of(path)) != expected:
-        path.unlink()
-        raise ValueError(f"{file.url}: the download's SHA-256 is {found}, expected {expected}")
+    expected = tag if SHA256.fullmatch(tag) else None
+    download(url, folder / file.name, expected, token=build_hf_headers().get("authorization"))

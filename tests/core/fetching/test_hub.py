@@ -25,6 +25,18 @@ def test_the_file_lies_in_the_folder_itself(hub, tmp_path):
     assert (tmp_path / "models" / "w.ckpt").read_bytes() == CONTENT
 
 
+def test_a_killed_download_goes_on_and_the_token_stays_with_the_hub(hub, tmp_path, monkeypatch):
+    monkeypatch.setattr("core.fetching.hub.build_hf_headers", lambda: {"authorization": "Bearer x"})
+    (tmp_path / "w.ckpt.part").write_bytes(CONTENT[:1000])
+    hub.moved = {"/owner/model/resolve/main/w.ckpt": "/elsewhere"}
+    hub.files["/elsewhere"] = CONTENT
+    download_hub_file(FILE, tmp_path, endpoint=hub.url)
+    assert (tmp_path / "w.ckpt").read_bytes() == CONTENT and os.listdir(tmp_path) == ["w.ckpt"]
+    first, second = hub.headers[-2:]
+    assert first["Range"] == second["Range"] == "bytes=1000-"
+    assert first["Authorization"] == "Bearer x" and "Authorization" not in second
+
+
 def test_another_content_than_the_hubs_is_not_kept(hub, tmp_path):
     hub.tag = "0" * 64
     with pytest.raises(ValueError, match="SHA-256 is .*, expected 0000"):
