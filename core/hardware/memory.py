@@ -1,5 +1,6 @@
-"""Memory that is still free, on a GPU or for processes on the CPU."""
+"""Memory that is still free, on a GPU or for processes on the CPU, and memory to give back."""
 
+import ctypes
 import os
 from pathlib import Path
 
@@ -31,6 +32,15 @@ def free_memory(device: torch.device) -> int:
     if not MEMINFO.exists():  # not Linux
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min([_entries(MEMINFO)["MemAvailable:"] * 1024, *_left_in_groups()])
+
+
+def give_back_freed_memory() -> None:
+    """Return memory to the system that was freed, but that the C library keeps for later.
+
+    glibc keeps what lies between blocks in use. Other C libraries have no such call.
+    """
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 def _left_in_groups() -> list[int]:

@@ -12,6 +12,7 @@ from cldm.names import UNET
 from cldm.parameterization import check_parameterization
 from core.hardware.compiling import compile_networks
 from core.hardware.devices import PRECISIONS, mixed_precision
+from core.hardware.memory import give_back_freed_memory
 from core.weights.foreign_layouts import load_original
 from core.weights.weight_files import check_weights_file
 from generation.options import ModelOptions
@@ -102,3 +103,4 @@ def speed_up(model: torch.nn.Module, compiled: bool) -> None:
     elif model.device.type == "cpu":
         for network in networks:
             pack_layers(network)
+            give_back_freed_memory()  # 0.4 GiB of SD 1.5: the weights that were packed

@@ -1,5 +1,8 @@
 """Free memory."""
 
+import ctypes
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -51,3 +54,17 @@ def test_without_a_limit_the_available_memory_is_free(limit, tmp_path, monkeypat
 
 def test_this_machine_has_some_memory_free():
     assert 2**20 < memory.free_memory(CPU) < 2**50
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="not glibc")
+def test_freed_memory_goes_back_to_the_system():
+    def pages():  # of this process in memory
+        return int(Path("/proc/self/statm").read_text().split()[1])
+
+    blocks = [bytearray(b"x" * 100_000) for _ in range(2000)]  # 200 MB on the heap
+    del blocks[1::2]  # what stays lies between what is freed
+    del blocks[:500]
+    before = pages()
+    memory.give_back_freed_memory()
+    assert (before - pages()) * 4096 > 50e6
+    assert len(blocks) == 500
