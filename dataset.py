@@ -16,7 +16,7 @@ from core.imaging.images import read_image
 from core.imaging.pixel_size import PixelSize, pixel_size_of_folder
 from core.imaging.resampling import Resampling, resampling_to
 from core.imaging.views import View, draw_view, take_centre, take_view
-from core.prompts import PROMPTS
+from core.prompts import PROMPTS, pick_prompt
 from core.samples import PlacedKey, Sample, SampleKey
 
 
@@ -126,8 +126,8 @@ class MyDataset(torch.utils.data.Dataset):
         pair, index = self.pairs[key.index], key.index % len(self)  # -1 is the last pair
         # Both are drawn always, so that `prompt_drop` does not change the prompts of a seed.
         generator = sample_generator(key.seed, "prompt", index)
-        prompt, drop = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
-        text = "" if drop < self.prompt_drop else self.prompts[int(prompt * len(self.prompts))]
+        place, drop = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
+        text = pick_prompt(self.prompts, self.prompt_drop, place, drop)
         # A view may have a seed of its own: a few views, whose latents are kept, come again under
         # new prompts and new noise.
         seed = key.seed if key.view is None else key.view

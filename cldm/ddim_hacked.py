@@ -5,6 +5,7 @@ import torch
 
 from cldm.guidance import guided_eps
 from cldm.unsupported import check_unsupported
+from ldm.modules.diffusionmodules.schedule import add_noise, in_float64
 from ldm.samplers import ddim
 from ldm.samplers.ddim import DdimSchedule
 from ldm.samplers.noise import draw_noise
@@ -56,7 +57,8 @@ class DDIMSampler:
         if ddim_discretize != "uniform":
             raise ValueError(f"ddim_discretize {ddim_discretize!r}, expected uniform")
         # The published names of the attributes, on the left in the order of `DdimSchedule`.
-        schedule = ddim.ddim_schedule(ddim_num_steps, self._alphas_cumprod(), ddim_eta)
+        exact = in_float64(self.model.alphas_cumprod)  # (T,)
+        schedule = ddim.ddim_schedule(ddim_num_steps, exact, ddim_eta)
         self.ddim_timesteps, self.ddim_alphas, self.ddim_alphas_prev, self.ddim_sigmas = schedule
         self.ddim_sqrt_one_minus_alphas = np.sqrt(1 - self.ddim_alphas)
         abar = self.model.alphas_cumprod
@@ -66,14 +68,10 @@ class DDIMSampler:
         self.betas = 1 - abar / self.alphas_cumprod_prev
         self.sqrt_alphas_cumprod = abar.sqrt()
         self.sqrt_one_minus_alphas_cumprod = (1 - abar).sqrt()
-        self._every_timestep = ddim.full_schedule(self._alphas_cumprod(), ddim_eta)
+        self._every_timestep = ddim.full_schedule(exact, ddim_eta)
         self.ddim_sigmas_for_original_num_steps = self._every_timestep.sigmas
         if verbose:
             print(f"{len(self.ddim_timesteps)} DDIM timesteps")
-
-    def _alphas_cumprod(self):
-        """alpha-bar_t, (T,) float64: the buffer's float32 values, computed with in float64."""
-        return self.model.alphas_cumprod.double().cpu().numpy()
 
     def _schedule(self, use_original_steps: bool, steps: int | None = None) -> DdimSchedule:
         """The lowest `steps` of the schedule, of all T timesteps or of the chosen ones.
@@ -215,7 +213,7 @@ class DDIMSampler:
             raise ValueError(f"t {index.max()}, expected 0 to {len(abar) - 1}")
         abar_t = torch.from_numpy(abar[index]).to(x0)[:, None, None, None]  # (N or 1, 1, 1, 1)
         noise = torch.randn_like(x0) if noise is None else noise
-        return abar_t.sqrt() * x0 + (1 - abar_t).sqrt() * noise  # (N, C, h, w)
+        return add_noise(x0, noise, abar_t.sqrt(), (1 - abar_t).sqrt())  # (N, C, h, w)
 
     @torch.no_grad()
     def encode(

@@ -2,6 +2,8 @@
 
 import torch
 
+from ldm.modules.diffusionmodules.schedule import eps_of_v
+
 
 def join_conditions(first: dict, second: dict) -> dict:
     """Two conditions of the same shape as one batch, `first` before `second`."""
@@ -26,25 +28,28 @@ def guided_eps(model, x, t, cond, uncond=None, scale=1.0, **model_options):
     timesteps = torch.full((len(x),), t, device=x.device, dtype=torch.long)  # (N,)
     # `scale` is 1 + w of the paper: at 1 the unconditional prediction drops out.
     if uncond is None or scale == 1:
-        output = model.apply_model(x, timesteps, cond, **model_options)
-    elif cond.get("c_concat") is not None and uncond.get("c_concat") is None:
-        # With and without a control branch the network differs, so the two share no pass.
-        output = model.apply_model(x, timesteps, uncond, **model_options)  # (N, C, h, w)
-        controlled = model.apply_model(x, timesteps, cond, **model_options)
-        output = output + scale * (controlled - output)
+        output = model.apply_model(x, timesteps, cond, **model_options)  # (N, C, h, w)
     else:
-        # Either side may come with its hint encoded, or not: only what both have is joined.
-        shared = [key for key, value in cond.items() if value is not None and key in uncond]
-        both = join_conditions(*({key: c[key] for key in shared} for c in (uncond, cond)))
-        both.setdefault("c_concat", None)
-        output = model.apply_model(
-            torch.cat([x, x]), torch.cat([timesteps, timesteps]), both, **model_options
-        )  # (2N, C, h, w), unconditional first
-        output, conditional = output.chunk(2)  # (N, C, h, w) each
-        output = output + scale * (conditional - output)
-    # eps from v (Salimans & Ho 2022, appendix D). Guidance may come first: for a given x, eps is
-    # linear in v.
+        c, u = _both_predictions(model, x, timesteps, cond, uncond, model_options)
+        output = u + scale * (c - u)  # (N, C, h, w)
     if model.parameterization == "v":
-        abar = model.alphas_cumprod[t]
-        output = abar.sqrt() * output + (1 - abar).sqrt() * x
+        # Guidance may come first: for a given x, eps is linear in v.
+        output = eps_of_v(x, output, model.alphas_cumprod[t])  # (N, C, h, w)
     return output
+
+
+def _both_predictions(model, x, timesteps, cond, uncond, model_options):
+    """Predictions under `cond` and under `uncond`, (N, C, h, w) each."""
+    if cond.get("c_concat") is not None and uncond.get("c_concat") is None:
+        # With and without a control branch the network differs, so the two share no pass.
+        u = model.apply_model(x, timesteps, uncond, **model_options)  # (N, C, h, w)
+        return model.apply_model(x, timesteps, cond, **model_options), u
+    # Either side may come with its hint encoded, or not: only what both have is joined.
+    shared = [key for key, value in cond.items() if value is not None and key in uncond]
+    both = join_conditions(*({key: c[key] for key in shared} for c in (uncond, cond)))
+    both.setdefault("c_concat", None)
+    output = model.apply_model(
+        torch.cat([x, x]), torch.cat([timesteps, timesteps]), both, **model_options
+    )  # (2N, C, h, w), unconditional first
+    u, c = output.chunk(2)  # (N, C, h, w) each
+    return c, u

@@ -14,6 +14,7 @@ from einops import rearrange
 from cldm.guidance import guided_eps
 from cldm.options import SamplingOptions
 from core.hardware.devices import to_device, to_host
+from ldm.modules.diffusionmodules.schedule import add_noise, in_float64
 from ldm.samplers import SAMPLERS
 from ldm.samplers.noise import Blend, blend_noise, draw_noise
 
@@ -68,9 +69,8 @@ class Start:
             for picture in self.pictures
         ]
         z = model.scale_factor * torch.cat(means)  # (N, 4, H/8, W/8)
-        abar = model.alphas_cumprod[timesteps[first]]
-        # Ho et al. 2020, Eq. 4
-        return abar.sqrt() * z + (1 - abar).sqrt() * noise, first
+        abar_t = model.alphas_cumprod[timesteps[first]]
+        return add_noise(z, noise, abar_t.sqrt(), (1 - abar_t).sqrt()), first
 
 
 def guidance_scale(options: SamplingOptions, abar_t: float) -> float:
@@ -163,7 +163,7 @@ def sample_latents(
     # Each picture's generator draws x_T first, then the noise of its steps.
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     x_noisy, first = _first_noise(model, hints[0].shape[2:], generators, blends), 0
-    abar = model.alphas_cumprod.double().cpu().numpy()  # (T,) float64, for the coefficients
+    abar = in_float64(model.alphas_cumprod)  # (T,)
     if start and start.ratio < 1:
         if save_memory:
             model.low_vram_shift(is_diffusing=False)

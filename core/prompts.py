@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from core.command_line.options import option
@@ -93,6 +94,18 @@ def read_prompts(path: str | Path | None = None) -> tuple[str, ...]:
     if not prompts:
         raise ValueError(f"{path}: holds no prompt, expected one per line")
     return prompts
+
+
+def pick_prompt(prompts: Sequence[str], drop_share: float, place: float, drop: float) -> str:
+    """The prompt at a random place of a list; the empty one for a share of the draws.
+
+    Samples without a prompt teach the unconditional model of guidance (Ho & Salimans 2022).
+
+    Args:
+        drop_share: share of the empty prompt, 0 to 1.
+        place, drop: two draws from [0, 1): of the place, and of the empty prompt.
+    """
+    return "" if drop < drop_share else prompts[int(place * len(prompts))]
 
 
 def _prompts_of_code(path: str | Path, text: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from ldm.modules.diffusionmodules.schedule import predict_x0
 from ldm.samplers.noise import draw_noise
 from ldm.samplers.sampler import Denoiser, Sampler, check_steps
 
@@ -20,13 +21,14 @@ class DdimSchedule(NamedTuple):
 
     Attributes:
         timesteps: int64.
-        abar, abar_prev: alpha-bar at each timestep and at the one below it, float64.
+        abar, abar_next: alpha-bar at each timestep and at the one below it, where a step leads,
+            float64.
         sigmas: sigma_t, float64.
     """
 
     timesteps: np.ndarray
     abar: np.ndarray
-    abar_prev: np.ndarray
+    abar_next: np.ndarray
     sigmas: np.ndarray
 
 
@@ -68,8 +70,8 @@ def ddim_schedule(steps: int, alphas_cumprod: np.ndarray, eta: float) -> DdimSch
     abar = alphas_cumprod[timesteps]  # (S,)
     # Below the first timestep stands t = 0 with alpha-bar 0.9991. As in the published sampler, a
     # little noise is thus left in the result; Song et al. 2021 end at alpha-bar 1.
-    abar_prev = np.concatenate([alphas_cumprod[:1], abar[:-1]])  # (S,)
-    return DdimSchedule(timesteps, abar, abar_prev, _sigmas(abar, abar_prev, eta))
+    abar_next = np.concatenate([alphas_cumprod[:1], abar[:-1]])  # (S,)
+    return DdimSchedule(timesteps, abar, abar_next, _sigmas(abar, abar_next, eta))
 
 
 def full_schedule(alphas_cumprod: np.ndarray, eta: float) -> DdimSchedule:
@@ -78,31 +80,32 @@ def full_schedule(alphas_cumprod: np.ndarray, eta: float) -> DdimSchedule:
     Args:
         alphas_cumprod, eta: as in `ddim_schedule`.
     """
-    abar_prev = np.append(1.0, alphas_cumprod[:-1])  # (T,)
-    sigmas = _sigmas(alphas_cumprod, abar_prev, eta)
-    return DdimSchedule(np.arange(len(alphas_cumprod)), alphas_cumprod, abar_prev, sigmas)
+    abar_next = np.append(1.0, alphas_cumprod[:-1])  # (T,)
+    sigmas = _sigmas(alphas_cumprod, abar_next, eta)  # (T,)
+    return DdimSchedule(np.arange(len(alphas_cumprod)), alphas_cumprod, abar_next, sigmas)
 
 
-def _sigmas(abar, abar_prev, eta):
+def _sigmas(abar, abar_next, eta):
     """sigma_t, (S,) float64 (Song et al. 2021, Eq. 16)."""
-    ratio = (1 - abar_prev) / (1 - abar)  # (S,)
-    return eta * np.sqrt(ratio * (1 - abar / abar_prev))
+    ratio = (1 - abar_next) / (1 - abar)  # (S,)
+    return eta * np.sqrt(ratio * (1 - abar / abar_next))  # (S,)
 
 
-def ddim_step(x_noisy, eps, abar_t, abar_prev, sigma_t, noise):
-    """One step from timestep t to the one below it (Song et al. 2021, Eq. 12).
+def ddim_step(x_noisy, eps, abar_t, abar_next, sigma_t, noise):
+    """One DDIM step from timestep t to the next one of a run (Song et al. 2021, Eq. 12).
 
     Args:
         x_noisy, eps: latents at t and the noise predicted in them, (N, C, h, w).
-        abar_t, abar_prev, sigma_t: see `DdimSchedule`.
+        abar_t, abar_next: alpha-bar at t and at the next timestep; alpha in the paper.
+        sigma_t: deviation of the noise that the step adds, 0 for a deterministic step (Eq. 16).
         noise: fresh noise like `x_noisy`; anything where `sigma_t` is 0.
     Returns:
-        The latents below, and the predicted x_0.
+        The latents at the next timestep and the predicted x_0, both like `x_noisy`.
     """
-    # The paper's alpha_t is alpha-bar_t here, as Ho et al. (2020) write it.
-    pred_x0 = (x_noisy - (1 - abar_t) ** 0.5 * eps) / abar_t**0.5  # (N, C, h, w), Eq. 9
-    towards_x_t = (1 - abar_prev - sigma_t**2) ** 0.5 * eps  # (N, C, h, w)
-    return abar_prev**0.5 * pred_x0 + towards_x_t + sigma_t * noise, pred_x0
+    pred_x0 = predict_x0(x_noisy, eps, abar_t)  # (N, C, h, w)
+    towards_x_t = (1 - abar_next - sigma_t**2) ** 0.5 * eps  # (N, C, h, w)
+    x_next = abar_next**0.5 * pred_x0 + towards_x_t + sigma_t * noise  # (N, C, h, w)
+    return x_next, pred_x0
 
 
 def sample(
@@ -127,14 +130,14 @@ def sample(
         on_step: called after each step with the number of steps that are left, the latents and the
             predicted x_0.
         verbose: show a progress bar.
-        first: number of steps at the beginning that are left out.
+        first: how many of the sampler's `timesteps` are left out, from the beginning.
     Raises:
         ValueError: as `ddim_schedule`.
     """
     schedule = ddim_schedule(steps, alphas_cumprod, eta)
     left = len(schedule.timesteps) - first  # they ascend, so the first steps stand at the end
     schedule = DdimSchedule(*(values[:left] for values in schedule))
-    return descend(denoise, x_T, schedule, generators, on_step, verbose=verbose)
+    return descend(denoise, x_T, schedule, generators, on_step, verbose=verbose)  # (N, C, h, w)
 
 
 def descend(
@@ -158,16 +161,16 @@ def descend(
     count = len(schedule.timesteps)
     for i in tqdm(reversed(range(count)), desc="DDIM", total=count, disable=not verbose):
         # Computed in float64; as Python numbers they leave the latents in their own type.
-        timestep, abar_t, abar_prev, sigma_t = (values[i].item() for values in schedule)
+        timestep, abar_t, abar_next, sigma_t = (values[i].item() for values in schedule)
         if before_step:
             x_noisy = before_step(x_noisy, i)  # (N, C, h, w)
         eps = denoise(x_noisy, timestep)  # (N, C, h, w)
         # (N, C, h, w); at eta 0 the step multiplies it by 0, so none is drawn.
         noise = draw_noise(x_noisy.shape, generators, x_noisy.device) if sigma_t > 0 else 0.0
-        x_noisy, pred_x0 = ddim_step(x_noisy, eps, abar_t, abar_prev, sigma_t, temperature * noise)
+        x_noisy, pred_x0 = ddim_step(x_noisy, eps, abar_t, abar_next, sigma_t, temperature * noise)
         if on_step:
             on_step(i, x_noisy, pred_x0)
-    return x_noisy
+    return x_noisy  # (N, C, h, w)
 
 
 def ascend(
@@ -188,13 +191,13 @@ def ascend(
         Latents at the schedule's highest timestep, (N, C, h, w).
     """
     for i in tqdm(range(len(schedule.timesteps)), desc="DDIM encoding", disable=not verbose):
-        timestep, abar_t, abar_prev, _ = (values[i].item() for values in schedule)
+        timestep, above, below, _ = (values[i].item() for values in schedule)
         eps = denoise(x, timestep)  # (N, C, h, w)
-        # From the level below up to this one: the two change places, and no noise is drawn.
-        x, _ = ddim_step(x, eps, abar_prev, abar_t, 0.0, 0.0)  # (N, C, h, w)
+        # The step leads up here, from the alpha-bar below to that of the timestep.
+        x, _ = ddim_step(x, eps, below, above, 0.0, 0.0)  # (N, C, h, w)
         if on_step:
             on_step(i, x)
-    return x
+    return x  # (N, C, h, w)
 
 
 DDIM = Sampler(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from ldm.modules.diffusionmodules.schedule import predict_x0
 from ldm.samplers.sampler import Denoiser, Sampler, check_steps
 
 if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
@@ -44,25 +45,33 @@ def dpmpp_timesteps(steps: int, alphas_cumprod: np.ndarray) -> np.ndarray:
     return np.unique(timesteps)[::-1]  # `unique` sorts upwards, and sampling goes down
 
 
-def dpmpp_step(x_noisy, pred_x0, x0_before, abar, abar_next, abar_before):
-    """One step from alpha-bar to the next one; first order where there is no step before it.
+def first_order_step(x_noisy, pred_x0, abar_t, abar_next):
+    """One step for an x_0 that stays as predicted, (N, C, h, w): DDIM with eta 0.
 
     With lambda = log(alpha / sigma) and h its increase: x' = sigma'/sigma x - alpha' (e^-h - 1) D,
-    where D is x_0 extrapolated from this prediction and the one before.
+    where D is x_0.
+    """
+    h = half_log_snr(abar_next) - half_log_snr(abar_t)  # above 0: the noise falls
+    # expm1 keeps the digits of e^-h - 1 where h is small.
+    towards_x0 = abar_next**0.5 * np.expm1(-h) * pred_x0  # (N, C, h, w)
+    return ((1 - abar_next) / (1 - abar_t)) ** 0.5 * x_noisy - towards_x0  # (N, C, h, w)
+
+
+def dpmpp_step(x_noisy, pred_x0, x0_before, abar_t, abar_next, abar_before):
+    """One step of second order, (N, C, h, w); of first where there is no step before it.
 
     Args:
         x_noisy, pred_x0: latents and the x_0 predicted from them, (N, C, h, w).
         x0_before, abar_before: prediction and alpha-bar of the step before, or None.
     """
-    h = half_log_snr(abar_next) - half_log_snr(abar)  # above 0: the noise falls
-    D = pred_x0  # without a step before: first order, which is DDIM with eta 0
+    D = pred_x0  # (N, C, h, w)
     if x0_before is not None:
         # Extrapolate x_0 linearly in lambda to the middle of this step; r compares the two steps,
         # which differ in size because timesteps are whole numbers.
-        r = (half_log_snr(abar) - half_log_snr(abar_before)) / h
-        D = (1 + 0.5 / r) * pred_x0 - 0.5 / r * x0_before
-    # expm1 keeps the digits of e^-h - 1 where h is small.
-    return ((1 - abar_next) / (1 - abar)) ** 0.5 * x_noisy - abar_next**0.5 * np.expm1(-h) * D
+        h = half_log_snr(abar_next) - half_log_snr(abar_t)
+        r = (half_log_snr(abar_t) - half_log_snr(abar_before)) / h
+        D = (1 + 0.5 / r) * pred_x0 - 0.5 / r * x0_before  # (N, C, h, w)
+    return first_order_step(x_noisy, D, abar_t, abar_next)  # (N, C, h, w)
 
 
 def sample(
@@ -89,7 +98,7 @@ def sample(
     for i in tqdm(range(first, count), desc="DPM-Solver++", disable=not verbose):
         eps = denoise(x_noisy, int(timesteps[i]))  # (N, C, h, w)
         # The "++": the solver works on x_0 instead of eps, which is stabler under strong guidance.
-        pred_x0 = (x_noisy - (1 - abar[i]) ** 0.5 * eps) / abar[i] ** 0.5  # (N, C, h, w)
+        pred_x0 = predict_x0(x_noisy, eps, abar[i])  # (N, C, h, w)
         abar_before = abar[i - 1] if i > first else None
         x_noisy = dpmpp_step(
             x_noisy, pred_x0, x0_before, abar[i], abar[i + 1], abar_before
@@ -97,7 +106,7 @@ def sample(
         x0_before = pred_x0
         if on_step:
             on_step(count - 1 - i, x_noisy, pred_x0)
-    return x_noisy
+    return x_noisy  # (N, C, h, w)
 
 
 DPMPP = Sampler(

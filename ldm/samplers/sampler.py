@@ -1,4 +1,8 @@
-"""Samplers: functions from noise to samples, and the facts that callers need."""
+"""Samplers: functions from noise to samples, and the facts that callers need.
+
+All of them name alpha-bars alike: `abar_t` at the timestep where a step begins, `abar_next` where
+it leads, `abar_before` where the step before it began; `abar` is the list for a whole run.
+"""
 
 from __future__ import annotations
 

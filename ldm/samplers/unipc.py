@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from ldm.samplers.dpmpp import dpmpp_timesteps, half_log_snr, valid_steps
+from ldm.modules.diffusionmodules.schedule import predict_x0
+from ldm.samplers.dpmpp import dpmpp_timesteps, first_order_step, half_log_snr, valid_steps
 from ldm.samplers.sampler import Denoiser, Sampler
 
 if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
@@ -41,23 +42,22 @@ def unipc_weights(r: Sequence[float], h: float) -> np.ndarray:
     return np.linalg.solve(powers, targets)
 
 
-def unipc_step(x_noisy, pred_x0, known, abar, abar_next):
-    """Latents at the next alpha-bar, one step from `abar` (Zhao et al. 2023, Eq. 9).
+def unipc_step(x_noisy, pred_x0, known, abar_t, abar_next):
+    """Latents at the next alpha-bar, one step from `abar_t` (Zhao et al. 2023, Eq. 9).
 
     Args:
-        x_noisy, pred_x0: latents at `abar` and the x_0 predicted there, (N, C, h, w).
+        x_noisy, pred_x0: latents at `abar_t` and the x_0 predicted there, (N, C, h, w).
         known: pairs (alpha-bar, predicted x_0) of other points. With earlier points alone this is
             the predictor, with the end of the step too it is the corrector.
     """
-    h = half_log_snr(abar_next) - half_log_snr(abar)  # above 0: the noise falls
-    # First order, which is DDIM with eta 0. expm1 keeps the digits of e^-h - 1 where h is small.
-    x_next = ((1 - abar_next) / (1 - abar)) ** 0.5 * x_noisy
-    x_next = x_next - abar_next**0.5 * np.expm1(-h) * pred_x0
-    if known:
-        r = [(half_log_snr(point) - half_log_snr(abar)) / h for point, _ in known]
-        for place, weight, (_, other_x0) in zip(r, unipc_weights(r, h), known, strict=True):
-            slope = (other_x0 - pred_x0) / place
-            x_next = x_next - abar_next**0.5 * np.expm1(-h) * weight * slope
+    x_next = first_order_step(x_noisy, pred_x0, abar_t, abar_next)  # (N, C, h, w)
+    if not known:
+        return x_next
+    h = half_log_snr(abar_next) - half_log_snr(abar_t)  # above 0: the noise falls
+    r = [(half_log_snr(point) - half_log_snr(abar_t)) / h for point, _ in known]
+    for place, weight, (_, other_x0) in zip(r, unipc_weights(r, h), known, strict=True):
+        slope = (other_x0 - pred_x0) / place  # (N, C, h, w)
+        x_next = x_next - abar_next**0.5 * np.expm1(-h) * weight * slope  # (N, C, h, w)
     return x_next
 
 
@@ -82,20 +82,20 @@ def sample(
     timesteps = dpmpp_timesteps(steps, alphas_cumprod)
     abar = alphas_cumprod[timesteps].tolist()
     count = len(timesteps) - 1  # a step joins two timesteps
-    x_noisy, x_start, known = x_T, None, []  # `x_start`: where the step that led here began
+    x_noisy, x_before, known = x_T, None, []  # `x_before`: where the step that led here began
     for i in tqdm(range(first, count), desc="UniPC", disable=not verbose):
         eps = denoise(x_noisy, int(timesteps[i]))  # (N, C, h, w)
-        pred_x0 = (x_noisy - (1 - abar[i]) ** 0.5 * eps) / abar[i] ** 0.5  # (N, C, h, w)
+        pred_x0 = predict_x0(x_noisy, eps, abar[i])  # (N, C, h, w)
         if known:  # UniC: the last step again, now that x_0 is known at its end
-            *earlier, (abar_start, start_x0) = known
+            *earlier, (abar_before, x0_before) = known
             ends = [*earlier, (abar[i], pred_x0)]
-            x_noisy = unipc_step(x_start, start_x0, ends, abar_start, abar[i])  # (N, C, h, w)
-        x_start = x_noisy
-        x_noisy = unipc_step(x_start, pred_x0, known[-1:], abar[i], abar[i + 1])  # (N, C, h, w)
+            x_noisy = unipc_step(x_before, x0_before, ends, abar_before, abar[i])  # (N, C, h, w)
+        x_before = x_noisy
+        x_noisy = unipc_step(x_before, pred_x0, known[-1:], abar[i], abar[i + 1])  # (N, C, h, w)
         known = [*known[-1:], (abar[i], pred_x0)]
         if on_step:
             on_step(count - 1 - i, x_noisy, pred_x0)
-    return x_noisy
+    return x_noisy  # (N, C, h, w)
 
 
 UNIPC = Sampler(

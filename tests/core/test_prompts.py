@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from core.prompts import PROMPTS, read_prompts
+from core.prompts import PROMPTS, pick_prompt, read_prompts
 
 
 def test_thirty_seven_prompts():
@@ -64,3 +64,11 @@ def test_prompts_of_python_code_are_read_and_nothing_is_run(tmp_path):
     path.write_text("A = [\n")
     with pytest.raises(ValueError, match="dataset.py: not Python source"):
         read_prompts(path)
+
+
+def test_prompts_by_place_and_the_empty_one_by_its_share():
+    letters = "abcd"
+    picked = [pick_prompt(letters, 0.25, place, 0.25) for place in (0.0, 0.24, 0.25, 0.999)]
+    assert picked == ["a", "a", "b", "d"]
+    assert pick_prompt(letters, 0.25, 0.0, 0.249) == ""
+    assert pick_prompt(letters, 0.0, 0.0, 0.0) == "a"

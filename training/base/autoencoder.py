@@ -9,11 +9,13 @@ from collections.abc import Sequence
 import pytorch_lightning as pl
 import torch
 
+from core.draws import sample_generator
 from core.seeds import sample_seed
 from ldm.models.diffusion.latent_diffusion import LatentDiffusionModel
+from ldm.samplers.noise import draw_noise
 from training.base.data import Views, load
 from training.base.discriminator import PatchDiscriminator, balance
-from training.base.loop import draw_noise, fit, warm_then_decay
+from training.base.loop import fit, warm_then_decay
 from training.base.options import AutoencoderOptions
 
 NORMALISE_FROM = 256  # images whose latents give mean and deviation of each channel
@@ -35,7 +37,9 @@ class AutoencoderTraining(pl.LightningModule):
         """Loss of images, (N, 3, H, W) in [-1, 1], and their N seeds."""
         image, seeds = batch
         posterior = self.first_stage_model.encode(image)
-        latents = posterior.sample(draw_noise(seeds, posterior.mean))  # (N, 4, h, w)
+        generators = [sample_generator(seed, "noise", 0) for seed in seeds.tolist()]
+        noise = draw_noise(posterior.mean.shape, generators, image.device)  # (N, 4, h, w)
+        latents = posterior.sample(noise)  # (N, 4, h, w)
         reconstruction = self.first_stage_model.decode(latents)  # (N, 3, H, W)
         # float32 also in mixed precision: differences of close numbers lose all their bits.
         difference = reconstruction.float() - image  # (N, 3, H, W)

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from core.draws import SeededDraws, sample_generator
 from core.imaging.images import image_size, read_image, to_uint8
+from core.prompts import pick_prompt
 from core.seeds import sample_seed
 from training.step.latents import LatentCache
 
@@ -107,10 +108,8 @@ class Latents(Dataset):
     def __getitem__(self, item):
         index, seed = item
         generator = sample_generator(seed, "prompt", index)
-        drop, prompt = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
-        # Samples without a prompt teach the unconditional model of guidance (Ho & Salimans 2022).
-        dropped = drop < self.prompt_drop
-        text = "" if dropped else self.prompts[int(prompt * len(self.prompts))]
+        drop, place = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
+        text = pick_prompt(self.prompts, self.prompt_drop, place, drop)
         return self.cache[index], text, seed
 
 

@@ -5,22 +5,8 @@ import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 from torch.utils.data import DataLoader
 
-from core.draws import sample_generator
 from core.hardware.devices import float32_products
 from core.lightning import lightning_precision, stop_as_interrupt
-
-
-def draw_noise(seeds: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Standard normal noise of the shape of `like`, (N, ...); each sample's from its own seed.
-
-    Args:
-        seeds: (N,) int64.
-    """
-    noise = [
-        torch.randn(like.shape[1:], generator=sample_generator(seed, "noise", 0))
-        for seed in seeds.tolist()
-    ]
-    return torch.stack(noise).to(like.device)
 
 
 def warm_then_decay(optimizer: torch.optim.Optimizer, total_steps: int) -> dict:

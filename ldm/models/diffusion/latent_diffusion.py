@@ -13,8 +13,10 @@ from ldm.modules.diffusionmodules.schedule import (
     LINEAR_END,
     LINEAR_START,
     TIMESTEPS,
+    add_noise,
     make_alphas_cumprod,
     make_betas,
+    v_of,
 )
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 from ldm.util import instantiate_from_config
@@ -149,22 +151,16 @@ class LatentDiffusionModel(nn.Module):
     def q_sample(self, x_start, t, noise=None):
         """x_t given x_0, (N, 4, h, w) (Ho et al. 2020, Eq. 4); noise is drawn if not given."""
         noise = torch.randn_like(x_start) if noise is None else noise
-        return (  # sqrt(alpha-bar_t) x_0 + sqrt(1 - alpha-bar_t) eps
-            self._at(self.sqrt_alphas_cumprod, t) * x_start
-            + self._at(self.sqrt_one_minus_alphas_cumprod, t) * noise
-        )
+        return add_noise(x_start, noise, *self._coefficients(t))  # (N, 4, h, w)
 
     def get_v(self, x_start, noise, t):
         """Target of v-prediction, (N, 4, h, w) (Salimans & Ho 2022, appendix D)."""
-        return (  # sqrt(alpha-bar_t) eps - sqrt(1 - alpha-bar_t) x_0
-            self._at(self.sqrt_alphas_cumprod, t) * noise
-            - self._at(self.sqrt_one_minus_alphas_cumprod, t) * x_start
-        )
+        return v_of(x_start, noise, *self._coefficients(t))  # (N, 4, h, w)
 
-    @staticmethod
-    def _at(schedule, t):
-        """Values of a schedule (T,) at timesteps (N,), to be multiplied with maps: (N, 1, 1, 1)."""
-        return schedule[t][:, None, None, None]  # (N, 1, 1, 1)
+    def _coefficients(self, t):
+        """sqrt(alpha-bar_t) and sqrt(1 - alpha-bar_t) at timesteps (N,), each (N, 1, 1, 1)."""
+        schedules = self.sqrt_alphas_cumprod, self.sqrt_one_minus_alphas_cumprod  # (T,) each
+        return [schedule[t][:, None, None, None] for schedule in schedules]
 
     def apply_model(self, x_noisy, t, cond):
         """The U-Net's prediction for `cond = {"c_crossattn": [context]}`; shape of `x_noisy`."""

@@ -62,25 +62,25 @@ def test_impossible_numbers_of_steps(steps):
 def test_given_the_true_noise_the_step_predicts_x_start(abar_t):
     x_start, noise = torch.randn(2, 3, *SHAPE, dtype=torch.float64)
     x_noisy = abar_t**0.5 * x_start + (1 - abar_t) ** 0.5 * noise
-    x_prev, pred_x0 = ddim_step(x_noisy, noise, abar_t, 1.0, 0.0, 0.0)
+    x_next, pred_x0 = ddim_step(x_noisy, noise, abar_t, 1.0, 0.0, 0.0)
     torch.testing.assert_close(pred_x0, x_start)
-    torch.testing.assert_close(x_prev, x_start)  # abar_prev = 1: no noise is left
-    x_prev, _ = ddim_step(x_noisy, noise, abar_t, 0.9995, 0.0, 0.0)
-    torch.testing.assert_close(x_prev, 0.9995**0.5 * x_start + 0.0005**0.5 * noise)
+    torch.testing.assert_close(x_next, x_start)  # abar_next = 1: no noise is left
+    x_next, _ = ddim_step(x_noisy, noise, abar_t, 0.9995, 0.0, 0.0)
+    torch.testing.assert_close(x_next, 0.9995**0.5 * x_start + 0.0005**0.5 * noise)
 
 
 def test_the_variance_after_a_stochastic_step_is_that_of_the_schedule():
-    """With independent noises, x_prev has variance 1 - abar_prev around its mean."""
+    """With independent noises, x_next has variance 1 - abar_next around its mean."""
     x_start, (noise, fresh) = (
         torch.tensor(2.0, dtype=torch.float64),
         torch.randn(2, 200_000, dtype=torch.float64),
     )
-    abar_t, abar_prev = 0.3, 0.6
+    abar_t, abar_next = 0.3, 0.6
     x_noisy = abar_t**0.5 * x_start + (1 - abar_t) ** 0.5 * noise
     for sigma_t in (0.0, 0.2, 0.4):
-        x_prev, _ = ddim_step(x_noisy, noise, abar_t, abar_prev, sigma_t, fresh)
-        assert x_prev.mean().item() == pytest.approx(abar_prev**0.5 * 2, abs=0.01)
-        assert x_prev.var().item() == pytest.approx(1 - abar_prev, rel=0.02)
+        x_next, _ = ddim_step(x_noisy, noise, abar_t, abar_next, sigma_t, fresh)
+        assert x_next.mean().item() == pytest.approx(abar_next**0.5 * 2, abs=0.01)
+        assert x_next.var().item() == pytest.approx(1 - abar_next, rel=0.02)
 
 
 # The loop
