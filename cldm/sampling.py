@@ -184,7 +184,7 @@ def sample_latents(
         eta=options.eta,
         generators=generators,
         verbose=verbose,
-        **({"first": first} if first else {}),  # not all samplers take it
+        first=first,
     )
 
 

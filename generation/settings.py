@@ -142,8 +142,6 @@ class Settings:
                 "--pixel_size: cannot resample the real images of --encode_ratio. Resample the "
                 "files first."
             )
-        if not SAMPLERS[self.sampling.sampler].starts_midway:
-            raise ValueError(f"--encode_ratio: --sampler {self.sampling.sampler} begins with noise")
 
     def _check_outputs(self) -> None:
         """Raise ValueError for masks or a volume that the images would not give.

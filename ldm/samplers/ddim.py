@@ -206,5 +206,4 @@ DDIM = Sampler(
     sample=sample,
     timesteps=lambda steps, abar: ddim_timesteps(steps, len(abar))[::-1],  # from noise to image
     valid_steps=valid_steps,
-    starts_midway=True,
 )

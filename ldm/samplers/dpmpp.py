@@ -116,5 +116,4 @@ DPMPP = Sampler(
     timesteps=lambda steps, abar: dpmpp_timesteps(steps, abar)[:-1],  # none at the last
     valid_steps=valid_steps,
     ignores=("eta",),
-    starts_midway=True,
 )

@@ -28,13 +28,11 @@ class Sampler:
     Attributes:
         name: what options call it.
         title: name and paper, for help texts.
-        sample: the sampling loop. All samplers take the arguments of `ldm.samplers.ddim.sample`,
-            `first` only where `starts_midway` says so.
+        sample: the sampling loop, with the arguments of `ldm.samplers.ddim.sample`.
         timesteps: function (steps, alphas_cumprod) -> the timesteps at which the denoiser is asked,
             in this order.
         valid_steps: function T -> the numbers of steps that a schedule of T timesteps allows.
         ignores: options, named as the arguments of `sample`, that change nothing.
-        starts_midway: whether `sample` takes `first`, so that it can begin with pictures.
     """
 
     name: str
@@ -43,7 +41,6 @@ class Sampler:
     timesteps: Callable[[int, np.ndarray], Sequence[int]]
     valid_steps: Callable[[int], range]
     ignores: tuple[str, ...] = ()
-    starts_midway: bool = False
 
     def evaluations(self, steps: int) -> int:
         """Number of times that an image asks the denoiser, on the schedule of Stable Diffusion.

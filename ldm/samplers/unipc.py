@@ -105,5 +105,4 @@ UNIPC = Sampler(
     timesteps=lambda steps, abar: dpmpp_timesteps(steps, abar)[:-1],  # none at the last
     valid_steps=valid_steps,
     ignores=("eta",),
-    starts_midway=True,
 )

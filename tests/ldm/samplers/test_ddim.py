@@ -1,5 +1,8 @@
 """DDIM: its timesteps, its step and its loop, on a Gaussian with known answers."""
 
+import inspect
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -81,6 +84,10 @@ def test_the_variance_after_a_stochastic_step_is_that_of_the_schedule():
         x_next, _ = ddim_step(x_noisy, noise, abar_t, abar_next, sigma_t, fresh)
         assert x_next.mean().item() == pytest.approx(abar_next**0.5 * 2, abs=0.01)
         assert x_next.var().item() == pytest.approx(1 - abar_next, rel=0.02)
+
+
+def test_the_example_of_style_is_the_step_itself():
+    assert inspect.getsource(ddim_step) in Path("CONTRIBUTING.md").read_text()
 
 
 # The loop

@@ -27,6 +27,16 @@ def test_evaluations_are_counted(sampler, steps):
     assert sampler.evaluations(steps) == len(model.asked)
 
 
+@pytest.mark.parametrize("first", [0, 1, 6])
+def test_first_timesteps_are_left_out(sampler, first):
+    """What is asked then are the others, and a sampler that is left none of them does nothing."""
+    model = GaussianModel()
+    sampler.sample(model.predict_eps, X_T, ABAR, 7, first=first)
+    timesteps = list(sampler.timesteps(7, ABAR))
+    assert model.asked == timesteps[first:]
+    assert sampler.sample(model.predict_eps, X_T, ABAR, 7, first=len(timesteps)) is X_T
+
+
 def test_the_published_ddim_schedule_has_72_timesteps_for_70():
     assert SAMPLERS["ddim"].evaluations(70) == 72
     assert SAMPLERS["dpmpp"].evaluations(20) == 20
