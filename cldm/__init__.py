@@ -7,7 +7,7 @@
   files and checkpoints.
 - `add_control`, `transfer_control`, `conversion`, on `diffusers_layout`: branches made, moved and
   converted.
-- `sampling`, on `options` and `guidance`: pictures for conditions.
+- `sampling`, on `options` and `guidance`: pictures for conditions; `parts_in_turn`: on small cards.
 - `logger`: pictures that a training draws.
 - `unknown_prompts`: a warning of weights whose prompts nobody recorded.
 - `ddim_hacked`, `hack`, on `unsupported`: published names for notebooks.

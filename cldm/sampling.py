@@ -99,17 +99,13 @@ def control_scales(strength: float, guess_mode: bool, count: int) -> list[float]
     ]
 
 
-def _conditions(model, hints, prompts, guess_mode, save_memory):
+def _conditions(model, hints, prompts, guess_mode):
     """The condition and its counterpart with the empty prompt, as `model.apply_model` takes them.
 
     Hints are encoded here, once for all steps. In guess mode the counterpart has no control.
     """
-    if save_memory:
-        model.low_vram_shift(is_diffusing=False)
     context = model.get_learned_conditioning(prompts)  # (N, 77, width)
     empty = model.get_unconditional_conditioning(len(prompts))  # (N, 77, width)
-    if save_memory:
-        model.low_vram_shift(is_diffusing=True)
     hints = [to_device(hint, model.device) for hint in hints]
     cond = model.encode_hints({"c_crossattn": [context], "c_concat": hints})
     if guess_mode:
@@ -138,20 +134,17 @@ def sample_latents(
     seeds: Sequence[int],
     options: SamplingOptions,
     verbose: bool = False,
-    save_memory: bool = False,
     start: Start | None = None,
     blends: Sequence[Blend] | None = None,
 ) -> torch.Tensor:
     """Latents for N conditions.
 
     Args:
-        model: a `ControlledDiffusionModel`.
+        model: a `ControlledDiffusionModel`, or its `PartsInTurn`.
         hints: one per control branch, each (N, C, H, W) in [0, 1]; H and W are multiples of the
             model's factor.
         prompts, seeds: N texts and N whole numbers; all noise of a picture comes from its seed.
         verbose: show a progress bar.
-        save_memory: keep on the GPU only what the current phase needs, which is slower. Afterwards
-            the U-Net is still there, but not the text encoder and the autoencoder.
         start: pictures to begin with; pure noise when None. With a ratio of 1 they change nothing.
         blends: N blends, the noise to begin with instead of that of the seeds.
     Returns:
@@ -165,10 +158,8 @@ def sample_latents(
     x_noisy, first = _first_noise(model, hints[0].shape[2:], generators, blends), 0
     abar = in_float64(model.alphas_cumprod)  # (T,)
     if start and start.ratio < 1:
-        if save_memory:
-            model.low_vram_shift(is_diffusing=False)
         x_noisy, first = start.noised(model, x_noisy, sampler.timesteps(options.steps, abar))
-    cond, uncond = _conditions(model, hints, prompts, options.guess_mode, save_memory)
+    cond, uncond = _conditions(model, hints, prompts, options.guess_mode)
     scales = control_scales(options.strength, options.guess_mode, len(model.control_scales))
 
     def denoise(x_noisy, t):
@@ -196,7 +187,6 @@ def sample_images(
     seeds: Sequence[int],
     options: SamplingOptions,
     verbose: bool = False,
-    save_memory: bool = False,
     start: Start | None = None,
     blends: Sequence[Blend] | None = None,
     finish: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
@@ -225,13 +215,10 @@ def sample_images(
             seeds[part],
             options,
             verbose,
-            save_memory,
             start and start[part],
             blends and blends[part],
         )
-        if save_memory:
-            model.low_vram_shift(is_diffusing=False)
-        decoded = decode(model, z, save_memory)  # (n, 3, H, W)
+        decoded = decode(model, z)  # (n, 3, H, W)
         if finish:
             split = zip(decoded.split(1), seeds[part], strict=True)
             decoded = torch.cat([finish(picture, seed) for picture, seed in split])
@@ -242,13 +229,13 @@ def sample_images(
     return np.concatenate(pictures)
 
 
-def decode(model, z: torch.Tensor, save_memory: bool = False) -> torch.Tensor:
+def decode(model, z: torch.Tensor) -> torch.Tensor:
     """Latents (N, C, h, w) -> pictures (N, 3, H, W) in about [-1, 1].
 
-    On a CPU, and to save memory, one at a time: the decoder's memory grows fastest.
+    On a CPU one at a time: the decoder's memory grows fastest.
     """
     together = DECODED_PIXELS // (z[0, 0].numel() * model.first_stage_model.downsampling**2)
-    if save_memory or z.device.type == "cpu":
+    if z.device.type == "cpu":
         together = 1
     return torch.cat([model.decode_first_stage(part) for part in z.split(max(1, together))])
 

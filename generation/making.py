@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 
+from cldm.parts_in_turn import PartsInTurn
 from core.microscope.grain import Grain
 from core.notices import report
 from generation.drawing.gate import Gate
@@ -54,11 +55,10 @@ def make_images(
             drawing = settings.drawing
             speed_up(model, settings.model.compile)
             painter = Painter(
-                model,
+                PartsInTurn(model) if drawing.save_memory else model,
                 settings.sampling,
                 multiple,
                 settings.model.precision,
-                drawing.save_memory,
                 grain,
             )
             draw_images(run, pending, sizes, painter, drawing.batch_size_per_inference, gate)

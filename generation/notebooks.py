@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 import config
+from cldm.parts_in_turn import PartsInTurn
 from cldm.sampling import NotFiniteError, control_scales, decode, to_pixels
 from conditions import CONDITIONS, ConditionOptions, create_condition
 from conditions.base import PUBLISHED_CLASSES
@@ -140,7 +141,8 @@ def process(
         for definition, hint in zip(condition_definitions, hints, strict=True)
     ]
     texts = ", ".join(filter(None, (prompt, a_prompt))), n_prompt
-    cond, uncond = _conditions(model, shown, texts, num_samples_per_inference, guess_mode)
+    parts = PartsInTurn(model) if config.save_memory else model
+    cond, uncond = _conditions(parts, shown, texts, num_samples_per_inference, guess_mode)
     height, width = hints[0].shape[:2]
     factor = model.first_stage_model.downsampling
     device = model.device
@@ -156,11 +158,9 @@ def process(
             unconditional_guidance_scale=scale,
             unconditional_conditioning=uncond,
         )  # (N, 4, H/8, W/8)
-    if config.save_memory:
-        model.low_vram_shift(is_diffusing=False)
     endings = [name_ending(img_idx, batch_idx, i) for i in range(num_samples_per_inference)]
     try:
-        images = list(to_pixels(decode(model, z, config.save_memory)))  # (H, W, 3) each
+        images = list(to_pixels(decode(parts, z)))  # (H, W, 3) each
     except NotFiniteError as error:
         path = Path(img_save_path, image_name(endings[error.index]))
         raise RuntimeError(f"{path}: not written. {error}") from error
@@ -188,13 +188,9 @@ def _read(files: ConditionSet, branches: Sequence[Branch], model) -> list[np.nda
 
 def _conditions(model, hints, texts, count, guess_mode):
     """Condition and its counterpart with the negative text, as `model.apply_model` takes them."""
-    if config.save_memory:
-        model.low_vram_shift(is_diffusing=False)
     context, negative = (model.get_learned_conditioning([text] * count) for text in texts)
-    if config.save_memory:
-        model.low_vram_shift(is_diffusing=True)
     stacked = [hint.to(model.device) for hint in stack_hints([hints] * count, multiple=1)]
-    # Encoded here, once for all steps
+    # Encoded here, once for all steps; it also brings the networks of the steps to the GPU.
     cond = model.encode_hints({"c_crossattn": [context], "c_concat": stacked})
     if guess_mode:
         return cond, {"c_crossattn": [negative], "c_concat": None}

@@ -32,10 +32,9 @@ class Painter:
     """A loaded model, and how it draws.
 
     Attributes:
-        model: as `load_model` gives it.
+        model: as `load_model` gives it, or its `PartsInTurn`.
         multiple: what the model's heights and widths must be multiples of.
         precision: one of `core.hardware.devices.PRECISIONS`.
-        save_memory: see `DrawingOptions`.
         grain: added to each image; None for none.
     """
 
@@ -43,7 +42,6 @@ class Painter:
     sampling: SamplingOptions
     multiple: int
     precision: str = "32"
-    save_memory: bool = False
     grain: Grain | None = None
 
     def draw(
@@ -65,7 +63,6 @@ class Painter:
                 [planned.prompt for planned in batch],
                 [planned.seed for planned in batch],
                 self.sampling,
-                save_memory=self.save_memory,
                 start=self._start(batch),
                 blends=[planned.blend for planned in batch] if batch[0].blend else None,
                 finish=self.grain and partial(add_grain, self.grain),

@@ -42,8 +42,8 @@ def sampler(monkeypatch):
     return sampler
 
 
-def draw(run, numbers, multiple=8, sizes=None, batch_size=1, save_memory=False):
-    painter = Painter(MODEL, SamplingOptions(), multiple, save_memory=save_memory)
+def draw(run, numbers, multiple=8, sizes=None, batch_size=1):
+    painter = Painter(MODEL, SamplingOptions(), multiple)
     draw_images(run, numbers, sizes or {0: (8, 8), 1: (8, 8)}, painter, batch_size)
 
 
@@ -70,12 +70,6 @@ def test_images_of_different_sizes_share_no_batch(run, sampler, tmp_path):
         write_png(tmp_path / folder / "c1.png", np.zeros((16, 8), np.uint8))
     draw(run, [0, 1, 2, 3], sizes={0: (8, 8), 1: (16, 8)}, batch_size=4)
     assert [call["hints"][0].shape for call in sampler.calls] == [(2, 3, 8, 8), (2, 3, 16, 8)]
-
-
-def test_saving_memory_reaches_the_sampler(run, sampler):
-    draw(run, [0], save_memory=True)
-    draw(run, [1], save_memory=False)
-    assert [call["save_memory"] for call in sampler.calls] == [True, False]
 
 
 @pytest.mark.parametrize(
