@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from core.command_line.options import option_names
 from core.notices import REPORTS, Notice, notify
 from core.refusals import is_refusal
 from core.signals import StoppedForRequeue
@@ -88,7 +89,8 @@ def run_script(main: Callable[[], None]) -> None:
         logging.getLogger(name).setLevel(level)
     forget_weights()
     try:
-        main()
+        with option_names():  # of messages that no part of `main` has put in its own terms
+            main()
         _warn_of_overwritten_weights()
     except KeyboardInterrupt as stop:
         _warn_of_overwritten_weights()

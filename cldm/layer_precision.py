@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from cldm.names import AUTOENCODER
+from core.command_line.options import OptionError
 from ldm.modules.diffusionmodules.util import GroupNorm, LayerNorm
 
 ROUNDED_LAYERS = nn.Linear, _ConvNd, GroupNorm, LayerNorm
@@ -38,7 +39,7 @@ def round_layers(model: nn.Module, dtype: torch.dtype) -> None:
     """Round the weights of a model that `rounded_names` lists, in place.
 
     Raises:
-        ValueError: as `rounded`.
+        OptionError: as `rounded`.
     """
     parameters = dict(model.named_parameters())
     for name in rounded_names(model):
@@ -51,12 +52,13 @@ def rounded(tensor: torch.Tensor, dtype: torch.dtype, source: str, name: str) ->
     Args:
         source, name: file and name of the tensor, for the message.
     Raises:
-        ValueError: a value is beyond the range of float16. That of bfloat16 is as wide as float32.
+        OptionError: a value is beyond the range of float16, named for `layer_dtype`.
     """
     if dtype == torch.float16 and tensor.abs().max() > FLOAT16_END:
-        raise ValueError(
+        raise OptionError(
+            "layer_dtype",
             f"{source}: {name} holds values beyond {FLOAT16_END:g}, where float16 ends. "
-            "Use --precision bf16."
+            "Those of bfloat16 end where float32 does.",
         )
     return tensor.to(dtype, copy=True)
 
@@ -78,7 +80,7 @@ def read_rounded(
     Returns:
         All names of the file. A tensor that the model does not have is on the meta device.
     Raises:
-        ValueError: as `rounded`.
+        OptionError: as `rounded`.
     """
     layers, own = rounded_names(model), model.state_dict()
     tensors = read()

@@ -9,6 +9,7 @@ import torch
 from cldm.configuration import constructor_errors, read_config
 from cldm.layer_precision import read_rounded, rounded_names
 from cldm.names import AUTOENCODER, CONTROL, EMA, UNET
+from core.command_line.options import OptionError
 from core.weights.checkpoints import SkipInitialisation, load_state_dict, load_strictly, subset
 from core.weights.foreign_layouts import load_original
 from ldm.util import instantiate_from_config
@@ -71,7 +72,7 @@ def build_model(
     Raises:
         FileNotFoundError, ValueError: as `read_config`, `instantiate_from_config`,
             `load_original`, `read_rounded`.
-        ValueError: the file holds a control branch alone, and there is no `base_path`.
+        OptionError: the file holds a control branch alone, and there is no `base_path`.
         RuntimeError: the checkpoint does not fit the configuration.
     """
     config = read_config(config_path, config_overrides, published)
@@ -83,9 +84,10 @@ def build_model(
         read, source = partial(_read_weights, weights_path, base_path), str(weights_path)
         state_dict = read()
         if not base_path and not subset(state_dict, [UNET]) and subset(state_dict, [CONTROL]):
-            raise ValueError(
+            raise OptionError(
+                "base_path",
                 f"{weights_path}: holds a control branch alone. Name the Stable Diffusion weights "
-                "that it was trained on too (--base_weights_path)."
+                "that it was trained on too.",
             )
         if base_path:
             source = f"{base_path} + {weights_path}"

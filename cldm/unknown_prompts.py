@@ -25,5 +25,5 @@ def notify_of_unknown_prompts(weights: Path, prompts_file: Path | None) -> None:
     if isinstance(content, dict) and TRAINED in content:
         notify(
             f"{weights}: no record of its training is beside it, so its prompts are unknown. The "
-            "published weights want those of the published code: --prompts_file with its dataset.py"
+            "published weights want a file with those of the published code, its dataset.py"
         )

@@ -12,6 +12,7 @@ import numpy as np
 
 from conditions.base import Condition, ConditionOptions, Layers
 from core.arrays import read_arrays
+from core.command_line.options import OptionError
 from core.files import whole_file
 from core.imaging.image_header import max_pixels
 from core.imaging.images import (
@@ -129,7 +130,7 @@ class RGBA(Condition):
     """Tensors of class planes and edges.
 
     Raises:
-        ValueError: more classes than the tensor has planes.
+        OptionError: more classes than the tensor has planes.
     """
 
     name = "rgba"
@@ -141,9 +142,9 @@ class RGBA(Condition):
     def __init__(self, options: ConditionOptions = ConditionOptions()):
         super().__init__(options)
         if options.num_classes > CLASS_PLANES:
-            raise ValueError(
-                f"--num_classes {options.num_classes}: "
-                f"an RGBA tensor has {CLASS_PLANES} class planes"
+            raise OptionError(
+                "num_classes",
+                f"{options.num_classes}, but an RGBA tensor has {CLASS_PLANES} class planes",
             )
 
     @property

@@ -150,7 +150,7 @@ def find_jobs(
         try:
             partners = find_partners(here, masks.get(folder, []))
         except RuntimeError as error:
-            remedy = "" if options.keep_folders else ", or use --keep_folders"
+            remedy = "" if options.keep_folders else ", or keep the folders apart"
             raise RuntimeError(f"{error}{remedy}") from error
         for image in here:
             name = folder / stem_of(image)
@@ -182,7 +182,7 @@ def read_pair(job: Job, num_classes: int, resize_masks: bool) -> tuple[np.ndarra
     if not resize_masks:
         raise RuntimeError(
             f"{job.mask} is {mask_width} x {mask_height} but {job.image} is {width} x {height} "
-            "pixels (width x height). Correct it, or use --resize_masks"
+            "pixels (width x height). Correct it, or have masks resized"
         )
     nearest = cv2.INTER_NEAREST_EXACT  # INTER_NEAREST shifts by half a pixel
     return picture, cv2.resize(labels.astype(np.uint8), (width, height), interpolation=nearest)

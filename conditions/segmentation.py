@@ -34,7 +34,7 @@ def read_mask(path: str | Path, num_classes: int, allow_ignore: bool = False) ->
     values = ", ".join(map(str, wrong[:LISTED])) + (", ..." if len(wrong) > LISTED else "")
     raise ValueError(
         f"{path}: found value(s) {values}, expected 0..{num_classes - 1} "
-        f"(--num_classes {num_classes}). {_remedy(path, found, num_classes)}"
+        f"({num_classes} classes). {_remedy(path, found, num_classes)}"
     )
 
 
@@ -45,7 +45,7 @@ def _remedy(path: str | Path, found: list[int], num_classes: int) -> str:
     others = [value for value in found if value not in few]
     if not others:
         return (
-            f"If the data have more classes, pass --num_classes {found[-1] + 1}; "
+            f"If the data have {found[-1] + 1} classes, state that number; "
             "otherwise correct the mask."
         )
     if len(found) > many:
@@ -82,11 +82,11 @@ def _same_in_all_readers(header: Header) -> bool:
 
 def _ignore_remedy(ignore: int, used: int, num_classes: int) -> str:
     """Advice for a mask of classes 0..`used`-1 and one label that data sets use for "ignore"."""
-    more = f" and pass --num_classes {used}" if used > num_classes else ""
+    more = f" and state {used} classes" if used > num_classes else ""
     return (
         f"{ignore} looks like an ignore label, which is no class here. Give those pixels a class, "
         f"for example mask[mask == {ignore}] = 0{more}; to make them a class of their own, "
-        f"mask[mask == {ignore}] = {used} with --num_classes {used + 1}."
+        f"mask[mask == {ignore}] = {used}, which makes {used + 1} classes."
     )
 
 

@@ -56,7 +56,7 @@ class VariationOptions:
     def check(self):
         """Raise OptionError where shares exceed the whole."""
         if self.move + self.remove > 1:
-            raise OptionError("move", f"{self.move} and --remove {self.remove} exceed 1 together")
+            raise OptionError("move", f"{self.move} and `remove` {self.remove} exceed 1 together")
 
 
 class Variation(NamedTuple):

@@ -5,6 +5,7 @@ import torch
 from cldm.model import build_model
 from cldm.parameterization import check_parameterization
 from cldm.unknown_prompts import notify_of_unknown_prompts
+from core.command_line.options import option_names
 from core.notices import report
 from core.recording.run_files import LAST
 from training.callbacks.checkpoints import align_weights
@@ -25,14 +26,15 @@ def build_module(run: TrainingRun, device: torch.device) -> ControlTraining:
     # Measured here: later the model itself has taken some of it.
     free = memory_per_process(device, run.processes.per_node)
     params = {"sd_locked": options.sd_locked, "only_mid_control": options.only_mid_control}
-    model = build_model(
-        options.cldm_config_path,
-        run.run_dir / LAST if run.resumed else options.resume_path,
-        run.datasets.train.condition.hint_channels,
-        options.init_extra_hint,
-        {"model": {"params": params}},
-        base_path=None if run.resumed else options.base_weights_path,
-    )
+    with option_names({"base_path": "base_weights_path"}):
+        model = build_model(
+            options.cldm_config_path,
+            run.run_dir / LAST if run.resumed else options.resume_path,
+            run.datasets.train.condition.hint_channels,
+            options.init_extra_hint,
+            {"model": {"params": params}},
+            base_path=None if run.resumed else options.base_weights_path,
+        )
     if not run.resumed:
         notify_of_unknown_prompts(options.resume_path, run.options.samples.prompts_file)
         base = options.base_weights_path or options.resume_path

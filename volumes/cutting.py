@@ -56,7 +56,7 @@ class CutOptions:
     def check(self):
         """Raise OptionError for an overlap without tiles, or as large as they are."""
         if self.overlap and not self.overlap < (self.tile or 0):
-            raise OptionError("overlap", f"{self.overlap} is not below --tile {self.tile}")
+            raise OptionError("overlap", f"{self.overlap} is not below `tile` {self.tile}")
 
     @property
     def number(self) -> int:

@@ -34,7 +34,7 @@ class GreyOptions:
     def check(self):
         """Raise OptionError for a window that is empty, or given twice."""
         if self.window and self.percentiles:
-            raise OptionError("window", "excludes --percentiles")
+            raise OptionError("window", "excludes `percentiles`")
         if self.window and not self.window[0] < self.window[1]:
             raise OptionError("window", "expected BLACK below WHITE")
         if self.percentiles:
@@ -63,7 +63,7 @@ class GreyOptions:
         if not len(voxels) or voxels.min() == voxels.max():
             raise ValueError(
                 f"{volume.source}: all voxels are equal in {SAMPLED_SLICES} slices spread over it. "
-                "Give black and white: --window BLACK WHITE"
+                "Give a window: the levels of black and white"
             )
         low, high = np.percentile(voxels, self.percentiles or (0.1, 99.9))
         if low == high:  # a few bright voxels on a flat background

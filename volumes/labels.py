@@ -44,11 +44,11 @@ class LabelOptions:
     def check(self):
         """Raise OptionError for options that exclude each other, or a label of two classes."""
         if self.map and self.instances:
-            raise OptionError("map", "excludes --instances")
+            raise OptionError("map", "excludes `instances`")
         if len(self.table) != len(self.map):
             raise OptionError("map", f"{' '.join(self.map)}: a label stands twice")
         if self.zero_is == "membrane" and not self.instances:
-            raise OptionError("zero_is", "is only read with --instances")
+            raise OptionError("zero_is", "is only read with `instances`")
 
     @cached_property
     def table(self) -> dict[int, int]:
@@ -79,13 +79,13 @@ class LabelOptions:
         """Classes of the labels of a slice, uint8."""
         if self.map:
             missing = [label for label in found if label not in self.table]
-            remedy = f"expected {', '.join(map(str, self.table))}. Add {{:g}}=CLASS to --map."
+            remedy = f"expected {', '.join(map(str, self.table))}. Add {{:g}}=CLASS to the map."
         else:
             classes = {*range(LIKELY_CLASSES), IGNORE}
             missing = [label for label in found if label not in classes]
             remedy = (
-                f"expected classes 0 to {LIKELY_CLASSES - 1}. Name the classes of grey levels with "
-                "--map, or write membranes of numbered bodies with --instances."
+                f"expected classes 0 to {LIKELY_CLASSES - 1}. Map grey levels to classes, "
+                "or write the membranes of instances, which are numbered bodies."
             )
         if missing:
             raise ValueError(f"{where}: found label {missing[0]:g}, {remedy.format(missing[0])}")

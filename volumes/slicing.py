@@ -96,7 +96,7 @@ def check_alike(image: Volume, labels: Volume, stated: Voxel | None) -> None:
         if ours and theirs and abs(ours - theirs) > SIZE_TOLERANCE * ours:
             raise RuntimeError(
                 f"{labels.source} states voxels of {theirs:g} nm along {axis}, but {image.source} "
-                f"states {ours:g} nm. State the right size with --pixel_size."
+                f"states {ours:g} nm. State the right pixel size."
             )
 
 

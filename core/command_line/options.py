@@ -17,6 +17,7 @@ with many groups lists them in a table of `Group` and uses `add_groups` and `rea
 
 import argparse
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,11 +116,12 @@ class OptionError(ValueError):
     """A value that an options class refuses in its `check`.
 
     A class knows its fields, not how a script names them: `read_options` and `option_names` put the
-    script's option in front of the message.
+    script's option in front of the message. Functions raise it for an argument likewise.
 
     Args:
         field: name of the field with the refused value.
-        message: what was found, what was expected, what to do.
+        message: what was found, what was expected, what to do. Other fields that it names stand in
+            backquotes, and become options too.
     """
 
     def __init__(self, field: str, message: str):
@@ -253,8 +255,13 @@ def option_names(flags: Flags | None = None) -> Iterator[None]:
     try:
         yield
     except OptionError as error:
-        name = (flags or {}).get(error.field, error.field)
-        raise ValueError(f"--{name}: {error.message}") from error
+        text = re.sub(r"`(\w+)`", lambda field: _option(field[1], flags), error.message)
+        raise ValueError(f"{_option(error.field, flags)}: {text}") from error
+
+
+def _option(field: str, flags: Flags | None) -> str:
+    """The option of a field, with dashes."""
+    return f"--{(flags or {}).get(field, field)}"
 
 
 class Group(NamedTuple):

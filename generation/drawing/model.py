@@ -10,6 +10,7 @@ from cldm.model import build_model, create_control
 from cldm.multi import MultiConditionControlNet
 from cldm.names import UNET
 from cldm.parameterization import check_parameterization
+from core.command_line.options import option_names
 from core.hardware.compiling import compile_networks
 from core.hardware.devices import PRECISIONS, mixed_precision
 from core.hardware.memory import give_back_freed_memory
@@ -65,19 +66,20 @@ def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Mo
     """
     first, *others = branches
     config, layer_dtype = options.config_yaml_path, PRECISIONS[options.precision]
-    model = build_model(
-        config,
-        first.weights,
-        first.condition.hint_channels,
-        base_path=options.base_weights_path,
-        layer_dtype=layer_dtype,
-    )
-    # The first branch's network is in the model already, loaded with it.
-    controls = [model.control_model]
-    controls += [
-        create_control(config, branch.weights, branch.condition.hint_channels, layer_dtype)
-        for branch in others
-    ]
+    with option_names({"layer_dtype": "precision"}):
+        model = build_model(
+            config,
+            first.weights,
+            first.condition.hint_channels,
+            base_path=options.base_weights_path,
+            layer_dtype=layer_dtype,
+        )
+        # The first branch's network is in the model already, loaded with it.
+        controls = [model.control_model]
+        controls += [
+            create_control(config, branch.weights, branch.condition.hint_channels, layer_dtype)
+            for branch in others
+        ]
     model.control_model = MultiConditionControlNet(
         controls,
         [branch.condition.hint_channels for branch in branches],

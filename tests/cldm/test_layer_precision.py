@@ -70,7 +70,7 @@ def test_values_beyond_float16_are_refused(micro_yaml, micro_weights, tmp_path):
     stored = load_state_dict(micro_weights)
     stored[name] = torch.full_like(stored[name], 7e4)
     save_weights(stored, tmp_path / "large.ckpt")
-    with pytest.raises(ValueError, match=f"large.ckpt: {name} holds values beyond 65504.*bf16"):
+    with pytest.raises(ValueError, match=f"large.ckpt: {name} holds values beyond 65504.*bfloat16"):
         create_model(micro_yaml, tmp_path / "large.ckpt", layer_dtype=torch.float16)
     model = create_model(micro_yaml, tmp_path / "large.ckpt", layer_dtype=torch.bfloat16)
     assert model.state_dict()[name].isfinite().all()

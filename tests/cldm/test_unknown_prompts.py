@@ -14,7 +14,7 @@ WEIGHTS = {"a": torch.zeros(2)}
 def test_weights_of_another_program(tmp_path):
     path = tmp_path / "EM_best_results.ckpt"
     save_torch({"state_dict": WEIGHTS, TRAINED: "1.5.0"}, path)
-    with pytest.warns(Notice, match=f"{path}: no record .* --prompts_file with its dataset.py"):
+    with pytest.warns(Notice, match=f"{path}: no record .* published code, its dataset.py"):
         notify_of_unknown_prompts(path, None)
 
 

@@ -143,7 +143,7 @@ def test_three_channel_picture_is_no_rgba(tmp_path):
 
 
 def test_four_classes_do_not_fit():
-    with pytest.raises(ValueError, match="--num_classes 4: an RGBA tensor has 3 class planes"):
+    with pytest.raises(ValueError, match="num_classes: 4, but an RGBA tensor has 3 class planes"):
         RGBA(ConditionOptions(num_classes=4))
     assert RGBA(ConditionOptions(num_classes=2)).hint_channels == 4
 

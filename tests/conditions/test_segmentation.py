@@ -65,7 +65,7 @@ def test_grey_levels_are_refused_with_a_recipe(tmp_path):
     with pytest.raises(ValueError) as error:
         read_mask(path, 3)
     text = str(error.value)
-    assert "m.png: found value(s) 127, 255, expected 0..2 (--num_classes 3)" in text
+    assert "m.png: found value(s) 127, 255, expected 0..2 (3 classes)" in text
     assert "numpy.searchsorted([0, 127, 255], mask)" in text
     # The recipe is right
     assert np.array_equal(np.searchsorted([0, 127, 255], np.array(Image.open(path))), labels)
@@ -80,12 +80,12 @@ def test_the_recipe_does_not_rely_on_a_file_that_lacks_a_class(tmp_path):
 
 def test_a_class_too_many_names_the_option(tmp_path):
     path = write(tmp_path / "m.png", blocks((64, 64), 5))
-    expected = r"m.png: found value\(s\) 3, 4, expected 0..2 .*pass --num_classes 5"
+    expected = r"m.png: found value\(s\) 3, 4, expected 0..2 .*If the data have 5 classes"
     with pytest.raises(ValueError, match=expected):
         read_mask(path, 3)
     assert read_mask(path, 5).max() == 4
     path = write(tmp_path / "many.png", blocks((64, 64), 41))  # no picture's grey levels
-    with pytest.raises(ValueError, match=r"value\(s\) 40, .*pass --num_classes 41"):
+    with pytest.raises(ValueError, match=r"value\(s\) 40, .*If the data have 41 classes"):
         read_mask(path, 40)
 
 
@@ -111,14 +111,14 @@ def test_an_ignore_label_is_called_one(tmp_path, dtype, present):
     text = advice(write(tmp_path / "m.tif", mask))
     assert f"{ignore} looks like an ignore label" in text and "searchsorted" not in text
     assert f"mask[mask == {ignore}] = 0;" in text
-    assert f"mask[mask == {ignore}] = 3 with --num_classes 4" in text
+    assert f"mask[mask == {ignore}] = 3, which makes 4 classes" in text
 
 
 def test_classes_too_many_beside_an_ignore_label_are_counted(tmp_path):
     mask = np.array([[0, 1, 2, 3, 255]], np.uint8)
     text = advice(write(tmp_path / "m.png", mask))
-    assert "mask[mask == 255] = 0 and pass --num_classes 4;" in text
-    assert "mask[mask == 255] = 4 with --num_classes 5" in text
+    assert "mask[mask == 255] = 0 and state 4 classes;" in text
+    assert "mask[mask == 255] = 4, which makes 5 classes" in text
 
 
 @settings(max_examples=60, deadline=None)

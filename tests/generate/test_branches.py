@@ -170,7 +170,7 @@ def refused(micro_yaml, branch_weights, tmp_path, error_line, monkeypatch):
         ),
         ("--mask_dir m --rgba_dir x", "--rgba_dir beside"),
         ("--mask_dir m --branches mask=depth:x", "two branches are named mask"),
-        ("--rgba_dir x --num_classes 4", "--num_classes 4: an RGBA tensor has 3 class planes"),
+        ("--rgba_dir x --num_classes 4", "--num_classes: 4, but an RGBA tensor has 3 class planes"),
     ],
 )
 def test_branches_that_make_no_sense(refused, words, message):

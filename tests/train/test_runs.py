@@ -108,7 +108,8 @@ def test_a_training_starts_from_a_control_branch_and_its_base(
     )
     save_weights({name: weights[name] for name in weights.keys() - own.keys()}, base)
     start = [*options, "--resume_path", str(branch), "--output_root", str(tmp_path / "apart")]
-    assert "branch.safetensors: holds a control branch alone" in error_line(train.main, *start)
+    assert "--base_weights_path: " in (line := error_line(train.main, *start))
+    assert "branch.safetensors: holds a control branch alone" in line
     start += ["--base_weights_path", str(base)]
     train.main([*start, "--max_steps", "1"])
     branch.unlink()

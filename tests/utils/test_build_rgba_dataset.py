@@ -209,7 +209,7 @@ def test_equal_stems_in_two_folders_are_kept_apart_or_refused(build, nested, pai
     where = {"images": nested / "images", "masks": nested / "masks"}
     with pytest.raises(
         RuntimeError,
-        match="a/cell_0.png and .*b/cell_0.png share a stem: keep one.*, or use --keep_folders",
+        match="a/cell_0.png and .*b/cell_0.png share a stem: keep one.*, or keep the folders apart",
     ):
         build(**where)
     assert not (tmp_path / "out").exists()
@@ -236,7 +236,7 @@ def test_sizes_must_agree_unless_masks_may_be_resized(build, pairs):
     write_png(pairs / "masks" / "cell_2.png", halves)
     with pytest.raises(
         RuntimeError,
-        match=r"cell_2.png is 32 x 16 but .*cell_2.png is 64 x 64 pixels.*--resize_masks",
+        match=r"cell_2.png is 32 x 16 but .*cell_2.png is 64 x 64 pixels.*have masks resized",
     ):
         build()
     hint = read_rgba(build("--resize_masks") / "cell_2.npz")

@@ -22,7 +22,10 @@ def test_maps():
 def test_classes_as_stored():
     stored = np.array([[0, 31, 255]])
     assert LabelOptions().classes(stored, "slice").tolist() == stored.tolist()
-    for wrong, message in (([[32]], "label 32.*--map.*--instances"), ([[0.5]], "holds 0.5")):
+    for wrong, message in (
+        ([[32]], "label 32.*Map grey.*instances"),
+        ([[0.5]], "holds 0.5"),
+    ):
         with pytest.raises(ValueError, match=message):
             LabelOptions().classes(np.array(wrong), "slice")
 

@@ -8,6 +8,7 @@ import pytest
 
 from core.command_line.options import (
     Group,
+    OptionError,
     add_groups,
     add_options,
     at_least_one,
@@ -17,6 +18,7 @@ from core.command_line.options import (
     non_negative_float,
     non_negative_int,
     option,
+    option_names,
     positive_float,
     positive_int,
     read_groups,
@@ -128,6 +130,14 @@ def test_a_check_names_the_scripts_own_option():
         read("--level", 2)
     with pytest.raises(ValueError, match=r"^--fid_level: 2.0 is above 1$"):
         read("--fid_level", 2, flags={"level": "fid_level"})
+
+
+def test_other_fields_of_a_message_become_options_too():
+    with (
+        pytest.raises(ValueError, match=r"^--fid_level: excludes --kind and --fid-clip$"),
+        option_names({"level": "fid_level", "clip": "fid-clip"}),
+    ):
+        raise OptionError("level", "excludes `kind` and `clip`")
 
 
 def test_a_refused_command_line_is_one_line(capsys):
