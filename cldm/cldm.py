@@ -9,6 +9,7 @@ from einops import rearrange
 from cldm.controlnet import ControlledDiffusionModel, ControlledUnetModel, ControlNet
 from cldm.ddim_hacked import DDIMSampler
 from cldm.unsupported import check_unsupported
+from core.imaging.pictures import prompt_to_pixels
 from ldm.models.diffusion.ddpm import LatentDiffusion
 
 __all__ = ["ControlLDM", "ControlNet", "ControlledUnetModel"]
@@ -84,10 +85,6 @@ class ControlLDM(ControlledDiffusionModel, LatentDiffusion):
         )
         z, cond = self.get_input(batch, bs=N)  # (N, 4, h, w)
         prompts, hint = batch[self.cond_stage_key][:N], cond["c_concat"][0]
-        from core.imaging.pictures import (
-            prompt_to_pixels,  # here: benchmarks/gpu.py runs without Pillow
-        )
-
         text = torch.from_numpy(prompt_to_pixels(prompts, hint.shape[2:]))  # (N, H, W, 3)
         log = {
             "reconstruction": self.decode_first_stage(z),

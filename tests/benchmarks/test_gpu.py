@@ -13,8 +13,8 @@ from benchmarks.gpu import GpuOptions, Report, main, measure_all
 
 # Packages that a bare machine may lack
 MISSING = {
-    "PIL", "cv2", "lightly", "matplotlib", "open_clip", "pydantic", "scipy", "skimage", "tifffile",
-    "torchvision", "transformers", "wandb",
+    "PIL", "cv2", "lightly", "matplotlib", "open_clip", "pydantic", "pytorch_lightning", "scipy",
+    "skimage", "tifffile", "torchvision", "transformers", "wandb",
 }  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def test_what_is_there_is_not_overwritten(tmp_path, error_line):
     assert "a.json: exists already" in line
 
 
-def test_a_bare_machine_can_import_it():
+def test_a_bare_machine_can_import_it_and_build_the_model(micro_yaml):
     code = f"""
 import sys
 class Missing:
@@ -112,6 +112,8 @@ class Missing:
         if name.split(".")[0] in {MISSING!r}:
             raise ImportError(name)
 sys.meta_path.insert(0, Missing())
-import benchmarks.gpu
+from pathlib import Path
+import benchmarks.gpu, torch
+benchmarks.gpu.build_random_model(Path({str(micro_yaml)!r}), torch.device("cpu"))
 """
     subprocess.run([sys.executable, "-c", code], check=True)
