@@ -157,7 +157,8 @@ class ExportedPair:
         line = self.line or {"seed": "", "prompt": ""}
         made = line["seed"], line["prompt"]
         file = f"{self.name}{image_ending}"
-        return file, "train", self.source, self.group, self.condition, *made
+        # The name alone: a data set is shared, and folders of a machine are private.
+        return file, "train", self.source, self.group, self.condition.name, *made
 
 
 def check_export(
