@@ -118,5 +118,8 @@ def _end_with_line(error: Exception, message: str, code: int) -> NoReturn:
     """Print an error in one line and end the process; with DEBUG=1, raise it again."""
     if os.environ.get("DEBUG") == "1":
         raise error
-    print(f"{Path(sys.argv[0]).name}: error: {' '.join(message.split())}", file=sys.stderr)
+    from tqdm import tqdm  # here: most ends need no bar
+
+    with tqdm.external_write_mode(file=sys.stderr):  # a line of its own, whatever bar is open
+        print(f"{Path(sys.argv[0]).name}: error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)

@@ -8,6 +8,7 @@ def optional_package(name: str, purpose: str, requirements: str) -> ModuleType:
     """The package of a name, imported.
 
     Args:
+        name: of the package, or of a module in it.
         purpose: of the package, for the message: "reading MRC files".
         requirements: the file that lists it.
     Raises:
@@ -17,5 +18,5 @@ def optional_package(name: str, purpose: str, requirements: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise RuntimeError(
-            f"{purpose} needs the package {name}. Install it: pip install -r {requirements}"
+            f"{purpose} needs the package {name.partition('.')[0]}. Install it: pip install -r {requirements}"
         ) from error

@@ -4,6 +4,7 @@ import os
 
 import pytest
 import torch
+from tqdm import tqdm
 
 import share
 from core import notices
@@ -64,3 +65,17 @@ def test_reports_are_shown_by_programs_and_by_the_first_of_their_processes(
     monkeypatch.setenv("LOCAL_RANK", rank)
     share.run_script(lambda: notices.report("5 images"))
     assert capsys.readouterr().out == shown
+
+
+def test_an_error_stands_on_a_line_of_its_own_behind_an_open_bar(capsys):
+    bars = []  # kept, as the frames of an error keep theirs
+
+    def main():
+        bars.append(tqdm(range(3), desc="work"))
+        raise ValueError("no good")
+
+    with pytest.raises(SystemExit):
+        share.run_script(main)
+    written = capsys.readouterr().err.replace("\r", "\n").splitlines()
+    bars.pop().close()
+    assert any(line.endswith("error: no good") and "work" not in line for line in written)
