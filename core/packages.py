@@ -18,5 +18,6 @@ def optional_package(name: str, purpose: str, requirements: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise RuntimeError(
-            f"{purpose} needs the package {name.partition('.')[0]}. Install it: pip install -r {requirements}"
+            f"{purpose} needs the package {name.partition('.')[0]}. "
+            f"Install it: pip install -r {requirements}"
         ) from error
