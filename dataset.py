@@ -10,13 +10,13 @@ from einops import rearrange
 
 from conditions import Condition, ConditionOptions, Layers, create_condition
 from conditions.pairs import check_same_size, find_pairs
-from core.command_line.sample_options import SampleOptions
 from core.draws import sample_generator
 from core.imaging.images import read_image
 from core.imaging.pixel_size import PixelSize, pixel_size_of_folder
 from core.imaging.resampling import Resampling, resampling_to
 from core.imaging.views import View, draw_view, take_centre, take_view
 from core.prompts import PROMPTS, pick_prompt
+from core.sample_options import SampleOptions
 from core.samples import PlacedKey, Sample, SampleKey
 
 

@@ -20,13 +20,12 @@ from core.command_line.option_sources import (
 from core.command_line.options import (
     add_groups,
     new_parser,
-    option_names,
     read_groups,
     read_options,
 )
 from core.recording.records import RECORD
-from generation.folder.run_options import FREE_ON_RESUME, options_of_run
 from generation.presets import with_preset
+from generation.run_options import FREE_ON_RESUME, options_of_run
 from generation.settings import DETECTOR_GROUPS, GROUPS, Settings
 from share import run_script
 
@@ -90,14 +89,10 @@ def main(argv=None):
     from generation.drawing.gate import build_gate
     from generation.exporting.dataset import check_export
     from generation.exporting.exports import write_exports
-    from generation.exporting.volume import check_export_volume, voxel_of
+    from generation.exporting.volume import check_export_volume
     from generation.making import make_images
-    from generation.planning.branches import notify_of_pixel_sizes
-    from generation.planning.inputs import check_condition_sets, notify_of_uniform_masks
-    from generation.planning.stack import check_stack
-    from generation.planning.start import check_images
-    from generation.preparing import prepare_run
-    from generation.reporting.summary import files_text, plan_text
+    from generation.preparing import check_inputs, prepare_run
+    from generation.summary import files_text, plan_text
 
     settings.images.apply()
     num_classes, resumed = settings.conditions.num_classes, settings.run.resume_run
@@ -110,17 +105,7 @@ def main(argv=None):
         run, weights, grain = prepare_run(settings, config, gate)
         # What is there is not made again, and its conditions are not read again.
         pending = run.pending(run.plan.shard(*settings.shard))
-        # A stack needs all of them: slices of other sizes may belong to another shard.
-        sets = run.plan.condition_sets if settings.stack.stack else run.plan.sets_of(pending)
-        with option_names():
-            sizes = check_condition_sets(sets, run.branches, multiple, settings.inputs.pad)
-            voxel = voxel_of(settings.volume, run.branches[0].folder, run.pixel_size)
-        check_images(sets, sizes)
-        if settings.stack.stack:
-            check_stack([files.name for files in sets], sizes)
-    notify_of_uniform_masks(run.plan.condition_sets, run.branches)
-    notify_of_pixel_sizes(run.branches)
-    settings.export.notify_of_pixel_sizes(run.pixel_size)
+        sizes, voxel = check_inputs(settings, run, pending, multiple)
     print(f"{run.headline(settings.shard)}, on {settings.model.device_type}")
     if settings.dry_run:
         exports = settings.export, len(real), settings.volume
@@ -129,7 +114,7 @@ def main(argv=None):
         return
     make_images(run, weights, pending, settings, sizes, multiple, gate, grain)
     print(files_text(run))
-    write_exports(settings, run.folder, real, voxel)
+    write_exports(settings.export, settings.volume, run.folder, real, num_classes, voxel)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ r"""Fine-tune the control branch of a ControlNet on images and conditions (Zhang
 """
 
 import argparse
-from contextlib import closing
-from functools import partial
 
 from core.command_line.option_sources import (
     add_run_control,
@@ -23,7 +21,7 @@ from core.command_line.options import (
     read_groups,
     secret_names,
 )
-from core.recording.records import RECORD, write_run_record
+from core.recording.records import RECORD
 from core.recording.run_files import can_restore
 from share import run_script
 from training.processes import count_processes, name_run
@@ -31,6 +29,7 @@ from training.run_options import FREE_ON_RESUME, GROUPS, TrainingOptions, read_s
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """The parser with all groups of options."""
     parser = new_parser(__doc__)
     add_groups(parser, GROUPS)
     add_run_control(parser)
@@ -63,14 +62,14 @@ def parse_args(argv=None) -> TrainingOptions:
 
 
 def main(argv=None):
+    """Check everything, then train."""
     options = parse_args(argv)
     # Here, because what works loads torch, which takes longer than reading the options.
     from cldm.configuration import image_side, read_config
     from core.notices import report
     from segmentation.judge import judge_of
-    from training.callbacks.loss_curve import LOSS_PICTURE
     from training.data.datasets import build_datasets
-    from training.model import build_module
+    from training.execution import execute
     from training.run import TrainingRun
     from training.summary import plan_text
 
@@ -94,25 +93,7 @@ def main(argv=None):
         why = "" if options.processes.gpus == 0 else ": no GPU found"
         report(f"training on the CPU{why}")
     report(plan)
-    # The trainer loads the network of the FID, whose errors should not wait for the model.
-    with naming_record(resumed):
-        trainer = run.build_trainer(judge.counts if judge else None)
-    record = partial(
-        write_run_record,
-        options=options.values,
-        kind="training",
-        secret_names=secret_names(GROUPS),
-    )
-    with closing(run.folder.lock):
-        if run.resumed:
-            run.reopen_folder(trainer)
-        with naming_record(resumed):
-            module = build_module(run, trainer.strategy.root_device)
-        if not run.resumed:
-            run.open_folder(trainer, record)
-        run.fit(trainer, module)
-        report(f"weights: {run.keep_best(trainer)}\nlosses: {run_dir / LOSS_PICTURE}")
-        report(f"card: {run.write_card(trainer)}")
+    execute(run, judge.counts if judge else None)
 
 
 if __name__ == "__main__":

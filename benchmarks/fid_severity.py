@@ -18,8 +18,9 @@ from tqdm import tqdm
 from core.command_line.options import add_options, dashed, new_parser, read_options
 from core.imaging.image_options import add_image_options, use_image_options
 from core.imaging.images import read_image, to_uint8
+from fid.backbones.options import BackboneOptions
 from fid.distances import Statistics, frechet_distance, kid
-from fid.options import BackboneOptions, FeatureOptions
+from fid.options import FeatureOptions
 from share import run_script
 
 if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before

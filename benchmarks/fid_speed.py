@@ -18,8 +18,8 @@ from tqdm import tqdm
 from core.command_line.options import new_parser, positive_int
 from core.imaging.images import list_images, write_png
 from fid.backbones import BACKBONES
+from fid.backbones.options import BackboneOptions
 from fid.distances import frechet_distance, statistics_of
-from fid.options import BackboneOptions
 from share import run_script
 
 WIDTH = BACKBONES["pytorch-fid"].width

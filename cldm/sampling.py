@@ -99,18 +99,20 @@ def control_scales(strength: float, guess_mode: bool, count: int) -> list[float]
     ]
 
 
-def _conditions(model, hints, prompts, guess_mode):
-    """The condition and its counterpart with the empty prompt, as `model.apply_model` takes them.
+def paired_conditions(model, hints, context, negative, guess_mode):
+    """A condition and what guidance leads away from, as `model.apply_model` takes them.
 
     Hints are encoded here, once for all steps. In guess mode the counterpart has no control.
+
+    Args:
+        hints: one per control branch, each (N, C, H, W) in [0, 1].
+        context, negative: embeddings of the prompts and of their counterparts, (N, 77, width).
     """
-    context = model.get_learned_conditioning(prompts)  # (N, 77, width)
-    empty = model.get_unconditional_conditioning(len(prompts))  # (N, 77, width)
     hints = [to_device(hint, model.device) for hint in hints]
     cond = model.encode_hints({"c_crossattn": [context], "c_concat": hints})
     if guess_mode:
-        return cond, {"c_crossattn": [empty], "c_concat": None}
-    return cond, {**cond, "c_crossattn": [empty]}
+        return cond, {"c_crossattn": [negative], "c_concat": None}
+    return cond, {**cond, "c_crossattn": [negative]}
 
 
 def _first_noise(model, size, generators, blends):
@@ -159,7 +161,9 @@ def sample_latents(
     abar = in_float64(model.alphas_cumprod)  # (T,)
     if start and start.ratio < 1:
         x_noisy, first = start.noised(model, x_noisy, sampler.timesteps(options.steps, abar))
-    cond, uncond = _conditions(model, hints, prompts, options.guess_mode)
+    context = model.get_learned_conditioning(prompts)  # (N, 77, width)
+    empty = model.get_unconditional_conditioning(len(prompts))  # (N, 77, width)
+    cond, uncond = paired_conditions(model, hints, context, empty, options.guess_mode)
     scales = control_scales(options.strength, options.guess_mode, len(model.control_scales))
 
     def denoise(x_noisy, t):

@@ -14,7 +14,7 @@ from conditions.segmentation import read_mask
 from conditions.variation import VariationOptions, take, vary
 from core.checks import bar_for_many
 from core.imaging.images import list_images, read_grey, to_uint8, write_png
-from core.imaging.pairing import in_natural_order, stem_of
+from core.imaging.pairing import IMAGES, MASKS, in_natural_order, stem_of
 from core.imaging.pictures import class_colours, evenly, scale_longer_side, tile
 from core.seeds import sample_seed
 
@@ -85,10 +85,10 @@ def make(
     rng = np.random.default_rng(sample_seed(seed, stem_of(job.mask), job.copy))
     labels = read_mask(job.mask, num_classes)
     new = vary(labels, variation, rng, library)
-    write_png(folder / "masks" / f"{job.name}.png", new.labels.astype(np.uint8))
+    write_png(folder / MASKS / f"{job.name}.png", new.labels.astype(np.uint8))
     if job.image:
         picture = to_uint8(take(read_grey(job.image), new.places, smooth=True))
-        write_png(folder / "images" / f"{job.name}.png", picture)
+        write_png(folder / IMAGES / f"{job.name}.png", picture)
     counts = {"moved": new.moved, "removed": new.removed, "inserted": new.inserted}
     return {"name": job.name, "source": job.mask.name, **counts}
 
@@ -103,7 +103,7 @@ def draw_overview(masks: Sequence[Path], folder: Path, copies: int, num_classes:
     rows = []
     for mask in evenly(masks, OVERVIEW_ROWS):
         shown = range(min(copies, OVERVIEW_COLUMNS))
-        new = [folder / "masks" / f"{Job(mask, None, copy).name}.png" for copy in shown]
+        new = [folder / MASKS / f"{Job(mask, None, copy).name}.png" for copy in shown]
         labels = [read_mask(path, num_classes) for path in (mask, *new)]
         rows.append([scale_longer_side(class_colours(array), OVERVIEW_SIDE) for array in labels])
     return tile(rows, titles=[mask.name for mask in evenly(masks, OVERVIEW_ROWS)])

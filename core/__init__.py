@@ -13,7 +13,8 @@ One package each for the rooms:
 Modules without a room:
 
 - `files`, `arrays`, `csv_files`, `yaml_files`, `cards`, `duplicates`: kinds of files.
-- `samples`, `seeds`, `draws`: training samples, and random numbers that belong to one.
+- `samples`, on `sample_options`, `seeds` and `draws`: training samples, and random numbers that
+  belong to one.
 - `checks`, `notices`, `refusals`, `text`, `signals`, `user_cache`: talk with users.
 - `deferred`, `packages`, `lightning`: care for heavy or optional libraries.
 - `prompts`: the texts that describe images.

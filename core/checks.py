@@ -11,7 +11,7 @@ from tqdm import tqdm
 from core.imaging.image_files import check_whole, decode, format_of
 
 BAR_FROM = 200  # items: fewer are checked before a bar could be read
-MAX_THREADS = 8  # more do not decode faster
+MAX_THREADS = 8  # more neither decode nor write pictures faster
 Item = TypeVar("Item")
 
 

@@ -8,8 +8,8 @@ Prints the distance, which is 0 for equal distributions.
 from pathlib import Path
 
 from fid.backbones import BACKBONES
+from fid.backbones.options import InceptionOptions
 from fid.notebooks import compute_fid
-from fid.options import InceptionOptions
 from fid.results import ResultOptions
 from fid.score_script import ScoreScript
 from share import run_script

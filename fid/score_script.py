@@ -8,7 +8,8 @@ from core.command_line.option_sources import add_run_control, dry_run_text, pars
 from core.command_line.options import add_options, dashed, new_parser, read_options
 from core.files import check_writable
 from core.imaging.image_options import add_image_options, use_image_options
-from fid.options import BackboneOptions, FeatureOptions, FidScoreOptions
+from fid.backbones.options import BackboneOptions
+from fid.options import FeatureOptions, FidScoreOptions
 from fid.results import ResultOptions, summary_text, write_result
 
 

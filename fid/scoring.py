@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fid.backbones.loading import load_backbone
+from fid.backbones.options import BackboneOptions
 from fid.distances import (
     Statistics,
     frechet_distance,
@@ -14,7 +15,7 @@ from fid.distances import (
 )
 from fid.features import folder_statistics
 from fid.images import check_nesting, read_folder
-from fid.options import BackboneOptions, FeatureOptions, FidScoreOptions
+from fid.options import FeatureOptions, FidScoreOptions
 from fid.results import check_comparable, describe
 from fid.scarce import FEW_IMAGES, report_scarcity
 

@@ -2,13 +2,14 @@
 
 In the order of the work:
 
-- `settings`, `presets`: all options by group; the groups stand beside what they configure, or in
-  `options` where that loads torch.
+- `settings`, `presets`, `run_options`: all options by group; the groups stand beside what they
+  configure, or in `options` where that loads torch.
 - `planning`: which images are made, from which files and noise.
 - `preparing`: what all this makes of a command, before anything is drawn.
 - `making`, on `drawing`: the model is loaded, and the images are drawn and judged.
+- `drawn`: a picture on its way.
 - `run`, on `names` and `folder`: the run and its folder.
-- `reporting`, `exporting`: what people and other programs get to see.
+- `summary`, `reporting`, `exporting`: what people and other programs get to see.
 - `costs`: seconds that an image takes.
 - `notebooks`: images of one condition set, with the caller's model.
 """

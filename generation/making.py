@@ -35,7 +35,7 @@ def make_images(
     """Draw what is missing; at the end, whatever happens, complete the run's folder.
 
     Args:
-        weights: of the run.
+        weights: files and checksums of the run's branches.
         pending: numbers of the images to draw.
         sizes, multiple, gate, grain: see `draw_images` and `Painter`.
     Raises:

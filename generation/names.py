@@ -4,7 +4,7 @@ All files of an image share an ending. `images/` and `masks/` put `image_` befor
 equal names; each folder of `conditions/` puts its own name before it.
 """
 
-IMAGES, MASKS, CONDITIONS = "images", "masks", "conditions"
+CONDITIONS = "conditions"  # beside `IMAGES` and `MASKS` of `core.imaging.pairing`
 IMAGE_PREFIX = "image_"
 MASK = "mask"  # branch of the published masks
 # Number in file names of the first image of a condition set

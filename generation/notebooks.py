@@ -20,7 +20,7 @@ import torch
 
 import config
 from cldm.parts_in_turn import PartsInTurn
-from cldm.sampling import NotFiniteError, control_scales, decode, to_pixels
+from cldm.sampling import NotFiniteError, control_scales, decode, paired_conditions, to_pixels
 from conditions import CONDITIONS, ConditionOptions, create_condition
 from conditions.base import PUBLISHED_CLASSES
 from conditions.segmentation import Segmentation
@@ -142,7 +142,12 @@ def process(
     ]
     texts = ", ".join(filter(None, (prompt, a_prompt))), n_prompt
     parts = PartsInTurn(model) if config.save_memory else model
-    cond, uncond = _conditions(parts, shown, texts, num_samples_per_inference, guess_mode)
+    embeddings = [
+        parts.get_learned_conditioning([text] * num_samples_per_inference) for text in texts
+    ]
+    stacked = stack_hints([shown] * num_samples_per_inference, multiple=1)
+    # It also brings the networks of the steps to the GPU.
+    cond, uncond = paired_conditions(parts, stacked, *embeddings, guess_mode)
     height, width = hints[0].shape[:2]
     factor = model.first_stage_model.downsampling
     device = model.device
@@ -184,17 +189,6 @@ def _read(files: ConditionSet, branches: Sequence[Branch], model) -> list[np.nda
             "Resize it."
         )
     return read_hints(files, branches)
-
-
-def _conditions(model, hints, texts, count, guess_mode):
-    """Condition and its counterpart with the negative text, as `model.apply_model` takes them."""
-    context, negative = (model.get_learned_conditioning([text] * count) for text in texts)
-    stacked = [hint.to(model.device) for hint in stack_hints([hints] * count, multiple=1)]
-    # Encoded here, once for all steps; it also brings the networks of the steps to the GPU.
-    cond = model.encode_hints({"c_crossattn": [context], "c_concat": stacked})
-    if guess_mode:
-        return cond, {"c_crossattn": [negative], "c_concat": None}
-    return cond, {**cond, "c_crossattn": [negative]}
 
 
 def _write(path: Path, picture: np.ndarray) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from cldm.unknown_prompts import notify_of_unknown_prompts
+from core.command_line.options import option_names
 from core.microscope.grain import Grain
 from core.notices import report
 from core.prompts import read_prompts
@@ -10,12 +11,16 @@ from generation.drawing.gate import Gate
 from generation.drawing.grain import chosen_grain
 from generation.drawing.model import weights_files
 from generation.drawing.watched_weights import WatchedWeights
+from generation.exporting.volume import voxel_of
 from generation.folder.run_folder import check_run_folder
-from generation.folder.run_options import folder_of_run
+from generation.planning.branches import notify_of_pixel_sizes
+from generation.planning.inputs import check_condition_sets, notify_of_uniform_masks
 from generation.planning.plan import ConditionSet, SamplePlan, match_conditions
 from generation.planning.resample import resampled_copies
-from generation.planning.start import with_images
+from generation.planning.stack import check_stack
+from generation.planning.start import check_images, with_images
 from generation.run import Run
+from generation.run_options import folder_of_run
 from generation.settings import Settings
 from ldm.modules.encoders.tokenizer import notify_of_cut
 
@@ -69,3 +74,28 @@ def prepare_run(
         if flaws := run.find_flaws(plan.shard(*settings.shard)):
             report(f"{len(flaws)} images are damaged and are made again, the first: {flaws[0]}")
     return run, weights, grain
+
+
+def check_inputs(settings: Settings, run: Run, pending: Sequence[int], multiple: int):
+    """Check the files of the images that will be made, and warn of what looks wrong in them.
+
+    Args:
+        pending: numbers of these images.
+        multiple: of which sides must be multiples.
+    Returns:
+        Sizes as `check_condition_sets` gives them, and the voxel as `voxel_of`.
+    Raises:
+        FileNotFoundError, ValueError: files cannot be used, or do not fit each other.
+    """
+    # A stack needs all of them: slices of other sizes may belong to another shard.
+    sets = run.plan.condition_sets if settings.stack.stack else run.plan.sets_of(pending)
+    with option_names():
+        sizes = check_condition_sets(sets, run.branches, multiple, settings.inputs.pad)
+        voxel = voxel_of(settings.volume, run.branches[0].folder, run.pixel_size)
+    check_images(sets, sizes)
+    if settings.stack.stack:
+        check_stack([files.name for files in sets], sizes)
+    notify_of_uniform_masks(run.plan.condition_sets, run.branches)
+    notify_of_pixel_sizes(run.branches)
+    settings.export.notify_of_pixel_sizes(run.pixel_size)
+    return sizes, voxel

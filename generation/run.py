@@ -12,9 +12,11 @@ from core.checks import find_flaws
 from core.command_line.option_sources import plain
 from core.files import sha256_of, whole_folder, write_json
 from core.imaging.images import IGNORE, write_png
+from core.imaging.pairing import IMAGES, MASKS
+from core.imaging.pictures import OVERVIEW
 from core.imaging.pixel_size import VOLUME, PixelSize
 from core.recording.records import RECORD, read_record, write_run_record
-from generation.drawing.gate import Drawn
+from generation.drawn import Drawn
 from generation.folder.image_line import image_line
 from generation.folder.manifest import (
     MANIFEST,
@@ -32,7 +34,7 @@ from generation.folder.run_folder import (
 )
 from generation.folder.soundness import image_flaw
 from generation.folder.state import describe_run, require_same_names, require_same_run, write_state
-from generation.names import CONDITIONS, IMAGES, MASKS
+from generation.names import CONDITIONS
 from generation.planning.branches import (
     Branch,
     condition_folders,
@@ -42,7 +44,8 @@ from generation.planning.branches import (
 )
 from generation.planning.plan import PlannedImage, SamplePlan
 from generation.planning.shards import Shard
-from generation.reporting.report import OVERVIEW, REPORT, examples_of, write_report
+from generation.reporting.report import REPORT, examples_of, write_report
+from generation.run_options import FREE_ON_RESUME
 
 
 class Run:
@@ -164,7 +167,9 @@ class Run:
             FileNotFoundError, ValueError: as `require_same_run` and `require_same_names`, or a
                 folder's name is taken.
         """
-        seed, first_batch = require_same_run(self.folder, self.options, self.description)
+        seed, first_batch = require_same_run(
+            self.folder, self.options, self.description, FREE_ON_RESUME
+        )
         require_own_names(self.folder, (CONDITIONS, *self._folders), (MANIFEST, OVERVIEW, REPORT))
         # In both: records store the options, and the plan computes each image's seed.
         self.options["seed"] = seed

@@ -12,7 +12,6 @@ from core.imaging.image_options import ImageOptions
 from generation.drawing.gate import GateOptions
 from generation.exporting.dataset import ExportOptions
 from generation.exporting.volume import VolumeOptions
-from generation.folder.run_options import GenerationRunOptions, name_of_run
 from generation.options import DrawingOptions, GrainOptions, InputOptions, ModelOptions
 from generation.planning.branches import (
     Branch,
@@ -33,6 +32,7 @@ from generation.planning.shards import Shard, ShardOptions, find_shard
 from generation.planning.stack import StackOptions
 from generation.planning.start import StartOptions
 from generation.presets import PresetOptions
+from generation.run_options import GenerationRunOptions, name_of_run
 from ldm.samplers import SAMPLERS
 
 # The published options call the number of steps ddim_steps, whichever the sampler.

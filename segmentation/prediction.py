@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from core.files import write_json
 from core.imaging.images import IGNORE, image_size, list_images, read_image, read_labels, write_png
-from core.imaging.pairing import in_natural_order, stem_of
-from core.imaging.pictures import class_colours, evenly, scale_longer_side, tile
+from core.imaging.pairing import IMAGES, MASKS, in_natural_order, stem_of
+from core.imaging.pictures import OVERVIEW, class_colours, evenly, scale_longer_side, tile
 from core.imaging.pixel_size import VOLUME, notify_of_other_size, pixel_size_of_folder
 from segmentation.data import read_input
 from segmentation.network import (
@@ -98,7 +98,7 @@ def write_masks(
         min_confidence: probability below which a pixel is ignored; None ignores none.
     """
     size = pixel_size_of_folder(images[0].parent)
-    parts = ["masks", "images"] if copy_images else ["masks"]
+    parts = [MASKS, IMAGES] if copy_images else [MASKS]
     for part in parts:
         (folder / part).mkdir()
         if size:
@@ -106,9 +106,9 @@ def write_masks(
     ignored = []
     for path in tqdm(images, desc="predict masks", unit="image"):
         labels = predict_mask(models, path, min_confidence)
-        write_png(folder / "masks" / mask_name(path), labels)
+        write_png(folder / MASKS / mask_name(path), labels)
         ignored.append((labels == IGNORE).mean())
         if copy_images:
-            shutil.copy2(path, folder / "images" / path.name)
-    write_png(folder / "overview.png", draw_overview(images, folder / "masks"))
+            shutil.copy2(path, folder / IMAGES / path.name)
+    write_png(folder / OVERVIEW, draw_overview(images, folder / MASKS))
     return np.mean(ignored)

@@ -5,6 +5,7 @@ everything below them, and nothing imports a program.
 """
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -54,13 +55,14 @@ def row_of(name: str, programs: set[str]) -> int | None:
     return next((i for i, row in enumerate(ROWS) if package in row), None)
 
 
-def imported(tree: ast.Module):
+def imported(tree: ast.Module, deferred: bool = True):
     """(line, dotted names) of every import: `from a import b` may mean the module a or a.b.
 
-    A deferred function imports its module too.
+    Args:
+        deferred: whether a deferred function imports its module too.
     """
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Deferred":
+        if deferred and isinstance(node, ast.Call) and ast.unparse(node.func) == "Deferred":
             yield node.lineno, {node.args[0].value.partition(":")[0]}
         if isinstance(node, ast.Import):
             yield from ((node.lineno, {alias.name}) for alias in node.names)
@@ -155,6 +157,38 @@ def test_packages_are_silent():
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
     ]
     assert printing == []
+
+
+def rooms_used(files: dict[Path, str]) -> dict[str, set[str]]:
+    """The rooms of its own package that each room imports: `generation.drawing`, `core.files`."""
+    names = {module_name(path) for path in files}
+    used = {}
+    for path, source in files.items():
+        package, _, rest = module_name(path).partition(".")
+        if not rest or is_program(ast.parse(source)):  # programs stand above
+            continue
+        room = f"{package}.{rest.partition('.')[0]}"
+        # Registries name what stands on them, and load it later.
+        for _, found in imported(ast.parse(source), deferred=False):
+            module = max(found & names, key=len, default="")
+            if module.startswith(f"{package}."):
+                used.setdefault(room, set()).add(".".join(module.split(".")[:2]))
+        used.get(room, set()).discard(room)
+    return used
+
+
+def test_rooms_of_a_package_import_each_other_one_way_only():
+    TopologicalSorter(rooms_used(python_files())).prepare()  # raises CycleError
+
+
+def test_a_circle_of_rooms_is_found():
+    circle = {
+        Path("generation/drawing/loop.py"): "from generation.run import Run",
+        Path("generation/run.py"): "from generation.drawing.gate import Gate",
+        Path("generation/drawing/gate.py"): "",
+    }
+    with pytest.raises(CycleError):
+        TopologicalSorter(rooms_used(circle)).prepare()
 
 
 def test_docstrings_begin_with_a_noun_phrase_or_an_imperative():

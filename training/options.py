@@ -17,8 +17,8 @@ from core.command_line.options import (
 )
 from core.hardware.device_options import device_option
 from core.imaging.resampling import pixel_size_option
-from fid.options import CemOptions
-from training.folder.names import BEST_FID
+from fid.backbones.options import CemOptions
+from training.names import BEST_FID
 from training.processes import Processes
 
 # The script's names for the options of images and network.
@@ -46,11 +46,13 @@ def _folder(what: str):
 class DataOptions:
     """Images, and the conditions that steer them."""
 
-    image_path: Path | None = _folder("training images")
+    image_path: Path | None = _folder("training images; always needed")
     mask_path: Path | None = _folder("training masks, for --condition_type segmentation")
     edge_path: Path | None = _folder("training edge maps, for --condition_type edge")
     rgba_path: Path | None = _folder("training RGBA tensors, for --condition_type rgba")
-    condition_path: Path | None = _folder("training conditions of any type")
+    condition_path: Path | None = _folder(
+        "training conditions of any type; this or the folder of the type is needed"
+    )
     val_image_path: Path | None = _folder("validation images")
     val_mask_path: Path | None = _folder("validation masks, for --condition_type segmentation")
     val_edge_path: Path | None = _folder("validation edge maps, for --condition_type edge")

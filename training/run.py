@@ -27,9 +27,9 @@ from training.data.data_record import fingerprint_data
 from training.data.datasets import DataSets
 from training.folder.card import weights_notes, write_model_card
 from training.folder.first_weights import START, fingerprint_start
-from training.folder.names import BEST, BESTS
 from training.folder.outputs import build_loggers
 from training.folder.run_folder import RunFolder
+from training.names import BEST, BESTS
 from training.processes import Processes
 from training.run_options import TrainingOptions
 from training.step.latents import LatentCache
@@ -41,7 +41,7 @@ class TrainingRun:
     """One run in its folder, new or resumed.
 
     Args:
-        options: all of them.
+        options: those of the command line, checked.
         datasets: what it is trained on and validated with.
         processes: where it runs.
         run_dir: its folder.

@@ -8,11 +8,11 @@ from typing import Any
 from cldm.options import SamplingOptions
 from conditions import ConditionOptions
 from core.command_line.options import Group, option
-from core.command_line.sample_options import SampleOptions
 from core.imaging.image_options import ImageOptions
 from core.recording.records import RECORD, read_record
 from core.recording.run_files import LAST, can_restore
-from fid.options import CemOptions
+from core.sample_options import SampleOptions
+from fid.backbones.options import CemOptions
 from training.folder.outputs import OutputOptions
 from training.options import (
     NETWORK_FLAGS,

@@ -7,7 +7,7 @@ from core.recording.records import RECORD
 from core.recording.run_files import LAST, PROGRESS
 from training.callbacks.loss_curve import LOSS_PICTURE
 from training.data.datasets import DataSets
-from training.folder.names import BEST
+from training.names import BEST
 from training.processes import Processes
 from training.run_options import TrainingOptions
 

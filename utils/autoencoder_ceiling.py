@@ -18,7 +18,8 @@ from core.hardware.device_options import pick_device
 from core.imaging.image_options import add_image_options, use_image_options
 from core.imaging.images import write_png
 from core.imaging.pictures import tile
-from fid.options import BackboneOptions, FeatureOptions, FidScoreOptions
+from fid.backbones.options import BackboneOptions
+from fid.options import FeatureOptions, FidScoreOptions
 from fid.results import describe, summary_text
 from share import run_script
 

@@ -14,7 +14,8 @@ from core.command_line.options import Group, add_groups, dashed, new_parser, rea
 from core.csv_files import write_csv
 from core.files import check_writable, write_json
 from core.imaging.image_options import add_image_options, use_image_options
-from fid.options import BackboneOptions, FeatureOptions, FidScoreOptions
+from fid.backbones.options import BackboneOptions
+from fid.options import FeatureOptions, FidScoreOptions
 from fid.results import check_comparable, summary_text
 from fid.tables import COLUMNS, TableOptions, draw_bars, read_results, row_of, write_markdown
 from share import run_script

@@ -16,6 +16,7 @@ from core.command_line.options import Group, add_groups, dashed, new_parser, opt
 from core.files import check_writable, write_json
 from core.imaging.image_options import add_image_options, use_image_options
 from core.imaging.images import write_png
+from fid.backbones.options import BackboneOptions
 from fid.copies import (
     CopyOptions,
     copy_lines,
@@ -25,7 +26,7 @@ from fid.copies import (
     report_of,
     write_pairs,
 )
-from fid.options import BackboneOptions, FeatureOptions
+from fid.options import FeatureOptions
 from fid.results import describe
 from share import run_script
 

@@ -31,6 +31,8 @@ from core.files import refuse_existing, whole_folder, write_json
 from core.hardware.workers import in_workers
 from core.imaging.image_options import add_image_options, use_image_options
 from core.imaging.images import write_png
+from core.imaging.pairing import IMAGES, MASKS
+from core.imaging.pictures import OVERVIEW
 from share import run_script
 
 VARIATIONS = "variations.json"
@@ -84,7 +86,7 @@ def main(argv=None):
         print(dry_run_text(vars(args), plan, hidden=["mask_path", "output"]))
         return
     with whole_folder(args.output) as folder:
-        for name in ("masks", "images") if options.image_path else ("masks",):
+        for name in (MASKS, IMAGES) if options.image_path else (MASKS,):
             (folder / name).mkdir()
         work = partial(
             make,
@@ -97,7 +99,7 @@ def main(argv=None):
         results = in_workers(work, jobs, options.num_workers)
         entries = list(tqdm(results, total=len(jobs), desc="vary masks", unit="mask"))
         overview = draw_overview(masks, folder, options.copies, options.num_classes)
-        write_png(folder / "overview.png", overview)
+        write_png(folder / OVERVIEW, overview)
         record = {"options": {**asdict(options), **asdict(variation)}, "masks": entries}
         write_json(folder / VARIATIONS, record)
     counts = {

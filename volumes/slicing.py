@@ -17,13 +17,13 @@ from core.checks import MAX_THREADS
 from core.command_line.options import OptionError, option, positive_float, positive_int
 from core.files import write_json
 from core.imaging.images import write_png
+from core.imaging.pairing import IMAGES, MASKS
 from core.imaging.pixel_size import VOLUME, PixelSize, Voxel
 from volumes.base import Volume
 from volumes.cutting import CutOptions, SplitOptions, slabs, tiles_of
 from volumes.grey import Window, grey_picture, sampled_slices
 from volumes.labels import LabelOptions
 
-IMAGES, MASKS = "images", "masks"
 SIZE_TOLERANCE = 0.01  # of voxels of images and labels, which programs round
 
 

@@ -148,6 +148,13 @@ def option(default, kind=None, metavar: str | None = None, help: str = "", **arg
     return dataclasses.field(default=default, metadata=argument)
 
 
+class Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Help with defaults, where there are any: None says nothing that the help does not."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
 class OneLineParser(argparse.ArgumentParser):
     """A parser that refuses a command line in one line; the usage of 40 options would hide it."""
 
@@ -165,8 +172,7 @@ def new_parser(doc: str, **arguments) -> OneLineParser:
     """
     # Without line breaks: argparse wraps the text to the terminal's width.
     description = " ".join(doc.split("\n\n")[0].split())
-    formatter = argparse.ArgumentDefaultsHelpFormatter
-    return OneLineParser(description=description, formatter_class=formatter, **arguments)
+    return OneLineParser(description=description, formatter_class=Formatter, **arguments)
 
 
 def add_options(

@@ -14,6 +14,7 @@ COLOURS = np.array(
      [0, 158, 115], [204, 121, 167], [86, 180, 233], [230, 159, 0]],
     dtype=np.float32,
 ) / 255  # fmt: skip
+OVERVIEW = "overview.png"  # in folders that programs write, for people
 GAP = 2  # white pixels between tiles
 FONT_SIZE, LINE = 15, 22  # pixels: of letters, and of a line of them
 GLYPH_WIDTH = 0.55  # of a letter, in units of the font size

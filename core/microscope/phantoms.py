@@ -18,6 +18,7 @@ from tqdm import tqdm
 from core.command_line.options import non_negative_int, option, positive_int
 from core.files import check_new_folder
 from core.imaging.images import write_png
+from core.imaging.pairing import IMAGES, MASKS
 from core.microscope.phantom_cells import Cells
 from core.microscope.phantom_shapes import (
     CLEARANCE,
@@ -265,7 +266,7 @@ def write_phantoms(folder: Path, options: PhantomOptions) -> None:
     counts = [getattr(options, split) for split in SPLITS]  # the fields have the splits' names
     with tqdm(total=sum(counts), unit="image", desc="phantoms") as progress:
         for split, count in zip(SPLITS, counts, strict=True):
-            images, masks = folder / split / "images", folder / split / "masks"
+            images, masks = folder / split / IMAGES, folder / split / MASKS
             images.mkdir(parents=True)
             masks.mkdir()
             for index in range(count):

@@ -13,7 +13,7 @@ from core.files import sha256_of
 from core.hardware.device_options import pick_device
 from core.weights.checkpoints import load_strictly
 from fid.backbones import BACKBONES, WEIGHTS_DIR
-from fid.options import BackboneOptions
+from fid.backbones.options import BackboneOptions
 from fid.preprocessing import Preprocessing
 
 

@@ -18,6 +18,7 @@ from core.command_line.options import (
 from core.files import sha256_of
 from core.imaging.images import list_images
 from core.seeds import sample_seed
+from generation.drawn import Drawn
 from generation.planning.plan import PlannedImage
 
 
@@ -130,23 +131,6 @@ def build_gate(options: GateOptions, num_classes: int) -> Gate | None:
         if options.resample:
             hardness = partial(judge.hardness, class_losses=losses)
     return Gate(options.min_agreement, options.max_redraws, judge.agreement, doubtful, hardness)
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A picture that was kept.
-
-    Attributes:
-        planned: what it was drawn from; the seed is that of the redraw.
-        picture: uint8 (H, W, 3).
-        ignored: pixels of its mask that do not count, bool (H, W); None for none.
-        notes: what the manifest says of it beside the plan.
-    """
-
-    planned: PlannedImage
-    picture: np.ndarray
-    ignored: np.ndarray | None
-    notes: dict
 
 
 def pass_gate(

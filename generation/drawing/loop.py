@@ -13,13 +13,14 @@ from tqdm import tqdm
 from cldm.options import SamplingOptions
 from cldm.sampling import NotFiniteError, Start, sample_images
 from core.hardware.devices import mixed_precision
+from core.imaging.pairing import IMAGES
 from core.microscope.grain import Grain
 from core.signals import StoppedForRequeue, StopRequest
 from generation.drawing.gate import Gate, pass_gate
 from generation.drawing.grain import add_grain
 from generation.drawing.writer import BackgroundWriter
 from generation.folder.run_folder import lock_images
-from generation.names import IMAGES, image_name
+from generation.names import image_name
 from generation.planning.branches import labels_of
 from generation.planning.inputs import read_hints, stack_hints
 from generation.planning.plan import PlannedImage, make_batches

@@ -21,21 +21,21 @@ from tqdm import tqdm
 from conditions import ConditionOptions, Segmentation
 from conditions.pairs import Pair, check_pairs, find_pairs
 from conditions.segmentation import read_mask
+from core.checks import MAX_THREADS
 from core.command_line.options import OptionError, option, option_names
 from core.csv_files import write_csv
 from core.files import check_new_folder, whole_folder
 from core.imaging.images import IGNORE, LUMA, read_image
-from core.imaging.pairing import stem_of
+from core.imaging.pairing import IMAGES, MASKS, stem_of
 from core.imaging.pixel_size import PixelSize, notify_of_other_size, pixel_size_of_folder
 from core.signals import StopRequest
 from generation.exporting.card import write_data_card
 from generation.exporting.layouts import BACKGROUND, LAYOUTS, Case, PairsLayout
 from generation.folder.manifest import leading_file, read_manifest
-from generation.names import CONDITIONS, IMAGE_PREFIX, IMAGES, MASKS
+from generation.names import CONDITIONS, IMAGE_PREFIX
 
 COLUMNS = ("file", "split", "source", "group", "condition", "seed", "prompt")
 SYNTHETIC, REAL = "synthetic", "real"  # in the column `source`
-MAX_THREADS = 8  # more do not write faster
 
 
 @dataclass(frozen=True)

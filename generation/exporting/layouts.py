@@ -15,11 +15,10 @@ import numpy as np
 
 from core.files import write_json
 from core.imaging.images import IGNORE, write_png
-from core.imaging.pairing import natural_order
+from core.imaging.pairing import IMAGES, MASKS, natural_order
 from core.imaging.pixel_size import PixelSize
 from core.notices import notify
 from generation.exporting.ome_zarr import ENDING, LABELS, require_ome_zarr, write_ome_zarr
-from generation.names import IMAGES, MASKS
 
 BACKGROUND = "background"
 NNUNET_NAME = re.compile(r"Dataset\d{3}_[A-Za-z0-9]\w*")  # documented by nnU-Net

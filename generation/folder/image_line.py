@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from core.command_line.option_sources import plain
-from generation.names import CONDITIONS, IMAGES, MASKS, condition_name, image_name
+from core.imaging.pairing import IMAGES, MASKS
+from generation.names import CONDITIONS, condition_name, image_name
 from generation.planning.branches import Branch, condition_folders, has_labels
 from generation.planning.plan import PlannedImage
 

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from core.files import require_file, whole_file
+from core.imaging.pairing import IMAGES, MASKS
 from core.recording.records import Record, parse_checked
 from generation.folder.run_folder import lock_manifest
-from generation.names import CONDITIONS, IMAGES, MASKS
+from generation.names import CONDITIONS
 
 MANIFEST = "manifest.jsonl"
 # Keys of a line that are known only when the image is written; all others follow from the plan.

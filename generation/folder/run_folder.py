@@ -11,8 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from core.files import check_new_folder, remove_leftovers, require_file
+from core.imaging.pairing import IMAGES, MASKS
 from core.recording.records import RECORD
-from generation.names import CONDITIONS, IMAGE_PREFIX, IMAGES, MASKS, image_name
+from generation.names import CONDITIONS, IMAGE_PREFIX, image_name
 
 STATE = "generate_state.json"
 

@@ -4,7 +4,7 @@ Two files say it: the record of every run (`core.recording.records`) with the op
 with the files and texts that these options meant.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,10 +14,10 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from core.checks import bar_for_many
 from core.command_line.option_sources import changed_options
 from core.files import sha256_of, write_json
+from core.imaging.pairing import IMAGES
 from core.recording.records import RECORD, Record, RunRecord, read_checked
 from generation.folder.run_folder import STATE, finished_images
-from generation.folder.run_options import FREE_ON_RESUME
-from generation.names import FIRST_BATCH, IMAGES, MASK, OLDER_FIRST_BATCH
+from generation.names import FIRST_BATCH, MASK, OLDER_FIRST_BATCH
 from generation.planning.plan import ConditionSet, SamplePlan
 from generation.planning.shards import MAX_SHARDS
 
@@ -138,12 +138,15 @@ def write_state(run_dir: Path, options: Mapping, description: Mapping) -> None:
     write_json(run_dir / STATE, {"args": options, **description, "saved_at": saved_at})
 
 
-def require_same_run(run_dir: Path, options: Mapping, description: Mapping) -> tuple[int, int]:
+def require_same_run(
+    run_dir: Path, options: Mapping, description: Mapping, free: Set[str]
+) -> tuple[int, int]:
     """Check that a run was started with these options and files.
 
     Args:
         options: by name; a seed of -1 stands for the run's.
         description: as `describe_run` gives it.
+        free: names of options that may have changed.
     Returns:
         The run's seed, and `GenerateState.first_batch`.
     Raises:
@@ -153,7 +156,7 @@ def require_same_run(run_dir: Path, options: Mapping, description: Mapping) -> t
     saved, seed = record.options, record.args.seed
     # Options that the record lacks are newer than the run. What they change shows below.
     now = dict(options) | ({"seed": seed} if options["seed"] == -1 else {})
-    if changed := changed_options(now, saved, FREE_ON_RESUME):
+    if changed := changed_options(now, saved, free):
         before = saved[changed[0].lstrip("-")]
         raise ValueError(
             f"{run_dir / RECORD}: the run was started with another {changed[0]} ({before}). "

@@ -16,12 +16,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from core.files import whole_file
 from core.imaging.images import read_image, read_labels, write_png
-from core.imaging.pictures import COLOURS, class_colours, evenly, scale_longer_side, tile, to_image
+from core.imaging.pictures import (
+    COLOURS,
+    OVERVIEW,
+    class_colours,
+    evenly,
+    scale_longer_side,
+    tile,
+    to_image,
+)
 from core.recording.records import RECORD, RunRecord, read_checked
 from generation.folder.manifest import leading_file
 from generation.reporting.scores import read_scores
 
-OVERVIEW, REPORT = "overview.png", "report.html"
+REPORT = "report.html"
 EXAMPLE_CONDITIONS, EXAMPLE_IMAGES = 12, 4  # conditions that are shown, and images of each
 CELL = 224  # pixels, the longer side of a picture in the overview
 OVERVIEW_WIDTH = 1600  # pixels; narrow rows stand side by side up to about this width

@@ -3,10 +3,10 @@
 from contextlib import suppress
 from pathlib import Path
 
+from core.imaging.pairing import IMAGES
 from core.recording.records import RECORD, read_checked
 from fid.results import Score
 from generation.folder.run_folder import STATE
-from generation.names import IMAGES
 
 
 class ScoreOfRun(Score):

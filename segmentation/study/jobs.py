@@ -15,6 +15,7 @@ from conditions.pairs import Pair
 from core.command_line.option_sources import plain
 from core.command_line.options import OptionError
 from core.files import write_json
+from core.imaging.pairing import IMAGES, MASKS
 from core.imaging.pixel_size import notify_of_unlike_folders
 from core.recording.records import Record, read_checked
 from segmentation.data import gather_pairs, read_input, read_target
@@ -194,7 +195,7 @@ def synthetic_pairs(arm: Arm, labelled: int, num_classes: int) -> list[Pair]:
         return []
     folder = Path(arm.synthetic.replace(LABELLED, str(labelled)))
     try:
-        pairs = gather_pairs([folder / "images"], [folder / "masks"], num_classes, True)
+        pairs = gather_pairs([folder / IMAGES], [folder / MASKS], num_classes, True)
     except (OSError, RuntimeError, ValueError) as error:
         raise type(error)(f"arm {arm.name}: {error}") from error
     number = arm.synthetic_images or len(pairs)

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from conditions.pairs import Pair
 from core.files import check_new_folder, whole_folder, write_json
-from core.imaging.pairing import by_stem, stem_of
+from core.imaging.pairing import IMAGES, MASKS, by_stem, stem_of
 from core.imaging.pixel_size import VOLUME, pixel_size_of_folder
 from segmentation.data import gather_pairs
 from segmentation.study.config import StudyConfig
@@ -63,13 +63,13 @@ def write_parts(folder: Path, parts: Parts) -> list[str]:
     with whole_folder(folder) as temporary:
         for name, pairs in tqdm(named.items(), desc="copy", unit="folder"):
             size = pixel_size_of_folder(pairs[0].image.parent)
-            for kind in ("images", "masks"):
+            for kind in (IMAGES, MASKS):
                 (temporary / name / kind).mkdir(parents=True)
                 if size:
                     write_json(temporary / name / kind / VOLUME, {"pixel_size_nm": size})
             for pair in pairs:
-                shutil.copyfile(pair.image, temporary / name / "images" / pair.image.name)
+                shutil.copyfile(pair.image, temporary / name / IMAGES / pair.image.name)
                 # The mask takes the image's name: so they pair, whatever they were called.
                 mask = stem_of(pair.image) + pair.condition.suffix
-                shutil.copyfile(pair.condition, temporary / name / "masks" / mask)
+                shutil.copyfile(pair.condition, temporary / name / MASKS / mask)
     return list(named)

@@ -16,9 +16,9 @@ from core.imaging.images import list_images
 from fid import compute_cem_fid, compute_normal_fid
 from fid.backbones.inception_network import tensorflow_inception
 from fid.backbones.loading import load_backbone
+from fid.backbones.options import BackboneOptions
 from fid.distances import frechet_distance
 from fid.features import folder_statistics
-from fid.options import BackboneOptions
 from fid.results import summary_text, write_result
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from core.imaging.images import list_images
 from fid.backbones.loading import load_backbone
+from fid.backbones.options import BackboneOptions
 from fid.features import folder_statistics
-from fid.options import BackboneOptions
 
 
 @pytest.fixture

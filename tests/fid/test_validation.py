@@ -16,8 +16,8 @@ import torch
 import train
 from core.weights.torch_files import load_pickle
 from fid.backbones.loading import load_backbone
+from fid.backbones.options import BackboneOptions
 from fid.distances import frechet_distance, kid, statistics_of
-from fid.options import BackboneOptions
 from fid.validation import ValidationFid
 
 

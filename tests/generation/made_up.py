@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from generation.drawing.gate import Drawn
+from generation.drawn import Drawn
 from generation.planning.inputs import read_hints
 
 

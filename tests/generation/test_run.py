@@ -12,8 +12,8 @@ from core.files import sha256_of, write_json
 from core.imaging.images import read_grey, read_labels, write_png
 from core.imaging.pixel_size import VOLUME, pixel_size_of_folder
 from generation.folder.manifest import read_manifest
-from generation.folder.run_options import options_of_run
 from generation.run import Run
+from generation.run_options import options_of_run
 from runs.status import run_statuses
 from tests.generation.made_up import write_image
 

@@ -7,11 +7,11 @@ import pytest
 
 from cldm.options import SamplingOptions
 from generation.exporting.dataset import ExportOptions
-from generation.folder.run_options import GenerationRunOptions
 from generation.options import GrainOptions, ModelOptions
 from generation.planning.branches import BranchOptions
 from generation.planning.published_options import DRAWN_ON_THE_FLY, PublishedOptions
 from generation.planning.shards import ShardOptions
+from generation.run_options import GenerationRunOptions
 from generation.settings import GROUPS, SAMPLING_FLAGS, Settings
 
 MASKS = PublishedOptions(mask_dir=Path("m"))

@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from core.notices import report
 from core.recording.run_files import LAST
 from training.callbacks.steps import ends_step, validation_follows
-from training.folder.names import BEST, BEST_AGREEMENT, BEST_FID
+from training.names import BEST, BEST_AGREEMENT, BEST_FID
 
 ALIGNMENT = 64  # bytes: torch's own memory on the CPU begins at multiples of it
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)

@@ -12,7 +12,7 @@ from core.notices import report
 from core.samples import channels_first
 from dataset import ValidationSet
 from fid.backbones.loading import load_backbone
-from fid.options import CemOptions
+from fid.backbones.options import CemOptions
 from fid.validation import ValidationFid
 from training.options import NETWORK_FLAGS, ValidationFidOptions
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 from conditions import ConditionOptions, create_condition
 from conditions.pairs import check_pairs, notify_of_overlap
 from core.command_line.options import option_names
-from core.command_line.sample_options import SampleOptions
 from core.imaging.pixel_size import notify_of_unlike_folders
 from core.prompts import read_prompts
+from core.sample_options import SampleOptions
 from dataset import MyDataset, ValidationSet
 from ldm.modules.encoders.tokenizer import notify_of_cut
 from training.options import DataOptions

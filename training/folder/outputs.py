@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.command_line.options import folder_name, option, positive_int
 from core.deferred import Deferred
-from training.folder.names import BEST
+from training.names import BEST
 
 if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
     from pytorch_lightning.loggers import Logger

@@ -1,6 +1,7 @@
 """Latent diffusion (Rombach et al. 2022) with the schedule and loss of DDPM (Ho et al. 2020).
 
-Who trains it, and on what, is written elsewhere.
+The mathematics alone: training steps stand in `ldm.models.diffusion.ddpm`, samplers in
+`ldm.samplers`.
 """
 
 import numpy as np

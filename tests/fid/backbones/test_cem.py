@@ -6,8 +6,8 @@ from torch import nn
 
 from core.weights.checkpoints import save_weights
 from fid.backbones.loading import load_backbone
+from fid.backbones.options import BackboneOptions
 from fid.backbones.resnet50 import grey_resnet50
-from fid.options import BackboneOptions
 
 MOCO, SWAV = "keys_cem500k_mocov2.json", "keys_cem15m_swav.json"
 

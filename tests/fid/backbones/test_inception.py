@@ -8,7 +8,7 @@ from torchvision.models import inception_v3
 
 from fid.backbones.inception_network import tensorflow_inception
 from fid.backbones.loading import load_backbone
-from fid.options import BackboneOptions
+from fid.backbones.options import BackboneOptions
 from tests.weights import fill_parameters
 
 

@@ -7,7 +7,7 @@ from torchvision.models import resnet50
 from core.weights.checkpoints import save_weights
 from fid.backbones import BACKBONES, CEM, INCEPTION
 from fid.backbones.loading import load_backbone
-from fid.options import BackboneOptions
+from fid.backbones.options import BackboneOptions
 
 
 def load(name, path):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from generation.folder.run_options import GenerationRunOptions, name_of_run
 from generation.planning.shards import Shard, ShardOptions, find_shard, shard_of_environment
+from generation.run_options import GenerationRunOptions, name_of_run
 
 SLURM = {
     "SLURM_ARRAY_TASK_ID": "7",

@@ -6,10 +6,10 @@ import pytest
 
 from conditions import ConditionOptions
 from core.command_line.options import OptionError
-from core.command_line.sample_options import SampleOptions
 from core.files import write_json
 from core.imaging.pixel_size import VOLUME
 from core.notices import Notice
+from core.sample_options import SampleOptions
 from training.data.datasets import build_datasets
 from training.options import DataOptions
 

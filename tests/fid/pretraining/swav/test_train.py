@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fid.backbones.loading import load_backbone
-from fid.options import BackboneOptions
+from fid.backbones.options import BackboneOptions
 from fid.pretraining.loop import EpochFiles
 from fid.pretraining.swav.train import main
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from cldm.options import SamplingOptions
 from generation.exporting.dataset import ExportOptions
 from generation.exporting.volume import VolumeOptions
-from generation.reporting.summary import plan_text
+from generation.summary import plan_text
 from tests.generation.made_up import write_image
 
 

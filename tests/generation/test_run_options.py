@@ -3,15 +3,15 @@
 import dataclasses
 from pathlib import Path
 
-from generation.folder.run_options import (
+from generation.options import DrawingOptions
+from generation.planning.shards import Shard
+from generation.run_options import (
     FREE_ON_RESUME,
     OF_ONE_CALL,
     GenerationRunOptions,
     folder_of_run,
     name_of_run,
 )
-from generation.options import DrawingOptions
-from generation.planning.shards import Shard
 
 
 def test_options_of_speed_are_free_on_resume_but_taken_over():
