@@ -24,14 +24,19 @@ control_steps=${CONTROL_STEPS:-700}
 read -ra crop_scale <<< "${CROP_SCALE:-0.05 0.09}"
 classes=$(sed -n 's/^num_classes: *//p' "$study")
 
-# train_segmenter FOLDER SEED CHECKPOINT: of the labelled images in FOLDER
+# train_segmenter FOLDER SEED CHECKPOINT OPTION...: of the labelled images in FOLDER
 train_segmenter() {
     [ ! -f "$3" ] || return 0
     "$python" utils/train_segmenter.py train --num_classes "$classes" \
         --image_path "$1/images" --mask_path "$1/masks" \
         --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
         --encoder resnet18 --augmentation strong --batch_size 8 --validations 8 \
-        --max_steps "${SEGMENTER_STEPS:-800}" --seed "$2" --output "$3"
+        --max_steps "${SEGMENTER_STEPS:-800}" --seed "$2" --output "$3" "${@:4}"
+}
+
+# predict FOLDER SEGMENTER...: pairs of the unlabelled images and their predicted masks
+predict() {
+    [ -d "$1" ] || "$python" utils/predict_masks.py "${@:2}" "$unlabelled" "$1" --copy_images
 }
 
 # Starting weights of all ControlNets: a base that has seen the images, and its grain
@@ -120,9 +125,15 @@ for folder in "$out"/split/train_*; do
         fi
     done
     predicted=$out/pairs/predicted_$number
-    if [ -n "$unlabelled" ] && [ ! -d "$predicted" ]; then
-        "$python" utils/predict_masks.py "${segmenters[@]}" "$unlabelled" "$predicted" \
-            --copy_images
+    [ -z "$unlabelled" ] || predict "$predicted" "${segmenters[@]}"
+    if [ -n "$unlabelled" ] && [ -n "${PREDICT_TWICE:-}" ]; then
+        students=()
+        for seed in ${SEGMENTER_SEEDS:-100 101 102}; do
+            students+=("$out/segmenter_${number}_${seed}_twice.ckpt")
+            train_segmenter "$folder" "$seed" "${students[-1]}" --mix real=1 synthetic=1 \
+                --synthetic_image_path "$predicted/images" --synthetic_mask_path "$predicted/masks"
+        done
+        predict "$out/pairs/predicted_twice_$number" "${students[@]}"
     fi
     [ "$control_steps" != 0 ] || continue
     train_control "$folder" "$number"

@@ -114,3 +114,15 @@ def test_without_a_controlnet_masks_are_predicted_alone(proof, tmp_path):
     each = ["utils/train_segmenter.py", "utils/predict_masks.py"]
     study = ["utils/augmentation_study.py"]
     assert programs == [*study, *each, *each, *study]
+
+
+def test_masks_are_predicted_twice_where_asked(proof, tmp_path):
+    calls = proof(UNLABELLED=str(tmp_path / "more"), CONTROL_STEPS="0", PREDICT_TWICE="1")
+    for words in calls:
+        parsed(*words)
+    students = [value(words, "--output") for words in calls if "--mix" in words]
+    taught = {value(words, "--synthetic_mask_path") for words in calls if "--mix" in words}
+    assert taught == {str(tmp_path / f"out/pairs/predicted_{n}/masks") for n in (1, 2)}
+    again = [words for words in calls if Path(words[-2]).name.startswith("predicted_twice")]
+    assert [word for words in again for word in words[1:-3]] == students
+    assert len(students) == 6  # three for each number of labelled images
