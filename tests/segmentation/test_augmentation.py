@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torchvision.transforms import v2
 
 from core.imaging.images import IGNORE
-from segmentation.augmentation import AUGMENTATIONS, cut_warped
+from segmentation.augmentation import AUGMENTATIONS, _Elastic, cut_warped
 
 
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS.values(), ids=AUGMENTATIONS)
@@ -51,3 +52,12 @@ def test_pixels_from_beyond_the_image_are_ignored():
         outside.append((y == IGNORE).any())
         assert (x[0][y == IGNORE] < 1).all() and (x[0][y == 0] > 0).all()
     assert any(outside) and not all(outside)
+
+
+def test_elastic_displacements_are_those_of_torchvision():
+    found = []
+    for transform in (_Elastic, v2.ElasticTransform):
+        torch.manual_seed(0)
+        found.append(transform(300.0, 4.0).make_params([torch.zeros(1, 40, 56)])["displacement"])
+    assert found[1].abs().max() > 0.1
+    torch.testing.assert_close(*found, atol=1e-5, rtol=0)
