@@ -67,8 +67,8 @@ class Views(Dataset):
 class Latents(Dataset):
     """Views as their posterior moments, with a prompt.
 
-    The frozen autoencoder encodes each view once, at the start. `dataset[index, seed]` is (moments
-    (8, h, w), prompt, seed).
+    The frozen autoencoder encodes each view once, at the start, on the device where it lies.
+    `dataset[index, seed]` is (moments (8, h, w), prompt, seed).
 
     Args:
         views: images; each is encoded `views_per_image` times.
@@ -95,9 +95,11 @@ class Latents(Dataset):
         ]
         loader = DataLoader(views, ENCODE_BATCH, sampler=keys)
         self.cache, self.length = cache, 0
+        device = next(first_stage_model.parameters()).device
         for images, _ in tqdm(loader, desc="encode", unit="batch"):
             # Moments, not samples: one encoding then serves for any number of draws.
-            for moments in first_stage_model.encode(images).parameters:  # (8, h, w) each
+            moments_of_batch = first_stage_model.encode(images.to(device)).parameters.cpu()
+            for moments in moments_of_batch:  # (8, h, w) each
                 cache[self.length] = moments
                 self.length += 1
         self.prompts, self.prompt_drop = prompts, prompt_drop

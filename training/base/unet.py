@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import EMAWeightAveraging
 
 from cldm.configuration import read_config
 from cldm.model import load_weights
+from core.hardware.device_options import pick_device
 from ldm.models.diffusion.latent_diffusion import LatentDiffusionModel
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 from training.base.data import Latents, Views, load
@@ -94,6 +95,8 @@ def train_unet(
         cache: where the latents of their views are kept.
         seed: of views, prompts and noise.
     """
+    # Lightning moves the model later; views would be encoded on the CPU until then.
+    model.first_stage_model.to(pick_device("auto"))
     latents = Latents(
         model.first_stage_model,
         Views(images, options.image_size),
