@@ -10,6 +10,7 @@ from cldm.configuration import constructor_errors, read_config
 from cldm.layer_precision import read_rounded, rounded_names
 from cldm.names import AUTOENCODER, CONTROL, EMA, UNET
 from core.command_line.options import OptionError
+from core.notices import report
 from core.weights.checkpoints import SkipInitialisation, load_state_dict, load_strictly, subset
 from core.weights.foreign_layouts import load_original
 from ldm.util import instantiate_from_config
@@ -234,4 +235,4 @@ def _fit_first_hint(model, path, state_dict, new_hint):
         state_dict[FIRST_HINT] = convolution.weight.detach()
         state_dict[FIRST_HINT.replace("weight", "bias")] = convolution.bias.detach()
         done = f"{CONTROL}input_hint_block.0 is initialised anew"
-    print(f"{path}: made for {found} hint channels, expected {expected}: {done}")
+    report(f"{path}: made for {found} hint channels, expected {expected}: {done}")

@@ -10,7 +10,7 @@ from core.imaging.image_header import Header
 from core.imaging.images import IGNORE, LIKELY_CLASSES, read_labels, to_uint8
 from core.imaging.pictures import class_colours
 
-LISTED = 5  # labels that an error message lists
+SHOWN = 5  # labels that an error message lists
 IGNORE_LABELS = (255, 65535, -1)  # of data sets for other programs
 
 
@@ -31,7 +31,7 @@ def read_mask(path: str | Path, num_classes: int, allow_ignore: bool = False) ->
         return labels
     found = np.unique(labels).tolist()
     wrong = [label for label in found if not 0 <= label < num_classes]
-    values = ", ".join(map(str, wrong[:LISTED])) + (", ..." if len(wrong) > LISTED else "")
+    values = ", ".join(map(str, wrong[:SHOWN])) + (", ..." if len(wrong) > SHOWN else "")
     raise ValueError(
         f"{path}: found value(s) {values}, expected 0..{num_classes - 1} "
         f"({num_classes} classes). {_remedy(path, found, num_classes)}"

@@ -26,7 +26,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
     When the block ends well, the temporary file takes the name `path`, in one step. When the block
     raises, the temporary file is deleted. The content is on the disk before the name is, so a
-    computer that loses power leaves the old file or the new one.
+    computer that loses power leaves the old file or the new one. Missing parents are made.
 
     Raises:
         OSError: the folder cannot be written or the disk is full; `path` is then as it was before.
@@ -34,6 +34,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     temporary = _beside(path, path.suffix)
     with _errors_name(path, temporary):
+        path.parent.mkdir(parents=True, exist_ok=True)
         # Made here and not by `tempfile`, whose files none but their owner may read.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL, 0o666))
         try:
@@ -116,14 +117,13 @@ def check_new_folder(path: Path) -> None:
     """
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise FileExistsError(f"{path}: exists and is not an empty folder. Name a new one.")
-    # The nearest folder that exists decides whether the others can be made.
-    parent = next(parent for parent in path.absolute().parents if parent.exists())
+    parent = _nearest_parent(path)
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
         raise PermissionError(f"{path}: nothing can be written to {parent}. Name another place.")
 
 
 def check_writable(path: Path, option: str = "") -> None:
-    """Make the folder of `path` and try to write there, before anything slow happens.
+    """Try to write where `path` is to stand, before anything slow happens; nothing is left.
 
     Args:
         option: that names the path, for the message.
@@ -132,14 +132,19 @@ def check_writable(path: Path, option: str = "") -> None:
         OSError: it cannot be written; the message begins with `option` and path.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):  # rights alone do not tell: disks get full
+        # Rights alone do not tell: disks get full.
+        with tempfile.TemporaryFile(dir=_nearest_parent(path)):
             pass
         if path.is_dir():
             raise IsADirectoryError("it is a folder")
     except OSError as error:
         name = f"{option} {path}".lstrip()
         raise OSError(f"{name}: cannot be written ({error}). Name another place.") from error
+
+
+def _nearest_parent(path: Path) -> Path:
+    """The nearest parent that exists: it decides whether the folders below can be made."""
+    return next(parent for parent in path.absolute().parents if parent.exists())
 
 
 def _beside(path: Path, suffix: str = "") -> Path:

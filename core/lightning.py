@@ -35,7 +35,6 @@ class WholeFileIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint, path, storage_options=None):
         """Write a checkpoint; raises OSError as `save_torch`."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".safetensors":
             notes = {**self.notes(), "step": str(checkpoint["global_step"])}
             save_weights(subset(checkpoint["state_dict"], self.kept), path, notes)

@@ -43,7 +43,6 @@ def remembered_sha256(path: Path) -> str:
     settled = time.time() - max(stat.st_mtime, stat.st_ctime) > SETTLED
     if settled and _state(path) == before:
         with suppress(OSError):  # no place to remember it: the next call reads the file again
-            entry.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(entry) as temporary:
                 temporary.write_text(digest)
     return digest

@@ -64,7 +64,6 @@ def folder_statistics(
     statistics = folder_statistics(
         paths, backbone, batch_size, num_workers, keep_features, title=title
     )
-    cache_dir.mkdir(parents=True, exist_ok=True)
     with whole_file(cached) as temporary:  # several scores may run at once
         np.savez(temporary, **statistics.state())
     return statistics

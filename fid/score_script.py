@@ -58,13 +58,13 @@ class ScoreScript:
         reading = read_options(FeatureOptions, args, dashed(FeatureOptions))
         scores = read_options(FidScoreOptions, args, dashed(FidScoreOptions))
         output = read_options(self.result, args, dashed(ResultOptions))
+        check_writable(output.output_json, "--output-json")
         # Checks take seconds and come first, features take minutes.
         sets = read_sets(args.real_dir, {"generated": args.gen_dir}, reading.skip_corrupt)
         if args.dry_run:
             plan = f"features of {network.network}, result in {output.output_json}"
             print(dry_run_text(vars(args), plan, hidden=["real_dir", "gen_dir"]))
             return
-        check_writable(output.output_json, "--output-json")
         result = score_sets(sets, network, reading, scores)["generated"]
         if output.data_volume:
             result["data_volume"] = output.data_volume

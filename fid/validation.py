@@ -88,7 +88,6 @@ class ValidationFid(Callback):
         by_epoch = trainer.check_val_every_n_epoch is not None
         step = f"step_{trainer.global_step:06}"
         folder = self.folder / (f"epoch_{trainer.current_epoch:04}" if by_epoch else step)
-        folder.mkdir(parents=True, exist_ok=True)
         for index, picture in zip(indices, pictures, strict=True):
             write_png(folder / f"{index:06}.png", picture)
 

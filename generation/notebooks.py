@@ -172,9 +172,11 @@ def process(
     for ending, image in zip(endings, images, strict=True):
         for branch, hint in zip(branches, hints, strict=True):
             for folder, picture in branch.condition.pictures(branch.name, hint).items():
-                _write(Path(condition_save_path, folder, condition_name(folder, ending)), picture)
+                write_png(
+                    Path(condition_save_path, folder, condition_name(folder, ending)), picture
+                )
         # The image comes last: where it is, its conditions are too.
-        _write(Path(img_save_path, image_name(ending)), image)
+        write_png(Path(img_save_path, image_name(ending)), image)
     return images
 
 
@@ -189,8 +191,3 @@ def _read(files: ConditionSet, branches: Sequence[Branch], model) -> list[np.nda
             "Resize it."
         )
     return read_hints(files, branches)
-
-
-def _write(path: Path, picture: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_png(path, picture)

@@ -135,11 +135,8 @@ class Run:
     @property
     def _folders(self) -> list[str]:
         # `masks/` exists even where it stays empty: the published layout has it.
-        return [
-            IMAGES,
-            MASKS,
-            *(f"{CONDITIONS}/{name}" for name in condition_folders(self.branches)),
-        ]
+        names = condition_folders(self.branches)
+        return [IMAGES, MASKS, *(f"{CONDITIONS}/{name}" for name in names)]
 
     def _create(self) -> None:
         """Make the folder and describe the run in it, unless another process does."""
@@ -151,9 +148,8 @@ class Run:
             with whole_folder(self.folder) as temporary:
                 for folder in self._folders:
                     (temporary / folder).mkdir(parents=True)
-                    if self.pixel_size:
-                        record = {"pixel_size_nm": self.pixel_size}
-                        write_json(temporary / folder / VOLUME, record)
+                    if size := self.pixel_size:
+                        write_json(temporary / folder / VOLUME, {"pixel_size_nm": size})
                 write_state(temporary, options, self.description)  # what `join` compares
                 write_run_record(temporary / RECORD, options, "generation")
         except OSError:

@@ -30,7 +30,7 @@ from generation.planning.published_options import (
 )
 from generation.planning.shards import Shard, ShardOptions, find_shard
 from generation.planning.stack import StackOptions
-from generation.planning.start import StartOptions
+from generation.planning.start import StartImageOptions
 from generation.presets import PresetOptions
 from generation.run_options import GenerationRunOptions, name_of_run
 from ldm.samplers import SAMPLERS
@@ -49,7 +49,7 @@ GROUPS = {
     "conditions": Group(ConditionOptions, "reading of conditions"),
     "inputs": Group(InputOptions, "incomplete conditions"),
     "plan": Group(PlanOptions, "images"),
-    "start": Group(StartOptions, "start from real images"),
+    "start": Group(StartImageOptions, "start from real images"),
     "stack": Group(StackOptions, "stacks"),
     "grain": Group(GrainOptions, "grain"),
     "gate": Group(GateOptions, "quality gate"),
@@ -85,7 +85,7 @@ class Settings:
     conditions: ConditionOptions
     inputs: InputOptions
     plan: PlanOptions
-    start: StartOptions
+    start: StartImageOptions
     stack: StackOptions
     grain: GrainOptions
     gate: GateOptions

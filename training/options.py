@@ -115,7 +115,7 @@ class CacheOptions:
 
 
 @dataclass(frozen=True)
-class StartOptions:
+class TrainedModelOptions:
     """The model and the weights that its training starts from."""
 
     cldm_config_path: Path = option(DEFAULT_CONFIG, Path, "YAML", "model configuration")

@@ -23,7 +23,7 @@ from training.options import (
     DataOptions,
     MemoryOptions,
     OptimizationOptions,
-    StartOptions,
+    TrainedModelOptions,
     ValidationFidOptions,
     ValidationNetworkOptions,
 )
@@ -49,7 +49,7 @@ GROUPS = {
     "conditions": Group(ConditionOptions, "conditions"),
     "samples": Group(SampleOptions, "samples"),
     "cache": Group(CacheOptions, "cache"),
-    "model": Group(StartOptions, "model"),
+    "model": Group(TrainedModelOptions, "model"),
     "optimization": Group(OptimizationOptions, "optimization"),
     "processes": Group(ProcessOptions, "processes"),
     "memory": Group(MemoryOptions, "memory"),
@@ -84,7 +84,7 @@ class TrainingOptions:
     conditions: ConditionOptions
     samples: SampleOptions
     cache: CacheOptions
-    model: StartOptions
+    model: TrainedModelOptions
     optimization: OptimizationOptions
     processes: ProcessOptions
     memory: MemoryOptions

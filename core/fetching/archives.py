@@ -8,12 +8,11 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from core.files import whole_folder
+from core.files import BLOCK, whole_folder
 
 MOST_FILES = 10**6
 # Weights and pictures hardly shrink. A bomb of a few kilobytes becomes terabytes.
 MOST_GROWTH = 100
-BLOCK = 2**20  # bytes
 ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 

@@ -12,12 +12,11 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from core.files import sha256_of
+from core.files import BLOCK, sha256_of
 from core.notices import report
 
 TIMEOUT = 30  # seconds without an answer; downloads that go on may take hours
 WAITS = (1, 5, 20)  # seconds before each further attempt
-BLOCK = 2**20  # bytes
 MAX_BYTES = 20 * 2**30  # no published file has a third of that
 MIN_SPEED = 2**10  # bytes a second; slower is a server that keeps a connection open
 NETWORK_ERRORS = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)

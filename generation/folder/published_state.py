@@ -119,7 +119,6 @@ def save_generation_state(
         masks = [record[MASK] for record in condition_records if MASK in record]
         state["mask_paths"] = masks if condition_records else state["mask_paths"]
     path = Path(run_output_dir) / filename
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, state)
     return str(path)
 

@@ -13,7 +13,7 @@ from generation.planning.plan import ConditionSet
 
 
 @dataclass(frozen=True)
-class StartOptions:
+class StartImageOptions:
     """Real images to begin with, and how much of them is replaced."""
 
     encode_ratio: tuple[float, ...] = option(
@@ -39,7 +39,7 @@ class StartOptions:
             raise OptionError("image_path", "is only read with --encode_ratio")
 
 
-def with_images(sets: Sequence[ConditionSet], options: StartOptions) -> list[ConditionSet]:
+def with_images(sets: Sequence[ConditionSet], options: StartImageOptions) -> list[ConditionSet]:
     """The condition sets with their real images, where the options ask for any.
 
     Raises:

@@ -37,11 +37,20 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
+def test_missing_parents_are_made_and_a_file_among_them_is_named(tmp_path):
+    with whole_file(tmp_path / "new/folder/a") as temporary:
+        temporary.touch()
+    assert (tmp_path / "new/folder/a").is_file()
+    with (
+        pytest.raises(NotADirectoryError, match="folder/a/b"),
+        whole_file(tmp_path / "new/folder/a/b/c"),
+    ):
+        pass
+
+
 def test_errors_of_other_files_stay_as_they_are(tmp_path):
     with pytest.raises(FileNotFoundError, match="elsewhere"), whole_file(tmp_path / "a"):
         Path("elsewhere").read_text()
-    with pytest.raises(FileNotFoundError, match="missing/a'"), whole_file(tmp_path / "missing/a"):
-        pass
     refused = OSError(errno.ECONNRESET, "Connection reset by peer")
     with pytest.raises(OSError, match="reset") as error, whole_folder(tmp_path / "b"):
         raise refused

@@ -171,6 +171,7 @@ def test_skipped_images_are_counted(score, image_folders):
         ),
         (lambda f: None, ("--device", "abacus"), "device: abacus"),
         (lambda f: (f / "out").touch(), (), "--output-json .*: cannot be written"),
+        (lambda f: (f / "out").touch(), ("--dry_run",), "--output-json .*: cannot be written"),
         (
             lambda f: None,
             ("--output-json", "/proc/result.json"),

@@ -18,6 +18,9 @@ class TextEncoder(nn.Module):
 
     Args:
         pad: token id after the end of the text.
+        max_length: stands in published configurations; always 77, the number of positions.
+    Raises:
+        ValueError: another `max_length`.
 
     Attributes:
         chunks: parts of 75 tokens that a prompt has room for. With more than one, their contexts
@@ -26,8 +29,12 @@ class TextEncoder(nn.Module):
 
     chunks = 1
 
-    def __init__(self, pad):
+    def __init__(self, pad, max_length=CONTEXT_LENGTH):
         super().__init__()
+        if max_length != CONTEXT_LENGTH:
+            raise ValueError(
+                f"max_length {max_length}: the positions of this encoder are {CONTEXT_LENGTH}"
+            )
         self.pad = pad
 
     def freeze(self):
@@ -62,10 +69,9 @@ class FrozenCLIPEmbedder(TextEncoder):
         freeze: whether to freeze the encoder.
         width, layers, heads: size of the transformer.
         version, device: stand in published configurations and are not read.
-        max_length: always 77, the number of positions.
+        max_length: as in `TextEncoder`.
     Raises:
-        ValueError: unknown `layer`, `hidden` without a `layer_idx` in reach, a `max_length` other
-            than 77.
+        ValueError: unknown `layer`, `hidden` without a `layer_idx` in reach, another `max_length`.
 
     Attributes:
         clip_skip: for layer `last`, the final norm reads the states before the last
@@ -86,11 +92,7 @@ class FrozenCLIPEmbedder(TextEncoder):
         layers=12,
         heads=12,
     ):
-        super().__init__(pad=EOS)
-        if max_length != CONTEXT_LENGTH:
-            raise ValueError(
-                f"max_length {max_length}: the positions of this encoder are {CONTEXT_LENGTH}"
-            )
+        super().__init__(EOS, max_length)
         if layer not in ("last", "pooled", "hidden"):
             raise ValueError(f"layer {layer!r}: expected last, pooled or hidden")
         if layer == "hidden" and (layer_idx is None or abs(layer_idx) > layers):
@@ -144,8 +146,7 @@ class FrozenOpenCLIPEmbedder(TextEncoder):
             `last`.
         Others as in `FrozenCLIPEmbedder`.
     Raises:
-        ValueError: unknown `layer`, another architecture than ViT-H-14, a `max_length` other than
-            77.
+        ValueError: unknown `layer`, another architecture than ViT-H-14, another `max_length`.
     """
 
     def __init__(
@@ -160,13 +161,10 @@ class FrozenOpenCLIPEmbedder(TextEncoder):
         layers=24,
         heads=16,
     ):
-        super().__init__(pad=0)  # open_clip's padding; SD 1.x repeats the end token instead
+        # open_clip pads with 0; SD 1.x repeats the end token instead.
+        super().__init__(0, max_length)
         if arch != "ViT-H-14":
             raise ValueError(f"arch {arch!r}: expected ViT-H-14")
-        if max_length != CONTEXT_LENGTH:
-            raise ValueError(
-                f"max_length {max_length}: the positions of this encoder are {CONTEXT_LENGTH}"
-            )
         if layer not in ("last", "penultimate"):
             raise ValueError(f"layer {layer!r}: expected last or penultimate")
         self.skipped_layers = 1 if layer == "penultimate" else 0

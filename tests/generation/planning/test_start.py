@@ -8,7 +8,7 @@ import pytest
 from core.command_line.options import OptionError
 from core.imaging.images import write_png
 from generation.planning.plan import ConditionSet
-from generation.planning.start import StartOptions, check_images, with_images
+from generation.planning.start import StartImageOptions, check_images, with_images
 
 
 @pytest.fixture
@@ -25,11 +25,11 @@ def sets_of(*names):
 
 
 def test_conditions_get_their_images(images):
-    sets = with_images(sets_of("b", "a"), StartOptions((0.5,), images))
+    sets = with_images(sets_of("b", "a"), StartImageOptions((0.5,), images))
     assert [conditions.image.name for conditions in sets] == ["b.png", "a.png"]
-    assert with_images(sets_of("c"), StartOptions()) == sets_of("c")
+    assert with_images(sets_of("c"), StartImageOptions()) == sets_of("c")
     with pytest.raises(RuntimeError, match=r"images: no image for 1 of 2 conditions \(c.png\)"):
-        with_images(sets_of("a", "c"), StartOptions((0.5,), images))
+        with_images(sets_of("a", "c"), StartImageOptions((0.5,), images))
     check_images(sets, {0: (32, 64), 1: (32, 64)})
     with pytest.raises(ValueError, match=r"b.png: 64 x 32 pixels, but masks/b.png has 64 x 64"):
         check_images(sets, {0: (64, 64), 1: (32, 64)})
@@ -38,10 +38,10 @@ def test_conditions_get_their_images(images):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (StartOptions((0.05,), Path("x")), "encode_ratio: 0.05 is outside 0.1..1"),
-        (StartOptions((0.5, 1.5), Path("x")), "encode_ratio: 1.5 is outside"),
-        (StartOptions((0.5,)), "encode_ratio: needs --image_path"),
-        (StartOptions((), Path("x")), "image_path: is only read with --encode_ratio"),
+        (StartImageOptions((0.05,), Path("x")), "encode_ratio: 0.05 is outside 0.1..1"),
+        (StartImageOptions((0.5, 1.5), Path("x")), "encode_ratio: 1.5 is outside"),
+        (StartImageOptions((0.5,)), "encode_ratio: needs --image_path"),
+        (StartImageOptions((), Path("x")), "image_path: is only read with --encode_ratio"),
     ],
 )
 def test_wrong_options(options, message):
