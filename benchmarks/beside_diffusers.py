@@ -25,6 +25,7 @@ from cldm.configuration import native_size
 from cldm.guidance import guided_eps
 from cldm.layer_precision import round_layers
 from cldm.options import DEFAULT_CONFIG
+from cldm.recorded import record_drawing, record_training
 from cldm.sampling import decode
 from core.command_line.options import (
     OptionError,
@@ -81,7 +82,7 @@ class Ours:
         self.inputs = random_batch(self.model, options.batch, native_size(config), device)
 
     def prepare_drawing(self) -> None:
-        """Round the weights; compile where that is wanted, pack the weights on a CPU."""
+        """Round the weights; compile where that is wanted, else record on a GPU, pack on a CPU."""
         dtype = PRECISIONS[self.options.precision]
         if dtype != torch.float32:
             round_layers(self.model, dtype)
@@ -89,6 +90,8 @@ class Ours:
         networks = [model.model.diffusion_model, model.control_model]
         if self.options.compile:
             compile_networks([*networks, model.first_stage_model.decoder])
+        elif self.device.type == "cuda":
+            record_drawing(model)
         elif self.device.type == "cpu":
             for network in networks:
                 pack_layers(network)
@@ -110,9 +113,16 @@ class Ours:
             decode(self.model, self.inputs[0])
 
     def prepare_training(self) -> None:
-        """Freeze all but the control branch; pack the weights of the rest on a CPU in bf16."""
+        """Freeze all but the control branch.
+
+        Compile where that is wanted, else record on a GPU, and pack the rest on a CPU in bf16.
+        """
         self.model.train().freeze_the_rest()
-        if self.device.type == "cpu" and self.options.precision == "bf16":
+        if self.options.compile:
+            compile_networks([self.model.model.diffusion_model, self.model.control_model])
+        elif self.device.type == "cuda":
+            record_training(self.model)
+        elif self.device.type == "cpu" and self.options.precision == "bf16":
             pack_locked_layers(self.model.model)
         self.optimizer = fused_adamw(self.model.trainable_parameters())
         self.few = shortened(self.inputs, self.options.train_batch)
@@ -203,6 +213,8 @@ class Theirs:
         self.control.train().requires_grad_(True)
         self.unet.to(dtype)
         self.vae.to(dtype)
+        if self.options.compile:
+            compile_networks([self.unet, self.control])
         self.optimizer = fused_adamw(self.control.parameters())
         noise = torch.randn_like(self.latents)
         inputs = self.latents.to(dtype), self.text.to(dtype), self.hints.to(dtype)

@@ -28,6 +28,7 @@ from benchmarks.random_model import (
 from cldm.configuration import native_size
 from cldm.layer_precision import round_layers
 from cldm.options import DEFAULT_CONFIG, SamplingOptions
+from cldm.recorded import record_drawing, record_training
 from cldm.sampling import sample_images
 from core.command_line.options import (
     OptionError,
@@ -184,7 +185,7 @@ class Bench:
         """Columns of a batch of images."""
 
         def seconds():
-            self.draw(batch, 1)  # compiles, allocates and chooses kernels
+            self.draw(batch, 2)  # compiles, allocates, chooses kernels and records them
             start = time.perf_counter()
             self.draw(batch, self.options.steps)
             return time.perf_counter() - start
@@ -200,6 +201,8 @@ class Bench:
         model.freeze_the_rest()
         optimizer = torch.optim.AdamW(model.trainable_parameters(), lr=1e-5, fused=True)
         inputs = random_batch(model, batch, self.side, self.device)
+        if self.device.type == "cuda":
+            record_training(model)
 
         def step():
             with mixed_precision(self.device.type, precision):
@@ -223,14 +226,18 @@ class Bench:
         finally:
             optimizer.zero_grad(set_to_none=True)
             model.eval().requires_grad_(True)
+            vars(model).pop("apply_model", None)  # what is recorded is of one precision
 
-    def round_weights(self) -> None:
-        """Round the weights of layers to bf16."""
+    def prepare_drawing(self) -> None:
+        """Round the weights of layers to bf16; record on a GPU."""
         round_layers(self.model, torch.bfloat16)
+        if self.device.type == "cuda":
+            record_drawing(self.model)
 
     def compile(self) -> None:
-        """Compile from now on what draws images."""
+        """Compile from now on what draws images, instead of recording it."""
         model = self.model
+        vars(model).pop("apply_model", None)
         networks = [model.model.diffusion_model, model.control_model]
         compile_networks([*networks, model.first_stage_model.decoder], self.options.compile_mode)
 
@@ -243,7 +250,7 @@ def measure_all(bench: Bench, report: Report) -> None:
         case = {"what": "training steps", "precision": precision, "compiled": False}
         case["batch"] = bench.options.train_batch
         report.add(case, CASE_SECONDS, lambda p=precision: bench.training(p))
-    bench.round_weights()  # as `generate.py` loads them; a training does not
+    bench.prepare_drawing()  # as `generate.py` loads them; a training does not
     images = {"what": "images", "precision": "bf16", "compiled": False}
     for batch in bench.options.batches:
         report.add({**images, "batch": batch}, CASE_SECONDS, lambda b=batch: bench.images(b))

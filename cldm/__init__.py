@@ -7,7 +7,8 @@
   files and checkpoints.
 - `add_control`, `transfer_control`, `conversion`, on `diffusers_layout`: branches made, moved and
   converted.
-- `sampling`, on `options` and `guidance`: pictures for conditions; `parts_in_turn`: on small cards.
+- `sampling`, on `options` and `guidance`: pictures for conditions; `parts_in_turn`: on small cards;
+  `recorded`: with CUDA graphs.
 - `logger`: pictures that a training draws.
 - `unknown_prompts`: a warning of weights whose prompts nobody recorded.
 - `ddim_hacked`, `hack`, on `unsupported`: published names for notebooks.

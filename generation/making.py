@@ -53,7 +53,9 @@ def make_images(
     try:
         if pending:
             drawing = settings.drawing
-            speed_up(model, settings.model.compile)
+            # Parts that are moved to the GPU and back leave the memory that a graph reads.
+            graphs = drawing.cuda_graphs and not drawing.save_memory
+            speed_up(model, settings.model.compile, graphs)
             painter = Painter(
                 PartsInTurn(model) if drawing.save_memory else model,
                 settings.sampling,

@@ -9,6 +9,7 @@ from core.command_line.options import option, positive_int
 from core.hardware.compiling import check_compile, compile_option
 from core.hardware.device_options import (
     check_precision,
+    cuda_graphs_option,
     device_option,
     pick_device,
     precision_option,
@@ -83,6 +84,7 @@ class DrawingOptions:
     batch_size_per_inference: int = option(
         1, positive_int, "INT", "images computed together; changes none of them"
     )
+    cuda_graphs: bool = cuda_graphs_option()
     save_memory: bool = option(
         config.save_memory,
         bool,

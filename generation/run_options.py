@@ -44,7 +44,10 @@ OF_ONE_CALL = {*RUN_CONTROL} | {
 }
 # Those of `generation.options.DrawingOptions` change the speed, but no image: a run that began on
 # one machine can go on with other values on another. `max_pixels` changes no image either.
-FREE_ON_RESUME = OF_ONE_CALL | {"batch_size_per_inference", "save_memory", "max_pixels"}
+FREE_ON_RESUME = OF_ONE_CALL | {
+    *("batch_size_per_inference", "cuda_graphs", "save_memory"),
+    "max_pixels",
+}
 
 
 def name_of_run(options: GenerationRunOptions, shard: Shard) -> str | None:

@@ -6,8 +6,9 @@ import torch
 
 import generate
 import train
-from benchmarks.random_model import errors_against_cpu
+from benchmarks.random_model import errors_against_cpu, random_batch
 from cldm.options import SamplingOptions
+from cldm.recorded import record_drawing, record_training
 from cldm.sampling import sample_images
 from core.hardware.compiling import compile_networks
 from core.hardware.devices import float32_products, mixed_precision, to_device, to_host
@@ -98,6 +99,62 @@ def test_compiled_networks_predict_the_same(on_gpu):
         for batch, values in expected.items():  # the third size uses the kernels of the second
             for found, value in zip(predict(batch), values, strict=True):
                 assert difference(found, value) <= TOLERANCE
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_recorded_pictures_are_the_same_to_the_byte(on_gpu, precision):
+    expected = pictures(on_gpu, precision)
+    record_drawing(on_gpu)
+    assert np.array_equal(pictures(on_gpu, precision), expected)
+    assert on_gpu.apply_model.recorded  # four steps of the same form: the second is recorded
+    assert np.array_equal(pictures(on_gpu, precision), expected)
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16", "16"])
+@pytest.mark.parametrize("locked", [True, False])
+def test_recorded_steps_have_the_same_losses_and_gradients(on_gpu, precision, locked):
+    fill_zero_layers(on_gpu, std=0.05)
+    on_gpu.sd_locked = locked
+    on_gpu.train().freeze_the_rest()
+    inputs = [random_batch(on_gpu, 2, 64, CUDA) for _ in range(4)]
+
+    def steps():
+        for batch in inputs:
+            with mixed_precision("cuda", precision):
+                loss = on_gpu.sample_losses(*batch).mean()
+            loss.backward()
+            trained = on_gpu.trainable_parameters()
+            yield loss.item(), [p.grad.clone() for p in trained]
+            for parameter in trained:
+                parameter.grad = None
+
+    expected = list(steps())
+    record_training(on_gpu)
+    found = list(steps())
+    assert on_gpu.apply_model.recorded
+    for (loss, grads), (other_loss, others) in zip(found, expected, strict=True):
+        assert loss == pytest.approx(other_loss, rel=1e-6)
+        for grad, other in zip(grads, others, strict=True):
+            # Some backward kernels add up in no fixed order.
+            assert difference(grad, other) <= TOLERANCE or grad.abs().max() < 1e-7
+
+
+def test_a_recorded_training_ends_with_the_weights_of_one_that_is_not(
+    micro_yaml, micro_weights, pairs, tmp_path
+):
+    """With averages, validation and a last batch that is smaller."""
+    words = f"--image_path {pairs}/images --mask_path {pairs}/masks --gpus 1 --batch_size 4"
+    words += f" --val_image_path {pairs}/images --val_mask_path {pairs}/masks --ema_decay 0.9"
+    words += f" --cldm_config_path {micro_yaml} --resume_path {micro_weights} --logger csv"
+    words += f" --output_root {tmp_path} --max_steps 8 --validate_every 3 --learning_rate 1e-3"
+    for graphs in ("true", "false"):
+        train.main([*words.split(), "--run_id", graphs, "--cuda_graphs", graphs])
+    found, expected = (
+        load_pickle(tmp_path / name / "last.ckpt", "cpu")["state_dict"]
+        for name in ("true", "false")
+    )
+    for name, value in expected.items():
+        assert torch.allclose(found[name], value, rtol=1e-2, atol=1e-5), name
 
 
 @torch.no_grad()

@@ -6,7 +6,11 @@ from typing import NamedTuple
 
 from core.command_line.options import OptionError, option, positive_int
 from core.hardware.compiling import check_compile, compile_option
-from core.hardware.device_options import check_precision, precision_option
+from core.hardware.device_options import (
+    check_precision,
+    cuda_graphs_option,
+    precision_option,
+)
 from core.recording.records import new_run_id
 
 RUN_ID_VARIABLE = "TRAIN_RUN_ID"  # tells processes that Lightning starts the name of the run
@@ -36,6 +40,7 @@ class ProcessOptions:
     )
     precision: str = precision_option()
     compile: bool = compile_option()
+    cuda_graphs: bool = cuda_graphs_option()
 
     def check(self):
         """Raise OptionError where this machine lacks what is asked for."""

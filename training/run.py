@@ -9,6 +9,7 @@ from pytorch_lightning import Trainer
 from torch.utils.data import DataLoader
 
 from cldm.controlnet import ControlledDiffusionModel
+from cldm.recorded import record_training
 from core.hardware.compiling import compile_networks
 from core.hardware.devices import float32_products
 from core.lightning import position, stop_as_interrupt, wait_for_last
@@ -32,6 +33,7 @@ from training.folder.run_folder import RunFolder
 from training.names import BEST, BESTS
 from training.processes import Processes
 from training.run_options import TrainingOptions
+from training.step.gradient_checkpointing import uses_checkpointing
 from training.step.latents import LatentCache
 from training.step.module import ControlTraining
 from training.trainer import build_trainer
@@ -146,14 +148,24 @@ class TrainingRun:
     def _speed_up(self, model: ControlledDiffusionModel) -> None:
         """Compile the locked network and its branch where `--compile` asks for it.
 
-        Otherwise pack the weights of the locked network where it computes in bf16 on a CPU.
+        Else record both on a GPU, or pack the weights of the locked one where a CPU computes in
+        bf16.
         """
         unet, options = model.model.diffusion_model, self.options.processes
         if options.compile:
             compile_networks([unet, model.control_model])
+        elif self.processes.on_gpu and options.cuda_graphs and self._can_be_recorded(model):
+            model.freeze_the_rest()
+            record_training(model)
         elif options.precision == "bf16" and not self.processes.on_gpu:
             model.freeze_the_rest()
             pack_locked_layers(unet)
+
+    def _can_be_recorded(self, model: ControlledDiffusionModel) -> bool:
+        """Tell whether gradients stand where a graph writes them, once for each step."""
+        alone = self.processes.total == 1  # else gradients are exchanged while others are computed
+        added_up = self.options.optimization.accumulate_grad_batches > 1
+        return alone and not added_up and not uses_checkpointing(model)
 
     def _loaders(
         self, trainer: Trainer, cache: LatentCache

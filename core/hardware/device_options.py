@@ -34,6 +34,16 @@ def precision_option():
     )
 
 
+def cuda_graphs_option():
+    """The option that records kernels (`core.hardware.cuda_graphs`)."""
+    return option(
+        True,
+        bool,
+        help="on a GPU, record the kernels of the networks once and launch them together: faster "
+        "for small batches, without another result; takes some memory",
+    )
+
+
 def pick_device(name: str) -> torch.device:
     """The device of this name; for `auto` the GPU where there is one.
 

@@ -10,6 +10,7 @@ from cldm.model import build_model, create_control
 from cldm.multi import MultiConditionControlNet
 from cldm.names import UNET
 from cldm.parameterization import check_parameterization
+from cldm.recorded import record_drawing
 from core.command_line.options import option_names
 from core.hardware.compiling import compile_networks
 from core.hardware.devices import PRECISIONS, mixed_precision
@@ -94,14 +95,20 @@ def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Mo
     return model
 
 
-def speed_up(model: torch.nn.Module, compiled: bool) -> None:
-    """Compile the networks of a loaded model, or pack their weights where it is on the CPU.
+def speed_up(model: torch.nn.Module, compiled: bool, graphs: bool) -> None:
+    """Compile the networks of a loaded model; else record them on a GPU, or pack them on a CPU.
 
-    Afterwards it draws images, and can be neither trained nor saved.
+    Afterwards the model draws images, and can be neither trained, moved nor saved.
+
+    Args:
+        compiled: compile the networks.
+        graphs: record them in CUDA graphs, where they are not compiled.
     """
     networks = [model.model.diffusion_model, *model.control_model.branches]
     if compiled:
         compile_networks([*networks, model.first_stage_model.decoder])
+    elif model.device.type == "cuda" and graphs:
+        record_drawing(model)
     elif model.device.type == "cpu":
         for network in networks:
             pack_layers(network)

@@ -69,7 +69,7 @@ def test_compiled_networks_come_last_and_the_batch_of_the_goal_first(monkeypatch
         device=torch.device("cuda"),
         images=lambda batch: calls.append(batch) or {},
         training=lambda precision: calls.append(precision) or {},
-        round_weights=lambda: calls.append("round"),
+        prepare_drawing=lambda: calls.append("round"),
         compile=lambda: calls.append("compile"),
     )
     report = Report({}, None, seconds=gpu.COMPILE_SECONDS + 30)

@@ -8,30 +8,58 @@ from ldm.modules.locked_layers import LockedConv2d, LockedLinear
 from ldm.modules.packing import can_pack
 from training.processes import Processes, ProcessOptions
 from training.run import TrainingRun
+from training.step.gradient_checkpointing import set_checkpointing
 from training.step.latents import LatentCache
 
 
-def run_on(on_gpu, **options):
-    """The parts of a run that the functions below read."""
-    data = SimpleNamespace(num_workers=0)
-    groups = SimpleNamespace(processes=ProcessOptions(**options), data=data)
-    return SimpleNamespace(processes=Processes(on_gpu, 1, 1), options=groups)
+def run_on(on_gpu, processes=1, accumulate=1, **options):
+    """A run with the parts that the functions below read."""
+    run = TrainingRun.__new__(TrainingRun)
+    run.processes = Processes(on_gpu, processes, 1)
+    run.options = SimpleNamespace(
+        processes=ProcessOptions(**options),
+        data=SimpleNamespace(num_workers=0),
+        optimization=SimpleNamespace(accumulate_grad_batches=accumulate),
+    )
+    return run
 
 
 @pytest.mark.parametrize("on_gpu", [True, False])
 def test_batches_are_pinned_for_gpus_alone(on_gpu, tmp_path):
     trainer, cache = SimpleNamespace(global_rank=0, world_size=1), LatentCache(0, tmp_path)
-    loader = TrainingRun._loader(run_on(on_gpu), trainer, [1, 2], [], cache)
+    loader = run_on(on_gpu)._loader(trainer, [1, 2], [], cache)
     assert loader.pin_memory == on_gpu
 
 
 def test_the_locked_network_and_its_branch_are_compiled(tiny_cldm, monkeypatch):
     compiled = []
     monkeypatch.setattr("training.run.compile_networks", compiled.extend)
-    TrainingRun._speed_up(run_on(True), tiny_cldm)
+    run_on(True, cuda_graphs=False)._speed_up(tiny_cldm)
     assert compiled == []
-    TrainingRun._speed_up(run_on(True, compile=True), tiny_cldm)
+    run_on(True, compile=True)._speed_up(tiny_cldm)
     assert compiled == [tiny_cldm.model.diffusion_model, tiny_cldm.control_model]
+
+
+@pytest.mark.parametrize(
+    ("on_gpu", "options", "checkpointing", "recorded"),
+    [
+        (True, {}, False, True),
+        (True, {"cuda_graphs": False}, False, False),
+        (True, {"compile": True}, False, False),
+        (True, {"processes": 2}, False, False),
+        (True, {"accumulate": 2}, False, False),
+        (True, {}, True, False),  # it computes again what a graph has kept
+        (False, {}, False, False),
+    ],
+)
+def test_steps_are_recorded_where_gradients_stay_in_place(
+    tiny_cldm, monkeypatch, on_gpu, options, checkpointing, recorded
+):
+    models = []
+    monkeypatch.setattr("training.run.record_training", models.append)
+    set_checkpointing(tiny_cldm, checkpointing)
+    run_on(on_gpu, **options)._speed_up(tiny_cldm)
+    assert models == [tiny_cldm] * recorded
 
 
 @pytest.mark.skipif(not can_pack(), reason="no oneDNN with bf16 here")
@@ -40,7 +68,7 @@ def test_the_locked_network_and_its_branch_are_compiled(tiny_cldm, monkeypatch):
     [(False, "bf16", True), (False, "32", False), (True, "bf16", False)],
 )
 def test_the_locked_network_is_packed_in_bf16_on_a_cpu(tiny_cldm, on_gpu, precision, packed):
-    TrainingRun._speed_up(run_on(on_gpu, precision=precision), tiny_cldm)
+    run_on(on_gpu, precision=precision)._speed_up(tiny_cldm)
     kinds = {type(layer) for layer in tiny_cldm.model.modules()}
     assert (LockedConv2d in kinds and LockedLinear in kinds) == packed
     assert LockedLinear not in {type(layer) for layer in tiny_cldm.control_model.modules()}

@@ -45,6 +45,11 @@ def set_checkpointing(model: nn.Module, on: bool) -> None:
             module.use_checkpoint = on
 
 
+def uses_checkpointing(model: nn.Module) -> bool:
+    """Tell whether a block has gradient checkpointing on."""
+    return any(getattr(module, "use_checkpoint", False) for module in model.modules())
+
+
 def choose_checkpointing(
     choice: str, model: nn.Module, size: StepSize, device: torch.device, free: int
 ) -> str | None:
@@ -61,7 +66,7 @@ def choose_checkpointing(
     if choice != "auto":
         set_checkpointing(model, choice == "on")
         return None
-    if not any(getattr(module, "use_checkpoint", False) for module in model.modules()):
+    if not uses_checkpointing(model):
         return None  # a small model
     set_checkpointing(model, False)
     needed = step_memory(model, size, device.type)

@@ -116,7 +116,7 @@ def test_all_networks_that_draw_are_compiled(
     branches = [branch("mask", micro_weights, "segmentation"), branch("e", branch_weights("e", 3))]
     options = ModelOptions(config_yaml_path=micro_yaml, device="cpu")
     loaded = load_model(options, branches)
-    speed_up(loaded, compiled=True)
+    speed_up(loaded, compiled=True, graphs=True)
     controls = list(loaded.control_model.branches)
     unet, decoder = loaded.model.diffusion_model, loaded.first_stage_model.decoder
     assert compiled == [unet, *controls, decoder]
@@ -130,7 +130,7 @@ def test_all_networks_that_draw_on_a_cpu_are_packed(
     monkeypatch.setattr(model, "pack_layers", packed.append)
     branches = [branch("mask", micro_weights, "segmentation"), branch("e", branch_weights("e", 3))]
     loaded = load_model(ModelOptions(config_yaml_path=micro_yaml, device="cpu"), branches)
-    speed_up(loaded, compiled=False)
+    speed_up(loaded, compiled=False, graphs=True)
     assert packed == [loaded.model.diffusion_model, *loaded.control_model.branches]
 
 
