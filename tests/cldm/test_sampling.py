@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from cldm import sampling
 from cldm.options import PREVIEW, SamplingOptions
 from cldm.sampling import (
     NotFiniteError,
@@ -260,8 +261,8 @@ def test_blends_are_the_noise_to_begin_with(shared_tiny_cldm):
     assert (found != sample_images(shared_tiny_cldm, *inputs, [1, 2, 3], options)).any()
 
 
-def test_a_gpu_decodes_some_pictures_together():
-    """Four of 512 pixels, one of 2,048, and one where memory is short or the device is a CPU."""
+def test_pictures_are_decoded_together_as_far_as_memory_reaches(monkeypatch):
+    """On a card of 16 GiB: four of 512 pixels, one of 2,048; on a CPU always one."""
     taken = []
 
     def decoded(z):
@@ -271,13 +272,18 @@ def test_a_gpu_decodes_some_pictures_together():
     model = SimpleNamespace(
         decode_first_stage=decoded, first_stage_model=SimpleNamespace(downsampling=8)
     )
-    with torch.device("meta"):  # any device but a CPU
+    card = SimpleNamespace(total_memory=16 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
+    pixels = {"bf16": 4 * 2**30 // 3600, "32": 4 * 2**30 // 7200}
+    monkeypatch.setattr(torch, "get_autocast_dtype", lambda device: torch.bfloat16)
+    for precision, expected in pixels.items():
+        monkeypatch.setattr(torch, "is_autocast_enabled", lambda device, p=precision: p == "bf16")
+        assert sampling.pixels_at_once(torch.device("cuda")) == expected
+    at_once = {"cpu": sampling.pixels_at_once(torch.device("cpu")), "meta": pixels["bf16"]}
+    monkeypatch.setattr(sampling, "pixels_at_once", lambda device: at_once[device.type])
+    with torch.device("meta"):  # stands for a GPU
         small, large = torch.empty(6, 4, 64, 64), torch.empty(2, 4, 256, 256)
-    for z, expected in (
-        (small, [4, 2]),
-        (large, [1, 1]),
-        (torch.zeros(2, 4, 8, 8), [1, 1]),
-    ):
+    for z, parts in ((small, [4, 2]), (large, [1, 1]), (torch.zeros(2, 4, 8, 8), [1, 1])):
         taken.clear()
         assert decode(model, z).shape == (len(z), 3, *(8 * s for s in z.shape[2:]))
-        assert taken == expected
+        assert taken == parts
