@@ -28,7 +28,7 @@ from benchmarks.random_model import (
 from cldm.configuration import native_size
 from cldm.layer_precision import round_layers
 from cldm.options import DEFAULT_CONFIG, SamplingOptions
-from cldm.recorded import record_drawing, record_training
+from cldm.recorded import record_drawing, record_training, stop_recording
 from cldm.sampling import sample_images
 from core.command_line.options import (
     OptionError,
@@ -226,7 +226,7 @@ class Bench:
         finally:
             optimizer.zero_grad(set_to_none=True)
             model.eval().requires_grad_(True)
-            vars(model).pop("apply_model", None)  # what is recorded is of one precision
+            stop_recording(model)  # what is recorded is of one precision
 
     def prepare_drawing(self) -> None:
         """Round the weights of layers to bf16; record on a GPU."""
@@ -237,7 +237,7 @@ class Bench:
     def compile(self) -> None:
         """Compile from now on what draws images, instead of recording it."""
         model = self.model
-        vars(model).pop("apply_model", None)
+        stop_recording(model)
         networks = [model.model.diffusion_model, model.control_model]
         compile_networks([*networks, model.first_stage_model.decoder], self.options.compile_mode)
 

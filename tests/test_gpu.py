@@ -81,26 +81,6 @@ def test_norms_stay_in_16_bits():
             assert norm(x).dtype == torch.float32
 
 
-@torch.no_grad()
-def test_compiled_networks_predict_the_same(on_gpu):
-    def predict(batch):
-        generator = torch.Generator().manual_seed(batch)
-        x = torch.randn(batch, 4, 8, 8, generator=generator).to(CUDA)
-        context = torch.randn(batch, 77, 32, generator=generator).to(CUDA)
-        hint = torch.rand(batch, 3, 64, 64, generator=generator).to(CUDA)
-        t = torch.full((batch,), 500, device=CUDA)
-        cond = {"c_crossattn": [context], "c_concat": [hint]}
-        return on_gpu.apply_model(x, t, cond), on_gpu.decode_first_stage(x)
-
-    with float32_products("32"):
-        expected = {batch: predict(batch) for batch in (2, 4, 6)}
-        decoder = on_gpu.first_stage_model.decoder
-        compile_networks([on_gpu.model.diffusion_model, on_gpu.control_model, decoder])
-        for batch, values in expected.items():  # the third size uses the kernels of the second
-            for found, value in zip(predict(batch), values, strict=True):
-                assert difference(found, value) <= TOLERANCE
-
-
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 def test_recorded_pictures_are_the_same_to_the_byte(on_gpu, precision):
     expected = pictures(on_gpu, precision)
@@ -201,3 +181,23 @@ def test_a_training_goes_on(options, micro_yaml, micro_weights, pairs, tmp_path)
     assert checkpoint["global_step"] == 4
     state = checkpoint["state_dict"]
     assert all(v.isfinite().all() for v in state.values() if v.is_floating_point())
+
+
+@torch.no_grad()
+def test_compiled_networks_predict_the_same(on_gpu):
+    def predict(batch):
+        generator = torch.Generator().manual_seed(batch)
+        x = torch.randn(batch, 4, 8, 8, generator=generator).to(CUDA)
+        context = torch.randn(batch, 77, 32, generator=generator).to(CUDA)
+        hint = torch.rand(batch, 3, 64, 64, generator=generator).to(CUDA)
+        t = torch.full((batch,), 500, device=CUDA)
+        cond = {"c_crossattn": [context], "c_concat": [hint]}
+        return on_gpu.apply_model(x, t, cond), on_gpu.decode_first_stage(x)
+
+    with float32_products("32"):
+        expected = {batch: predict(batch) for batch in (2, 4, 6)}
+        decoder = on_gpu.first_stage_model.decoder
+        compile_networks([on_gpu.model.diffusion_model, on_gpu.control_model, decoder])
+        for batch, values in expected.items():  # the third size uses the kernels of the second
+            for found, value in zip(predict(batch), values, strict=True):
+                assert difference(found, value) <= TOLERANCE

@@ -1,15 +1,15 @@
 """CUDA graphs: kernels that are recorded once, and launched all together from then on.
 
-Launching the 1,900 kernels of a guided step of SD 1.5 takes a processor 48 ms. For one image an
-H200 computes them in 19 ms; replayed from a graph, the step takes no longer than that. A training
-step of four images takes 67 ms instead of 124. From 16 images on the GPU is the slower side anyway.
+Launching the 1,900 kernels of a guided step of SD 1.5 takes a processor 38 ms or more. An H200
+computes them in 18 ms for one image; replayed from a graph, the step takes no longer than that. A
+training step of four images takes 64 ms instead of 106 to 138. From 16 images on, the GPU is the
+slower side anyway.
 
 A graph reads and writes the memory that its recording used: weights may change in place, but must
 not move.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -29,8 +29,7 @@ def record(work: Work, inputs: Sequence[torch.Tensor], pool=None) -> Work:
         The same function, for inputs of the same shapes and types.
     """
     own, graph = [x.clone() for x in inputs], torch.cuda.CUDAGraph()
-    with _recording(graph, pool):
-        output = work(*own)
+    output = capture(graph, lambda: work(*own), pool)
 
     def replay(*inputs):
         _fill(own, inputs)
@@ -53,13 +52,16 @@ def record_with_gradients(
     """
     own = [x.detach().clone() for x in inputs]
     forward, backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-    with _recording(forward):
-        output = work(*own)
+    output = capture(forward, lambda: work(*own))
     grad_output = torch.empty_like(output)
-    # The same memory: it reads what the forward pass has kept. Not under autocast, which is over
-    # when a training calls `backward`.
-    with torch.autocast("cuda", enabled=False), _recording(backward, forward.pool()):
-        grads = torch.autograd.grad(output, parameters, grad_output, allow_unused=True)
+
+    def gradients():
+        return torch.autograd.grad(output, parameters, grad_output, allow_unused=True)
+
+    # Not under autocast, which is over when a training calls `backward`.
+    with torch.autocast("cuda", enabled=False):
+        # The same memory: it reads what the forward pass has kept.
+        grads = capture(backward, gradients, forward.pool())
     graphs = _Graphs(forward, backward, own, output.detach(), grad_output, grads)
     return lambda *inputs: _Replay.apply(graphs, inputs, *parameters)
 
@@ -100,8 +102,12 @@ def _fill(own, inputs):
         mine.copy_(given)
 
 
-@contextmanager
-def _recording(graph, pool=None):
+def capture(graph: torch.cuda.CUDAGraph, work: Callable[[], object], pool=None):
+    """The result of `work`, in memory that each replay of `graph` fills anew.
+
+    Args:
+        pool: as in `record`.
+    """
     # Casts are not cached: those of weights that change must be part of the graph. Errors are those
     # of this thread: others, which load data, may allocate memory meanwhile.
     mixed = {"enabled": torch.is_autocast_enabled("cuda"), "cache_enabled": False}
@@ -109,4 +115,4 @@ def _recording(graph, pool=None):
         torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"),
         torch.autocast("cuda", torch.get_autocast_dtype("cuda"), **mixed),
     ):
-        yield
+        return work()
