@@ -4,8 +4,10 @@
 # adapts the nano base to the images, trains a ControlNet for each number of labelled images,
 # generates pairs of varied masks, and runs the study. In the study file, arms name the pairs as
 # OUT/pairs/run_{labelled}. Where UNLABELLED names a folder, three segmenters predict masks for its
-# images: OUT/pairs/predicted_{labelled}. Redrawn to show these masks, the images become
-# OUT/pairs/run_unlabelled_{labelled}. CONTROL_STEPS=0 leaves out all that needs a ControlNet.
+# images: OUT/pairs/predicted_{labelled}. Three that learn from these too predict them once more:
+# OUT/pairs/predicted_twice_{labelled}; PREDICT_TWICE=0 leaves that out. Redrawn to show the first
+# masks, the images become OUT/pairs/run_unlabelled_{labelled}. CONTROL_STEPS=0 leaves out all that
+# needs a ControlNet.
 # Further variables draw the pairs of run_{labelled} once more: SCALES="1 4" with these guidance
 # weights, run_{labelled}_scale_4; GRAIN=1 with the grain that the base drops, run_{labelled}_grain;
 # GATE=1 with doubtful pixels of masks marked, which training ignores, run_{labelled}_gate.
@@ -126,7 +128,7 @@ for folder in "$out"/split/train_*; do
     done
     predicted=$out/pairs/predicted_$number
     [ -z "$unlabelled" ] || predict "$predicted" "${segmenters[@]}"
-    if [ -n "$unlabelled" ] && [ -n "${PREDICT_TWICE:-}" ]; then
+    if [ -n "$unlabelled" ] && [ "${PREDICT_TWICE:-1}" != 0 ]; then
         students=()
         for seed in ${SEGMENTER_SEEDS:-100 101 102}; do
             students+=("$out/segmenter_${number}_${seed}_twice.ckpt")

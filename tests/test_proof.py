@@ -109,15 +109,16 @@ def test_only_what_is_asked_for_is_trained(proof):
 
 
 def test_without_a_controlnet_masks_are_predicted_alone(proof, tmp_path):
-    calls = proof(CONTROL_STEPS="0", UNLABELLED=str(tmp_path / "more"), SEGMENTER_SEEDS="5")
+    more = {"UNLABELLED": str(tmp_path / "more"), "SEGMENTER_SEEDS": "5"}
+    calls = proof(CONTROL_STEPS="0", PREDICT_TWICE="0", **more)
     programs = [words[0] for words in calls]
     each = ["utils/train_segmenter.py", "utils/predict_masks.py"]
     study = ["utils/augmentation_study.py"]
     assert programs == [*study, *each, *each, *study]
 
 
-def test_masks_are_predicted_twice_where_asked(proof, tmp_path):
-    calls = proof(UNLABELLED=str(tmp_path / "more"), CONTROL_STEPS="0", PREDICT_TWICE="1")
+def test_masks_are_predicted_twice(proof, tmp_path):
+    calls = proof(UNLABELLED=str(tmp_path / "more"), CONTROL_STEPS="0")
     for words in calls:
         parsed(*words)
     students = [value(words, "--output") for words in calls if "--mix" in words]
