@@ -65,8 +65,10 @@ def zero_module(module: nn.Module) -> nn.Module:
 
 
 def _twice(x):
-    """(N, C, H, W) -> (N, C, 2H, 2W), each pixel four times."""
-    return F.interpolate(x, scale_factor=2, mode="nearest")
+    """(N, C, H, W) -> (N, C, 2H, 2W) of the same type, each pixel four times."""
+    # On a GPU, autocast would make float32 of it, which the convolution behind rounds again.
+    with torch.autocast(x.device.type, enabled=False):
+        return F.interpolate(x, scale_factor=2, mode="nearest")  # (N, C, 2H, 2W)
 
 
 class Upsample(nn.Module):

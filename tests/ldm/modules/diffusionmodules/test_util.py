@@ -6,8 +6,10 @@ import math
 import pytest
 import torch
 
+from ldm.modules.diffusionmodules import util
 from ldm.modules.diffusionmodules.util import (
     LayerNorm,
+    Upsample,
     group_norm,
     timestep_embedding,
     zero_module,
@@ -46,6 +48,20 @@ def test_norms_stay_in_the_type_of_their_input(norm, shape):
     assert torch.equal(copy.deepcopy(norm).bfloat16()(x.bfloat16()), found)
     # Input, weight, bias and result are rounded to 8 bits each.
     assert (found - expected).abs().max() < 4 * 2**-8 * expected.abs().max()
+
+
+def test_maps_are_enlarged_without_autocast(monkeypatch):
+    """Autocast enlarges in float32 on a GPU, which a CPU cannot show."""
+    enlarge, mixed = util.F.interpolate, []
+
+    def watched(x, **options):
+        mixed.append(torch.is_autocast_enabled("cpu"))
+        return enlarge(x, **options)
+
+    monkeypatch.setattr(util.F, "interpolate", watched)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert Upsample(4)(torch.ones(1, 4, 2, 2)).shape == (1, 4, 4, 4)
+    assert mixed == [False]
 
 
 def test_group_norm_evens_out_32_groups():
