@@ -39,8 +39,8 @@ def cuda_graphs_option():
     return option(
         True,
         bool,
-        help="on a GPU, record the kernels of the networks once and launch them together: faster "
-        "for small batches, without another result; takes some memory",
+        help="on a GPU, record the kernels of the networks once and launch them together: the same "
+        "kernels, faster for small batches; holds the memory of a step",
     )
 
 
