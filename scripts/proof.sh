@@ -122,7 +122,7 @@ for folder in "$out"/split/train_*; do
     for seed in ${SEGMENTER_SEEDS:-100 101 102}; do
         segmenters+=("$out/segmenter_${number}_$seed.ckpt")
         # All of them predict masks; one is enough to judge pairs
-        if [ -n "$unlabelled" ] || [ -n "${GATE:-}" ] && [ ${#segmenters[@]} = 1 ]; then
+        if [ -n "$unlabelled" ] || { [ -n "${GATE:-}" ] && [ ${#segmenters[@]} = 1 ]; }; then
             train_segmenter "$folder" "$seed" "${segmenters[-1]}"
         fi
     done

@@ -119,8 +119,13 @@ def test_without_a_controlnet_masks_are_predicted_alone(proof, tmp_path):
 
 def test_masks_are_predicted_twice(proof, tmp_path):
     calls = proof(UNLABELLED=str(tmp_path / "more"), CONTROL_STEPS="0")
+    trained = []
     for words in calls:
         parsed(*words)
+        if words[0] == "utils/train_segmenter.py":
+            trained.append(value(words, "--output"))
+        elif words[0] == "utils/predict_masks.py":
+            assert words[1:-3] == trained[-3:]  # all three, and nothing else before the folders
     students = [value(words, "--output") for words in calls if "--mix" in words]
     taught = {value(words, "--synthetic_mask_path") for words in calls if "--mix" in words}
     assert taught == {str(tmp_path / f"out/pairs/predicted_{n}/masks") for n in (1, 2)}
