@@ -48,9 +48,7 @@ class ControlLDM(ControlledDiffusionModel, LatentDiffusion):
         """
         if not ddim:
             raise ValueError("ddim: expected true; sampling by DDPM's own steps is not supported")
-        f = self.first_stage_model.downsampling
-        height, width = cond["c_concat"][0].shape[2:]
-        shape = (self.channels, height // f, width // f)
+        shape = self.latent_shape(*cond["c_concat"][0].shape[2:])
         return DDIMSampler(self).sample(
             ddim_steps, batch_size, shape, cond, verbose=False, **options
         )

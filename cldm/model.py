@@ -230,8 +230,11 @@ def _fit_first_hint(model, path, state_dict, new_hint):
             f"{CONTROL}input_hint_block.0"
         )
     else:
-        # `SkipInitialisation` may have left it unset.
-        convolution.reset_parameters()
+        # `SkipInitialisation` may have left it unset. Of a fixed seed: the same weights and options
+        # start the same training.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            convolution.reset_parameters()
         state_dict[FIRST_HINT] = convolution.weight.detach()
         state_dict[FIRST_HINT.replace("weight", "bias")] = convolution.bias.detach()
         done = f"{CONTROL}input_hint_block.0 is initialised anew"

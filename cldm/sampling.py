@@ -122,9 +122,7 @@ def _first_noise(model, size, generators, blends):
     Args:
         size: (H, W) of the pictures.
     """
-    factor = model.first_stage_model.downsampling
-    height, width = size
-    shape = (len(generators), model.channels, height // factor, width // factor)
+    shape = (len(generators), *model.latent_shape(*size))
     drawn = draw_noise(shape, generators, model.device)  # always: the steps draw what follows
     return blend_noise(shape, blends, model.device) if blends else drawn
 

@@ -5,6 +5,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 INSTALLED = ("site-packages", "dist-packages")  # folders of libraries, which may lie below `ROOT`
+MARK = "was_a_refusal"  # attribute of errors that travel to another process
+
+
+def mark_refusal(error: BaseException) -> None:
+    """Note in an error, before it leaves its process, whether it is a refusal."""
+    setattr(error, MARK, is_refusal(error))
 
 
 def is_refusal(error: BaseException) -> bool:
@@ -17,9 +23,9 @@ def is_refusal(error: BaseException) -> bool:
         return True
     if not isinstance(error, ValueError | RuntimeError):
         return False
-    # The error of a worker process has lost its traceback; workers read files that people give.
+    # An error of a worker process has lost its traceback, but not what it was marked with there.
     if type(error.__cause__).__name__ == "_RemoteTraceback":
-        return True
+        return getattr(error, MARK, False)
     last = traceback.extract_tb(error.__traceback__)[-1]
     path = Path(last.filename).resolve()
     is_ours = path.is_relative_to(ROOT) and not set(INSTALLED) & set(path.parts)

@@ -148,15 +148,13 @@ def process(
     stacked = stack_hints([shown] * num_samples_per_inference, multiple=1)
     # It also brings the networks of the steps to the GPU.
     cond, uncond = paired_conditions(parts, stacked, *embeddings, guess_mode)
-    height, width = hints[0].shape[:2]
-    factor = model.first_stage_model.downsampling
     device = model.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         z, _ = ddim_sampler.sample(
             ddim_steps,
             num_samples_per_inference,
-            (model.channels, height // factor, width // factor),
+            model.latent_shape(*hints[0].shape[:2]),
             cond,
             verbose=False,
             eta=eta,

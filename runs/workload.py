@@ -10,7 +10,12 @@ from pathlib import Path
 
 from cldm.options import DEFAULT_CONFIG, SamplingOptions
 from core.command_line.options import option, positive_float, positive_int
-from core.hardware.device_options import check_precision, pick_device, precision_option
+from core.hardware.device_options import (
+    check_precision,
+    device_option,
+    pick_device,
+    precision_option,
+)
 from core.notices import report
 from core.text import duration
 
@@ -65,7 +70,7 @@ class MeasureOptions:
     batch_size_per_inference: int = option(1, positive_int, "INT", "images generated together")
     branches: int = option(1, positive_int, "INT", "control branches that steer an image")
     precision: str = precision_option()
-    device: str = option("auto", help="auto takes a GPU where there is one")
+    device: str = device_option()
     repeats: int = option(3, positive_int, "INT", "measurements; their median counts")
 
     @property

@@ -1,6 +1,5 @@
 """Scores of a segmenter: how well its predictions agree with masks."""
 
-import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from tqdm import tqdm
 
 from conditions.pairs import Pair
+from core.files import sha256_of
 from core.imaging.images import IGNORE, image_size, to_uint8
 from segmentation.data import find_resamplings, read_input, read_target
 from segmentation.network import predict
@@ -32,7 +32,7 @@ def other_masks(pairs: Sequence[Pair]) -> list[list[Path]]:
     masks = [pair.condition for pair in pairs]
     sizes = [image_size(path) for path in masks]
     # Checksums instead of pixels: masks of a large set need not fit in memory.
-    contents = [hashlib.sha256(path.read_bytes()).digest() for path in masks]
+    contents = [sha256_of(path) for path in masks]
     shifts = _even_shifts(len(pairs))
     others = []
     for i in range(len(pairs)):

@@ -6,10 +6,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import cv2
 
 from core.imaging.image_header import BIT_DEPTH_VARIABLE, MAX_PIXELS_VARIABLE
+from core.refusals import mark_refusal
 
 # Workers begin as clean processes. A copy of a process that runs threads (torch, OpenCV, wandb) can
 # inherit a lock that is held, and wait forever for a thread that the copy does not have.
@@ -31,10 +33,18 @@ def in_workers(function: Callable, items: Sequence, num_workers: int, chunk: int
     variables = {name: os.environ.get(name) for name in (BIT_DEPTH_VARIABLE, MAX_PIXELS_VARIABLE)}
     with ProcessPoolExecutor(num_workers, CLEAN, _prepare, (variables,)) as pool:
         try:
-            yield from pool.map(function, items, chunksize=chunk)
+            yield from pool.map(partial(_call, function), items, chunksize=chunk)
         except BaseException:
             pool.shutdown(cancel_futures=True)  # or an error would wait for all items
             raise
+
+
+def _call(function: Callable, item):
+    try:
+        return function(item)
+    except Exception as error:
+        mark_refusal(error)
+        raise
 
 
 def _prepare(variables: Mapping[str, str | None]) -> None:

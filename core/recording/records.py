@@ -78,10 +78,14 @@ def parse_checked(text: bytes | str, kind: type[Checked], source: Path | str) ->
     try:
         return kind.model_validate_json(text)
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        what = f"{place}: {first['msg']}" if place else first["msg"]
-        raise DamagedRecord(f"{source}: damaged or edited ({what})") from error
+        raise DamagedRecord(f"{source}: damaged or edited ({first_problem(error)})") from error
+
+
+def first_problem(error: pydantic.ValidationError) -> str:
+    """The first thing that is wrong with a content, behind its place."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    return ": ".join([*filter(None, [".".join(map(str, first["loc"]))]), message])
 
 
 class RunRecord(Record):

@@ -15,6 +15,7 @@ from core.command_line.options import (
     positive_int,
     read_options,
 )
+from core.recording.records import first_problem
 from core.yaml_files import read_yaml
 from segmentation.options import SegmenterOptions
 from segmentation.study.split import SplitConfig
@@ -120,10 +121,7 @@ def read_study(path: Path) -> StudyConfig:
     try:
         study = StudyConfig.model_validate(content)
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        message = first["msg"].removeprefix("Value error, ")
-        raise ValueError(f"{path}: {place + ': ' if place else ''}{message}") from error
+        raise ValueError(f"{path}: {first_problem(error)}") from error
     for arm in study.arms:
         segmenter_of(study, arm, seed=0, path=path)
     return study

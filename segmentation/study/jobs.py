@@ -14,7 +14,7 @@ import torch
 from conditions.pairs import Pair
 from core.command_line.option_sources import plain
 from core.command_line.options import OptionError
-from core.files import write_json
+from core.files import sha256_of, write_json
 from core.imaging.pairing import IMAGES, MASKS
 from core.imaging.pixel_size import notify_of_unlike_folders
 from core.recording.records import Record, read_checked
@@ -151,8 +151,7 @@ class Study:
 
     def _digest(self, pair: Pair) -> str:
         if pair not in self.digests:
-            both = (hashlib.sha256(path.read_bytes()).hexdigest() for path in pair)
-            self.digests[pair] = "/".join(both)
+            self.digests[pair] = "/".join(map(sha256_of, pair))
         return self.digests[pair]
 
     def run(self, job: Job, device: torch.device, progress: bool = False) -> Result:

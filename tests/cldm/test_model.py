@@ -138,9 +138,8 @@ def test_new_hint_channels(tmp_path, mini_yaml, mini_weights, capsys, poisoned_m
             assert torch.equal(value, mini_weights[name]), name
     weight, bias = (model.get_parameter(f"{FIRST_HINT}{kind}") for kind in ("weight", "bias"))
     assert weight.shape == (16, 4, 3, 3) and weight.requires_grad
-    assert (
-        0 < weight.abs().max() <= 1 / 6 and 0 < bias.abs().max() <= 1 / 6
-    )  # uniform within fan-in ** -0.5
+    # Uniform within fan-in ** -0.5
+    assert 0 < weight.abs().max() <= 1 / 6 and 0 < bias.abs().max() <= 1 / 6
     model.control_model.encode_hint(torch.zeros(1, 4, 16, 16))
     with pytest.raises(
         RuntimeError,
@@ -150,6 +149,18 @@ def test_new_hint_channels(tmp_path, mini_yaml, mini_weights, capsys, poisoned_m
         create_model(mini_yaml, path, hint_channels=4)
     create_model(mini_yaml, path, hint_channels=3, new_hint="random")
     assert capsys.readouterr().out == ""
+
+
+def test_new_hint_channels_are_the_same_in_each_run(tmp_path, mini_yaml, mini_weights):
+    path = save(tmp_path / "w.ckpt", mini_weights)
+    state = torch.get_rng_state()
+    weights = []
+    for _ in range(2):
+        model = create_model(mini_yaml, path, hint_channels=4, new_hint="random")
+        weights.append(model.get_parameter(f"{FIRST_HINT}weight"))
+        assert torch.equal(torch.get_rng_state(), state)  # what others draw stays the same
+        state = torch.manual_seed(5).get_state()
+    assert torch.equal(*weights)
 
 
 def test_zero_hint_channels_keep_what_was_trained(tmp_path, mini_yaml, mini_weights, capsys):

@@ -25,6 +25,11 @@ def refuse(message):
     )
 
 
+def multiply(size):
+    """A product of other sizes: a fault of the code."""
+    return torch.zeros(2) @ torch.zeros(size)
+
+
 def in_threads():
     with ThreadPoolExecutor(1) as pool:
         list(pool.map(refuse, ["a and b"]))
@@ -48,6 +53,7 @@ def test_what_we_raise_is_a_refusal(tmp_path):
         lambda: int("three"),
         lambda: json.loads("{"),
         lambda: {}["size"],
+        lambda: list(in_workers(multiply, [3, 3], 2)),
     ],
 )
 def test_faults_are_none(fault, tmp_path):

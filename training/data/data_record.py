@@ -12,6 +12,7 @@ from core.files import sha256_of
 from core.imaging.pairing import list_names
 from core.imaging.pixel_size import PixelSizeRecord
 from core.recording.records import read_checked
+from core.recording.run_files import LAST
 from training.data.datasets import DataSets
 
 Contents = dict[str, str]  # SHA-256 by the name of the file
@@ -72,5 +73,5 @@ def check_same_data(path: Path, now: Mapping[str, Any]) -> None:
     if changes:
         raise RuntimeError(
             f"{path}: since the run was started, {'; '.join(changes)}. Put them back, or "
-            f"start a new run from its weights: --resume_path {path.parent / 'last.ckpt'}"
+            f"start a new run from its weights: --resume_path {path.parent / LAST}"
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.command_line.options import folder_name, option, positive_int
 from core.deferred import Deferred
+from core.recording.run_files import LAST
 from training.names import BEST
 
 if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
@@ -33,11 +34,11 @@ class OutputOptions:
         None,
         folder_name,
         "NAME",
-        "name of that folder; a run of this name that has a last.ckpt is continued, "
+        f"name of that folder; a run of this name that has a {LAST} is continued, "
         "so a requeued job goes on",
     )
     save_every: int = option(
-        500, positive_int, "STEPS", "optimizer steps between two writings of last.ckpt"
+        500, positive_int, "STEPS", f"optimizer steps between two writings of {LAST}"
     )
     save_control_only: bool = option(
         False,

@@ -134,9 +134,7 @@ class ControlTraining(pl.LightningModule):
 
     def _draw(self, batch: Batch):
         """Posterior noise, timesteps and noise of a batch, on its device."""
-        f = self.model.first_stage_model.downsampling
-        height, width = batch.hints[0].shape[2:]
-        shape = (self.model.channels, height // f, width // f)
+        shape = self.model.latent_shape(*batch.hints[0].shape[2:])
         # On the CPU, whose generator gives the same numbers on every machine.
         drawn = draw_step_noise([key.seed for key in batch.keys], shape, self.model.num_timesteps)
         return (to_device(values, self.device) for values in drawn)

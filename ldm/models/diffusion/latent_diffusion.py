@@ -115,6 +115,11 @@ class LatentDiffusionModel(nn.Module):
 
     # Pixels and prompts to latents and embeddings, and back
 
+    def latent_shape(self, height, width):
+        """(C, H/8, W/8) of the latent of an image of `height` times `width` pixels."""
+        f = self.first_stage_model.downsampling
+        return self.channels, height // f, width // f
+
     @torch.no_grad()
     def encode_first_stage(self, x):
         """Image (N, 3, H, W) in [-1, 1] -> the Gaussian of its latents, (N, 4, H/8, W/8)."""
