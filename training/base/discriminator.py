@@ -1,7 +1,8 @@
-"""A discriminator of patches, which makes a decoder draw grain (Esser et al. 2021, Sec. 3.1).
+"""A discriminator of patches, which makes a decoder draw texture (Esser et al. 2021, Sec. 3.1).
 
 An L1 loss is least for the median of all images that fit the latents: what they do not tell, such
-as grain, is smoothed away. A discriminator sees that no microscope draws so.
+as grain, is smoothed away. A discriminator sees that no microscope draws so. The decoder has no
+source of noise, so it answers with texture that follows from the latents, not with true grain.
 """
 
 import torch

@@ -54,8 +54,8 @@ class AutoencoderOptions:
         0.0,
         non_negative_float,
         "FLOAT",
-        "weight of a discriminator, which makes the decoder draw grain; try 0.5 with the trained "
-        "autoencoder of --init",
+        "weight of a discriminator, which makes the decoder draw texture and crisper edges; try "
+        "0.5 to 1 with the trained autoencoder of --init",
     )
 
 
