@@ -8,7 +8,6 @@ One package each for the rooms:
 - `recording`: records of runs, their locks and their progress.
 - `hardware`: devices, precisions, memory, compiled networks and processes.
 - `fetching`: downloads, archives and the Hugging Face hub.
-- `microscope`: phantoms and grain, which look like what a microscope gives.
 
 Modules without a room:
 

@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from cldm.parts_in_turn import PartsInTurn
-from core.microscope.grain import Grain
 from core.notices import report
 from generation.drawing.gate import Gate
 from generation.drawing.loop import Painter, draw_images
@@ -13,6 +12,7 @@ from generation.drawing.watched_weights import WatchedWeights
 from generation.folder.manifest import MANIFEST
 from generation.run import Run
 from generation.settings import Settings
+from microscope.grain import Grain
 
 
 def resume_command(run: Run, settings: Settings) -> str:

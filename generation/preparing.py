@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from cldm.unknown_prompts import notify_of_unknown_prompts
 from core.command_line.options import option_names
-from core.microscope.grain import Grain
 from core.notices import report
 from core.prompts import read_prompts
 from generation.drawing.gate import Gate
@@ -23,6 +22,7 @@ from generation.run import Run
 from generation.run_options import folder_of_run
 from generation.settings import Settings
 from ldm.modules.encoders.tokenizer import notify_of_cut
+from microscope.grain import Grain
 
 
 def count_copies(sets: Sequence[ConditionSet], settings: Settings, gate: Gate | None) -> list[int]:

@@ -26,6 +26,7 @@ PACKAGES = (
     "fid",
     "generation",
     "ldm",
+    "microscope",
     "segmentation",
     "training",
     "utils",

@@ -16,7 +16,7 @@ ROWS = (
     {"share", "runs"},
     {"training", "generation"},
     {"segmentation", "dataset"},
-    {"conditions", "fid", "annotator", "volumes"},
+    {"conditions", "fid", "annotator", "microscope", "volumes"},
     {"cldm"},
     {"ldm"},
     {"core", "config"},

@@ -18,7 +18,7 @@ from annotator.network_detectors import MIDAS_A, MIDAS_BG_TH
 from core.command_line.options import new_parser
 from core.imaging.images import write_png
 from core.imaging.pictures import tile
-from core.microscope.phantoms import draw_phantom
+from microscope.phantoms import draw_phantom
 from share import run_script
 
 SIZE = 256  # pixels

@@ -29,9 +29,9 @@ from core.hardware.device_options import check_device, device_option, pick_devic
 from core.imaging.image_options import add_image_options, use_image_options
 from core.imaging.images import write_png
 from core.imaging.pixel_size import PixelSize, pixel_size_of_folder
-from core.microscope.grain import TILE
-from core.microscope.grain_fit import fit_grain, images_to_measure, measure_missing
-from core.microscope.grain_report import (
+from microscope.grain import TILE
+from microscope.grain_fit import fit_grain, images_to_measure, measure_missing
+from microscope.grain_report import (
     compare_spectra,
     draw_curves,
     draw_rows,

@@ -2,14 +2,14 @@
 
     python utils/make_phantoms.py data/phantoms --train 200 --val 16 --test 16 --image_size 128
 
-They train the embedded nano base and serve demo and tests. See `core/microscope/phantoms.py`.
+They train the embedded nano base and serve demo and tests. See `microscope/phantoms.py`.
 """
 
 from pathlib import Path
 
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
 from core.command_line.options import add_options, new_parser, read_options
-from core.microscope.phantoms import SPLITS, PhantomOptions, write_phantoms
+from microscope.phantoms import SPLITS, PhantomOptions, write_phantoms
 from share import run_script
 
 

@@ -6,7 +6,7 @@ import torch
 from einops import rearrange
 
 from core.imaging.pixel_size import PixelSize, as_pixel_size
-from core.microscope.grain import Grain, read_grain
+from microscope.grain import Grain, read_grain
 
 
 def chosen_grain(path: Path | None, pixel_size: PixelSize | None) -> Grain | None:

@@ -14,7 +14,6 @@ from cldm.options import SamplingOptions
 from cldm.sampling import NotFiniteError, Start, sample_images
 from core.hardware.devices import mixed_precision
 from core.imaging.pairing import IMAGES
-from core.microscope.grain import Grain
 from core.signals import StoppedForRequeue, StopRequest
 from generation.drawing.gate import Gate, pass_gate
 from generation.drawing.grain import add_grain
@@ -26,6 +25,7 @@ from generation.planning.inputs import read_hints, stack_hints
 from generation.planning.plan import PlannedImage, make_batches
 from generation.planning.start import read_start
 from generation.run import Run
+from microscope.grain import Grain
 
 
 @dataclass(frozen=True)

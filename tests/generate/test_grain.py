@@ -9,8 +9,8 @@ from PIL import Image
 
 import generate
 from core.files import write_json
-from tests.core.microscope.test_grain import grain_of
 from tests.generated import manifest, pictures
+from tests.microscope.test_grain import grain_of
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from annotator.canny import CannyDetector
 from annotator.mlsd import decode_lines
 from annotator.uniformer import read_palette
 from benchmarks.synthetic_maps import line_maps
-from core.microscope.phantoms import draw_phantom
+from microscope.phantoms import draw_phantom
 from utils.draw_detectors import HOUSE, PERSON, SIZE, draw, draw_ball, draw_house, draw_person
 
 GAP = 2  # pixels between tiles

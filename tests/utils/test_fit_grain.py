@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from core.imaging.images import to_uint8, write_png
-from core.microscope.grain import read_grain
+from microscope.grain import read_grain
 from utils import fit_grain
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.imaging.images import list_images, read_labels
-from core.microscope.phantoms import SPLITS, draw_phantom
+from microscope.phantoms import SPLITS, draw_phantom
 from utils.make_phantoms import parse_args
 
 SCRIPT = Path(__file__).resolve().parents[2] / "utils" / "make_phantoms.py"

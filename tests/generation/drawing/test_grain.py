@@ -10,7 +10,7 @@ from core.files import write_json
 from core.imaging.pixel_size import PixelSize
 from generation.drawing.grain import add_grain, chosen_grain
 from generation.options import GrainOptions
-from tests.core.microscope.test_grain import grain_of
+from tests.microscope.test_grain import grain_of
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.files import write_json
-from core.microscope.grain import BANDS, LEVELS, TILE, Grain, band_masks, frequencies, read_grain
+from microscope.grain import BANDS, LEVELS, TILE, Grain, band_masks, frequencies, read_grain
 
 
 def grain_of(spectrum=None, strength=0.05, factors=(1.0,)):

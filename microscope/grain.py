@@ -1,6 +1,6 @@
 """Grain: noise of a microscope, coloured and of a strength that follows the grey level.
 
-An autoencoder drops it: latents have no room for noise. `core.microscope.grain_fit` measures what
+An autoencoder drops it: latents have no room for noise. `microscope.grain_fit` measures what
 is missing.
 
 The noise is a sum over bands of spatial frequency, n(x) = c * sum_b s_b(g(x)) w_b(x). Here w_b is

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from core.microscope import phantom_cells
-from core.microscope.phantom_cells import CYTOPLASM_RIM, FAR, Cells
+from microscope import phantom_cells
+from microscope.phantom_cells import CYTOPLASM_RIM, FAR, Cells
 
 
 @pytest.mark.parametrize("share", [0.3, 0.45])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from core.microscope.grain_report import KINDS, compare_spectra, draw_rows, mean_spectra
+from microscope.grain_report import KINDS, compare_spectra, draw_rows, mean_spectra
 
 
 def noise(seed, deviation, size=256):

@@ -15,7 +15,7 @@ from core.checks import bar_for_many
 from core.imaging.images import check_image, list_images
 from core.imaging.pictures import evenly
 from core.imaging.pixel_size import PixelSize
-from core.microscope.grain import (
+from microscope.grain import (
     LARGEST_FACTOR,
     LEVELS,
     TILE,

@@ -1,7 +1,7 @@
 """FIB-SEM-like phantoms: grey images of cells with a mask of background, cytoplasm and nucleus.
 
 They come in stacks of similar slices. Nothing in them is copied from a microscope: outlines,
-organelles, noise and curtaining are drawn from formulas (`core/microscope/phantom_shapes.py` has
+organelles, noise and curtaining are drawn from formulas (`microscope/phantom_shapes.py` has
 the units).
 Phantom i depends on (seed, split, i) alone; at another size it shows the same cells.
 """
@@ -19,8 +19,8 @@ from core.command_line.options import non_negative_int, option, positive_int
 from core.files import check_new_folder
 from core.imaging.images import write_png
 from core.imaging.pairing import IMAGES, MASKS
-from core.microscope.phantom_cells import Cells
-from core.microscope.phantom_shapes import (
+from microscope.phantom_cells import Cells
+from microscope.phantom_shapes import (
     CLEARANCE,
     DARK,
     FIELD,

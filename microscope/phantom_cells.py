@@ -1,14 +1,14 @@
 """Cells of a phantom: outlines, nuclei and organelles of one block of a specimen.
 
 Everything gets its place here, and nothing is painted. Units are those of
-`core.microscope.phantom_shapes`.
+`microscope.phantom_shapes`.
 """
 
 from functools import partial
 
 import numpy as np
 
-from core.microscope.phantom_shapes import (
+from microscope.phantom_shapes import (
     CLEARANCE,
     FIELD,
     Blob,

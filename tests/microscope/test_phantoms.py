@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.microscope.phantoms import (
+from microscope.phantoms import (
     BACKGROUND,
     CYTOPLASM,
     NUCLEUS,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from core.microscope.grain import BANDS, LEVELS, TILE, local_level
-from core.microscope.grain_fit import (
+from microscope.grain import BANDS, LEVELS, TILE, local_level
+from microscope.grain_fit import (
     FEWEST_PIXELS,
     band_power,
     fit_grain,

@@ -8,9 +8,9 @@ import numpy as np
 from core.files import whole_file
 from core.imaging.images import to_uint8
 from core.imaging.pictures import centre, evenly, tile
-from core.microscope.grain import BANDS, LEVELS, TILE, Grain, frequencies
-from core.microscope.grain_fit import band_power, lag_one, mean_spectrum
 from core.text import table
+from microscope.grain import BANDS, LEVELS, TILE, Grain, frequencies
+from microscope.grain_fit import band_power, lag_one, mean_spectrum
 
 KINDS = ("real", "reconstruction", "with grain")
 SHOWN, SHOWN_SIDE = 4, 256  # images in the picture; pixels of each, not scaled

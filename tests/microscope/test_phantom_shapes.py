@@ -1,6 +1,6 @@
 import numpy as np
 
-from core.microscope.phantom_shapes import Noise, stripes
+from microscope.phantom_shapes import Noise, stripes
 
 
 def test_noise_has_mean_0_and_deviation_1():

@@ -1,1 +1,0 @@
-"""Images as a microscope would give them: phantoms of cells, and the grain of real images."""
