@@ -62,7 +62,10 @@ def reconstruct_files(
         try:
             yield reconstruct(model, centre(pixels, crop) if crop else pixels, device)
         except NotFiniteError as error:
-            raise ValueError(f"{path}: its reconstruction is NaN or infinite") from error
+            raise ValueError(
+                f"{path}: its reconstruction is NaN or infinite. Check the autoencoder's weights, "
+                "or try a smaller crop."
+            ) from error
 
 
 def psnr(first: np.ndarray, second: np.ndarray) -> float:

@@ -108,7 +108,8 @@ def check_comparable(results: dict[str, dict]) -> None:
             mine, theirs = ((LACKING | one)[field] for one in (result, reference))
             if mine != theirs:
                 raise ValueError(
-                    f"{name} and {other} do not belong in one table: {field} is {mine} and {theirs}"
+                    f"{name} and {other} do not belong in one table: {field} is {mine} and "
+                    f"{theirs}. Score both again with the same options and real images."
                 )
 
 

@@ -55,7 +55,8 @@ def _check_like(path, header, first_path, first):
     if (header.size, header.dtype) != (first.size, first.dtype):
         raise ValueError(
             f"{path}: {header.size} pixels (height, width) of {header.dtype}, but {first_path} "
-            f"has {first.size} of {first.dtype}"
+            f"has {first.size} of {first.dtype}. Give all slices one size and type, or move the "
+            "others out of the folder."
         )
 
 

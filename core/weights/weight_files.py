@@ -23,7 +23,7 @@ def check_weights_file(path: Path) -> None:
             f"{CONVERT}."
         )
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such checkpoint")
+        raise FileNotFoundError(f"{path}: no such checkpoint. Check the path.")
 
 
 def check_conversion(sources: Iterable[Path], output: Path) -> None:

@@ -163,7 +163,7 @@ class SwAV(pl.LightningModule):
         if len(queues) != self.trainer.world_size:
             raise ValueError(
                 f"--resume: the checkpoint holds the queues of {len(queues)} process(es), "
-                f"this run has {self.trainer.world_size}"
+                f"this run has {self.trainer.world_size}. Use as many processes as then."
             )
         checkpoint["state_dict"]["queue"] = queues[self.global_rank]
 
