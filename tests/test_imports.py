@@ -5,6 +5,7 @@ everything below them, and nothing imports a program.
 """
 
 import ast
+import subprocess
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -29,10 +30,18 @@ LEFT_OUT = ("tests", ".venv", ".git")
 
 def python_files() -> dict[Path, str]:
     """Source by path relative to the repository; links are further names of the same files."""
+    if (ROOT / ".git").exists():  # folders of the user's own do not count
+        words = ["git", "ls-files", "-z", "--", "*.py"]
+        listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        found = [ROOT / name for name in listed.split("\0") if name]
+    else:
+        found = ROOT.rglob("*.py")
     paths = [
         path
-        for path in ROOT.rglob("*.py")
-        if not set(path.relative_to(ROOT).parts) & {*LEFT_OUT} and not path.is_symlink()
+        for path in found
+        if not set(path.relative_to(ROOT).parts) & {*LEFT_OUT}
+        and path.is_file()
+        and not path.is_symlink()
     ]
     return {path.relative_to(ROOT): path.read_text() for path in sorted(paths)}
 
