@@ -20,14 +20,15 @@ def parse_args(argv=None):
     suffixes = ", ".join(WEIGHT_SUFFIXES)
     parser.add_argument("input", type=Path, help=f"Stable Diffusion weights, {suffixes}")
     parser.add_argument("output", type=Path, help=f"file to write, {suffixes}; must not exist")
-    parser.add_argument(
+    model = parser.add_argument_group("model")
+    model.add_argument(
         "--config",
         type=Path,
         default=DEFAULT_CONFIG,
         metavar="YAML",
         help="model configuration",
     )
-    parser.add_argument(
+    model.add_argument(
         "--use_ema",
         action="store_true",
         help="take the averaged U-Net weights that some checkpoints carry",

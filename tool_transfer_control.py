@@ -26,7 +26,7 @@ def parse_args(argv=None):
     }.items():
         parser.add_argument(name, type=Path, help=f"{words}, {suffixes}")
     parser.add_argument("path_output", type=Path, help=f"file to write, {suffixes}; must not exist")
-    parser.add_argument(
+    parser.add_argument_group("model").add_argument(
         "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML", help="model configuration"
     )
     add_run_control(parser)

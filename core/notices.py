@@ -3,7 +3,7 @@
 import logging
 import warnings
 
-REPORTS = logging.getLogger("reports")  # `share.show_reports` prints what arrives here
+REPORTS = logging.getLogger("reports")  # silent until a program adds a handler
 
 
 class Notice(UserWarning):

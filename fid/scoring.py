@@ -63,7 +63,7 @@ class ImageSets(NamedTuple):
 
 
 def read_sets(real_dir: Path, folders: Mapping[str, Path], skip_corrupt: bool) -> ImageSets:
-    """The image files of all folders, checked; prints how many there are.
+    """The image files of all folders, checked; reports how many there are.
 
     Args:
         folders: generated images by name.

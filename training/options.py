@@ -135,8 +135,8 @@ class TrainedModelOptions:
     )
     init_extra_hint: str = option(
         "random",
-        help="first hint convolution where --resume_path has fewer hint channels: anew, "
-        "or kept and zeros added",
+        help="first hint convolution where --resume_path has another number of hint "
+        "channels: anew, or, where it has fewer, kept and zeros added",
         choices=("random", "zeros"),
     )
     sd_locked: bool = option(True, bool, help="keep the Stable Diffusion decoder frozen")

@@ -53,6 +53,7 @@ class StudyOptions:
 
 
 def parse_args(argv=None):
+    """The options of the command line."""
     parser = new_parser(__doc__)
     parser.add_argument("study", type=Path, metavar="YAML", help="the study file")
     add_options(parser, StudyOptions, "study")

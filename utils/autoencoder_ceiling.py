@@ -47,6 +47,7 @@ SHOWN = 6  # pairs in the picture
 
 
 def parse_args(argv=None):
+    """The options of the command line."""
     parser = new_parser(__doc__)
     parser.add_argument("real_dir", type=Path, help="real images")
     add_groups(parser, GROUPS)

@@ -83,6 +83,7 @@ class TensorFolderOptions:
 
 
 def parse_args(argv=None):
+    """The options of the command line."""
     parser = new_parser(__doc__)
     add_options(
         parser,

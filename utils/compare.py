@@ -69,6 +69,7 @@ def draw_rows(
 
 
 def parse_args(argv=None):
+    """The options of the command line."""
     parser = new_parser(__doc__)
     parser.add_argument("run", type=Path, help="folder that generate.py made")
     add_options(parser, ComparisonOptions, "picture")

@@ -29,6 +29,7 @@ GROUPS = {
 
 
 def parse_args(argv=None):
+    """The options of the command line."""
     parser = new_parser(__doc__)
     parser.add_argument("real_dir", type=Path, help="real images, sub-folders included")
     add_groups(parser, GROUPS)

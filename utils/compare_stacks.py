@@ -48,6 +48,7 @@ def named_folder(text: str) -> tuple[str, Path]:
 
 
 def parse_args(argv=None) -> argparse.Namespace:
+    """The options of the command line."""
     parser = new_parser(__doc__)
     parser.add_argument(
         "stacks", type=named_folder, nargs="+", metavar="NAME=FOLDER", help="folders of slices"

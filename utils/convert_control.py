@@ -26,7 +26,7 @@ def parse_args(argv=None):
     parser.add_argument(
         "output", type=Path, help=f"file to write, {suffixes}; or a new folder for diffusers"
     )
-    parser.add_argument(
+    parser.add_argument_group("model").add_argument(
         "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML", help="model configuration"
     )
     add_run_control(parser)

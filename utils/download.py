@@ -66,7 +66,8 @@ def parse_args(argv=None):
     """The options of the command line."""
     parser = new_parser(__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ITEMS)}")
-    parser.add_argument("--list", action="store_true", help="print what there is, and stop")
+    listing = parser.add_argument_group("listing")
+    listing.add_argument("--list", action="store_true", help="print what there is, and stop")
     add_run_control(parser)
     args = parse_all(parser, argv)
     unknown = [name for name in args.names if name not in ITEMS]

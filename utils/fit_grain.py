@@ -81,6 +81,7 @@ class GrainFitOptions:
 
 
 def parse_args(argv=None):
+    """The options of the command line."""
     parser = new_parser(__doc__)
     add_options(parser, GrainFitOptions, "grain")
     add_image_options(parser)

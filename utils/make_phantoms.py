@@ -14,6 +14,7 @@ from share import run_script
 
 
 def parse_args(argv=None):
+    """The options of the command line."""
     parser = new_parser(__doc__)
     parser.add_argument(
         "output_dir",

@@ -49,6 +49,7 @@ GROUPS = {
 
 
 def parse_args(argv=None):
+    """The options of the command line."""
     parser = new_parser(__doc__)
     parser.add_argument("training_dir", type=Path, help="images that the generator was trained on")
     parser.add_argument("gen_dir", type=Path, help="generated images")

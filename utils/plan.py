@@ -20,6 +20,7 @@ SAMPLING_FLAGS = {"sampler": "sampler", "steps": "ddim_steps", "scale": "scale"}
 
 
 def parse_args(argv=None):
+    """The options of the command line."""
     parser = new_parser(__doc__)
     add_options(parser, WorkOptions, "work")
     add_options(parser, KnownCosts, "measured before")

@@ -43,6 +43,7 @@ class PredictionOptions:
 
 
 def parse_args(argv=None) -> argparse.Namespace:
+    """The options of the command line."""
     parser = new_parser(__doc__)
     parser.add_argument(
         "segmenters",

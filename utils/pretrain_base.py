@@ -20,6 +20,7 @@ from training.base.options import GROUPS, BaseOptions
 
 
 def parse_args(argv=None):
+    """The options of the command line."""
     parser = new_parser(__doc__)
     add_groups(parser, GROUPS)
     add_image_options(parser)

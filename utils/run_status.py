@@ -45,6 +45,7 @@ class StatusOptions:
 
 
 def parse_args(argv=None):
+    """The options of the command line."""
     parser = new_parser(__doc__, epilog=__doc__.split("\n\n")[-1])  # the exit codes
     parser.add_argument(
         "runs", type=Path, nargs="+", metavar="RUN_OR_FOLDER", help="runs, or folders with runs"

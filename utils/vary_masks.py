@@ -52,6 +52,7 @@ class SetOptions:
 
 
 def parse_args(argv=None):
+    """The options of the command line."""
     parser = new_parser(__doc__)
     parser.add_argument("mask_path", type=Path, metavar="MASKS", help="masks of class indices")
     parser.add_argument("output", type=Path, metavar="OUT", help="folder to make")

@@ -118,9 +118,11 @@ class NnunetLayout(PairsLayout):
     image_ending: str = "_0000.png"  # a case has one file, also of three channels
 
     def ignore_label(self, num_classes):
+        """Value of pixels to be ignored: the number after the last class."""
         return num_classes  # nnU-Net wants it behind the last class
 
     def check(self, folder, class_names):
+        """Raise ValueError for a folder or a first class that nnU-Net would refuse."""
         if not NNUNET_NAME.fullmatch(folder.name):
             raise ValueError(
                 f"--export_dataset {folder}: nnU-Net expects a name such as Dataset501_Cells"
@@ -131,6 +133,7 @@ class NnunetLayout(PairsLayout):
             )
 
     def write_records(self, folder, cases, class_names, grey):
+        """Write `dataset.json`, and `splits_final.json` where there are groups to keep together."""
         # Any name but those of a few modalities makes nnU-Net normalise each channel by itself.
         channels = ["EM"] if grey else ["R", "G", "B"]
         labels = {name: i for i, name in enumerate(class_names)}
@@ -160,6 +163,7 @@ class CocoLayout(PairsLayout):
     masks: str = "annotations"
 
     def write_records(self, folder, cases, class_names, grey):
+        """Write `annotations.json`: sizes of the images, their masks and the categories."""
         images, annotations = [], []
         for i, case in enumerate(cases, start=1):
             height, width = case.size
@@ -191,9 +195,11 @@ class OmeZarrLayout(PairsLayout):
         )
 
     def check(self, folder, class_names):
+        """Raise RuntimeError where the library that writes OME-Zarr is missing."""
         require_ome_zarr()
 
     def write_pair(self, folder, name, image, labels, pixel_size):
+        """Write one OME-Zarr with a slice of image and labels."""
         path = folder / self.images / f"{name}{self.image_ending}"
         voxel = (pixel_size.y, *pixel_size) if pixel_size else None  # as deep as it is high
         write_ome_zarr(path, name, image[None], labels[None], voxel)

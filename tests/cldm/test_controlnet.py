@@ -202,9 +202,8 @@ def fresh_cldm(tiny_yaml):
 
 @torch.no_grad()
 def test_fresh_controlnet_changes_nothing(fresh_cldm, golden, cond):
-    fill_zero_layers(
-        fresh_cldm.model, std=0.05
-    )  # the U-Net only; the control branch keeps its zero convolutions
+    # The U-Net only; the control branch keeps its zero convolutions.
+    fill_zero_layers(fresh_cldm.model, std=0.05)
     plain = fresh_cldm.apply_model(golden["x"], golden["t"], {**cond, "c_concat": None})
     assert plain.abs().max() > 0
     assert torch.equal(fresh_cldm.apply_model(golden["x"], golden["t"], cond), plain)

@@ -216,12 +216,10 @@ def test_precision_and_recall_are_torch_fidelitys(rng):
 
 
 def test_density_and_coverage_by_hand():
-    real = np.array([0.0, 1, 2, 3, 4, 5, 100])[
-        :, None
-    ]  # radii of five neighbours: 5, 4, 3, 3, 4, 5, 99
+    # Radii of five neighbours: 5, 4, 3, 3, 4, 5, 99
+    real = np.array([0.0, 1, 2, 3, 4, 5, 100])[:, None]
     scores = manifold_scores(real, np.array([2.5, 200, 300, 400])[:, None])
-    assert scores["density"] == pytest.approx(
-        (7 / 5) / 4
-    )  # 2.5 lies in all seven balls, the others in none
+    # 2.5 lies in all seven balls, the others in none.
+    assert scores["density"] == pytest.approx((7 / 5) / 4)
     assert scores["coverage"] == 1.0
     assert manifold_scores(real[:3], real[:3])["precision"] is None

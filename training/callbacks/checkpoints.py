@@ -106,6 +106,7 @@ class SaveLast(Checkpoint):
     # would not make up for them.
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        """Save after an optimizer step, unless a later hook does: of validation or epoch's end."""
         # Between two optimizer steps there is no state to return to.
         is_last = batch_idx + 1 == trainer.num_training_batches
         if ends_step(trainer, batch_idx) and not is_last and not validation_follows(trainer):

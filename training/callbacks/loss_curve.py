@@ -33,6 +33,7 @@ class LossCurve(Callback):
             setattr(self, name, value)
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        """Add the batch's loss to the sum of the epoch, weighted by its samples."""
         # The metric is the mean over processes already. The sum is float64, in the order of the
         # steps, so a resumed epoch ends with the same bits.
         loss = float(trainer.callback_metrics["train/loss_step"])
