@@ -5,7 +5,6 @@
 The folder of the run holds the images, their masks and a report; `--resume_run` completes it.
 """
 
-import sys
 from importlib import import_module
 
 from core.command_line.option_sources import (
@@ -23,6 +22,7 @@ from core.command_line.options import (
     read_groups,
     read_options,
 )
+from core.notices import notify, report
 from core.recording.records import RECORD
 from generation.presets import with_preset
 from generation.run_options import FREE_ON_RESUME, options_of_run
@@ -77,7 +77,7 @@ def parse_args(argv=None):
     # Only what the user gave: a default that is not read surprises nobody.
     for name, reason in settings.unused().items():
         if name in given:
-            print(f"warning: --{name} is ignored {reason}", file=sys.stderr)
+            notify(f"--{name} is ignored {reason}")
     return settings
 
 
@@ -106,14 +106,14 @@ def main(argv=None):
         # What is there is not made again, and its conditions are not read again.
         pending = run.pending(run.plan.shard(*settings.shard))
         sizes, voxel = check_inputs(settings, run, pending, multiple)
-    print(f"{run.headline(settings.shard)}, on {settings.model.device_type}")
+    report(f"{run.headline(settings.shard)}, on {settings.model.device_type}")
     if settings.dry_run:
         exports = settings.export, len(real), settings.volume
         plan = plan_text(run, len(pending), settings.sampling, *exports)
-        print(f"\n{dry_run_text(run.options, plan)}")
+        report(f"\n{dry_run_text(run.options, plan)}")
         return
     make_images(run, weights, pending, settings, sizes, multiple, gate, grain)
-    print(files_text(run))
+    report(files_text(run))
     write_exports(settings.export, settings.volume, run.folder, real, num_classes, voxel)
 
 
