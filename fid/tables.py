@@ -76,16 +76,17 @@ class TableOptions:
         """Files of the results of all folders, by the names of their rows.
 
         Raises:
-            ValueError: two results would have one file.
+            OptionError: two results would have one file.
         """
         # Names may be parts of paths: "a/images" becomes a_images.json.
         files = {name: self.output / f"{name.replace(os.sep, '_')}.json" for name in self.folders()}
         owners = {}
         for name, file in files.items():
             if owners.setdefault(file, name) != name:
-                raise ValueError(
-                    f"--output: the results of {owners[file]} and {name} would both be {file}. "
-                    "Give the folders other --names."
+                raise OptionError(
+                    "output",
+                    f"the results of {owners[file]} and {name} would both be {file}. Give the "
+                    "folders other `names`.",
                 )
         return files
 

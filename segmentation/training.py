@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from conditions.pairs import Pair
+from core.command_line.options import OptionError
 from core.imaging.images import IGNORE
 from segmentation.augmentation import AUGMENTATIONS
 from segmentation.data import MixedDraws, SegmentationDataset
@@ -56,8 +57,7 @@ def train_segmenter(
     Returns:
         The model; its `curve` lists (step, mIoU) of the validations.
     Raises:
-        OptionError: the options name a source without pairs.
-        RuntimeError: the loss is no longer finite.
+        OptionError: the options name a source without pairs, or the loss is no longer finite.
     """
     options = options or SegmenterOptions()
     device = torch.device(device)
@@ -129,11 +129,10 @@ def _in_bf16(options, device) -> bool:
 
 
 def _step(loss, step, optimizer, schedule) -> None:
-    """One step down the gradient of a loss; raises RuntimeError where it is not finite."""
+    """One step down the gradient of a loss; raises OptionError where it is not finite."""
     if not loss.isfinite():
-        raise RuntimeError(
-            f"the loss is {loss.item()} at step {step}. Use a smaller --learning_rate."
-        )
+        message = f"the loss is {loss.item()} at step {step}. Use a smaller rate."
+        raise OptionError("learning_rate", message)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

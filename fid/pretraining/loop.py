@@ -11,6 +11,7 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
+from core.command_line.options import OptionError
 from core.files import remove_leftovers
 from core.imaging.images import list_images
 from core.lightning import (
@@ -37,9 +38,8 @@ def with_files(settings: AnySettings, files: PretrainingFileOptions, restore: bo
     Args:
         restore: put the checkpoint before the last in the place of a damaged one.
     Raises:
-        FileNotFoundError, ValueError: there is no such checkpoint to resume, or it holds weights
-            alone.
-        FileExistsError: another run's checkpoints would be overwritten.
+        OptionError: there is no such checkpoint to resume, or it holds weights alone; or another
+            run's checkpoints would be overwritten.
     """
     # The command line wins over the configuration.
     given = {name: path for name, path in vars(files).items() if path is not None}
@@ -47,17 +47,19 @@ def with_files(settings: AnySettings, files: PretrainingFileOptions, restore: bo
     last = settings.model_dir / LAST
     if settings.resume:
         if not settings.resume.is_file():
-            raise FileNotFoundError(f"--resume {settings.resume}: no such file")
+            raise OptionError("resume", f"{settings.resume}: no such file")
         if restore and settings.resume.name == LAST:
             if done := restore_last(settings.resume.parent):
                 notify(done)
         if "loops" not in load_pickle(settings.resume, "cpu"):  # Lightning's position in the run
-            raise ValueError(
-                f"--resume {settings.resume}: holds weights alone, expected the {LAST} of a run"
+            raise OptionError(
+                "resume",
+                f"{settings.resume}: holds weights alone, expected the {LAST} of a run",
             )
     elif last.exists():
-        raise FileExistsError(
-            f"{last}: exists already. Name another --model_dir, or go on with --resume {last}."
+        raise OptionError(
+            "model_dir",
+            f"{last} exists already. Name another folder, or go on with `resume` {last}.",
         )
     return settings
 
@@ -155,7 +157,8 @@ def train_recipe(
         seed: of order and augmentation.
         gamma: see `group_weights`; None visits every image once per epoch.
     Raises:
-        FileNotFoundError, ValueError: no image, an unreadable one, or fewer than a batch.
+        FileNotFoundError, ValueError: no image, or an unreadable one.
+        OptionError: fewer images than a batch.
         KeyboardInterrupt: after Ctrl-C.
     """
     paths, _ = sound_images(list_images(settings.data_path, recursive=True))
@@ -164,9 +167,10 @@ def train_recipe(
     if settings.resume:  # workers read ahead before Lightning says which epoch it is
         sampler.epoch, _ = position(load_pickle(settings.resume, "cpu"))
     if len(sampler) < batch_size:  # `drop_last` would leave no batch, and Lightning end at once
-        raise ValueError(
-            f"{settings.data_path}: {len(sampler)} images per process, fewer than a batch of "
-            f"{batch_size}. Lower it: --set batch_size=..."
+        raise OptionError(
+            "changes",
+            f"{settings.data_path} has {len(sampler)} images per process, fewer than a batch of "
+            f"{batch_size}. Lower batch_size.",
         )
     loader = DataLoader(
         Views(paths, recipe.views()),

@@ -9,6 +9,7 @@ from core.command_line.option_sources import add_run_control, dry_run_text, pars
 from core.command_line.options import (
     add_options,
     new_parser,
+    option_names,
     read_options,
 )
 from core.imaging.image_options import add_image_options, use_image_options
@@ -82,4 +83,5 @@ def pretrain(
     with closing(lock):
         if rank_zero_only.rank == 0:  # on several GPUs Lightning starts this script again for each
             lock.acquire()
-        train(settings, run)
+        with option_names(RUN_FLAGS):
+            train(settings, run)

@@ -222,7 +222,8 @@ class ResultFiles:
         """The results that are there, by the name of the job.
 
         Raises:
-            ValueError: a file is damaged, or was made with other options or files.
+            ValueError: a file is damaged.
+            OptionError: a file was made with other options or files.
         """
         found = {}
         for job in jobs:
@@ -230,9 +231,10 @@ class ResultFiles:
                 continue
             result = read_checked(self.path(job), Result)
             if result.fingerprint != study.fingerprint(job):
-                raise ValueError(
-                    f"{self.path(job)}: made with other options or files. Name another --output, "
-                    "or remove this file."
+                raise OptionError(
+                    "output",
+                    f"{self.path(job)}: made with other options or files. Name another folder, or "
+                    "remove this file.",
                 )
             found[job.name] = result
         return found

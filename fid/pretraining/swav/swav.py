@@ -12,6 +12,7 @@ from lightly.utils.scheduler import CosineWarmupScheduler
 from torch import nn
 from torch.nn import functional as F
 
+from core.command_line.options import OptionError
 from fid.backbones.cem import RESNET50_WIDTH
 from fid.backbones.resnet50 import headless_resnet50
 from fid.pretraining.swav.settings import SwavSettings
@@ -156,14 +157,15 @@ class SwAV(pl.LightningModule):
         """Put this process's queue into the state that is about to be loaded.
 
         Raises:
-            ValueError: the checkpoint is of another number of processes.
+            OptionError: the checkpoint is of another number of processes.
         """
         # A run of one process saved its queue as part of the state alone.
         queues = checkpoint.get("queues", checkpoint["state_dict"]["queue"][None])
         if len(queues) != self.trainer.world_size:
-            raise ValueError(
-                f"--resume: the checkpoint holds the queues of {len(queues)} process(es), "
-                f"this run has {self.trainer.world_size}. Use as many processes as then."
+            raise OptionError(
+                "resume",
+                f"the checkpoint holds the queues of {len(queues)} process(es), this run has "
+                f"{self.trainer.world_size}. Use as many processes as then.",
             )
         checkpoint["state_dict"]["queue"] = queues[self.global_rank]
 

@@ -109,7 +109,7 @@ def test_bad_input(trained, em_folder, tmp_path, error_line):
         main, *options(em_folder, tmp_path, "batch_size=8")
     )
     assert "MoCo v1" in error_line(main, *options(em_folder, tmp_path, "mlp=false"))
-    assert "--resume /absent: no such file" in error_line(
+    assert "--resume: /absent: no such file" in error_line(
         main, *options(em_folder, tmp_path), "--resume", "/absent"
     )
     assert "holds weights alone, expected the last.ckpt" in error_line(
