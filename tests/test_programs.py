@@ -117,7 +117,9 @@ DRY_RUNS = {
     "utils/annotate.py": "--detector canny --input {pairs}/images --output out",
     "utils/build_rgba_dataset.py": "--img_dir {pairs}/images --mask_dir {pairs}/masks "
     "--dest_dir out --num_workers 0",
+    "utils/compare_stacks.py": "a={pairs}/images --output out",
     "utils/convert_control.py": "{weights} out --config {micro}",
+    "utils/draw_detectors.py": "out.png",
     "utils/fit_grain.py": "--image_path {pairs}/images --weights a --config {micro} "
     "--output out.json",
     "utils/make_phantoms.py": "out --train 3",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
 from core.command_line.options import add_options, new_parser, option, positive_int, read_options
 from core.imaging.image_options import add_image_options, use_image_options
 from core.imaging.images import list_images, read_image, read_labels, write_png
@@ -74,7 +75,8 @@ def parse_args(argv=None):
     parser.add_argument("run", type=Path, help="folder that generate.py made")
     add_options(parser, ComparisonOptions, "picture")
     add_image_options(parser)
-    return parser.parse_args(argv)
+    add_run_control(parser)
+    return parse_all(parser, argv)
 
 
 def main(argv=None):
@@ -88,6 +90,10 @@ def main(argv=None):
         # By name, as training pairs them: a mask without its image is an error.
         pairs = match_names(list_images(options.image_path), sources)
         real = {source: image for image, source in pairs}
+    if args.dry_run:
+        plan = f"{len(records)} images of {args.run}; picture: {options.output}"
+        print(dry_run_text(vars(args), plan, hidden=["run"]))
+        return
     write_png(options.output, draw_rows(records, args.run, real, options.rows, options.columns))
     print(options.output)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
 from core.command_line.options import (
     add_options,
     folder_name,
@@ -55,7 +56,8 @@ def parse_args(argv=None) -> argparse.Namespace:
     )
     add_options(parser, StackComparisonOptions, "comparison")
     add_image_options(parser)
-    return parser.parse_args(argv)
+    add_run_control(parser)
+    return parse_all(parser, argv)
 
 
 def main(argv=None):
@@ -66,6 +68,10 @@ def main(argv=None):
     if len(set(names)) < len(names):
         raise ValueError("two stacks have one name")
     check_new_folder(options.output)
+    if args.dry_run:
+        plan = f"{len(names)} stacks; all files go to {options.output}"
+        print(dry_run_text(vars(args), plan, hidden=["stacks"]))
+        return
     report, rows = {}, []
     for name, folder in tqdm(args.stacks, desc="compare", unit="stack", leave=False):
         stack = read_stack(folder)

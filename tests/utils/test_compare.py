@@ -34,6 +34,12 @@ def run(tmp_path):
     return tmp_path
 
 
+def test_a_dry_run_draws_nothing(run, capsys):
+    compare.main([str(run / "run"), "--output", str(run / "out.png"), "--dry_run"])
+    assert "3 images of" in capsys.readouterr().out
+    assert not (run / "out.png").exists()
+
+
 def test_rows_are_mask_real_and_generated_images(run):
     words = f"{run / 'run'} --image_path {run / 'real'} --output {run / 'out.png'}"
     compare.main(words.split())
