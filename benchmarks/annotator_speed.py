@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from annotator import hed, midas, mlsd, openpose, uniformer
 from annotator.openpose.maps import STRIDE
-from benchmarks.synthetic_maps import FIGURE, edge_maps, heat_map, line_maps, pose_maps
+from annotator.synthetic_maps import FIGURE, edge_maps, heat_map, line_maps, pose_maps
 from core.command_line.options import add_options, new_parser, option, positive_int, read_options
 from core.fetching.downloads import WeightsFile
 from share import run_script

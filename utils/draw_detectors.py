@@ -15,6 +15,7 @@ from einops import repeat
 from annotator.canny import CannyDetector
 from annotator.membrane import MembraneDetector
 from annotator.network_detectors import MIDAS_A, MIDAS_BG_TH
+from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
 from core.command_line.options import new_parser
 from core.imaging.images import write_png
 from core.imaging.pictures import tile
@@ -38,7 +39,7 @@ def draw_house() -> np.ndarray:
     """The lines that M-LSD decodes from maps of a house, uint8 (SIZE, SIZE)."""
     # Here, as below: the detectors load torch, which takes longer than reading the options.
     from annotator.mlsd import decode_lines, draw_lines
-    from benchmarks.synthetic_maps import line_maps
+    from annotator.synthetic_maps import line_maps
 
     lines = decode_lines(line_maps(HOUSE, SIZE, SIZE), thr_v=0.1, thr_d=0.1)
     return draw_lines(lines, SIZE, SIZE)
@@ -83,10 +84,19 @@ def draw() -> np.ndarray:
     return tile([[as_colours(picture) for picture in row] for row in (upper, lower)])
 
 
-def main(argv=None):
+def parse_args(argv=None):
+    """The options of the command line."""
     parser = new_parser(__doc__)
     parser.add_argument("output", type=Path, help="PNG to write")
-    args = parser.parse_args(argv)
+    add_run_control(parser)
+    return parse_all(parser, argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    if args.dry_run:
+        print(dry_run_text(vars(args), f"picture: {args.output}", hidden=["output"]))
+        return
     write_png(args.output, draw())
     print(args.output)
 

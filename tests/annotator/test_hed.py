@@ -7,7 +7,7 @@ from scipy.ndimage import distance_transform_edt
 
 import annotator.hed
 from annotator.hed import HEDdetector, fake_scribble, fuse, nms
-from benchmarks.synthetic_maps import edge_maps
+from annotator.synthetic_maps import edge_maps
 
 HEIGHT, WIDTH = 96, 160
 ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH]

@@ -6,7 +6,7 @@ import torch
 
 import annotator.mlsd
 from annotator.mlsd import MLSDdetector, decode_lines, draw_lines
-from benchmarks.synthetic_maps import line_maps
+from annotator.synthetic_maps import line_maps
 
 HEIGHT, WIDTH = 96, 160
 LINES = np.array([[4, 6, 150, 40], [20, 90, 140, 60], [30, 10, 30, 80], [100, 20, 60, 20.0]])

@@ -20,7 +20,7 @@ from annotator.openpose.body import (
 from annotator.openpose.draw import COLOURS, draw_hand, draw_people
 from annotator.openpose.hand import Box, hand_boxes, hand_joints
 from annotator.openpose.maps import STRIDE, Sampler, full_size, network_input
-from benchmarks.synthetic_maps import FIGURE, add_limb, heat_map, pose_maps
+from annotator.synthetic_maps import FIGURE, add_limb, heat_map, pose_maps
 
 HEIGHT, WIDTH = 128, 160
 ONE = (FIGURE * 110 + (60, 64)).round()

@@ -4,8 +4,8 @@ import numpy as np
 
 from annotator.canny import CannyDetector
 from annotator.mlsd import decode_lines
+from annotator.synthetic_maps import line_maps
 from annotator.uniformer import read_palette
-from benchmarks.synthetic_maps import line_maps
 from microscope.phantoms import draw_phantom
 from utils.draw_detectors import HOUSE, PERSON, SIZE, draw, draw_ball, draw_house, draw_person
 

@@ -1,4 +1,4 @@
-"""Synthetic network outputs for testing a detector's post-processing without weights.
+"""Synthetic network outputs, for drawing and timing what a detector does with them.
 
 They show outlines, straight lines and people as the networks of HED, M-LSD and OpenPose would.
 """
