@@ -94,7 +94,7 @@ ABSENT = {
     "utils/compare.py": "absent --output a.png",
     "utils/compare_stacks.py": "a=absent --output b",
     "utils/convert_control.py": "absent a.ckpt",
-    "utils/draw_detectors.py": "absent/a.png",
+    "utils/draw_detectors.py": "taken/a.png",
     "utils/export_segmenter.py": "absent out --authors a",
     "utils/fit_grain.py": "--image_path absent --weights a --output a.json --config {nano}",
     "utils/make_phantoms.py": "taken",
