@@ -91,10 +91,7 @@ class RecordedPredictions:
         found = self._results(recording, tensors)
         if all(_close(*values) for values in zip(found, expected, strict=True)):
             return recording
-        notify(
-            "CUDA graphs compute something else on this GPU, so steps are launched kernel by "
-            "kernel. --cuda_graphs false does so from the start."
-        )
+        notify("CUDA graphs compute something else on this GPU: kernels are launched one by one")
         return work
 
     def _results(self, work, tensors):
