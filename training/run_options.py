@@ -68,6 +68,7 @@ FREE_ON_RESUME = {
     "max_steps", "gpus", "num_processes", "num_nodes", "num_workers", "logger", "logger_freq",
     "logger_epoch_starts", "wandb_api_key", "max_pixels", "save_every", "log_every",
     "latent_memory", "validate_every", "patience", "licence", "gradient_checkpointing",
+    "cuda_graphs",
 }  # fmt: skip
 
 

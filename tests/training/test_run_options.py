@@ -42,3 +42,5 @@ def test_every_group_has_a_field_and_every_free_option_exists():
     fields = [field.name for field in dataclasses.fields(TrainingOptions)]
     assert fields == [*GROUPS, "dry_run", "values"]
     assert vars(train.build_parser().parse_args([])).keys() >= FREE_ON_RESUME
+    # What a run that was out of memory needs to go on
+    assert {"gradient_checkpointing", "cuda_graphs"} <= FREE_ON_RESUME
