@@ -31,11 +31,11 @@ LEFT_OUT = ("tests", ".venv", ".git")
 
 def python_files() -> dict[Path, str]:
     """Source by path relative to the repository; links are further names of the same files."""
-    if (ROOT / ".git").exists():  # folders of the user's own do not count
-        words = ["git", "ls-files", "-z", "--", "*.py"]
+    words = ["git", "ls-files", "-z", "--", "*.py"]
+    try:  # folders of the user's own do not count
         listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
         found = [ROOT / name for name in listed.split("\0") if name]
-    else:
+    except (OSError, subprocess.CalledProcessError):  # no git, or a folder that it does not trust
         found = ROOT.rglob("*.py")
     paths = [
         path
