@@ -48,7 +48,7 @@ def check_same_size(pair: Pair, size: tuple[int, int], condition_size: tuple[int
         (h, w), (other_h, other_w) = size, condition_size
         raise RuntimeError(
             f"{pair.image} is {w} x {h} but {pair.condition} is {other_w} x {other_h} pixels "
-            "(width x height). Export the condition at the image's size, without interpolation."
+            "(width x height). Bring both to one size, masks without interpolation."
         )
 
 

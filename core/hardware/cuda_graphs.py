@@ -19,7 +19,7 @@ Work = Callable[..., torch.Tensor]
 
 
 def record(work: Work, inputs: Sequence[torch.Tensor], pool=None) -> Work:
-    """Record a function; what it has launched before is not launched for the first time now.
+    """Record a function that has run before: a first launch may set up what no graph can hold.
 
     Args:
         work: from tensors on a CUDA device to one tensor, without gradients.
