@@ -37,8 +37,12 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Made here and not by `tempfile`, whose files none but their owner may read.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL, 0o666))
+        mode = temporary.stat().st_mode
         try:
             yield temporary
+            temporary.chmod(
+                mode
+            )  # some libraries, safetensors for one, put a new file in its place
             _to_disk(temporary)
             os.replace(temporary, path)
             _to_disk(path.parent)

@@ -173,6 +173,8 @@ def test_what_is_saved_is_loaded(tmp_path, suffix):
         load_state_dict(path), {**WEIGHTS, "strided": torch.arange(12.0).view(3, 4).T}
     )
     assert list(tmp_path.iterdir()) == [path]
+    (tmp_path / "new").touch()
+    assert path.stat().st_mode == (tmp_path / "new").stat().st_mode  # others may read it too
     if suffix != ".safetensors":
         assert set(torch.load(path, weights_only=True)) == {"state_dict"}
 
