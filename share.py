@@ -19,7 +19,7 @@ QUIET_WARNINGS = (
     ".*does not have many workers.*",
     ".*GPU available but not used.*",
     ".*module\\(s\\) in eval mode at the start of training.*",
-    ".*your dataloader is not resumable.*",  # it is: see training.data.batches
+    ".*your dataloader is not resumable.*",  # it is: see `training.data.batches`, `core.draws`
     ".*exists and is not empty.*",  # a resumed run goes on in its folder
     ".*have no `val_dataloader`.*",  # a validation split is optional
     ".*`srun` command is available.*",  # a machine with Slurm also runs things by hand

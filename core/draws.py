@@ -23,19 +23,23 @@ class SeededDraws(Sampler):
         draws: how many pairs are given in all.
         seed: of the run.
         name: tells draws of one run apart.
+        start: how many of them are left out at the beginning, because they are done.
     """
 
-    def __init__(self, length: int, draws: int, seed: int, name: str):
+    def __init__(self, length: int, draws: int, seed: int, name: str, start: int = 0):
         self.length, self.draws, self.seed, self.name = length, draws, seed, name
+        self.start = start
 
     def __len__(self) -> int:
         return self.draws
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        for draw in range(self.draws):
+        order = []
+        for draw in range(self.start, self.draws):
             place = draw % self.length
-            if place == 0:
-                # -1 - draw is no number of a draw: the order shares its seed with none.
-                generator = sample_generator(self.seed, self.name, -1 - draw)
+            if place == 0 or not order:
+                # Numbered by its first draw. -1 - draw is no number of a draw: the order shares its
+                # seed with none.
+                generator = sample_generator(self.seed, self.name, -1 - (draw - place))
                 order = torch.randperm(self.length, generator=generator).tolist()
             yield order[place], sample_seed(self.seed, self.name, draw)

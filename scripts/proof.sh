@@ -50,7 +50,6 @@ make_start() {
         mv "$out/images.new" "$out/images"
     fi
     if [ ! -f "$out/base.safetensors" ]; then
-        rm -f "$out/base_vae.safetensors"
         "$python" utils/pretrain_base.py --config "$config" --init "$base" \
             --image_path "$out/images" --vae_steps "${VAE_STEPS:-1000}" --kl_weight 1e-6 \
             --vae_learning_rate 8e-4 --vae_batch_size 12 --unet_steps "${UNET_STEPS:-1000}" \

@@ -3,8 +3,8 @@
     python utils/pretrain_base.py --image_path phantoms/train/images --output base.safetensors
 
 Without `--init` it starts from nothing; `--init BASE` adapts a given base to the images of another
-microscope. Like any Stable Diffusion checkpoint, the result then goes through
-`tool_add_control.py`. The losses are in `training/base/`.
+microscope. A second call goes on where the first one was stopped. Like any Stable Diffusion
+checkpoint, the result then goes through `tool_add_control.py`. The losses are in `training/base/`.
 """
 
 from contextlib import closing
@@ -28,22 +28,26 @@ def parse_args(argv=None):
     return parse_all(parser, argv)
 
 
-def train_stages(model, images, prompts, options: BaseOptions, cache) -> None:
-    """Train both stages and write the weights."""
+def train_stages(model, images, prompts, options: BaseOptions, cache, work) -> None:
+    """Train both stages, each from where it was stopped, and write the weights."""
     from core.weights.checkpoints import save_weights  # here, as in `main`
     from training.base.autoencoder import train_autoencoder
+    from training.base.loop import StageRun
     from training.base.unet import base_weights, train_unet
 
-    files, run, unet = options.files, options.run, options.unet
+    files, unet = options.files, options.unet
+    settings = options.run.seed, options.run.precision
     if options.autoencoder.steps:  # first: the U-Net is trained on the latents that it gives
-        size = unet.image_size
-        train_autoencoder(model, images, options.autoencoder, size, run.seed, run.precision)
+        run = StageRun(*settings, work.stage("autoencoder"), files.save_every)
+        train_autoencoder(model, images, options.autoencoder, unet.image_size, run)
         # Hours of work: they are saved before the second stage can fail.
         save_weights(base_weights(model), files.halfway)
         print(f"autoencoder trained; to go on from here: --init {files.halfway} --vae_steps 0")
     if unet.steps:
-        train_unet(model, images, prompts, unet, cache, run.seed, run.precision)
+        run = StageRun(*settings, work.stage("unet"), files.save_every)
+        train_unet(model, images, prompts, unet, cache, run)
     save_weights(base_weights(model), files.output)
+    work.remove()
     print(f"written: {files.output}")
 
 
@@ -55,6 +59,7 @@ def main(argv=None):
     from ldm.modules.encoders.tokenizer import notify_of_cut
     from training.base.data import read_images
     from training.base.unet import build_base
+    from training.base.work_folder import WorkFolder
     from training.step.latents import GB, LatentCache
 
     use_image_options(args)
@@ -68,17 +73,18 @@ def main(argv=None):
         print(dry_run_text(vars(args), plan))
         return
     print(plan)
-    folder = files.output.parent
-    folder.mkdir(parents=True, exist_ok=True)
+    files.output.parent.mkdir(parents=True, exist_ok=True)
     with closing(RunLock.of_file(files.output, "training a base")) as lock:
         lock.acquire()
         options.require_new_files()  # again: the last holder of the lock may have written them
+        work = WorkFolder(files.work_folder)
+        work.open(vars(args), paths, files.goes_on)
         pl.seed_everything(seed, verbose=False)  # before the model, whose weights are random
         model = build_base(files.config, files.init)
         # Both stages crop the same images, so the larger crop decides which images are too small.
         largest = max(options.unet.image_size, options.autoencoder.image_size)
-        cache = LatentCache(options.cache.latent_memory * GB, folder)
-        train_stages(model, read_images(paths, largest), prompts, options, cache)
+        cache = LatentCache(options.cache.latent_memory * GB, work.path)
+        train_stages(model, read_images(paths, largest), prompts, options, cache, work)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ def test_draws_go_through_all_samples_again_and_again():
     assert len(set(seeds)) == 10
     assert draws == list(SeededDraws(4, 10, seed=3, name="a"))
     assert draws[:6] == list(SeededDraws(4, 6, seed=3, name="a"))  # the number of draws ends them
+    for start in range(11):
+        assert draws[start:] == list(SeededDraws(4, 10, seed=3, name="a", start=start))
     orders = [
         next(zip(*SeededDraws(20, 20, *key), strict=True)) for key in ((3, "a"), (3, "b"), (4, "a"))
     ]

@@ -72,7 +72,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(
     line = error_line(train.main, *options, "--max_steps", 9, "--save_every", 2)
     assert "step 5: the loss is nan" in line
     assert "last.ckpt is of step 4" in line
-    assert "--learning_rate" in line
+    assert "lower learning rate" in line
     state, _, step = final_state(only_run(tmp_path))
     assert step == 4 and all(value.isfinite().all() for value in state.values())
 

@@ -1,10 +1,15 @@
+import signal
+
 import pytest
 import torch
 
 import tool_add_control
 from cldm.model import create_model
 from core.recording.run_lock import RunLock
+from core.weights import checkpoints
 from core.weights.checkpoints import load_state_dict
+from training.base.autoencoder import AutoencoderTraining
+from training.base.unet import UNetTraining
 from utils import pretrain_base
 
 
@@ -88,3 +93,86 @@ def test_bad_input_is_one_line(pairs, micro_yaml, micro_weights, tmp_path, error
     assert "ends in .ckpt, .pth, .pt, .safetensors" in error_line(
         pretrain_base.main, *command(pairs, micro_yaml, tmp_path / "base.bin")
     )
+
+
+def interrupt(monkeypatch, training, step):
+    """Let a stage receive Ctrl-C in the step of this number."""
+    original = training.training_step
+
+    def training_step(self, batch, batch_idx):
+        if batch_idx == step:
+            signal.raise_signal(signal.SIGINT)
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(training, "training_step", training_step)
+
+
+@pytest.mark.parametrize("training", [AutoencoderTraining, UNetTraining])
+def test_a_stopped_base_goes_on_to_the_same_weights(
+    pairs, micro_yaml, tmp_path, monkeypatch, caplog, training
+):
+    words = "--vae_steps 5 --unet_steps 5 --adversarial_weight 0.5 --ema_decay 0.7".split()
+    whole, stopped = tmp_path / "whole.safetensors", tmp_path / "stopped.safetensors"
+    pretrain_base.main(command(pairs, micro_yaml, whole, *words))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, training, step=2)
+        pretrain_base.main(command(pairs, micro_yaml, stopped, *words))
+    assert not stopped.exists()
+    pretrain_base.main(command(pairs, micro_yaml, stopped, *words))
+    assert "going on after step 3 of 5" in caplog.text
+    assert not (tmp_path / "stopped_training").exists()
+    for suffix in ("", "_vae"):
+        before = load_state_dict(tmp_path / f"whole{suffix}.safetensors")
+        after = load_state_dict(tmp_path / f"stopped{suffix}.safetensors")
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_a_base_that_could_not_be_written_is_written_by_the_next_call(
+    pairs, micro_yaml, tmp_path, monkeypatch
+):
+    words = "--vae_steps 2 --unet_steps 3 --ema_decay 0.9".split()
+    whole, late = tmp_path / "whole.safetensors", tmp_path / "late.safetensors"
+    pretrain_base.main(command(pairs, micro_yaml, whole, *words))
+    save = checkpoints.save_weights
+
+    def disk_full(weights, path, *notes):
+        if path == late:
+            raise OSError("the disk is full")
+        save(weights, path, *notes)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
+        patch.setattr(checkpoints, "save_weights", disk_full)
+        pretrain_base.main(command(pairs, micro_yaml, late, *words))
+    pretrain_base.main(command(pairs, micro_yaml, late, *words))
+    before, after = load_state_dict(whole), load_state_dict(late)
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_a_stopped_base_goes_on_with_the_same_options_and_images_alone(
+    pairs, micro_yaml, tmp_path, monkeypatch, error_line
+):
+    output = tmp_path / "base.safetensors"
+    words = "--vae_steps 4 --unet_steps 1 --save_every 1".split()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, AutoencoderTraining, step=1)
+        pretrain_base.main(command(pairs, micro_yaml, output, *words))
+    line = error_line(pretrain_base.main, *command(pairs, micro_yaml, output, *words, "--seed", 4))
+    assert f"{tmp_path}/base_training: since the pre-training was stopped, --seed differs" in line
+    added = pairs / "images" / "later.png"
+    added.write_bytes((pairs / "images" / "cell_0.png").read_bytes())
+    line = error_line(pretrain_base.main, *command(pairs, micro_yaml, output, *words))
+    assert "1 file(s) (later.png) added to the images" in line
+    added.unlink()
+    pretrain_base.main(command(pairs, micro_yaml, output, *words, "--save_every", 3))
+    assert output.exists()
+
+
+def test_a_base_that_ended_before_its_first_save_starts_anew(
+    pairs, micro_yaml, tmp_path, error_line
+):
+    output, missing = tmp_path / "base.safetensors", tmp_path / "no.ckpt"
+    words = command(pairs, micro_yaml, output, "--vae_steps", 1, "--unet_steps", 1)
+    assert str(missing) in error_line(pretrain_base.main, *words, "--init", missing)
+    pretrain_base.main(words)
+    assert output.exists()

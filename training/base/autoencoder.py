@@ -5,6 +5,7 @@ the discriminator is optional.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import pytorch_lightning as pl
 import torch
@@ -15,7 +16,7 @@ from ldm.models.diffusion.latent_diffusion import LatentDiffusionModel
 from ldm.samplers.noise import draw_noise
 from training.base.data import Views, load
 from training.base.discriminator import PatchDiscriminator, balance
-from training.base.loop import fit, warm_then_decay
+from training.base.loop import StageRun, fit, warm_then_decay
 from training.base.options import AutoencoderOptions
 
 NORMALISE_FROM = 256  # images whose latents give mean and deviation of each channel
@@ -107,28 +108,27 @@ def train_autoencoder(
     images: Sequence[torch.Tensor],
     options: AutoencoderOptions,
     latent_size: int,
-    seed: int,
-    precision: str = "32",
+    run: StageRun,
 ) -> None:
     """Train the first stage of `model` in place; where its encoder changes, normalise its latents.
 
     Args:
         images: as `read_images` returns them.
         latent_size: side in pixels of the views whose latents are normalised; those of the U-Net.
-        seed: of views and noise.
+        run: its seed is that of views and noise.
     """
     first_stage = model.first_stage_model.train().requires_grad_(options.train == "all")
     for part in (first_stage.post_quant_conv, first_stage.decoder):
         part.requires_grad_(True)
     views = Views(images, options.image_size)
-    loader = load(views, options.batch_size, options.steps, seed, "autoencoder")
-    fit(AutoencoderTraining(first_stage, options), loader, options.steps, precision)
+    batches = partial(load, views, options.batch_size, options.steps, run.seed, "autoencoder")
+    fit(AutoencoderTraining(first_stage, options), batches, options.steps, run)
     first_stage.eval().requires_grad_(False)
     if options.train == "decoder":
         return
     # Mean and deviation are measured on views of the size that the U-Net will see.
     views = Views(images[:NORMALISE_FROM], latent_size)
-    keys = [(index, sample_seed(seed, "normalise", index)) for index in range(len(views))]
+    keys = [(index, sample_seed(run.seed, "normalise", index)) for index in range(len(views))]
     with torch.no_grad():
         moments = [first_stage.encode(views[key][0][None]).parameters for key in keys]
     normalise_latents(first_stage, torch.cat(moments), model.scale_factor)

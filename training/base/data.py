@@ -115,8 +115,13 @@ class Latents(Dataset):
         return self.cache[index], text, seed
 
 
-def load(data: Dataset, batch_size: int, steps: int, seed: int, name: str) -> DataLoader:
-    """`steps` full batches of a data set whose items are asked for by (index, seed)."""
-    return DataLoader(
-        data, batch_size, sampler=SeededDraws(len(data), steps * batch_size, seed, name)
-    )
+def load(
+    data: Dataset, batch_size: int, steps: int, seed: int, name: str, start: int = 0
+) -> DataLoader:
+    """`steps` full batches of a data set whose items are asked for by (index, seed).
+
+    Args:
+        start: batches that are done, with which the loader does not begin again.
+    """
+    draws = SeededDraws(len(data), steps * batch_size, seed, name, start * batch_size)
+    return DataLoader(data, batch_size, sampler=draws)

@@ -1,12 +1,45 @@
 """The loop of both stages: a number of steps, with a learning rate that rises and falls."""
 
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from torch.utils.data import DataLoader
 
 from core.hardware.devices import float32_products
-from core.lightning import lightning_precision, stop_as_interrupt
+from core.lightning import (
+    WholeFileIO,
+    lightning_precision,
+    restore_last,
+    stop_as_interrupt,
+)
+from core.notices import notify, report
+from core.recording.progress import Progress
+from core.recording.run_files import LAST, can_restore
+from core.signals import StoppedForRequeue
+from core.weights.torch_files import load_pickle
+from training.callbacks.checkpoints import SaveLast
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """Circumstances of a stage.
+
+    Attributes:
+        seed: of all that is drawn.
+        precision: one of `core.hardware.devices.PRECISIONS`.
+        folder: where the stage is saved, so that it can go on.
+        save_every: steps between two saves.
+    """
+
+    seed: int
+    precision: str
+    folder: Path
+    save_every: int
 
 
 def warm_then_decay(optimizer: torch.optim.Optimizer, total_steps: int) -> dict:
@@ -28,25 +61,58 @@ def warm_then_decay(optimizer: torch.optim.Optimizer, total_steps: int) -> dict:
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def fit(module: pl.LightningModule, loader: DataLoader, steps: int, precision: str, callbacks=()):
-    """Train for `steps` optimizer steps with Lightning, which writes nothing but a progress bar.
+def fit(
+    module: pl.LightningModule,
+    batches: Callable[[int], DataLoader],
+    steps: int,
+    run: StageRun,
+    callbacks: list[Callback] | None = None,
+) -> None:
+    """Train for `steps` optimizer steps with Lightning, from where the stage was saved last.
 
     Args:
-        precision: one of `core.hardware.devices.PRECISIONS`.
+        batches: function from the number of steps that are done to a loader of `steps` batches,
+            which begins after those.
     Raises:
-        KeyboardInterrupt: after Ctrl-C.
+        KeyboardInterrupt, StoppedForRequeue: the run was asked to stop; all is saved.
+        ValueError: loss or weights are no longer finite, or both checkpoints are damaged.
     """
+    run.folder.mkdir(exist_ok=True)
+    save_last = SaveLast(run.folder, run.save_every, whole_batch=1)
     trainer = pl.Trainer(
         max_steps=steps,
         max_epochs=-1,  # no limit: only the steps count
         accelerator="auto",
         devices=1,
-        precision=lightning_precision(precision),
+        precision=lightning_precision(run.precision),
         gradient_clip_val=1.0,  # of the norm: a rare steep batch does not throw the weights off
         logger=False,
-        enable_checkpointing=False,
         enable_model_summary=False,
-        callbacks=[TQDMProgressBar(refresh_rate=10), *callbacks],
+        callbacks=[
+            TQDMProgressBar(refresh_rate=10),
+            *(callbacks or []),
+            Progress(run.folder),
+            save_last,
+        ],
+        plugins=[WholeFileIO()],
     )
-    with stop_as_interrupt(), float32_products(precision):
-        trainer.fit(module, loader)
+    last, done = _last_save(run.folder)
+    if last:
+        report(f"going on after step {done:,} of {steps:,}, from {last}")
+    try:
+        with stop_as_interrupt(), float32_products(run.precision):
+            trainer.fit(module, batches(done), ckpt_path=last, weights_only=True)
+    except KeyboardInterrupt as stop:
+        report(f"stopped at step {trainer.global_step:,} of {steps:,}; the same command goes on")
+        if save_last.signal_received == signal.SIGUSR1:
+            raise StoppedForRequeue from stop
+        raise
+
+
+def _last_save(folder: Path) -> tuple[Path | None, int]:
+    """The checkpoint to go on from, None where there is none, and its step."""
+    if not can_restore(folder):
+        return None, 0
+    if restored := restore_last(folder):
+        notify(restored)
+    return folder / LAST, load_pickle(folder / LAST, "cpu")["global_step"]

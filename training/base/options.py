@@ -16,6 +16,7 @@ from core.command_line.options import (
 )
 from core.hardware.device_options import check_precision, pick_device, precision_option
 from core.prompts import prompts_option
+from core.recording.run_files import can_restore
 from core.weights.weight_files import WEIGHT_SUFFIXES
 from training.options import CacheOptions
 
@@ -88,7 +89,7 @@ class BaseFileOptions:
         Path,
         "FILE",
         f"weights to write, {', '.join(WEIGHT_SUFFIXES)}; must not exist, nor the same name with "
-        "_vae, where the autoencoder is saved first",
+        "_vae, where the autoencoder is saved first. The same command goes on where it was stopped",
         required=True,
     )
     config: Path = option(NANO_CONFIG, Path, "YAML", "model configuration")
@@ -96,11 +97,27 @@ class BaseFileOptions:
         None, Path, "FILE", "start from these weights instead of random ones"
     )
     prompts_file: Path | None = prompts_option()
+    save_every: int = option(
+        500,
+        positive_int,
+        "STEPS",
+        "steps between two savings; they go to a folder of the output's name with _training",
+    )
 
     @property
     def halfway(self) -> Path:
         """File of the weights after the first stage."""
         return self.output.with_stem(f"{self.output.stem}_vae")
+
+    @property
+    def work_folder(self) -> Path:
+        """Folder from which a pre-training goes on that was stopped."""
+        return self.output.with_name(f"{self.output.stem}_training")
+
+    @property
+    def goes_on(self) -> bool:
+        """True where that folder holds something to go on from."""
+        return any(can_restore(stage) for stage in self.work_folder.glob("*"))
 
     def check(self):
         """Raise OptionError where the output is no file of weights."""
@@ -170,8 +187,11 @@ class BaseOptions:
 
     def require_new_files(self) -> None:
         """Raise ValueError where a file that is to be written exists already."""
-        # Without the first stage nothing is saved halfway.
-        for path in (self.files.output, self.files.halfway)[: 2 if self.autoencoder.steps else 1]:
+        files = [self.files.output]
+        # Without the first stage nothing is saved halfway; where one goes on, perhaps it has been.
+        if self.autoencoder.steps and not self.files.goes_on:
+            files.append(self.files.halfway)
+        for path in files:
             if path.exists():
                 raise ValueError(
                     f"--output: {path}: exists already. Name another file or remove it"
@@ -185,5 +205,5 @@ class BaseOptions:
             f"1/2 autoencoder ({autoencoder.train}), {autoencoder.steps} steps of "
             f"{autoencoder.batch_size}\n"
             f"2/2 U-Net and text encoder, {unet.steps} steps of {unet.batch_size}\n"
-            f"base weights: {self.files.output}"
+            f"base weights: {self.files.output}, until then {self.files.work_folder}"
         )

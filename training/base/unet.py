@@ -4,6 +4,7 @@ Differs from the paper: a text encoder that is trained from nothing together wit
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -16,7 +17,7 @@ from core.hardware.device_options import pick_device
 from ldm.models.diffusion.latent_diffusion import LatentDiffusionModel
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 from training.base.data import Latents, Views, load
-from training.base.loop import fit, warm_then_decay
+from training.base.loop import StageRun, fit, warm_then_decay
 from training.base.options import UNetOptions
 from training.step.latents import LatentCache
 from training.step.noise import draw_step_noise
@@ -85,31 +86,30 @@ def train_unet(
     prompts: Sequence[str],
     options: UNetOptions,
     cache: LatentCache,
-    seed: int,
-    precision: str = "32",
+    run: StageRun,
 ) -> None:
     """Train U-Net and text encoder of `model` in place; they end as averages over the steps.
 
     Args:
         images: as `read_images` returns them.
         cache: where the latents of their views are kept.
-        seed: of views, prompts and noise.
+        run: its seed is that of views, prompts and noise.
     """
     # Lightning moves the model later; views would be encoded on the CPU until then.
     model.first_stage_model.to(pick_device("auto"))
     latents = Latents(
         model.first_stage_model,
         Views(images, options.image_size),
-        seed,
+        run.seed,
         cache,
         options.views_per_image,
         prompts,
         options.prompt_drop,
     )
-    loader = load(latents, options.batch_size, options.steps, seed, "U-Net")
+    batches = partial(load, latents, options.batch_size, options.steps, run.seed, "U-Net")
     average = EMAWeightAveraging(decay=options.ema_decay)
     training = UNetTraining(model, options.learning_rate)
-    fit(training, loader, options.steps, precision, [average])
+    fit(training, batches, options.steps, run, [average])
 
 
 def base_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:

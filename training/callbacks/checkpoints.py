@@ -147,14 +147,14 @@ class SaveLast(Checkpoint):
                 f"step {trainer.global_step}: the weights are no longer finite. {self.remedy()}"
             )
         self.saved_step = trainer.global_step
-        trainer.save_checkpoint(self.path)
+        trainer.save_checkpoint(self.path, weights_only=False)  # with optimizer and position
 
     def remedy(self) -> str:
         """Advice after a run went astray."""
         kept = "nothing was saved yet"
         if self.path.exists():
             kept = f"{self.path} is of step {self.saved_step}"
-        return f"{kept}. Start again with a lower --learning_rate."
+        return f"{kept}. Start again with a lower learning rate."
 
     def state_dict(self):
         return {"saved_step": self.saved_step, "whole_batch": self.whole_batch}

@@ -3,7 +3,7 @@
 A run that goes on with other images would be neither the old run nor a new one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,40 @@ def fingerprint_data(datasets: DataSets) -> dict[str, Any]:
             "val_images": [pair.image for pair in pairs],
             "val_conditions": [pair.condition for pair in pairs],
         }
-    paths = [path for group in record.values() for path in group]
     # One file may serve as several: read once.
-    sums = {
-        path: sha256_of(path) for path in bar_for_many(dict.fromkeys(paths), desc="note the data")
-    }
+    sums = _sums(path for group in record.values() for path in group)
     contents = {name: {p.name: sums[p] for p in group} for name, group in record.items()}
     return {"pixel_size_nm": datasets.train.pixel_size, **contents}
+
+
+def contents_of(paths: Iterable[Path]) -> Contents:
+    """Contents of files with different names; every file is read, as by `fingerprint_data`."""
+    return {path.name: total for path, total in _sums(paths).items()}
+
+
+def _sums(paths: Iterable[Path]) -> dict[Path, str]:
+    """SHA-256 of each file."""
+    return {
+        path: sha256_of(path) for path in bar_for_many(dict.fromkeys(paths), desc="note the data")
+    }
+
+
+def changed_files(before: Contents, now: Contents, group: str) -> list[str]:
+    """Changes between two contents, a phrase each; none where they are equal.
+
+    Args:
+        group: what the files are, in the plural.
+    """
+    kinds = {
+        "added to": now.keys() - before.keys(),
+        "removed from": before.keys() - now.keys(),
+        "changed in": {name for name in before.keys() & now.keys() if before[name] != now[name]},
+    }
+    return [
+        f"{list_names([Path(name) for name in names])} {verb} the {group}"
+        for verb, names in kinds.items()
+        if names
+    ]
 
 
 def check_same_data(path: Path, now: Mapping[str, Any]) -> None:
@@ -62,14 +89,7 @@ def check_same_data(path: Path, now: Mapping[str, Any]) -> None:
     before = read_checked(path, DataRecord)
     changes = []
     for name in CONTENTS:
-        old, new = getattr(before, name), now.get(name, {})
-        for verb, names in (
-            ("added to", new.keys() - old.keys()),
-            ("removed from", old.keys() - new.keys()),
-            ("changed in", {n for n in old.keys() & new.keys() if old[n] != new[n]}),
-        ):
-            if names:
-                changes.append(f"{list_names([Path(n) for n in names])} {verb} the {name}")
+        changes += changed_files(getattr(before, name), now.get(name, {}), name)
     if changes:
         raise RuntimeError(
             f"{path}: since the run was started, {'; '.join(changes)}. Put them back, or "
