@@ -79,10 +79,14 @@ class GrainOptions:
 
 @dataclass(frozen=True)
 class DrawingOptions:
-    """Options that change the speed, not the images."""
+    """Options that change the speed, and no more than the last bits of an image."""
 
     batch_size_per_inference: int = option(
-        1, positive_int, "INT", "images computed together; changes none of them"
+        1,
+        positive_int,
+        "INT",
+        "images computed together; the last bits of an image can differ with it on a GPU and with "
+        "--joint, else no bit does",
     )
     cuda_graphs: bool = cuda_graphs_option()
     save_memory: bool = option(

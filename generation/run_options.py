@@ -42,8 +42,8 @@ OF_ONE_CALL = {*RUN_CONTROL} | {
     for group in (GenerationRunOptions, ShardOptions, ExportOptions, VolumeOptions)
     for field in dataclasses.fields(group)
 }
-# Those of `generation.options.DrawingOptions` change the speed, but no image: a run that began on
-# one machine can go on with other values on another. `max_pixels` changes no image either.
+# Those of `generation.options.DrawingOptions` change no more than the last bits of an image: a run
+# that began on one machine can go on with other values on another. `max_pixels` changes no image.
 FREE_ON_RESUME = OF_ONE_CALL | {
     *("batch_size_per_inference", "cuda_graphs", "save_memory"),
     "max_pixels",

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.command_line.options import OptionError, option
+from core.command_line.options import OptionError, finite_float, option
 from core.imaging.images import to_uint8
 from volumes.base import Volume
 
@@ -19,12 +19,15 @@ class GreyOptions:
     """The grey levels that become black and white, where not 8- or 16-bit voxels are kept."""
 
     window: tuple[float, float] | None = option(
-        None, float, ("BLACK", "WHITE"), "write 8 bits, with these levels as black and white",
+        None,
+        finite_float,
+        ("BLACK", "WHITE"),
+        "write 8 bits, with these levels as black and white",
         nargs=2,
-    )  # fmt: skip
+    )
     percentiles: tuple[float, float] | None = option(
         None,
-        float,
+        finite_float,
         ("LOW", "HIGH"),
         "write 8 bits, with these percentiles of the volume as black and white; 0.1 and 99.9 for "
         "voxels that are neither 8- nor 16-bit when not given",

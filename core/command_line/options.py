@@ -77,10 +77,18 @@ def non_negative_int(text: str) -> int:
     return value
 
 
+def finite_float(text: str) -> float:
+    """A number that is not infinite, nor none at all."""
+    value = _number(float, text)
+    if not abs(value) < float("inf"):  # false for nan as well, which float() accepts
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    return value
+
+
 def positive_float(text: str) -> float:
     """A finite number above 0."""
     value = _number(float, text)
-    if not 0 < value < float("inf"):  # false for nan as well, which float() accepts
+    if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return value
 
@@ -149,10 +157,17 @@ def option(default, kind=None, metavar: str | None = None, help: str = "", **arg
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Help with defaults, where there are any: None says nothing that the help does not."""
+    """Help with defaults as people type them; None and () say nothing that the help does not."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default is None else super()._get_help_string(action)
+        if action.default is None or action.default in ((), []):
+            return action.help
+        text = super()._get_help_string(action)
+        if isinstance(action.default, (tuple, list)):
+            words = " ".join(map(str, action.default))
+            # Of a percent sign argparse would make a format.
+            text = text.replace("%(default)s", words.replace("%", "%%"))
+        return text
 
 
 class OneLineParser(argparse.ArgumentParser):

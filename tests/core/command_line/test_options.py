@@ -13,8 +13,10 @@ from core.command_line.options import (
     add_options,
     at_least_one,
     dashed,
+    finite_float,
     folder_name,
     fraction,
+    new_parser,
     non_negative_float,
     non_negative_int,
     option,
@@ -36,6 +38,7 @@ from tests.noise_options import NoiseOptions, PlainOptions, error_of, parser_of,
     [
         (positive_int, {"1": 1, "07": 7}, ("0", "-1", "1.5", "x", "")),
         (non_negative_int, {"0": 0, "12": 12}, ("-1", "0.5")),
+        (finite_float, {"-1e3": -1000.0, "0": 0.0}, ("inf", "-inf", "nan")),
         (positive_float, {"1e-3": 0.001, "2": 2.0}, ("0", "-1", "inf", "nan")),
         (non_negative_float, {"0": 0.0, "9.5": 9.5}, ("-0.1", "inf", "nan")),
         (
@@ -186,6 +189,16 @@ def test_the_help_begins_with_the_docstring_and_shows_defaults(capsys):
     text = capsys.readouterr().out
     assert "Add noise." in text and "python noise.py" not in text
     assert "deviation (default: 0.1)" in text and "same as --clip false" in text
+    assert "(default: 64 64)" in text and "None" not in text
+
+
+@pytest.mark.parametrize("default", [None, (), []])
+def test_the_help_shows_no_default_that_nobody_can_type(default, capsys):
+    parser = new_parser("Add noise.")
+    parser.add_argument("--names", nargs="+", default=default, help="of the noises")
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--help"])
+    assert capsys.readouterr().out.strip().endswith("of the noises")
 
 
 @pytest.mark.parametrize(
