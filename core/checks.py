@@ -9,6 +9,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from core.imaging.image_files import check_whole, decode, format_of
+from core.refusals import same_kind
 
 BAR_FROM = 200  # items: fewer are checked before a bar could be read
 MAX_THREADS = 8  # more neither decode nor write pictures faster
@@ -29,8 +30,7 @@ def raise_first(problems: Sequence[Exception]) -> None:
     """Raise the first problem, if there is any, with the number of further ones."""
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        # The same type, so that callers treat it as they would the problem itself.
-        raise type(problems[0])(f"{problems[0]}{more}") from problems[0]
+        raise same_kind(problems[0], f"{problems[0]}{more}") from problems[0]
 
 
 def find_flaws(

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,8 +64,9 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     path = Path(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     for old in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp"):
-        if time.time() - old.stat().st_mtime > ABANDONED:
-            _remove(old)
+        with suppress(FileNotFoundError):  # another process removes it as well
+            if time.time() - old.stat().st_mtime > ABANDONED:
+                _remove(old)
     temporary = _beside(path)
     with _errors_name(path, temporary):
         temporary.mkdir()

@@ -8,6 +8,14 @@ INSTALLED = ("site-packages", "dist-packages")  # folders of libraries, which ma
 MARK = "was_a_refusal"  # attribute of errors that travel to another process
 
 
+def same_kind(error: Exception, message: str) -> Exception:
+    """An error of the kind of another, so that callers treat it alike, with another message."""
+    try:
+        return type(error)(message)
+    except TypeError:  # kinds that are made of more than a message, all of them ValueErrors
+        return ValueError(message)
+
+
 def mark_refusal(error: BaseException) -> None:
     """Note in an error, before it leaves its process, whether it is a refusal."""
     setattr(error, MARK, is_refusal(error))

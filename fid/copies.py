@@ -17,7 +17,7 @@ from core.command_line.options import fraction, option, positive_int
 from core.csv_files import write_csv
 from core.imaging.images import read_image, to_uint8
 from core.imaging.pictures import tile
-from fid.distances import distances
+from fid.distances import distances, require_spread
 from fid.options import FeatureOptions
 
 if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
@@ -78,7 +78,11 @@ def copy_distance(training: np.ndarray, quantile: float) -> float:
     """The distance below which a sample counts as a copy.
 
     It is that quantile of the training samples' distances to their nearest.
+
+    Raises:
+        ValueError: as `require_spread`.
     """
+    require_spread(len(training), f"{len(training)} training image(s)")  # one has no nearest
     apart = distances(training, training)  # (n, n)
     np.fill_diagonal(apart, np.inf)  # the nearest other sample counts
     return float(np.quantile(apart.min(axis=1), quantile))

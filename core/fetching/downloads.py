@@ -7,8 +7,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from tqdm import tqdm
 
@@ -116,10 +117,9 @@ def download(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    with open(part, "ab") as file:  # append: what an earlier call fetched is kept
-        # Released when the file is closed, even by a killed process.
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with _locked(part) as file:
         if path.is_file():  # another process fetched it while this one waited
+            part.unlink()
             return
         for wait in (*WAITS, None):  # None: no attempt follows
             try:
@@ -141,6 +141,17 @@ def download(
             part.unlink()
             raise
         os.replace(part, path)
+
+
+def _locked(part: Path) -> BinaryIO:
+    """A file, open to append to what an earlier call fetched, that no other process writes."""
+    while True:
+        file = open(part, "ab")
+        fcntl.flock(file, fcntl.LOCK_EX)  # released when it is closed, even by a killed process
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), part.stat()):
+                return file
+        file.close()  # the last holder removed the name, or gave it to the whole file
 
 
 def _check_content(url: str, path: Path, sha256: str | None, check) -> None:

@@ -28,6 +28,7 @@ from core.files import check_new_folder, whole_folder
 from core.imaging.images import IGNORE, LUMA, read_image
 from core.imaging.pairing import IMAGES, MASKS, stem_of
 from core.imaging.pixel_size import PixelSize, notify_of_other_size, pixel_size_of_folder
+from core.refusals import same_kind
 from core.signals import StopRequest
 from generation.exporting.card import write_data_card
 from generation.exporting.layouts import BACKGROUND, LAYOUTS, Case, PairsLayout
@@ -182,7 +183,7 @@ def check_export(
     try:
         check_new_folder(folder)
     except OSError as error:
-        raise type(error)(f"--export_dataset {error}") from error
+        raise same_kind(error, f"--export_dataset {error}") from error
     if run_dir and any(
         folder.resolve().is_relative_to((run_dir / name).resolve())
         for name in (IMAGES, MASKS, CONDITIONS)

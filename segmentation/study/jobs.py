@@ -18,6 +18,7 @@ from core.files import sha256_of, write_json
 from core.imaging.pairing import IMAGES, MASKS
 from core.imaging.pixel_size import notify_of_unlike_folders
 from core.recording.records import Record, read_checked
+from core.refusals import same_kind
 from segmentation.data import gather_pairs, read_input, read_target
 from segmentation.options import SegmenterOptions
 from segmentation.scoring import score
@@ -196,7 +197,7 @@ def synthetic_pairs(arm: Arm, labelled: int, num_classes: int) -> list[Pair]:
     try:
         pairs = gather_pairs([folder / IMAGES], [folder / MASKS], num_classes, True)
     except (OSError, RuntimeError, ValueError) as error:
-        raise type(error)(f"arm {arm.name}: {error}") from error
+        raise same_kind(error, f"arm {arm.name}: {error}") from error
     number = arm.synthetic_images or len(pairs)
     if number > len(pairs):
         raise ValueError(f"arm {arm.name}: {number} pairs wanted, {folder} holds {len(pairs)}")

@@ -3,6 +3,7 @@
 import pytest
 
 from core.checks import BAR_FROM, bar_for_many, raise_first
+from core.command_line.options import OptionError
 
 
 @pytest.mark.parametrize("count", [BAR_FROM, BAR_FROM + 1])
@@ -21,3 +22,7 @@ def test_the_first_problem_is_raised_with_the_number_of_others():
     with pytest.raises(RuntimeError, match=r"^first \(and 2 more\)$") as caught:
         raise_first([RuntimeError("first"), ValueError("second"), OSError("third")])
     assert str(caught.value.__cause__) == "first"
+    # Some kinds are not made of a message alone.
+    for problem in (OptionError("size", "is odd"), UnicodeDecodeError("utf-8", b"", 0, 1, "bad")):
+        with pytest.raises(ValueError, match=r"\(and 1 more\)$"):
+            raise_first([problem, problem])

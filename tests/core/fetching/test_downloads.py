@@ -242,6 +242,34 @@ def test_what_is_no_checkpoint_is_not_kept(server, tmp_path, treatment, message)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_one_that_waits_goes_on_after_the_file_before_was_refused(server, tmp_path, monkeypatch):
+    """The first process removes what it refuses, while the second waits for the lock on it."""
+    path, first, refused = tmp_path / "w.pth", threading.Event(), []
+    check = weights._check_content
+
+    def refuse_slowly(url, part, *checks):
+        if not first.is_set():
+            first.set()
+            time.sleep(0.3)  # the second is at the lock by now
+        check(url, part, *checks)
+
+    monkeypatch.setattr(weights, "_check_content", refuse_slowly)
+
+    def download_first():
+        try:
+            download(server.url, path, "0000")
+        except ValueError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=download_first)
+    thread.start()
+    first.wait()
+    download(server.url, path, SHA256)
+    thread.join()
+    assert path.read_bytes() == CONTENT and len(refused) == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_page_in_between_leaves_what_has_arrived(server, tmp_path):
     server.plan = ["drop", "page"]
     with pytest.raises(ValueError, match="sends a web page"):
