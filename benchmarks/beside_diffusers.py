@@ -25,8 +25,8 @@ from cldm.configuration import native_size
 from cldm.guidance import guided_eps
 from cldm.layer_precision import round_layers
 from cldm.options import DEFAULT_CONFIG
-from cldm.recorded import record_drawing, record_training
 from cldm.sampling import decode
+from cldm.speed import speed_up_drawing, speed_up_training
 from core.command_line.options import (
     OptionError,
     add_options,
@@ -38,8 +38,6 @@ from core.command_line.options import (
 from core.hardware.compiling import check_compile, compile_networks, compile_option
 from core.hardware.device_options import device_option, pick_device
 from core.hardware.devices import PRECISIONS, device_name, mixed_precision
-from ldm.modules.locked_layers import pack_locked_layers
-from ldm.modules.packing import pack_layers
 from share import run_script
 
 SCALE = 9.0  # of the guidance
@@ -82,19 +80,11 @@ class Ours:
         self.inputs = random_batch(self.model, options.batch, native_size(config), device)
 
     def prepare_drawing(self) -> None:
-        """Round the weights; compile where that is wanted, else record on a GPU, pack on a CPU."""
+        """Round the weights, and do what makes `generate.py` fast."""
         dtype = PRECISIONS[self.options.precision]
         if dtype != torch.float32:
             round_layers(self.model, dtype)
-        model = self.model
-        networks = [model.model.diffusion_model, model.control_model]
-        if self.options.compile:
-            compile_networks([*networks, model.first_stage_model.decoder])
-        elif self.device.type == "cuda":
-            record_drawing(model)
-        elif self.device.type == "cpu":
-            for network in networks:
-                pack_layers(network)
+        speed_up_drawing(self.model, self.options.compile)
         _, cond, _, _ = self.inputs
         with torch.no_grad(), mixed_precision(self.device.type, self.options.precision):
             self.cond = self.model.encode_hints(cond)
@@ -113,17 +103,10 @@ class Ours:
             decode(self.model, self.inputs[0])
 
     def prepare_training(self) -> None:
-        """Freeze all but the control branch.
-
-        Compile where that is wanted, else record on a GPU, and pack the rest on a CPU in bf16.
-        """
+        """Freeze all but the control branch, and do what makes `train.py` fast."""
         self.model.train().freeze_the_rest()
-        if self.options.compile:
-            compile_networks([self.model.model.diffusion_model, self.model.control_model])
-        elif self.device.type == "cuda":
-            record_training(self.model)
-        elif self.device.type == "cpu" and self.options.precision == "bf16":
-            pack_locked_layers(self.model.model)
+        on_gpu = self.device.type == "cuda"
+        speed_up_training(self.model, on_gpu, self.options.precision, self.options.compile)
         self.optimizer = fused_adamw(self.model.trainable_parameters())
         self.few = shortened(self.inputs, self.options.train_batch)
 

@@ -30,6 +30,7 @@ from cldm.layer_precision import round_layers
 from cldm.options import DEFAULT_CONFIG, SamplingOptions
 from cldm.recorded import record_drawing, record_training, stop_recording
 from cldm.sampling import sample_images
+from cldm.speed import speed_up_drawing
 from core.command_line.options import (
     OptionError,
     add_options,
@@ -40,7 +41,7 @@ from core.command_line.options import (
     read_options,
 )
 from core.files import refuse_existing, write_json
-from core.hardware.compiling import MODE, MODES, check_compile, compile_networks
+from core.hardware.compiling import MODE, MODES, check_compile
 from core.hardware.device_options import device_option, pick_device
 from core.hardware.devices import device_name, mixed_precision, peak_memory, wait_for
 from share import run_script
@@ -238,8 +239,7 @@ class Bench:
         """Compile from now on what draws images, instead of recording it."""
         model = self.model
         stop_recording(model)
-        networks = [model.model.diffusion_model, model.control_model]
-        compile_networks([*networks, model.first_stage_model.decoder], self.options.compile_mode)
+        speed_up_drawing(model, compiled=True, mode=self.options.compile_mode)
 
 
 def measure_all(bench: Bench, report: Report) -> None:

@@ -4,10 +4,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from cldm.parts_in_turn import PartsInTurn
+from cldm.speed import speed_up_drawing
 from core.notices import report
 from generation.drawing.gate import Gate
 from generation.drawing.loop import Painter, draw_images
-from generation.drawing.model import load_model, speed_up
+from generation.drawing.model import load_model
 from generation.drawing.watched_weights import WatchedWeights
 from generation.folder.manifest import MANIFEST
 from generation.run import Run
@@ -55,7 +56,7 @@ def make_images(
             drawing = settings.drawing
             # Parts that are moved to the GPU and back leave the memory that a graph reads.
             graphs = drawing.cuda_graphs and not drawing.save_memory
-            speed_up(model, settings.model.compile, graphs)
+            speed_up_drawing(model, settings.model.compile, graphs)
             painter = Painter(
                 PartsInTurn(model) if drawing.save_memory else model,
                 settings.sampling,

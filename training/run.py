@@ -9,8 +9,7 @@ from pytorch_lightning import Trainer
 from torch.utils.data import DataLoader
 
 from cldm.controlnet import ControlledDiffusionModel
-from cldm.recorded import record_training
-from core.hardware.compiling import compile_networks
+from cldm.speed import speed_up_training
 from core.hardware.devices import float32_products
 from core.lightning import position, stop_as_interrupt, wait_for_last
 from core.notices import notify, report
@@ -19,7 +18,6 @@ from core.recording.run_files import LAST
 from core.samples import collate
 from core.signals import StoppedForRequeue
 from core.weights.torch_files import load_pickle
-from ldm.modules.locked_layers import pack_locked_layers
 from training.callbacks.agreement import Count
 from training.callbacks.building import build_callbacks
 from training.callbacks.checkpoints import SaveLast
@@ -146,20 +144,9 @@ class TrainingRun:
             raise
 
     def _speed_up(self, model: ControlledDiffusionModel) -> None:
-        """Compile the locked network and its branch where `--compile` asks for it.
-
-        Else record both on a GPU, or pack the weights of the locked one where a CPU computes in
-        bf16.
-        """
-        unet, options = model.model.diffusion_model, self.options.processes
-        if options.compile:
-            compile_networks([unet, model.control_model])
-        elif self.processes.on_gpu and options.cuda_graphs and self._can_be_recorded(model):
-            model.freeze_the_rest()
-            record_training(model)
-        elif options.precision == "bf16" and not self.processes.on_gpu:
-            model.freeze_the_rest()
-            pack_locked_layers(unet)
+        options, on_gpu = self.options.processes, self.processes.on_gpu
+        graphs = options.cuda_graphs and self._can_be_recorded(model)
+        speed_up_training(model, on_gpu, options.precision, options.compile, graphs)
 
     def _can_be_recorded(self, model: ControlledDiffusionModel) -> bool:
         """Tell whether gradients stand where a graph writes them, once for each step."""

@@ -10,16 +10,12 @@ from cldm.model import build_model, create_control
 from cldm.multi import MultiConditionControlNet
 from cldm.names import UNET
 from cldm.parameterization import check_parameterization
-from cldm.recorded import record_drawing
 from core.command_line.options import option_names
-from core.hardware.compiling import compile_networks
 from core.hardware.devices import PRECISIONS, mixed_precision
-from core.hardware.memory import give_back_freed_memory
 from core.weights.foreign_layouts import load_original
 from core.weights.weight_files import check_weights_file
 from generation.options import ModelOptions
 from generation.planning.branches import Branch
-from ldm.modules.packing import pack_layers
 
 BASE = "base"  # key of the Stable Diffusion weights beside the names of the branches
 
@@ -93,23 +89,3 @@ def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Mo
     with mixed_precision(model.device.type, options.precision):
         check_parameterization(model, config, options.base_weights_path or first.weights)
     return model
-
-
-def speed_up(model: torch.nn.Module, compiled: bool, graphs: bool) -> None:
-    """Compile the networks of a loaded model; else record them on a GPU, or pack them on a CPU.
-
-    Afterwards the model draws images, and can be neither trained, moved nor saved.
-
-    Args:
-        compiled: compile the networks.
-        graphs: record them in CUDA graphs, where they are not compiled.
-    """
-    networks = [model.model.diffusion_model, *model.control_model.branches]
-    if compiled:
-        compile_networks([*networks, model.first_stage_model.decoder])
-    elif model.device.type == "cuda" and graphs:
-        record_drawing(model)
-    elif model.device.type == "cpu":
-        for network in networks:
-            pack_layers(network)
-            give_back_freed_memory()  # 0.4 GiB of SD 1.5: the weights that were packed

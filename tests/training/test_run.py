@@ -33,7 +33,7 @@ def test_batches_are_pinned_for_gpus_alone(on_gpu, tmp_path):
 
 def test_the_locked_network_and_its_branch_are_compiled(tiny_cldm, monkeypatch):
     compiled = []
-    monkeypatch.setattr("training.run.compile_networks", compiled.extend)
+    monkeypatch.setattr("cldm.speed.compile_networks", compiled.extend)
     run_on(True, cuda_graphs=False)._speed_up(tiny_cldm)
     assert compiled == []
     run_on(True, compile=True)._speed_up(tiny_cldm)
@@ -56,7 +56,7 @@ def test_steps_are_recorded_where_gradients_stay_in_place(
     tiny_cldm, monkeypatch, on_gpu, options, checkpointing, recorded
 ):
     models = []
-    monkeypatch.setattr("training.run.record_training", models.append)
+    monkeypatch.setattr("cldm.speed.record_training", models.append)
     set_checkpointing(tiny_cldm, checkpointing)
     run_on(on_gpu, **options)._speed_up(tiny_cldm)
     assert models == [tiny_cldm] * recorded

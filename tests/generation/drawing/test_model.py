@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from cldm import parameterization
+from cldm.speed import speed_up_drawing
 from conditions import create_condition
 from core.command_line.options import OptionError
 from core.weights.checkpoints import load_state_dict, save_weights, subset
-from generation.drawing import model
-from generation.drawing.model import load_model, speed_up, weights_files
+from generation.drawing.model import load_model, weights_files
 from generation.options import ModelOptions
 from generation.planning.branches import Branch
 
@@ -112,11 +112,13 @@ def test_all_networks_that_draw_are_compiled(
     micro_yaml, micro_weights, branch_weights, monkeypatch
 ):
     compiled = []
-    monkeypatch.setattr(model, "compile_networks", compiled.extend)
+    monkeypatch.setattr(
+        "cldm.speed.compile_networks", lambda networks, mode: compiled.extend(networks)
+    )
     branches = [branch("mask", micro_weights, "segmentation"), branch("e", branch_weights("e", 3))]
     options = ModelOptions(config_yaml_path=micro_yaml, device="cpu")
     loaded = load_model(options, branches)
-    speed_up(loaded, compiled=True, graphs=True)
+    speed_up_drawing(loaded, compiled=True, graphs=True)
     controls = list(loaded.control_model.branches)
     unet, decoder = loaded.model.diffusion_model, loaded.first_stage_model.decoder
     assert compiled == [unet, *controls, decoder]
@@ -127,10 +129,10 @@ def test_all_networks_that_draw_on_a_cpu_are_packed(
 ):
     """All but the autoencoder: it slices large maps, which takes plain weights."""
     packed = []
-    monkeypatch.setattr(model, "pack_layers", packed.append)
+    monkeypatch.setattr("cldm.speed.pack_layers", packed.append)
     branches = [branch("mask", micro_weights, "segmentation"), branch("e", branch_weights("e", 3))]
     loaded = load_model(ModelOptions(config_yaml_path=micro_yaml, device="cpu"), branches)
-    speed_up(loaded, compiled=False, graphs=True)
+    speed_up_drawing(loaded, compiled=False, graphs=True)
     assert packed == [loaded.model.diffusion_model, *loaded.control_model.branches]
 
 
