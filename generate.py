@@ -7,6 +7,7 @@ The folder of the run holds the images, their masks and a report; `--resume_run`
 
 from importlib import import_module
 
+from core.command_line.groups import add_groups, read_groups
 from core.command_line.option_sources import (
     add_run_control,
     dry_run_text,
@@ -16,12 +17,7 @@ from core.command_line.option_sources import (
     refuse_changes,
     with_defaults,
 )
-from core.command_line.options import (
-    add_groups,
-    new_parser,
-    read_groups,
-    read_options,
-)
+from core.command_line.options import new_parser, read_options
 from core.notices import notify, report
 from core.recording.records import RECORD
 from generation.presets import with_preset

@@ -6,6 +6,7 @@ r"""Fine-tune the control branch of a ControlNet on images and conditions (Zhang
 
 import argparse
 
+from core.command_line.groups import add_groups, read_groups, secret_names
 from core.command_line.option_sources import (
     add_run_control,
     dry_run_text,
@@ -14,13 +15,7 @@ from core.command_line.option_sources import (
     refuse_changes,
     with_defaults,
 )
-from core.command_line.options import (
-    add_groups,
-    new_parser,
-    option_names,
-    read_groups,
-    secret_names,
-)
+from core.command_line.options import new_parser, option_names
 from core.recording.records import RECORD
 from core.recording.run_files import can_restore
 from share import run_script

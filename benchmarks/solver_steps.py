@@ -18,15 +18,8 @@ from einops import rearrange
 from cldm.options import NANO_CONFIG, SamplingOptions
 from conditions import ConditionOptions, create_condition
 from conditions.base import classes_option
-from core.command_line.options import (
-    Group,
-    add_groups,
-    new_parser,
-    non_negative_int,
-    option,
-    positive_int,
-    read_groups,
-)
+from core.command_line.groups import Group, add_groups, read_groups
+from core.command_line.options import new_parser, non_negative_int, option, positive_int
 from core.imaging.image_options import add_image_options, use_image_options
 from core.prompts import PROMPTS
 from share import run_script

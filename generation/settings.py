@@ -7,7 +7,7 @@ from typing import Any
 
 from cldm.options import SamplingOptions
 from conditions import ConditionOptions
-from core.command_line.options import Group
+from core.command_line.groups import Group, group, groups_of
 from core.imaging.image_options import ImageOptions
 from generation.drawing.gate import GateOptions
 from generation.exporting.dataset import ExportOptions
@@ -41,27 +41,6 @@ SAMPLING_FLAGS = {
     "scale": "scale", "eta": "eta", "guidance_interval": "guidance_interval",
     "guess_mode": "guess_mode", "joint": "joint",
 }  # fmt: skip
-# Field of `Settings` -> its group, in the order of the help
-GROUPS = {
-    "model": Group(ModelOptions, "model"),
-    "published": Group(PublishedOptions, "masks, edge maps and RGBA tensors"),
-    "general_branches": Group(BranchOptions, "conditions of any kind"),
-    "conditions": Group(ConditionOptions, "reading of conditions"),
-    "inputs": Group(InputOptions, "incomplete conditions"),
-    "plan": Group(PlanOptions, "images"),
-    "start": Group(StartImageOptions, "start from real images"),
-    "stack": Group(StackOptions, "stacks"),
-    "grain": Group(GrainOptions, "grain"),
-    "gate": Group(GateOptions, "quality gate"),
-    "sampling": Group(SamplingOptions, "sampling", SAMPLING_FLAGS),
-    "drawing": Group(DrawingOptions, "computation"),
-    "preset": Group(PresetOptions, "preset"),
-    "run": Group(GenerationRunOptions, "run"),
-    "shards": Group(ShardOptions, "many machines"),
-    "export": Group(ExportOptions, "data set"),
-    "volume": Group(VolumeOptions, "volume"),
-    "images": Group(ImageOptions, "image files"),
-}
 # Name of a detector -> its options. They begin with this name, so none can collide.
 DETECTOR_GROUPS = {
     name: Group(detector.options, f"edges drawn by {name}")
@@ -79,24 +58,24 @@ class Settings:
         values: all of them by name, for the record of the run.
     """
 
-    model: ModelOptions
-    published: PublishedOptions
-    general_branches: BranchOptions
-    conditions: ConditionOptions
-    inputs: InputOptions
-    plan: PlanOptions
-    start: StartImageOptions
-    stack: StackOptions
-    grain: GrainOptions
-    gate: GateOptions
-    sampling: SamplingOptions
-    drawing: DrawingOptions
-    preset: PresetOptions
-    run: GenerationRunOptions
-    shards: ShardOptions
-    export: ExportOptions
-    volume: VolumeOptions
-    images: ImageOptions
+    model: ModelOptions = group("model")
+    published: PublishedOptions = group("masks, edge maps and RGBA tensors")
+    general_branches: BranchOptions = group("conditions of any kind")
+    conditions: ConditionOptions = group("reading of conditions")
+    inputs: InputOptions = group("incomplete conditions")
+    plan: PlanOptions = group("images")
+    start: StartImageOptions = group("start from real images")
+    stack: StackOptions = group("stacks")
+    grain: GrainOptions = group("grain")
+    gate: GateOptions = group("quality gate")
+    sampling: SamplingOptions = group("sampling", SAMPLING_FLAGS)
+    drawing: DrawingOptions = group("computation")
+    preset: PresetOptions = group("preset")
+    run: GenerationRunOptions = group("run")
+    shards: ShardOptions = group("many machines")
+    export: ExportOptions = group("data set")
+    volume: VolumeOptions = group("volume")
+    images: ImageOptions = group("image files")
     drawn_edges: Any
     dry_run: bool = False
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -239,3 +218,6 @@ class Settings:
         if self.sampling.scale == 1:
             unused["guidance_interval"] = "with --scale 1, which is no guidance"
         return unused
+
+
+GROUPS = groups_of(Settings)

@@ -16,8 +16,8 @@ import torch
 
 import generate
 import train
+from core.command_line.groups import read_groups
 from core.command_line.option_sources import parse_given, with_defaults
-from core.command_line.options import read_groups
 from core.imaging.images import write_png
 from core.weights.torch_files import load_pickle
 from share import REQUEUE

@@ -3,8 +3,8 @@
 from contextlib import closing
 from functools import partial
 
+from core.command_line.groups import secret_names
 from core.command_line.option_sources import naming_record
-from core.command_line.options import secret_names
 from core.notices import report
 from core.recording.records import write_run_record
 from training.callbacks.agreement import Count

@@ -7,12 +7,12 @@ from typing import Any
 
 from cldm.options import SamplingOptions
 from conditions import ConditionOptions
-from core.command_line.options import Group, option
+from core.command_line.groups import group, groups_of
+from core.command_line.options import option
 from core.imaging.image_options import ImageOptions
 from core.recording.records import RECORD, read_record
 from core.recording.run_files import LAST, can_restore
 from core.sample_options import SampleOptions
-from fid.backbones.options import CemOptions
 from training.folder.outputs import OutputOptions
 from training.options import (
     NETWORK_FLAGS,
@@ -43,24 +43,6 @@ class ResumeOptions:
     )
 
 
-# Field of `TrainingOptions` -> its group, in the order of the help
-GROUPS = {
-    "data": Group(DataOptions, "data"),
-    "conditions": Group(ConditionOptions, "conditions"),
-    "samples": Group(SampleOptions, "samples"),
-    "cache": Group(CacheOptions, "cache"),
-    "model": Group(TrainedModelOptions, "model"),
-    "optimization": Group(OptimizationOptions, "optimization"),
-    "processes": Group(ProcessOptions, "processes"),
-    "memory": Group(MemoryOptions, "memory"),
-    "validation_fid": Group(ValidationFidOptions, "validation FID"),
-    "fid_sampling": Group(SAMPLING, "images of the validation FID", SAMPLING_FLAGS),
-    "fid_network": Group(ValidationNetworkOptions, "network of the validation FID", NETWORK_FLAGS),
-    "agreement": Group(AgreementOptions, "agreement of drawn images with their masks"),
-    "output": Group(OutputOptions, "output"),
-    "resuming": Group(ResumeOptions, "resuming"),
-    "images": Group(ImageOptions, "image files"),
-}
 # Options that a resumed run may change: they decide where, how fast and how long it trains, but not
 # the weights after any given step.
 FREE_ON_RESUME = {
@@ -81,21 +63,21 @@ class TrainingOptions:
         values: all of them by name, for the record of the run.
     """
 
-    data: DataOptions
-    conditions: ConditionOptions
-    samples: SampleOptions
-    cache: CacheOptions
-    model: TrainedModelOptions
-    optimization: OptimizationOptions
-    processes: ProcessOptions
-    memory: MemoryOptions
-    validation_fid: ValidationFidOptions
-    fid_sampling: SamplingOptions
-    fid_network: CemOptions
-    agreement: AgreementOptions
-    output: OutputOptions
-    resuming: ResumeOptions
-    images: ImageOptions
+    data: DataOptions = group("data")
+    conditions: ConditionOptions = group("conditions")
+    samples: SampleOptions = group("samples")
+    cache: CacheOptions = group("cache")
+    model: TrainedModelOptions = group("model")
+    optimization: OptimizationOptions = group("optimization")
+    processes: ProcessOptions = group("processes")
+    memory: MemoryOptions = group("memory")
+    validation_fid: ValidationFidOptions = group("validation FID")
+    fid_sampling: SamplingOptions = group("images of the validation FID", SAMPLING_FLAGS, SAMPLING)
+    fid_network: ValidationNetworkOptions = group("network of the validation FID", NETWORK_FLAGS)
+    agreement: AgreementOptions = group("agreement of drawn images with their masks")
+    output: OutputOptions = group("output")
+    resuming: ResumeOptions = group("resuming")
+    images: ImageOptions = group("image files")
     dry_run: bool = False
     values: Mapping[str, Any] = field(default_factory=dict)
 
@@ -114,6 +96,9 @@ class TrainingOptions:
             raise ValueError(
                 "--save_control_only would lose the decoder that --sd_locked false trains"
             )
+
+
+GROUPS = groups_of(TrainingOptions)
 
 
 def read_saved_options(run_dir: Path, option: str) -> dict:

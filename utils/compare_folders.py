@@ -9,8 +9,9 @@ table, if they were made the same way.
 
 from pathlib import Path
 
+from core.command_line.groups import Group, add_groups, read_groups
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
-from core.command_line.options import Group, add_groups, dashed, new_parser, read_groups
+from core.command_line.options import dashed, new_parser
 from core.csv_files import write_csv
 from core.files import check_writable, write_json
 from core.imaging.image_options import add_image_options, use_image_options

@@ -11,8 +11,9 @@ neighbouring slices are memorised easily (Dar et al. 2024).
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.command_line.groups import Group, add_groups, read_groups
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
-from core.command_line.options import Group, add_groups, dashed, new_parser, option, read_groups
+from core.command_line.options import dashed, new_parser, option
 from core.files import check_writable, write_json
 from core.imaging.image_options import add_image_options, use_image_options
 from core.imaging.images import write_png

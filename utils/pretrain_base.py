@@ -9,8 +9,9 @@ checkpoint, the result then goes through `tool_add_control.py`. The losses are i
 
 from contextlib import closing
 
+from core.command_line.groups import add_groups, read_groups
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
-from core.command_line.options import add_groups, new_parser, read_groups
+from core.command_line.options import new_parser
 from core.imaging.image_options import add_image_options, use_image_options
 from core.imaging.images import list_images
 from core.prompts import read_prompts

@@ -10,6 +10,7 @@ They may be larger than the memory. A call that was stopped goes on with the sam
 from contextlib import closing
 from pathlib import Path
 
+from core.command_line.groups import Group, add_groups, read_groups
 from core.command_line.option_sources import (
     RUN_CONTROL,
     add_run_control,
@@ -18,7 +19,7 @@ from core.command_line.option_sources import (
     plain,
     with_defaults,
 )
-from core.command_line.options import Group, add_groups, new_parser, option_names, read_groups
+from core.command_line.options import new_parser, option_names
 from core.files import remove_leftovers
 from core.imaging.image_options import add_image_options, use_image_options
 from core.recording.run_lock import RunLock

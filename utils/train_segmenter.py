@@ -15,15 +15,9 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from core.command_line.groups import Group, add_groups, read_groups
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all, plain
-from core.command_line.options import (
-    Group,
-    add_groups,
-    new_parser,
-    option_names,
-    positive_int,
-    read_groups,
-)
+from core.command_line.options import new_parser, option_names, positive_int
 from core.files import check_writable, refuse_existing, write_json
 from core.hardware.device_options import pick_device
 from core.imaging.image_options import add_image_options, use_image_options

@@ -12,7 +12,7 @@ A group of options is a frozen dataclass that stands beside the code it configur
 
 A script adds the group to its parser with `add_options`. After parsing, `read_options` returns an
 object of the class, checked. Functions take this object, never the parser's namespace. A script
-with many groups lists them in a table of `Group` and uses `add_groups` and `read_groups`.
+with many groups declares them as `core.command_line.groups` says.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 Options = TypeVar("Options")
 Flags = Mapping[str, str]  # field of an options class -> the script's option, without dashes
@@ -283,36 +283,3 @@ def option_names(flags: Flags | None = None) -> Iterator[None]:
 def _option(field: str, flags: Flags | None) -> str:
     """The option of a field, with dashes."""
     return f"--{(flags or {}).get(field, field)}"
-
-
-class Group(NamedTuple):
-    """A group of options in the table of a script: arguments of `add_options`."""
-
-    options: type | Any
-    title: str
-    flags: Flags | None = None
-
-
-def add_groups(parser: argparse.ArgumentParser, groups: Mapping[str, Group]) -> None:
-    """Add several groups to a parser, in their order.
-
-    Args:
-        groups: by the names under which `read_groups` returns them.
-    """
-    for group in groups.values():
-        add_options(parser, group.options, group.title, flags=group.flags)
-
-
-def read_groups(groups: Mapping[str, Group], args: argparse.Namespace) -> dict[str, Any]:
-    """One checked object for each group, by the names in `groups`; raises as `read_options`."""
-    return {name: read_options(group.options, args, group.flags) for name, group in groups.items()}
-
-
-def secret_names(groups: Mapping[str, Group]) -> list[str]:
-    """Destinations of the options that are marked as secret."""
-    return [
-        (group.flags or {}).get(field.name, field.name).replace("-", "_")
-        for group in groups.values()
-        for field in dataclasses.fields(group.options)
-        if field.metadata.get("secret")
-    ]

@@ -6,7 +6,7 @@ import json
 import pytest
 
 import train
-from core.command_line.options import read_groups
+from core.command_line.groups import read_groups
 from core.recording.records import RECORD
 from core.recording.run_files import LAST, PREVIOUS
 from training.run_options import FREE_ON_RESUME, GROUPS, TrainingOptions, read_saved_options

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import train
-from core.command_line.options import read_groups
+from core.command_line.groups import read_groups
 from training.data.datasets import DataSets
 from training.processes import Processes
 from training.run_options import GROUPS, TrainingOptions

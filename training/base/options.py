@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cldm.options import NANO_CONFIG
+from core.command_line.groups import group, groups_of
 from core.command_line.options import (
-    Group,
     OptionError,
     fraction,
     non_negative_float,
@@ -157,25 +157,17 @@ UNET_FLAGS = {
     "views_per_image": "views_per_image",
     "prompt_drop": "prompt_drop",
 }
-# Field of `BaseOptions` -> its group, in the order of the help
-GROUPS = {
-    "files": Group(BaseFileOptions, "files"),
-    "autoencoder": Group(AutoencoderOptions, "autoencoder", AUTOENCODER_FLAGS),
-    "unet": Group(UNetOptions, "U-Net and text encoder", UNET_FLAGS),
-    "cache": Group(CacheOptions, "memory"),
-    "run": Group(BaseRunOptions, "run"),
-}
 
 
 @dataclass(frozen=True)
 class BaseOptions:
     """All groups of a pre-training's options."""
 
-    files: BaseFileOptions
-    autoencoder: AutoencoderOptions
-    unet: UNetOptions
-    cache: CacheOptions
-    run: BaseRunOptions
+    files: BaseFileOptions = group("files")
+    autoencoder: AutoencoderOptions = group("autoencoder", AUTOENCODER_FLAGS)
+    unet: UNetOptions = group("U-Net and text encoder", UNET_FLAGS)
+    cache: CacheOptions = group("memory")
+    run: BaseRunOptions = group("run")
 
     def check(self) -> None:
         """Raise ValueError where a stage keeps weights that no file gives, or a file exists."""
@@ -207,3 +199,6 @@ class BaseOptions:
             f"2/2 U-Net and text encoder, {unet.steps} steps of {unet.batch_size}\n"
             f"base weights: {self.files.output}, until then {self.files.work_folder}"
         )
+
+
+GROUPS = groups_of(BaseOptions)

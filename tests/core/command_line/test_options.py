@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from core.command_line.groups import Group, add_groups, read_groups, secret_names
 from core.command_line.options import (
-    Group,
     OptionError,
-    add_groups,
     add_options,
     at_least_one,
     dashed,
@@ -23,9 +22,7 @@ from core.command_line.options import (
     option_names,
     positive_float,
     positive_int,
-    read_groups,
     read_options,
-    secret_names,
     str_to_bool,
 )
 from tests.noise_options import NoiseOptions, PlainOptions, error_of, parser_of, read
