@@ -12,7 +12,7 @@ from conditions import Condition, ConditionOptions, Layers, create_condition
 from conditions.pairs import check_same_size, find_pairs
 from core.draws import sample_generator
 from core.imaging.images import read_image
-from core.imaging.pixel_size import PixelSize, pixel_size_of_folder
+from core.imaging.pixel_size import PixelSize, pixel_size_as_read
 from core.imaging.resampling import Resampling, resampling_to
 from core.imaging.views import View, draw_view, take_centre, take_view
 from core.prompts import PROMPTS, pick_prompt
@@ -77,9 +77,7 @@ class MyDataset(torch.utils.data.Dataset):
     @cached_property
     def pixel_size(self) -> PixelSize | None:
         """See the class; raises ValueError for a damaged file."""
-        if self.pixel_side:
-            return PixelSize(self.pixel_side, self.pixel_side)
-        return pixel_size_of_folder(self.pairs[0].image.parent)
+        return pixel_size_as_read(self.pairs[0].image.parent, self.pixel_side)
 
     @cached_property
     def resampling(self) -> Resampling | None:

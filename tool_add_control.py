@@ -7,7 +7,7 @@ The control branch begins as a copy of the U-Net's encoder.
 
 from pathlib import Path
 
-from cldm.options import DEFAULT_CONFIG
+from cldm.options import add_config_option
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
 from core.command_line.options import new_parser
 from core.weights.weight_files import WEIGHT_SUFFIXES, check_conversion
@@ -20,14 +20,7 @@ def parse_args(argv=None):
     suffixes = ", ".join(WEIGHT_SUFFIXES)
     parser.add_argument("input", type=Path, help=f"Stable Diffusion weights, {suffixes}")
     parser.add_argument("output", type=Path, help=f"file to write, {suffixes}; must not exist")
-    model = parser.add_argument_group("model")
-    model.add_argument(
-        "--config",
-        type=Path,
-        default=DEFAULT_CONFIG,
-        metavar="YAML",
-        help="model configuration",
-    )
+    model = add_config_option(parser)
     model.add_argument(
         "--use_ema",
         action="store_true",

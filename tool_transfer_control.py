@@ -8,7 +8,7 @@ The bases must be of one architecture.
 
 from pathlib import Path
 
-from cldm.options import DEFAULT_CONFIG
+from cldm.options import add_config_option
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
 from core.command_line.options import new_parser
 from core.weights.weight_files import WEIGHT_SUFFIXES, check_conversion
@@ -26,9 +26,7 @@ def parse_args(argv=None):
     }.items():
         parser.add_argument(name, type=Path, help=f"{words}, {suffixes}")
     parser.add_argument("path_output", type=Path, help=f"file to write, {suffixes}; must not exist")
-    parser.add_argument_group("model").add_argument(
-        "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML", help="model configuration"
-    )
+    add_config_option(parser)
     add_run_control(parser)
     return parse_all(parser, argv)
 

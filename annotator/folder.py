@@ -22,7 +22,7 @@ from core.checks import bar_for_many, find_flaws, picture_flaw
 from core.command_line.option_sources import changed_options, plain
 from core.command_line.options import OptionError, non_negative_int, option, positive_int
 from core.files import check_new_folder, sha256_of, write_json
-from core.hardware.device_options import check_device, device_option
+from core.hardware.device_options import DeviceOptions
 from core.hardware.workers import in_workers
 from core.imaging.image_header import stated_bit_depth
 from core.imaging.images import check_image, read_image, to_uint8, write_png
@@ -37,7 +37,7 @@ OVERVIEW_ROWS, OVERVIEW_SIDE = 6, 384  # images; pixels of the longer side
 
 
 @dataclass(frozen=True)
-class AnnotationRunOptions:
+class AnnotationRunOptions(DeviceOptions):
     """Size at which maps are drawn, and the device and processes that draw them."""
 
     detect_resolution: int | None = option(
@@ -56,11 +56,6 @@ class AnnotationRunOptions:
     batch_size: int = option(
         4, positive_int, "INT", "images of equal size that a network sees at once"
     )
-    device: str = device_option()
-
-    def check(self):
-        """Raise OptionError for a device that is not there."""
-        check_device(self.device)
 
 
 # What an earlier run drew

@@ -12,23 +12,18 @@ from pathlib import Path
 
 from cldm.options import NANO_CONFIG, SamplingOptions
 from core.command_line.options import add_options, new_parser, option, positive_int, read_options
-from core.hardware.device_options import check_device, device_option, pick_device
+from core.hardware.device_options import DeviceOptions, pick_device
 from core.text import duration, table
 from ldm.samplers import SAMPLERS
 from share import run_script
 
 
 @dataclass(frozen=True)
-class ThroughputOptions:
+class ThroughputOptions(DeviceOptions):
     """The model that is measured, and the device."""
 
     config: Path = option(NANO_CONFIG, Path, "YAML", "model configuration")
-    device: str = device_option()
     repeats: int = option(5, positive_int, "INT", "measurements of each; their median counts")
-
-    def check(self):
-        """Raise OptionError for a device that is not there."""
-        check_device(self.device)
 
 
 @dataclass(frozen=True)

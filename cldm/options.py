@@ -1,5 +1,6 @@
 """Options of sampling, and the configuration that programs take when none is given."""
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,15 @@ from ldm.samplers import SAMPLERS
 
 DEFAULT_CONFIG = Path("./models/cldm_v15.yaml")  # beside the published weights
 NANO_CONFIG = Path("models/cldm_nano.yaml")  # small enough to be trained on a CPU
+
+
+def add_config_option(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the group `model` with `--config` to a parser, and return the group."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML", help="model configuration"
+    )
+    return group
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import torch
+from pytorch_lightning import Trainer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from core.hardware.devices import PRECISIONS
@@ -117,6 +119,18 @@ def wait_for_last(folder: Path, seconds: float = RESTORED_WITHIN) -> None:
             if hopeless:
                 raise
         time.sleep(1)
+
+
+def gather_objects(trainer: Trainer, value: Any) -> list[Any]:
+    """The values of all processes in their order, the same in each.
+
+    As objects, since arrays of two processes may differ in length, and tensors must not.
+    """
+    if trainer.world_size == 1:
+        return [value]
+    values = [None] * trainer.world_size
+    torch.distributed.all_gather_object(values, value)
+    return values
 
 
 def lightning_precision(precision: str) -> str:

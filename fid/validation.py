@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from cldm.sampling import NotFiniteError
 from core.imaging.images import write_png
+from core.lightning import gather_objects
 from core.seeds import sample_seed
 from fid.backbones.loading import Backbone
 from fid.distances import frechet_distance, kid, statistics_of
@@ -124,10 +125,5 @@ class ValidationFid(Callback):
     def _of_all_processes(self, trainer, batches):
         """Features of all processes, (n, D), the same everywhere; scores do not see their order."""
         none = np.empty((0, self.backbone.width), np.float32)  # a process may have no sample
-        features = np.concatenate([none, *batches])
-        if trainer.world_size == 1:
-            return features
-        shares = [None] * trainer.world_size
-        # As objects: the shares of two processes may differ by one image, and tensors must not.
-        torch.distributed.all_gather_object(shares, features)
-        return np.concatenate(shares)  # (n, D)
+        own = np.concatenate([none, *batches])
+        return np.concatenate(gather_objects(trainer, own))  # (n, D)

@@ -10,7 +10,6 @@ are made by `generation.run`.
 """
 
 import random
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from conditions.base import PUBLISHED_CLASSES
 from conditions.segmentation import Segmentation
 from core.imaging.images import write_png
 from generation.names import condition_name, image_name, name_ending
-from generation.planning.branches import NAME, Branch
+from generation.planning.branches import Branch, check_name
 from generation.planning.inputs import check_condition_set, read_hints, stack_hints
 from generation.planning.plan import ConditionSet
 from ldm.modules.diffusionmodules.util import size_factor
@@ -53,8 +52,7 @@ class ConditionDefinition:
     channels: int = 3
 
     def __post_init__(self):
-        if not re.fullmatch(NAME, self.key):
-            raise ValueError(f"key {self.key!r}: a name is made of letters, digits, _, - and .")
+        check_name(self.key, f"key {self.key!r}")
         if self.modality not in CONDITIONS:
             expected = ", ".join(CONDITIONS)
             raise ValueError(f"{self.key}: modality {self.modality!r}, expected one of {expected}")

@@ -14,7 +14,7 @@ from core.command_line.options import (
     positive_float,
     positive_int,
 )
-from core.hardware.device_options import check_device, device_option
+from core.hardware.device_options import DeviceOptions
 
 # Small and fast, enough for phantoms. Of real micrographs it misses mitochondria that resnet18
 # finds.
@@ -178,12 +178,7 @@ class SegmenterScoreOptions:
 
 
 @dataclass(frozen=True)
-class SegmenterRunOptions:
+class SegmenterRunOptions(DeviceOptions):
     """Options of both commands."""
 
-    device: str = device_option()
     overwrite: bool = option(False, bool, help="replace files that exist")
-
-    def check(self):
-        """Raise OptionError for a device that is not there."""
-        check_device(self.device)

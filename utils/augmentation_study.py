@@ -21,7 +21,7 @@ from core.command_line.options import (
     option,
     read_options,
 )
-from core.hardware.device_options import check_device, device_option, pick_device
+from core.hardware.device_options import DeviceOptions, pick_device
 from core.imaging.image_options import add_image_options, use_image_options
 from share import run_script
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # it takes seconds to load, and programs read their options b
 
 
 @dataclass(frozen=True)
-class StudyOptions:
+class StudyOptions(DeviceOptions):
     """Folders of a study, and the part of it that this call runs."""
 
     output: Path = option(Path("study"), Path, "DIR", "folder for results; a second call goes on")
@@ -45,11 +45,6 @@ class StudyOptions:
     task: int | None = option(
         None, non_negative_int, "INT", "run only this training, from 0: one Slurm array task each"
     )
-    device: str = device_option()
-
-    def check(self):
-        """Raise OptionError for a device that is not there."""
-        check_device(self.device)
 
 
 def parse_args(argv=None):

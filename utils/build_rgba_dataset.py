@@ -8,7 +8,6 @@ image, with the class planes in R, G, B and the edges in A. Files that exist and
 same way are kept, so a build that was killed goes on where it was.
 """
 
-import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,12 +24,11 @@ from core.command_line.options import (
     OptionError,
     add_options,
     new_parser,
-    non_negative_int,
     option,
     read_options,
 )
 from core.files import remove_leftovers, whole_file
-from core.hardware.workers import in_workers
+from core.hardware.workers import in_workers, workers_option
 from core.imaging.image_options import add_image_options, use_image_options
 from share import run_script
 
@@ -66,10 +64,7 @@ class TensorFolderOptions:
         "DIR",
         f"pictures of image, mask and edges; {PREVIEW}/ beside the tensors when not given",
     )
-    # The cores that this process may use: on a cluster fewer than the machine has.
-    num_workers: int = option(
-        len(os.sched_getaffinity(0)), non_negative_int, "INT", "processes; 0 works in this one"
-    )
+    num_workers: int = workers_option()
 
     def check(self):
         """Raise OptionError where tensors would be written among the images."""

@@ -8,7 +8,7 @@ A folder is written for diffusers, a file for us, A1111 and ComfyUI. See `cldm/d
 
 from pathlib import Path
 
-from cldm.options import DEFAULT_CONFIG
+from cldm.options import add_config_option
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
 from core.command_line.options import new_parser
 from core.files import check_new_folder, whole_folder
@@ -26,9 +26,7 @@ def parse_args(argv=None):
     parser.add_argument(
         "output", type=Path, help=f"file to write, {suffixes}; or a new folder for diffusers"
     )
-    parser.add_argument_group("model").add_argument(
-        "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML", help="model configuration"
-    )
+    add_config_option(parser)
     add_run_control(parser)
     return parse_all(parser, argv)
 

@@ -25,7 +25,7 @@ from core.command_line.options import (
     read_options,
 )
 from core.files import check_writable, write_json
-from core.hardware.device_options import check_device, device_option, pick_device
+from core.hardware.device_options import DeviceOptions, pick_device
 from core.imaging.image_options import add_image_options, use_image_options
 from core.imaging.images import write_png
 from core.imaging.pixel_size import PixelSize, pixel_size_of_folder
@@ -42,7 +42,7 @@ from share import run_script
 
 
 @dataclass(frozen=True)
-class GrainFitOptions:
+class GrainFitOptions(DeviceOptions):
     """Images, autoencoder and result of a measurement."""
 
     image_path: Path = option(None, Path, "DIR", "real images", required=True)
@@ -60,7 +60,6 @@ class GrainFitOptions:
     crop: int = option(
         512, positive_int, "PIXELS", f"side of the centre that is measured, at least {TILE}"
     )
-    device: str = device_option()
 
     @property
     def files(self) -> tuple[Path, Path, Path]:
@@ -77,7 +76,7 @@ class GrainFitOptions:
                 raise OptionError("output", f"{path}: exists already. Name another file")
         if self.crop < TILE:
             raise OptionError("crop", f"{self.crop} is below {TILE}")
-        check_device(self.device)
+        super().check()
 
 
 def parse_args(argv=None):

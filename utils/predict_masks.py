@@ -16,14 +16,14 @@ from pathlib import Path
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
 from core.command_line.options import add_options, fraction, new_parser, option, read_options
 from core.files import refuse_existing, whole_folder
-from core.hardware.device_options import check_device, device_option, pick_device
+from core.hardware.device_options import DeviceOptions, pick_device
 from core.imaging.image_options import add_image_options, use_image_options
 from core.imaging.images import IGNORE
 from share import run_script
 
 
 @dataclass(frozen=True)
-class PredictionOptions:
+class PredictionOptions(DeviceOptions):
     """Doubt that is marked, and the machine that predicts."""
 
     min_confidence: float | None = option(
@@ -35,11 +35,6 @@ class PredictionOptions:
     copy_images: bool = option(
         False, bool, help="copy the images beside the masks, so that the folder holds pairs"
     )
-    device: str = device_option()
-
-    def check(self):
-        """Raise OptionError for a device that is not there."""
-        check_device(self.device)
 
 
 def parse_args(argv=None) -> argparse.Namespace:

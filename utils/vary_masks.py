@@ -8,7 +8,6 @@ files or the number of processes changes nothing. With `--image_path` the images
 like their masks, into `varied/images`: starting points for `generate.py --encode_ratio`.
 """
 
-import os
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,7 @@ from core.command_line.options import (
     read_options,
 )
 from core.files import refuse_existing, whole_folder, write_json
-from core.hardware.workers import in_workers
+from core.hardware.workers import in_workers, workers_option
 from core.imaging.image_options import add_image_options, use_image_options
 from core.imaging.images import write_png
 from core.imaging.pairing import IMAGES, MASKS
@@ -48,7 +47,7 @@ class SetOptions:
     )
     copies: int = option(4, positive_int, "INT", "new masks of each mask")
     seed: int = option(0, non_negative_int, "INT", "of all draws")
-    num_workers: int = option(len(os.sched_getaffinity(0)), non_negative_int, "INT", "processes")
+    num_workers: int = workers_option()
 
 
 def parse_args(argv=None):

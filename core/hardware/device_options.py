@@ -5,6 +5,7 @@ Nothing here loads torch before a device is looked for, so that help and mistake
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.command_line.options import OptionError, option
@@ -42,6 +43,17 @@ def cuda_graphs_option():
         help="on a GPU, record the kernels of the networks once and launch them together: the same "
         "kernels, faster for small batches; holds the memory of a step",
     )
+
+
+@dataclass(frozen=True, kw_only=True)  # or the device would come before what a subclass adds
+class DeviceOptions:
+    """The device that a script computes on."""
+
+    device: str = device_option()
+
+    def check(self):
+        """Raise OptionError for a device that is not there."""
+        check_device(self.device)
 
 
 def pick_device(name: str) -> torch.device:

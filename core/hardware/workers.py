@@ -10,12 +10,20 @@ from functools import partial
 
 import cv2
 
+from core.command_line.options import non_negative_int, option
 from core.imaging.image_header import BIT_DEPTH_VARIABLE, MAX_PIXELS_VARIABLE
 from core.refusals import mark_refusal
 
 # Workers begin as clean processes. A copy of a process that runs threads (torch, OpenCV, wandb) can
 # inherit a lock that is held, and wait forever for a thread that the copy does not have.
 CLEAN = multiprocessing.get_context("forkserver")
+
+
+def workers_option():
+    """The option of the number of processes that share the work."""
+    # The cores that this process may use: on a cluster fewer than the machine has.
+    cores = len(os.sched_getaffinity(0))
+    return option(cores, non_negative_int, "INT", "processes; 0 or 1 works in this one")
 
 
 def in_workers(function: Callable, items: Sequence, num_workers: int, chunk: int = 4) -> Iterator:

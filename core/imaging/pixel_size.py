@@ -127,6 +127,17 @@ def pixel_size_of_folder(folder: Path) -> PixelSize | None:
     return first
 
 
+def pixel_size_as_read(folder: Path, side: float | None) -> PixelSize | None:
+    """Pixel size of a folder's pictures once they are read.
+
+    Args:
+        side: in nm, to which they are resampled; None keeps them.
+    Raises:
+        ValueError: as `pixel_size_of_folder`.
+    """
+    return PixelSize(side, side) if side else pixel_size_of_folder(folder)
+
+
 def slice_distance_of_folder(folder: Path) -> float | None:
     """Nanometres from slice to slice in a folder; None where `VOLUME` does not say it.
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.command_line.options import option, positive_int
-from core.hardware.device_options import check_device, device_option
+from core.hardware.device_options import DeviceOptions
 from fid.backbones import BACKBONES, CEM, INCEPTION
 
 
@@ -14,7 +14,7 @@ def _explain(names) -> str:
 
 
 @dataclass(frozen=True)
-class BackboneOptions:
+class BackboneOptions(DeviceOptions):
     """The network that turns images into features, and where its weights are."""
 
     network: str = option("cem500k", help=_explain(BACKBONES), choices=tuple(BACKBONES))
@@ -36,11 +36,6 @@ class BackboneOptions:
         "PIXELS",
         "height and width that images are resized to; None is the network's own",
     )
-    device: str = device_option()
-
-    def check(self):
-        """Raise OptionError for a device that is not there."""
-        check_device(self.device)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from core.imaging.images import check_image
 from core.imaging.pixel_size import (
     PixelSize,
     notify_of_other_size,
-    pixel_size_of_folder,
+    pixel_size_as_read,
     pixel_size_of_weights,
 )
 from core.imaging.resampling import Resampling, resampling_to
@@ -53,9 +53,7 @@ class Branch:
     @cached_property
     def pixel_size(self) -> PixelSize | None:
         """Of the hints; None where it is unknown. Raises as `pixel_size_of_folder`."""
-        if self.pixel_side:
-            return PixelSize(self.pixel_side, self.pixel_side)
-        return pixel_size_of_folder(self.folder)
+        return pixel_size_as_read(self.folder, self.pixel_side)
 
     @cached_property
     def resampling(self) -> Resampling | None:
@@ -126,6 +124,18 @@ class BranchOptions:
     )
 
 
+def check_name(name: str, source: str, reserved: Sequence[str] = ()) -> None:
+    """Raise ValueError for a name that a branch cannot have.
+
+    Args:
+        source: where it was found, for the message.
+        reserved: names that no branch may have.
+    """
+    if not re.fullmatch(NAME, name) or name in reserved:
+        taken = f", and is none of {', '.join(reserved)}" if reserved else ""
+        raise ValueError(f"{source}: a name is made of letters, digits, _, - and .{taken}")
+
+
 def split_named(
     option: str, words: Sequence[str] | None, reserved: Sequence[str] = ()
 ) -> dict[str, str]:
@@ -142,11 +152,7 @@ def split_named(
         name, equals, value = word.partition("=")  # the first one: paths may contain others
         if not (equals and value):
             raise ValueError(f"{option} {word}: expected name=value")
-        if not re.fullmatch(NAME, name) or name in reserved:
-            taken = f", and is none of {', '.join(reserved)}" if reserved else ""
-            raise ValueError(
-                f"{option} {word}: a name is made of letters, digits, _, - and .{taken}"
-            )
+        check_name(name, f"{option} {word}", reserved)
         if name in found:
             # Silently, a dictionary would keep the last one only.
             raise ValueError(f"{option}: two branches are named {name}")

@@ -107,7 +107,7 @@ def test_a_training_that_fails_says_why(status, micro_yaml, micro_weights, pairs
     with pytest.raises(ValueError, match="the loss is"):
         train.main([*words, "--learning_rate", "1e30"])
     code, (line,) = status(tmp_path / "runs")
-    assert code == 1 and " failed " in line and "lower --learning_rate" in line
+    assert code == 1 and " failed " in line and "lower learning rate" in line
 
 
 def test_rate_time_left_loss_and_checkpoint(status, tmp_path):

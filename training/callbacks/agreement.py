@@ -9,6 +9,7 @@ from pytorch_lightning.callbacks import Callback
 from cldm.options import SamplingOptions
 from cldm.sampling import NotFiniteError, sample_images
 from core.imaging.pictures import evenly
+from core.lightning import gather_objects
 from core.notices import report
 from core.samples import channels_first
 from core.seeds import sample_seed
@@ -42,11 +43,7 @@ class ValidationAgreement(Callback):
         """Draw, segment and log; NaN, which is no best, where a picture is not finite."""
         own = self.indices[trainer.global_rank :: trainer.world_size]
         counts = sum(self._counts(pl_module.model, index) for index in own)
-        if trainer.world_size > 1:
-            shares = [None] * trainer.world_size
-            torch.distributed.all_gather_object(shares, counts)
-            counts = sum(shares)
-        intersection, union = counts
+        intersection, union = sum(gather_objects(trainer, counts))
         if np.isnan(union).any():
             report(f"step {trainer.global_step}: no val/agreement, an image is not finite")
         # A class that neither the masks nor the predictions hold has no IoU.
