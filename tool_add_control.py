@@ -51,11 +51,8 @@ def main(argv=None):
     model = build_model(args.config)
     try:
         weights, lacking = add_control(model, source, args.use_ema)
-    # `add_control` knows tensors only; the files are named here.
-    except RuntimeError as error:
+    except RuntimeError as error:  # `add_control` knows tensors only
         raise RuntimeError(f"{args.input} does not fit {args.config}: {error}") from error
-    except ValueError as error:
-        raise ValueError(f"{args.input}: --{error}") from error
     check_finite(weights, args.input)
     for name in lacking:
         print(f"new, keeps its initial value: {name}")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 import torch
 
 from cldm.names import AUTOENCODER, CONTROL, EMA, TEXT_ENCODER, UNET
+from core.command_line.options import OptionError
 
 PARTS = {  # of a base, by the beginnings of their names
     UNET: "U-Net",
@@ -108,12 +109,12 @@ def add_control(
         All weights by name, and the names of the control branch that no U-Net has (hint encoder,
         zero convolutions) and that `source` lacks. Those keep their initial values.
     Raises:
-        ValueError: `use_ema`, but `source` holds no averaged copies.
+        OptionError: `use_ema`, but `source` holds no averaged copies.
         RuntimeError: `source` was made for another architecture, or lacks a part of a base.
     """
     averaged = any(name.startswith(EMA) for name in source)
     if use_ema and not averaged:
-        raise ValueError(f"use_ema: there are no averaged weights ({EMA}*)")
+        raise OptionError("use_ema", f"the base has no averaged weights ({EMA}*)")
     own = model.state_dict()
     origins = find_origins(own, source, use_ema)
     buffers = {name for name, _ in model.named_buffers()}  # the schedule; need not be in the file

@@ -119,6 +119,17 @@ class JobResult(NamedTuple):
     problem: Exception | None = None
 
 
+def summary_of(results: Iterable[JobResult]) -> tuple[int, set[int], list[Exception]]:
+    """Number of files that were made, all classes, and all problems."""
+    made, classes, problems = 0, set(), []
+    for result in results:
+        made += result.made
+        classes |= result.classes
+        if result.problem:
+            problems.append(result.problem)
+    return made, classes, problems
+
+
 # Pairs
 
 

@@ -1,26 +1,47 @@
 """Sets of new masks, made from real ones, with the images of these where there are any."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from conditions import ConditionOptions, create_condition
+from conditions.base import classes_option
 from conditions.objects import Object, find_objects
 from conditions.pairs import check_pairs, find_pairs, notify_of_one_class
 from conditions.segmentation import read_mask
 from conditions.variation import VariationOptions, take, vary
 from core.checks import bar_for_many
+from core.command_line.options import OptionError, non_negative_int, option, positive_int
+from core.files import write_json
+from core.hardware.workers import in_workers, workers_option
 from core.imaging.images import list_images, read_grey, to_uint8, write_png
 from core.imaging.pairing import IMAGES, MASKS, in_natural_order, stem_of
-from core.imaging.pictures import class_colours, evenly, scale_longer_side, tile
+from core.imaging.pictures import OVERVIEW, class_colours, evenly, scale_longer_side, tile
 from core.seeds import sample_seed
 
 LIBRARY_MASKS = 200  # evenly spread; their organelles can be inserted into any mask
 OVERVIEW_ROWS, OVERVIEW_COLUMNS = 6, 4  # masks; new masks of each
 OVERVIEW_SIDE = 192  # pixels
+VARIATIONS = "variations.json"
+
+
+@dataclass(frozen=True)
+class SetOptions:
+    """Files that are read, and how many are made."""
+
+    num_classes: int = classes_option()
+    image_path: Path | None = option(
+        None, Path, "DIR", "images of the masks, to be bent and turned like them"
+    )
+    copies: int = option(4, positive_int, "INT", "new masks of each mask")
+    seed: int = option(0, non_negative_int, "INT", "of all draws")
+    num_workers: int = workers_option()
 
 
 class Job(NamedTuple):
@@ -59,12 +80,63 @@ def find_masks(
 
 
 def gather_objects(masks: Sequence[Path], num_classes: int, classes: Sequence[int]) -> list[Object]:
-    """Organelles of masks that are evenly spread over the set."""
+    """Organelles of masks that are evenly spread over the set.
+
+    Args:
+        classes: of the organelles; none where nothing is wanted.
+    Raises:
+        OptionError: for `objects`: a class that masks cannot hold, or of which they hold nothing.
+    """
+    for label in classes:
+        if label >= num_classes:
+            raise OptionError("objects", f"{label} is no class of `num_classes` {num_classes}")
     found = [
         find_objects(read_mask(path, num_classes), classes)
         for path in bar_for_many(evenly(masks, LIBRARY_MASKS), desc="find organelles")
     ]
-    return list(chain.from_iterable(found))
+    library = list(chain.from_iterable(found))
+    if classes and not library:
+        raise OptionError(
+            "objects",
+            f"{' '.join(map(str, classes))}: {masks[0].parent} shows no region of these classes "
+            "that lies inside one other class",
+        )
+    return library
+
+
+def make_set(
+    folder: Path,
+    pairs: Sequence[tuple[Path, Path | None]],
+    options: SetOptions,
+    variation: VariationOptions,
+    library: list[Object],
+) -> list[dict]:
+    """Make a set of new masks with its overview and its record; returns the record's entries.
+
+    Args:
+        folder: an empty one.
+        pairs: as `find_masks` returns them.
+        library: as for `make`.
+    """
+    for name in (MASKS, IMAGES) if options.image_path else (MASKS,):
+        (folder / name).mkdir()
+    jobs = [Job(*pair, copy) for pair in pairs for copy in range(options.copies)]
+    work = partial(
+        make,
+        folder=folder,
+        num_classes=options.num_classes,
+        seed=options.seed,
+        variation=variation,
+        library=library,
+    )
+    results = in_workers(work, jobs, options.num_workers)
+    entries = list(tqdm(results, total=len(jobs), desc="vary masks", unit="mask"))
+    masks = [mask for mask, _ in pairs]
+    overview = draw_overview(masks, folder, options.copies, options.num_classes)
+    write_png(folder / OVERVIEW, overview)
+    record = {"options": {**asdict(options), **asdict(variation)}, "masks": entries}
+    write_json(folder / VARIATIONS, record)
+    return entries
 
 
 def make(

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from annotator import canny
 from annotator.detector import edges_of_file
 from conditions.pairs import notify_of_one_class
-from conditions.rgba_build import BuildOptions, TensorOptions, find_jobs, run_job
+from conditions.rgba_build import BuildOptions, TensorOptions, find_jobs, run_job, summary_of
 from core.checks import raise_first
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
 from core.command_line.options import (
@@ -112,13 +112,9 @@ def main(argv=None):
     draw_edges = partial(edges_of_file, draw_maps=draw_maps)
     work = partial(run_job, folder=folder, tensor=tensor, options=options, draw_edges=draw_edges)
     # A file that fails does not stop the others: the next run has less to do.
-    made, classes, problems = 0, set(), []
     results = in_workers(work, jobs, folders.num_workers)
-    for result in tqdm(results, total=len(jobs), desc="rgba tensors", unit="image", leave=False):
-        made += result.made
-        classes |= result.classes
-        if result.problem:
-            problems.append(result.problem)
+    bar = tqdm(results, total=len(jobs), desc="rgba tensors", unit="image", leave=False)
+    made, classes, problems = summary_of(bar)
     remove_leftovers(folder)
     (folder / MISSING).unlink(missing_ok=True)
     if missing:

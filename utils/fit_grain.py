@@ -28,7 +28,7 @@ from core.files import check_writable, write_json
 from core.hardware.device_options import DeviceOptions, pick_device
 from core.imaging.image_options import add_image_options, use_image_options
 from core.imaging.images import write_png
-from core.imaging.pixel_size import PixelSize, pixel_size_of_folder
+from core.imaging.pixel_size import pixel_size_as_read
 from microscope.grain import TILE
 from microscope.grain_fit import fit_grain, images_to_measure, measure_missing
 from microscope.grain_report import (
@@ -99,8 +99,7 @@ def main(argv=None):
     options = read_options(GrainFitOptions, args)
     read_config(options.config)
     paths = images_to_measure(options.image_path, options.max_images)
-    side = options.pixel_size
-    pixel_size = PixelSize(side, side) if side else pixel_size_of_folder(options.image_path)
+    pixel_size = pixel_size_as_read(options.image_path, options.pixel_size)
     if args.dry_run:
         names = ", ".join(map(str, options.files))
         plan = f"{len(paths)} images, pixel size {pixel_size or 'unknown'}\nfiles: {names}"

@@ -97,7 +97,7 @@ def test_only_control_names_without_a_counterpart_are_new(micro_yaml):
 
 def test_refusals_leave_the_model_as_it_is(micro_yaml):
     model = create_model(micro_yaml)
-    with pytest.raises(ValueError, match=r"use_ema: there are no averaged weights \(model_ema"):
+    with pytest.raises(ValueError, match=r"use_ema: the base has no averaged weights \(model_ema"):
         add_control(model, {UNET: torch.zeros(1)}, use_ema=True)
     with pytest.raises(RuntimeError, match=rf"{UNET} is \(1,\), the configuration has \(128, 32\)"):
         add_control(model, {UNET: torch.zeros(1)})

@@ -85,7 +85,7 @@ def test_with_the_true_noise_the_picture_comes_back(shared_tiny_cldm, monkeypatc
         found = sample_latents(
             shared_tiny_cldm, [HINT[:1]], [""], [3], options, start=Start(picture, ratio)
         )
-        # Both samplers end at t = 0, where alpha-bar is 0.9991: a little noise is left.
+        # All samplers end at t = 0, where alpha-bar is 0.9991: a little noise is left.
         abar = shared_tiny_cldm.alphas_cumprod[0]
         noise = (found - abar.sqrt() * z) / (1 - abar).sqrt()
         assert noise.std() == pytest.approx(1, abs=0.2), ratio

@@ -40,7 +40,7 @@ def build_validation_fid(
             "a FID compares how images vary"
         )
 
-    # As a function: the FID knows neither models nor samplers.
+    # As a function: the FID asks for pictures, and knows neither hints nor samplers.
     def draw(pl_module, samples, seeds):
         hints = [channels_first([sample.hint for sample in samples])]
         prompts = [sample.prompt for sample in samples]
