@@ -5,6 +5,7 @@ import pytest
 
 from conditions.variation import VariationOptions
 from conditions.variation_set import Job, find_masks, gather_objects, make
+from core.command_line.options import OptionError
 from core.imaging.images import read_grey, read_labels, write_png
 
 VARIATION = VariationOptions()
@@ -51,6 +52,10 @@ def test_masks_are_checked_and_organelles_found(files, tmp_path):
     files[0].rename(folder / "mask.png")
     assert find_masks(folder, None, 3) == [(folder / "mask.png", None)]
     assert len(gather_objects([folder / "mask.png"], 3, [2])) == 1
-    assert gather_objects([folder / "mask.png"], 3, [1]) == []
+    assert gather_objects([folder / "mask.png"], 3, []) == []
+    with pytest.raises(OptionError, match=f"objects: 1: {folder} shows no region"):
+        gather_objects([folder / "mask.png"], 3, [1])
+    with pytest.raises(OptionError, match="objects: 3 is no class"):
+        gather_objects([folder / "mask.png"], 3, [3])
     with pytest.raises(ValueError, match="mask.png: found value"):
         find_masks(folder, None, 2)
