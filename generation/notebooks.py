@@ -10,7 +10,8 @@ are made by `generation.run`.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,13 +126,12 @@ def process(
     """
     if num_samples_per_inference < 1 or not condition_definitions:
         raise ValueError("expected at least one sample and one condition definition")
-    branches, files = [], []
-    for definition in condition_definitions:
-        if definition.key not in condition_sample:
-            raise KeyError(f"condition_sample has no file for {definition.key!r}")
-        files.append(Path(condition_sample[definition.key]))
-        branches.append(definition.branch(files[-1], num_segmentation_classes))
-    hints = _read(ConditionSet(img_idx, tuple(files)), branches, model)
+    files = _files(condition_sample, condition_definitions)
+    branches = [
+        definition.branch(path, num_segmentation_classes)
+        for definition, path in zip(condition_definitions, files, strict=True)
+    ]
+    hints = _read(ConditionSet(img_idx, files), branches, model)  # (H, W, C) each
     seed = random.randrange(MAX_SEED) if seed == -1 else seed
     model.control_scales = control_scales(strength, guess_mode, len(model.control_scales))
     shown = [
@@ -146,9 +146,7 @@ def process(
     stacked = stack_hints([shown] * num_samples_per_inference, multiple=1)
     # It also brings the networks of the steps to the GPU.
     cond, uncond = paired_conditions(parts, stacked, *embeddings, guess_mode)
-    device = model.device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with _seeded(seed, model.device):
         z, _ = ddim_sampler.sample(
             ddim_steps,
             num_samples_per_inference,
@@ -165,15 +163,33 @@ def process(
     except NotFiniteError as error:
         path = Path(img_save_path, image_name(endings[error.index]))
         raise RuntimeError(f"{path}: not written. {error}") from error
+    conditions = {}  # picture by the name of its folder
+    for branch, hint in zip(branches, hints, strict=True):
+        conditions |= branch.condition.pictures(branch.name, hint)
     for ending, image in zip(endings, images, strict=True):
-        for branch, hint in zip(branches, hints, strict=True):
-            for folder, picture in branch.condition.pictures(branch.name, hint).items():
-                write_png(
-                    Path(condition_save_path, folder, condition_name(folder, ending)), picture
-                )
+        for folder, picture in conditions.items():
+            write_png(Path(condition_save_path, folder, condition_name(folder, ending)), picture)
         # The image comes last: where it is, its conditions are too.
         write_png(Path(img_save_path, image_name(ending)), image)
     return images
+
+
+def _files(
+    sample: Mapping[str, str], definitions: Sequence[ConditionDefinition]
+) -> tuple[Path, ...]:
+    """The file of each definition."""
+    for definition in definitions:
+        if definition.key not in sample:
+            raise KeyError(f"condition_sample has no file for {definition.key!r}")
+    return tuple(Path(sample[definition.key]) for definition in definitions)
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Draw torch's random numbers from a seed in the block; afterwards all is as it was."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def _read(files: ConditionSet, branches: Sequence[Branch], model) -> list[np.ndarray]:
