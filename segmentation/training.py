@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import segmentation_models_pytorch as smp
@@ -63,8 +63,10 @@ def train_segmenter(
     device = torch.device(device)
     numbers = {"real": len(pairs), "synthetic": len(synthetic)}
     options.check_sources(numbers, steps)
-    every = [round(steps * k / options.validations) for k in range(1, options.validations + 1)]
-    best = BestWeights()
+
+    def validate(model: torch.nn.Module) -> float:
+        return score(model, val_pairs, num_classes, pixel_side=pixel_side)["miou"]
+
     with torch.random.fork_rng():  # the caller's random state stays as it was
         torch.manual_seed(options.seed)
         model = build_segmenter(num_classes, options.encoder).to(device)
@@ -73,22 +75,36 @@ def train_segmenter(
             [*pairs, *synthetic], num_classes, options.image_size, augmentation, pixel_side
         )
         loader = _loader(data, numbers, steps, options, device)
-        optimizer, schedule = _optimizer(model, options.learning_rate, steps)
         bar = tqdm(loader, desc="train", unit="step", disable=not progress)
-        for step, (image, mask) in enumerate(bar, start=1):  # (N, 1, S, S), (N, S, S)
-            # Each validation leaves the model in evaluation mode.
-            image, mask = image.to(device), mask.to(device)
-            loss = segmentation_loss(model.train(), image, mask, _in_bf16(options, device))
-            _step(loss, step, optimizer, schedule)
-            bar.set_postfix(loss=f"{loss.item():.3f}", **best.shown())
-            if val_pairs and step in every:
-                scored = score(model, val_pairs, num_classes, pixel_side=pixel_side)
-                best.keep(model, step, scored["miou"])
-            if options.patience and best.validations_since() >= options.patience:
-                break
+        best = _fit(model, bar, steps, options, device, validate if val_pairs else None)
     best.restore(model)
     model.curve = best.curve
     return model.eval()
+
+
+def _fit(
+    model: torch.nn.Module,
+    bar: tqdm,
+    steps: int,
+    options: SegmenterOptions,
+    device: torch.device,
+    validate: Callable[[torch.nn.Module], float] | None,
+) -> "BestWeights":
+    """Train on batches behind a progress bar, as long as the validations get better."""
+    every = [round(steps * k / options.validations) for k in range(1, options.validations + 1)]
+    optimizer, schedule = _optimizer(model, options.learning_rate, steps)
+    best = BestWeights()
+    for step, (image, mask) in enumerate(bar, start=1):  # (N, 1, S, S), (N, S, S)
+        # Each validation leaves the model in evaluation mode.
+        image, mask = image.to(device), mask.to(device)
+        loss = segmentation_loss(model.train(), image, mask, _in_bf16(options, device))
+        _step(loss, step, optimizer, schedule)
+        bar.set_postfix(loss=f"{loss.item():.3f}", **best.shown())
+        if validate and step in every:
+            best.keep(model, step, validate(model))
+        if options.patience and best.validations_since() >= options.patience:
+            break
+    return best
 
 
 class BestWeights:
