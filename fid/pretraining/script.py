@@ -61,7 +61,7 @@ def pretrain(
     import pytorch_lightning as pl
     from pytorch_lightning.utilities import rank_zero_only
 
-    from fid.pretraining.loop import with_files
+    from fid.pretraining.files import with_files
 
     use_image_options(args)
     run = read_options(PretrainingRunOptions, args, RUN_FLAGS)

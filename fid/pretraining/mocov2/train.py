@@ -16,7 +16,8 @@ from share import run_script
 def train(settings, run):
     """Train the recipe, by its settings and the options of the run."""
     # Here, because it loads torch, which takes longer than reading the options.
-    from fid.pretraining.loop import EpochFiles, build_trainer, train_recipe
+    from fid.pretraining.files import EpochFiles
+    from fid.pretraining.loop import build_trainer, train_recipe
     from fid.pretraining.mocov2.moco import MoCo, copy_name
 
     files = EpochFiles(settings.model_dir, "current.pth.tar", copy_name(settings.save_freq))

@@ -5,7 +5,7 @@ import torch
 
 from fid.backbones.loading import load_backbone
 from fid.backbones.options import BackboneOptions
-from fid.pretraining.loop import EpochFiles
+from fid.pretraining.files import EpochFiles
 from fid.pretraining.swav.train import main
 
 TINY = (
@@ -47,7 +47,7 @@ def test_resumed_run_is_the_uninterrupted_one(trained, em_folder, tmp_path):
             trainer.should_stop = True
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fid.pretraining.loop.EpochFiles", CutOff)
+        patch.setattr("fid.pretraining.files.EpochFiles", CutOff)
         main(options(em_folder, tmp_path))
     assert torch.load(tmp_path / "checkpoint.pth.tar", weights_only=True)["epoch"] == 1
     main([*options(em_folder, tmp_path, "workers=1"), "--resume", str(tmp_path / "last.ckpt")])
