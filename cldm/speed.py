@@ -3,9 +3,10 @@
 from cldm.controlnet import ControlledDiffusionModel
 from cldm.recorded import record_drawing, record_training
 from core.hardware.compiling import MODE, compile_networks
-from core.hardware.memory import give_back_freed_memory
-from ldm.modules.locked_layers import pack_locked_layers
+from core.hardware.memory import give_back_freed_memory, page_out
+from ldm.modules.locked_layers import lock_layers
 from ldm.modules.packing import pack_layers
+from ldm.modules.small_maps import speed_up_small_maps
 
 
 def speed_up_drawing(
@@ -42,7 +43,7 @@ def speed_up_training(
 ) -> None:
     """Compile the locked network and its branch; else record both on a GPU.
 
-    On a CPU that computes in bf16, pack the weights of the locked one.
+    On a CPU that computes in bf16, hold the locked one's weights as they are multiplied.
 
     Args:
         on_gpu: whether it will be trained there; it may still be elsewhere.
@@ -57,5 +58,15 @@ def speed_up_training(
         model.freeze_the_rest()
         record_training(model)
     elif precision == "bf16" and not on_gpu:
-        model.freeze_the_rest()
-        pack_locked_layers(unet)
+        _speed_up_bf16(model)
+
+
+def _speed_up_bf16(model: ControlledDiffusionModel) -> None:
+    """Make layers fast in a training on a CPU. Frozen weights leave the memory until read again."""
+    model.freeze_the_rest()
+    lock_layers(model.model.diffusion_model)
+    for network in (model.model.diffusion_model, model.control_model):
+        speed_up_small_maps(network)
+    for parameter in model.parameters():
+        if not parameter.requires_grad:
+            page_out(parameter)

@@ -1,11 +1,13 @@
 """Memory that is still free, on a GPU or for processes on the CPU, and memory to give back."""
 
 import ctypes
+import mmap
 import os
 from pathlib import Path
 
 import torch
 
+PAGE_OUT = 21  # MADV_PAGEOUT of Linux 5.4 and later; Python's mmap does not name it
 MEMINFO = Path("/proc/meminfo")
 OWN_GROUPS = Path("/proc/self/cgroup")
 # Controllers in `OWN_GROUPS` -> root of the groups, and names of limit, use and cache that the
@@ -41,6 +43,20 @@ def give_back_freed_memory() -> None:
     """
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
+
+
+def page_out(tensor: torch.Tensor) -> None:
+    """Let a tensor that is mapped from a file leave the memory until it is read again.
+
+    No value is lost: tensors that are not mapped stay where they are, or go to swap space. Nothing
+    happens where the system knows no such request, or where the file belongs to another user.
+    """
+    madvise = getattr(ctypes.CDLL(None), "madvise", None)
+    # Whole pages only: their ends may hold other tensors.
+    start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
+    end = (tensor.data_ptr() + tensor.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+    if madvise and start < end:
+        madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), PAGE_OUT)
 
 
 def _left_in_groups() -> list[int]:

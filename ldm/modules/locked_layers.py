@@ -1,94 +1,105 @@
-"""Layers of a locked network in a training: packed once, with a gradient of their input alone.
+"""Layers of a locked network in a training: rounded once, with a gradient of their input alone.
 
-Under autocast, torch rounds their weights at every call and brings them into oneDNN's order at
-every call, and the backward pass does so again. Here both are done once, and the inputs of locked
-convolutions are not kept. Products and gradients are the same to the last bit or nearly. On a CPU
-in bf16 (one thread of an Intel processor with AMX), a training step of Stable Diffusion 1.5 takes
-0.63 of the time. Weights that are packed for both directions take as many bytes as those in
-float32, which stay for the checkpoints.
+Under autocast, torch rounds their weights at every call and brings those of convolutions into
+oneDNN's order at every call, and the backward pass does so again. Here both are done once, and the
+inputs of locked convolutions are not kept. Products and gradients are the same to the last bit or
+nearly. On a CPU in bf16 (one thread of an Intel processor with AMX), a training step of Stable
+Diffusion 1.5 takes 0.63 of the time.
+
+Convolutions of large maps are packed, for both directions where the input has a gradient. Linear
+layers and convolutions of small maps use one rounded copy for both: products of matrices are as
+fast as packed ones there. The weights in float32 are read by checkpoints alone. What was mapped
+from a file leaves the memory until then.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from ldm.modules.packing import can_pack, convolve, multiply, pack_kernels, pack_matrix
+from core.hardware.memory import page_out
+from ldm.modules.packing import can_pack, convolve, pack_kernels
+from ldm.modules.small_maps import convolve_small, in_bf16, is_small
 
 
-def _rounded(weight: torch.Tensor | None) -> torch.Tensor | None:
-    return None if weight is None else weight.detach().to(torch.bfloat16)
-
-
-class _Product(torch.autograd.Function):
-    """Product of an input with the weights of a locked layer."""
-
-    @staticmethod
-    def forward(ctx, x, layer):
-        ctx.layer = layer
-        return layer.product(x)
-
-    @staticmethod
-    def backward(ctx, grad):
-        return ctx.layer.gradient(grad), None
+def _rounded(tensor: torch.Tensor | None) -> torch.Tensor | None:
+    return None if tensor is None else tensor.detach().to(torch.bfloat16)
 
 
 class _Locked:
-    """A layer that computes with packed weights under autocast to bf16, and else as before.
+    """A layer that computes with weights rounded once under autocast to bf16, and else as before.
 
     Its parameters stay under their names. After the first call they must not change any more.
 
     Attributes:
-        packed, packed_back: weights for the product, and for the gradient of its input. Each is
-            made when it is needed first: the encoder of a locked network has no gradient.
+        rounded: the weights in bf16; None until they are needed.
     """
 
-    packed = packed_back = None
+    rounded = None
 
     def forward(self, x):
         """The layer's result, in bf16 under autocast."""
-        if (
-            not torch.is_autocast_enabled("cpu")
-            or torch.get_autocast_dtype("cpu") != torch.bfloat16
-        ):
-            return super().forward(x)
-        return _Product.apply(x.to(torch.bfloat16), self)
+        return self.locked_forward(x.to(torch.bfloat16)) if in_bf16() else super().forward(x)
+
+    def rounded_weight(self):
+        """The weights in bf16, rounded at the first call."""
+        if self.rounded is None:
+            self.rounded = _rounded(self.weight)
+            page_out(self.weight)
+        return self.rounded
 
 
 class LockedLinear(_Locked, nn.Linear):
     """A linear layer; see `_Locked`."""
 
-    def product(self, x):
+    def locked_forward(self, x):
         """(..., in_features) -> (..., out_features)."""
-        if self.packed is None:
-            self.packed = pack_matrix(_rounded(self.weight))
-        return multiply(x, self.packed, _rounded(self.bias))
+        return F.linear(x, self.rounded_weight(), _rounded(self.bias))
 
-    def gradient(self, grad):
-        """(..., out_features) -> (..., in_features)."""
-        if self.packed_back is None:
-            self.packed_back = pack_matrix(_rounded(self.weight).t().contiguous())
-        return multiply(grad.contiguous(), self.packed_back, None)
+
+class _Convolution(torch.autograd.Function):
+    """Convolution of an input with packed weights, and the gradient of that input."""
+
+    @staticmethod
+    def forward(ctx, x, layer):
+        ctx.layer = layer
+        return convolve(x, layer.packed, _rounded(layer.bias), layer.place)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return convolve(grad, ctx.layer.packed_back, None, ctx.layer.place), None
 
 
 class LockedConv2d(_Locked, nn.Conv2d):
-    """A convolution that keeps the size of its input; see `_Locked`."""
+    """A convolution that keeps the size of its input; see `_Locked`.
+
+    Attributes:
+        packed, packed_back: weights for the result, and for the gradient of the input. Each is made
+            when it is needed first: the encoder of a locked network has no gradient.
+    """
+
+    packed = packed_back = None
 
     @property
     def place(self):
         """The last argument of `convolve`, in both directions: kernels are odd, padded by half."""
         return self.padding, self.stride, self.dilation, self.groups
 
-    def product(self, x):
+    def locked_forward(self, x):
         """(N, in_channels, H, W) -> (N, out_channels, H, W)."""
+        if is_small(x, self):
+            return convolve_small(x, self.rounded_weight(), _rounded(self.bias), self)
+        self._pack(x.requires_grad)
+        return _Convolution.apply(x, self)
+
+    def _pack(self, has_gradient):
+        """Make the packed weights that a call needs, where they are not there yet."""
         if self.packed is None:
             self.packed = pack_kernels(_rounded(self.weight), self.place)
-        return convolve(x, self.packed, _rounded(self.bias), self.place)
-
-    def gradient(self, grad):
-        """(N, out_channels, H, W) -> (N, in_channels, H, W)."""
-        if self.packed_back is None:
+            page_out(self.weight)
+        if has_gradient and self.packed_back is None:
             turned = _rounded(self.weight).transpose(0, 1).flip(2, 3).contiguous()
             self.packed_back = pack_kernels(turned, self.place)
-        return convolve(grad, self.packed_back, None, self.place)
+            page_out(self.weight)
 
 
 def _keeps_size(layer: nn.Module) -> bool:
@@ -102,7 +113,7 @@ def _keeps_size(layer: nn.Module) -> bool:
     )
 
 
-def pack_locked_layers(network: nn.Module) -> None:
+def lock_layers(network: nn.Module) -> None:
     """Turn linear layers and convolutions without trained weights into locked ones, in place.
 
     Where `can_pack` is false, nothing changes.

@@ -95,8 +95,8 @@ def step_memory(model: nn.Module, size: StepSize, device_type: str) -> int:
     states = trained * (STATES + size.averaged)
     held = sum(tensor.nbytes for tensor in weights) + states
     if device_type == "cpu" and size.precision == "bf16" and can_pack():
-        # Weights of the locked encoder are packed for one direction, those of the decoder for two.
-        # `_kept_bytes` counts one copy of the decoder's. The rest is half of what float32 takes.
+        # Locked weights are held rounded, half of what float32 takes. At most: those in float32
+        # leave the memory where they are mapped from a file.
         locked = (p for p in model.model.diffusion_model.parameters() if not p.requires_grad)
         held += sum(parameter.nbytes for parameter in locked) // 2
     return held + _kept_bytes(model, size, device_type)

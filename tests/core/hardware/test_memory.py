@@ -56,11 +56,13 @@ def test_this_machine_has_some_memory_free():
     assert 2**20 < memory.free_memory(CPU) < 2**50
 
 
+def pages():
+    """Pages of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="not glibc")
 def test_freed_memory_goes_back_to_the_system():
-    def pages():  # of this process in memory
-        return int(Path("/proc/self/statm").read_text().split()[1])
-
     blocks = [bytearray(b"x" * 100_000) for _ in range(2000)]  # 200 MB on the heap
     del blocks[1::2]  # what stays lies between what is freed
     del blocks[:500]
@@ -68,3 +70,16 @@ def test_freed_memory_goes_back_to_the_system():
     memory.give_back_freed_memory()
     assert (before - pages()) * 4096 > 50e6
     assert len(blocks) == 500
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="not Linux")
+def test_a_mapped_tensor_leaves_the_memory_until_it_is_read(tmp_path):
+    torch.save(torch.arange(2.0**23), tmp_path / "numbers.pt")  # 32 MiB
+    numbers = torch.load(tmp_path / "numbers.pt", mmap=True, weights_only=True)
+    total, before = numbers.sum(), pages()
+    memory.page_out(numbers)
+    assert (before - pages()) * 4096 > 24e6
+    assert torch.equal(numbers.sum(), total)
+    in_memory = torch.arange(2.0**20)
+    memory.page_out(in_memory)
+    assert torch.equal(in_memory, torch.arange(2.0**20))

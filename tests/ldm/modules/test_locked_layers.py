@@ -1,17 +1,19 @@
 """Locked layers against the plain ones that they were made of: equal to the last bit or nearly."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from ldm.modules.locked_layers import LockedConv2d, LockedLinear, pack_locked_layers
+from ldm.modules.locked_layers import LockedConv2d, LockedLinear, lock_layers
 from ldm.modules.packing import can_pack
 
 needs_packing = pytest.mark.skipif(not can_pack(), reason="no oneDNN with bf16 here")
 LAYERS = {
     "kernel": (lambda: nn.Conv2d(32, 48, 3, padding=1), (2, 32, 8, 12)),
+    "kernel on a small map": (lambda: nn.Conv2d(32, 48, 3, padding=1), (2, 32, 4, 5)),
     "pointwise": (lambda: nn.Conv2d(32, 16, 1, bias=False), (2, 32, 8, 12)),
     "matrix": (lambda: nn.Linear(32, 48), (2, 5, 32)),
     "matrix without bias": (lambda: nn.Linear(32, 16, bias=False), (2, 5, 32)),
@@ -30,9 +32,20 @@ def passes(layer, x):
 
 def locked(layer):
     """A copy that computes with packed weights."""
-    network = nn.Sequential(copy.deepcopy(layer)).requires_grad_(False)
-    pack_locked_layers(network)
+    return locked_in_place(copy.deepcopy(layer))
+
+
+def locked_in_place(layer):
+    """The layer, which computes with packed weights from now on."""
+    network = nn.Sequential(layer).requires_grad_(False)
+    lock_layers(network)
     return network[0]
+
+
+def mapped_memory():
+    """Bytes of files in the memory of this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("RssFile")).split()[1]) * 1024
 
 
 @needs_packing
@@ -47,6 +60,33 @@ def test_results_and_gradients_are_those_of_the_plain_layer(kind):
         for found, expected in zip(passes(packed, x), passes(layer, x), strict=True):
             assert expected.std() > 0.1 and found.dtype == expected.dtype
             assert (found - expected).abs().max() < 1e-2 * expected.abs().max()  # bf16: 4e-3
+
+
+@needs_packing
+@pytest.mark.parametrize(("side", "kept"), [(8, ["packed", "packed_back"]), (4, ["rounded"])])
+def test_weights_are_kept_in_the_one_form_that_is_multiplied(side, kept):
+    packed = locked(nn.Conv2d(32, 48, 3, padding=1))
+    with torch.autocast("cpu", torch.bfloat16):
+        packed(torch.randn(1, 32, side, side))
+    assert packed.packed_back is None
+    passes(packed, torch.randn(1, 32, side, side))
+    forms = "packed", "packed_back", "rounded"
+    assert [form for form in forms if getattr(packed, form) is not None] == kept
+
+
+@needs_packing
+def test_mapped_weights_leave_the_memory_and_are_saved_as_they_were(tmp_path):
+    layer = nn.Linear(2048, 4096, bias=False)  # 32 MiB
+    torch.save(layer.state_dict(), tmp_path / "weights.pt")
+    expected = layer.weight.detach().clone()
+    mapped = torch.load(tmp_path / "weights.pt", mmap=True, weights_only=True)
+    layer.load_state_dict(mapped, assign=True)
+    packed = locked_in_place(layer)
+    mapped["weight"].sum()  # all pages are in memory
+    before = mapped_memory()
+    passes(packed, torch.randn(1, 1, 2048))
+    assert before - mapped_memory() > 24 * 2**20
+    assert torch.equal(packed.state_dict()["weight"], expected)
 
 
 @needs_packing
@@ -66,7 +106,7 @@ def test_layers_that_are_trained_or_change_the_size_stay():
     )
     network[1:].requires_grad_(False)
     before = [type(layer) for layer in network]
-    pack_locked_layers(network)
+    lock_layers(network)
     assert [type(layer) for layer in network] == before
 
 
