@@ -3,7 +3,7 @@
 from cldm.controlnet import ControlledDiffusionModel
 from cldm.recorded import record_drawing, record_training
 from core.hardware.compiling import MODE, compile_networks
-from core.hardware.memory import give_back_freed_memory, page_out
+from core.hardware.memory import give_back_freed_memory, keep_freed_memory, page_out
 from ldm.modules.locked_layers import lock_layers
 from ldm.modules.packing import pack_layers
 from ldm.modules.small_maps import speed_up_small_maps
@@ -43,7 +43,8 @@ def speed_up_training(
 ) -> None:
     """Compile the locked network and its branch; else record both on a GPU.
 
-    On a CPU that computes in bf16, hold the locked one's weights as they are multiplied.
+    On a CPU, keep freed memory for the next step. If it computes in bf16, hold the locked one's
+    weights as they are multiplied.
 
     Args:
         on_gpu: whether it will be trained there; it may still be elsewhere.
@@ -57,8 +58,10 @@ def speed_up_training(
     elif on_gpu and graphs:
         model.freeze_the_rest()
         record_training(model)
-    elif precision == "bf16" and not on_gpu:
-        _speed_up_bf16(model)
+    elif not on_gpu:
+        keep_freed_memory()
+        if precision == "bf16":
+            _speed_up_bf16(model)
 
 
 def _speed_up_bf16(model: ControlledDiffusionModel) -> None:

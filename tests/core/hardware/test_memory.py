@@ -1,6 +1,8 @@
 """Free memory."""
 
 import ctypes
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,25 @@ def test_a_mapped_tensor_leaves_the_memory_until_it_is_read(tmp_path):
     in_memory = torch.arange(2.0**20)
     memory.page_out(in_memory)
     assert torch.equal(in_memory, torch.arange(2.0**20))
+
+
+KEEPING = """
+import resource, torch
+from core.hardware.memory import keep_freed_memory
+{call}
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+counts = []
+for _ in range(10):
+    before = faults()
+    torch.ones(2**24)  # 64 MiB
+    counts.append(faults() - before)
+print(min(counts))
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc")
+@pytest.mark.parametrize(("call", "used_again"), [("", False), ("keep_freed_memory()", True)])
+def test_freed_memory_is_used_again(call, used_again):
+    # In a process of its own: nothing takes back what the C library was told.
+    fewest = int(subprocess.check_output([sys.executable, "-c", KEEPING.format(call=call)]))
+    assert (fewest < 10) == used_again
