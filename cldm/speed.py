@@ -6,7 +6,7 @@ from core.hardware.compiling import MODE, compile_networks
 from core.hardware.memory import give_back_freed_memory, keep_freed_memory, page_out
 from ldm.modules.locked_layers import lock_layers
 from ldm.modules.packing import pack_layers
-from ldm.modules.small_maps import speed_up_small_maps
+from ldm.modules.trained_layers import round_trained_layers
 
 
 def speed_up_drawing(
@@ -68,8 +68,7 @@ def _speed_up_bf16(model: ControlledDiffusionModel) -> None:
     """Make layers fast in a training on a CPU. Frozen weights leave the memory until read again."""
     model.freeze_the_rest()
     lock_layers(model.model.diffusion_model)
-    for network in (model.model.diffusion_model, model.control_model):
-        speed_up_small_maps(network)
+    round_trained_layers(model.control_model)
     for parameter in model.parameters():
         if not parameter.requires_grad:
             page_out(parameter)

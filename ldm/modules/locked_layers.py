@@ -31,7 +31,7 @@ class _Locked:
     Its parameters stay under their names. After the first call they must not change any more.
 
     Attributes:
-        rounded: the weights in bf16; None until they are needed.
+        rounded: the weights in bf16 as a matrix; None until they are needed.
     """
 
     rounded = None
@@ -40,12 +40,12 @@ class _Locked:
         """The layer's result, in bf16 under autocast."""
         return self.locked_forward(x.to(torch.bfloat16)) if in_bf16() else super().forward(x)
 
-    def rounded_weight(self):
-        """The weights in bf16, rounded at the first call."""
+    def multiply(self, x):
+        """Product with the weights as a matrix, (..., inputs) -> (..., outputs)."""
         if self.rounded is None:
-            self.rounded = _rounded(self.weight)
+            self.rounded = _rounded(self.weight).flatten(1)
             page_out(self.weight)
-        return self.rounded
+        return F.linear(x, self.rounded, _rounded(self.bias))
 
 
 class LockedLinear(_Locked, nn.Linear):
@@ -53,7 +53,7 @@ class LockedLinear(_Locked, nn.Linear):
 
     def locked_forward(self, x):
         """(..., in_features) -> (..., out_features)."""
-        return F.linear(x, self.rounded_weight(), _rounded(self.bias))
+        return self.multiply(x)
 
 
 class _Convolution(torch.autograd.Function):
@@ -87,7 +87,7 @@ class LockedConv2d(_Locked, nn.Conv2d):
     def locked_forward(self, x):
         """(N, in_channels, H, W) -> (N, out_channels, H, W)."""
         if is_small(x, self):
-            return convolve_small(x, self.rounded_weight(), _rounded(self.bias), self)
+            return convolve_small(x, self, self.multiply)
         self._pack(x.requires_grad)
         return _Convolution.apply(x, self)
 

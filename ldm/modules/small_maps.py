@@ -8,11 +8,11 @@ lie. At 16x16 pixels it is 38, 67 and 186 ms against 17, 24 and 15. Where maps h
 channels, what the product reads is no longer small beside the weights, and oneDNN is faster.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import nn
-
-from ldm.modules.packing import can_pack
 
 
 def is_small(x: torch.Tensor, layer: nn.Conv2d) -> bool:
@@ -21,23 +21,17 @@ def is_small(x: torch.Tensor, layer: nn.Conv2d) -> bool:
     return x.numel() // (x.shape[1] * height * width) < layer.out_channels
 
 
-def convolve_small(x, weight, bias, layer: nn.Conv2d):
+def convolve_small(x, layer: nn.Conv2d, multiply: Callable):
     """(N, in_channels, H, W) -> (N, out_channels, H', W') with the place of `layer`.
 
     Args:
-        weight: (out_channels, in_channels, h, w); of a type for which torch has a product with x.
-        bias: (out_channels,) or None.
+        multiply: linear function from (pixels, in_channels * h * w) to (pixels, out_channels).
     """
     batch, _, height, width = x.shape
     patches = F.unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
-    # A column for each pixel of the result: (in_channels * h * w, N * H' * W').
-    columns = patches.transpose(0, 1).flatten(1)
-    if bias is None:
-        y = weight.flatten(1) @ columns  # (out_channels, N * H' * W')
-    else:
-        y = torch.addmm(bias[:, None], weight.flatten(1), columns)  # (out_channels, N * H' * W')
+    y = multiply(patches.transpose(1, 2).flatten(0, 1))  # (N * H' * W', out_channels)
     side = _size(height, 0, layer), _size(width, 1, layer)
-    return y.unflatten(1, (batch, *side)).transpose(0, 1)  # (N, out_channels, H', W')
+    return y.unflatten(0, (batch, *side)).permute(0, 3, 1, 2)  # (N, out_channels, H', W')
 
 
 def _size(size, axis, layer):
@@ -49,30 +43,3 @@ def _size(size, axis, layer):
 def in_bf16() -> bool:
     """Tell whether autocast to bf16 is on for the CPU."""
     return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-
-
-class SmallMapConv2d(nn.Conv2d):
-    """A convolution that is trained, for maps of any size."""
-
-    def forward(self, x):
-        """(N, in_channels, H, W) -> (N, out_channels, H', W')."""
-        if in_bf16() and is_small(x, self):
-            x = x.to(torch.bfloat16)
-            return convolve_small(x, self.weight, self.bias, self)
-        return super().forward(x)
-
-
-def speed_up_small_maps(network: nn.Module) -> None:
-    """Turn plain convolutions into `SmallMapConv2d`, in place: they keep parameters and names.
-
-    Where `can_pack` is false, nothing changes.
-
-    Args:
-        network: on the CPU.
-    """
-    if not can_pack():
-        return
-    for layer in network.modules():
-        plain = type(layer) is nn.Conv2d and layer.groups == 1 and layer.padding_mode == "zeros"
-        if plain and isinstance(layer.padding, tuple):
-            layer.__class__ = SmallMapConv2d
