@@ -3,8 +3,8 @@
 oneDNN turns all weights around before a convolution, and gradients of weights afterwards. At the
 8x8 pixels of the deepest level of Stable Diffusion 1.5 (1,280 channels, one thread of an Intel
 processor with AMX) that is nearly all of the time: result, gradient of the input and gradient of
-the weights take 25, 35 and 133 ms. The products take 4, 7 and 9 ms, and leave the weights as they
-lie. At 16x16 pixels it is 38, 67 and 186 ms against 17, 24 and 15. Where maps have more pixels than
+the weights take 25, 35 and 133 ms. The products take 5, 7 and 9 ms, and leave the weights as they
+lie. At 16x16 pixels it is 38, 67 and 186 ms against 22, 28 and 15. Where maps have more pixels than
 channels, what the product reads is no longer small beside the weights, and oneDNN is faster.
 """
 
