@@ -5,9 +5,10 @@
 # generates pairs of varied masks, and runs the study. In the study file, arms name the pairs as
 # OUT/pairs/run_{labelled}. Where UNLABELLED names a folder, three segmenters predict masks for its
 # images: OUT/pairs/predicted_{labelled}. Three that learn from these too predict them once more:
-# OUT/pairs/predicted_twice_{labelled}; PREDICT_TWICE=0 leaves that out. Redrawn to show the first
-# masks, the images become OUT/pairs/run_unlabelled_{labelled}. CONTROL_STEPS=0 leaves out all that
-# needs a ControlNet.
+# OUT/pairs/predicted_twice_{labelled}; PREDICT_TWICE=0 leaves that out. A ControlNet that learns
+# from all these pairs draws new images of the predicted masks: OUT/pairs/run_predicted_{labelled}.
+# Redrawn to show the first masks, the images become OUT/pairs/run_unlabelled_{labelled}.
+# CONTROL_STEPS=0 leaves out all that needs a ControlNet.
 # Further variables draw the pairs of run_{labelled} once more: SCALES="1 4" with these guidance
 # weights, run_{labelled}_scale_4; GRAIN=1 with the grain that the base drops, run_{labelled}_grain;
 # GATE=1 with doubtful pixels of masks marked, which training ignores, run_{labelled}_gate.
@@ -65,7 +66,7 @@ make_start() {
     fi
 }
 
-# train_control FOLDER NUMBER; one that has ended stays as it is
+# train_control FOLDER RUN; one that has ended stays as it is
 train_control() {
     ! grep -qs '"state": "done"' "$out/training/$2/progress.json" || return 0
     "$python" train.py --cldm_config_path "$config" --resume_path "$out/ini.ckpt" \
@@ -77,7 +78,7 @@ train_control() {
         --precision "$precision" --output_root "$out/training" --run_id "$2"
 }
 
-# draw NUMBER RUN OPTION...: pairs by the best weights of a ControlNet; the last option wins
+# draw TRAINING RUN OPTION...: pairs by the best weights of a ControlNet; the last option wins
 draw() {
     "$python" generate.py --config_yaml_path "$config" --pad --num_classes "$classes" \
         --model_weights_path "$out/training/$1/EM_best_results.ckpt" \
@@ -109,6 +110,22 @@ draw_all() {
     fi
 }
 
+# draw_predicted FOLDER NUMBER PREDICTED: new images of predicted masks
+draw_predicted() {
+    local pairs=$out/pairs/learned_$2 grain=()
+    if [ ! -d "$pairs" ]; then
+        mkdir -p "$pairs.new/images" "$pairs.new/masks"
+        # The labelled pairs come last: of an image that is in both, the true mask stays.
+        for part in images masks; do
+            cp "$3/$part/"* "$1/$part/"* "$pairs.new/$part/"
+        done
+        mv "$pairs.new" "$pairs"
+    fi
+    train_control "$pairs" "$2_predicted"
+    [ -z "${GRAIN:-}" ] || grain=(--grain "$out/grain.json")
+    draw "$2_predicted" "predicted_$2" --mask_dir "$3/masks" "${grain[@]}"
+}
+
 if [ ! -d "$out/split" ]; then
     "$python" utils/augmentation_study.py "$study" --write_split "$out/split"
 fi
@@ -127,6 +144,7 @@ for folder in "$out"/split/train_*; do
     done
     predicted=$out/pairs/predicted_$number
     [ -z "$unlabelled" ] || predict "$predicted" "${segmenters[@]}"
+    best=$predicted
     if [ -n "$unlabelled" ] && [ "${PREDICT_TWICE:-1}" != 0 ]; then
         students=()
         for seed in ${SEGMENTER_SEEDS:-100 101 102}; do
@@ -134,12 +152,14 @@ for folder in "$out"/split/train_*; do
             train_segmenter "$folder" "$seed" "${students[-1]}" --mix real=1 synthetic=1 \
                 --synthetic_image_path "$predicted/images" --synthetic_mask_path "$predicted/masks"
         done
-        predict "$out/pairs/predicted_twice_$number" "${students[@]}"
+        best=$out/pairs/predicted_twice_$number
+        predict "$best" "${students[@]}"
     fi
     [ "$control_steps" != 0 ] || continue
     train_control "$folder" "$number"
     draw_all "$folder" "$number" "${segmenters[0]}"
     if [ -n "$unlabelled" ]; then
+        draw_predicted "$folder" "$number" "$best"
         draw "$number" "unlabelled_$number" --mask_dir "$predicted/masks" \
             --image_path "$unlabelled" --encode_ratio "${ENCODE_RATIO:-0.6}"
     fi

@@ -31,7 +31,8 @@ elif program == "train.py":
 elif program == "utils/vary_masks.py":
     fill(pathlib.Path(words[1]) / "masks", "a_0.png")
 elif program == "utils/predict_masks.py":
-    fill(pathlib.Path(words[-2]) / "masks")
+    for kind in ("images", "masks"):
+        fill(pathlib.Path(words[-2]) / kind, "b.png")
 elif program == "tool_add_control.py":
     fill(pathlib.Path(words[1]).parent, pathlib.Path(words[1]).name)
 elif program != "generate.py":
@@ -80,7 +81,8 @@ def test_every_command_is_understood(proof, tmp_path):
     calls = proof(**more)
     for words in calls:
         parsed(*words)
-    kinds = ["{}", "{}_scale_1", "{}_scale_4", "{}_grain", "{}_gate", "unlabelled_{}"]
+    kinds = ["{}", "{}_scale_1", "{}_scale_4", "{}_grain", "{}_gate"]
+    kinds += ["predicted_{}", "unlabelled_{}"]
     assert runs(calls) == [kind.format(number) for number in (1, 2) for kind in kinds]
     assert sorted(path.name for path in (tmp_path / "out/images").iterdir()) == ["a.png", "b.png"]
     again = proof(**more)
@@ -132,3 +134,16 @@ def test_masks_are_predicted_twice(proof, tmp_path):
     again = [words for words in calls if Path(words[-2]).name.startswith("predicted_twice")]
     assert [word for words in again for word in words[1:-3]] == students
     assert len(students) == 6  # three for each number of labelled images
+
+
+def test_a_controlnet_learns_from_labelled_and_predicted_pairs(proof, tmp_path):
+    calls = proof(UNLABELLED=str(tmp_path / "more"), GRAIN="1")
+    learned = tmp_path / "out/pairs/learned_2"
+    for kind in ("images", "masks"):
+        assert sorted(path.name for path in (learned / kind).iterdir()) == ["a.png", "b.png"]
+    (training,) = [words for words in calls if str(learned / "images") in words]
+    assert training[0] == "train.py" and value(training, "--run_id") == "2_predicted"
+    (drawing,) = [words for words in calls if "predicted_2" in words]
+    assert "/2_predicted/" in value(drawing, "--model_weights_path")
+    assert value(drawing, "--mask_dir") == str(tmp_path / "out/pairs/predicted_twice_2/masks")
+    assert value(drawing, "--grain") == str(tmp_path / "out/grain.json")
