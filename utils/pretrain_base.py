@@ -16,6 +16,7 @@ from core.imaging.image_options import add_image_options, use_image_options
 from core.imaging.images import list_images
 from core.prompts import read_prompts
 from core.recording.run_lock import RunLock
+from core.weights.weight_files import check_weights_file
 from share import run_script
 from training.base.options import GROUPS, BaseOptions
 
@@ -57,6 +58,7 @@ def main(argv=None):
     # Here, because what works loads torch, which takes longer than reading the options.
     import pytorch_lightning as pl
 
+    from cldm.configuration import read_config
     from ldm.modules.encoders.tokenizer import notify_of_cut
     from training.base.data import read_images
     from training.base.unet import build_base
@@ -67,6 +69,9 @@ def main(argv=None):
     options = BaseOptions(**read_groups(GROUPS, args))
     options.check()
     files, seed = options.files, options.run.seed
+    read_config(files.config)
+    if files.init:
+        check_weights_file(files.init)
     prompts, paths = read_prompts(files.prompts_file), list_images(files.image_path)
     notify_of_cut(prompts, "--prompts_file")
     plan = options.plan_text(len(paths), len(prompts))
@@ -78,8 +83,8 @@ def main(argv=None):
     with closing(RunLock.of_file(files.output, "training a base")) as lock:
         lock.acquire()
         options.require_new_files()  # again: the last holder of the lock may have written them
-        work = WorkFolder(files.work_folder)
-        work.open(vars(args), paths, files.goes_on)
+        work = WorkFolder(files)
+        work.open(vars(args), paths)
         pl.seed_everything(seed, verbose=False)  # before the model, whose weights are random
         model = build_base(files.config, files.init)
         # Both stages crop the same images, so the larger crop decides which images are too small.

@@ -91,6 +91,20 @@ def test_killed_and_interrupted_runs_resume_to_the_same_weights(options, pairs, 
     assert curve == expected_curve
 
 
+def test_a_run_in_bf16_goes_on_to_the_same_weights(options, tmp_path):
+    """On a CPU its frozen weights lie rounded and the others are rounded for each product."""
+    options = [*options, "--precision", "bf16"]
+    train.main([*options, "--run_id", "whole", "--max_steps", "5"])
+    train.main([*options, "--run_id", "parts", "--max_steps", "2"])
+    train.main(["--resume_training", str(tmp_path / "runs/parts"), "--max_steps", "5"])
+    whole, parts = (
+        load_pickle(tmp_path / "runs" / name / "last.ckpt", "cpu")["state_dict"]
+        for name in ("whole", "parts")
+    )
+    assert_same_tensors(parts, whole)
+    assert {weight.dtype for weight in whole.values()} == {torch.float32}
+
+
 def metrics(run, name):
     """Values that a run has logged of a metric, by step, over all resumptions."""
     values = {}

@@ -164,8 +164,24 @@ def test_a_stopped_base_goes_on_with_the_same_options_and_images_alone(
     line = error_line(pretrain_base.main, *command(pairs, micro_yaml, output, *words))
     assert "1 file(s) (later.png) added to the images" in line
     added.unlink()
+    text = micro_yaml.read_text()
+    micro_yaml.write_text(f"{text}# another\n")
+    line = error_line(pretrain_base.main, *command(pairs, micro_yaml, output, *words))
+    assert "the file of --config was changed" in line
+    micro_yaml.write_text(text)
     pretrain_base.main(command(pairs, micro_yaml, output, *words, "--save_every", 3))
     assert output.exists()
+
+
+@pytest.mark.parametrize("place", ["", "first"])
+def test_a_folder_of_somebody_else_is_left_alone(pairs, micro_yaml, tmp_path, error_line, place):
+    output, folder = tmp_path / "base.safetensors", tmp_path / "base_training" / place
+    folder.mkdir(parents=True)
+    (folder / "last.ckpt").touch()
+    for more in ([], ["--dry_run"]):
+        line = error_line(pretrain_base.main, *command(pairs, micro_yaml, output, *more))
+        assert f"{tmp_path}/base_training: is where a pre-training keeps its work, but" in line
+    assert (folder / "last.ckpt").exists()
 
 
 def test_a_base_that_ended_before_its_first_save_starts_anew(

@@ -21,6 +21,7 @@ from core.weights.weight_files import WEIGHT_SUFFIXES
 from training.options import CacheOptions
 
 TRAINABLE = ("all", "decoder")
+RECORD = "pretraining.json"  # in the folder of a pre-training that is not finished
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,12 @@ class BaseFileOptions:
         return self.output.with_name(f"{self.output.stem}_training")
 
     @property
+    def read_once(self) -> dict[str, Path]:
+        """The files that are read at the start, by option."""
+        named = {"config": self.config, "init": self.init, "prompts_file": self.prompts_file}
+        return {name: path for name, path in named.items() if path}
+
+    @property
     def goes_on(self) -> bool:
         """True where that folder holds something to go on from."""
         return any(can_restore(stage) for stage in self.work_folder.glob("*"))
@@ -178,7 +185,13 @@ class BaseOptions:
         self.require_new_files()
 
     def require_new_files(self) -> None:
-        """Raise ValueError where a file that is to be written exists already."""
+        """Raise ValueError where a file or folder that is to be written exists already."""
+        work = self.files.work_folder
+        if work.exists() and not (work / RECORD).is_file():
+            raise ValueError(
+                f"--output: {work}: is where a pre-training keeps its work, but holds something "
+                "else. Name another file, or move the folder away"
+            )
         files = [self.files.output]
         # Without the first stage nothing is saved halfway; where one goes on, perhaps it has been.
         if self.autoencoder.steps and not self.files.goes_on:

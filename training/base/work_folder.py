@@ -6,52 +6,66 @@ from pathlib import Path
 from typing import Any
 
 from core.command_line.option_sources import changed_options, plain
-from core.files import remove_leftovers, whole_folder, write_json
+from core.files import remove_leftovers, sha256_of, whole_folder, write_json
 from core.recording.records import Record, read_checked
+from training.base.options import RECORD, BaseFileOptions
 from training.data.data_record import Contents, changed_files, contents_of
 
-RECORD = "pretraining.json"  # a `PretrainingRecord`
 # Options that may differ when it goes on: they change no weight.
 FREE = {"output", "save_every", "latent_memory", "max_pixels", "options_file", "dry_run"}
 
 
 class PretrainingRecord(Record):
-    """Options of a pre-training by name, and its images."""
+    """Content of `RECORD`.
+
+    Attributes:
+        options: of the pre-training, by name.
+        images: SHA-256 by the name of the file.
+        read_once: SHA-256 by the option that names the file.
+    """
 
     options: dict[str, Any]
     images: Contents
+    read_once: Contents
 
 
 class WorkFolder:
     """Folder beside the weights to be made; it holds all that is needed to go on, and goes at last.
 
     Args:
-        path: of the folder.
+        files: name it; `BaseOptions.require_new_files` has found nothing else in its place.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, files: BaseFileOptions):
+        self.files, self.path = files, files.work_folder
 
-    def open(self, options: Mapping[str, Any], images: Sequence[Path], goes_on: bool) -> None:
+    def open(self, options: Mapping[str, Any], images: Sequence[Path]) -> None:
         """Make the folder, or make sure that it belongs to the same pre-training.
 
         Args:
             options: values by name.
-            goes_on: whether there is something to go on from.
         Raises:
-            RuntimeError: its pre-training had other options or images.
+            RuntimeError: its pre-training had other options or files.
             ValueError: its record is damaged.
         """
         contents = contents_of(images)
-        if not goes_on:
+        read_once = {name: sha256_of(path) for name, path in self.files.read_once.items()}
+        if not self.files.goes_on:
             shutil.rmtree(self.path, ignore_errors=True)  # of one that ended before its first save
+            record = {"options": plain(options), "images": contents, "read_once": read_once}
             with whole_folder(self.path) as folder:
-                write_json(folder / RECORD, {"options": plain(options), "images": contents})
+                write_json(folder / RECORD, record)
             return
         remove_leftovers(self.path)  # of a process that was killed while it saved
         record = read_checked(self.path / RECORD, PretrainingRecord)
         changes = [f"{name} differs" for name in changed_options(options, record.options, FREE)]
-        if changes := changes + changed_files(record.images, contents, "images"):
+        changes += changed_files(record.images, contents, "images")
+        changes += [
+            f"the file of --{name} was changed"
+            for name, total in record.read_once.items()
+            if read_once.get(name, total) != total
+        ]
+        if changes:
             raise RuntimeError(
                 f"{self.path}: since the pre-training was stopped, {'; '.join(changes)}. Give it "
                 "what it had to go on, or delete the folder to start anew."
