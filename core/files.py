@@ -40,9 +40,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         mode = temporary.stat().st_mode
         try:
             yield temporary
-            temporary.chmod(
-                mode
-            )  # some libraries, safetensors for one, put a new file in its place
+            # Some libraries, safetensors for one, have put a file of their own in its place.
+            temporary.chmod(mode)
             _to_disk(temporary)
             os.replace(temporary, path)
             _to_disk(path.parent)

@@ -101,3 +101,11 @@ def test_a_folder_in_the_making_is_removed_after_a_day(tmp_path):
     with whole_folder(tmp_path / "set"):
         pass
     assert not old.exists() and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_folder_that_another_process_removes_is_none_to_remove(tmp_path, monkeypatch):
+    gone = tmp_path / ".set.x.tmp"
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: [gone])
+    with whole_folder(tmp_path / "set"):
+        pass
+    assert (tmp_path / "set").is_dir()

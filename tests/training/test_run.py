@@ -6,6 +6,7 @@ import pytest
 
 from ldm.modules.locked_layers import LockedConv2d, LockedLinear
 from ldm.modules.packing import can_pack
+from ldm.modules.trained_layers import TrainedConv2d, TrainedLinear
 from training.processes import Processes, ProcessOptions
 from training.run import TrainingRun
 from training.step.gradient_checkpointing import set_checkpointing
@@ -71,4 +72,15 @@ def test_the_locked_network_is_packed_in_bf16_on_a_cpu(tiny_cldm, on_gpu, precis
     run_on(on_gpu, precision=precision)._speed_up(tiny_cldm)
     kinds = {type(layer) for layer in tiny_cldm.model.modules()}
     assert (LockedConv2d in kinds and LockedLinear in kinds) == packed
-    assert LockedLinear not in {type(layer) for layer in tiny_cldm.control_model.modules()}
+    kinds = {type(layer) for layer in tiny_cldm.control_model.modules()}
+    assert LockedLinear not in kinds
+    assert (TrainedConv2d in kinds and TrainedLinear in kinds) == packed
+
+
+@pytest.mark.parametrize("on_gpu", [True, False])
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_freed_memory_is_kept_on_a_cpu(tiny_cldm, monkeypatch, on_gpu, precision):
+    kept = []
+    monkeypatch.setattr("cldm.speed.keep_freed_memory", lambda: kept.append(True))
+    run_on(on_gpu, precision=precision, cuda_graphs=False)._speed_up(tiny_cldm)
+    assert bool(kept) != on_gpu

@@ -6,6 +6,7 @@ import torch
 import tool_add_control
 from cldm.model import create_model
 from core.recording.run_lock import RunLock
+from core.signals import StoppedForRequeue
 from core.weights import checkpoints
 from core.weights.checkpoints import load_state_dict
 from training.base.autoencoder import AutoencoderTraining
@@ -95,13 +96,13 @@ def test_bad_input_is_one_line(pairs, micro_yaml, micro_weights, tmp_path, error
     )
 
 
-def interrupt(monkeypatch, training, step):
-    """Let a stage receive Ctrl-C in the step of this number."""
+def interrupt(monkeypatch, training, step, number=signal.SIGINT):
+    """Let a stage receive a signal, Ctrl-C for one, in the step of this number."""
     original = training.training_step
 
     def training_step(self, batch, batch_idx):
         if batch_idx == step:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
         return original(self, batch, batch_idx)
 
     monkeypatch.setattr(training, "training_step", training_step)
@@ -171,6 +172,13 @@ def test_a_stopped_base_goes_on_with_the_same_options_and_images_alone(
     micro_yaml.write_text(text)
     pretrain_base.main(command(pairs, micro_yaml, output, *words, "--save_every", 3))
     assert output.exists()
+
+
+def test_a_job_that_is_to_be_requeued_says_so(pairs, micro_yaml, tmp_path, monkeypatch):
+    words = command(pairs, micro_yaml, tmp_path / "base.ckpt", "--vae_steps", 4)
+    with monkeypatch.context() as patch, pytest.raises(StoppedForRequeue):
+        interrupt(patch, AutoencoderTraining, step=1, number=signal.SIGUSR1)
+        pretrain_base.main(words)
 
 
 @pytest.mark.parametrize("place", ["", "first"])
