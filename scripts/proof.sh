@@ -117,7 +117,8 @@ draw_predicted() {
         mkdir -p "$pairs.new/images" "$pairs.new/masks"
         # The labelled pairs come last: of an image that is in both, the true mask stays.
         for part in images masks; do
-            cp "$3/$part/"* "$1/$part/"* "$pairs.new/$part/"
+            cp "$3/$part/"* "$pairs.new/$part/"
+            cp "$1/$part/"* "$pairs.new/$part/"
         done
         mv "$pairs.new" "$pairs"
     fi

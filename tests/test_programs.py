@@ -100,7 +100,7 @@ ABSENT = {
     "utils/make_phantoms.py": "taken",
     "utils/plan.py": "--measure step --config absent",
     "utils/predict_masks.py": "a absent b",
-    "utils/pretrain_base.py": "--image_path absent --output a.ckpt",
+    "utils/pretrain_base.py": "--image_path absent --output a.ckpt --config {nano}",
     "utils/run_status.py": "absent",
     "utils/vary_masks.py": "absent a",
     "utils/slices.py": "absent out",
@@ -123,7 +123,7 @@ DRY_RUNS = {
     "utils/fit_grain.py": "--image_path {pairs}/images --weights a --config {micro} "
     "--output out.json",
     "utils/make_phantoms.py": "out --train 3",
-    "utils/pretrain_base.py": "--image_path {pairs}/images --output out.ckpt",
+    "utils/pretrain_base.py": "--image_path {pairs}/images --output out.ckpt --config {micro}",
     "utils/slices.py": "{pairs}/images out --labels {pairs}/masks",
     "utils/vary_masks.py": "{pairs}/masks out",
 }

@@ -32,7 +32,8 @@ elif program == "utils/vary_masks.py":
     fill(pathlib.Path(words[1]) / "masks", "a_0.png")
 elif program == "utils/predict_masks.py":
     for kind in ("images", "masks"):
-        fill(pathlib.Path(words[-2]) / kind, "b.png")
+        fill(pathlib.Path(words[-2]) / kind, "b.png", "a.png")
+        (pathlib.Path(words[-2]) / kind / "a.png").write_text("predicted")
 elif program == "tool_add_control.py":
     fill(pathlib.Path(words[1]).parent, pathlib.Path(words[1]).name)
 elif program != "generate.py":
@@ -141,6 +142,8 @@ def test_a_controlnet_learns_from_labelled_and_predicted_pairs(proof, tmp_path):
     learned = tmp_path / "out/pairs/learned_2"
     for kind in ("images", "masks"):
         assert sorted(path.name for path in (learned / kind).iterdir()) == ["a.png", "b.png"]
+        # An image that is labelled too keeps its true mask.
+        assert (learned / kind / "a.png").read_text() != "predicted"
     (training,) = [words for words in calls if str(learned / "images") in words]
     assert training[0] == "train.py" and value(training, "--run_id") == "2_predicted"
     (drawing,) = [words for words in calls if "predicted_2" in words]
