@@ -125,15 +125,18 @@ class SaveLast(Checkpoint):
 
     def _save_if_due(self, trainer, pl_module):
         """Save where it is time to, and end the run where a signal asks for it."""
-        # Slurm may signal one process only, yet all must save the same step.
+        # Slurm may signal one process only, yet all must save the same step. A signal that arrives
+        # while the others (or a GPU) are waited for is kept for the next time.
         own = torch.tensor(self.signal_received, device=pl_module.device)
-        self.signal_received = int(over_processes(trainer, own, "max"))
+        agreed = int(over_processes(trainer, own, "max"))
+        if agreed:
+            self.signal_received = agreed
         due = trainer.global_step - self.saved_step >= self.every_n_steps
         # Not left to `on_train_end`, where Lightning counts an epoch that is cut short as done.
         at_end = trainer.global_step == trainer.max_steps or trainer.should_stop
-        if self.signal_received or due or at_end:
+        if agreed or due or at_end:
             self._save(trainer, pl_module)
-        if self.signal_received:
+        if agreed:
             raise KeyboardInterrupt  # from which Lightning closes loggers and workers
 
     def _save(self, trainer, pl_module):
