@@ -8,7 +8,6 @@ from cldm.unknown_prompts import notify_of_unknown_prompts
 from core.command_line.options import option_names
 from core.notices import report
 from core.recording.run_files import LAST
-from training.callbacks.checkpoints import align_weights
 from training.run import TrainingRun
 from training.step.frozen import FrozenEncoders
 from training.step.gradient_checkpointing import StepSize, choose_checkpointing, memory_per_process
@@ -39,7 +38,6 @@ def build_module(run: TrainingRun, device: torch.device) -> ControlTraining:
         notify_of_unknown_prompts(options.resume_path, run.options.samples.prompts_file)
         base = options.base_weights_path or options.resume_path
         check_parameterization(model, options.cldm_config_path, base)
-    align_weights(model)  # or a resumed run would differ in the last bits
     _choose_checkpointing(run, model, device, free)
     # Each process keeps the views that it meets; no latents travel between processes.
     cache = LatentCache(run.options.cache.latent_memory * GB, run.run_dir)

@@ -20,7 +20,7 @@ from core.signals import StoppedForRequeue
 from core.weights.torch_files import load_pickle
 from training.callbacks.agreement import Count
 from training.callbacks.building import build_callbacks
-from training.callbacks.checkpoints import SaveLast
+from training.callbacks.checkpoints import SaveLast, align_weights
 from training.data.batches import BatchesOfProcess, SeededBatches, ValidationBatches
 from training.data.data_record import fingerprint_data
 from training.data.datasets import DataSets
@@ -147,6 +147,7 @@ class TrainingRun:
         options, on_gpu = self.options.processes, self.processes.on_gpu
         graphs = options.cuda_graphs and self._can_be_recorded(model)
         speed_up_training(model, on_gpu, options.precision, options.compile, graphs)
+        align_weights(model)  # or a resumed run would differ in the last bits
 
     def _can_be_recorded(self, model: ControlledDiffusionModel) -> bool:
         """Tell whether gradients stand where a graph writes them, once for each step."""

@@ -25,7 +25,7 @@ def _rounded(tensor: torch.Tensor | None) -> torch.Tensor | None:
     return None if tensor is None else tensor.detach().to(torch.bfloat16)
 
 
-class _Locked:
+class Locked:
     """A layer that computes with weights rounded once under autocast to bf16, and else as before.
 
     Its parameters stay under their names. After the first call they must not change any more.
@@ -48,8 +48,8 @@ class _Locked:
         return F.linear(x, self.rounded, _rounded(self.bias))
 
 
-class LockedLinear(_Locked, nn.Linear):
-    """A linear layer; see `_Locked`."""
+class LockedLinear(Locked, nn.Linear):
+    """A linear layer; see `Locked`."""
 
     def locked_forward(self, x):
         """(..., in_features) -> (..., out_features)."""
@@ -69,8 +69,8 @@ class _Convolution(torch.autograd.Function):
         return convolve(grad, ctx.layer.packed_back, None, ctx.layer.place), None
 
 
-class LockedConv2d(_Locked, nn.Conv2d):
-    """A convolution that keeps the size of its input; see `_Locked`.
+class LockedConv2d(Locked, nn.Conv2d):
+    """A convolution that keeps the size of its input; see `Locked`.
 
     Attributes:
         packed, packed_back: weights for the result, and for the gradient of the input. Each is made

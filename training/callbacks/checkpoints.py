@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
 from core.notices import report
 from core.recording.run_files import LAST
+from ldm.modules.locked_layers import Locked
 from training.callbacks.steps import ends_step, validation_follows
 from training.names import BEST, BEST_AGREEMENT, BEST_FID
 
@@ -178,10 +179,14 @@ def align_weights(model: torch.nn.Module) -> None:
 
     Matrix products on the CPU round by the place of their operands in memory, and a checkpoint has
     another layout than the file that a run began with: a resumed run would differ in the last bit.
+    Weights that are only rounded for products stay where they are, and take no memory.
     """
-    for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.data_ptr() % ALIGNMENT:
-            tensor.data = tensor.data.clone()
+    for layer in model.modules():
+        if isinstance(layer, Locked):
+            continue
+        for tensor in (*layer.parameters(recurse=False), *layer.buffers(recurse=False)):
+            if tensor.data_ptr() % ALIGNMENT:
+                tensor.data = tensor.data.clone()
 
 
 def over_processes(trainer: Trainer, value: torch.Tensor, reduce_op: str) -> torch.Tensor:

@@ -42,9 +42,19 @@ class ControlTraining(pl.LightningModule):
         """The model's state, under the published names."""
         return self.model.state_dict(*args, **kwargs)
 
-    def load_state_dict(self, *args, **kwargs):
-        """Load the model's state."""
-        return self.model.load_state_dict(*args, **kwargs)
+    def load_state_dict(self, state_dict, *args, **kwargs):
+        """Load the model's state.
+
+        Weights that are the same already stay where they are. A run that goes on maps its model
+        from the same checkpoint; written once more, it would no longer be a part of the file, and
+        take as much memory.
+        """
+        own = self.model.state_dict()
+        state_dict = {
+            name: own[name] if name in own and _equal(own[name], value) else value
+            for name, value in state_dict.items()
+        }
+        return self.model.load_state_dict(state_dict, *args, **kwargs)
 
     def setup(self, stage):
         """Freeze what is not trained, before processes agree on the gradients they exchange."""
@@ -148,3 +158,8 @@ class ControlTraining(pl.LightningModule):
             "c_concat": batch.hints,
         }
         return self.model.scale_factor * posterior.sample(posterior_noise), cond
+
+
+def _equal(own: torch.Tensor, value: torch.Tensor) -> bool:
+    """Tell whether two tensors hold the same numbers on the same device."""
+    return own.device == value.device and own.dtype == value.dtype and torch.equal(own, value)

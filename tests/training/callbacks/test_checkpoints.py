@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from ldm.modules.locked_layers import LockedLinear
 from training.callbacks.checkpoints import ALIGNMENT, SIGNALS, SaveLast, align_weights
 
 
@@ -22,6 +23,17 @@ def test_weights_move_to_where_torch_puts_new_ones():
         model.weight.data.flatten(), memory[4:20]
     )
     assert model.weight.requires_grad and model.scale.data_ptr() == memory[32:].data_ptr()
+
+
+def test_weights_that_are_only_rounded_stay_where_they_are():
+    memory = torch.arange(80.0)
+    model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False))
+    for layer in model:
+        layer.weight = nn.Parameter(memory[4:20].view(4, 4), requires_grad=False)
+    model[0].__class__ = LockedLinear
+    align_weights(model)
+    assert model[0].weight.data_ptr() == memory[4:].data_ptr()
+    assert model[1].weight.data_ptr() % ALIGNMENT == 0
 
 
 @pytest.fixture

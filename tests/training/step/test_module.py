@@ -1,9 +1,13 @@
 """Training and validation steps of a control branch."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
 from core.samples import Sample, SampleKey, collate
+from core.weights.checkpoints import load_state_dict
 from tests.weights import fill_zero_layers
 from training.step.frozen import FrozenEncoders
 from training.step.latents import LatentCache
@@ -38,6 +42,31 @@ def test_state_has_the_published_names(module, tiny_cldm):
     changed = {name: value + 1 for name, value in module.state_dict().items()}
     module.load_state_dict(changed)
     assert all(torch.equal(value, changed[name]) for name, value in tiny_cldm.state_dict().items())
+
+
+def written_kilobytes(tensor):
+    """What this process has written to the mapping that holds a tensor, by Linux's count."""
+    inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if found := re.match("([0-9a-f]+)-([0-9a-f]+) ", line):
+            start, end = (int(address, 16) for address in found.groups())
+            inside = start <= tensor.data_ptr() < end
+        elif inside and line.startswith("Anonymous:"):
+            return int(line.split()[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="not Linux")
+def test_weights_that_are_the_same_stay_a_part_of_their_file(module, tmp_path):
+    """A run that goes on takes no more memory than a new one."""
+    torch.save(module.state_dict(), tmp_path / "last.ckpt")
+    mapped = load_state_dict(tmp_path / "last.ckpt")
+    module.model.load_state_dict(mapped, assign=True)
+    name = next(iter(mapped))
+    module.load_state_dict(load_state_dict(tmp_path / "last.ckpt"))
+    assert written_kilobytes(module.state_dict()[name]) == 0
+    changed = {name: value + 1 for name, value in mapped.items()}
+    module.load_state_dict(changed)
+    assert written_kilobytes(module.state_dict()[name]) > 0
 
 
 def test_weighted_parts_add_up_to_the_whole_batch(module, monkeypatch):
