@@ -10,7 +10,8 @@
 # Redrawn to show the first masks, the images become OUT/pairs/run_unlabelled_{labelled}.
 # CONTROL_STEPS=0 leaves out all that needs a ControlNet.
 # Further variables draw the pairs of run_{labelled} once more: SCALES="1 4" with these guidance
-# weights, run_{labelled}_scale_4; GRAIN=1 with the grain that the base drops, run_{labelled}_grain;
+# weights, run_{labelled}_scale_4; GRAIN=1 with the grain that the base drops, run_{labelled}_grain
+# (it adds it to run_predicted_{labelled} too);
 # GATE=1 with doubtful pixels of masks marked, which training ignores, run_{labelled}_gate.
 # A second call goes on where the first one stopped. docs/study.md
 set -euo pipefail
@@ -110,21 +111,33 @@ draw_all() {
     fi
 }
 
+# replace FILE FOLDER: copy a file; others of the same name there go, whatever their suffix
+replace() {
+    local name other
+    name=$(basename "$1")
+    for other in "$2/${name%.*}".*; do
+        [ "${other%.*}" != "$2/${name%.*}" ] || rm -f "$other"
+    done
+    cp "$1" "$2/"
+}
+
 # draw_predicted FOLDER NUMBER PREDICTED: new images of predicted masks
 draw_predicted() {
-    local pairs=$out/pairs/learned_$2 grain=()
+    local pairs part file grain=()
+    pairs=$out/pairs/learned_$(basename "$3")  # other predictions, another ControlNet
     if [ ! -d "$pairs" ]; then
+        rm -rf "$pairs.new"
         mkdir -p "$pairs.new/images" "$pairs.new/masks"
         # The labelled pairs come last: of an image that is in both, the true mask stays.
         for part in images masks; do
             cp "$3/$part/"* "$pairs.new/$part/"
-            cp "$1/$part/"* "$pairs.new/$part/"
+            for file in "$1/$part/"*; do replace "$file" "$pairs.new/$part"; done
         done
         mv "$pairs.new" "$pairs"
     fi
-    train_control "$pairs" "$2_predicted"
+    train_control "$pairs" "$(basename "$3")"
     [ -z "${GRAIN:-}" ] || grain=(--grain "$out/grain.json")
-    draw "$2_predicted" "predicted_$2" --mask_dir "$3/masks" "${grain[@]}"
+    draw "$(basename "$3")" "predicted_$2" --mask_dir "$3/masks" "${grain[@]}"
 }
 
 if [ ! -d "$out/split" ]; then

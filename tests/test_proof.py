@@ -25,15 +25,14 @@ def fill(folder, *names):
 if "--write_split" in words:
     for part in ("train_1", "train_2", "val", "test"):
         for kind in ("images", "masks"):
-            fill(after("--write_split") / part / kind, "a.png")
+            fill(after("--write_split") / part / kind, "a.tif")
 elif program == "train.py":
     fill(after("--output_root") / after("--run_id"), "progress.json")
 elif program == "utils/vary_masks.py":
     fill(pathlib.Path(words[1]) / "masks", "a_0.png")
 elif program == "utils/predict_masks.py":
     for kind in ("images", "masks"):
-        fill(pathlib.Path(words[-2]) / kind, "b.png", "a.png")
-        (pathlib.Path(words[-2]) / kind / "a.png").write_text("predicted")
+        fill(pathlib.Path(words[-2]) / kind, "a.png", "a.b.png")
 elif program == "tool_add_control.py":
     fill(pathlib.Path(words[1]).parent, pathlib.Path(words[1]).name)
 elif program != "generate.py":
@@ -85,7 +84,7 @@ def test_every_command_is_understood(proof, tmp_path):
     kinds = ["{}", "{}_scale_1", "{}_scale_4", "{}_grain", "{}_gate"]
     kinds += ["predicted_{}", "unlabelled_{}"]
     assert runs(calls) == [kind.format(number) for number in (1, 2) for kind in kinds]
-    assert sorted(path.name for path in (tmp_path / "out/images").iterdir()) == ["a.png", "b.png"]
+    assert sorted(path.name for path in (tmp_path / "out/images").iterdir()) == ["a.tif", "b.png"]
     again = proof(**more)
     assert {words[0] for words in again} == {"generate.py", "utils/augmentation_study.py"}
     assert runs(again) == runs(calls)
@@ -139,14 +138,13 @@ def test_masks_are_predicted_twice(proof, tmp_path):
 
 def test_a_controlnet_learns_from_labelled_and_predicted_pairs(proof, tmp_path):
     calls = proof(UNLABELLED=str(tmp_path / "more"), GRAIN="1")
-    learned = tmp_path / "out/pairs/learned_2"
+    learned = tmp_path / "out/pairs/learned_predicted_twice_2"
     for kind in ("images", "masks"):
-        assert sorted(path.name for path in (learned / kind).iterdir()) == ["a.png", "b.png"]
         # An image that is labelled too keeps its true mask.
-        assert (learned / kind / "a.png").read_text() != "predicted"
+        assert sorted(path.name for path in (learned / kind).iterdir()) == ["a.b.png", "a.tif"]
     (training,) = [words for words in calls if str(learned / "images") in words]
-    assert training[0] == "train.py" and value(training, "--run_id") == "2_predicted"
+    assert training[0] == "train.py" and value(training, "--run_id") == "predicted_twice_2"
     (drawing,) = [words for words in calls if "predicted_2" in words]
-    assert "/2_predicted/" in value(drawing, "--model_weights_path")
+    assert "/predicted_twice_2/" in value(drawing, "--model_weights_path")
     assert value(drawing, "--mask_dir") == str(tmp_path / "out/pairs/predicted_twice_2/masks")
     assert value(drawing, "--grain") == str(tmp_path / "out/grain.json")
