@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cldm.options import add_config_option
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
-from core.command_line.options import new_parser
+from core.command_line.options import OptionError, new_parser
 from core.weights.weight_files import WEIGHT_SUFFIXES, check_conversion
 from share import run_script
 
@@ -51,6 +51,8 @@ def main(argv=None):
     model = build_model(args.config)
     try:
         weights, lacking = add_control(model, source, args.use_ema)
+    except OptionError as error:
+        raise OptionError(error.field, f"{args.input}: {error.message}") from error
     except RuntimeError as error:  # `add_control` knows tensors only
         raise RuntimeError(f"{args.input} does not fit {args.config}: {error}") from error
     check_finite(weights, args.input)
