@@ -99,3 +99,8 @@ def peak_memory(device: torch.device) -> float:
         # What tensors took; the caching allocator may hold more.
         return torch.cuda.max_memory_allocated(device) / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts in KiB
+
+
+def in_bf16() -> bool:
+    """Tell whether autocast to bf16 is on for the CPU."""
+    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16

@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from core.hardware.devices import in_bf16
 from core.hardware.memory import page_out
 from ldm.modules.packing import can_pack, convolve, pack_kernels
-from ldm.modules.small_maps import convolve_small, in_bf16, is_small
+from ldm.modules.small_maps import convolve_small, is_small
 
 
 def _rounded(tensor: torch.Tensor | None) -> torch.Tensor | None:
@@ -108,6 +109,7 @@ def _keeps_size(layer: nn.Module) -> bool:
         type(layer) is nn.Conv2d
         and layer.stride == layer.dilation == (1, 1)
         and layer.groups == 1
+        and layer.padding_mode == "zeros"
         and layer.padding == tuple(side // 2 for side in layer.kernel_size)
         and all(side % 2 for side in layer.kernel_size)
     )

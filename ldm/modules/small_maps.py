@@ -38,8 +38,3 @@ def _size(size, axis, layer):
     """Height (axis 0) or width (axis 1) of the result for a map of that `size`."""
     reach = layer.dilation[axis] * (layer.kernel_size[axis] - 1)
     return (size + 2 * layer.padding[axis] - reach - 1) // layer.stride[axis] + 1
-
-
-def in_bf16() -> bool:
-    """Tell whether autocast to bf16 is on for the CPU."""
-    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16

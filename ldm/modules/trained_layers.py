@@ -9,12 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from core.hardware.devices import in_bf16
 from ldm.modules.packing import can_pack
-from ldm.modules.small_maps import convolve_small, in_bf16, is_small
+from ldm.modules.small_maps import convolve_small, is_small
 
 
 class _Linear(torch.autograd.Function):
-    """Linear layer in bf16 with gradients in float32, as autocast computes it."""
+    """Linear layer in bf16, and gradients as autocast gives them.
+
+    Those of weights are products in bf16 as well, of the type of the weights.
+    """
 
     @staticmethod
     def forward(ctx, x, weight, bias):
@@ -24,6 +28,7 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
+        """Gradients of input, weight and bias, where they are wanted."""
         x, weight = ctx.saved_tensors
         wanted, found = ctx.needs_input_grad, [None, None, None]
         rows = grad.flatten(0, -2)  # (samples, outputs)
@@ -72,5 +77,15 @@ def round_trained_layers(network: nn.Module) -> None:
     for layer in network.modules():
         if type(layer) is nn.Linear:
             layer.__class__ = TrainedLinear
-        elif type(layer) is nn.Conv2d and layer.groups == 1 and layer.padding_mode == "zeros":
+        elif _is_plain(layer):
             layer.__class__ = TrainedConv2d
+
+
+def _is_plain(layer: nn.Module) -> bool:
+    """Tell whether this is a convolution that `convolve_small` computes."""
+    return (
+        type(layer) is nn.Conv2d
+        and layer.groups == 1
+        and layer.padding_mode == "zeros"
+        and isinstance(layer.padding, tuple)  # torch allows a word
+    )

@@ -95,8 +95,8 @@ def step_memory(model: nn.Module, size: StepSize, device_type: str) -> int:
     states = trained * (STATES + size.averaged)
     held = sum(tensor.nbytes for tensor in weights) + states
     if device_type == "cpu" and size.precision == "bf16" and can_pack():
-        # Locked weights are held rounded, half of what float32 takes. At most: those in float32
-        # leave the memory where they are mapped from a file.
+        # Locked weights are held rounded as well, half of what float32 takes. This is the most that
+        # a step takes: where a file is mapped, its float32 weights leave the memory.
         locked = (p for p in model.model.diffusion_model.parameters() if not p.requires_grad)
         held += sum(parameter.nbytes for parameter in locked) // 2
     return held + _kept_bytes(model, size, device_type)

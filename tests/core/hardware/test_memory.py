@@ -79,7 +79,8 @@ def test_a_mapped_tensor_leaves_the_memory_until_it_is_read(tmp_path):
     torch.save(torch.arange(2.0**23), tmp_path / "numbers.pt")  # 32 MiB
     numbers = torch.load(tmp_path / "numbers.pt", mmap=True, weights_only=True)
     total, before = numbers.sum(), pages()
-    memory.page_out(numbers)
+    if not memory.page_out(numbers):
+        pytest.skip("Linux before 5.4")
     assert (before - pages()) * 4096 > 24e6
     assert torch.equal(numbers.sum(), total)
     in_memory = torch.arange(2.0**20)
