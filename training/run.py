@@ -126,7 +126,8 @@ class TrainingRun:
         """Train to the end.
 
         Raises:
-            KeyboardInterrupt, StoppedForRequeue: the run was asked to stop; all is saved.
+            KeyboardInterrupt, StoppedForRequeue: the run was asked to stop. All is saved, unless
+                it was asked twice.
         """
         self._speed_up(module.model)
         train, validation = self._loaders(trainer, module.encoders.cache)
@@ -136,7 +137,7 @@ class TrainingRun:
                 trainer.fit(module, train, validation, ckpt_path=last, weights_only=True)
         except KeyboardInterrupt as stop:
             report(
-                f"stopped at step {trainer.global_step}; "
+                f"stopped: {self.save_last.saved_text()}; "
                 f"to continue: python train.py --resume_training {self.run_dir}"
             )
             if self.save_last.signal_received == signal.SIGUSR1:

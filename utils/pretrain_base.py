@@ -38,19 +38,22 @@ def train_stages(model, images, prompts, options: BaseOptions, cache, work) -> N
     from training.base.unet import base_weights, train_unet
 
     files, unet = options.files, options.unet
-    settings = options.run.seed, options.run.precision
+
+    def stage(name: str) -> StageRun:
+        run = options.run
+        return StageRun(run.seed, run.precision, work.stage(name), files.save_every)
+
     if options.autoencoder.steps:  # first: the U-Net is trained on the latents that it gives
-        run = StageRun(*settings, work.stage("autoencoder"), files.save_every)
+        run = stage("autoencoder")
         train_autoencoder(model, images, options.autoencoder, unet.image_size, run)
         # Hours of work: they are saved before the second stage can fail.
         save_weights(base_weights(model), files.halfway)
-        print(f"autoencoder trained; to go on from here: --init {files.halfway} --vae_steps 0")
+        print(f"autoencoder trained: {files.halfway}")
     if unet.steps:
-        run = StageRun(*settings, work.stage("unet"), files.save_every)
-        train_unet(model, images, prompts, unet, cache, run)
+        train_unet(model, images, prompts, unet, cache, stage("unet"))
     save_weights(base_weights(model), files.output)
-    work.remove()
     print(f"written: {files.output}")
+    work.remove()
 
 
 def main(argv=None):
@@ -80,7 +83,8 @@ def main(argv=None):
         return
     print(plan)
     files.output.parent.mkdir(parents=True, exist_ok=True)
-    with closing(RunLock.of_file(files.output, "training a base")) as lock:
+    # Not of the output: a name with another suffix has the same folder.
+    with closing(RunLock.of_file(files.work_folder, "training a base")) as lock:
         lock.acquire()
         options.require_new_files()  # again: the last holder of the lock may have written them
         work = WorkFolder(files)

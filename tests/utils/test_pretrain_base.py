@@ -5,10 +5,12 @@ import torch
 
 import tool_add_control
 from cldm.model import create_model
+from core.notices import Notice
 from core.recording.run_lock import RunLock
 from core.signals import StoppedForRequeue
 from core.weights import checkpoints
 from core.weights.checkpoints import load_state_dict
+from training.base import work_folder
 from training.base.autoencoder import AutoencoderTraining
 from training.base.unet import UNetTraining
 from utils import pretrain_base
@@ -60,9 +62,11 @@ def test_a_base_in_the_making_and_its_first_stage_are_not_overwritten(
 ):
     output = tmp_path / "base.ckpt"
     words = command(pairs, micro_yaml, output, "--vae_steps", 1, "--unet_steps", 1)
-    lock = RunLock.of_file(output, "training a base")
+    lock = RunLock.of_file(tmp_path / "base_training", "training a base")
     lock.acquire()
-    assert f"{output}: process" in error_line(pretrain_base.main, *words)
+    for name in (output, output.with_suffix(".safetensors")):  # both would work in this folder
+        line = error_line(pretrain_base.main, *words, "--output", name)
+        assert f"{tmp_path}/base_training: process" in line
     lock.close()
 
     def write_meanwhile(lock):
@@ -109,18 +113,20 @@ def interrupt(monkeypatch, training, step, number=signal.SIGINT):
 
 
 @pytest.mark.parametrize("training", [AutoencoderTraining, UNetTraining])
+@pytest.mark.parametrize("step", [2, 4])  # in the middle, and the last one
 def test_a_stopped_base_goes_on_to_the_same_weights(
-    pairs, micro_yaml, tmp_path, monkeypatch, caplog, training
+    pairs, micro_yaml, tmp_path, monkeypatch, caplog, training, step
 ):
     words = "--vae_steps 5 --unet_steps 5 --adversarial_weight 0.5 --ema_decay 0.7".split()
     whole, stopped = tmp_path / "whole.safetensors", tmp_path / "stopped.safetensors"
     pretrain_base.main(command(pairs, micro_yaml, whole, *words))
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        interrupt(patch, training, step=2)
+        interrupt(patch, training, step)
         pretrain_base.main(command(pairs, micro_yaml, stopped, *words))
     assert not stopped.exists()
     pretrain_base.main(command(pairs, micro_yaml, stopped, *words))
-    assert "going on after step 3 of 5" in caplog.text
+    assert f"stopped: step {step + 1} is saved" in caplog.text
+    assert f"going on after step {step + 1} of 5" in caplog.text
     assert not (tmp_path / "stopped_training").exists()
     for suffix in ("", "_vae"):
         before = load_state_dict(tmp_path / f"whole{suffix}.safetensors")
@@ -170,7 +176,14 @@ def test_a_stopped_base_goes_on_with_the_same_options_and_images_alone(
     line = error_line(pretrain_base.main, *command(pairs, micro_yaml, output, *words))
     assert "the file of --config was changed" in line
     micro_yaml.write_text(text)
-    pretrain_base.main(command(pairs, micro_yaml, output, *words, "--save_every", 3))
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a cell\n")
+    more = [*words, "--prompts_file", str(prompts)]
+    line = error_line(pretrain_base.main, *command(pairs, micro_yaml, output, *more))
+    assert "the file of --prompts_file was changed" in line
+    moved = micro_yaml.with_name("moved.yaml")  # of the same content
+    moved.write_text(text)
+    pretrain_base.main(command(pairs, moved, output, *words, "--save_every", 3))
     assert output.exists()
 
 
@@ -179,6 +192,32 @@ def test_a_job_that_is_to_be_requeued_says_so(pairs, micro_yaml, tmp_path, monke
     with monkeypatch.context() as patch, pytest.raises(StoppedForRequeue):
         interrupt(patch, AutoencoderTraining, step=1, number=signal.SIGUSR1)
         pretrain_base.main(words)
+
+
+def test_a_stop_that_saved_nothing_says_so(pairs, micro_yaml, tmp_path, monkeypatch, caplog):
+    words = command(pairs, micro_yaml, tmp_path / "base.ckpt", "--vae_steps", 4)
+
+    def training_step(self, batch, batch_idx):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(AutoencoderTraining, "training_step", training_step)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain_base.main(words)
+    assert "stopped: nothing is saved yet" in caplog.text
+
+
+def test_weights_are_written_where_the_folder_of_the_work_cannot_be_deleted(
+    pairs, micro_yaml, tmp_path, monkeypatch
+):
+    def refused(folder):
+        raise OSError("busy")
+
+    monkeypatch.setattr(work_folder, "_delete", refused)
+    output = tmp_path / "base.ckpt"
+    with pytest.warns(Notice, match="base_training is no longer needed, but cannot be deleted"):
+        pretrain_base.main(command(pairs, micro_yaml, output, "--vae_steps", 1, "--unet_steps", 1))
+    assert output.exists()
 
 
 @pytest.mark.parametrize("place", ["", "first"])

@@ -121,7 +121,7 @@ def load(
     """`steps` full batches of a data set whose items are asked for by (index, seed).
 
     Args:
-        start: batches that are done, with which the loader does not begin again.
+        start: number of finished batches; the loader begins after them.
     """
     draws = SeededDraws(len(data), steps * batch_size, seed, name, start * batch_size)
     return DataLoader(data, batch_size, sampler=draws)

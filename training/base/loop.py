@@ -74,7 +74,8 @@ def fit(
         batches: function from the number of steps that are done to a loader of `steps` batches,
             which begins after those.
     Raises:
-        KeyboardInterrupt, StoppedForRequeue: the run was asked to stop; all is saved.
+        KeyboardInterrupt, StoppedForRequeue: the run was asked to stop. All is saved, unless it
+            was asked twice.
         ValueError: loss or weights are no longer finite, or both checkpoints are damaged.
     """
     run.folder.mkdir(exist_ok=True)
@@ -102,8 +103,10 @@ def fit(
     try:
         with stop_as_interrupt(), float32_products(run.precision):
             trainer.fit(module, batches(done), ckpt_path=last, weights_only=True)
+        if save_last.signal_received:  # during the last step, which ends the stage, not the work
+            raise KeyboardInterrupt
     except KeyboardInterrupt as stop:
-        report(f"stopped at step {trainer.global_step:,} of {steps:,}; the same command goes on")
+        report(f"stopped: {save_last.saved_text()}; the same command goes on")
         if save_last.signal_received == signal.SIGUSR1:
             raise StoppedForRequeue from stop
         raise

@@ -7,12 +7,15 @@ from typing import Any
 
 from core.command_line.option_sources import changed_options, plain
 from core.files import remove_leftovers, sha256_of, whole_folder, write_json
+from core.notices import notify
 from core.recording.records import Record, read_checked
 from training.base.options import RECORD, BaseFileOptions
 from training.data.data_record import Contents, changed_files, contents_of
 
 # Options that may differ when it goes on: they change no weight.
 FREE = {"output", "save_every", "latent_memory", "max_pixels", "options_file", "dry_run"}
+# Options that name what is compared by its content, wherever it lies
+COMPARED = {"image_path", "config", "init", "prompts_file"}
 
 
 class PretrainingRecord(Record):
@@ -30,7 +33,9 @@ class PretrainingRecord(Record):
 
 
 class WorkFolder:
-    """Folder beside the weights to be made; it holds all that is needed to go on, and goes at last.
+    """Folder beside the weights to be made, with all that is needed to go on.
+
+    It is deleted once they are written.
 
     Args:
         files: name it; `BaseOptions.require_new_files` has found nothing else in its place.
@@ -51,24 +56,26 @@ class WorkFolder:
         contents = contents_of(images)
         read_once = {name: sha256_of(path) for name, path in self.files.read_once.items()}
         if not self.files.goes_on:
-            shutil.rmtree(self.path, ignore_errors=True)  # of one that ended before its first save
+            if self.path.exists():  # of one that ended before its first save
+                _delete(self.path)
             record = {"options": plain(options), "images": contents, "read_once": read_once}
             with whole_folder(self.path) as folder:
                 write_json(folder / RECORD, record)
             return
         remove_leftovers(self.path)  # of a process that was killed while it saved
         record = read_checked(self.path / RECORD, PretrainingRecord)
-        changes = [f"{name} differs" for name in changed_options(options, record.options, FREE)]
+        free = FREE | COMPARED
+        changes = [f"{name} differs" for name in changed_options(options, record.options, free)]
         changes += changed_files(record.images, contents, "images")
         changes += [
             f"the file of --{name} was changed"
-            for name, total in record.read_once.items()
-            if read_once.get(name, total) != total
+            for name in sorted(record.read_once.keys() | read_once.keys())
+            if record.read_once.get(name) != read_once.get(name)
         ]
         if changes:
             raise RuntimeError(
-                f"{self.path}: since the pre-training was stopped, {'; '.join(changes)}. Give it "
-                "what it had to go on, or delete the folder to start anew."
+                f"{self.path}: since the pre-training was stopped, {'; '.join(changes)}. Use the "
+                "same options and files, or delete the folder to start anew."
             )
 
     def stage(self, name: str) -> Path:
@@ -76,5 +83,17 @@ class WorkFolder:
         return self.path / name
 
     def remove(self) -> None:
-        """Delete the folder: the weights are written."""
-        shutil.rmtree(self.path)
+        """Delete the folder, for the weights are written; warn where the system will not."""
+        try:
+            _delete(self.path)
+        except OSError as error:  # NFS keeps a file that is still open under another name
+            notify(f"{self.path} is no longer needed, but cannot be deleted ({error})")
+
+
+def _delete(folder: Path) -> None:
+    """Delete a work folder; where that is cut off, what is left is still known as one."""
+    for path in folder.iterdir():
+        if path.name != RECORD:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (folder / RECORD).unlink(missing_ok=True)
+    folder.rmdir()

@@ -153,6 +153,10 @@ class SaveLast(Checkpoint):
         self.saved_step = trainer.global_step
         trainer.save_checkpoint(self.path, weights_only=False)  # with optimizer and position
 
+    def saved_text(self) -> str:
+        """Words for the step from which the run can go on."""
+        return f"step {self.saved_step:,} is saved" if self.saved_step else "nothing is saved yet"
+
     def remedy(self) -> str:
         """Advice after a run went astray."""
         kept = "nothing was saved yet"
