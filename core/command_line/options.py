@@ -78,7 +78,7 @@ def non_negative_int(text: str) -> int:
 
 
 def finite_float(text: str) -> float:
-    """A number that is not infinite, nor none at all."""
+    """A finite number."""
     value = _number(float, text)
     if not abs(value) < float("inf"):  # false for nan as well, which float() accepts
         raise argparse.ArgumentTypeError(f"{text} is not a finite number")
