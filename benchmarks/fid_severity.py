@@ -16,7 +16,7 @@ from PIL import Image, ImageFilter
 from tqdm import tqdm
 
 from core.command_line.options import add_options, dashed, new_parser, read_options
-from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import read_image, to_uint8
 from fid.backbones.options import BackboneOptions
 from fid.distances import Statistics, frechet_distance, kid
@@ -78,7 +78,7 @@ def main(argv=None):
     from fid.backbones.loading import load_backbone
     from fid.images import read_folder
 
-    use_image_options(args)
+    read_options(ImageOptions, args).apply()
     network = read_options(BackboneOptions, args, dashed(BackboneOptions))
     reading = read_options(FeatureOptions, args, READING_FLAGS)
     paths, _ = read_folder(args.real_dir, reading.skip_corrupt)

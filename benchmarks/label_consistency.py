@@ -14,7 +14,7 @@ from conditions.base import classes_option
 from conditions.pairs import Pair
 from core.command_line.options import add_options, new_parser, option, positive_int, read_options
 from core.files import write_json
-from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from segmentation.options import SegmenterOptions
 from share import run_script
 
@@ -82,7 +82,7 @@ def main(argv=None):
     # Here, because what works loads torch, which takes longer than reading the options.
     from segmentation.data import gather_pairs
 
-    use_image_options(args)
+    read_options(ImageOptions, args).apply()
     study = read_options(ConsistencyOptions, args)
     segmenter = read_options(SegmenterOptions, args, SEGMENTER_FLAGS)
     train, test, generated = (

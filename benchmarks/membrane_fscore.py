@@ -35,7 +35,7 @@ from core.command_line.options import (
     positive_int,
     read_options,
 )
-from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import read_image, to_uint8
 from core.imaging.thresholds import CANNY_HIGH, CANNY_LOW
 from share import run_script
@@ -200,7 +200,7 @@ def main(argv=None):
     add_options(parser, MembraneScoreOptions, "scores")
     add_image_options(parser)
     args = parser.parse_args(argv)
-    use_image_options(args)
+    read_options(ImageOptions, args).apply()
     options = read_options(MembraneScoreOptions, args)
     tune = read_samples(args.tune, options)[:: options.stride]
     test = read_samples(args.test, options)

@@ -19,8 +19,14 @@ from cldm.options import NANO_CONFIG, SamplingOptions
 from conditions import ConditionOptions, create_condition
 from conditions.base import classes_option
 from core.command_line.groups import Group, add_groups, read_groups
-from core.command_line.options import new_parser, non_negative_int, option, positive_int
-from core.imaging.image_options import add_image_options, use_image_options
+from core.command_line.options import (
+    new_parser,
+    non_negative_int,
+    option,
+    positive_int,
+    read_options,
+)
+from core.imaging.image_options import ImageOptions, add_image_options
 from core.prompts import PROMPTS
 from share import run_script
 
@@ -63,7 +69,7 @@ def main(argv=None):
     from cldm.model import build_model
     from cldm.sampling import sample_latents
 
-    use_image_options(args)
+    read_options(ImageOptions, args).apply()
     options = read_groups(GROUPS, args)
     study, sampling = options["study"], options["sampling"]
     condition = create_condition("segmentation", ConditionOptions(study.num_classes))

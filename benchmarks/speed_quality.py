@@ -26,7 +26,7 @@ from conditions import ConditionOptions, create_condition
 from conditions.base import classes_option
 from conditions.pairs import Pair
 from core.command_line.options import add_options, new_parser, option, positive_int, read_options
-from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import LUMA, read_image, to_uint8
 from core.prompts import PROMPTS
 from core.seeds import sample_seed
@@ -176,7 +176,7 @@ def main(argv=None):
     from segmentation.data import gather_pairs
     from segmentation.judge import Judge
 
-    use_image_options(args)
+    read_options(ImageOptions, args).apply()
     options = read_options(SpeedOptions, args)
     shared = read_options(SamplingOptions, args, SHARED_FLAGS)
     changes = {name: getattr(shared, name) for name in SHARED_FLAGS}

@@ -48,7 +48,7 @@ class DiffusersConfig(Record):
 
 
 def _block_layers(ours: str, block: nn.Module, level: str, stage: int) -> Iterator[tuple[str, str]]:
-    """(our name, diffusers' name) of the layers of one block of the encoder."""
+    """(our name, diffusers' name) of each layer in a block of the encoder."""
     for i, layer in enumerate(block):
         name = f"{ours}.{i}"
         if isinstance(layer, ResBlock):

@@ -1,4 +1,4 @@
-"""Beginnings of the names of weights in checkpoints of this family, one for each part."""
+"""First words of the names of weights in published checkpoints, one for each part."""
 
 from core.weights.foreign_layouts import CONTROL as CONTROL
 

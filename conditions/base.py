@@ -74,6 +74,7 @@ class Condition:
     suffixes: ClassVar[tuple[str, ...]] = IMAGE_SUFFIXES  # in lower case
     carries_labels: ClassVar[bool] = False
     reads_options: ClassVar[tuple[str, ...]] = ()
+    is_validated: ClassVar[bool] = True
 
     def __init__(self, options: ConditionOptions = ConditionOptions()):
         self.options = options

@@ -138,6 +138,7 @@ class RGBA(Condition):
     suffixes = (".npz", *IMAGE_SUFFIXES)
     carries_labels = True
     reads_options = ("num_classes", "rgba_alpha_scale")
+    is_validated = False  # as published: the program that takes these tensors validates nothing
 
     def __init__(self, options: ConditionOptions = ConditionOptions()):
         super().__init__(options)

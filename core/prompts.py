@@ -8,7 +8,7 @@ from pathlib import Path
 from core.command_line.options import option
 from core.files import require_file
 
-MOST_BYTES = 2**24  # of a file: 100,000 prompts have a tenth of this
+MAX_BYTES = 2**24  # of a file: 100,000 prompts have a tenth of this
 PROMPTS = (
     "a FIB-SEM slice of a cell with nucleus and cytoplasm",
     "a focused ion beam scanning electron microscopy image of a cell",
@@ -76,8 +76,8 @@ def read_prompts(path: str | Path | None = None) -> tuple[str, ...]:
         return PROMPTS
     path = Path(path)
     require_file(path)
-    if path.stat().st_size > MOST_BYTES:
-        raise ValueError(f"{path}: larger than {MOST_BYTES >> 20} MiB, so it is no list of prompts")
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path}: larger than {MAX_BYTES >> 20} MiB, so it is no list of prompts")
     try:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:

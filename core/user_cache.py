@@ -25,8 +25,7 @@ def remembered_sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal, which is read again only where it may have changed.
 
     A large file keeps its checksum while path, device, inode, size and both times stay the same.
-    The time of the last change of the inode tells of writing even where the time of the content
-    was set back.
+    Writing changes the inode's time even where the content's time was set back.
 
     Raises:
         OSError: as `open`.

@@ -9,11 +9,11 @@ import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-MOST_BYTES = 2**20  # of a file; published configurations have 3 kB
-MOST_NODES = 100_000  # values of a file, those that `*name` repeats counted each time
+MAX_BYTES = 2**20  # of a file; published configurations have 3 kB
+MAX_NODES = 100_000  # values of a file, those that `*name` repeats counted each time
 # References to what holds references itself, in a file. Each can multiply the next ones: 24 make at
 # most 3**8 copies, a hundred would fill any memory.
-MOST_CHAINED = 24
+MAX_CHAINED = 24
 REFERENCE = re.compile(r"\$\{[^${}:]*\}")  # `${a.b}`, the value at that place of the file
 RESOLVER = re.compile(r"\$\{\s*([^{}:]*?)\s*:")  # `${oc.env:HOME}`, a call
 
@@ -32,7 +32,7 @@ def read_yaml(path: str | Path) -> DictConfig | ListConfig:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such configuration file")
-    if not path.is_file() or path.stat().st_size > MOST_BYTES:
+    if not path.is_file() or path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path}: no regular file, or too large for a configuration")
     try:
         text = path.read_text(encoding="utf-8")
@@ -58,15 +58,15 @@ def _check_growth(path: Path, text: str) -> None:
         count = _count(root, {})
     except RecursionError as error:
         raise ValueError(f"{path}: nested too deeply") from error
-    if count > MOST_NODES:
+    if count > MAX_NODES:
         raise ValueError(f"{path}: its values repeat each other too often")
 
 
 def _check_references(content) -> None:
-    """Refuse more than `MOST_CHAINED` references that could multiply each other."""
+    """Refuse more than `MAX_CHAINED` references that could multiply each other."""
     names = [name for text in _texts(content) for name in re.findall(r"\$\{([^${}]*)\}?", text)]
-    if sum(not _is_plain(content, name) for name in names) > MOST_CHAINED:
-        raise ValueError(f"more than {MOST_CHAINED} references to values that hold references")
+    if sum(not _is_plain(content, name) for name in names) > MAX_CHAINED:
+        raise ValueError(f"more than {MAX_CHAINED} references to values that hold references")
 
 
 def _is_plain(content, name: str) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
 from core.command_line.options import add_options, dashed, new_parser, read_options
 from core.files import check_writable
-from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from fid.backbones.options import BackboneOptions
 from fid.options import FeatureOptions, FidScoreOptions
 from fid.results import ResultOptions, summary_text, write_result
@@ -53,7 +53,7 @@ class ScoreScript:
         # Here, because what works loads torch, which takes longer than reading the options.
         from fid.scoring import read_sets, score_sets
 
-        use_image_options(args)
+        read_options(ImageOptions, args).apply()
         network = read_options(self.network, args, self.network_flags)
         reading = read_options(FeatureOptions, args, dashed(FeatureOptions))
         scores = read_options(FidScoreOptions, args, dashed(FidScoreOptions))

@@ -1,4 +1,4 @@
-"""Latent diffusion (Rombach et al. 2022): networks and mathematics, no files and no processes.
+"""Latent diffusion (Rombach et al. 2022): networks and mathematics.
 
 - `models`: the autoencoder, and diffusion in its latents.
 - `modules`: what U-Net, autoencoder and text encoders are made of.

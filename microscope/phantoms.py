@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from core.command_line.options import non_negative_int, option, positive_int
 from core.files import check_new_folder
-from core.imaging.images import write_png
+from core.imaging.images import to_uint8, write_png
 from core.imaging.pairing import IMAGES, MASKS
 from microscope.phantom_cells import Cells
 from microscope.phantom_shapes import (
@@ -229,7 +229,7 @@ class Stack:
         shot, read = rng.standard_normal((2, size, size), dtype=np.float32)
         # Shot noise grows with the root of the signal (Poisson); read noise does not depend on it.
         image = image + self.noise * np.sqrt(image) * shot + READ_NOISE * read
-        return np.clip(np.rint(255 * image), 0, 255).astype(np.uint8)
+        return to_uint8(image)
 
 
 @lru_cache(maxsize=2)

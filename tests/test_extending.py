@@ -27,9 +27,11 @@ PACKAGES = (
     "generation",
     "ldm",
     "microscope",
+    "runs",
     "segmentation",
     "training",
     "utils",
+    "volumes",
 )
 MODULES = ("train.py", "generate.py", "dataset.py", "share.py", "config.py")
 # File that a recipe changes -> (text, what takes its place), an import and a name each.

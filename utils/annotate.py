@@ -28,7 +28,7 @@ from annotator.weights import CKPTS_VARIABLE
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
 from core.command_line.options import add_options, new_parser, option_names, read_options
 from core.hardware.device_options import pick_device
-from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import list_images
 from core.imaging.pairing import in_natural_order
 from share import run_script
@@ -82,7 +82,7 @@ def read_detector(args):
 
 def main(argv=None):
     args = parse_all(build_parser(), argv)
-    use_image_options(args)
+    read_options(ImageOptions, args).apply()
     detector, options = read_detector(args)
     run = read_options(AnnotationRunOptions, args)
     paths = in_natural_order(list_images(args.input))  # one file per stem, in natural order

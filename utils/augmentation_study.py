@@ -22,7 +22,7 @@ from core.command_line.options import (
     read_options,
 )
 from core.hardware.device_options import DeviceOptions, pick_device
-from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from share import run_script
 
 if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
@@ -91,7 +91,7 @@ def main(argv=None):
     from segmentation.study.parts import find_parts
     from segmentation.study.report import MARKDOWN, write_report
 
-    use_image_options(args)
+    read_options(ImageOptions, args).apply()
     options = read_options(StudyOptions, args)
     config = read_study(args.study)
     if options.write_split:

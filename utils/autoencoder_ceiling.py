@@ -13,10 +13,10 @@ from pathlib import Path
 from cldm.options import DEFAULT_CONFIG
 from core.command_line.groups import Group, add_groups, read_groups
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
-from core.command_line.options import dashed, new_parser, option
+from core.command_line.options import dashed, new_parser, option, read_options
 from core.files import check_writable, write_json
 from core.hardware.device_options import pick_device
-from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import write_png
 from core.imaging.pictures import tile
 from fid.backbones.options import BackboneOptions
@@ -66,7 +66,7 @@ def main(argv=None):
     from fid.reconstruction import draw_spectrum, measure_reconstructions
     from fid.scoring import compare
 
-    use_image_options(args)
+    read_options(ImageOptions, args).apply()
     options = read_groups(GROUPS, args)
     files, network = options["files"], options["network"]
     paths, _ = read_folder(args.real_dir, options["reading"].skip_corrupt)

@@ -29,7 +29,7 @@ from core.command_line.options import (
 )
 from core.files import remove_leftovers, whole_file
 from core.hardware.workers import in_workers, workers_option
-from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from share import run_script
 
 MISSING = "missing_masks.txt"
@@ -96,7 +96,7 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    use_image_options(args)
+    read_options(ImageOptions, args).apply()
     folders = read_options(TensorFolderOptions, args)
     tensor = read_options(TensorOptions, args, TENSOR_FLAGS)
     options = read_options(BuildOptions, args, BUILD_FLAGS)

@@ -11,7 +11,7 @@ import numpy as np
 
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
 from core.command_line.options import add_options, new_parser, option, positive_int, read_options
-from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import list_images, read_image, read_labels, write_png
 from core.imaging.pairing import match_names
 from core.imaging.pictures import class_colours, evenly, tile
@@ -81,7 +81,7 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    use_image_options(args)
+    read_options(ImageOptions, args).apply()
     options = read_options(ComparisonOptions, args)
     records = read_records(args.run)
     real = {}

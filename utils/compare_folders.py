@@ -11,10 +11,10 @@ from pathlib import Path
 
 from core.command_line.groups import Group, add_groups, read_groups
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
-from core.command_line.options import dashed, new_parser
+from core.command_line.options import dashed, new_parser, read_options
 from core.csv_files import write_csv
 from core.files import check_writable, write_json
-from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from fid.backbones.options import BackboneOptions
 from fid.options import FeatureOptions, FidScoreOptions
 from fid.results import check_comparable, summary_text
@@ -44,7 +44,7 @@ def main(argv=None):
     # Here, because what works loads torch, which takes longer than reading the options.
     from fid.scoring import read_sets, score_sets
 
-    use_image_options(args)
+    read_options(ImageOptions, args).apply()
     options = read_groups(GROUPS, args)
     table_options, output, reading = options["table"], options["table"].output, options["reading"]
     files = table_options.result_files()

@@ -25,7 +25,7 @@ from core.command_line.options import (
     read_options,
 )
 from core.files import check_new_folder, whole_folder, write_json
-from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import write_png
 from core.imaging.pictures import tile
 from share import run_script
@@ -62,7 +62,7 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 def main(argv=None):
     args = parse_args(argv)
-    use_image_options(args)
+    read_options(ImageOptions, args).apply()
     options = read_options(StackComparisonOptions, args)
     names = [name for name, _ in args.stacks]
     if len(set(names)) < len(names):

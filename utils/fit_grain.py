@@ -26,7 +26,7 @@ from core.command_line.options import (
 )
 from core.files import check_writable, write_json
 from core.hardware.device_options import DeviceOptions, pick_device
-from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import write_png
 from core.imaging.pixel_size import pixel_size_as_read
 from microscope.grain import TILE
@@ -95,7 +95,7 @@ def main(argv=None):
     from cldm.model import create_first_stage
     from fid.reconstruction import reconstruct_files
 
-    use_image_options(args)
+    read_options(ImageOptions, args).apply()
     options = read_options(GrainFitOptions, args)
     read_config(options.config)
     paths = images_to_measure(options.image_path, options.max_images)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from core.command_line.groups import Group, add_groups, read_groups
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
-from core.command_line.options import dashed, new_parser, option
+from core.command_line.options import dashed, new_parser, option, read_options
 from core.files import check_writable, write_json
-from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import write_png
 from fid.backbones.options import BackboneOptions
 from fid.copies import (
@@ -66,7 +66,7 @@ def main(argv=None):
     from fid.backbones.loading import load_backbone
     from fid.images import check_nesting, read_folder
 
-    use_image_options(args)
+    read_options(ImageOptions, args).apply()
     options = read_groups(GROUPS, args)
     copying, reading, output = options["copies"], options["reading"], options["files"].output
     # By their part in the comparison; real images come again in other scores, hence the cache.

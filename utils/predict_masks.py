@@ -17,7 +17,7 @@ from core.command_line.option_sources import add_run_control, dry_run_text, pars
 from core.command_line.options import add_options, fraction, new_parser, option, read_options
 from core.files import refuse_existing, whole_folder
 from core.hardware.device_options import DeviceOptions, pick_device
-from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import IGNORE
 from share import run_script
 
@@ -60,7 +60,7 @@ def main(argv=None):
     # Here, because it loads torch, which takes longer than reading the options.
     from segmentation.prediction import find_images, load_segmenters, write_masks
 
-    use_image_options(args)
+    read_options(ImageOptions, args).apply()
     options = read_options(PredictionOptions, args)
     refuse_existing(args.output, overwrite=False)
     images = find_images(args.image_path)

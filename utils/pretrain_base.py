@@ -11,8 +11,8 @@ from contextlib import closing
 
 from core.command_line.groups import add_groups, read_groups
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
-from core.command_line.options import new_parser
-from core.imaging.image_options import add_image_options, use_image_options
+from core.command_line.options import new_parser, read_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import list_images
 from core.prompts import read_prompts
 from core.recording.run_lock import RunLock
@@ -68,7 +68,7 @@ def main(argv=None):
     from training.base.work_folder import WorkFolder
     from training.step.latents import GB, LatentCache
 
-    use_image_options(args)
+    read_options(ImageOptions, args).apply()
     options = BaseOptions(**read_groups(GROUPS, args))
     options.check()
     files, seed = options.files, options.run.seed

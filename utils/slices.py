@@ -19,9 +19,9 @@ from core.command_line.option_sources import (
     plain,
     with_defaults,
 )
-from core.command_line.options import new_parser, option_names
+from core.command_line.options import new_parser, option_names, read_options
 from core.files import remove_leftovers
-from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from core.recording.run_lock import RunLock
 from share import run_script
 from volumes import open_volume
@@ -118,7 +118,7 @@ def prepare(args, options):
 
 def main(argv=None):
     args = parse_args(argv)
-    use_image_options(args)
+    read_options(ImageOptions, args).apply()
     options = read_groups(GROUPS, args)
     slices, record = prepare(args, options)
     pending = slices.pending(args.output)

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from core.command_line.groups import Group, add_groups, read_groups
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all, plain
-from core.command_line.options import new_parser, option_names, positive_int
+from core.command_line.options import new_parser, option_names, positive_int, read_options
 from core.files import check_writable, refuse_existing, write_json
 from core.hardware.device_options import pick_device
-from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import write_png
 from core.imaging.pixel_size import notify_of_other_size
 from segmentation.folders import (
@@ -173,7 +173,7 @@ def score_and_write(
 
 def main(argv=None):
     args = parse_args(argv)
-    use_image_options(args)
+    read_options(ImageOptions, args).apply()
     work = {"train": train_and_save, "score": score_and_write}[args.command]
     work(**read_groups(GROUPS[args.command], args), values=vars(args))
 

@@ -19,7 +19,7 @@ from core.command_line.options import (
     read_options,
 )
 from core.files import refuse_existing, whole_folder
-from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from share import run_script
 
 
@@ -37,7 +37,7 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    use_image_options(args)
+    read_options(ImageOptions, args).apply()
     options, variation = read_options(SetOptions, args), read_options(VariationOptions, args)
     refuse_existing(args.output, overwrite=False)
     pairs = find_masks(args.mask_path, options.image_path, options.num_classes)

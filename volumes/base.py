@@ -105,7 +105,7 @@ def check_level(level: int, count: int, source: Path) -> None:
         raise OptionError("level", f"{level}: {source} has {count} level(s), counted from 0")
 
 
-def only_one(
+def choose_one(
     found: Mapping[str, object], wanted: str | None, source: Path, what: str = "data set"
 ) -> str:
     """The name of the data set to read.

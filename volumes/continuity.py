@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from core.imaging.images import list_images, read_grey
+from core.imaging.images import list_images, read_grey, to_uint8
 from core.imaging.pairing import in_natural_order
 
 DISTANCES = (1, 2, 4, 8)  # between the slices whose correlation is reported
@@ -51,7 +51,7 @@ def flow_residual(stack: np.ndarray) -> float:
     rows, columns = np.indices(stack.shape[1:], dtype=np.float32)
     residuals = []
     for before, after in zip(stack, stack[1:], strict=False):
-        levels = [(255 * x).round().astype(np.uint8) for x in (before, after)]
+        levels = [to_uint8(x) for x in (before, after)]
         flow = flow_finder.calc(*levels, None)  # (H, W, 2): x and y
         warped = cv2.remap(
             after,

@@ -8,7 +8,7 @@ import numpy as np
 from core.imaging.pixel_size import UNKNOWN, Voxel, in_nm
 from core.packages import optional_package
 from volumes.axes import DEFAULT_AXES, Box, place_axes
-from volumes.base import REQUIREMENTS, ArrayOptions, Format, Volume, only_one, starts_with
+from volumes.base import REQUIREMENTS, ArrayOptions, Format, Volume, choose_one, starts_with
 
 
 class Hdf5Volume(Volume):
@@ -24,7 +24,7 @@ class Hdf5Volume(Volume):
         h5py = optional_package("h5py", "reading HDF5 files", REQUIREMENTS)
         try:
             self._file = h5py.File(path, "r")
-            name = only_one(_datasets(h5py, self._file), _normal(options.dataset), path)
+            name = choose_one(_datasets(h5py, self._file), _normal(options.dataset), path)
             self._array = self._file[name]
             axes = _axes_of(self._array)
         except (OSError, RuntimeError) as error:

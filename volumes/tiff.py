@@ -10,7 +10,7 @@ import tifffile
 from core.imaging.image_header import DECODER_ERRORS, naming, valid_orientation
 from core.imaging.pixel_size import tiff_voxel
 from volumes.axes import Box, place_axes
-from volumes.base import ArrayOptions, Format, Volume, check_level, only_one, starts_with
+from volumes.base import ArrayOptions, Format, Volume, check_level, choose_one, starts_with
 from volumes.raw import RawVoxels
 
 BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -67,7 +67,7 @@ class TiffVolume(Volume):
             for i, series in enumerate(self._all_series)
             if not series.keyframe.is_reduced and series.dtype is not None
         }
-        whole = found[only_one(found, options.dataset, path, "series of pages")]
+        whole = found[choose_one(found, options.dataset, path, "series of pages")]
         levels = whole.levels
         check_level(options.level, len(levels), path)
         stated = (self._tiff.imagej_metadata or {}).get("images", 1)

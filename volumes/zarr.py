@@ -11,7 +11,7 @@ import numpy as np
 from core.imaging.pixel_size import UNKNOWN
 from core.packages import optional_package
 from volumes.axes import DEFAULT_AXES, Box, place_axes
-from volumes.base import REQUIREMENTS, ArrayOptions, Format, Volume, check_level, only_one
+from volumes.base import REQUIREMENTS, ArrayOptions, Format, Volume, check_level, choose_one
 from volumes.chunked_metadata import Scaled, n5_voxel, ome_levels
 
 ZARR_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
@@ -153,7 +153,7 @@ def _find_array(folder: Path, options: ArrayOptions, path: Path) -> tuple[Path, 
         check_level(options.level, len(levels), folder)
         return folder / f"s{options.level}", NOTHING_STATED
     found = {array.relative_to(folder).as_posix(): array for array in _arrays_below(folder)}
-    name = only_one(found, None, folder)
+    name = choose_one(found, None, folder)
     check_level(options.level, 1, found[name])
     return found[name], NOTHING_STATED
 

@@ -55,7 +55,7 @@ class InvertedResidual(nn.Module):
     def forward(self, x):
         """(N, in, h, w) -> (N, out, h / stride, w / stride)."""
         residual = self.conv(x)  # (N, out, h / stride, w / stride)
-        return x + residual if self.is_residual else residual
+        return x + residual if self.is_residual else residual  # (N, out, h / stride, w / stride)
 
 
 class Backbone(nn.Module):
@@ -102,8 +102,8 @@ class Join(nn.Module):
         """(N, shallow, h, w), (N, deep, h, w) or (N, deep, h / 2, w / 2) -> (N, 128, h, w)."""
         deep = self.conv1(deep)  # (N, 64, h, w) or half of that size
         if self.upscale:
+            # (N, 64, h / 2, w / 2) -> (N, 64, h, w)
             deep = F.interpolate(deep, scale_factor=2, mode="bilinear", align_corners=True)
-        # deep: (N, 64, h, w)
         return torch.cat([self.conv2(shallow), deep], dim=1)  # (N, 128, h, w)
 
 

@@ -103,7 +103,7 @@ class BodyNetwork(PoseMachine):
             is_last = heat_names is stages[-1][1]
             heat = self.run(heat_names, x, relu_last=is_last)  # (N, 19, H / 8, W / 8)
             x = torch.cat([fields, heat, features], dim=1)  # (N, 185, H / 8, W / 8)
-        return fields, heat
+        return fields, heat  # (N, 38, H / 8, W / 8), (N, 19, H / 8, W / 8)
 
 
 class HandNetwork(PoseMachine):
@@ -130,4 +130,4 @@ class HandNetwork(PoseMachine):
             # As for bodies: features, and the maps of the stage before.
             heat = self.run(names, x)  # (N, 22, H / 8, W / 8)
             x = torch.cat([heat, features], dim=1)  # (N, 150, H / 8, W / 8)
-        return heat
+        return heat  # (N, 22, H / 8, W / 8)

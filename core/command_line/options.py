@@ -149,7 +149,8 @@ def option(default, kind=None, metavar: str | None = None, help: str = "", **arg
         argument: further arguments of `argparse.add_argument`, such as `choices` or `nargs`, and
             `aliases`, a tuple of other spellings (with dashes). `action="store_true"` makes a flag
             without a value, which may stand right before a positional argument. `secret=True` marks
-            a value that is never printed, logged or stored; see `secret_names`.
+            a value that is never printed, logged or stored; `core.command_line.groups.secret_names`
+            finds them.
     """
     # Kept with the field; dataclasses hand metadata on without reading it.
     argument = {"kind": kind, "metavar": metavar, "help": help, **argument}

@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 from core.files import BLOCK, whole_folder
 
-MOST_FILES = 10**6
+MAX_FILES = 10**6
 # Weights and pictures hardly shrink. A bomb of a few kilobytes becomes terabytes.
-MOST_GROWTH = 100
+MAX_GROWTH = 100
 ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
@@ -28,10 +28,10 @@ def check_zip(path: Path) -> None:
             entries = archive.infolist()
     except ARCHIVE_ERRORS as error:
         raise ValueError(f"{path}: is no zip archive, or damaged ({error})") from error
-    if len(entries) > MOST_FILES:
+    if len(entries) > MAX_FILES:
         raise ValueError(f"{path}: refused, {len(entries):,} entries")
     size = sum(entry.file_size for entry in entries)
-    if size > MOST_GROWTH * path.stat().st_size:
+    if size > MAX_GROWTH * path.stat().st_size:
         raise ValueError(f"{path}: refused, it would grow to {size:,} bytes")
     seen = set()
     for entry in entries:

@@ -4,7 +4,7 @@ import argparse
 import os
 from dataclasses import dataclass
 
-from core.command_line.options import add_options, option, positive_int, read_options
+from core.command_line.options import add_options, option, positive_int
 from core.imaging.image_header import BIT_DEPTH_VARIABLE, MAX_PIXELS, MAX_PIXELS_VARIABLE
 
 
@@ -49,8 +49,3 @@ class ImageOptions:
 def add_image_options(parser: argparse.ArgumentParser) -> None:
     """Add `ImageOptions` to a parser."""
     add_options(parser, ImageOptions, "image files")
-
-
-def use_image_options(args: argparse.Namespace) -> None:
-    """Make all readers follow the parsed options, see `ImageOptions.apply`."""
-    read_options(ImageOptions, args).apply()

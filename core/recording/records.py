@@ -40,7 +40,7 @@ PACKAGES = (
 )
 
 
-MOST_BYTES = 2**30  # of a record; that of a run with 100,000 conditions has 50 MB
+MAX_BYTES = 2**30  # of a record; that of a run with 100,000 conditions has 50 MB
 
 
 class Record(pydantic.BaseModel):
@@ -68,8 +68,8 @@ def read_checked(path: Path, kind: type[Checked]) -> Checked:
         ValueError: no regular file, or far too large.
     """
     require_file(path)
-    if path.stat().st_size > MOST_BYTES:
-        raise ValueError(f"{path}: larger than {MOST_BYTES >> 20} MiB, so it is no record")
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path}: larger than {MAX_BYTES >> 20} MiB, so it is no record")
     return parse_checked(path.read_bytes(), kind, path)
 
 
@@ -131,7 +131,7 @@ def write_run_record(
     Args:
         options: values by name, without dashes.
         kind: of the run, for programs that find its folder.
-        secret_names: of options that are left out; see `core.command_line.options.secret_names`.
+        secret_names: of options that are left out; see `core.command_line.groups.secret_names`.
     """
     record = {
         "kind": kind,

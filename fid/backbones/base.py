@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # it takes seconds to load, and programs read their options b
 
 
 def tensors_without(heads: tuple[str, ...], path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint of one of torchvision's networks, without some layers.
+    """The tensors of a torchvision network's checkpoint, without some layers.
 
     Files from before torch 0.4.1 lack the counters of batch norms. Only training reads them, so
     they are filled in.

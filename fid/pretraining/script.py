@@ -12,7 +12,7 @@ from core.command_line.options import (
     option_names,
     read_options,
 )
-from core.imaging.image_options import add_image_options, use_image_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import list_images
 from core.recording.run_lock import RunLock
 from fid.pretraining.options import PretrainingFileOptions, PretrainingRunOptions
@@ -63,7 +63,7 @@ def pretrain(
 
     from fid.pretraining.files import with_files
 
-    use_image_options(args)
+    read_options(ImageOptions, args).apply()
     run = read_options(PretrainingRunOptions, args, RUN_FLAGS)
     settings = read_settings(kind, find_config(args.config, config.parent), run.changes)
     files = read_options(PretrainingFileOptions, args)

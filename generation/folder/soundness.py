@@ -14,7 +14,7 @@ from generation.folder.manifest import SHA256, WEIGHTS_CHANGED
 
 
 def image_flaw(run_dir: Path, line: Mapping, recorded: Mapping, gated: bool = False) -> str | None:
-    """Flaw of an image of a run or of the pictures that belong to it.
+    """Flaw of a run's image, or of the pictures that belong to it.
 
     Args:
         line: of the manifest.

@@ -46,7 +46,7 @@ class Locked:
         if self.rounded is None:
             self.rounded = _rounded(self.weight).flatten(1)
             page_out(self.weight)
-        return F.linear(x, self.rounded, _rounded(self.bias))
+        return F.linear(x, self.rounded, _rounded(self.bias))  # (..., outputs)
 
 
 class LockedLinear(Locked, nn.Linear):
@@ -63,6 +63,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, layer):
         ctx.layer = layer
+        # (N, in_channels, H, W) -> (N, out_channels, H, W)
         return convolve(x, layer.packed, _rounded(layer.bias), layer.place)
 
     @staticmethod

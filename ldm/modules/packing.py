@@ -74,7 +74,8 @@ class PackedLinear(nn.Module):
 
     def forward(self, x):
         """(..., in_features) -> (..., out_features), in the type of the weights."""
-        return multiply(x.to(self.weight.dtype), self.weight, self.bias)
+        x = x.to(self.weight.dtype)  # (..., in_features)
+        return multiply(x, self.weight, self.bias)  # (..., out_features)
 
 
 class PackedConv2d(nn.Module):
@@ -88,7 +89,8 @@ class PackedConv2d(nn.Module):
 
     def forward(self, x):
         """(N, in_channels, H, W) -> (N, out_channels, H', W'), in the type of the weights."""
-        return convolve(x.to(self.weight.dtype), self.weight, self.bias, self.place)
+        x = x.to(self.weight.dtype)  # (N, in_channels, H, W)
+        return convolve(x, self.weight, self.bias, self.place)  # (N, out_channels, H', W')
 
 
 def _packed(layer: nn.Module) -> nn.Module | None:

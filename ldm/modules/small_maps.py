@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import nn
 
 
@@ -27,11 +28,12 @@ def convolve_small(x, layer: nn.Conv2d, multiply: Callable):
     Args:
         multiply: linear function from (pixels, in_channels * h * w) to (pixels, out_channels).
     """
-    batch, _, height, width = x.shape
+    height, width = x.shape[2:]
+    # (N, in_channels * h * w, H' * W')
     patches = F.unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
-    y = multiply(patches.transpose(1, 2).flatten(0, 1))  # (N * H' * W', out_channels)
-    side = _size(height, 0, layer), _size(width, 1, layer)
-    return y.unflatten(0, (batch, *side)).permute(0, 3, 1, 2)  # (N, out_channels, H', W')
+    y = multiply(rearrange(patches, "n k l -> (n l) k"))  # (N * H' * W', out_channels)
+    height, width = _size(height, 0, layer), _size(width, 1, layer)
+    return rearrange(y, "(n h w) c -> n c h w", h=height, w=width)  # (N, out_channels, H', W')
 
 
 def _size(size, axis, layer):

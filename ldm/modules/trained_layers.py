@@ -24,7 +24,8 @@ class _Linear(torch.autograd.Function):
     def forward(ctx, x, weight, bias):
         """(..., inputs), (outputs, inputs) and (outputs,) or None -> (..., outputs)."""
         ctx.save_for_backward(x, weight)
-        return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
+        bias = None if bias is None else bias.to(x.dtype)  # (outputs,)
+        return F.linear(x, weight.to(x.dtype), bias)  # (..., outputs)
 
     @staticmethod
     def backward(ctx, grad):

@@ -9,7 +9,7 @@ from core.samples import Batch
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 from training.step.latents import LatentCache
 
-MOST_CONTEXTS = 1000  # embedded prompts that are kept; those of SD 1.5 take 0.24 MB each
+MAX_CONTEXTS = 1000  # embedded prompts that are kept; those of SD 1.5 take 0.24 MB each
 
 
 class FrozenEncoders:
@@ -38,7 +38,7 @@ class FrozenEncoders:
                 context = self.model.get_learned_conditioning([prompt])[0]  # (77, width)
             self.contexts_by_prompt[prompt] = context  # now the last
             contexts.append(context)
-        while len(self.contexts_by_prompt) > MOST_CONTEXTS:
+        while len(self.contexts_by_prompt) > MAX_CONTEXTS:
             del self.contexts_by_prompt[next(iter(self.contexts_by_prompt))]
         return torch.stack(contexts)  # (N, 77, width)
 

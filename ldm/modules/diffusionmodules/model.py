@@ -36,9 +36,9 @@ class ResnetBlock(nn.Module):
             return self._forward_sliced(x)  # (N, out_channels, H, W)
         h = self.conv1(F.silu(self.norm1(x)))  # (N, out_channels, H, W)
         h = self.conv2(self.dropout(F.silu(self.norm2(h))))  # (N, out_channels, H, W)
-        # (N, out_channels, H, W): a 1x1 convolution only where the widths differ
-        shortcut = self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x
-        return h + shortcut  # (N, out_channels, H, W)
+        if hasattr(self, "nin_shortcut"):  # only where the widths differ
+            x = self.nin_shortcut(x)  # (N, out_channels, H, W)
+        return x + h  # (N, out_channels, H, W)
 
     def _forward_sliced(self, x):
         """The same without gradients, so without dropout, in less memory."""

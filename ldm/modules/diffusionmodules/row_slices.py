@@ -17,7 +17,7 @@ from torch import nn
 SLICE = 2**21  # numbers in a slice, 8 MiB in float32; smaller ones cost time
 # Slices of a map at most. glibc 2.36 does not always use memory again that was freed: without this
 # limit, decoding 2,048 pixels took 6.2 GiB instead of 4.2 to 5.3 (SD 1.5, bf16).
-MOST_SLICES = 64
+MAX_SLICES = 64
 
 
 def is_large(x: torch.Tensor, growth: float = 1) -> bool:
@@ -135,7 +135,7 @@ def _empty_map(part, height, width):
 
 def _step(row: int, height: int) -> int:
     """Rows in a slice of a map of `height` rows, with `row` numbers in each."""
-    return max(1, SLICE // row, -(-height // MOST_SLICES))
+    return max(1, SLICE // row, -(-height // MAX_SLICES))
 
 
 def _with_neighbours(x, top, bottom):
@@ -160,10 +160,10 @@ def _affine(norm, x):
         torch.stack(values).double().unflatten(2, (norm.num_groups, -1))
         for values in zip(*parts, strict=True)
     )  # (parts, N, groups, C / groups)
-    share = means.new_tensor(shares)[:, None, None, None]  # (parts, 1, 1, 1)
-    mean = (share * means).sum(0).mean(-1)  # (N, groups)
+    portion = means.new_tensor(shares)[:, None, None, None]  # (parts, 1, 1, 1)
+    mean = (portion * means).sum(0).mean(-1)  # (N, groups)
     deviations = variances + (means - mean[..., None]) ** 2
-    variance = (share * deviations).sum(0).mean(-1)  # (N, groups)
+    variance = (portion * deviations).sum(0).mean(-1)  # (N, groups)
     rate = (variance + norm.eps).rsqrt()  # (N, groups)
     per_group = x.shape[1] // norm.num_groups
     mean, rate = (y.repeat_interleave(per_group, dim=1) for y in (mean, rate))  # (N, C)

@@ -52,9 +52,9 @@ class TextEncoder(nn.Module):
         if self.chunks == 1:
             return self.encode_tokens(tokenize(list(texts), self.pad).to(device))  # (N, 77, width)
         tokens = tokenize_chunks(list(texts), self.pad, self.chunks)  # (N, chunks, 77)
-        context = self.encode_tokens(rearrange(tokens, "n k l -> (n k) l").to(device))
-        # (N * chunks, 77, width) -> (N, 77 * chunks, width)
-        return rearrange(context, "(n k) l c -> n (k l) c", k=self.chunks)
+        tokens = rearrange(tokens, "n k l -> (n k) l").to(device)  # (N * chunks, 77)
+        context = self.encode_tokens(tokens)  # (N * chunks, 77, width)
+        return rearrange(context, "(n k) l c -> n (k l) c", k=self.chunks)  # (N, k * 77, width)
 
     encode = forward  # the name that notebooks call
 

@@ -61,7 +61,7 @@ def test_encrypted_and_too_many_entries(tmp_path, monkeypatch):
     (tmp_path / "e.zip").write_bytes(data)
     with pytest.raises(ValueError, match="'a' is encrypted"):
         check_zip(tmp_path / "e.zip")
-    monkeypatch.setattr(archives, "MOST_FILES", 1)
+    monkeypatch.setattr(archives, "MAX_FILES", 1)
     with pytest.raises(ValueError, match="refused, 2 entries"):
         check_zip(path)
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from core.command_line.options import new_parser
+from core.command_line.options import new_parser, read_options
 from core.hardware.workers import in_workers
 from core.imaging.image_header import BIT_DEPTH_VARIABLE, MAX_PIXELS_VARIABLE
-from core.imaging.image_options import ImageOptions, add_image_options, use_image_options
+from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import image_size, read_grey, read_image, read_labels, write_png
 
 
@@ -29,7 +29,7 @@ def camera_file(tmp_path):
 def apply(*words):
     parser = new_parser(__doc__)
     add_image_options(parser)
-    use_image_options(parser.parse_args(words))
+    read_options(ImageOptions, parser.parse_args(words)).apply()
 
 
 @pytest.mark.parametrize("name", ["--bit_depth", "--bit-depth"])

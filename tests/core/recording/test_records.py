@@ -117,6 +117,6 @@ def test_what_is_no_file_is_not_opened(tmp_path):
     with pytest.raises(FileNotFoundError, match="not there"):
         read_checked(tmp_path / "missing", Position)
     with open(tmp_path / "huge", "wb") as file:
-        file.truncate(records.MOST_BYTES + 1)
+        file.truncate(records.MAX_BYTES + 1)
     with pytest.raises(ValueError, match="larger than 1024 MiB"):
         read_checked(tmp_path / "huge", Position)

@@ -30,7 +30,7 @@ def test_each_prompt_is_encoded_once_and_alone(encoders, tiny_cldm, monkeypatch)
 
 
 def test_of_many_prompts_the_last_ones_are_kept(encoders, tiny_cldm, monkeypatch):
-    monkeypatch.setattr(frozen, "MOST_CONTEXTS", 2)
+    monkeypatch.setattr(frozen, "MAX_CONTEXTS", 2)
     calls = count_calls(monkeypatch, tiny_cldm.cond_stage_model, "forward")
     for prompts in (["a", "b", "c"], ["b", "c"], ["a"], ["c"]):
         encoders.contexts(prompts)
