@@ -9,7 +9,7 @@
   converted.
 - `sampling`, on `options` and `guidance`: pictures for conditions; `parts_in_turn`: on small cards;
   `recorded`: with CUDA graphs.
-- `speed`: networks compiled, recorded or packed.
+- `speed`: networks compiled, recorded or packed, and freed memory kept.
 - `logger`: pictures that a training draws.
 - `unknown_prompts`: a warning of weights whose prompts nobody recorded.
 - `ddim_hacked`, `hack`, on `unsupported`: published names for notebooks.

@@ -1,4 +1,8 @@
-"""Faster ways to the same result: networks compiled, recorded on a GPU, or packed on a CPU."""
+"""Faster ways to the same result.
+
+Networks are compiled; else they are recorded on a GPU, and on a CPU their weights are held as they
+are multiplied. A training on a CPU also keeps freed memory.
+"""
 
 from cldm.controlnet import ControlledDiffusionModel
 from cldm.recorded import record_drawing, record_training

@@ -88,6 +88,7 @@ def test_a_mapped_tensor_leaves_the_memory_until_it_is_read(tmp_path):
     assert torch.equal(in_memory, torch.arange(2.0**20))
 
 
+ROOT = Path(__file__).parents[3]
 KEEPING = """
 import resource, torch
 from core.hardware.memory import keep_freed_memory
@@ -106,5 +107,6 @@ print(min(counts))
 @pytest.mark.parametrize(("call", "used_again"), [("", False), ("keep_freed_memory()", True)])
 def test_freed_memory_is_used_again(call, used_again):
     # In a process of its own: nothing takes back what the C library was told.
-    fewest = int(subprocess.check_output([sys.executable, "-c", KEEPING.format(call=call)]))
+    command = [sys.executable, "-c", KEEPING.format(call=call)]
+    fewest = int(subprocess.check_output(command, cwd=ROOT))
     assert (fewest < 10) == used_again
