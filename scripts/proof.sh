@@ -6,12 +6,13 @@
 # OUT/pairs/run_{labelled}. Where UNLABELLED names a folder, three segmenters predict masks for its
 # images: OUT/pairs/predicted_{labelled}. Three that learn from these too predict them once more:
 # OUT/pairs/predicted_twice_{labelled}; PREDICT_TWICE=0 leaves that out. A ControlNet that learns
-# from all these pairs draws new images of the predicted masks: OUT/pairs/run_predicted_{labelled}.
+# from these and the labelled pairs draws new images of their masks:
+# OUT/pairs/run_predicted_twice_{labelled}, or OUT/pairs/run_predicted_{labelled} without twice.
 # Redrawn to show the first masks, the images become OUT/pairs/run_unlabelled_{labelled}.
 # CONTROL_STEPS=0 leaves out all that needs a ControlNet.
 # Further variables draw the pairs of run_{labelled} once more: SCALES="1 4" with these guidance
-# weights, run_{labelled}_scale_4; GRAIN=1 with the grain that the base drops, run_{labelled}_grain
-# (it adds it to run_predicted_{labelled} too);
+# weights, run_{labelled}_scale_4; GRAIN=1 with the grain that the base drops, run_{labelled}_grain,
+# and adds it to the images of predicted masks too;
 # GATE=1 with doubtful pixels of masks marked, which training ignores, run_{labelled}_gate.
 # A second call goes on where the first one stopped. docs/study.md
 set -euo pipefail
@@ -121,23 +122,24 @@ replace() {
     cp "$1" "$2/"
 }
 
-# draw_predicted FOLDER NUMBER PREDICTED: new images of predicted masks
+# draw_predicted FOLDER PREDICTED: new images of predicted masks
 draw_predicted() {
-    local pairs part file grain=()
-    pairs=$out/pairs/learned_$(basename "$3")  # other predictions, another ControlNet
+    local name pairs part file grain=()
+    name=$(basename "$2")  # other predictions, another ControlNet
+    pairs=$out/pairs/learned_$name
     if [ ! -d "$pairs" ]; then
         rm -rf "$pairs.new"
         mkdir -p "$pairs.new/images" "$pairs.new/masks"
         # The labelled pairs come last: of an image that is in both, the true mask stays.
         for part in images masks; do
-            cp "$3/$part/"* "$pairs.new/$part/"
+            cp "$2/$part/"* "$pairs.new/$part/"
             for file in "$1/$part/"*; do replace "$file" "$pairs.new/$part"; done
         done
         mv "$pairs.new" "$pairs"
     fi
-    train_control "$pairs" "$(basename "$3")"
+    train_control "$pairs" "$name"
     [ -z "${GRAIN:-}" ] || grain=(--grain "$out/grain.json")
-    draw "$(basename "$3")" "predicted_$2" --mask_dir "$3/masks" "${grain[@]}"
+    draw "$name" "$name" --mask_dir "$2/masks" "${grain[@]}"
 }
 
 if [ ! -d "$out/split" ]; then
@@ -173,7 +175,7 @@ for folder in "$out"/split/train_*; do
     train_control "$folder" "$number"
     draw_all "$folder" "$number" "${segmenters[0]}"
     if [ -n "$unlabelled" ]; then
-        draw_predicted "$folder" "$number" "$best"
+        draw_predicted "$folder" "$best"
         draw "$number" "unlabelled_$number" --mask_dir "$predicted/masks" \
             --image_path "$unlabelled" --encode_ratio "${ENCODE_RATIO:-0.6}"
     fi

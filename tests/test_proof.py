@@ -82,7 +82,7 @@ def test_every_command_is_understood(proof, tmp_path):
     for words in calls:
         parsed(*words)
     kinds = ["{}", "{}_scale_1", "{}_scale_4", "{}_grain", "{}_gate"]
-    kinds += ["predicted_{}", "unlabelled_{}"]
+    kinds += ["predicted_twice_{}", "unlabelled_{}"]
     assert runs(calls) == [kind.format(number) for number in (1, 2) for kind in kinds]
     assert sorted(path.name for path in (tmp_path / "out/images").iterdir()) == ["a.tif", "b.png"]
     again = proof(**more)
@@ -144,7 +144,7 @@ def test_a_controlnet_learns_from_labelled_and_predicted_pairs(proof, tmp_path):
         assert sorted(path.name for path in (learned / kind).iterdir()) == ["a.b.png", "a.tif"]
     (training,) = [words for words in calls if str(learned / "images") in words]
     assert training[0] == "train.py" and value(training, "--run_id") == "predicted_twice_2"
-    (drawing,) = [words for words in calls if "predicted_2" in words]
+    (drawing,) = [words for words in calls if "predicted_twice_2" in words and "--grain" in words]
     assert "/predicted_twice_2/" in value(drawing, "--model_weights_path")
     assert value(drawing, "--mask_dir") == str(tmp_path / "out/pairs/predicted_twice_2/masks")
     assert value(drawing, "--grain") == str(tmp_path / "out/grain.json")
