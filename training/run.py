@@ -1,5 +1,6 @@
 """A training run: its folder, its trainer, and its way from start to end."""
 
+import shlex
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -136,10 +137,12 @@ class TrainingRun:
             with stop_as_interrupt(), float32_products(self.options.processes.precision):
                 trainer.fit(module, train, validation, ckpt_path=last, weights_only=True)
         except KeyboardInterrupt as stop:
-            report(
-                f"stopped: {self.save_last.saved_text()}; "
-                f"to continue: python train.py --resume_training {self.run_dir}"
-            )
+            if self.save_last.path.exists():
+                command = ["python", "train.py", "--resume_training", str(self.run_dir)]
+                further = f"to continue: {shlex.join(command)}"
+            else:
+                further = "start it again"
+            report(f"stopped: {self.save_last.kept_text()}; {further}")
             if self.save_last.signal_received == signal.SIGUSR1:
                 raise StoppedForRequeue from stop
             raise

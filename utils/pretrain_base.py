@@ -35,7 +35,7 @@ def train_stages(model, images, prompts, options: BaseOptions, cache, work) -> N
     from core.weights.checkpoints import save_weights  # here, as in `main`
     from training.base.autoencoder import train_autoencoder
     from training.base.loop import StageRun
-    from training.base.unet import base_weights, train_unet
+    from training.base.unet import base_weights, save_halfway, train_unet
 
     files, unet = options.files, options.unet
 
@@ -47,7 +47,7 @@ def train_stages(model, images, prompts, options: BaseOptions, cache, work) -> N
         run = stage("autoencoder")
         train_autoencoder(model, images, options.autoencoder, unet.image_size, run)
         # Hours of work: they are saved before the second stage can fail.
-        save_weights(base_weights(model), files.halfway)
+        save_halfway(base_weights(model), files.halfway)
         print(f"autoencoder trained: {files.halfway}")
     if unet.steps:
         train_unet(model, images, prompts, unet, cache, stage("unet"))

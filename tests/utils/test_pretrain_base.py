@@ -2,6 +2,7 @@ import signal
 
 import pytest
 import torch
+from pytorch_lightning import Trainer
 
 import tool_add_control
 from cldm.model import create_model
@@ -125,7 +126,7 @@ def test_a_stopped_base_goes_on_to_the_same_weights(
         pretrain_base.main(command(pairs, micro_yaml, stopped, *words))
     assert not stopped.exists()
     pretrain_base.main(command(pairs, micro_yaml, stopped, *words))
-    assert f"stopped: step {step + 1} is saved" in caplog.text
+    assert f"last.ckpt is of step {step + 1}; the same command goes on" in caplog.text
     assert f"going on after step {step + 1} of 5" in caplog.text
     assert not (tmp_path / "stopped_training").exists()
     for suffix in ("", "_vae"):
@@ -180,7 +181,7 @@ def test_a_stopped_base_goes_on_with_the_same_options_and_images_alone(
     prompts.write_text("a cell\n")
     more = [*words, "--prompts_file", str(prompts)]
     line = error_line(pretrain_base.main, *command(pairs, micro_yaml, output, *more))
-    assert "the file of --prompts_file was changed" in line
+    assert "--prompts_file was added" in line
     moved = micro_yaml.with_name("moved.yaml")  # of the same content
     moved.write_text(text)
     pretrain_base.main(command(pairs, moved, output, *words, "--save_every", 3))
@@ -201,10 +202,44 @@ def test_a_stop_that_saved_nothing_says_so(pairs, micro_yaml, tmp_path, monkeypa
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(AutoencoderTraining, "training_step", training_step)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(AutoencoderTraining, "training_step", training_step)
         pretrain_base.main(words)
     assert "stopped: nothing is saved yet" in caplog.text
+
+
+def test_a_save_that_was_cut_off_does_not_count(pairs, micro_yaml, tmp_path, monkeypatch, caplog):
+    """Twice Ctrl-C: in a step, and while the checkpoint after that is written."""
+    words = command(pairs, micro_yaml, tmp_path / "base.ckpt", "--vae_steps", 4, "--save_every", 1)
+    save = Trainer.save_checkpoint
+
+    def save_checkpoint(self, path, *args, **options):
+        if self.global_step == 2:
+            signal.raise_signal(signal.SIGINT)
+        save(self, path, *args, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, AutoencoderTraining, step=1)
+        patch.setattr(Trainer, "save_checkpoint", save_checkpoint)
+        pretrain_base.main(words)
+    assert "last.ckpt is of step 1; the same command goes on" in caplog.text
+
+
+def test_an_autoencoder_of_somebody_else_is_not_overwritten(
+    pairs, micro_yaml, tmp_path, monkeypatch
+):
+    output, halfway = tmp_path / "base.ckpt", tmp_path / "base_vae.ckpt"
+    words = command(pairs, micro_yaml, output, "--vae_steps", 2, "--unet_steps", 1)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, AutoencoderTraining, step=0)
+        pretrain_base.main(words)
+    halfway.write_bytes(b"of somebody else")
+    with pytest.raises(FileExistsError, match="base_vae.ckpt: the trained autoencoder goes there"):
+        pretrain_base.main(words)
+    assert halfway.read_bytes() == b"of somebody else"
+    halfway.unlink()
+    pretrain_base.main(words)
+    assert output.exists() and halfway.exists()
 
 
 def test_weights_are_written_where_the_folder_of_the_work_cannot_be_deleted(

@@ -106,7 +106,7 @@ def fit(
         if save_last.signal_received:  # during the last step, which ends the stage, not the work
             raise KeyboardInterrupt
     except KeyboardInterrupt as stop:
-        report(f"stopped: {save_last.saved_text()}; the same command goes on")
+        report(f"stopped: {save_last.kept_text()}; the same command goes on")
         if save_last.signal_received == signal.SIGUSR1:
             raise StoppedForRequeue from stop
         raise

@@ -102,7 +102,7 @@ class BaseFileOptions:
         500,
         positive_int,
         "STEPS",
-        "steps between two checkpoints; they go to the folder OUTPUT_training until it is done",
+        "steps between two checkpoints; they stay in OUTPUT_training until the base is written",
     )
 
     @property
@@ -187,7 +187,7 @@ class BaseOptions:
     def require_new_files(self) -> None:
         """Raise ValueError where a file or folder that is to be written exists already."""
         work = self.files.work_folder
-        empty = work.is_dir() and not any(work.iterdir())
+        empty = work.is_dir() and not work.is_symlink() and not any(work.iterdir())
         if work.exists() and not empty and not (work / RECORD).is_file():
             raise ValueError(
                 f"--output: {work}: is where a pre-training keeps its work, but holds something "

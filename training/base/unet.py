@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import EMAWeightAveraging
 from cldm.configuration import read_config
 from cldm.model import load_weights
 from core.hardware.device_options import pick_device
+from core.weights.checkpoints import load_state_dict, save_weights
 from ldm.models.diffusion.latent_diffusion import LatentDiffusionModel
 from ldm.modules.distributions.distributions import DiagonalGaussianDistribution
 from training.base.data import Latents, Views, load
@@ -110,6 +111,29 @@ def train_unet(
     average = EMAWeightAveraging(decay=options.ema_decay)
     training = UNetTraining(model, options.learning_rate)
     fit(training, batches, options.steps, run, [average])
+
+
+def save_halfway(weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Write weights, unless the file holds them: a training that goes on has written it before.
+
+    Raises:
+        FileExistsError: the file holds something else.
+    """
+    if not path.exists():
+        save_weights(weights, path)
+        return
+    try:
+        found = load_state_dict(path)
+    except ValueError:  # no weights at all
+        found = {}
+    same = found.keys() == weights.keys() and all(
+        torch.equal(found[name], value) for name, value in weights.items()
+    )
+    if not same:
+        raise FileExistsError(
+            f"{path}: the trained autoencoder goes there, but it exists and holds something else. "
+            "Move it away; the same command goes on"
+        )
 
 
 def base_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -14,7 +14,7 @@ from training.data.data_record import Contents, changed_files, contents_of
 
 # Options that may differ when it goes on: they change no weight.
 FREE = {"output", "save_every", "latent_memory", "max_pixels", "options_file", "dry_run"}
-# Options that name what is compared by its content, wherever it lies
+# Paths that may change: their contents are compared
 COMPARED = {"image_path", "config", "init", "prompts_file"}
 
 
@@ -67,11 +67,7 @@ class WorkFolder:
         free = FREE | COMPARED
         changes = [f"{name} differs" for name in changed_options(options, record.options, free)]
         changes += changed_files(record.images, contents, "images")
-        changes += [
-            f"the file of --{name} was changed"
-            for name in sorted(record.read_once.keys() | read_once.keys())
-            if record.read_once.get(name) != read_once.get(name)
-        ]
+        changes += _changed_names(record.read_once, read_once)
         if changes:
             raise RuntimeError(
                 f"{self.path}: since the pre-training was stopped, {'; '.join(changes)}. Use the "
@@ -90,10 +86,21 @@ class WorkFolder:
             notify(f"{self.path} is no longer needed, but cannot be deleted ({error})")
 
 
+def _changed_names(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Differences between the files that options name, given by their checksums."""
+    added = [f"--{name} was added" for name in now.keys() - before.keys()]
+    lost = [f"--{name} was left out" for name in before.keys() - now.keys()]
+    both = before.keys() & now.keys()
+    changed = [f"the file of --{name} was changed" for name in both if before[name] != now[name]]
+    return sorted(added + lost + changed)
+
+
 def _delete(folder: Path) -> None:
     """Delete a work folder; where that is cut off, what is left is still known as one."""
     for path in folder.iterdir():
-        if path.name != RECORD:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != RECORD:
+            path.unlink()
     (folder / RECORD).unlink(missing_ok=True)
     folder.rmdir()

@@ -60,6 +60,8 @@ class SaveLast(Checkpoint):
 
     Attributes:
         signal_received: number of the signal that asked for the end, 0 for none.
+        saved_step: optimizer step of the newest save, which may still be under way.
+        kept_step: that of the checkpoint on the disk, as far as this process knows it.
         whole_batch: images per batch in all processes together, by which the position in an epoch
             is counted.
     """
@@ -69,7 +71,7 @@ class SaveLast(Checkpoint):
         self.every_n_steps = every_n_steps
         self.whole_batch = whole_batch
         self.signal_received = 0
-        self.saved_step = 0
+        self.saved_step = self.kept_step = 0
 
     def on_train_start(self, trainer, pl_module):
         """Put Lightning's loop where the checkpoint was written, and take over the signals."""
@@ -152,17 +154,18 @@ class SaveLast(Checkpoint):
             )
         self.saved_step = trainer.global_step
         trainer.save_checkpoint(self.path, weights_only=False)  # with optimizer and position
+        self.kept_step = self.saved_step
 
-    def saved_text(self) -> str:
-        """Words for the step from which the run can go on."""
-        return f"step {self.saved_step:,} is saved" if self.saved_step else "nothing is saved yet"
+    def kept_text(self) -> str:
+        """Words for the checkpoint from which the run can go on."""
+        if not self.path.exists():
+            return "nothing is saved yet"
+        # A run that is stopped while it reads its checkpoint does not know the step.
+        return f"{self.path} is " + (f"of step {self.kept_step:,}" if self.kept_step else "kept")
 
     def remedy(self) -> str:
         """Advice after a run went astray."""
-        kept = "nothing was saved yet"
-        if self.path.exists():
-            kept = f"{self.path} is of step {self.saved_step}"
-        return f"{kept}. Start again with a lower learning rate."
+        return f"{self.kept_text()}. Start again with a lower learning rate."
 
     def state_dict(self):
         return {"saved_step": self.saved_step, "whole_batch": self.whole_batch}
@@ -175,7 +178,7 @@ class SaveLast(Checkpoint):
                 f"{self.path}: was trained with {before} images per batch in all processes "
                 f"together, now {self.whole_batch}. Go on with as many processes as before."
             )
-        self.saved_step = state_dict["saved_step"]
+        self.saved_step = self.kept_step = state_dict["saved_step"]
 
 
 def align_weights(model: torch.nn.Module) -> None:
