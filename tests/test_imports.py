@@ -172,6 +172,20 @@ def test_packages_are_silent():
     assert printing == []
 
 
+def test_image_options_are_applied_wherever_they_are_offered():
+    offered = {
+        path
+        for path, source in python_files().items()
+        if "    add_image_options(parser)\n" in source and path.parts[0] != "tests"
+    }
+    applied = {
+        path
+        for path, source in python_files().items()
+        if "    read_options(ImageOptions, args).apply()\n" in source
+    }
+    assert offered == applied and len(offered) > 20
+
+
 def rooms_used(files: dict[Path, str]) -> dict[str, set[str]]:
     """The rooms of its own package that each room imports: `generation.drawing`, `core.files`."""
     names = {module_name(path) for path in files}

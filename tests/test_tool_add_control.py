@@ -108,7 +108,7 @@ def test_bad_input_is_one_line(base, micro_yaml, tiny_yaml, tmp_path, error_line
         tool_add_control.main, tmp_path / "nan.ckpt", output, *config
     )
     save_weights({"weight": torch.zeros(1)}, tmp_path / "noema.ckpt")
-    assert "--use_ema" in error_line(
+    assert "--use_ema: " + str(tmp_path / "noema.ckpt") in error_line(
         tool_add_control.main, tmp_path / "noema.ckpt", output, "--use_ema", *config
     )
     assert not output.exists()

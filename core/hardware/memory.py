@@ -58,22 +58,18 @@ def keep_freed_memory() -> None:
         mallopt(TRIM_THRESHOLD, -1)
 
 
-def page_out(tensor: torch.Tensor) -> bool:
+def page_out(tensor: torch.Tensor) -> None:
     """Let a tensor that is mapped from a file leave the memory until it is read again.
 
     No value is lost: tensors that are not mapped stay where they are, or go to swap space. Nothing
     happens where the system knows no such request, or where the file belongs to another user.
-
-    Returns:
-        True where the system took the request.
     """
     madvise = getattr(ctypes.CDLL(None), "madvise", None)
     # Whole pages only: their ends may hold other tensors.
     start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
     end = (tensor.data_ptr() + tensor.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
-    if not madvise or start >= end:
-        return False
-    return madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), PAGE_OUT) == 0
+    if madvise and start < end:
+        madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), PAGE_OUT)
 
 
 def _left_in_groups() -> list[int]:

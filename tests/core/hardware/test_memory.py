@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from core.hardware import memory
+from tests.kernel import needs_paging
 
 CPU = torch.device("cpu")
 VERSIONS = {
@@ -74,13 +75,12 @@ def test_freed_memory_goes_back_to_the_system():
     assert len(blocks) == 500
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="not Linux")
+@needs_paging
 def test_a_mapped_tensor_leaves_the_memory_until_it_is_read(tmp_path):
     torch.save(torch.arange(2.0**23), tmp_path / "numbers.pt")  # 32 MiB
     numbers = torch.load(tmp_path / "numbers.pt", mmap=True, weights_only=True)
     total, before = numbers.sum(), pages()
-    if not memory.page_out(numbers):
-        pytest.skip("Linux before 5.4")
+    memory.page_out(numbers)
     assert (before - pages()) * 4096 > 24e6
     assert torch.equal(numbers.sum(), total)
     in_memory = torch.arange(2.0**20)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from core.hardware.memory import page_out
 from ldm.modules.locked_layers import LockedConv2d, LockedLinear, lock_layers
 from ldm.modules.packing import can_pack
+from tests.kernel import needs_paging
 
 needs_packing = pytest.mark.skipif(not can_pack(), reason="no oneDNN with bf16 here")
 LAYERS = {
@@ -46,7 +46,7 @@ def locked_in_place(layer):
 def mapped_memory():
     """Bytes of files in the memory of this process."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    # Linux counts those of a file system in memory, as /tmp may be, as shared.
+    # /tmp may be in memory; Linux counts such files as shared.
     found = [line.split()[1] for line in lines if line.startswith(("RssFile", "RssShmem"))]
     return sum(map(int, found)) * 1024
 
@@ -78,6 +78,7 @@ def test_weights_are_kept_in_the_one_form_that_is_multiplied(side, kept):
 
 
 @needs_packing
+@needs_paging
 def test_mapped_weights_leave_the_memory_and_are_saved_as_they_were(tmp_path):
     layer = nn.Linear(2048, 4096, bias=False)  # 32 MiB
     torch.save(layer.state_dict(), tmp_path / "weights.pt")
@@ -85,8 +86,6 @@ def test_mapped_weights_leave_the_memory_and_are_saved_as_they_were(tmp_path):
     mapped = torch.load(tmp_path / "weights.pt", mmap=True, weights_only=True)
     layer.load_state_dict(mapped, assign=True)
     packed = locked_in_place(layer)
-    if not page_out(mapped["weight"]):
-        pytest.skip("Linux before 5.4")
     mapped["weight"].sum()  # all pages are in memory
     before = mapped_memory()
     passes(packed, torch.randn(1, 1, 2048))
