@@ -1,4 +1,4 @@
-"""First words of the names of weights in published checkpoints, one for each part."""
+"""Prefixes of weight names in published checkpoints, one for each part."""
 
 from core.weights.foreign_layouts import CONTROL as CONTROL
 

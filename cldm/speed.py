@@ -1,7 +1,7 @@
 """Faster ways to the same result.
 
-Networks are compiled; else they are recorded on a GPU, and on a CPU their weights are held as they
-are multiplied. A training on a CPU also keeps freed memory.
+Networks are compiled; else they are recorded on a GPU, and on a CPU their weights are held in the
+form that products read. A training on a CPU also keeps freed memory.
 """
 
 from cldm.controlnet import ControlledDiffusionModel

@@ -55,20 +55,20 @@ def add_groups(parser: argparse.ArgumentParser, groups: Mapping[str, Group]) -> 
     Args:
         groups: by the names under which `read_groups` returns them.
     """
-    for found in groups.values():
-        add_options(parser, found.options, found.title, flags=found.flags)
+    for each in groups.values():
+        add_options(parser, each.options, each.title, flags=each.flags)
 
 
 def read_groups(groups: Mapping[str, Group], args: argparse.Namespace) -> dict[str, Any]:
     """One checked object for each group, by the names in `groups`; raises as `read_options`."""
-    return {name: read_options(found.options, args, found.flags) for name, found in groups.items()}
+    return {name: read_options(each.options, args, each.flags) for name, each in groups.items()}
 
 
 def secret_names(groups: Mapping[str, Group]) -> list[str]:
     """Destinations of the options that are marked as secret."""
     return [
-        (found.flags or {}).get(field.name, field.name).replace("-", "_")
-        for found in groups.values()
-        for field in dataclasses.fields(found.options)
+        (each.flags or {}).get(field.name, field.name).replace("-", "_")
+        for each in groups.values()
+        for field in dataclasses.fields(each.options)
         if field.metadata.get("secret")
     ]

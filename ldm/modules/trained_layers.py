@@ -17,7 +17,7 @@ from ldm.modules.small_maps import convolve_small, is_small
 class _Linear(torch.autograd.Function):
     """Linear layer in bf16, and gradients as autocast gives them.
 
-    Those of weights are products in bf16 as well, of the type of the weights.
+    Those of weights are computed in bf16 and returned in the type of the weights.
     """
 
     @staticmethod

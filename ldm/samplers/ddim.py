@@ -12,7 +12,7 @@ from ldm.modules.diffusionmodules.schedule import predict_x0
 from ldm.samplers.noise import draw_noise
 from ldm.samplers.sampler import Denoiser, Sampler, check_steps
 
-if TYPE_CHECKING:  # it takes seconds to load, which a list of samplers can do without
+if TYPE_CHECKING:  # loading torch takes seconds
     import torch
 
 

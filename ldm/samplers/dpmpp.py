@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ldm.modules.diffusionmodules.schedule import predict_x0
 from ldm.samplers.sampler import Denoiser, Sampler, check_steps
 
-if TYPE_CHECKING:  # it takes seconds to load, which a list of samplers can do without
+if TYPE_CHECKING:  # loading torch takes seconds
     import torch
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # it takes seconds to load, which a list of samplers can do without
+if TYPE_CHECKING:  # loading torch takes seconds
     import torch
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ldm.modules.diffusionmodules.schedule import make_alphas_cumprod
 
-if TYPE_CHECKING:  # it takes seconds to load, which a list of samplers can do without
+if TYPE_CHECKING:  # loading torch takes seconds
     import torch
 
 # (x_noisy, t) -> eps: the noise predicted in x_noisy, (N, C, h, w), at the whole timestep t.
@@ -26,7 +26,7 @@ class Sampler:
     """One entry of `ldm.samplers.SAMPLERS`.
 
     Attributes:
-        name: that it is chosen by.
+        name: by which it is chosen.
         title: name and paper, for help texts.
         sample: the sampling loop, with the arguments of `ldm.samplers.ddim.sample`.
         timesteps: function (steps, alphas_cumprod) -> the timesteps at which the denoiser is asked,

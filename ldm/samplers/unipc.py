@@ -17,7 +17,7 @@ from ldm.modules.diffusionmodules.schedule import predict_x0
 from ldm.samplers.dpmpp import dpmpp_timesteps, first_order_step, half_log_snr, valid_steps
 from ldm.samplers.sampler import Denoiser, Sampler
 
-if TYPE_CHECKING:  # it takes seconds to load, which a list of samplers can do without
+if TYPE_CHECKING:  # loading torch takes seconds
     import torch
 
 

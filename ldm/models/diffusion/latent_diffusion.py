@@ -116,7 +116,7 @@ class LatentDiffusionModel(nn.Module):
     # Pixels and prompts to latents and embeddings, and back
 
     def latent_shape(self, height, width):
-        """Shape (C, H/8, W/8) that an image's latent has; `height` and `width` are in pixels."""
+        """Shape (C, H/8, W/8) of an image's latent; `height` and `width` are in pixels."""
         f = self.first_stage_model.downsampling
         return self.channels, height // f, width // f
 

@@ -154,13 +154,13 @@ def _affine(norm, x):
     """Factor and offset of each channel, (N, C, 1, 1), that a group norm of `x` comes to."""
     step = _step(x[:, :, 0].numel(), x.shape[2])
     parts = [_moments(part.float()) for part in x.split(step, dim=2)]
-    shares = [part.shape[2] / x.shape[2] for part in x.split(step, dim=2)]
+    portions = [part.shape[2] / x.shape[2] for part in x.split(step, dim=2)]
     # In float64: sums over parts would otherwise lose digits that one norm of all keeps.
     means, variances = (
         torch.stack(values).double().unflatten(2, (norm.num_groups, -1))
         for values in zip(*parts, strict=True)
     )  # (parts, N, groups, C / groups)
-    portion = means.new_tensor(shares)[:, None, None, None]  # (parts, 1, 1, 1)
+    portion = means.new_tensor(portions)[:, None, None, None]  # (parts, 1, 1, 1)
     mean = (portion * means).sum(0).mean(-1)  # (N, groups)
     deviations = variances + (means - mean[..., None]) ** 2
     variance = (portion * deviations).sum(0).mean(-1)  # (N, groups)
