@@ -23,7 +23,7 @@ unlabelled=${UNLABELLED:-}  # folder of further images; the labelled ones are ta
 config=${CONFIG:-models/cldm_nano.yaml}
 base=${BASE:-models/nano_base.safetensors}
 precision=${PRECISION:-bf16}
-control_steps=${CONTROL_STEPS:-700}
+control_steps=${CONTROL_STEPS:-2000}
 
 # Share of an image's area that a training crop takes, from and to: (128 / side)^2 keeps the scale
 read -ra crop_scale <<< "${CROP_SCALE:-0.05 0.09}"
