@@ -27,7 +27,7 @@ control_steps=${CONTROL_STEPS:-2000}
 
 # Share of an image's area that a training crop takes, from and to: (128 / side)^2 keeps the scale
 read -ra crop_scale <<< "${CROP_SCALE:-0.05 0.09}"
-classes=$(sed -n 's/^num_classes: *//p' "$study")
+classes=$(sed -n 's/^num_classes: *\([0-9]*\).*/\1/p' "$study")
 
 # train_segmenter FOLDER SEED CHECKPOINT OPTION...: of the labelled images in FOLDER
 train_segmenter() {
@@ -36,6 +36,7 @@ train_segmenter() {
         --image_path "$1/images" --mask_path "$1/masks" \
         --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
         --encoder resnet18 --augmentation strong --batch_size 8 --validations 8 \
+        --precision "$precision" \
         --max_steps "${SEGMENTER_STEPS:-800}" --seed "$2" --output "$3" "${@:4}"
 }
 

@@ -46,7 +46,7 @@ def proof(tmp_path):
     calls, stand_in = tmp_path / "calls", tmp_path / "python"
     stand_in.write_text(STAND_IN.format(python=sys.executable, calls=str(calls)))
     stand_in.chmod(0o755)
-    (tmp_path / "study.yaml").write_text("num_classes: 3\n")
+    (tmp_path / "study.yaml").write_text("num_classes: 3  # with the background\n")
     (tmp_path / "more").mkdir()
     (tmp_path / "more/b.png").write_text("")
 

@@ -175,7 +175,8 @@ class Study:
             arm=job.arm,
             labelled=job.labelled,
             seed=job.seed,
-            steps=job.steps,
+            # Patience ends a training at a validation; without any, all steps were made.
+            steps=model.curve[-1][0] if model.curve else job.steps,
             real_images=len(job.real),
             synthetic_images=len(job.synthetic),
             miou=tested["miou"],

@@ -152,3 +152,13 @@ def test_wrong_studies_are_refused_before_anything_trains(data, tmp_path, run, m
         assert "\n" not in str(found.value), changes
     with pytest.raises(ValueError, match=r"--task 9: expected 0\.\.3"):
         run(study_of(data), "--task", "9")
+
+
+def test_a_result_tells_the_steps_that_were_made(data, tmp_path, run, monkeypatch):
+    monkeypatch.setattr(
+        "segmentation.training.BestWeights.validations_since", lambda self: len(self.curve)
+    )
+    content = study_of(data, seeds=[0], arms=[{"name": "plain"}])
+    content["segmenter"] |= {"max_steps": 3, "validations": 3, "patience": 2}
+    run(content)
+    assert results(tmp_path)["plain-6-0"]["steps"] == 2
