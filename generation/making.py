@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 
 from cldm.parts_in_turn import PartsInTurn
 from cldm.speed import speed_up_drawing
+from core.imaging.pairing import MANIFEST
 from core.notices import report
 from generation.drawing.gate import Gate
 from generation.drawing.loop import Painter, draw_images
 from generation.drawing.model import load_model
 from generation.drawing.watched_weights import WatchedWeights
-from generation.folder.manifest import MANIFEST
 from generation.run import Run
 from generation.settings import Settings
 from microscope.grain import Grain

@@ -12,14 +12,13 @@ from core.checks import find_flaws
 from core.command_line.option_sources import plain
 from core.files import sha256_of, whole_folder, write_json
 from core.imaging.images import IGNORE, write_png
-from core.imaging.pairing import IMAGES, MASKS
+from core.imaging.pairing import IMAGES, MANIFEST, MASKS
 from core.imaging.pictures import OVERVIEW
 from core.imaging.pixel_size import VOLUME, PixelSize
 from core.recording.records import RECORD, read_record, write_run_record
 from generation.drawn import Drawn
 from generation.folder.image_line import image_line
 from generation.folder.manifest import (
-    MANIFEST,
     SHA256,
     WEIGHTS_CHANGED,
     append_to_manifest,

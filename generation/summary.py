@@ -1,13 +1,12 @@
 """The plan of a run, for `--dry_run`, and its files, as text for people."""
 
 from cldm.options import SamplingOptions
-from core.imaging.pairing import IMAGES, MASKS
+from core.imaging.pairing import IMAGES, MANIFEST, MASKS
 from core.imaging.pictures import OVERVIEW
 from core.recording.records import RECORD
 from core.text import table
 from generation.exporting.dataset import ExportOptions
 from generation.exporting.volume import VolumeOptions
-from generation.folder.manifest import MANIFEST
 from generation.folder.run_folder import STATE
 from generation.names import CONDITIONS
 from generation.planning.branches import condition_folders

@@ -8,6 +8,7 @@ from pathlib import Path
 from core.notices import notify
 
 IMAGES, MASKS = "images", "masks"  # folders of a set of pairs, whose files have equal names
+MANIFEST = "manifest.jsonl"  # beside generated pairs: for each image, how it was made
 LISTED = 5  # file names that an error message lists
 FIRST_CHANNEL = "_0000"  # nnU-Net ends the names of its images so, but not those of their labels
 # Words that tell an image from its condition. Any other word tells what a file shows, or in which

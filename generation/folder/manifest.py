@@ -9,12 +9,11 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from core.files import require_file, whole_file
-from core.imaging.pairing import IMAGES, MASKS
+from core.imaging.pairing import IMAGES, MANIFEST, MASKS
 from core.recording.records import Record, parse_checked
 from generation.folder.run_folder import lock_manifest
 from generation.names import CONDITIONS
 
-MANIFEST = "manifest.jsonl"
 # Keys of a line that are known only when the image is written; all others follow from the plan.
 SHA256 = "sha256"  # of the image's file
 WEIGHTS_CHANGED = "weights_changed"  # files of weights that changed while it was drawn

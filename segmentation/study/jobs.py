@@ -15,7 +15,7 @@ from conditions.pairs import Pair
 from core.command_line.option_sources import plain
 from core.command_line.options import OptionError
 from core.files import sha256_of, write_json
-from core.imaging.pairing import IMAGES, MASKS
+from core.imaging.pairing import IMAGES, MANIFEST, MASKS
 from core.imaging.pixel_size import notify_of_unlike_folders
 from core.recording.records import Record, read_checked
 from core.refusals import same_kind
@@ -28,6 +28,7 @@ from segmentation.study.split import spread
 from segmentation.training import train_segmenter
 
 RESULTS = "results"  # folder of a study that holds one file for each job
+REMEDY = "Make pairs of training masks and of images outside test and validation alone."
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class Study:
     def _refuse_held_out(self) -> None:
         """Check that no generated pair is made of the mask or image of a test or validation pair.
 
-        An image that was redrawn is another one: that of its start cannot be told.
+        An image that was redrawn is another one; where a run drew it, the manifest names its start.
         """
         held_out = {}  # checksum of a mask or an image -> the image
         for pair in [*self.parts.val, *self.parts.test]:
@@ -123,8 +124,14 @@ class Study:
                 if digest in held_out:
                     kind = "is" if path == pair.image else "shows the mask of"
                     raise ValueError(
-                        f"{path}: {kind} {held_out[digest]}, which is held out. Make pairs of "
-                        "training masks and of images outside test and validation alone."
+                        f"{path}: {kind} {held_out[digest]}, which is held out. {REMEDY}"
+                    )
+        starts = {image.resolve() for image in held_out.values()}
+        for folder in {pair.image.parents[1] for job in self.jobs for pair in job.synthetic}:
+            for start in redrawn(folder / MANIFEST):
+                if start.resolve() in starts:
+                    raise ValueError(
+                        f"{folder}: an image was drawn from {start}, which is held out. {REMEDY}"
                     )
 
     def _pixel_digests(self, pair: Pair) -> dict[Path, bytes]:
@@ -240,3 +247,22 @@ class ResultFiles:
                 )
             found[job.name] = result
         return found
+
+
+def redrawn(manifest: Path) -> set[Path]:
+    """The real images that a run's images began with; none where there is no manifest.
+
+    Raises:
+        ValueError: a line of the manifest is damaged.
+    """
+    if not manifest.exists():
+        return set()
+    starts = set()
+    for number, line in enumerate(manifest.read_text().splitlines(), 1):
+        try:
+            start = json.loads(line)["options"].get("encoded_image")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{manifest}: line {number} is damaged ({error})") from error
+        if start:
+            starts.add(Path(start))
+    return starts

@@ -162,3 +162,24 @@ def test_a_result_tells_the_steps_that_were_made(data, tmp_path, run, monkeypatc
     content["segmenter"] |= {"max_steps": 3, "validations": 3, "patience": 2}
     run(content)
     assert results(tmp_path)["plain-6-0"]["steps"] == 2
+
+
+def test_a_run_that_redrew_a_test_image_is_refused(data, tmp_path, error_line):
+    """The drawn image looks different, so only the run's manifest tells."""
+    write_pairs(tmp_path / "run", *blobs(2, 5))
+    line = {"image": "images/0.png", "options": {"encoded_image": str(data / "real/images/10.png")}}
+    assert (data / "real/images/10.png").exists()
+    manifest = tmp_path / "run/manifest.jsonl"
+    content = study_of(data)
+    content["arms"][1]["synthetic"] = str(tmp_path / "run")
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
+    words = [str(tmp_path / "study.yaml"), "--output", str(tmp_path / "out"), "--dry_run"]
+    for text, found in (
+        (json.dumps(line), "real/images/10.png, which is held out"),
+        ("half a li", "manifest.jsonl: line 1 is damaged"),
+    ):
+        manifest.write_text(text)
+        assert found in error_line(main, *words)
+    line["options"]["encoded_image"] = str(data / "real/images/3.png")
+    manifest.write_text(json.dumps(line))
+    main(words)
