@@ -67,6 +67,7 @@ class Condition:
         suffixes: of its files.
         carries_labels: whether a file holds the class of every pixel, so that its image has a mask.
         reads_options: fields of `ConditionOptions` that change its hints.
+        is_validated: whether validation conditions need validation images beside them.
     """
 
     name: ClassVar[str]

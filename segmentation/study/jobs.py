@@ -117,7 +117,8 @@ class Study:
         An image that was redrawn is another one; where a run drew it, the manifest names its start.
         """
         held_out = {}  # checksum of a mask or an image -> the image
-        for pair in [*self.parts.val, *self.parts.test]:
+        held_out_pairs = [*self.parts.val, *self.parts.test]
+        for pair in held_out_pairs:
             held_out |= dict.fromkeys(self._pixel_digests(pair).values(), pair.image)
         for pair in {pair for job in self.jobs for pair in job.synthetic}:
             for path, digest in self._pixel_digests(pair).items():
@@ -126,7 +127,7 @@ class Study:
                     raise ValueError(
                         f"{path}: {kind} {held_out[digest]}, which is held out. {REMEDY}"
                     )
-        starts = {image.resolve() for image in held_out.values()}
+        starts = {pair.image.resolve() for pair in held_out_pairs}
         for folder in {pair.image.parents[1] for job in self.jobs for pair in job.synthetic}:
             for start in redrawn(folder / MANIFEST):
                 if start.resolve() in starts:
