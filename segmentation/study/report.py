@@ -27,6 +27,11 @@ class Row:
         """Test mIoU of each seed."""
         return [result.miou for result in self.results]
 
+    @property
+    def validation(self) -> float:
+        """Mean over the seeds of the mIoU that chose the weights, on the validation images."""
+        return statistics.fmean(max(y for _, y in result.val_curve) for result in self.results)
+
     def difference(self, other: "Row") -> tuple[float, float]:
         """Mean and deviation of the differences to another row, seed by seed."""
         base = {result.seed: result.miou for result in other.results}
@@ -66,8 +71,9 @@ def rows_of(study: Study, results: Mapping[str, Result]) -> list[Row]:
 def verdicts(study: Study, rows: Sequence[Row]) -> list[str]:
     """A sentence for each number of labelled images: which arm is recommended, or that none is.
 
-    An arm is recommended where its mean gain over the baseline exceeds the deviation of the gains
-    over the seeds.
+    The validation images choose the arm, so that its score on the test images is that of one arm
+    and not the luckiest of many. It is recommended where its mean gain over the baseline exceeds
+    the deviation of the gains over the seeds.
     """
     sentences = []
     for labelled in study.parts.train:
@@ -76,21 +82,21 @@ def verdicts(study: Study, rows: Sequence[Row]) -> list[str]:
         others = [row for row in here if row is not base]
         if base is None or not others:
             continue
-        gains = {row.arm: row.difference(base) for row in others}
-        best = max(gains, key=lambda arm: (not math.isnan(gains[arm][0]), gains[arm][0]))
-        mean, spread = gains[best]
+        chosen = max(others, key=lambda row: row.validation)
+        mean, spread = chosen.difference(base)
         images = f"With {labelled} labelled image{'s' if labelled > 1 else ''}"
+        gain = f"{100 * mean:.1f} +- {100 * spread:.1f} points of mIoU"
         if math.isnan(spread):
             sentences.append(f"{images}: one seed is not enough for a verdict.")
         elif mean > spread:
             sentences.append(
-                f"{images}: **{best}** beats {base.arm} by {100 * mean:.1f} +- "
-                f"{100 * spread:.1f} points of mIoU."
+                f"{images}: **{chosen.arm}**, chosen on the validation images, beats {base.arm} "
+                f"by {gain} on the test images."
             )
         else:
             sentences.append(
-                f"{images}: no arm beats {base.arm} by more than the seeds differ. The best, "
-                f"{best}, gains {100 * mean:.1f} +- {100 * spread:.1f} points."
+                f"{images}: no arm is recommended. {chosen.arm}, chosen on the validation images, "
+                f"gains {gain} over {base.arm} on the test images, no more than the seeds differ."
             )
     return sentences
 
@@ -109,6 +115,7 @@ def _cells(row: Row, base: Row | None) -> list[str]:
         str(row.labelled),
         str(row.results[0].synthetic_images),
         str(len(row.results)),
+        _number(row.validation),
         _number(statistics.fmean(row.scores)),
         _number(deviation(row.scores)),
         *(_number(statistics.fmean(values) if values else None) for values in per_class),
@@ -124,14 +131,15 @@ def markdown(study: Study, rows: Sequence[Row], missing: int) -> str:
         missing: number of jobs without a result.
     """
     classes = [f"class {i}" for i in range(study.config.num_classes)]
-    columns = ["arm", "labelled", "generated", "seeds", "mIoU", "+-", *classes]
+    columns = ["arm", "labelled", "generated", "seeds", "validation", "mIoU", "+-", *classes]
     columns += ["gain in points", "+-", "seconds"]
     lines = [
         "# Augmentation study",
         "",
         f"Real images: {len(study.parts.test)} for the test, {len(study.parts.val)} for "
-        "validation. The table shows IoU on the test images, mean and deviation over the seeds. "
-        f"The gain is that over {study.config.baseline}, seed by seed.",
+        "validation. The table shows IoU on the test images, mean and deviation over the seeds; "
+        "the column *validation* is the mIoU on the validation images, which chose weights and "
+        f"arm. The gain is that over {study.config.baseline}, seed by seed.",
         "",
         *verdicts(study, rows),
         "",
