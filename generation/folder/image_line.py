@@ -16,6 +16,8 @@ IMAGE_OPTIONS = (
 )
 # Options that few runs have. The checksum of the grain is among the weights.
 RARE_OPTIONS = ("grain", "stack")
+# Options of a run with a quality gate
+GATE_OPTIONS = ("min_agreement", "max_redraws", "ignore_ratio", "resample")
 
 
 def image_line(
@@ -34,6 +36,7 @@ def image_line(
     image, ending = image_name(planned.ending), planned.ending
     names = [branch.name for branch in branches]
     pixel_size = branches[0].pixel_size
+    gate = GATE_OPTIONS if options.get("gate_segmenter") else ()
     return {
         "image": f"{IMAGES}/{image}",
         "mask": f"{MASKS}/{image}" if has_labels(branches) else None,
@@ -46,7 +49,7 @@ def image_line(
         "seed": planned.seed,
         "weights": weights,
         "pixel_size_nm": pixel_size and list(pixel_size),
-        "options": {name: options[name] for name in IMAGE_OPTIONS}
+        "options": {name: options[name] for name in (*IMAGE_OPTIONS, *gate)}
         | {"strengths": {branch.name: branch.strength for branch in branches}}
         | _start_of(planned)
         | plain({name: options[name] for name in RARE_OPTIONS if options.get(name)}),

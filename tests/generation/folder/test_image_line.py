@@ -43,3 +43,11 @@ def test_a_line_says_what_few_runs_have_only_where_it_is_so(new_run):
         "grain": "g.json",
         "stack": 16.0,
     }
+
+
+def test_a_line_has_the_options_of_the_gate_that_judged_the_image(new_run):
+    run = new_run()
+    gate = {"min_agreement": 0.7, "max_redraws": 0, "ignore_ratio": None, "resample": False}
+    judged = line_of(run, run.plan[0], gate_segmenter=Path("s.ckpt"), **gate)["options"]
+    assert {name: judged[name] for name in gate} == gate
+    assert not gate.keys() & line_of(run, run.plan[0], **gate)["options"].keys()
