@@ -55,6 +55,11 @@ class Branch:
         """Of the hints; None where it is unknown. Raises as `pixel_size_of_folder`."""
         return pixel_size_as_read(self.folder, self.pixel_side)
 
+    @property
+    def trained_pixel_size(self) -> PixelSize | None:
+        """Of the images that the weights were trained on; None where it is unknown."""
+        return pixel_size_of_weights(self.weights)
+
     @cached_property
     def resampling(self) -> Resampling | None:
         """Change of the files' pixel size; raises as `resampling_to`."""
@@ -249,8 +254,9 @@ def check_branches(branches: Sequence[Branch]) -> None:
 def notify_of_pixel_sizes(branches: Sequence[Branch]) -> None:
     """Warn of conditions whose pixel size differs from that of the training by over a tenth."""
     for branch in branches:
-        trained = pixel_size_of_weights(branch.weights)
-        notify_of_other_size(branch.folder, branch.pixel_size, branch.weights, trained)
+        notify_of_other_size(
+            branch.folder, branch.pixel_size, branch.weights, branch.trained_pixel_size
+        )
 
 
 def label_folders(branches: Sequence[Branch]) -> set[str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 import generate
 from core.files import write_json
+from core.recording.records import DATA
 from tests.generated import manifest, pictures
 from tests.microscope.test_grain import grain_of
 
@@ -70,6 +72,13 @@ def test_wrong_files_are_refused_before_the_model_loads(
     (pairs / "masks" / "volume.json").write_text('{"pixel_size_nm": [8, 8]}')
     assert "grain.json: was measured on pixels of 4.6 nm, but the images have pixels of 8 nm" in (
         refused("--grain", grain)
+    )
+    # Where the masks have no pixel size, the images have that of the training.
+    (pairs / "masks" / "volume.json").unlink()
+    write_json(tmp_path / DATA, {"pixel_size_nm": [8, 8]})
+    trained = shutil.copy(micro_weights, tmp_path)
+    assert "the images have pixels of 8 nm" in (
+        refused("--model_weights_path", trained, "--grain", grain)
     )
     assert "none.json" in refused("--grain", "none.json")
     assert "damaged or edited" in refused("--grain", micro_yaml)
