@@ -56,8 +56,10 @@ make_start() {
     if [ ! -f "$out/base.safetensors" ]; then
         "$python" utils/pretrain_base.py --config "$config" --init "$base" \
             --image_path "$out/images" --vae_steps "${VAE_STEPS:-1000}" --kl_weight 1e-6 \
-            --vae_learning_rate 8e-4 --vae_batch_size 12 --unet_steps "${UNET_STEPS:-1000}" \
-            --unet_batch_size 16 --views_per_image "${VIEWS:-30}" --ema_decay 0.995 \
+            --vae_learning_rate "${VAE_LEARNING_RATE:-8e-4}" --vae_batch_size 12 \
+            --unet_steps "${UNET_STEPS:-1000}" --image_size "${IMAGE_SIZE:-128}" \
+            --unet_learning_rate "${UNET_LEARNING_RATE:-4e-4}" \
+            --unet_batch_size "${UNET_BATCH_SIZE:-16}" --views_per_image "${VIEWS:-30}" --ema_decay 0.995 \
             --precision "$precision" --output "$out/base.safetensors"
     fi
     if [ -n "${GRAIN:-}" ] && [ ! -f "$out/grain.json" ]; then
@@ -76,7 +78,8 @@ train_control() {
         --image_path "$1/images" --mask_path "$1/masks" \
         --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
         --num_classes "$classes" --init_extra_hint zeros --crop_scale "${crop_scale[@]}" \
-        --batch_size 8 --learning_rate 4e-4 --max_steps "$control_steps" \
+        --batch_size "${BATCH_SIZE:-8}" --learning_rate "${LEARNING_RATE:-4e-4}" \
+        --max_steps "$control_steps" \
         --max_epochs 1000000 --validate_every 200 --ema_decay 0.99 --sd_locked false \
         --precision "$precision" --output_root "$out/training" --run_id "$2"
 }
@@ -143,8 +146,28 @@ draw_predicted() {
     draw "$name" "$name" --mask_dir "$2/masks" "${grain[@]}"
 }
 
+# The folders that the arms may name, known before hours of work
+pairs_to_come() {
+    local last=predicted_{labelled} scale
+    if [ -n "$unlabelled" ]; then
+        echo "$last"
+        if [ "${PREDICT_TWICE:-1}" != 0 ]; then
+            last=predicted_twice_{labelled}
+            echo "$last"
+        fi
+    fi
+    [ "$control_steps" != 0 ] || return 0
+    echo "run_{labelled}"
+    for scale in ${SCALES:-}; do echo "run_{labelled}_scale_$scale"; done
+    [ -z "${GRAIN:-}" ] || echo "run_{labelled}_grain"
+    [ -z "${GATE:-}" ] || echo "run_{labelled}_gate"
+    [ -z "$unlabelled" ] || printf '%s\n' "run_$last" "run_unlabelled_{labelled}"
+}
+
 if [ ! -d "$out/split" ]; then
-    "$python" utils/augmentation_study.py "$study" --write_split "$out/split"
+    mapfile -t to_come < <(pairs_to_come)
+    "$python" utils/augmentation_study.py "$study" --write_split "$out/split" \
+        --pairs_to_come "${to_come[@]/#/$out/pairs/}"
 fi
 most=$(find "$out/split" -maxdepth 1 -name 'train_*' | sed 's/.*train_//' | sort -n | tail -n 1)
 [ "$control_steps" = 0 ] || make_start

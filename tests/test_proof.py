@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,21 @@ def test_every_command_is_understood(proof, tmp_path):
     again = proof(**more)
     assert {words[0] for words in again} == {"generate.py", "utils/augmentation_study.py"}
     assert runs(again) == runs(calls)
+
+
+def test_arms_may_name_every_folder_that_will_be_made(proof, tmp_path):
+    more = {"UNLABELLED": str(tmp_path / "more"), "SCALES": "4", "GRAIN": "1", "GATE": "1"}
+    for variables in ({}, more, more | {"PREDICT_TWICE": "0"}, more | {"CONTROL_STEPS": "0"}):
+        calls = proof(**variables)
+        to_come = parsed(*calls[0]).pairs_to_come
+        pairs = {
+            tmp_path / "out/pairs" / f"run_{value(words, '--run_id')}"
+            for words in calls
+            if words[0] == "generate.py"
+        }
+        pairs |= {Path(words[-2]) for words in calls if words[0] == "utils/predict_masks.py"}
+        assert {Path(str(p).format(labelled=n)) for p in to_come for n in (1, 2)} == pairs
+        shutil.rmtree(tmp_path / "out")
 
 
 def test_a_guidance_weight_of_the_sweep_wins(proof):

@@ -7,6 +7,7 @@ arm is trained with each seed and tested on real images that it never saw. docs/
 the file and what to do with the answer.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,14 @@ class StudyOptions(DeviceOptions):
         "DIR",
         "only write the images and masks of the split to this new folder, one set for each number "
         "of labelled images, to train a ControlNet on",
+    )
+    pairs_to_come: Sequence[Path] | None = option(
+        None,
+        Path,
+        "DIR",
+        "with --write_split: folders of pairs that will be made with the split, {labelled} in the "
+        "place of the number; arms that name other folders are refused where these are not there",
+        nargs="*",
     )
     task: int | None = option(
         None, non_negative_int, "INT", "run only this training, from 0: one Slurm array task each"
@@ -87,7 +96,7 @@ def main(argv=None):
     args = parse_args(argv)
     # Here, because what works loads torch, which takes longer than reading the options.
     from segmentation.study.config import read_study
-    from segmentation.study.jobs import ResultFiles, Study
+    from segmentation.study.jobs import ResultFiles, Study, check_arms
     from segmentation.study.parts import find_parts
     from segmentation.study.report import MARKDOWN, write_report
 
@@ -95,7 +104,10 @@ def main(argv=None):
     options = read_options(StudyOptions, args)
     config = read_study(args.study)
     if options.write_split:
-        write_split(options.write_split, find_parts(config), args)
+        parts = find_parts(config)
+        if options.pairs_to_come is not None:
+            check_arms(config, parts.train, options.pairs_to_come)
+        write_split(options.write_split, parts, args)
         return
     study = Study(config)
     if options.task is not None and options.task >= len(study.jobs):

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -192,6 +192,28 @@ class Study:
             val_curve=model.curve,
             train_seconds=seconds,
         )
+
+
+def check_arms(config: StudyConfig, labelled: Iterable[int], to_come: Sequence[Path]) -> None:
+    """Check the pairs of all arms that are there, while others are still to be made.
+
+    Args:
+        labelled: numbers of labelled images.
+        to_come: folders of pairs that will be made, with `LABELLED` in their place.
+    Raises:
+        FileNotFoundError, RuntimeError, ValueError: as `synthetic_pairs`, or a folder is neither
+            there nor to come.
+    """
+    coming = {path.resolve() for path in to_come}
+    for arm in config.arms:
+        if arm.synthetic is None or Path(arm.synthetic).resolve() in coming:
+            continue
+        for number in labelled:
+            try:
+                synthetic_pairs(arm, number, config.num_classes)
+            except FileNotFoundError as error:
+                names = ", ".join(map(str, to_come)) or "none"
+                raise FileNotFoundError(f"{error}. To come are: {names}") from error
 
 
 def synthetic_pairs(arm: Arm, labelled: int, num_classes: int) -> list[Pair]:

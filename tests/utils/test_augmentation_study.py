@@ -109,6 +109,25 @@ def test_the_curve_over_labelled_images(data, tmp_path, run, capsys):
     assert (copied == read_labels(data / "real/masks/08.png")).all()
 
 
+def test_arms_are_checked_before_their_pairs_are_made(data, tmp_path, run):
+    there = {"name": "there", "synthetic": str(data / "run_{labelled}")}
+    later = {"name": "later", "synthetic": f"{tmp_path}/./out/run_{{labelled}}"}
+    to_come = ["--pairs_to_come", f"{tmp_path}/out/run_{{labelled}}"]
+    split = ["--write_split", str(tmp_path / "split")]
+    typo = {"name": "typo", "synthetic": f"{tmp_path}/out/runs_{{labelled}}"}
+    for arms, numbers, message in (
+        ([there, later, typo], [2, 4], "arm typo: .*runs_2/images.*To come are: .*out/run_"),
+        ([later, there], [2, 3], "arm there: .*run_3/images: no such folder"),
+    ):
+        with pytest.raises(FileNotFoundError, match=message):
+            run(study_of(data, labelled=numbers, arms=arms), *split, *to_come)
+        assert not (tmp_path / "split").exists()
+    with pytest.raises(FileNotFoundError, match="To come are: none"):
+        run(study_of(data, labelled=[2], arms=[later]), *split, "--pairs_to_come")
+    run(study_of(data, labelled=[2, 4], arms=[there, later]), *split, *to_come)
+    assert (tmp_path / "split").is_dir()
+
+
 def test_wrong_studies_are_refused_before_anything_trains(data, tmp_path, run, monkeypatch):
     monkeypatch.setattr(
         "segmentation.study.jobs.train_segmenter", lambda *_: pytest.fail("trained")
