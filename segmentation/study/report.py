@@ -30,7 +30,7 @@ class Row:
     @property
     def validation(self) -> float:
         """Mean over the seeds of the mIoU that chose the weights, on the validation images."""
-        return statistics.fmean(max(y for _, y in result.val_curve) for result in self.results)
+        return statistics.fmean(best_validation(result) for result in self.results)
 
     def difference(self, other: "Row") -> tuple[float, float]:
         """Mean and deviation of the differences to another row, seed by seed."""
@@ -42,6 +42,11 @@ class Row:
     def still_rising(self) -> bool:
         """Tell whether a validation curve still rose at its end, so the training was too short."""
         return any(_rises_at_end([y for _, y in result.val_curve]) for result in self.results)
+
+
+def best_validation(result: Result) -> float:
+    """Highest mIoU on the validation images, that of the weights which were kept."""
+    return max(y for _, y in result.val_curve)
 
 
 def _rises_at_end(curve: Sequence[float]) -> bool:
@@ -187,14 +192,14 @@ def draw_curve(path: Path, rows: Sequence[Row]) -> None:
 def write_report(folder: Path, study: Study, results: Mapping[str, Result]) -> str:
     """Write table, report and curve of the results that are there; returns the report."""
     rows = rows_of(study, results)
-    columns = ["arm", "labelled", "seed", "steps", "real", "synthetic", "miou"]
+    columns = ["arm", "labelled", "seed", "steps", "real", "synthetic", "validation", "miou"]
     columns += [f"iou_{i}" for i in range(study.config.num_classes)] + ["train_seconds"]
     write_csv(
         folder / CSV,
         columns,
         (
-            [r.arm, r.labelled, r.seed, r.steps, r.real_images, r.synthetic_images, r.miou]
-            + [*r.iou, round(r.train_seconds, 1)]
+            [r.arm, r.labelled, r.seed, r.steps, r.real_images, r.synthetic_images]
+            + [best_validation(r), r.miou, *r.iou, round(r.train_seconds, 1)]
             for row in rows
             for r in row.results
         ),

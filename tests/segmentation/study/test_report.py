@@ -92,7 +92,7 @@ def test_files_of_the_report(tmp_path):
     assert "1 trainings have no result yet" in text
     rows = list(csv.DictReader((tmp_path / "results.csv").open()))
     assert [float(row["miou"]) for row in rows] == pytest.approx([0.5, 0.6, 0.7])
-    assert rows[0]["iou_1"] == ""
+    assert {row["validation"] for row in rows} == {"0.6"} and rows[0]["iou_1"] == ""
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     results["pairs-1-1"] = missing
     assert "no result yet" not in write_report(tmp_path, study, results)
