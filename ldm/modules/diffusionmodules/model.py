@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
+from core.hardware.memory import give_back_freed_memory
 from ldm.modules.diffusionmodules import row_slices
 from ldm.modules.diffusionmodules.util import Upsample, group_norm
 
@@ -191,6 +192,8 @@ class Decoder(nn.Module):
         """(N, z_channels, h, w) -> (N, out_ch, f h, f w)."""
         h = self.mid(self.conv_in(z))  # (N, ch * ch_mult[-1], h, w)
         for level in reversed(self.up):
+            if row_slices.is_large(h):
+                give_back_freed_memory()  # of the sampler's steps, or of smaller maps
             for step in level.steps:
                 h = step(h)  # (N, ch * ch_mult[i], f h/2^i, f w/2^i), then twice the size if i
         if row_slices.is_large(h):

@@ -129,6 +129,19 @@ def test_a_decoder_in_slices_draws_the_same(slices, half):
     torch.testing.assert_close(sliced.float(), exact, atol=0.1 if half else 2e-5, rtol=1e-4)
 
 
+def test_freed_memory_is_given_back_before_a_level_of_large_maps(slices, monkeypatch):
+    calls = []
+    monkeypatch.setattr(f"{Decoder.__module__}.give_back_freed_memory", lambda: calls.append(1))
+    decoder = fill_parameters(Decoder(3, 32, [1, 1, 2], 1, 4)).eval()
+    z = torch.randn(1, 4, 8, 8)
+    with torch.no_grad():
+        decoder(z)
+        assert not calls
+        slices(64 * 8 * 8)  # the first level's map is no larger, those of the next two are
+        decoder(z)
+    assert len(calls) == 2
+
+
 def test_gradients_get_the_whole_map(slices):
     block = fill_parameters(ResnetBlock(32, 32))
     heights = slices(1)
