@@ -7,7 +7,8 @@
 # images: OUT/pairs/predicted_{labelled}. Three that learn from these too predict them once more:
 # OUT/pairs/predicted_twice_{labelled}; PREDICT_TWICE=0 leaves that out. A ControlNet that learns
 # from these and the labelled pairs draws new images of their masks:
-# OUT/pairs/run_predicted_twice_{labelled}, or OUT/pairs/run_predicted_{labelled} without twice.
+# OUT/pairs/run_predicted_twice_{labelled}, or OUT/pairs/run_predicted_{labelled} without twice;
+# with VARIED=3, of the labelled masks too and of three variations of each.
 # Redrawn to show the first masks, the images become OUT/pairs/run_unlabelled_{labelled}.
 # CONTROL_STEPS=0 leaves out all that needs a ControlNet.
 # Further variables draw the pairs of run_{labelled} once more: SCALES="1 4" with these guidance
@@ -93,16 +94,21 @@ draw() {
         --seed 0 --output_base_dir "$out/pairs" --run_id "$2" "${@:3}"
 }
 
+# vary FOLDER NAME COPIES: the masks of pairs and variations of each, in masks_NAME
+vary() {
+    local masks=$out/masks_$2
+    [ ! -d "$masks" ] || return 0
+    [ -d "$out/varied_$2" ] || "$python" utils/vary_masks.py "$1/masks" "$out/varied_$2" \
+        --num_classes "$classes" --copies "$3"
+    mkdir -p "$masks.new"
+    cp "$1/masks/"* "$out/varied_$2/masks/"* "$masks.new/"
+    mv "$masks.new" "$masks"
+}
+
 # draw_all FOLDER NUMBER JUDGE: pairs of the real masks and of their variations
 draw_all() {
     local masks=$out/masks_$2
-    if [ ! -d "$masks" ]; then
-        "$python" utils/vary_masks.py "$1/masks" "$out/varied_$2" \
-            --num_classes "$classes" --copies "${COPIES:-3}"
-        mkdir -p "$masks.new"
-        cp "$1/masks/"* "$out/varied_$2/masks/"* "$masks.new/"
-        mv "$masks.new" "$masks"
-    fi
+    vary "$1" "$2" "${COPIES:-3}"
     draw "$2" "$2" --mask_dir "$masks"
     for scale in ${SCALES:-}; do
         draw "$2" "$2_scale_$scale" --mask_dir "$masks" --scale "$scale"
@@ -126,9 +132,9 @@ replace() {
     cp "$1" "$2/"
 }
 
-# draw_predicted FOLDER PREDICTED: new images of predicted masks
+# draw_predicted FOLDER PREDICTED: new images of predicted masks; with VARIED, of variations too
 draw_predicted() {
-    local name pairs part file grain=()
+    local name pairs part file masks=$2/masks grain=()
     name=$(basename "$2")  # other predictions, another ControlNet
     pairs=$out/pairs/learned_$name
     if [ ! -d "$pairs" ]; then
@@ -143,16 +149,20 @@ draw_predicted() {
     fi
     train_control "$pairs" "$name"
     [ -z "${GRAIN:-}" ] || grain=(--grain "$out/grain.json")
-    draw "$name" "$name" --mask_dir "$2/masks" "${grain[@]}"
+    if [ "${VARIED:-0}" != 0 ]; then
+        vary "$pairs" "$name" "$VARIED"
+        masks=$out/masks_$name
+    fi
+    draw "$name" "$name" --mask_dir "$masks" "${grain[@]}"
 }
 
 # The folders that the arms may name, known before hours of work
 pairs_to_come() {
-    local last=predicted_{labelled} scale
+    local last="predicted_{labelled}" scale
     if [ -n "$unlabelled" ]; then
         echo "$last"
         if [ "${PREDICT_TWICE:-1}" != 0 ]; then
-            last=predicted_twice_{labelled}
+            last="predicted_twice_{labelled}"
             echo "$last"
         fi
     fi

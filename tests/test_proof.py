@@ -164,3 +164,14 @@ def test_a_controlnet_learns_from_labelled_and_predicted_pairs(proof, tmp_path):
     assert "/predicted_twice_2/" in value(drawing, "--model_weights_path")
     assert value(drawing, "--mask_dir") == str(tmp_path / "out/pairs/predicted_twice_2/masks")
     assert value(drawing, "--grain") == str(tmp_path / "out/grain.json")
+
+
+def test_masks_that_were_learned_are_varied_too(proof, tmp_path):
+    calls = proof(UNLABELLED=str(tmp_path / "more"), VARIED="5")
+    learned = tmp_path / "out/pairs/learned_predicted_twice_1/masks"
+    (varied,) = [words for words in calls if words[:2] == ["utils/vary_masks.py", str(learned)]]
+    assert parsed(*varied).copies == 5
+    generated = [words for words in calls if words[0] == "generate.py"]
+    (drawing,) = [w for w in generated if value(w, "--run_id") == "predicted_twice_1"]
+    masks = Path(value(drawing, "--mask_dir"))
+    assert sorted(path.name for path in masks.iterdir()) == ["a.b.png", "a.tif", "a_0.png"]
