@@ -56,10 +56,8 @@ def prepare_run(
     plan = SamplePlan(sets, copies, settings.plan.seed, prompts, ratios, settings.stack.stack)
     plan.require_listable()
     check_run_folder(folder := folder_of_run(settings.run, settings.run_name))
-    first = settings.branches[0]
-    # Images of masks without a pixel size show what the model has learned to draw.
-    grain = chosen_grain(settings.grain.grain, first.pixel_size or first.trained_pixel_size)
     files = weights_files(settings.branches, settings.model.base_weights_path)
+    grain = chosen_grain(settings.grain.grain, settings.branches[0])
     for branch in settings.branches:
         notify_of_unknown_prompts(branch.weights, settings.plan.prompts_file)
     weights = WatchedWeights(files | settings.gate.files() | settings.grain.files())

@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple
 import tifffile
 from PIL.PngImagePlugin import PngImageFile
 from pydantic import Field
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from core.imaging.image_files import format_of
 from core.imaging.image_header import naming
@@ -164,14 +164,17 @@ def pixel_size_of_weights(path: Path) -> PixelSize | None:
     itself; see `size_note`.
 
     Raises:
-        ValueError: a damaged record.
+        ValueError: a damaged record or file.
     """
     if size := pixel_size_of_training(path.parent):
         return size
     if path.suffix != ".safetensors":
         return None
-    with naming(path), safe_open(path, "numpy") as file:
-        note = (file.metadata() or {}).get(SIZE_NOTE, "")
+    try:
+        with safe_open(path, "numpy") as file:
+            note = (file.metadata() or {}).get(SIZE_NOTE, "")
+    except SafetensorError as error:
+        raise ValueError(f"{path}: cannot be read as safetensors ({error})") from error
     return as_pixel_size([*map(float, note.split())]) if NOTED_SIZE.fullmatch(note) else None
 
 

@@ -5,16 +5,18 @@ from pathlib import Path
 import torch
 from einops import rearrange
 
-from core.imaging.pixel_size import PixelSize, as_pixel_size
+from core.imaging.pixel_size import as_pixel_size
+from generation.planning.branches import Branch
 from microscope.grain import Grain, read_grain
 
 
-def chosen_grain(path: Path | None, pixel_size: PixelSize | None) -> Grain | None:
+def chosen_grain(path: Path | None, branch: Branch) -> Grain | None:
     """The grain of a file; None for none.
 
     Args:
         path: the option --grain.
-        pixel_size: of the images; None where it is unknown.
+        branch: the first one. Its conditions tell the images' pixel size; where they do not, its
+            weights' training does.
     Raises:
         FileNotFoundError, ValueError: no such file, or it is damaged, holds something else or
             was measured at a pixel size that differs by more than a tenth.
@@ -23,10 +25,13 @@ def chosen_grain(path: Path | None, pixel_size: PixelSize | None) -> Grain | Non
         return None
     grain = read_grain(path)
     measured = as_pixel_size(grain.pixel_size_nm)
-    if measured and pixel_size and not measured.is_like(pixel_size):
+    known = branch.pixel_size
+    whose = "images" if known else "images of the training"
+    size = known or branch.trained_pixel_size
+    if measured and size and not measured.is_like(size):
         raise ValueError(
-            f"--grain {path}: was measured on pixels of {measured}, but the images have "
-            f"pixels of {pixel_size}. Measure the grain of such images."
+            f"--grain {path}: was measured on pixels of {measured}, but the {whose} have "
+            f"pixels of {size}. Measure the grain of such images."
         )
     return grain
 

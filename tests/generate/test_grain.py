@@ -77,7 +77,7 @@ def test_wrong_files_are_refused_before_the_model_loads(
     (pairs / "masks" / "volume.json").unlink()
     write_json(tmp_path / DATA, {"pixel_size_nm": [8, 8]})
     trained = shutil.copy(micro_weights, tmp_path)
-    assert "the images have pixels of 8 nm" in (
+    assert "images of the training have pixels of 8 nm" in (
         refused("--model_weights_path", trained, "--grain", grain)
     )
     assert "none.json" in refused("--grain", "none.json")

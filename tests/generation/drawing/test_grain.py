@@ -1,6 +1,7 @@
 """A grain file's pixel size, and grain on decoded pictures."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,14 +21,21 @@ def path(tmp_path):
     return tmp_path / "grain.json"
 
 
+def branch_of(pixel_size, trained=None):
+    return SimpleNamespace(pixel_size=pixel_size, trained_pixel_size=trained)
+
+
 def test_another_pixel_size_is_refused_where_both_are_known(path):
-    assert chosen_grain(None, None) is None and GrainOptions().files() == {}
-    for pixel_size in (None, PixelSize(4.6, 4.6), PixelSize(5.0, 4.5)):
-        assert chosen_grain(path, pixel_size) == grain_of()
-    with pytest.raises(ValueError, match="measured on pixels of 4.6 nm, .* pixels of 8 nm. Meas"):
-        chosen_grain(path, PixelSize(8, 8))
+    assert chosen_grain(None, branch_of(None)) is None and GrainOptions().files() == {}
+    fine, other = PixelSize(5.0, 4.5), PixelSize(8, 8)
+    for sizes in ((None, None), (PixelSize(4.6, 4.6), None), (fine, other), (None, fine)):
+        assert chosen_grain(path, branch_of(*sizes)) == grain_of()
+    with pytest.raises(ValueError, match="of 4.6 nm, but the images have pixels of 8 nm. Meas"):
+        chosen_grain(path, branch_of(other, fine))
+    with pytest.raises(ValueError, match="the images of the training have pixels of 8 nm"):
+        chosen_grain(path, branch_of(None, other))
     write_json(path, grain_of().model_dump() | {"pixel_size_nm": None})
-    assert chosen_grain(path, PixelSize(8, 8)).pixel_size_nm is None
+    assert chosen_grain(path, branch_of(other)).pixel_size_nm is None
 
 
 def test_grain_is_added_on_the_decoders_scale():
@@ -41,4 +49,4 @@ def test_grain_is_added_on_the_decoders_scale():
 
 def test_a_missing_file_is_an_error():
     with pytest.raises(FileNotFoundError, match="none.json"):
-        chosen_grain(Path("none.json"), None)
+        chosen_grain(Path("none.json"), branch_of(None))
