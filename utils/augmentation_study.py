@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
 from core.command_line.options import (
+    OptionError,
     add_options,
     new_parser,
     non_negative_int,
@@ -54,6 +55,11 @@ class StudyOptions(DeviceOptions):
     task: int | None = option(
         None, non_negative_int, "INT", "run only this training, from 0: one Slurm array task each"
     )
+
+    def check(self):
+        """Raise OptionError for folders to come without a split to make them with."""
+        if self.pairs_to_come is not None and self.write_split is None:
+            raise OptionError("pairs_to_come", "needs --write_split")
 
 
 def parse_args(argv=None):

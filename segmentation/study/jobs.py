@@ -199,21 +199,27 @@ def check_arms(config: StudyConfig, labelled: Iterable[int], to_come: Sequence[P
 
     Args:
         labelled: numbers of labelled images.
-        to_come: folders of pairs that will be made, with `LABELLED` in their place.
+        to_come: folders of pairs that will be made, with `LABELLED` in the place of the number.
     Raises:
         FileNotFoundError, RuntimeError, ValueError: as `synthetic_pairs`, or a folder is neither
             there nor to come.
     """
-    coming = {path.resolve() for path in to_come}
+    labelled = list(labelled)
+    coming = {folder_for(path, number).resolve() for path in to_come for number in labelled}
     for arm in config.arms:
-        if arm.synthetic is None or Path(arm.synthetic).resolve() in coming:
-            continue
         for number in labelled:
+            if arm.synthetic and folder_for(arm.synthetic, number).resolve() in coming:
+                continue
             try:
                 synthetic_pairs(arm, number, config.num_classes)
             except FileNotFoundError as error:
                 names = ", ".join(map(str, to_come)) or "none"
-                raise FileNotFoundError(f"{error}. To come are: {names}") from error
+                raise FileNotFoundError(f"{error}. Folders still to be made: {names}") from error
+
+
+def folder_for(folder: str | Path, labelled: int) -> Path:
+    """A folder of pairs for a number of labelled images, which `LABELLED` stands for."""
+    return Path(str(folder).replace(LABELLED, str(labelled)))
 
 
 def synthetic_pairs(arm: Arm, labelled: int, num_classes: int) -> list[Pair]:
@@ -224,7 +230,7 @@ def synthetic_pairs(arm: Arm, labelled: int, num_classes: int) -> list[Pair]:
     """
     if arm.synthetic is None:
         return []
-    folder = Path(arm.synthetic.replace(LABELLED, str(labelled)))
+    folder = folder_for(arm.synthetic, labelled)
     try:
         pairs = gather_pairs([folder / IMAGES], [folder / MASKS], num_classes, True)
     except (OSError, RuntimeError, ValueError) as error:

@@ -32,6 +32,10 @@ class Row:
         """Mean over the seeds of the mIoU that chose the weights, on the validation images."""
         return statistics.fmean(best_validation(result) for result in self.results)
 
+    def seeds_in_common(self, other: "Row") -> int:
+        """Number of seeds that both rows have results of."""
+        return len({r.seed for r in self.results} & {r.seed for r in other.results})
+
     def difference(self, other: "Row") -> tuple[float, float]:
         """Mean and deviation of the differences to another row, seed by seed."""
         base = {result.seed: result.miou for result in other.results}
@@ -76,9 +80,9 @@ def rows_of(study: Study, results: Mapping[str, Result]) -> list[Row]:
 def verdicts(study: Study, rows: Sequence[Row]) -> list[str]:
     """A sentence for each number of labelled images: which arm is recommended, or that none is.
 
-    The validation images choose the arm, so that its score on the test images is that of one arm
-    and not the luckiest of many. It is recommended where its mean gain over the baseline exceeds
-    the deviation of the gains over the seeds.
+    Of all arms but the baseline, the validation images choose one, so that its score on the test
+    images is that of one arm and not the luckiest of many. It is recommended where its mean gain
+    over the baseline exceeds the deviation of the gains over the seeds.
     """
     sentences = []
     for labelled in study.parts.train:
@@ -87,10 +91,14 @@ def verdicts(study: Study, rows: Sequence[Row]) -> list[str]:
         others = [row for row in here if row is not base]
         if base is None or not others:
             continue
-        chosen = max(others, key=lambda row: row.validation)
+        # While trainings are missing, an arm with fewer seeds would compare by other seeds.
+        most = max(row.seeds_in_common(base) for row in others)
+        candidates = [row for row in others if row.seeds_in_common(base) == most]
+        chosen = max(candidates, key=lambda row: row.validation)
         mean, spread = chosen.difference(base)
         images = f"With {labelled} labelled image{'s' if labelled > 1 else ''}"
-        gain = f"{100 * mean:.1f} +- {100 * spread:.1f} points of mIoU"
+        verb = "gains" if mean >= 0 else "loses"
+        gain = f"{100 * abs(mean):.1f} +- {100 * spread:.1f} points of mIoU"
         if math.isnan(spread):
             sentences.append(f"{images}: one seed is not enough for a verdict.")
         elif mean > spread:
@@ -101,7 +109,7 @@ def verdicts(study: Study, rows: Sequence[Row]) -> list[str]:
         else:
             sentences.append(
                 f"{images}: no arm is recommended. {chosen.arm}, chosen on the validation images, "
-                f"gains {gain} over {base.arm} on the test images, no more than the seeds differ."
+                f"{verb} {gain} against {base.arm} on the test images."
             )
     return sentences
 

@@ -116,14 +116,22 @@ def test_arms_are_checked_before_their_pairs_are_made(data, tmp_path, run):
     split = ["--write_split", str(tmp_path / "split")]
     typo = {"name": "typo", "synthetic": f"{tmp_path}/out/runs_{{labelled}}"}
     for arms, numbers, message in (
-        ([there, later, typo], [2, 4], "arm typo: .*runs_2/images.*To come are: .*out/run_"),
+        ([there, later, typo], [2, 4], "arm typo: .*runs_2/images.*still to be made: .*out/run_"),
         ([later, there], [2, 3], "arm there: .*run_3/images: no such folder"),
     ):
         with pytest.raises(FileNotFoundError, match=message):
             run(study_of(data, labelled=numbers, arms=arms), *split, *to_come)
         assert not (tmp_path / "split").exists()
-    with pytest.raises(FileNotFoundError, match="To come are: none"):
+    with pytest.raises(FileNotFoundError, match="still to be made: none"):
         run(study_of(data, labelled=[2], arms=[later]), *split, "--pairs_to_come")
+    with pytest.raises(ValueError, match="--pairs_to_come: needs --write_split"):
+        run(study_of(data, arms=[later]), *to_come)
+    run(
+        study_of(data, labelled=[2], arms=[later | {"synthetic": f"{tmp_path}/out/run_2"}]),
+        "--write_split",
+        str(tmp_path / "other"),
+        *to_come,
+    )
     run(study_of(data, labelled=[2, 4], arms=[there, later]), *split, *to_come)
     assert (tmp_path / "split").is_dir()
 
