@@ -189,7 +189,10 @@ class Decoder(nn.Module):
         self.conv_out = nn.Conv2d(channels, out_ch, 3, padding=1)
 
     def forward(self, z):
-        """(N, z_channels, h, w) -> (N, out_ch, f h, f w)."""
+        """(N, z_channels, h, w) -> (N, out_ch, f h, f w).
+
+        Before levels of large maps, a CPU gives freed memory back to the system.
+        """
         h = self.mid(self.conv_in(z))  # (N, ch * ch_mult[-1], h, w)
         for level in reversed(self.up):
             if row_slices.is_large(h):

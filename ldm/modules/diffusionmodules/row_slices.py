@@ -16,7 +16,8 @@ from torch import nn
 
 SLICE = 2**21  # numbers in a slice, 8 MiB in float32; smaller ones cost time
 # Slices of a map at most. glibc 2.36 does not always use memory again that was freed: without this
-# limit, decoding 2,048 pixels took 6.2 GiB instead of 3.3 to 5.3 (SD 1.5, bf16).
+# limit, decoding 2,048 pixels took 6.2 GiB instead of 4.2 to 5.3 (SD 1.5, bf16; before freed memory
+# was given back).
 MAX_SLICES = 64
 
 
