@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything between labelled images and the answer whether more pairs help:
 #   bash scripts/proof.sh study.yaml OUT
-# adapts the nano base to the images, trains a ControlNet for each number of labelled images,
+# adapts the nano EM base to the images, trains a ControlNet for each number of labelled images,
 # generates pairs of varied masks, and runs the study. In the study file, arms name the pairs as
 # OUT/pairs/run_{labelled}. Where UNLABELLED names a folder, three segmenters predict masks for its
 # images: OUT/pairs/predicted_{labelled}. Three that learn from these too predict them once more:
@@ -15,18 +15,23 @@
 # weights, run_{labelled}_scale_4; GRAIN=1 with the grain that the base drops, run_{labelled}_grain,
 # and adds it to the images of predicted masks too;
 # GATE=1 with doubtful pixels of masks marked, which training ignores, run_{labelled}_gate.
+# Of the base: CONFIG, BASE, PRECISION, IMAGE_SIZE, VIEWS, {VAE,UNET}_STEPS,
+# {VAE,UNET}_LEARNING_RATE, UNET_BATCH_SIZE. Of the ControlNet: CROP_SCALE, LEARNING_RATE,
+# BATCH_SIZE, CONTROL_STEPS. Of its images: SCALE, COPIES (variations of each real mask),
+# IMAGES_PER_MASK, ENCODE_RATIO. Of the segmenters: SEGMENTER_SEEDS, SEGMENTER_STEPS.
 # A second call goes on where the first one stopped. docs/study.md
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
 study=$1 out=$2
 unlabelled=${UNLABELLED:-}  # folder of further images; the labelled ones are taken in any case
-config=${CONFIG:-models/cldm_nano.yaml}
-base=${BASE:-models/nano_base.safetensors}
+config=${CONFIG:-models/cldm_nano_em.yaml}
+base=${BASE:-models/nano_em_base.safetensors}
 precision=${PRECISION:-bf16}
 control_steps=${CONTROL_STEPS:-2000}
 
-# Share of an image's area that a training crop takes, from and to: (128 / side)^2 keeps the scale
+# Share of an image's area that a training crop takes, from and to: (IMAGE_SIZE / side)^2 keeps
+# the scale
 read -ra crop_scale <<< "${CROP_SCALE:-0.05 0.09}"
 classes=$(sed -n 's/^num_classes: *\([0-9]*\).*/\1/p' "$study")
 
@@ -60,7 +65,8 @@ make_start() {
             --vae_learning_rate "${VAE_LEARNING_RATE:-8e-4}" --vae_batch_size 12 \
             --unet_steps "${UNET_STEPS:-1000}" --image_size "${IMAGE_SIZE:-128}" \
             --unet_learning_rate "${UNET_LEARNING_RATE:-4e-4}" \
-            --unet_batch_size "${UNET_BATCH_SIZE:-16}" --views_per_image "${VIEWS:-30}" --ema_decay 0.995 \
+            --unet_batch_size "${UNET_BATCH_SIZE:-16}" --views_per_image "${VIEWS:-30}" \
+            --ema_decay 0.995 \
             --precision "$precision" --output "$out/base.safetensors"
     fi
     if [ -n "${GRAIN:-}" ] && [ ! -f "$out/grain.json" ]; then
@@ -156,7 +162,7 @@ draw_predicted() {
     draw "$name" "$name" --mask_dir "$masks" "${grain[@]}"
 }
 
-# The folders that the arms may name, known before hours of work
+# The folders that arms may name, known before hours of work
 pairs_to_come() {
     local last="predicted_{labelled}" scale
     if [ -n "$unlabelled" ]; then
@@ -177,7 +183,7 @@ pairs_to_come() {
 if [ ! -d "$out/split" ]; then
     mapfile -t to_come < <(pairs_to_come)
     "$python" utils/augmentation_study.py "$study" --write_split "$out/split" \
-        --pairs_to_come "${to_come[@]/#/$out/pairs/}"
+        --pairs_to_come "${to_come[@]/#/"$out/pairs/"}"
 fi
 most=$(find "$out/split" -maxdepth 1 -name 'train_*' | sed 's/.*train_//' | sort -n | tail -n 1)
 [ "$control_steps" = 0 ] || make_start

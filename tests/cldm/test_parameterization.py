@@ -13,10 +13,11 @@ from training.base.unet import build_base
 MODELS = Path(__file__).parent.parent.parent / "models"
 
 
-@pytest.fixture(scope="module")
-def nano():
-    """The nano base, which predicts the noise."""
-    return build_base(MODELS / "cldm_nano.yaml", MODELS / "nano_base.safetensors").eval()
+@pytest.fixture(scope="module", params=["nano", "nano_em"])
+def nano(request):
+    """A nano base, which predicts the noise."""
+    config = MODELS / f"cldm_{request.param}.yaml"
+    return build_base(config, MODELS / f"{request.param}_base.safetensors").eval()
 
 
 class PredictsV(nn.Module):
@@ -42,7 +43,7 @@ def nano_v(nano):
     nano.model.diffusion_model = unet
 
 
-def test_the_nano_base_predicts_the_noise(nano):
+def test_the_nano_bases_predict_the_noise(nano):
     state = torch.random.get_rng_state()
     assert measured_parameterization(nano) == "eps"
     assert torch.equal(torch.random.get_rng_state(), state)

@@ -39,8 +39,8 @@ class AutoencoderTraining(pl.LightningModule):
         image, seeds = batch
         posterior = self.first_stage_model.encode(image)
         generators = [sample_generator(seed, "noise", 0) for seed in seeds.tolist()]
-        noise = draw_noise(posterior.mean.shape, generators, image.device)  # (N, 4, h, w)
-        latents = posterior.sample(noise)  # (N, 4, h, w)
+        noise = draw_noise(posterior.mean.shape, generators, image.device)  # (N, C, h, w)
+        latents = posterior.sample(noise)  # (N, C, h, w)
         reconstruction = self.first_stage_model.decode(latents)  # (N, 3, H, W)
         # float32 also in mixed precision: differences of close numbers lose all their bits.
         difference = reconstruction.float() - image  # (N, 3, H, W)
@@ -82,14 +82,14 @@ def normalise_latents(
 
     Args:
         first_stage_model: changed in place.
-        moments: posterior moments of training images, (N, 8, h, w): mean and log variance.
+        moments: posterior moments of training images, (N, 2 C, h, w): mean and log variance.
         scale_factor: z is the latent times this number.
     """
-    mean, logvar = moments.chunk(2, dim=1)  # (N, 4, h, w) each
-    shift = mean.mean(dim=(0, 2, 3))  # (4,)
+    mean, logvar = moments.chunk(2, dim=1)  # (N, C, h, w) each
+    shift = mean.mean(dim=(0, 2, 3))  # (C,)
     # Law of total variance: the latent is drawn from a Gaussian whose mean varies as well.
-    deviation = (mean.var(dim=(0, 2, 3)) + logvar.exp().mean(dim=(0, 2, 3))).sqrt()  # (4,)
-    factor = 1 / (scale_factor * deviation)  # (4,)
+    deviation = (mean.var(dim=(0, 2, 3)) + logvar.exp().mean(dim=(0, 2, 3))).sqrt()  # (C,)
+    factor = 1 / (scale_factor * deviation)  # (C,)
     channels = len(shift)
     before, after = first_stage_model.quant_conv, first_stage_model.post_quant_conv
     # New latent z' = (z - shift) * factor, so W z + b = (W / factor) z' + (b + W shift): the bias

@@ -68,7 +68,7 @@ class Latents(Dataset):
     """Views as their posterior moments, with a prompt.
 
     The frozen autoencoder encodes each view once, at the start, on the device where it lies.
-    `dataset[index, seed]` is (moments (8, h, w), prompt, seed).
+    `dataset[index, seed]` is (moments (2 C, h, w), prompt, seed).
 
     Args:
         views: images; each is encoded `views_per_image` times.
@@ -99,7 +99,7 @@ class Latents(Dataset):
         for images, _ in tqdm(loader, desc="encode", unit="batch"):
             # Moments, not samples: one encoding then serves for any number of draws.
             moments_of_batch = first_stage_model.encode(images.to(device)).parameters.cpu()
-            for moments in moments_of_batch:  # (8, h, w) each
+            for moments in moments_of_batch:  # (2 C, h, w) each
                 cache[self.length] = moments
                 self.length += 1
         self.prompts, self.prompt_drop = prompts, prompt_drop

@@ -38,13 +38,13 @@ class UNetTraining(pl.LightningModule):
         model.first_stage_model.eval()
 
     def training_step(self, batch, batch_idx):
-        """Loss of posterior moments (N, 8, h, w), N prompts and N seeds."""
+        """Loss of posterior moments (N, 2 C, h, w), N prompts and N seeds."""
         moments, texts, seeds = batch
-        shape = (moments.shape[1] // 2, *moments.shape[2:])  # (4, h, w)
+        shape = (moments.shape[1] // 2, *moments.shape[2:])  # (C, h, w)
         drawn = draw_step_noise(seeds.tolist(), shape, self.model.num_timesteps)
         posterior_noise, t, noise = (values.to(self.device) for values in drawn)
         # The first stage is not run: the moments are there already.
-        latents = DiagonalGaussianDistribution(moments).sample(posterior_noise)  # (N, 4, h, w)
+        latents = DiagonalGaussianDistribution(moments).sample(posterior_noise)  # (N, C, h, w)
         cond = {"c_crossattn": [self.model.get_learned_conditioning(texts)]}  # (N, 77, width)
         losses = self.model.sample_losses(self.model.scale_factor * latents, cond, t, noise)  # (N,)
         loss = losses.mean()  # Rombach et al. 2022, Eq. 3
