@@ -13,7 +13,6 @@ from typing import Annotated, NamedTuple
 import tifffile
 from PIL.PngImagePlugin import PngImageFile
 from pydantic import Field
-from safetensors import SafetensorError, safe_open
 
 from core.imaging.image_files import format_of
 from core.imaging.image_header import naming
@@ -21,6 +20,7 @@ from core.imaging.images import IMAGE_SUFFIXES
 from core.imaging.pairing import natural_order
 from core.notices import notify
 from core.recording.records import DATA, Record, read_checked
+from core.weights.weight_files import open_safetensors
 
 VOLUME = "volume.json"  # file beside the slices of a volume
 NANOMETRES = {  # of a unit, by its spellings in lower case
@@ -170,11 +170,8 @@ def pixel_size_of_weights(path: Path) -> PixelSize | None:
         return size
     if path.suffix != ".safetensors":
         return None
-    try:
-        with safe_open(path, "numpy") as file:
-            note = (file.metadata() or {}).get(SIZE_NOTE, "")
-    except SafetensorError as error:
-        raise ValueError(f"{path}: cannot be read as safetensors ({error})") from error
+    with open_safetensors(path, "numpy") as file:
+        note = (file.metadata() or {}).get(SIZE_NOTE, "")
     return as_pixel_size([*map(float, note.split())]) if NOTED_SIZE.fullmatch(note) else None
 
 

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from core.files import whole_file
 from core.weights.torch_files import load_pickle
-from core.weights.weight_files import WEIGHT_SUFFIXES, check_weights_file
+from core.weights.weight_files import WEIGHT_SUFFIXES, check_weights_file, open_safetensors
 from core.weights.weights_in_use import note_weights
 
 # `state_dict` inside `state_dict`; the bound ends the search in a file that holds itself.
@@ -59,7 +59,8 @@ def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.
     check_weights_file(path)
     note_weights(path)
     if path.suffix == ".safetensors":
-        content = _read_safetensors(path, location)
+        with open_safetensors(path, "pt", location) as file:
+            content = {key: file.get_tensor(key) for key in file.keys()}
     else:
         content = load_pickle(path, location)
     for _ in range(MAX_NESTING):  # Lightning nests once, programs that save again may nest deeper
@@ -73,17 +74,6 @@ def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.
     if not tensors:
         raise ValueError(f"{path}: holds no tensors by name, so it is no checkpoint of a model")
     return tensors
-
-
-def _read_safetensors(path, location):
-    try:
-        with safetensors.safe_open(path, framework="pt", device=location) as file:
-            return {key: file.get_tensor(key) for key in file.keys()}
-    except (safetensors.SafetensorError, OSError) as error:
-        raise ValueError(
-            f"{path}: cannot be read as safetensors ({error}). It may be truncated; "
-            "download or copy it again."
-        ) from error
 
 
 def check_finite(tensors: Mapping[str, torch.Tensor], source: str | Path) -> None:

@@ -1,7 +1,10 @@
-"""Names of weights files, and the paths of a conversion."""
+"""Names of weights files, files of safetensors, and the paths of a conversion."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
 
 from core.files import check_writable
 
@@ -24,6 +27,23 @@ def check_weights_file(path: Path) -> None:
         )
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint. Check the path.")
+
+
+@contextmanager
+def open_safetensors(path: Path, framework: str, device: str = "cpu") -> Iterator[safe_open]:
+    """A file of safetensors, to read from in the block; arguments as those of `safe_open`.
+
+    Raises:
+        ValueError: it is missing or damaged, also where only the block finds that out.
+    """
+    try:
+        with safe_open(path, framework, device) as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"{path}: cannot be read as safetensors ({error}). It may be truncated; "
+            "download or copy it again."
+        ) from error
 
 
 def check_conversion(sources: Iterable[Path], output: Path) -> None:

@@ -104,7 +104,7 @@ def test_weights_state_the_pixel_size_of_their_training(tmp_path):
     assert pixel_size_of_weights(tmp_path / "c.ckpt") is None
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(plain.read_bytes()[:12])
-    with pytest.raises(ValueError, match="broken.safetensors: cannot be read as safetensors"):
+    with pytest.raises(ValueError, match="broken.safetensors: cannot be .* copy it again"):
         pixel_size_of_weights(broken)
     (tmp_path / "data.json").write_text(json.dumps({"pixel_size_nm": [8, 8], "images": {}}))
     assert pixel_size_of_weights(tmp_path / "c.ckpt") == (8, 8) == pixel_size_of_weights(noted)
