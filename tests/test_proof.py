@@ -3,7 +3,6 @@
 import importlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +22,11 @@ def fill(folder, *names):
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         (folder / name).write_text('{{"state": "done"}}')
-if "--write_split" in words:
+if "--pairs_to_come" in words:
+    named = pathlib.Path(words[0]).read_text().split()
+    to_come = words[words.index("--pairs_to_come") + 1:]
+    print("\\n".join(folder for folder in to_come if folder in named))
+elif "--write_split" in words:
     for part in ("train_1", "train_2", "val", "test"):
         for kind in ("images", "masks"):
             fill(after("--write_split") / part / kind, "a.tif")
@@ -43,19 +46,21 @@ elif program != "generate.py":
 
 @pytest.fixture
 def proof(tmp_path):
-    """Runs the script with variables of the environment; returns the commands that it called."""
+    """Runs the script for arms that name pairs, with variables; returns the commands it called."""
     calls, stand_in = tmp_path / "calls", tmp_path / "python"
     stand_in.write_text(STAND_IN.format(python=sys.executable, calls=str(calls)))
     stand_in.chmod(0o755)
-    (tmp_path / "study.yaml").write_text("num_classes: 3  # with the background\n")
     (tmp_path / "more").mkdir()
     (tmp_path / "more/b.png").write_text("")
 
-    def run(**variables):
+    def run(*arms, **variables):
         calls.write_text("")
+        named = [f"{tmp_path}/out/pairs/{arm}" for arm in arms]
+        text = "\n".join(["num_classes: 3  # with the background", *named])
+        (tmp_path / "study.yaml").write_text(text)
         words = ["bash", str(SCRIPT), str(tmp_path / "study.yaml"), str(tmp_path / "out")]
-        env = {**os.environ, "PYTHON": str(stand_in), **variables}
-        subprocess.run(words, env=env, check=True, capture_output=True)
+        env = {**os.environ, "PYTHON": str(stand_in), "UNLABELLED": str(tmp_path / "more")}
+        subprocess.run(words, env=env | variables, check=True, capture_output=True)
         return [json.loads(line) for line in calls.read_text().splitlines()]
 
     return run
@@ -77,69 +82,108 @@ def runs(calls):
     return [value(words, "--run_id") for words in calls if words[0] == "generate.py"]
 
 
-def test_every_command_is_understood(proof, tmp_path):
-    more = {"UNLABELLED": str(tmp_path / "more"), "SCALES": "1 4", "GRAIN": "1", "GATE": "1"}
-    calls = proof(**more)
+def folders_made(calls, root):
+    """Pairs that the commands make."""
+    drawn = [root / f"run_{run}" for run in runs(calls)]
+    predicted = [Path(words[-2]) for words in calls if words[0] == "utils/predict_masks.py"]
+    return {folder.relative_to(root).as_posix() for folder in drawn + predicted}
+
+
+def offered(calls):
+    """Pairs that the script says it can make."""
+    return [path.name for path in parsed(*calls[0]).pairs_to_come]
+
+
+def test_every_command_is_understood_and_every_pair_made(proof, tmp_path):
+    arms = offered(proof(SCALES="1 4"))
+    assert len(arms) == 2 + 4 * 5  # kinds of pairs and their endings
+    calls = proof(*arms, SCALES="1 4")
     for words in calls:
         parsed(*words)
-    kinds = ["{}", "{}_scale_1", "{}_scale_4", "{}_grain", "{}_gate"]
-    kinds += ["predicted_twice_{}", "unlabelled_{}"]
-    assert runs(calls) == [kind.format(number) for number in (1, 2) for kind in kinds]
+    made = {arm.format(labelled=number) for arm in arms for number in (1, 2)}
+    assert folders_made(calls, tmp_path / "out/pairs") == made
     assert sorted(path.name for path in (tmp_path / "out/images").iterdir()) == ["a.tif", "b.png"]
-    again = proof(**more)
+    again = proof(*arms, SCALES="1 4")
     assert {words[0] for words in again} == {"generate.py", "utils/augmentation_study.py"}
     assert runs(again) == runs(calls)
 
 
-def test_arms_may_name_every_folder_that_will_be_made(proof, tmp_path):
-    more = {"UNLABELLED": str(tmp_path / "more"), "SCALES": "4", "GRAIN": "1", "GATE": "1"}
-    for variables in ({}, more, more | {"PREDICT_TWICE": "0"}, more | {"CONTROL_STEPS": "0"}):
-        calls = proof(**variables)
-        to_come = parsed(*calls[0]).pairs_to_come
-        pairs = {
-            tmp_path / "out/pairs" / f"run_{value(words, '--run_id')}"
-            for words in calls
-            if words[0] == "generate.py"
-        }
-        pairs |= {Path(words[-2]) for words in calls if words[0] == "utils/predict_masks.py"}
-        assert {Path(str(p).format(labelled=n)) for p in to_come for n in (1, 2)} == pairs
-        shutil.rmtree(tmp_path / "out")
+@pytest.mark.parametrize(
+    ("arm", "programs"),
+    [
+        (None, []),
+        ("predicted_{labelled}", ["segmenter", "predict"]),
+        ("run_{labelled}", ["control", "vary", "draw"]),
+        ("run_{labelled}_gate", ["control", "vary", "segmenter", "draw"]),
+        ("run_predicted_{labelled}", ["segmenter", "predict", "control", "draw"]),
+        ("run_unlabelled_{labelled}", ["segmenter", "predict", "control", "draw"]),
+        (
+            "run_predicted_twice_{labelled}",
+            ["segmenter", "predict", "segmenter", "predict", "control", "draw"],
+        ),
+    ],
+)
+def test_only_what_an_arm_needs_is_made(proof, tmp_path, arm, programs):
+    calls = proof(*([arm] if arm else []), SEGMENTER_SEEDS="5")
+    names = {
+        "segmenter": "utils/train_segmenter.py",
+        "predict": "utils/predict_masks.py",
+        "control": "train.py",
+        "vary": "utils/vary_masks.py",
+        "draw": "generate.py",
+    }
+    each = [names[program] for program in programs]
+    start = ["utils/pretrain_base.py", "tool_add_control.py"] if "draw" in programs else []
+    study = "utils/augmentation_study.py"
+    assert [words[0] for words in calls] == [study, study, *start, *each, *each, study]
+
+
+def test_an_arm_that_is_added_later_gets_its_pairs(proof, tmp_path):
+    proof("predicted_{labelled}")
+    calls = proof("predicted_{labelled}", "run_predicted_{labelled}_grain")
+    assert [words[0] for words in calls if words[0] == "utils/fit_grain.py"]
+    assert runs(calls) == ["predicted_1_grain", "predicted_2_grain"]
+    assert "utils/train_segmenter.py" not in {words[0] for words in calls}
+
+
+def test_pairs_of_images_without_labels_are_not_offered_without_any(proof):
+    assert offered(proof(UNLABELLED="")) == [
+        "run_{labelled}",
+        "run_{labelled}_grain",
+        "run_{labelled}_gate",
+    ]
+
+
+def test_a_refused_study_ends_the_script(proof, tmp_path):
+    (tmp_path / "python").write_text("#!/bin/sh\necho no such arm >&2\nexit 2\n")
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        proof("run_{labelled}")
+    assert (error.value.returncode, error.value.stderr) == (2, b"no such arm\n")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_guidance_weight_of_the_sweep_wins(proof):
-    calls = proof(SCALES="4", SCALE="2")
+    calls = proof("run_{labelled}", "run_{labelled}_scale_4", SCALES="4", SCALE="3")
     scales = [value(words, "--scale") for words in calls if words[0] == "generate.py"]
     assert dict(zip(runs(calls), scales, strict=True)) == {
-        "1": "2",
+        "1": "3",
         "1_scale_4": "4",
-        "2": "2",
+        "2": "3",
         "2_scale_4": "4",
     }
 
 
-def test_only_what_is_asked_for_is_trained(proof):
-    assert runs(proof()) == ["1", "2"]
-    gated = proof(GATE="1")
-    segmenters = [words for words in gated if words[0] == "utils/train_segmenter.py"]
-    assert len(segmenters) == 2  # one for each number of labelled images
-    judges = [value(words, "--gate_segmenter") for words in gated if "--gate_segmenter" in words]
+def test_one_segmenter_of_its_labels_judges_pairs(proof):
+    calls = proof("run_{labelled}_gate")
+    segmenters = [words for words in calls if words[0] == "utils/train_segmenter.py"]
+    judges = [value(words, "--gate_segmenter") for words in calls if "--gate_segmenter" in words]
     assert judges == [value(words, "--output") for words in segmenters]
 
 
-def test_without_a_controlnet_masks_are_predicted_alone(proof, tmp_path):
-    more = {"UNLABELLED": str(tmp_path / "more"), "SEGMENTER_SEEDS": "5"}
-    calls = proof(CONTROL_STEPS="0", PREDICT_TWICE="0", **more)
-    programs = [words[0] for words in calls]
-    each = ["utils/train_segmenter.py", "utils/predict_masks.py"]
-    study = ["utils/augmentation_study.py"]
-    assert programs == [*study, *each, *each, *study]
-
-
 def test_masks_are_predicted_twice(proof, tmp_path):
-    calls = proof(UNLABELLED=str(tmp_path / "more"), CONTROL_STEPS="0")
+    calls = proof("predicted_twice_{labelled}")
     trained = []
     for words in calls:
-        parsed(*words)
         if words[0] == "utils/train_segmenter.py":
             trained.append(value(words, "--output"))
         elif words[0] == "utils/predict_masks.py":
@@ -153,21 +197,21 @@ def test_masks_are_predicted_twice(proof, tmp_path):
 
 
 def test_a_controlnet_learns_from_labelled_and_predicted_pairs(proof, tmp_path):
-    calls = proof(UNLABELLED=str(tmp_path / "more"), GRAIN="1")
+    calls = proof("run_predicted_twice_{labelled}_grain")
     learned = tmp_path / "out/pairs/learned_predicted_twice_2"
     for kind in ("images", "masks"):
         # An image that is labelled too keeps its true mask.
         assert sorted(path.name for path in (learned / kind).iterdir()) == ["a.b.png", "a.tif"]
     (training,) = [words for words in calls if str(learned / "images") in words]
     assert training[0] == "train.py" and value(training, "--run_id") == "predicted_twice_2"
-    (drawing,) = [words for words in calls if "predicted_twice_2" in words and "--grain" in words]
+    (drawing,) = [words for words in calls if "predicted_twice_2_grain" in words]
     assert "/predicted_twice_2/" in value(drawing, "--model_weights_path")
     assert value(drawing, "--mask_dir") == str(tmp_path / "out/pairs/predicted_twice_2/masks")
     assert value(drawing, "--grain") == str(tmp_path / "out/grain.json")
 
 
 def test_masks_that_were_learned_are_varied_too(proof, tmp_path):
-    calls = proof(UNLABELLED=str(tmp_path / "more"), VARIED="5")
+    calls = proof("run_predicted_twice_{labelled}", VARIED="5")
     learned = tmp_path / "out/pairs/learned_predicted_twice_1/masks"
     (varied,) = [words for words in calls if words[:2] == ["utils/vary_masks.py", str(learned)]]
     assert parsed(*varied).copies == 5

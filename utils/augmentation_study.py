@@ -48,8 +48,8 @@ class StudyOptions(DeviceOptions):
         None,
         Path,
         "DIR",
-        "with --write_split: folders of pairs that will be made with the split, {labelled} in the "
-        "place of the number; arms that name other folders are refused where these are not there",
+        "only check the study file, while these folders of pairs can still be made, and list those "
+        "that arms name; {labelled} in the place of the number",
         nargs="*",
     )
     task: int | None = option(
@@ -57,9 +57,9 @@ class StudyOptions(DeviceOptions):
     )
 
     def check(self):
-        """Raise OptionError for folders to come without a split to make them with."""
-        if self.pairs_to_come is not None and self.write_split is None:
-            raise OptionError("pairs_to_come", "needs --write_split")
+        """Raise OptionError for two tasks at once."""
+        if self.pairs_to_come is not None and self.write_split is not None:
+            raise OptionError("pairs_to_come", "only checks; leave out --write_split")
 
 
 def parse_args(argv=None):
@@ -102,18 +102,19 @@ def main(argv=None):
     args = parse_args(argv)
     # Here, because what works loads torch, which takes longer than reading the options.
     from segmentation.study.config import read_study
-    from segmentation.study.jobs import ResultFiles, Study, check_arms
+    from segmentation.study.jobs import ResultFiles, Study, folders_needed
     from segmentation.study.parts import find_parts
     from segmentation.study.report import MARKDOWN, write_report
 
     read_options(ImageOptions, args).apply()
     options = read_options(StudyOptions, args)
     config = read_study(args.study)
+    if options.pairs_to_come is not None:
+        for folder in folders_needed(config, find_parts(config).train, options.pairs_to_come):
+            print(folder)
+        return
     if options.write_split:
-        parts = find_parts(config)
-        if options.pairs_to_come is not None:
-            check_arms(config, parts.train, options.pairs_to_come)
-        write_split(options.write_split, parts, args)
+        write_split(options.write_split, find_parts(config), args)
         return
     study = Study(config)
     if options.task is not None and options.task >= len(study.jobs):

@@ -194,27 +194,33 @@ class Study:
         )
 
 
-def check_arms(config: StudyConfig, labelled: Iterable[int], to_come: Sequence[Path]) -> None:
-    """Check the pairs of all arms that are there, while others are still to be made.
+def folders_needed(
+    config: StudyConfig, labelled: Iterable[int], to_come: Sequence[Path]
+) -> list[Path]:
+    """Those of the folders still to be made that arms name; pairs of other folders are checked.
 
     Args:
         labelled: numbers of labelled images.
-        to_come: folders of pairs that will be made, with `LABELLED` in the place of the number.
+        to_come: folders of pairs that can be made, with `LABELLED` in the place of the number.
     Raises:
         FileNotFoundError, RuntimeError, ValueError: as `synthetic_pairs`, or a folder is neither
             there nor to come.
     """
     labelled = list(labelled)
-    coming = {folder_for(path, number).resolve() for path in to_come for number in labelled}
+    coming = {folder_for(path, number).resolve(): path for path in to_come for number in labelled}
+    needed = set()
     for arm in config.arms:
         for number in labelled:
-            if arm.synthetic and folder_for(arm.synthetic, number).resolve() in coming:
+            folder = arm.synthetic and folder_for(arm.synthetic, number).resolve()
+            if folder in coming:
+                needed.add(coming[folder])
                 continue
             try:
                 synthetic_pairs(arm, number, config.num_classes)
             except FileNotFoundError as error:
                 names = ", ".join(map(str, to_come)) or "none"
                 raise FileNotFoundError(f"{error}. Folders still to be made: {names}") from error
+    return [path for path in to_come if path in needed]
 
 
 def folder_for(folder: str | Path, labelled: int) -> Path:

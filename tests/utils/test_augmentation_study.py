@@ -109,31 +109,29 @@ def test_the_curve_over_labelled_images(data, tmp_path, run, capsys):
     assert (copied == read_labels(data / "real/masks/08.png")).all()
 
 
-def test_arms_are_checked_before_their_pairs_are_made(data, tmp_path, run):
+def test_arms_are_checked_before_their_pairs_are_made(data, tmp_path, run, capsys):
     there = {"name": "there", "synthetic": str(data / "run_{labelled}")}
     later = {"name": "later", "synthetic": f"{tmp_path}/./out/run_{{labelled}}"}
-    to_come = ["--pairs_to_come", f"{tmp_path}/out/run_{{labelled}}"]
-    split = ["--write_split", str(tmp_path / "split")]
+    one = {"name": "one", "synthetic": f"{tmp_path}/out/other_2"}
+    folders = [f"{tmp_path}/out/{name}_{{labelled}}" for name in ("unused", "other", "run")]
+    to_come = ["--pairs_to_come", *folders]
     typo = {"name": "typo", "synthetic": f"{tmp_path}/out/runs_{{labelled}}"}
     for arms, numbers, message in (
         ([there, later, typo], [2, 4], "arm typo: .*runs_2/images.*still to be made: .*out/run_"),
         ([later, there], [2, 3], "arm there: .*run_3/images: no such folder"),
     ):
         with pytest.raises(FileNotFoundError, match=message):
-            run(study_of(data, labelled=numbers, arms=arms), *split, *to_come)
-        assert not (tmp_path / "split").exists()
+            run(study_of(data, labelled=numbers, arms=arms), *to_come)
     with pytest.raises(FileNotFoundError, match="still to be made: none"):
-        run(study_of(data, labelled=[2], arms=[later]), *split, "--pairs_to_come")
-    with pytest.raises(ValueError, match="--pairs_to_come: needs --write_split"):
-        run(study_of(data, arms=[later]), *to_come)
-    run(
-        study_of(data, labelled=[2], arms=[later | {"synthetic": f"{tmp_path}/out/run_2"}]),
-        "--write_split",
-        str(tmp_path / "other"),
-        *to_come,
-    )
-    run(study_of(data, labelled=[2, 4], arms=[there, later]), *split, *to_come)
-    assert (tmp_path / "split").is_dir()
+        run(study_of(data, labelled=[2], arms=[later]), "--pairs_to_come")
+    split = ["--write_split", str(tmp_path / "split")]
+    with pytest.raises(ValueError, match="--pairs_to_come: only checks; leave out --write_split"):
+        run(study_of(data, arms=[later]), *split, *to_come)
+    capsys.readouterr()
+    for arms, listed in (([there], []), ([there, later], folders[2:]), ([later, one], folders[1:])):
+        run(study_of(data, labelled=[2], arms=arms), *to_come)
+        assert capsys.readouterr().out.splitlines() == listed
+    assert not (tmp_path / "out").exists() and not (tmp_path / "split").exists()
 
 
 def test_wrong_studies_are_refused_before_anything_trains(data, tmp_path, run, monkeypatch):
