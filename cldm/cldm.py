@@ -37,7 +37,7 @@ class ControlLDM(ControlledDiffusionModel, LatentDiffusion):
         return x_start, {**cond, "c_concat": [hint]}
 
     def sample_log(self, cond, batch_size, ddim=True, ddim_steps=50, **options):
-        """Samples for conditions, z (N, 4, h, w), and intermediates, as `DDIMSampler.sample`.
+        """Samples for conditions, z (N, C, h, w), and intermediates, as `DDIMSampler.sample`.
 
         Args:
             cond: N conditions with a hint, as `apply_model` takes them; the hint gives the size.
@@ -81,7 +81,7 @@ class ControlLDM(ControlledDiffusionModel, LatentDiffusion):
             LOG_UNSUPPORTED,
             "log_images",
         )
-        z, cond = self.get_input(batch, bs=N)  # (N, 4, h, w)
+        z, cond = self.get_input(batch, bs=N)  # (N, C, h, w)
         prompts, hint = batch[self.cond_stage_key][:N], cond["c_concat"][0]
         text = torch.from_numpy(prompt_to_pixels(prompts, hint.shape[2:]))  # (N, H, W, 3)
         log = {

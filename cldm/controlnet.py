@@ -48,10 +48,10 @@ class ControlledUnetModel(UNetModel):
     """The U-Net, with the control branch's residuals added to its skips and its middle block."""
 
     def forward(self, x, timesteps, context, control=None, only_mid_control=False):
-        """Prediction for `x`, (N, 4, h, w).
+        """Prediction for `x`, (N, C, h, w).
 
         Args:
-            x, timesteps, context: latents (N, 4, h, w); (N,); text embedding (N, 77, context_dim).
+            x, timesteps, context: latents (N, C, h, w); (N,); text embedding (N, 77, context_dim).
             control: residuals from shallow to deep, the middle block's last; None for the plain
                 U-Net. The list is not changed: the published code empties it.
             only_mid_control: add the middle block's residual alone.
@@ -64,7 +64,7 @@ class ControlledUnetModel(UNetModel):
                 skips = [
                     skip + residual for skip, residual in zip(skips, control[:-1], strict=True)
                 ]  # (N, c_i, h_i, w_i) each
-        return self.decode(h, skips, emb, context)  # (N, 4, h, w)
+        return self.decode(h, skips, emb, context)  # (N, C, h, w)
 
 
 class ControlNet(UNetEncoder):
@@ -116,7 +116,7 @@ class ControlNet(UNetEncoder):
         """Residuals that steer the locked U-Net towards `hint` (Zhang et al. 2023, Fig. 3).
 
         Args:
-            x: noisy latents, (N, 4, H/8, W/8).
+            x: noisy latents, (N, C, H/8, W/8).
             hint: condition image, (N, hint_channels, H, W), float in [0, 1], or a list of parts of
                 it; not read when `guided_hint` is given.
             timesteps, context: (N,) int64 in [0, T); text embedding, (N, 77, context_dim).
@@ -137,7 +137,7 @@ class ControlNet(UNetEncoder):
             guided_hint = self.encode_hint(hint)  # (N, model_channels, h, w)
         guided_hint = side_by_side(guided_hint)  # (N, model_channels, h, w)
         emb = self.embed_timesteps(timesteps)  # (N, 4 * model_channels)
-        h, residuals = x, []  # (N, 4, h, w)
+        h, residuals = x, []  # (N, C, h, w)
         for i, (block, zero_conv) in enumerate(
             zip(self.input_blocks, self.zero_convs, strict=True)
         ):
@@ -204,7 +204,7 @@ class ControlledDiffusionModel(LatentDiffusionModel):
         """The steered U-Net's prediction, shape of `x_noisy`.
 
         Args:
-            x_noisy, t: latents (N, 4, h, w); (N,) int64 in [0, T).
+            x_noisy, t: latents (N, C, h, w); (N,) int64 in [0, T).
             cond: `c_crossattn`: [context]; `c_concat`: a list of hints, one per branch, or None
                 for no control; `guided_hint`: from `encode_hints`, optional.
             control_scales: strength of each residual, shallow to deep, or 13 for any network (see
@@ -212,7 +212,7 @@ class ControlledDiffusionModel(LatentDiffusionModel):
         """
         context = torch.cat(cond["c_crossattn"], dim=1)  # (N, 77, context_dim)
         if cond["c_concat"] is None:
-            return self.model.diffusion_model(x_noisy, t, context)  # (N, 4, h, w)
+            return self.model.diffusion_model(x_noisy, t, context)  # (N, C, h, w)
         control = self.control_model(
             x=x_noisy,
             hint=cond["c_concat"],
@@ -227,7 +227,7 @@ class ControlledDiffusionModel(LatentDiffusionModel):
             control = [residual.mean(dim=(2, 3), keepdim=True) for residual in control]
         return self.model.diffusion_model(
             x_noisy, t, context, control=control, only_mid_control=self.only_mid_control
-        )  # (N, 4, h, w)
+        )  # (N, C, h, w)
 
     def trainable_parameters(self):
         """Parameters of the control branch, and of the U-Net's decoder where it is not locked."""

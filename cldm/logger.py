@@ -51,7 +51,7 @@ class ImageLogger(Callback):
         self.folder, self.preview, self.epoch_starts = folder, preview, epoch_starts
 
     def unpack(self, pl_module, batch):
-        """Model, latents (N, 4, h, w), hints (N, C, H, W) and prompts that are shown of a batch.
+        """Model, latents (N, C, h, w), hints (N, C, H, W) and prompts that are shown of a batch.
 
         The latents are the autoencoder's own, without the scale factor.
         """

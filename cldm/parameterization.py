@@ -37,7 +37,7 @@ def _correlation(model: torch.nn.Module, timestep: int) -> float:
     noise = torch.randn(1, model.channels, SIDE, SIDE, generator=generator).to(context.device)
     t = torch.full((1,), timestep, device=context.device)
     cond = {"c_crossattn": [context], "c_concat": None}
-    shown = torch.stack([noise, model.apply_model(noise, t, cond)])  # (2, 1, 4, SIDE, SIDE)
+    shown = torch.stack([noise, model.apply_model(noise, t, cond)])  # (2, 1, C, SIDE, SIDE)
     value = shown.float().flatten(1).corrcoef()[0, 1].item()
     return 0.0 if math.isnan(value) else value  # NaN where all predicted numbers are equal
 

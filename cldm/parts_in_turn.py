@@ -37,11 +37,11 @@ class PartsInTurn:
         return self._bring(diffusing=False).get_unconditional_conditioning(n)
 
     def encode_first_stage(self, x):
-        """As the model's: image (N, 3, H, W) -> the Gaussian of its latents, (N, 4, H/8, W/8)."""
+        """As the model's: image (N, 3, H, W) -> the Gaussian of its latents, (N, C, H/8, W/8)."""
         return self._bring(diffusing=False).encode_first_stage(x)
 
     def decode_first_stage(self, z):
-        """As the model's: z (N, 4, H/8, W/8) -> image (N, 3, H, W); one at a time.
+        """As the model's: z (N, C, H/8, W/8) -> image (N, 3, H, W); one at a time.
 
         The decoder's memory grows fastest.
         """

@@ -68,7 +68,7 @@ class RecordedPredictions:
     def __call__(self, x_noisy, t, cond, control_scales=None):
         """As `ControlledDiffusionModel.apply_model`."""
         if torch.is_grad_enabled() != bool(self.parameters):
-            return self.predict(x_noisy, t, cond, control_scales)  # (N, 4, h, w)
+            return self.predict(x_noisy, t, cond, control_scales)  # (N, C, h, w)
         form = tuple((key, None if values is None else len(values)) for key, values in cond.items())
         tensors = [x_noisy, t, *(value for values in cond.values() for value in values or ())]
         scales = control_scales and tuple(control_scales)
@@ -78,11 +78,11 @@ class RecordedPredictions:
         key = form, scales, shapes, mixed
         if key not in self.seen:
             self.seen.add(key)
-            return self.predict(x_noisy, t, cond, control_scales)  # (N, 4, h, w)
+            return self.predict(x_noisy, t, cond, control_scales)  # (N, C, h, w)
         if key not in self.recorded:
             work = partial(_predict, self.predict, form, scales)
             self.recorded[key] = self._record(work, tensors)
-        return self.recorded[key](*tensors)  # (N, 4, h, w)
+        return self.recorded[key](*tensors)  # (N, C, h, w)
 
     def _record(self, work, tensors):
         """A recording of `work`; `work` itself where they differ."""
@@ -96,7 +96,7 @@ class RecordedPredictions:
 
     def _results(self, work, tensors):
         """The prediction, and gradients of the first and the last parameters."""
-        output = work(*tensors)  # (N, 4, h, w)
+        output = work(*tensors)  # (N, C, h, w)
         if not self.parameters:
             return [output]
         ends = [self.parameters[0], self.parameters[-1]]
@@ -106,10 +106,10 @@ class RecordedPredictions:
 
 
 def _predict(predict, form, control_scales, x_noisy, t, *parts):
-    """Prediction from tensors alone, (N, 4, h, w); `form` says which parts `cond` is made of."""
+    """Prediction from tensors alone, (N, C, h, w); `form` says which parts `cond` is made of."""
     left = iter(parts)
     cond = {key: None if count is None else list(islice(left, count)) for key, count in form}
-    return predict(x_noisy, t, cond, control_scales)  # (N, 4, h, w)
+    return predict(x_noisy, t, cond, control_scales)  # (N, C, h, w)
 
 
 def _close(found, expected):

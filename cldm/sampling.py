@@ -57,7 +57,7 @@ class Start:
         return Start(self.pictures[part], self.ratio)
 
     def noised(self, model, noise: torch.Tensor, timesteps: Sequence[int]):
-        """Latents to go on from, (N, 4, H/8, W/8), and how many of the timesteps are left out.
+        """Latents to go on from, (N, C, H/8, W/8), and how many of the timesteps are left out.
 
         Args:
             noise: standard normal, like the latents.
@@ -69,7 +69,7 @@ class Start:
             model.encode_first_stage(picture[None].to(model.device)).mode()
             for picture in self.pictures
         ]
-        z = model.scale_factor * torch.cat(means)  # (N, 4, H/8, W/8)
+        z = model.scale_factor * torch.cat(means)  # (N, C, H/8, W/8)
         abar_t = model.alphas_cumprod[timesteps[first]]
         return add_noise(z, noise, abar_t.sqrt(), (1 - abar_t).sqrt()), first
 
@@ -117,7 +117,7 @@ def paired_conditions(model, hints, context, negative, guess_mode):
 
 
 def _first_noise(model, size, generators, blends):
-    """Noise to begin with, (N, 4, H/8, W/8): drawn by the generators, or blended where it is given.
+    """Noise to begin with, (N, C, H/8, W/8): drawn by the generators, or blended where it is given.
 
     Args:
         size: (H, W) of the pictures.
@@ -149,7 +149,7 @@ def sample_latents(
         start: pictures to begin with; pure noise when None. With a ratio of 1 they change nothing.
         blends: N blends, the noise to begin with instead of that of the seeds.
     Returns:
-        z, (N, 4, H/8, W/8).
+        z, (N, C, H/8, W/8).
     Raises:
         ValueError: a number of steps that the sampler does not take.
     """

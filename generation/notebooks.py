@@ -156,7 +156,7 @@ def process(
             eta=eta,
             unconditional_guidance_scale=scale,
             unconditional_conditioning=uncond,
-        )  # (N, 4, H/8, W/8)
+        )  # (N, C, H/8, W/8)
     endings = [name_ending(img_idx, batch_idx, i) for i in range(num_samples_per_inference)]
     try:
         images = list(to_pixels(decode(parts, z)))  # (H, W, 3) each

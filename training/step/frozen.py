@@ -44,7 +44,7 @@ class FrozenEncoders:
 
     @torch.no_grad()
     def posterior(self, batch: Batch) -> DiagonalGaussianDistribution:
-        """Posterior of a batch's images: a Gaussian for each value of (N, 4, h, w) latents."""
+        """Posterior of a batch's images: a Gaussian for each value of (N, C, h, w) latents."""
         encode = self.model.first_stage_model.encode
         if batch.keys[0].view is None:  # nothing is seen twice
             return encode(batch.images)

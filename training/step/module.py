@@ -151,7 +151,7 @@ class ControlTraining(pl.LightningModule):
         return (to_device(values, self.device) for values in drawn)
 
     def _inputs(self, batch: Batch, posterior_noise):
-        """z, (N, 4, h, w), and its conditions as the model's `apply_model` takes them."""
+        """z, (N, C, h, w), and its conditions as the model's `apply_model` takes them."""
         posterior = self.encoders.posterior(batch)
         cond = {
             "c_crossattn": [self.encoders.contexts(batch.prompts)],

@@ -14,9 +14,9 @@ class StepNoise(NamedTuple):
     """Draws for N samples.
 
     Attributes:
-        posterior: standard normal, (N, 4, h, w), from which latents are drawn.
+        posterior: standard normal, (N, C, h, w), from which latents are drawn.
         t: timesteps, (N,) int64 in [0, T).
-        noise: standard normal, (N, 4, h, w), which the model predicts.
+        noise: standard normal, (N, C, h, w), which the model predicts.
     """
 
     posterior: torch.Tensor
@@ -30,7 +30,7 @@ def draw_step_noise(
     """Draws that depend on each sample's seed alone.
 
     Args:
-        shape: of a latent, (4, h, w).
+        shape: of a latent, (C, h, w).
         num_timesteps: T.
     """
     draws = []

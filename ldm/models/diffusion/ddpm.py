@@ -41,7 +41,7 @@ class LatentDiffusion(LatentDiffusionModel, pl.LightningModule):
         return loss, published_losses("train" if self.training else "val", loss)
 
     def get_input(self, batch, k=None, bs=None):
-        """Batch of images (N, H, W, 3) and prompts -> z (N, 4, H/8, W/8) and its conditions.
+        """Batch of images (N, H, W, 3) and prompts -> z (N, C, H/8, W/8) and its conditions.
 
         Args:
             k: name of the image in the batch; `first_stage_key` when not given.
@@ -54,7 +54,7 @@ class LatentDiffusion(LatentDiffusionModel, pl.LightningModule):
         return self.get_first_stage_encoding(self.encode_first_stage(image)), cond
 
     def forward(self, x, c, **options):
-        """Loss of z, (N, 4, h, w), at random timesteps, and a dictionary of what to log.
+        """Loss of z, (N, C, h, w), at random timesteps, and a dictionary of what to log.
 
         Args:
             c: its conditions, as `apply_model` takes them.

@@ -33,7 +33,7 @@ class LatentDiffusionModel(nn.Module):
         scale_factor: z is the autoencoder's latent times this; its standard deviation is about 1.
         parameterization: what the U-Net predicts: `eps`, the noise, or `v` (Salimans & Ho 2022).
         first_stage_key, cond_stage_key: names of image and prompt in a batch.
-        channels: latent channels.
+        channels: latent channels, C in the shapes below; 4 in Stable Diffusion 1.5.
         cond_stage_trainable: train the text encoder together with the U-Net.
     Raises:
         ValueError: as `check_keys`.
@@ -122,26 +122,26 @@ class LatentDiffusionModel(nn.Module):
 
     @torch.no_grad()
     def encode_first_stage(self, x):
-        """Image (N, 3, H, W) in [-1, 1] -> the Gaussian of its latents, (N, 4, H/8, W/8)."""
+        """Image (N, 3, H, W) in [-1, 1] -> the Gaussian of its latents, (N, C, H/8, W/8)."""
         return self.first_stage_model.encode(x)
 
     def get_first_stage_encoding(self, encoder_posterior, noise=None):
-        """z, (N, 4, H/8, W/8), from what `encode_first_stage` returns.
+        """z, (N, C, H/8, W/8), from what `encode_first_stage` returns.
 
         Args:
-            encoder_posterior: the Gaussian; or latents, (N, 4, H/8, W/8), drawn from it.
+            encoder_posterior: the Gaussian; or latents, (N, C, H/8, W/8), drawn from it.
             noise: for the draw from the Gaussian; see `DiagonalGaussianDistribution.sample`.
         """
         latents = encoder_posterior
         if isinstance(latents, DiagonalGaussianDistribution):
-            latents = latents.sample(noise)  # (N, 4, H/8, W/8)
+            latents = latents.sample(noise)  # (N, C, H/8, W/8)
         # The factor brings the latents to unit variance (Rombach et al. 2022, appendix G), for
         # which the noise schedule is made.
         return self.scale_factor * latents
 
     @torch.no_grad()
     def decode_first_stage(self, z):
-        """z (N, 4, H/8, W/8) -> image (N, 3, H, W), about [-1, 1], not clipped."""
+        """z (N, C, H/8, W/8) -> image (N, 3, H, W), about [-1, 1], not clipped."""
         return self.first_stage_model.decode(z / self.scale_factor)  # (N, 3, H, W)
 
     def get_learned_conditioning(self, texts):
@@ -155,13 +155,13 @@ class LatentDiffusionModel(nn.Module):
     # Diffusion
 
     def q_sample(self, x_start, t, noise=None):
-        """x_t given x_0, (N, 4, h, w) (Ho et al. 2020, Eq. 4); noise is drawn if not given."""
+        """x_t given x_0, (N, C, h, w) (Ho et al. 2020, Eq. 4); noise is drawn if not given."""
         noise = torch.randn_like(x_start) if noise is None else noise
-        return add_noise(x_start, noise, *self._coefficients(t))  # (N, 4, h, w)
+        return add_noise(x_start, noise, *self._coefficients(t))  # (N, C, h, w)
 
     def get_v(self, x_start, noise, t):
-        """Target of v-prediction, (N, 4, h, w) (Salimans & Ho 2022, appendix D)."""
-        return v_of(x_start, noise, *self._coefficients(t))  # (N, 4, h, w)
+        """Target of v-prediction, (N, C, h, w) (Salimans & Ho 2022, appendix D)."""
+        return v_of(x_start, noise, *self._coefficients(t))  # (N, C, h, w)
 
     def _coefficients(self, t):
         """sqrt(alpha-bar_t) and sqrt(1 - alpha-bar_t) at timesteps (N,), each (N, 1, 1, 1)."""
@@ -171,7 +171,7 @@ class LatentDiffusionModel(nn.Module):
     def apply_model(self, x_noisy, t, cond):
         """The U-Net's prediction for `cond = {"c_crossattn": [context]}`; shape of `x_noisy`."""
         context = torch.cat(cond["c_crossattn"], dim=1)  # (N, 77, width)
-        return self.model.diffusion_model(x_noisy, t, context)  # (N, 4, h, w)
+        return self.model.diffusion_model(x_noisy, t, context)  # (N, C, h, w)
 
     def sample_losses(self, x_start, cond, t, noise):
         """Squared error of the prediction, averaged per sample, (N,) (Ho et al. 2020, Eq. 14).
@@ -179,7 +179,7 @@ class LatentDiffusionModel(nn.Module):
         It is computed in float32 also where the network runs in half precision.
         """
         target = noise if self.parameterization == "eps" else self.get_v(x_start, noise, t)
-        output = self.apply_model(self.q_sample(x_start, t, noise), t, cond)  # (N, 4, h, w)
+        output = self.apply_model(self.q_sample(x_start, t, noise), t, cond)  # (N, C, h, w)
         # Half precision keeps about three digits, too few for a sum over thousands of values.
         return F.mse_loss(output.float(), target.float(), reduction="none").mean(dim=(1, 2, 3))
 
