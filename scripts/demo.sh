@@ -2,6 +2,8 @@
 # Draw data, train, generate and score with the embedded nano model: minutes on two CPU cores.
 # Replaces demo_run/, or the folder given as first argument, with the results.
 set -euo pipefail
+# shellcheck source=scripts/help.sh
+source "$(dirname "$0")/help.sh"
 cd "$(dirname "$0")/.."
 source scripts/setup.sh req.txt
 python=.venv/bin/python

@@ -20,6 +20,12 @@
 # that predict SEGMENTER_SEEDS, SEGMENTER_STEPS.
 # A second call goes on where the first one stopped. docs/study.md
 set -euo pipefail
+# shellcheck source=scripts/help.sh
+source "$(dirname "$0")/help.sh"
+if [ $# != 2 ]; then
+    echo "usage: bash scripts/proof.sh study.yaml OUT; --help tells more" >&2
+    exit 2
+fi
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
 study=$1 out=$2
@@ -31,9 +37,11 @@ read -ra seeds <<< "${SEGMENTER_SEEDS:-100 101 102}"
 # Share of an image's area that a training crop takes, from and to: (IMAGE_SIZE / side)^2 keeps
 # the scale
 read -ra crop_scale <<< "${CROP_SCALE:-0.05 0.09}"
-classes=$(sed -n 's/^num_classes: *\([0-9]*\).*/\1/p' "$study")
 endings=("" _grain _gate)
 for scale in ${SCALES:-}; do endings+=("_scale_$scale"); done
+
+# Title of the step that begins
+announce() { printf '\n== %s\n' "$*"; }
 
 # The pairs that this script can make
 possible() {
@@ -66,6 +74,7 @@ make_start() {
         mv "$out/images.new" "$out/images"
     fi
     if [ ! -f "$out/base.safetensors" ]; then
+        announce "base: $base learns from $out/images"
         "$python" utils/pretrain_base.py --config "$config" --init "$base" \
             --image_path "$out/images" --vae_steps "${VAE_STEPS:-1000}" --kl_weight 1e-6 \
             --vae_learning_rate "${VAE_LEARNING_RATE:-8e-4}" --vae_batch_size 12 \
@@ -76,10 +85,12 @@ make_start() {
             --precision "$precision" --output "$out/base.safetensors"
     fi
     if wanted "*_grain" && [ ! -f "$out/grain.json" ]; then
+        announce "grain that the base drops"
         "$python" utils/fit_grain.py --config "$config" --weights "$out/base.safetensors" \
             --image_path "$out/split/train_$most/images" --output "$out/grain.json"
     fi
     if [ ! -f "$out/ini.ckpt" ]; then
+        announce "base with an untrained ControlNet"
         "$python" tool_add_control.py "$out/base.safetensors" "$out/ini.ckpt" --config "$config"
     fi
 }
@@ -90,6 +101,7 @@ make_start() {
 train_segmenter() {
     checkpoint=$out/segmenter_${number}_$1$2.ckpt
     [ ! -f "$checkpoint" ] || return 0
+    announce "segmenter of $number labelled images: $checkpoint"
     "$python" utils/train_segmenter.py train --num_classes "$classes" \
         --image_path "$labelled/images" --mask_path "$labelled/masks" \
         --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
@@ -105,13 +117,15 @@ predict() {
         train_segmenter "$seed" "$@"
         checkpoints+=("$checkpoint")
     done
-    [ -d "$pairs" ] ||
-        "$python" utils/predict_masks.py "${checkpoints[@]}" "$unlabelled" "$pairs" --copy_images
+    [ ! -d "$pairs" ] || return 0
+    announce "masks of $unlabelled: $pairs"
+    "$python" utils/predict_masks.py "${checkpoints[@]}" "$unlabelled" "$pairs" --copy_images
 }
 
 # train_control PAIRS RUN; one that has ended stays as it is
 train_control() {
     ! grep -qs '"state": "done"' "$out/training/$2/progress.json" || return 0
+    announce "ControlNet of the pairs in $1: $out/training/$2"
     "$python" train.py --cldm_config_path "$config" --resume_path "$out/ini.ckpt" \
         --image_path "$1/images" --mask_path "$1/masks" \
         --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
@@ -137,6 +151,7 @@ draw() {
                 ;;
             _scale_*) options=(--scale "${ending#_scale_}") ;;
         esac
+        announce "images: $out/pairs/run_$1$number$ending"
         "$python" generate.py --config_yaml_path "$config" --pad --num_classes "$classes" \
             --model_weights_path "$out/training/$2/EM_best_results.ckpt" \
             --sampler dpmpp --ddim_steps 20 --guess_mode --strength 1.5 \
@@ -150,6 +165,7 @@ draw() {
 vary() {
     local masks=$out/masks_$2
     [ ! -d "$masks" ] || return 0
+    announce "varied masks: $masks"
     [ -d "$out/varied_$2" ] || "$python" utils/vary_masks.py "$1/masks" "$out/varied_$2" \
         --num_classes "$classes" --copies "$3"
     mkdir -p "$masks.new"
@@ -195,7 +211,9 @@ named=$("$python" utils/augmentation_study.py "$study" \
     --pairs_to_come "${folders[@]/#/"$out/pairs/"}")
 mapfile -t needed <<< "$named"
 needed=("${needed[@]##*/}")
+classes=$(sed -n 's/^num_classes: *\([0-9]*\).*/\1/p' "$study")
 if [ ! -d "$out/split" ]; then
+    announce "split: $out/split"
     "$python" utils/augmentation_study.py "$study" --write_split "$out/split"
 fi
 most=$(find "$out/split" -maxdepth 1 -name 'train_*' | sed 's/.*train_//' | sort -n | tail -n 1)
@@ -227,4 +245,5 @@ for labelled in "$out"/split/train_*; do
     fi
 done
 
+announce "study: $out/study"
 "$python" utils/augmentation_study.py "$study" --output "$out/study"

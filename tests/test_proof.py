@@ -162,6 +162,14 @@ def test_a_refused_study_ends_the_script(proof, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_wrong_arguments_show_the_usage_and_help_the_head():
+    wrong = subprocess.run(["bash", str(SCRIPT), "study.yaml"], capture_output=True, text=True)
+    assert wrong.returncode == 2 and wrong.stderr.startswith("usage: bash scripts/proof.sh")
+    asked = subprocess.run(["bash", str(SCRIPT), "--help"], capture_output=True, text=True)
+    assert asked.returncode == 0 and asked.stdout.startswith("Everything between labelled images")
+    assert "OUT/pairs/run_{labelled}" in asked.stdout and "set -euo" not in asked.stdout
+
+
 def test_a_guidance_weight_of_the_sweep_wins(proof):
     calls = proof("run_{labelled}", "run_{labelled}_scale_4", SCALES="4", SCALE="3")
     scales = [value(words, "--scale") for words in calls if words[0] == "generate.py"]
