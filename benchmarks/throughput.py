@@ -73,14 +73,15 @@ def main(argv=None):
 
     study = read_options(ThroughputOptions, args)
     device, side = pick_device(study.device), native_size(read_config(study.config))
-    model = build_model(study.config)
 
     def step(pixels, batch):
         """Seconds of a training step on square images."""
+        model = build_model(study.config)  # each measurement leaves one that serves for no other
         return measure_step(model, pixels, batch, device, repeats=study.repeats)
 
     def image(d: Drawing):
         """Seconds of one image of a batch."""
+        model = build_model(study.config)
         # From the cost of one evaluation: not all steps of a sampler have to be run.
         cost = measure_image(
             model, d.side, d.batch, device, d.sampling, d.branches, repeats=study.repeats

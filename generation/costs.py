@@ -4,7 +4,6 @@ import copy
 import dataclasses
 import statistics
 import time
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -13,6 +12,7 @@ from tqdm import tqdm
 from cldm.multi import MultiConditionControlNet
 from cldm.options import SamplingOptions
 from cldm.sampling import sample_images
+from cldm.speed import speed_up_drawing
 from core.hardware.devices import mixed_precision, wait_for
 from core.prompts import PROMPTS
 
@@ -50,8 +50,8 @@ def measure_image(
     """Cost of an image in a batch, as medians of `repeats` measurements.
 
     Args:
-        model: a `ControlledDiffusionModel` with one control branch; left as it was, but on
-            `device`.
+        model: a `ControlledDiffusionModel` with one control branch. It is sped up as in
+            `generate.py`, so that it can only draw afterwards.
         image_size: height and width in pixels.
         options: their `steps` play no part.
         branches: control branches that steer the image, each with the weights of the model's one.
@@ -69,28 +69,24 @@ def measure_image(
         wait_for(device)
         return (time.perf_counter() - start) / batch_size
 
-    with several_branches(model, branches):
-        model.eval().to(device)
-        seconds(FEW)  # the first run also compiles, allocates and picks kernels
-        bar = tqdm(range(repeats), desc="images", leave=False)
-        # In pairs, so that a machine that slows down meanwhile changes both times alike.
-        pairs = [(seconds(FEW), seconds(MORE)) for _ in bar]
+    give_branches(model, branches)
+    model.eval().to(device)
+    speed_up_drawing(model, compiled=False)
+    seconds(FEW)  # the first run also records, allocates and picks kernels
+    bar = tqdm(range(repeats), desc="images", leave=False)
+    # In pairs, so that a machine that slows down meanwhile changes both times alike.
+    pairs = [(seconds(FEW), seconds(MORE)) for _ in bar]
     per_step = statistics.median(more - few for few, more in pairs) / (MORE - FEW)
     evaluation = max(0.0, per_step)  # noise can make the difference of two short runs negative
     fixed = statistics.median(few for few, _ in pairs) - FEW * evaluation
     return ImageCost(max(0.0, fixed), evaluation)
 
 
-@contextmanager
-def several_branches(model, number: int):
-    """Give the model `number` copies of its control branch inside the block."""
+def give_branches(model, number: int) -> None:
+    """Give a model `number` copies of its control branch."""
     control = model.control_model
     controls = [control, *(copy.deepcopy(control) for _ in range(number - 1))]
     # Copies, as a real run has: one network used several times would need less memory.
     names = [f"branch {i}" for i in range(number)]
     channels, scales = [control.hint_channels] * number, [1.0] * number
     model.control_model = MultiConditionControlNet(controls, channels, names, scales)
-    try:
-        yield
-    finally:
-        model.control_model = control

@@ -124,17 +124,20 @@ def measure_costs(
         f"{here.config}, {size} x {size} pixels, precision {here.precision}, "
         f"on {device_name(device)}"
     )
-    model = build_model(here.config)  # random weights
-    # The step comes first: its memory is the larger, and a peak never falls again.
+    # Random weights, anew for each of the two, which leave no model that serves for the other. The
+    # step comes first: its memory is the larger, and a peak never falls again.
     per_step, per_image = known.seconds_per_step, known.seconds_per_image
     if "step" in here.measured:
-        per_step = measure_step(model, size, work.batch_size, device, here.precision, here.repeats)
+        per_step = measure_step(
+            build_model(here.config), size, work.batch_size, device, here.precision, here.repeats
+        )
         report(
             f"training step of {work.batch_size}: {duration(per_step)}, "
             f"peak memory {peak_memory(device):.1f} GiB"
         )
     if "image" in here.measured:
         batch = here.batch_size_per_inference
+        model = build_model(here.config)
         round_layers(model, PRECISIONS[here.precision])  # as `generation.drawing.model` loads them
         # The fixed part is told apart, so another number of steps needs no new measurement.
         cost = measure_image(

@@ -9,13 +9,19 @@ import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 from torch.utils.data import DataLoader
 
+from cldm.speed import speed_up_training
 from core.hardware.devices import float32_products, wait_for
 from core.lightning import lightning_precision
 from core.notices import report
 from core.prompts import PROMPTS
 from core.samples import Sample, SampleKey, collate
 from training.step.frozen import FrozenEncoders
-from training.step.gradient_checkpointing import StepSize, choose_checkpointing, memory_per_process
+from training.step.gradient_checkpointing import (
+    StepSize,
+    choose_checkpointing,
+    memory_per_process,
+    uses_checkpointing,
+)
 from training.step.latents import LatentCache
 from training.step.module import ControlTraining
 
@@ -47,7 +53,8 @@ def measure_step(
     """Seconds of a training step on new images: the median of `repeats` after one that warms up.
 
     Args:
-        model: a `ControlledDiffusionModel`; its control branch is changed.
+        model: a `ControlledDiffusionModel`. It is sped up as in `train.py` and trained, so that it
+            serves for nothing else afterwards.
         image_size: height and width in pixels.
         gradient_checkpointing: `auto`, `on` or `off`, as `choose_checkpointing`.
     """
@@ -55,6 +62,8 @@ def measure_step(
     free = memory_per_process(device, 1)
     if decided := choose_checkpointing(gradient_checkpointing, model, size, device, free):
         report(decided)
+    graphs = not uses_checkpointing(model)
+    speed_up_training(model, device.type == "cuda", precision, compiled=False, graphs=graphs)
     sides = (image_size, image_size)
     image = torch.rand(*sides, 3) * 2 - 1
     hint = torch.rand(*sides, model.control_model.hint_channels)

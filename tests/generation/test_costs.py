@@ -5,17 +5,30 @@ import torch
 
 from cldm.model import create_model
 from cldm.options import SamplingOptions
+from cldm.sampling import sample_images
+from cldm.speed import speed_up_drawing
 from generation import costs
 from generation.costs import ImageCost, measure_image
 
 
-def test_measuring_images_leaves_the_model_as_it_was(micro_yaml):
-    model = create_model(micro_yaml)
-    control = model.control_model
+def test_images_are_measured_as_they_are_drawn(micro_yaml, monkeypatch):
+    """All branches are there before the model is sped up, and that comes before the first image."""
+    model, order = create_model(micro_yaml), []
+
+    def speed_up(sped_up, compiled):
+        order.append(len(sped_up.control_model.branches))
+        speed_up_drawing(sped_up, compiled)
+
+    def draw(*words):
+        order.append("drawn")
+        return sample_images(*words)
+
+    monkeypatch.setattr(costs, "speed_up_drawing", speed_up)
+    monkeypatch.setattr(costs, "sample_images", draw)
     cost = measure_image(
         model, 64, 1, torch.device("cpu"), SamplingOptions(), branches=2, repeats=1
     )
-    assert model.control_model is control
+    assert order == [2, "drawn", "drawn", "drawn"]
     assert cost.total(10) == pytest.approx(cost.fixed + 10 * cost.evaluation)
 
 
