@@ -48,10 +48,11 @@ class ControlledUnetModel(UNetModel):
     """The U-Net, with the control branch's residuals added to its skips and its middle block."""
 
     def forward(self, x, timesteps, context, control=None, only_mid_control=False):
-        """Prediction for `x`, (N, C, h, w).
+        """Prediction for `x`, (N, C, h, w); (k N, C, h, w) for k texts to each latent.
 
         Args:
-            x, timesteps, context: latents (N, C, h, w); (N,); text embedding (N, 77, context_dim).
+            x, timesteps, context: latents (N, C, h, w); (N,) or (1,) for all; text embedding
+                (N, 77, context_dim), or (k N, ...) in the order of `rows_for`.
             control: residuals from shallow to deep, the middle block's last; None for the plain
                 U-Net. The list is not changed: the published code empties it.
             only_mid_control: add the middle block's residual alone.
@@ -119,7 +120,8 @@ class ControlNet(UNetEncoder):
             x: noisy latents, (N, C, H/8, W/8).
             hint: condition image, (N, hint_channels, H, W), float in [0, 1], or a list of parts of
                 it; not read when `guided_hint` is given.
-            timesteps, context: (N,) int64 in [0, T); text embedding, (N, 77, context_dim).
+            timesteps, context: (N,) int64 in [0, T), or (1,) for all; text embedding, (N, 77,
+                context_dim), or (k N, ...) as in `ControlledUnetModel.forward`.
             guided_hint: what `encode_hint` or `encode_hints` gave for `hint`.
         Returns:
             One residual per input block from shallow to deep, the middle block's last (13 for
@@ -201,10 +203,10 @@ class ControlledDiffusionModel(LatentDiffusionModel):
         return {**cond, "guided_hint": self.control_model.encode_hints(cond["c_concat"])}
 
     def apply_model(self, x_noisy, t, cond, control_scales=None):
-        """The steered U-Net's prediction, shape of `x_noisy`.
+        """The steered U-Net's prediction, shape of `x_noisy`; k times its rows for k texts.
 
         Args:
-            x_noisy, t: latents (N, C, h, w); (N,) int64 in [0, T).
+            x_noisy, t: latents (N, C, h, w); (N,) int64 in [0, T), or (1,) for all.
             cond: `c_crossattn`: [context]; `c_concat`: a list of hints, one per branch, or None
                 for no control; `guided_hint`: from `encode_hints`, optional.
             control_scales: strength of each residual, shallow to deep, or 13 for any network (see

@@ -4,6 +4,7 @@ import torch
 
 from cldm.guidance import guided_eps
 from ldm.modules.diffusionmodules.schedule import make_alphas_cumprod
+from ldm.modules.diffusionmodules.util import rows_for
 
 
 class GaussianModel:
@@ -27,12 +28,16 @@ class GaussianModel:
         return self.alphas_cumprod[t] * self.sd**2 + 1 - self.alphas_cumprod[t]
 
     def apply_model(self, x, t, cond):
-        """The prediction for `x`, (N, C, H, W), at timesteps `t`, (N,).
+        """The prediction for `x`, (N, C, H, W), at timesteps `t`, (N,) or (1,).
 
-        `cond` may shift the mean: {"c_crossattn": [shift]}, one number per sample.
+        `cond` may shift the mean: {"c_crossattn": [shift]}, one number per sample, or per
+        prediction where each sample is to have several.
         """
         self.asked.append(int(t[0]))
-        mu = self.mu + (cond["c_crossattn"][0].view(-1, 1, 1, 1) if cond.get("c_crossattn") else 0)
+        mu = self.mu
+        if cond.get("c_crossattn"):
+            mu = mu + cond["c_crossattn"][0].view(-1, 1, 1, 1)
+            x = rows_for(x, mu)
         abar = self.alphas_cumprod[t].view(-1, 1, 1, 1)
         eps = (1 - abar).sqrt() * (x - abar.sqrt() * mu) / self.variance(t).view(-1, 1, 1, 1)
         if self.parameterization == "eps":

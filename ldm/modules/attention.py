@@ -8,7 +8,7 @@ from einops import rearrange
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from ldm.modules.diffusionmodules.util import LayerNorm, group_norm, zero_module
+from ldm.modules.diffusionmodules.util import LayerNorm, group_norm, rows_for, zero_module
 
 
 class GEGLU(nn.Module):
@@ -88,15 +88,17 @@ class BasicTransformerBlock(nn.Module):
         self.use_checkpoint = use_checkpoint
 
     def forward(self, x, context=None):
-        """Tokens (N, L, dim) and text (N, 77, context_dim) -> (N, L, dim)."""
+        """Tokens (N, L, dim) and text (k N, 77, context_dim) -> (k N, L, dim)."""
         if self.use_checkpoint and self.training:
-            return checkpoint(self._forward, x, context, use_reentrant=False)  # (N, L, dim)
-        return self._forward(x, context)  # (N, L, dim)
+            return checkpoint(self._forward, x, context, use_reentrant=False)  # (k N, L, dim)
+        return self._forward(x, context)  # (k N, L, dim)
 
     def _forward(self, x, context):
         x = x + self.attn1(self.norm1(x))  # (N, L, dim)
-        x = x + self.attn2(self.norm2(x), context)  # (N, L, dim)
-        return x + self.ff(self.norm3(x))  # (N, L, dim)
+        if context is not None:
+            x = rows_for(x, context)  # (k N, L, dim)
+        x = x + self.attn2(self.norm2(x), context)  # (k N, L, dim)
+        return x + self.ff(self.norm3(x))  # (k N, L, dim)
 
 
 class SpatialTransformer(nn.Module):
@@ -140,7 +142,7 @@ class SpatialTransformer(nn.Module):
         self.proj_out = zero_module(projection(inner_dim, in_channels))
 
     def forward(self, x, context=None):
-        """Features (N, C, H, W) and text (N, 77, context_dim) -> (N, C, H, W)."""
+        """Features (N, C, H, W) and text (k N, 77, context_dim) -> (k N, C, H, W)."""
         height = x.shape[2]
         y = self.norm(x)  # (N, C, H, W)
         if not self.use_linear:
@@ -149,10 +151,10 @@ class SpatialTransformer(nn.Module):
         if self.use_linear:
             y = self.proj_in(y)  # (N, H*W, inner_dim)
         for block in self.transformer_blocks:
-            y = block(y, context)  # (N, H*W, inner_dim)
+            y = block(y, context)  # (k N, H*W, inner_dim)
         if self.use_linear:
-            y = self.proj_out(y)  # (N, H*W, C)
-        y = rearrange(y, "n (h w) c -> n c h w", h=height)  # (N, inner_dim, H, W), or C
+            y = self.proj_out(y)  # (k N, H*W, C)
+        y = rearrange(y, "n (h w) c -> n c h w", h=height)  # (k N, inner_dim, H, W), or C
         if not self.use_linear:
-            y = self.proj_out(y)  # (N, C, H, W)
-        return x + y  # (N, C, H, W)
+            y = self.proj_out(y)  # (k N, C, H, W)
+        return rows_for(x, y) + y  # (k N, C, H, W)

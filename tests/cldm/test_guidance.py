@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from cldm.guidance import guided_eps, join_conditions
+from generation.costs import give_branches
+from ldm.modules.diffusionmodules.util import rows_for
 from tests.analytic import GaussianModel
 
 X = torch.randn(3, 4, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -25,11 +27,9 @@ class Recorder:
     def apply_model(self, x, t, cond):
         self.calls.append((x, t, cond))
         output = cond["c_crossattn"][0].view(-1, 1, 1, 1)
-        return (
-            output
-            if cond["c_concat"] is None
-            else output + cond["c_concat"][0].mean(dim=(1, 2, 3), keepdim=True)
-        )
+        if cond["c_concat"] is None:
+            return output
+        return output + rows_for(cond["c_concat"][0].mean(dim=(1, 2, 3), keepdim=True), output)
 
 
 @pytest.mark.parametrize("parameterization", ["eps", "v"])
@@ -75,9 +75,47 @@ def test_hint_in_both_passes_or_in_the_conditional_one_alone():
         model, x, 1, {**cond, "c_concat": None}, {"c_crossattn": [empty], "c_concat": None}, 3.0
     )
     assert none.flatten().tolist() == [0.5 + 3 * 0.5, 0.5 + 3 * 1.5]
-    assert all(
-        (t == 1).all() and t.dtype == torch.int64 and len(t) == len(x) for x, t, _ in model.calls
+    assert all(t.tolist() == [1] and t.dtype == torch.int64 for _, t, _ in model.calls)
+
+
+def test_latents_are_doubled_where_more_than_the_text_differs():
+    x, hint, cond = (
+        torch.zeros(2, 4, 1, 1),
+        torch.ones(2, 3, 2, 2),
+        {"c_crossattn": [torch.ones(2)]},
     )
+    other = {"c_crossattn": [torch.zeros(2)], "c_concat": [hint.clone()]}
+    model, shown = Recorder(), []
+    for uncond in ({**other, "c_concat": [hint]}, other):
+        guided_eps(model, x, 1, {**cond, "c_concat": [hint]}, uncond, 3.0)
+        rows, _, both = model.calls[-1]
+        shown.append((len(rows), len(both["c_crossattn"][0]), len(both["c_concat"][0])))
+    assert shown == [(2, 4, 2), (4, 4, 4)]
+
+
+@pytest.mark.parametrize("branches", [1, 2])
+def test_what_comes_before_the_text_is_computed_once(tiny_cldm, branches):
+    """Both predictions are those of passes of their own."""
+    model, noise = tiny_cldm, torch.Generator().manual_seed(0)
+
+    def draw(*shape):
+        return torch.randn(shape, generator=noise)
+
+    give_branches(model, branches)
+    x, t, hints = draw(2, 4, 8, 8), torch.tensor([700]), [draw(2, 3, 64, 64).sigmoid()] * branches
+    texts = [model.get_learned_conditioning(words) for words in (["a"] * 2, ["b", "cells"])]
+    rows = []
+    model.model.diffusion_model.input_blocks[0].register_forward_hook(
+        lambda block, words, output: rows.append(len(output))
+    )
+    with torch.no_grad():
+        conds = [{"c_crossattn": [text], "c_concat": hints} for text in texts]
+        u, c = (model.apply_model(x, t.repeat(2), cond) for cond in conds)
+        for scale in (0.0, 2.0):
+            found = guided_eps(model, x, 700, conds[1], conds[0], scale)
+            torch.testing.assert_close(found, u + scale * (c - u), atol=1e-5, rtol=1e-5)
+    assert rows == [2] * 4
+    assert (u - c).abs().max() > 1e-3
 
 
 def test_join_conditions():

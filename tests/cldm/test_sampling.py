@@ -137,9 +137,9 @@ def test_jointly_drawn_pictures_share_each_pass(shared_tiny_cldm, monkeypatch):
     alone = sample_images(shared_tiny_cldm, [HINT], PROMPTS, [5, 6, 7], FEW)
     passes, apply_model = [], shared_tiny_cldm.apply_model
 
-    def record(x, *arguments, **keywords):
-        passes.append(len(x))
-        return apply_model(x, *arguments, **keywords)
+    def record(x, t, cond, **keywords):
+        passes.append(len(cond["c_crossattn"][0]))
+        return apply_model(x, t, cond, **keywords)
 
     monkeypatch.setattr(shared_tiny_cldm, "apply_model", record)
     joint = dataclasses.replace(FEW, joint=True)
@@ -153,9 +153,9 @@ def test_guidance_in_an_interval_of_noise_levels(shared_tiny_cldm, monkeypatch):
     options = SamplingOptions("unipc", 8, scale=3.0, guidance_interval=(0.3, 5.0))
     sizes, apply_model = {}, shared_tiny_cldm.apply_model
 
-    def record(x, t, *arguments, **keywords):
-        sizes[int(t[0])] = len(x)
-        return apply_model(x, t, *arguments, **keywords)
+    def record(x, t, cond, **keywords):
+        sizes[int(t[0])] = len(cond["c_crossattn"][0])
+        return apply_model(x, t, cond, **keywords)
 
     def latents(**changes):
         changed = dataclasses.replace(options, **changes)

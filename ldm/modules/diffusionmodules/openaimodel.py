@@ -11,6 +11,7 @@ from ldm.modules.attention import SpatialTransformer
 from ldm.modules.diffusionmodules.util import (
     Upsample,
     group_norm,
+    rows_for,
     timestep_embedding,
     zero_module,
 )
@@ -217,7 +218,7 @@ class UNetEncoder(nn.Module):
         return layers
 
     def embed_timesteps(self, timesteps):
-        """(N,) timesteps -> (N, 4 * model_channels)."""
+        """(N,) timesteps, or one for all rows -> (N, 4 * model_channels), or one row."""
         embedding = timestep_embedding(timesteps, self.model_channels)  # (N, model_channels)
         # The embedding is computed in float32 also where the weights have half precision.
         return self.time_embed(embedding.to(self.time_embed[0].weight.dtype))
@@ -256,7 +257,8 @@ class UNetModel(UNetEncoder):
 
         Args:
             x, emb, context: latents (N, in_channels, h, w); what `embed_timesteps` gave; text
-                (N, 77, context_dim).
+                (N, 77, context_dim), or (k N, ...) for k predictions from each latent, as
+                `rows_for` has it. Outputs in front of the first transformer then have N rows.
         """
         h, skips = x, []  # (N, in_channels, h, w)
         for block in self.input_blocks:
@@ -269,7 +271,7 @@ class UNetModel(UNetEncoder):
     def decode(self, h, skips, emb, context):
         """Prediction (N, out_channels, h, w) from what `encode` gave."""
         for block, skip in zip(self.output_blocks, reversed(skips), strict=True):
-            h = torch.cat([h, skip], dim=1)  # (N, c + c_skip, h', w')
+            h = torch.cat([h, rows_for(skip, h)], dim=1)  # (N, c + c_skip, h', w')
             h = block(h, emb, context)  # (N, c', h', w'), twice the size at the end of a level
         return self.out(h)  # (N, out_channels, h, w)
 

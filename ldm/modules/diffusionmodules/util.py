@@ -53,6 +53,19 @@ def size_factor(multipliers: Sequence[int]) -> int:
     return 2 ** (len(multipliers) - 1)
 
 
+def rows_for(x, other):
+    """`x` with as many rows as `other`, which has k times as many: all of them, k times over.
+
+    Guidance shows one latent beside two texts. Its maps are the same for both until the text enters
+    at the first cross attention, so until then they are computed once.
+
+    Args:
+        x, other: (N, ...) and (k N, ...).
+    """
+    times = len(other) // len(x)
+    return x if times == 1 else torch.cat([x] * times)  # (k N, ...)
+
+
 def zero_module(module: nn.Module) -> nn.Module:
     """Set all parameters of `module` to zero and return it.
 
