@@ -11,14 +11,11 @@
 #     the labelled and the predicted pairs draws for the predicted masks; with VARIED=3, for the
 #     labelled masks too and for three variations of each;
 #   OUT/pairs/run_unlabelled_{labelled}: images of UNLABELLED, redrawn to show their predicted masks.
-# Those that begin with run_ may end in _grain, for the grain that the base drops, in _gate, for
-# masks whose doubtful pixels training ignores, and with SCALES="1 4" in _scale_1 and _scale_4, for
-# these guidance weights.
-# More variables: of the base CONFIG, BASE, PRECISION, IMAGE_SIZE, VIEWS, {VAE,UNET}_STEPS,
-# {VAE,UNET}_LEARNING_RATE, UNET_BATCH_SIZE; of the ControlNet CROP_SCALE, LEARNING_RATE,
-# BATCH_SIZE, CONTROL_STEPS; of its images SCALE, IMAGES_PER_MASK, ENCODE_RATIO; of the segmenters
-# that predict SEGMENTER_SEEDS, SEGMENTER_STEPS.
-# A second call goes on where the first one stopped. docs/study.md
+# Those that begin with run_ may end in _grain, for the grain that the base drops, then in _gate, for
+# masks whose doubtful pixels training ignores, then, with SCALES="1 4", in _scale_1 or _scale_4,
+# for these guidance weights: run_{labelled}_grain_scale_4.
+# A second call goes on where the first one stopped. Arms may be added; with another split or other
+# variables it ends. They are listed below, with their defaults. docs/study.md
 set -euo pipefail
 # shellcheck source=scripts/help.sh
 source "$(dirname "$0")/help.sh"
@@ -29,16 +26,38 @@ fi
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
 study=$1 out=$2
-unlabelled=${UNLABELLED:-}  # folder of further images; the labelled ones are taken in any case
-config=${CONFIG:-models/cldm_nano_em.yaml}
-base=${BASE:-models/nano_em_base.safetensors}
-precision=${PRECISION:-bf16}
-read -ra seeds <<< "${SEGMENTER_SEEDS:-100 101 102}"
-# Share of an image's area that a training crop takes, from and to: (IMAGE_SIZE / side)^2 keeps
-# the scale
-read -ra crop_scale <<< "${CROP_SCALE:-0.05 0.09}"
-endings=("" _grain _gate)
-for scale in ${SCALES:-}; do endings+=("_scale_$scale"); done
+
+# Variables and their defaults
+: "${UNLABELLED:=}"  # folder of further images; the labelled ones are taken in any case
+: "${SCALES:=}"  # guidance weights that endings may name; those without such an ending have SCALE
+# Of the base and its adaptation to the images
+: "${CONFIG:=models/cldm_nano_em.yaml}" "${BASE:=models/nano_em_base.safetensors}"
+: "${PRECISION:=bf16}"  # of all trainings and images
+: "${IMAGE_SIZE:=128}"  # side of the crops that base and ControlNet learn from
+: "${VIEWS:=30}"  # random crops of each image
+: "${VAE_STEPS:=1000}" "${VAE_LEARNING_RATE:=8e-4}"  # of the autoencoder; 0 steps leave it
+: "${UNET_STEPS:=2400}" "${UNET_LEARNING_RATE:=4e-4}" "${UNET_BATCH_SIZE:=16}"
+# Of the ControlNets
+: "${CONTROL_STEPS:=2000}" "${LEARNING_RATE:=4e-4}" "${BATCH_SIZE:=8}"
+: "${CROP_SCALE:=}"  # share of an image's area that a crop takes, "0.05 0.09": like the base's
+# Of their images
+: "${COPIES:=3}" "${VARIED:=0}"  # variations of each labelled mask, of each learned mask
+: "${OBJECTS:=}"  # classes of organelles, which variations move, remove and insert
+: "${SCALE:=2}" "${IMAGES_PER_MASK:=1}"
+: "${ENCODE_RATIO:=0.6}"  # of redrawn images
+# Of the segmenters that predict masks
+: "${SEGMENTER_SEEDS:=100 101 102}" "${SEGMENTER_STEPS:=800}"
+# All that must not change between two calls
+fixed=(UNLABELLED CONFIG BASE PRECISION IMAGE_SIZE VIEWS VAE_STEPS VAE_LEARNING_RATE UNET_STEPS
+    UNET_LEARNING_RATE UNET_BATCH_SIZE CONTROL_STEPS LEARNING_RATE BATCH_SIZE CROP_SCALE COPIES
+    VARIED OBJECTS SCALE IMAGES_PER_MASK ENCODE_RATIO SEGMENTER_SEEDS SEGMENTER_STEPS)
+
+read -ra seeds <<< "$SEGMENTER_SEEDS"
+read -ra objects <<< "$OBJECTS"
+endings=()
+for scale in "" $SCALES; do
+    for kind in "" _grain _gate _grain_gate; do endings+=("$kind${scale:+_scale_$scale}"); done
+done
 
 # Title of the step that begins
 announce() { printf '\n== %s\n' "$*"; }
@@ -46,7 +65,7 @@ announce() { printf '\n== %s\n' "$*"; }
 # The pairs that this script can make
 possible() {
     local kind kinds=("")
-    if [ -n "$unlabelled" ]; then
+    if [ -n "$UNLABELLED" ]; then
         printf '%s\n' "predicted_{labelled}" "predicted_twice_{labelled}"
         kinds+=(predicted_ predicted_twice_ unlabelled_)
     fi
@@ -70,28 +89,30 @@ make_start() {
     if [ ! -d "$out/images" ]; then
         mkdir -p "$out/images.new"
         cp "$out/split/train_$most/images/"* "$out/images.new/"
-        [ -z "$unlabelled" ] || cp "$unlabelled"/* "$out/images.new/"
+        if [ -n "$UNLABELLED" ]; then
+            find -L "$UNLABELLED" -maxdepth 1 -type f -exec cp -t "$out/images.new" {} +
+        fi
         mv "$out/images.new" "$out/images"
     fi
     if [ ! -f "$out/base.safetensors" ]; then
-        announce "base: $base learns from $out/images"
-        "$python" utils/pretrain_base.py --config "$config" --init "$base" \
-            --image_path "$out/images" --vae_steps "${VAE_STEPS:-1000}" --kl_weight 1e-6 \
-            --vae_learning_rate "${VAE_LEARNING_RATE:-8e-4}" --vae_batch_size 12 \
-            --unet_steps "${UNET_STEPS:-2400}" --image_size "${IMAGE_SIZE:-128}" \
-            --unet_learning_rate "${UNET_LEARNING_RATE:-4e-4}" \
-            --unet_batch_size "${UNET_BATCH_SIZE:-16}" --views_per_image "${VIEWS:-30}" \
+        announce "base: $BASE learns from $out/images"
+        "$python" utils/pretrain_base.py --config "$CONFIG" --init "$BASE" \
+            --image_path "$out/images" --vae_steps "$VAE_STEPS" --kl_weight 1e-6 \
+            --vae_learning_rate "$VAE_LEARNING_RATE" --vae_batch_size 12 \
+            --unet_steps "$UNET_STEPS" --image_size "$IMAGE_SIZE" \
+            --unet_learning_rate "$UNET_LEARNING_RATE" \
+            --unet_batch_size "$UNET_BATCH_SIZE" --views_per_image "$VIEWS" \
             --ema_decay 0.995 \
-            --precision "$precision" --output "$out/base.safetensors"
+            --precision "$PRECISION" --output "$out/base.safetensors"
     fi
-    if wanted "*_grain" && [ ! -f "$out/grain.json" ]; then
+    if wanted "*_grain*" && [ ! -f "$out/grain.json" ]; then
         announce "grain that the base drops"
-        "$python" utils/fit_grain.py --config "$config" --weights "$out/base.safetensors" \
+        "$python" utils/fit_grain.py --config "$CONFIG" --weights "$out/base.safetensors" \
             --image_path "$out/split/train_$most/images" --output "$out/grain.json"
     fi
     if [ ! -f "$out/ini.ckpt" ]; then
         announce "base with an untrained ControlNet"
-        "$python" tool_add_control.py "$out/base.safetensors" "$out/ini.ckpt" --config "$config"
+        "$python" tool_add_control.py "$out/base.safetensors" "$out/ini.ckpt" --config "$CONFIG"
     fi
 }
 
@@ -106,8 +127,8 @@ train_segmenter() {
         --image_path "$labelled/images" --mask_path "$labelled/masks" \
         --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
         --encoder resnet18 --augmentation strong --batch_size 8 --validations 8 \
-        --precision "$precision" \
-        --max_steps "${SEGMENTER_STEPS:-800}" --seed "$1" --output "$checkpoint" "${@:3}"
+        --precision "$PRECISION" \
+        --max_steps "$SEGMENTER_STEPS" --seed "$1" --output "$checkpoint" "${@:3}"
 }
 
 # predict "" or _twice OPTION...: pairs of the unlabelled images and their predicted masks
@@ -118,22 +139,22 @@ predict() {
         checkpoints+=("$checkpoint")
     done
     [ ! -d "$pairs" ] || return 0
-    announce "masks of $unlabelled: $pairs"
-    "$python" utils/predict_masks.py "${checkpoints[@]}" "$unlabelled" "$pairs" --copy_images
+    announce "masks of $UNLABELLED: $pairs"
+    "$python" utils/predict_masks.py "${checkpoints[@]}" "$UNLABELLED" "$pairs" --copy_images
 }
 
 # train_control PAIRS RUN; one that has ended stays as it is
 train_control() {
     ! grep -qs '"state": "done"' "$out/training/$2/progress.json" || return 0
     announce "ControlNet of the pairs in $1: $out/training/$2"
-    "$python" train.py --cldm_config_path "$config" --resume_path "$out/ini.ckpt" \
+    "$python" train.py --cldm_config_path "$CONFIG" --resume_path "$out/ini.ckpt" \
         --image_path "$1/images" --mask_path "$1/masks" \
         --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
         --num_classes "$classes" --init_extra_hint zeros --crop_scale "${crop_scale[@]}" \
-        --batch_size "${BATCH_SIZE:-8}" --learning_rate "${LEARNING_RATE:-4e-4}" \
-        --max_steps "${CONTROL_STEPS:-2000}" \
+        --batch_size "$BATCH_SIZE" --learning_rate "$LEARNING_RATE" \
+        --max_steps "$CONTROL_STEPS" \
         --max_epochs 1000000 --validate_every 200 --ema_decay 0.99 --sd_locked false \
-        --precision "$precision" --output_root "$out/training" --run_id "$2"
+        --precision "$PRECISION" --output_root "$out/training" --run_id "$2"
 }
 
 # draw KIND RUN OPTION...: pairs by the best weights of a ControlNet, with each ending that is wanted
@@ -141,21 +162,19 @@ draw() {
     local ending options
     for ending in "${endings[@]}"; do
         wanted "run_$1{labelled}$ending" || continue
-        options=(--scale "${SCALE:-2}")
-        case $ending in
-            _grain) options+=(--grain "$out/grain.json") ;;
-            _gate)
-                train_segmenter "${seeds[0]}" ""
-                options+=(--gate_segmenter "$checkpoint" --ignore_ratio 1.25
-                    --gate_pairs "$out/split/val/images" "$out/split/val/masks")
-                ;;
-            _scale_*) options=(--scale "${ending#_scale_}") ;;
-        esac
+        options=(--scale "$SCALE")
+        [[ $ending != *_scale_* ]] || options=(--scale "${ending##*_scale_}")
+        [[ $ending != *_grain* ]] || options+=(--grain "$out/grain.json")
+        if [[ $ending = *_gate* ]]; then
+            train_segmenter "${seeds[0]}" ""
+            options+=(--gate_segmenter "$checkpoint" --ignore_ratio 1.25
+                --gate_pairs "$out/split/val/images" "$out/split/val/masks")
+        fi
         announce "images: $out/pairs/run_$1$number$ending"
-        "$python" generate.py --config_yaml_path "$config" --pad --num_classes "$classes" \
+        "$python" generate.py --config_yaml_path "$CONFIG" --pad --num_classes "$classes" \
             --model_weights_path "$out/training/$2/EM_best_results.ckpt" \
             --sampler dpmpp --ddim_steps 20 --guess_mode --strength 1.5 \
-            --n_augmentations_per_mask "${IMAGES_PER_MASK:-1}" --precision "$precision" \
+            --n_augmentations_per_mask "$IMAGES_PER_MASK" --precision "$PRECISION" \
             --seed 0 --output_base_dir "$out/pairs" --run_id "$1$number$ending" \
             "${options[@]}" "${@:3}"
     done
@@ -167,7 +186,7 @@ vary() {
     [ ! -d "$masks" ] || return 0
     announce "varied masks: $masks"
     [ -d "$out/varied_$2" ] || "$python" utils/vary_masks.py "$1/masks" "$out/varied_$2" \
-        --num_classes "$classes" --copies "$3"
+        --num_classes "$classes" --copies "$3" ${objects[@]:+--objects "${objects[@]}"}
     mkdir -p "$masks.new"
     cp "$1/masks/"* "$out/varied_$2/masks/"* "$masks.new/"
     mv "$masks.new" "$masks"
@@ -198,7 +217,7 @@ draw_predicted() {
     fi
     train_control "$pairs" "$name"
     masks=$out/pairs/$name/masks
-    if [ "${VARIED:-0}" != 0 ]; then
+    if [ "$VARIED" != 0 ]; then
         vary "$pairs" "$name" "$VARIED"
         masks=$out/masks_$name
     fi
@@ -208,16 +227,28 @@ draw_predicted() {
 # Every call checks the arms; an assignment, since its error ends the script
 mapfile -t folders < <(possible)
 named=$("$python" utils/augmentation_study.py "$study" \
-    --pairs_to_come "${folders[@]/#/"$out/pairs/"}")
+    ${UNLABELLED:+--unlabelled "$UNLABELLED"} --pairs_to_come "${folders[@]/#/"$out/pairs/"}")
 mapfile -t needed <<< "$named"
 needed=("${needed[@]##*/}")
-classes=$(sed -n 's/^num_classes: *\([0-9]*\).*/\1/p' "$study")
-if [ ! -d "$out/split" ]; then
-    announce "split: $out/split"
-    "$python" utils/augmentation_study.py "$study" --write_split "$out/split"
+classes=$(sed -n 's/^num_classes *: *\([0-9]*\).*/\1/p' "$study")
+announce "split: $out/split"
+"$python" utils/augmentation_study.py "$study" --write_split "$out/split"
+now=$(for name in "${fixed[@]}"; do echo "$name=${!name}"; done)
+[ -f "$out/variables" ] || echo "$now" > "$out/variables"
+if ! changed=$(diff "$out/variables" - <<< "$now"); then
+    echo "$out was begun with other variables (<) than these (>): name another folder" >&2
+    grep '^[<>]' <<< "$changed" >&2
+    exit 2
 fi
 most=$(find "$out/split" -maxdepth 1 -name 'train_*' | sed 's/.*train_//' | sort -n | tail -n 1)
 ! wanted "run_*" || make_start
+if [ -z "$CROP_SCALE" ]; then  # crops of about IMAGE_SIZE pixels: objects keep their size in pixels
+    first=$(find "$out/split/train_$most/images" -type f ! -name '*.json' | sort | head -n 1)
+    side=$("$python" -c 'import sys, cv2; print(min(cv2.imread(sys.argv[1], 0).shape))' "$first")
+    CROP_SCALE=$(awk -v crop="$IMAGE_SIZE" -v side="$side" \
+        'BEGIN { s = (crop / side) ^ 2; print (s < 1.25 ? 0.8 * s : 1), (s < 0.69 ? 1.44 * s : 1) }')
+fi
+read -ra crop_scale <<< "$CROP_SCALE"
 
 for labelled in "$out"/split/train_*; do
     number=${labelled##*train_}
@@ -233,7 +264,7 @@ for labelled in "$out"/split/train_*; do
         train_control "$labelled" "$number"
     fi
     if wanted "run_{labelled}*"; then
-        vary "$labelled" "$number" "${COPIES:-3}"
+        vary "$labelled" "$number" "$COPIES"
         draw "" "$number" --mask_dir "$out/masks_$number"
     fi
     for kind in predicted_ predicted_twice_; do
@@ -241,7 +272,7 @@ for labelled in "$out"/split/train_*; do
     done
     if wanted "run_unlabelled_*"; then
         draw unlabelled_ "$number" --mask_dir "$out/pairs/predicted_$number/masks" \
-            --image_path "$unlabelled" --encode_ratio "${ENCODE_RATIO:-0.6}"
+            --image_path "$UNLABELLED" --encode_ratio "$ENCODE_RATIO"
     fi
 done
 

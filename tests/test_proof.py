@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ SCRIPT = Path(__file__).parents[1] / "scripts" / "proof.sh"
 STAND_IN = """#!{python}
 import json, pathlib, sys
 program, words = sys.argv[1], sys.argv[2:]
+if program == "-c":  # the side of the images
+    sys.exit(print(256))
 with open({calls!r}, "a") as file:
     file.write(json.dumps([program, *words]) + "\\n")
 def after(option):
@@ -95,15 +98,15 @@ def offered(calls):
 
 
 def test_every_command_is_understood_and_every_pair_made(proof, tmp_path):
-    arms = offered(proof(SCALES="1 4"))
-    assert len(arms) == 2 + 4 * 5  # kinds of pairs and their endings
-    calls = proof(*arms, SCALES="1 4")
+    arms = offered(proof())
+    assert len(arms) == 2 + 4 * 4  # kinds of pairs and their endings
+    calls = proof(*arms)
     for words in calls:
         parsed(*words)
     made = {arm.format(labelled=number) for arm in arms for number in (1, 2)}
     assert folders_made(calls, tmp_path / "out/pairs") == made
     assert sorted(path.name for path in (tmp_path / "out/images").iterdir()) == ["a.tif", "b.png"]
-    again = proof(*arms, SCALES="1 4")
+    again = proof(*arms)
     assert {words[0] for words in again} == {"generate.py", "utils/augmentation_study.py"}
     assert runs(again) == runs(calls)
 
@@ -147,11 +150,8 @@ def test_an_arm_that_is_added_later_gets_its_pairs(proof, tmp_path):
 
 
 def test_pairs_of_images_without_labels_are_not_offered_without_any(proof):
-    assert offered(proof(UNLABELLED="")) == [
-        "run_{labelled}",
-        "run_{labelled}_grain",
-        "run_{labelled}_gate",
-    ]
+    kinds = ["", "_grain", "_gate", "_grain_gate"]
+    assert offered(proof(UNLABELLED="")) == [f"run_{{labelled}}{kind}" for kind in kinds]
 
 
 def test_a_refused_study_ends_the_script(proof, tmp_path):
@@ -171,14 +171,49 @@ def test_wrong_arguments_show_the_usage_and_help_the_head():
 
 
 def test_a_guidance_weight_of_the_sweep_wins(proof):
-    calls = proof("run_{labelled}", "run_{labelled}_scale_4", SCALES="4", SCALE="3")
-    scales = [value(words, "--scale") for words in calls if words[0] == "generate.py"]
-    assert dict(zip(runs(calls), scales, strict=True)) == {
-        "1": "3",
-        "1_scale_4": "4",
-        "2": "3",
-        "2_scale_4": "4",
+    calls = proof("run_{labelled}", "run_{labelled}_grain_scale_4", SCALES="4", SCALE="3")
+    drawn = [words for words in calls if words[0] == "generate.py"]
+    asked = {
+        value(words, "--run_id"): (value(words, "--scale"), "--grain" in words) for words in drawn
     }
+    assert asked == {
+        "1": ("3", False),
+        "1_grain_scale_4": ("4", True),
+        "2": ("3", False),
+        "2_grain_scale_4": ("4", True),
+    }
+
+
+def test_crops_of_the_controlnet_are_as_large_as_those_of_the_base(proof):
+    """Images have 256 pixels, crops of the base 128: about a quarter of the area."""
+    for asked, scale in (({}, ["0.2", "0.36"]), ({"CROP_SCALE": "0.5 0.7"}, ["0.5", "0.7"])):
+        calls = proof("run_{labelled}", **asked)
+        words = next(words for words in calls if words[0] == "train.py")
+        place = words.index("--crop_scale")
+        assert words[place + 1 : place + 3] == scale
+        shutil.rmtree(Path(value(words, "--output_root")).parent)
+
+
+def test_a_second_call_with_other_variables_is_refused(proof):
+    proof("run_{labelled}", SCALES="4")
+    assert runs(proof("run_{labelled}", SCALES="5")) == ["1", "2"]
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        proof("run_{labelled}", CONTROL_STEPS="5000")
+    refused = error.value.stderr.decode()
+    assert error.value.returncode == 2 and "was begun with other variables" in refused
+    assert "< CONTROL_STEPS=2000\n> CONTROL_STEPS=5000\n" in refused
+
+
+def test_images_without_labels_are_checked_first(proof, tmp_path):
+    assert parsed(*proof("run_{labelled}")[0]).unlabelled == tmp_path / "more"
+
+
+def test_organelles_are_varied_where_their_classes_are_named(proof):
+    for asked, classes in (({}, []), ({"OBJECTS": "1 2"}, [1, 2])):
+        calls = proof("run_{labelled}", **asked)
+        words = next(words for words in calls if words[0] == "utils/vary_masks.py")
+        assert list(parsed(*words).objects) == classes
+        shutil.rmtree(Path(words[2]).parent)
 
 
 def test_one_segmenter_of_its_labels_judges_pairs(proof):

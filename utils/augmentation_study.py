@@ -25,6 +25,7 @@ from core.command_line.options import (
 )
 from core.hardware.device_options import DeviceOptions, pick_device
 from core.imaging.image_options import ImageOptions, add_image_options
+from core.imaging.images import list_images
 from share import run_script
 
 if TYPE_CHECKING:  # it takes seconds to load, and programs read their options before
@@ -42,7 +43,7 @@ class StudyOptions(DeviceOptions):
         Path,
         "DIR",
         "only write the images and masks of the split to this new folder, one set for each number "
-        "of labelled images, to train a ControlNet on",
+        "of labelled images, to train a ControlNet on; one that holds this split already stays",
     )
     pairs_to_come: Sequence[Path] | None = option(
         None,
@@ -52,6 +53,13 @@ class StudyOptions(DeviceOptions):
         "that arms name; {labelled} in the place of the number",
         nargs="*",
     )
+    unlabelled: Path | None = option(
+        None,
+        Path,
+        "DIR",
+        "with --pairs_to_come: images without labels that pairs will be made of, none of which may "
+        "be a validation or test image",
+    )
     task: int | None = option(
         None, non_negative_int, "INT", "run only this training, from 0: one Slurm array task each"
     )
@@ -60,6 +68,8 @@ class StudyOptions(DeviceOptions):
         """Raise OptionError for two tasks at once."""
         if self.pairs_to_come is not None and self.write_split is not None:
             raise OptionError("pairs_to_come", "only checks; leave out --write_split")
+        if self.unlabelled is not None and self.pairs_to_come is None:
+            raise OptionError("unlabelled", "is only checked, with --pairs_to_come")
 
 
 def parse_args(argv=None):
@@ -102,7 +112,7 @@ def main(argv=None):
     args = parse_args(argv)
     # Here, because what works loads torch, which takes longer than reading the options.
     from segmentation.study.config import read_study
-    from segmentation.study.jobs import ResultFiles, Study, folders_needed
+    from segmentation.study.jobs import ResultFiles, Study, folders_needed, refuse_held_out_images
     from segmentation.study.parts import find_parts
     from segmentation.study.report import MARKDOWN, write_report
 
@@ -110,7 +120,11 @@ def main(argv=None):
     options = read_options(StudyOptions, args)
     config = read_study(args.study)
     if options.pairs_to_come is not None:
-        for folder in folders_needed(config, find_parts(config).train, options.pairs_to_come):
+        parts = find_parts(config)
+        needed = folders_needed(config, parts.train, options.pairs_to_come)
+        if options.unlabelled:
+            refuse_held_out_images(list_images(options.unlabelled), parts)
+        for folder in needed:
             print(folder)
         return
     if options.write_split:

@@ -23,7 +23,7 @@ from segmentation.data import gather_pairs, read_input, read_target
 from segmentation.options import SegmenterOptions
 from segmentation.scoring import score
 from segmentation.study.config import LABELLED, Arm, StudyConfig, segmenter_of
-from segmentation.study.parts import find_parts
+from segmentation.study.parts import Parts, find_parts
 from segmentation.study.split import spread
 from segmentation.training import train_segmenter
 
@@ -117,7 +117,7 @@ class Study:
         An image that was redrawn is another one; where a run drew it, the manifest names its start.
         """
         held_out = {}  # checksum of a mask or an image -> the image
-        held_out_pairs = [*self.parts.val, *self.parts.test]
+        held_out_pairs = self.parts.held_out
         for pair in held_out_pairs:
             held_out |= dict.fromkeys(self._pixel_digests(pair).values(), pair.image)
         for pair in {pair for job in self.jobs for pair in job.synthetic}:
@@ -141,10 +141,7 @@ class Study:
             pair.image: read_input(pair.image),  # (1, H, W)
             pair.condition: read_target(pair.condition, self.config.num_classes),  # (H, W)
         }
-        return {
-            path: hashlib.sha256(str(values.shape).encode() + values.numpy().tobytes()).digest()
-            for path, values in pixels.items()
-        }
+        return {path: _digest_of(values) for path, values in pixels.items()}
 
     def fingerprint(self, job: Job) -> str:
         """Checksum of all that a result depends on: options, steps and the bytes of the files."""
@@ -192,6 +189,23 @@ class Study:
             val_curve=model.curve,
             train_seconds=seconds,
         )
+
+
+def refuse_held_out_images(images: Sequence[Path], parts: Parts) -> None:
+    """Check that no image that pairs will be made of is one of the validation or the test.
+
+    Raises:
+        FileNotFoundError, ValueError: an image is one of these, or cannot be read.
+    """
+    held_out = {_digest_of(read_input(pair.image)): pair.image for pair in parts.held_out}
+    for path in images:
+        if found := held_out.get(_digest_of(read_input(path))):
+            raise ValueError(f"{path}: is {found}, which is held out. Take it out of the folder")
+
+
+def _digest_of(values: torch.Tensor) -> bytes:
+    """Checksum of pixels, whatever the format of their file."""
+    return hashlib.sha256(str(values.shape).encode() + values.numpy().tobytes()).digest()
 
 
 def folders_needed(

@@ -1,14 +1,15 @@
 """The labelled pairs of a study by part, in memory and as folders to train a ControlNet on."""
 
+import filecmp
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
 
 from conditions.pairs import Pair
-from core.files import check_new_folder, whole_folder, write_json
+from core.files import whole_folder, write_json
 from core.imaging.pairing import IMAGES, MASKS, by_stem, stem_of
 from core.imaging.pixel_size import VOLUME, pixel_size_of_folder
 from segmentation.data import gather_pairs
@@ -27,6 +28,11 @@ class Parts(NamedTuple):
     train: Mapping[int, Sequence[Pair]]
     val: Sequence[Pair]
     test: Sequence[Pair]
+
+    @property
+    def held_out(self) -> list[Pair]:
+        """The pairs that nothing may learn from."""
+        return [*self.val, *self.test]
 
 
 def find_parts(config: StudyConfig) -> Parts:
@@ -47,19 +53,21 @@ def find_parts(config: StudyConfig) -> Parts:
 def write_parts(folder: Path, parts: Parts) -> list[str]:
     """Copy all pairs to `images/` and `masks/` of `train_1/`, `train_2/`, ..., `val/`, `test/`.
 
-    The folder is written whole or not at all.
+    The folder is written whole or not at all. One that holds this very split stays as it is.
 
     Returns:
         Names of the folders in it.
     Raises:
-        FileExistsError: `folder` holds something.
+        FileExistsError: `folder` holds something else.
         RuntimeError: two images of one part share a name.
     """
-    check_new_folder(folder)
     named = {f"train_{number}": pairs for number, pairs in parts.train.items()}
     named |= {"val": parts.val, "test": parts.test}
     for pairs in named.values():
         by_stem(pair.image for pair in pairs)
+    if folder.is_dir() and any(folder.iterdir()):
+        _require_same(folder, named)
+        return list(named)
     with whole_folder(folder) as temporary:
         for name, pairs in tqdm(named.items(), desc="copy", unit="folder"):
             size = pixel_size_of_folder(pairs[0].image.parent)
@@ -67,9 +75,27 @@ def write_parts(folder: Path, parts: Parts) -> list[str]:
                 (temporary / name / kind).mkdir(parents=True)
                 if size:
                     write_json(temporary / name / kind / VOLUME, {"pixel_size_nm": size})
-            for pair in pairs:
-                shutil.copyfile(pair.image, temporary / name / IMAGES / pair.image.name)
-                # The mask takes the image's name: so they pair, whatever they were called.
-                mask = stem_of(pair.image) + pair.condition.suffix
-                shutil.copyfile(pair.condition, temporary / name / MASKS / mask)
+            for source, path in _copies(name, pairs):
+                shutil.copyfile(source, temporary / path)
     return list(named)
+
+
+def _copies(name: str, pairs: Sequence[Pair]) -> Iterator[tuple[Path, Path]]:
+    """Files of pairs, each with its place in the folder of the split."""
+    for pair in pairs:
+        yield pair.image, Path(name, IMAGES, pair.image.name)
+        # The mask takes the image's name: so they pair, whatever they were called.
+        yield pair.condition, Path(name, MASKS, stem_of(pair.image) + pair.condition.suffix)
+
+
+def _require_same(folder: Path, named: Mapping[str, Sequence[Pair]]) -> None:
+    """Check that a folder holds a split, and no other files but those that tell a pixel size."""
+    wanted = {
+        path: source for name, pairs in named.items() for source, path in _copies(name, pairs)
+    }
+    found = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+    same = {path for path in found if path.name != VOLUME} == set(wanted) and all(
+        filecmp.cmp(source, folder / path, shallow=False) for path, source in wanted.items()
+    )
+    if not same:
+        raise FileExistsError(f"{folder}: holds another split. Name a new folder for this one")

@@ -1,7 +1,8 @@
 """The split of labelled pairs into training, validation and test: by slices or by animals."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import pydantic
 
@@ -11,7 +12,7 @@ from core.notices import notify
 
 PARTS = ("train", "val", "test")
 Place = int | str
-RANGE = re.compile(r"(\d+)-(\d+)")
+RANGE = re.compile(r"(\d+)\s*-\s*(\d+)")
 
 
 class SplitConfig(pydantic.BaseModel):
@@ -21,7 +22,8 @@ class SplitConfig(pydantic.BaseModel):
         pattern: regular expression; its first parentheses match the place in the name of an image:
             the number of a slice, or the name of an animal.
         train, val, test: places, and ranges of slices such as "0-12".
-        gap: slices of different parts that lie this close or closer are warned of.
+        gap: slices of different parts that lie this close or closer are warned of, and parts that
+            lie between each other; 0 for animals, whose numbers say nothing.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid")
@@ -62,9 +64,18 @@ def split_pairs(pairs: Sequence[Pair], config: SplitConfig) -> dict[str, list[Pa
     Warns of slices of different parts that are neighbours.
 
     Raises:
-        ValueError: a name without a place, a place in two parts, a part without pairs.
+        ValueError: a name without a place, a place in two parts, an entry or a part without pairs.
     """
-    parts = {part: _expand(getattr(config, part)) for part in PARTS}
+    known = {place_of(pair, config.pattern) for pair in pairs}
+    parts = {}
+    for part in PARTS:
+        entries = {entry: _expand(entry) for entry in getattr(config, part)}
+        for entry, places in entries.items():
+            if not places & known:
+                raise ValueError(_no_image(f"{part} names {entry}, which holds no image", known))
+        parts[part] = set().union(*entries.values())
+        if not parts[part]:
+            raise ValueError(_no_image(f"{part} names no place", known))
     _refuse_shared(parts)
     found = {part: [] for part in PARTS}
     for pair in pairs:
@@ -72,12 +83,6 @@ def split_pairs(pairs: Sequence[Pair], config: SplitConfig) -> dict[str, list[Pa
         for part in PARTS:
             if place in parts[part]:
                 found[part].append(pair)
-    for part, members in found.items():
-        if not members:
-            known = sorted({str(place_of(pair, config.pattern)) for pair in pairs})
-            raise ValueError(
-                f"split: {part} holds no image. The images are of: {', '.join(known[:20])}"
-            )
     _warn_of_neighbours(found, config)
     return found
 
@@ -92,15 +97,17 @@ def _as_place(text: str) -> Place:
     return int(text) if text.isdecimal() else text
 
 
-def _expand(entries: Sequence[Place]) -> set[Place]:
-    """Places with ranges written out."""
-    places = set()
-    for entry in entries:
-        if isinstance(entry, str) and (found := RANGE.fullmatch(entry)):
-            places |= set(range(int(found[1]), int(found[2]) + 1))
-        else:
-            places.add(_as_place(entry) if isinstance(entry, str) else entry)
-    return places
+def _expand(entry: Place) -> set[Place]:
+    """Places that an entry stands for; a range is written out."""
+    if isinstance(entry, str) and (found := RANGE.fullmatch(entry)):
+        return set(range(int(found[1]), int(found[2]) + 1))
+    return {_as_place(entry) if isinstance(entry, str) else entry}
+
+
+def _no_image(what: str, known: Iterable[Place]) -> str:
+    """Message about a part, with some of the places that images have."""
+    some = ", ".join(sorted(map(str, known))[:20])
+    return f'split: {what}. The images are of: {some}. Write a range of slices as "0-9"'
 
 
 def _refuse_shared(parts: Mapping[str, set[Place]]) -> None:
@@ -111,8 +118,14 @@ def _refuse_shared(parts: Mapping[str, set[Place]]) -> None:
                 raise ValueError(f"split: {example} stands in {first} and in {second}")
 
 
+def _interleave(first: set[int], second: set[int]) -> bool:
+    """Tell whether two sets of slices are more than two blocks, one behind the other."""
+    in_first = [place in first for place in sorted(first | second)]
+    return sum(a != b for a, b in pairwise(in_first)) > 1
+
+
 def _warn_of_neighbours(found: Mapping[str, Sequence[Pair]], config: SplitConfig) -> None:
-    """Warn where slices of two parts are at most `gap` apart: they show nearly the same."""
+    """Warn where slices of two parts are at most `gap` apart or interleave: they look alike."""
     numbers = {
         part: {
             place
@@ -124,9 +137,17 @@ def _warn_of_neighbours(found: Mapping[str, Sequence[Pair]], config: SplitConfig
     for i, first in enumerate(PARTS):
         for second in PARTS[i + 1 :]:
             distances = {(abs(a - b), a, b) for a in numbers[first] for b in numbers[second]}
-            if distances and min(distances)[0] <= config.gap:
-                _, a, b = min(distances)
+            if not distances:
+                continue
+            distance, a, b = min(distances)
+            if distance <= config.gap:
                 notify(
                     f"split: {first} holds {a} and {second} holds {b}, which are neighbours. If "
                     "these are slices of one volume, leave a gap: the scores flatter"
+                )
+            elif config.gap and _interleave(numbers[first], numbers[second]):
+                notify(
+                    f"split: slices of {first} lie between those of {second}. If they are of one "
+                    "volume, split it into blocks: the scores flatter. If these are animals, "
+                    "write gap: 0"
                 )

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 import yaml
@@ -107,6 +108,38 @@ def test_the_curve_over_labelled_images(data, tmp_path, run, capsys):
     }
     copied = read_labels(tmp_path / "split/val/masks/08.png")
     assert (copied == read_labels(data / "real/masks/08.png")).all()
+
+
+def test_a_written_split_stays_and_is_not_replaced(data, tmp_path, run):
+    split = ["--write_split", str(tmp_path / "split")]
+    run(study_of(data, labelled=[2]), *split)
+    mask = tmp_path / "split/val/masks/08.png"
+    before = mask.stat().st_mtime_ns
+    run(study_of(data, labelled=[2]), *split)
+    assert mask.stat().st_mtime_ns == before
+    moved = {"pattern": r"(\d+)", "train": ["0-5"], "val": [7], "test": ["10-11"]}
+    for changes in ({"labelled": [2, 4]}, {"labelled": [2], "split": moved}):
+        with pytest.raises(FileExistsError, match="split: holds another split. Name a new folder"):
+            run(study_of(data, **changes), *split)
+    shutil.copy(tmp_path / "split/test/masks/10.png", mask)  # as many files of the same names
+    with pytest.raises(FileExistsError, match="holds another split"):
+        run(study_of(data, labelled=[2]), *split)
+
+
+def test_held_out_images_among_those_without_labels_are_refused(data, tmp_path, run, capsys):
+    more = tmp_path / "more"
+    more.mkdir()
+    asked = ["--pairs_to_come", str(tmp_path / "a"), "--unlabelled", str(more)]
+    with pytest.raises(FileNotFoundError, match="more"):
+        run(study_of(data), *asked)
+    training, test = (data / f"real/images/{name}.png" for name in ("00", "10"))
+    shutil.copy(training, more / "b.png")
+    run(study_of(data), *asked)
+    shutil.copy(test, more / "c.png")
+    with pytest.raises(ValueError, match="more/c.png: is .*real/images/10.png, which is held out"):
+        run(study_of(data), *asked)
+    with pytest.raises(ValueError, match="--unlabelled: is only checked, with --pairs_to_come"):
+        run(study_of(data), "--unlabelled", str(more))
 
 
 def test_arms_are_checked_before_their_pairs_are_made(data, tmp_path, run, capsys):

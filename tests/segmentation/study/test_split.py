@@ -43,12 +43,26 @@ def test_neighbouring_slices_are_warned_of():
         split_pairs(slices, SplitConfig(**fields, gap=2))
 
 
+def test_slices_between_those_of_another_part_are_warned_of():
+    slices = pairs(*(f"z{z}" for z in range(0, 60, 10)))
+    fields = {"pattern": r"z(\d+)", "val": [20], "test": [50]}
+    with pytest.warns(Notice, match="slices of train lie between those of val"):
+        split_pairs(slices, SplitConfig(**fields, train=["0 - 10", "30-40"]))
+    for changes in ({"train": ["0-10"]}, {"train": ["0-10", "30-40"], "gap": 0}):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            split_pairs(slices, SplitConfig(**fields, **changes))
+
+
 def test_refusals_name_what_is_wrong():
     slices = pairs("z1", "z4")
     fields = {"pattern": r"z(\d+)", "train": [1], "val": [4], "test": [8]}
     cases = [
-        ({}, "test holds no image. The images are of: 1, 4"),
-        ({"val": ["1-4"]}, "1 stands in train and in val"),
+        ({}, "test names 8, which holds no image. The images are of: 1, 4"),
+        ({"test": ["9-2"]}, "test names 9-2, which holds no image"),
+        ({"test": [4, "5..8"], "val": []}, "val names no place"),
+        ({"test": [4, "5..8"], "val": [1]}, r"test names 5..8, which .* as \"0-9\""),
+        ({"val": ["1-4"], "test": [4]}, "1 stands in train and in val"),
         ({"pattern": r"y(\d+)"}, r"does not match z1.png"),
     ]
     for changes, message in cases:
