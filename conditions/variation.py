@@ -221,9 +221,21 @@ def read_apart(labels: np.ndarray, places: np.ndarray) -> np.ndarray:
     return classes
 
 
+# Pixels of a map (H, W) and their neighbours: right, below, below right, below left
+NEIGHBOURS = (
+    (np.s_[:, :-1], np.s_[:, 1:]),
+    (np.s_[:-1], np.s_[1:]),
+    (np.s_[:-1, :-1], np.s_[1:, 1:]),
+    (np.s_[:-1, 1:], np.s_[1:, :-1]),
+)
+
+
 def _contacts(classes: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Pixels whose right or lower neighbour has their class but another region, bool (H, W)."""
+    """Pixels with a neighbour of their class but another region, bool (H, W).
+
+    Neighbours are those on the right, below, and below on both sides: of two, the first is found.
+    """
     found = np.zeros(classes.shape, bool)
-    for first, second in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+    for first, second in NEIGHBOURS:
         found[first] |= (classes[first] == classes[second]) & (numbers[first] != numbers[second])
     return found

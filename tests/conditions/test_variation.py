@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from conditions.objects import find_objects
-from conditions.variation import VariationOptions, bend, read_apart, take, vary
+from conditions.variation import VariationOptions, bend, number_regions, read_apart, take, vary
 from core.command_line.options import OptionError
 
 STILL = VariationOptions(elastic_deviation=0.0, rotation=0.0, scaling=1.0)
@@ -57,15 +57,20 @@ def test_cells_do_not_grow_together():
     merged = []
     for seed in range(5):
         places = vary(labels, VariationOptions(), np.random.default_rng(seed)).places
-        regions = np.where(labels == 0, ndimage.label(labels == 0)[0], 0)
+        regions = np.where(labels == 0, number_regions(labels), 0)
 
         def crossings(classes, regions=regions, places=places):
-            """Places where two cells touch."""
+            """Places where two cells touch, at corners too."""
             numbers = take(regions, places)
             cell = classes == 0
+            pairs = (
+                (np.s_[1:], np.s_[:-1]),
+                (np.s_[:, 1:], np.s_[:, :-1]),
+                (np.s_[1:, 1:], np.s_[:-1, :-1]),
+                (np.s_[1:, :-1], np.s_[:-1, 1:]),
+            )
             return sum(
-                int(((numbers[a] != numbers[b]) & cell[a] & cell[b]).sum())
-                for a, b in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1]))
+                int(((numbers[a] != numbers[b]) & cell[a] & cell[b]).sum()) for a, b in pairs
             )
 
         merged.append(crossings(take(labels, places)))
