@@ -109,7 +109,8 @@ def verdicts(study: Study, rows: Sequence[Row]) -> list[str]:
         else:
             sentences.append(
                 f"{images}: no arm is recommended. {chosen.arm}, chosen on the validation images, "
-                f"{verb} {gain} against {base.arm} on the test images."
+                f"{verb} {gain} against {base.arm} on the test images. docs/study.md says what to "
+                "try then."
             )
     return sentences
 

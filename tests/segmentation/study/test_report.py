@@ -59,7 +59,8 @@ def test_an_arm_is_recommended_where_its_gain_exceeds_the_deviation():
     ]
     assert said(*base, *pair_of("pairs", (0.5, 0.64))) == [
         "With 2 labelled images: no arm is recommended. pairs, chosen on the validation images, "
-        "gains 2.0 +- 2.8 points of mIoU against plain on the test images."
+        "gains 2.0 +- 2.8 points of mIoU against plain on the test images. docs/study.md says what "
+        "to try then."
     ]
     worse = said(*base, *pair_of("pairs", (0.4, 0.5)))[0]
     assert "no arm is recommended" in worse and "loses 10.0 +- 0.0 points" in worse
