@@ -2,8 +2,8 @@
 
     python benchmarks/gpu.py --output gpu.json
 
-It needs no network and no file but the configuration, and of the packages only torch, einops,
-safetensors and omegaconf. Random numbers stand for the text encoder.
+It needs no network and no file but the configuration, and of the packages only torch, numpy,
+einops, safetensors, omegaconf and tqdm. Random numbers stand for the text encoder.
 First it compares the GPU with the CPU; an error above 1e-3 in float32 ends it with exit code 1. A
 case that does not fit into memory or into `--seconds` gets a row that says so.
 """
