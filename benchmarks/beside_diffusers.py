@@ -91,13 +91,15 @@ class Ours:
         _, cond, _, _ = self.inputs
         with torch.no_grad(), mixed_precision(self.device.type, self.options.precision):
             self.cond = self.model.encode_hints(cond)
+        # The same hints, another text
+        self.uncond = self.cond | {"c_crossattn": [-text for text in cond["c_crossattn"]]}
 
     @torch.no_grad()
     def guided_step(self) -> None:
         """Predict the noise with and without the text."""
         x, _, t, _ = self.inputs
         with mixed_precision(self.device.type, self.options.precision):
-            guided_eps(self.model, x, int(t[0]), self.cond, self.cond, SCALE)
+            guided_eps(self.model, x, int(t[0]), self.cond, self.uncond, SCALE)
 
     @torch.no_grad()
     def decoding(self) -> None:

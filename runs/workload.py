@@ -4,6 +4,7 @@ The costs are given, or measured on this machine with random weights, which take
 ones.
 """
 
+import gc
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,8 @@ def measure_costs(
         OptionError: the size does not fit; found before the model is built.
     """
     # Here, because what works loads torch, which takes longer than reading the options.
+    import torch
+
     from cldm.configuration import image_side, read_config
     from cldm.layer_precision import round_layers
     from cldm.model import build_model
@@ -136,6 +139,9 @@ def measure_costs(
             f"peak memory {peak_memory(device):.1f} GiB"
         )
     if "image" in here.measured:
+        gc.collect()  # the trainer and its model refer to each other
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
         batch = here.batch_size_per_inference
         model = build_model(here.config)
         round_layers(model, PRECISIONS[here.precision])  # as `generation.drawing.model` loads them

@@ -15,7 +15,8 @@
 # masks whose doubtful pixels training ignores, then, with SCALES="1 4", in _scale_1 or _scale_4,
 # for these guidance weights: run_{labelled}_grain_scale_4.
 # A second call goes on where the first one stopped. Arms may be added; with another split or other
-# variables it ends. They are listed below, with their defaults. docs/study.md
+# variables it ends. The script lists all variables with their defaults below this head.
+# docs/study.md
 set -euo pipefail
 # shellcheck source=scripts/help.sh
 source "$(dirname "$0")/help.sh"
@@ -26,9 +27,10 @@ fi
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
 study=$1 out=$2
+UNLABELLED=${UNLABELLED:-}
 
 # Variables and their defaults
-: "${UNLABELLED:=}"  # folder of further images; the labelled ones are taken in any case
+UNLABELLED=${UNLABELLED%/}  # folder of further images; the labelled ones are taken in any case
 : "${SCALES:=}"  # guidance weights that endings may name; those without such an ending have SCALE
 # Of the base and its adaptation to the images
 : "${CONFIG:=models/cldm_nano_em.yaml}" "${BASE:=models/nano_em_base.safetensors}"
@@ -58,6 +60,15 @@ endings=()
 for scale in "" $SCALES; do
     for kind in "" _grain _gate _grain_gate; do endings+=("$kind${scale:+_scale_$scale}"); done
 done
+
+# Share of an image's area that crops of about IMAGE_SIZE pixels take: objects keep their size
+crop_like_base='
+import sys
+from core.imaging.images import image_size, list_images
+height, width = image_size(list_images(sys.argv[1])[0])
+share = int(sys.argv[2]) ** 2 / (height * width)
+print(min(1, round(0.8 * share, 3)), min(1, round(1.44 * share, 3)))
+'
 
 # Title of the step that begins
 announce() { printf '\n== %s\n' "$*"; }
@@ -150,7 +161,8 @@ train_control() {
     "$python" train.py --cldm_config_path "$CONFIG" --resume_path "$out/ini.ckpt" \
         --image_path "$1/images" --mask_path "$1/masks" \
         --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
-        --num_classes "$classes" --init_extra_hint zeros --crop_scale "${crop_scale[@]}" \
+        --num_classes "$classes" --init_extra_hint zeros \
+        --image_size "$IMAGE_SIZE" --crop_scale "${crop_scale[@]}" \
         --batch_size "$BATCH_SIZE" --learning_rate "$LEARNING_RATE" \
         --max_steps "$CONTROL_STEPS" \
         --max_epochs 1000000 --validate_every 200 --ema_decay 0.99 --sd_locked false \
@@ -231,24 +243,31 @@ named=$("$python" utils/augmentation_study.py "$study" \
 mapfile -t needed <<< "$named"
 needed=("${needed[@]##*/}")
 classes=$(sed -n 's/^num_classes *: *\([0-9]*\).*/\1/p' "$study")
-announce "split: $out/split"
-"$python" utils/augmentation_study.py "$study" --write_split "$out/split"
 now=$(for name in "${fixed[@]}"; do echo "$name=${!name}"; done)
-[ -f "$out/variables" ] || echo "$now" > "$out/variables"
-if ! changed=$(diff "$out/variables" - <<< "$now"); then
-    echo "$out was begun with other variables (<) than these (>): name another folder" >&2
+if [ ! -f "$out/variables" ]; then
+    if [ -d "$out/split" ]; then
+        echo "$out was begun by another version of this script: name another folder" >&2
+        exit 2
+    fi
+    mkdir -p "$out"
+    echo "$now" > "$out/variables.new"
+    mv "$out/variables.new" "$out/variables"
+elif ! changed=$(diff "$out/variables" - <<< "$now"); then
+    echo "$out was begun with other variables (<) than these (>). Name another folder, or delete" \
+        "$out/variables and all that was made with the old ones" >&2
     grep '^[<>]' <<< "$changed" >&2
     exit 2
 fi
+announce "split: $out/split"
+"$python" utils/augmentation_study.py "$study" --write_split "$out/split"
 most=$(find "$out/split" -maxdepth 1 -name 'train_*' | sed 's/.*train_//' | sort -n | tail -n 1)
-! wanted "run_*" || make_start
-if [ -z "$CROP_SCALE" ]; then  # crops of about IMAGE_SIZE pixels: objects keep their size in pixels
-    first=$(find "$out/split/train_$most/images" -type f ! -name '*.json' | sort | head -n 1)
-    side=$("$python" -c 'import sys, cv2; print(min(cv2.imread(sys.argv[1], 0).shape))' "$first")
-    CROP_SCALE=$(awk -v crop="$IMAGE_SIZE" -v side="$side" \
-        'BEGIN { s = (crop / side) ^ 2; print (s < 1.25 ? 0.8 * s : 1), (s < 0.69 ? 1.44 * s : 1) }')
+if wanted "run_*"; then
+    make_start
+    if [ -z "$CROP_SCALE" ]; then
+        CROP_SCALE=$("$python" -c "$crop_like_base" "$out/split/train_$most/images" "$IMAGE_SIZE")
+    fi
+    read -ra crop_scale <<< "$CROP_SCALE"
 fi
-read -ra crop_scale <<< "$CROP_SCALE"
 
 for labelled in "$out"/split/train_*; do
     number=${labelled##*train_}

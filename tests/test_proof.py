@@ -8,15 +8,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from core.imaging.images import write_png
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "proof.sh"
 # Takes the place of Python: notes the command line and makes what the script looks for afterwards.
 STAND_IN = """#!{python}
 import json, pathlib, sys
 program, words = sys.argv[1], sys.argv[2:]
-if program == "-c":  # the side of the images
-    sys.exit(print(256))
+if program == "-c":  # a real program, with real images
+    sys.path.insert(0, "")
+    sys.argv = ["-c", {real!r}, *words[2:]]
+    sys.exit(exec(words[0]))
 with open({calls!r}, "a") as file:
     file.write(json.dumps([program, *words]) + "\\n")
 def after(option):
@@ -50,9 +55,11 @@ elif program != "generate.py":
 @pytest.fixture
 def proof(tmp_path):
     """Runs the script for arms that name pairs, with variables; returns the commands it called."""
-    calls, stand_in = tmp_path / "calls", tmp_path / "python"
-    stand_in.write_text(STAND_IN.format(python=sys.executable, calls=str(calls)))
+    calls, stand_in, real = tmp_path / "calls", tmp_path / "python", tmp_path / "real"
+    stand_in.write_text(STAND_IN.format(python=sys.executable, calls=str(calls), real=str(real)))
     stand_in.chmod(0o755)
+    real.mkdir()
+    write_png(real / "a.png", np.zeros((128, 512), np.uint8))
     (tmp_path / "more").mkdir()
     (tmp_path / "more/b.png").write_text("")
 
@@ -185,7 +192,7 @@ def test_a_guidance_weight_of_the_sweep_wins(proof):
 
 
 def test_crops_of_the_controlnet_are_as_large_as_those_of_the_base(proof):
-    """Images have 256 pixels, crops of the base 128: about a quarter of the area."""
+    """A quarter of the images' area, as they have 128 x 512 pixels and the base's crops 128."""
     for asked, scale in (({}, ["0.2", "0.36"]), ({"CROP_SCALE": "0.5 0.7"}, ["0.5", "0.7"])):
         calls = proof("run_{labelled}", **asked)
         words = next(words for words in calls if words[0] == "train.py")
@@ -194,7 +201,7 @@ def test_crops_of_the_controlnet_are_as_large_as_those_of_the_base(proof):
         shutil.rmtree(Path(value(words, "--output_root")).parent)
 
 
-def test_a_second_call_with_other_variables_is_refused(proof):
+def test_a_second_call_with_other_variables_is_refused(proof, tmp_path):
     proof("run_{labelled}", SCALES="4")
     assert runs(proof("run_{labelled}", SCALES="5")) == ["1", "2"]
     with pytest.raises(subprocess.CalledProcessError) as error:
@@ -202,6 +209,11 @@ def test_a_second_call_with_other_variables_is_refused(proof):
     refused = error.value.stderr.decode()
     assert error.value.returncode == 2 and "was begun with other variables" in refused
     assert "< CONTROL_STEPS=2000\n> CONTROL_STEPS=5000\n" in refused
+    assert runs(proof("run_{labelled}", UNLABELLED=f"{tmp_path}/more/")) == ["1", "2"]
+    (tmp_path / "out/variables").unlink()
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        proof("run_{labelled}")
+    assert b"was begun by another version" in error.value.stderr
 
 
 def test_images_without_labels_are_checked_first(proof, tmp_path):

@@ -65,7 +65,7 @@ class StudyOptions(DeviceOptions):
     )
 
     def check(self):
-        """Raise OptionError for two tasks at once."""
+        """Raise OptionError where options rule each other out, or one needs another."""
         if self.pairs_to_come is not None and self.write_split is not None:
             raise OptionError("pairs_to_come", "only checks; leave out --write_split")
         if self.unlabelled is not None and self.pairs_to_come is None:

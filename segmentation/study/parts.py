@@ -93,7 +93,7 @@ def _require_same(folder: Path, named: Mapping[str, Sequence[Pair]]) -> None:
     wanted = {
         path: source for name, pairs in named.items() for source, path in _copies(name, pairs)
     }
-    found = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+    found = {path.relative_to(folder) for path in folder.rglob("[!.]*") if path.is_file()}
     same = {path for path in found if path.name != VOLUME} == set(wanted) and all(
         filecmp.cmp(source, folder / path, shallow=False) for path, source in wanted.items()
     )

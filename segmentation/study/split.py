@@ -147,7 +147,7 @@ def _warn_of_neighbours(found: Mapping[str, Sequence[Pair]], config: SplitConfig
                 )
             elif config.gap and _interleave(numbers[first], numbers[second]):
                 notify(
-                    f"split: slices of {first} lie between those of {second}. If they are of one "
-                    "volume, split it into blocks: the scores flatter. If these are animals, "
-                    "write gap: 0"
+                    f"split: slices of {first} and {second} lie between each other. If they are of "
+                    "one volume, give each part one block: the scores flatter. If these are "
+                    "animals, write gap: 0"
                 )

@@ -18,6 +18,8 @@ def test_the_first_step_does_not_count(micro_yaml, monkeypatch):
 
 def test_a_step_is_measured_as_it_is_trained(micro_yaml, monkeypatch):
     asked = []
-    monkeypatch.setattr(costs, "speed_up_training", lambda *words, **more: asked.append(words[1:]))
+    monkeypatch.setattr(
+        costs, "speed_up_training", lambda *words, **more: asked.append((words[1:], more))
+    )
     costs.measure_step(create_model(micro_yaml), 64, 1, torch.device("cpu"), "bf16", repeats=1)
-    assert asked == [(False, "bf16")]  # not on a GPU
+    assert asked == [((False, "bf16"), {"compiled": False, "graphs": True})]  # not on a GPU

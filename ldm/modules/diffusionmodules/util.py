@@ -61,8 +61,12 @@ def rows_for(x, other):
 
     Args:
         x, other: (N, ...) and (k N, ...).
+    Raises:
+        ValueError: `other` has another number of rows.
     """
-    times = len(other) // len(x)
+    times, left = divmod(len(other), len(x))
+    if left or not times:
+        raise ValueError(f"{len(x)} latents and {len(other)} texts: expected k texts for each")
     return x if times == 1 else torch.cat([x] * times)  # (k N, ...)
 
 

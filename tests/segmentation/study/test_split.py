@@ -46,7 +46,7 @@ def test_neighbouring_slices_are_warned_of():
 def test_slices_between_those_of_another_part_are_warned_of():
     slices = pairs(*(f"z{z}" for z in range(0, 60, 10)))
     fields = {"pattern": r"z(\d+)", "val": [20], "test": [50]}
-    with pytest.warns(Notice, match="slices of train lie between those of val"):
+    with pytest.warns(Notice, match="slices of train and val lie between each other"):
         split_pairs(slices, SplitConfig(**fields, train=["0 - 10", "30-40"]))
     for changes in ({"train": ["0-10"]}, {"train": ["0-10", "30-40"], "gap": 0}):
         with warnings.catch_warnings():
