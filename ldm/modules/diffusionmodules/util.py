@@ -64,8 +64,8 @@ def rows_for(x, other):
     Raises:
         ValueError: `other` has another number of rows.
     """
-    times, left = divmod(len(other), len(x))
-    if left or not times:
+    times = len(other) // len(x)
+    if len(other) != times * len(x) or not times:  # torch.compile does not know divmod
         raise ValueError(f"{len(x)} latents and {len(other)} texts: expected k texts for each")
     return x if times == 1 else torch.cat([x] * times)  # (k N, ...)
 

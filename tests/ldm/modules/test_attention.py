@@ -11,6 +11,7 @@ from ldm.modules.attention import (
     FeedForward,
     SpatialTransformer,
 )
+from ldm.modules.diffusionmodules.util import rows_for
 from tests.weights import fill_parameters
 
 
@@ -81,3 +82,23 @@ def test_checkpointing_changes_no_gradient():
         gradients.append([x.grad, *(parameter.grad for parameter in block.parameters())])
     for plain, checkpointed in zip(*gradients, strict=True):
         torch.testing.assert_close(checkpointed, plain)
+
+
+def test_several_texts_to_each_map_compile_into_one_graph():
+    """Sizes of batches are unknown numbers from the second one on; one graph serves all of them."""
+    torch.manual_seed(0)
+    transformer = SpatialTransformer(32, 2, 16, context_dim=8).eval()
+    for parameter in transformer.parameters():  # a fresh one is the identity
+        torch.nn.init.normal_(parameter, std=0.1)
+    compiled = torch.compile(transformer, backend="eager", fullgraph=True)
+    for count, texts in ((1, 2), (2, 2), (3, 2), (4, 1)):
+        x, text = torch.randn(count, 32, 8, 8), torch.randn(count * texts, 77, 8)
+        with torch.no_grad():
+            each = [transformer(x, part) for part in text.chunk(texts)]
+            torch.testing.assert_close(compiled(x, text), torch.cat(each), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("texts", [1, 3])
+def test_texts_that_do_not_fit_the_maps_are_refused(texts):
+    with pytest.raises(ValueError, match=f"2 latents and {texts} texts: expected k texts for each"):
+        rows_for(torch.zeros(2, 4), torch.zeros(texts, 4))
