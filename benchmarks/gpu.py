@@ -8,269 +8,27 @@ First it compares the GPU with the CPU; an error above 1e-3 in float32 ends it w
 case that does not fit into memory or into `--seconds` gets a row that says so.
 """
 
-import dataclasses
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
-from benchmarks.random_model import (
-    build_random_model,
-    errors_against_cpu,
-    matmul_flops,
-    nominal_flops,
-    random_batch,
-)
-from cldm.configuration import native_size
-from cldm.layer_precision import round_layers
-from cldm.options import DEFAULT_CONFIG, SamplingOptions
-from cldm.recorded import record_drawing, record_training, stop_recording
-from cldm.sampling import sample_images
-from cldm.speed import speed_up_drawing
-from core.command_line.options import (
-    OptionError,
-    add_options,
-    new_parser,
-    option,
-    positive_float,
-    positive_int,
-    read_options,
-)
-from core.files import refuse_existing, write_json
-from core.hardware.compiling import MODE, MODES, check_compile
-from core.hardware.device_options import device_option, pick_device
-from core.hardware.devices import device_name, mixed_precision, peak_memory, wait_for
+from benchmarks.options import GpuOptions
+from core.command_line.options import add_options, new_parser, read_options
+from core.hardware.device_options import pick_device
 from share import run_script
 
 TOLERANCE = 1e-3  # of the largest value, in float32
-GOAL_BATCH = 16  # compiled first: it is the batch of the goal, 8 images/s on an H100
-# Seconds that a case may take, which must be left when it begins. A second batch size compiles
-# kernels for any size, so the first two cases compile.
-CASE_SECONDS, COMPILE_SECONDS, COMPILING_CASES = 10, 80, 2
-TIMED_STEPS = 5  # of a training, after two that warm up
-COLUMNS = {
-    "what": "what", "precision": "precision", "compiled": "compiled", "batch": "batch",
-    "rate": "per second", "memory": "peak GiB", "share": "share of bf16 peak", "note": "note",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class GpuOptions:
-    """Cases to measure, and the time for them."""
-
-    config: Path = option(DEFAULT_CONFIG, Path, "YAML", "model configuration")
-    device: str = device_option()
-    output: Path | None = option(None, Path, "FILE", "write the results as JSON; none if not given")
-    batches: tuple[int, ...] = option(
-        (1, 4, 8, 16, 32), positive_int, "INT", "images drawn together", nargs="+"
-    )
-    train_batch: int = option(4, positive_int, "INT", "images per training step")
-    steps: int = option(20, positive_int, "INT", "sampling steps of DPM-Solver++, with guidance")
-    compile_mode: str = option(MODE, help="mode of torch.compile", choices=MODES)
-    seconds: float = option(270.0, positive_float, "FLOAT", "no case begins that would end later")
-
-    def check(self):
-        """Raise OptionError or OSError for a device, a number of steps or an output to refuse."""
-        pick_device(self.device)
-        self.sampling.check()
-        if self.output:
-            refuse_existing(self.output, overwrite=False)
-
-    @property
-    def sampling(self) -> SamplingOptions:
-        """DPM-Solver++ on whole batches, both halves of the guidance in one pass."""
-        return SamplingOptions(sampler="dpmpp", steps=self.steps, joint=True)
-
-
-class Report:
-    """Results, written after every case, so that a killed benchmark keeps what it has.
-
-    Args:
-        facts: of the machine.
-        output: file of JSON; None for none.
-        seconds: as the option; counted from here.
-    """
-
-    def __init__(self, facts: dict, output: Path | None, seconds: float):
-        self.facts, self.output = facts, output
-        self.rows: list[dict] = []
-        self.end = time.monotonic() + seconds
-
-    def add(self, case: dict, needs: float, measure: Callable[[], dict]) -> None:
-        """Add the row of a case; the reason stands in its note where it could not be measured.
-
-        Args:
-            case: its first columns.
-            needs: seconds that it may take.
-            measure: function that returns the other columns.
-        """
-        found = {"note": "no time left"}
-        if time.monotonic() + needs <= self.end:
-            print(" ".join(f"{value}" for value in case.values()), "...", flush=True)
-            found = self._measure(measure)
-        self.rows.append({**case, **found})
-        if self.output:
-            write_json(self.output, {**self.facts, "rows": self.rows})
-
-    def _measure(self, measure):
-        try:
-            return measure()
-        except Exception as error:  # one case must not cost the others; the note tells
-            # The second is a CPU's way to say it.
-            full = isinstance(error, torch.OutOfMemoryError) or "can't allocate" in str(error)
-            if full:
-                return {"note": "out of memory"}
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            return {"note": f"failed, {reason[:120]}"}
-        finally:
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-
-    @property
-    def has_failed(self) -> bool:
-        """Tell whether a case failed for another reason than memory or time."""
-        return any(row.get("note", "").startswith("failed") for row in self.rows)
-
-    def markdown(self) -> str:
-        """The facts, and the rows as a table."""
-        facts = [f"- {key.replace('_', ' ')}: {_text(fact)}" for key, fact in self.facts.items()]
-        lines = [list(COLUMNS.values()), ["---"] * len(COLUMNS)]
-        lines += [[_text(row.get(key)) for key in COLUMNS] for row in self.rows]
-        return "\n".join([*facts, "", *(f"| {' | '.join(line)} |" for line in lines)])
-
-
-def _text(value) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def memory_of(device: torch.device, work: Callable[[], float]) -> tuple[float, float]:
-    """The result of `work` and its peak memory in GiB; on a CPU that of the process so far."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    result = work()
-    return result, peak_memory(device)
-
-
-class Bench:
-    """The model on its device, with a measurement for each kind of case."""
-
-    def __init__(self, options: GpuOptions, device: torch.device):
-        self.options, self.device = options, device
-        self.model, config = build_random_model(options.config, device)
-        self.side = native_size(config)
-        self.peak = matmul_flops(device)  # FLOP a second
-        self.flops_per_image = self._count_flops()
-
-    def draw(self, batch: int, steps: int) -> None:
-        """Draw a batch in bf16; returns when its pictures are on the host."""
-        channels = self.model.control_model.hint_channels
-        hints = [torch.rand(batch, channels, self.side, self.side)]
-        sampling = dataclasses.replace(self.options.sampling, steps=steps)
-        with mixed_precision(self.device.type, "bf16"):
-            sample_images(self.model, hints, [""] * batch, list(range(batch)), sampling)
-
-    def _count_flops(self):
-        with FlopCounterMode(display=False) as counter:
-            self.draw(1, self.options.steps)
-        return counter.get_total_flops()
-
-    def images(self, batch: int) -> dict:
-        """Columns of a batch of images."""
-
-        def seconds():
-            self.draw(batch, 2)  # compiles, allocates, chooses kernels and records them
-            start = time.perf_counter()
-            self.draw(batch, self.options.steps)
-            return time.perf_counter() - start
-
-        taken, memory = memory_of(self.device, seconds)
-        rate = batch / taken
-        share = rate * self.flops_per_image / self.peak
-        return {"rate": rate, "memory": memory, "share": share}
-
-    def training(self, precision: str) -> dict:
-        """Columns of a training on cached latents."""
-        model, batch = self.model.train(), self.options.train_batch
-        model.freeze_the_rest()
-        optimizer = torch.optim.AdamW(model.trainable_parameters(), lr=1e-5, fused=True)
-        inputs = random_batch(model, batch, self.side, self.device)
-        if self.device.type == "cuda":
-            record_training(model)
-
-        def step():
-            with mixed_precision(self.device.type, precision):
-                losses = model.sample_losses(*inputs)  # (N,)
-            losses.mean().backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-
-        def seconds():
-            step(), step()
-            wait_for(self.device)
-            start = time.perf_counter()
-            for _ in range(TIMED_STEPS):
-                step()
-            wait_for(self.device)
-            return (time.perf_counter() - start) / TIMED_STEPS
-
-        try:
-            taken, memory = memory_of(self.device, seconds)
-            return {"rate": 1 / taken, "memory": memory}
-        finally:
-            optimizer.zero_grad(set_to_none=True)
-            model.eval().requires_grad_(True)
-            stop_recording(model)  # what is recorded is of one precision
-
-    def prepare_drawing(self) -> None:
-        """Round the weights of layers to bf16; record on a GPU."""
-        round_layers(self.model, torch.bfloat16)
-        if self.device.type == "cuda":
-            record_drawing(self.model)
-
-    def compile(self) -> None:
-        """Compile from now on what draws images, instead of recording it."""
-        model = self.model
-        stop_recording(model)
-        speed_up_drawing(model, compiled=True, mode=self.options.compile_mode)
-
-
-def measure_all(bench: Bench, report: Report) -> None:
-    """Add the rows of all cases, those that compile last."""
-    for precision in ("32", "tf32", "bf16"):
-        if (precision, bench.device.type) == ("tf32", "cpu"):
-            continue  # the same as 32 there
-        case = {"what": "training steps", "precision": precision, "compiled": False}
-        case["batch"] = bench.options.train_batch
-        report.add(case, CASE_SECONDS, lambda p=precision: bench.training(p))
-    bench.prepare_drawing()  # as `generate.py` loads them; a training does not
-    images = {"what": "images", "precision": "bf16", "compiled": False}
-    for batch in bench.options.batches:
-        report.add({**images, "batch": batch}, CASE_SECONDS, lambda b=batch: bench.images(b))
-    try:
-        check_compile(True, bench.device.type)
-    except OptionError as error:
-        print(f"without compiled networks: --compile {error.message}")
-        return
-    bench.compile()
-    order = sorted(bench.options.batches, key=lambda batch: batch != GOAL_BATCH)
-    for i, batch in enumerate(order):
-        needs = COMPILE_SECONDS if i < COMPILING_CASES else CASE_SECONDS
-        case = {**images, "compiled": True, "batch": batch}
-        report.add(case, needs, lambda b=batch: bench.images(b))
 
 
 def main(argv=None):
     parser = new_parser(__doc__)
     add_options(parser, GpuOptions, "benchmark")
     options = read_options(GpuOptions, parser.parse_args(argv))
+    # Here, because torch loads longer than reading the options takes.
+    import torch
+
+    from benchmarks.gpu_cases import Bench, Report, measure_all
+    from benchmarks.random_model import errors_against_cpu, nominal_flops
+    from core.hardware.devices import device_name
+
     device = pick_device(options.device)
     report = Report({"device": device_name(device)}, options.output, options.seconds)
     bench = Bench(options, device)

@@ -2,8 +2,11 @@
 
 import pytest
 
-from benchmarks import beside_diffusers
-from benchmarks.beside_diffusers import CASES, Cost, PairOptions, main, measure
+from benchmarks import full_size, sides
+from benchmarks.beside_diffusers import main
+from benchmarks.costs import Cost
+from benchmarks.options import CASES, PairOptions
+from benchmarks.sides import measure
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -11,10 +14,10 @@ from benchmarks.beside_diffusers import CASES, Cost, PairOptions, main, measure
 def test_a_side_is_measured(side, case, micro_yaml, monkeypatch):
     if side == "diffusers":
         pytest.importorskip("diffusers")  # req-test-cu12.txt lacks it
-    monkeypatch.setattr(beside_diffusers, "DEFAULT_CONFIG", micro_yaml)
-    monkeypatch.setattr(beside_diffusers, "WIDTHS", (32, 32, 32, 32))
-    monkeypatch.setattr(beside_diffusers, "VAE_WIDTHS", (32, 32, 32, 32))
-    monkeypatch.setattr(beside_diffusers, "SIDE", 128)
+    monkeypatch.setattr(sides, "DEFAULT_CONFIG", micro_yaml)
+    monkeypatch.setattr(sides, "WIDTHS", (32, 32, 32, 32))
+    monkeypatch.setattr(sides, "VAE_WIDTHS", (32, 32, 32, 32))
+    monkeypatch.setattr(sides, "SIDE", 128)
     options = PairOptions(device="cpu", precision="bf16", batch=2, train_batch=1, repeats=1)
     cost = measure(side, case, options)
     assert cost.seconds > 0
@@ -24,7 +27,7 @@ def test_a_side_is_measured(side, case, micro_yaml, monkeypatch):
 def test_the_table_shows_ratios(monkeypatch, capsys):
     seconds = {"ours": iter([1.0, 9.0, 2.0]), "diffusers": iter([4.0, 4.0, 1.0])}
     monkeypatch.setattr(
-        beside_diffusers,
+        full_size,
         "in_fresh_process",
         lambda _, side, case, options: Cost(next(seconds[side]), 3.0, 0.5),
     )

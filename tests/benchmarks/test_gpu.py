@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks import gpu
-from benchmarks.gpu import GpuOptions, Report, main, measure_all
+from benchmarks import gpu_cases, random_model
+from benchmarks.gpu import main
+from benchmarks.gpu_cases import COMPILE_SECONDS, Report, measure_all
+from benchmarks.options import GpuOptions
 
 # Packages that a bare machine may lack
 MISSING = {
@@ -62,7 +64,7 @@ def test_cases_that_cannot_be_measured_are_rows(tmp_path):
 
 
 def test_compiled_networks_come_last_and_the_batch_of_the_goal_first(monkeypatch):
-    monkeypatch.setattr(gpu, "check_compile", lambda wanted, device_type: None)
+    monkeypatch.setattr(gpu_cases, "check_compile", lambda wanted, device_type: None)
     calls = []
     bench = SimpleNamespace(
         options=GpuOptions(batches=(1, 16, 32)),
@@ -72,13 +74,13 @@ def test_compiled_networks_come_last_and_the_batch_of_the_goal_first(monkeypatch
         prepare_drawing=lambda: calls.append("round"),
         compile=lambda: calls.append("compile"),
     )
-    report = Report({}, None, seconds=gpu.COMPILE_SECONDS + 30)
+    report = Report({}, None, seconds=COMPILE_SECONDS + 30)
     measure_all(bench, report)
     assert calls == ["32", "tf32", "bf16", "round", 1, 16, 32, "compile", 16, 1, 32]
     assert [row["compiled"] for row in report.rows] == [False] * 6 + [True] * 3
     # Without the time to compile, what was measured stays.
     calls.clear()
-    report = Report({}, None, seconds=gpu.COMPILE_SECONDS - 30)
+    report = Report({}, None, seconds=COMPILE_SECONDS - 30)
     measure_all(bench, report)
     assert [row.get("note") for row in report.rows[6:]] == ["no time left"] * 2 + [None]
 
@@ -86,9 +88,9 @@ def test_compiled_networks_come_last_and_the_batch_of_the_goal_first(monkeypatch
 @pytest.mark.parametrize(("error", "code"), [(9e-4, 0), (2e-3, 1), (float("nan"), 1)])
 def test_an_error_against_the_cpu_ends_in_exit_code_1(error, code, monkeypatch, capsys):
     bench = SimpleNamespace(model=None, side=64, flops_per_image=1e12, peak=1e12)
-    monkeypatch.setattr(gpu, "Bench", lambda options, device: bench)
-    monkeypatch.setattr(gpu, "errors_against_cpu", lambda *given: {"prediction": error})
-    monkeypatch.setattr(gpu, "measure_all", lambda bench, report: None)
+    monkeypatch.setattr(gpu_cases, "Bench", lambda options, device: bench)
+    monkeypatch.setattr(random_model, "errors_against_cpu", lambda *given: {"prediction": error})
+    monkeypatch.setattr(gpu_cases, "measure_all", lambda bench, report: None)
     if code == 0:
         main(["--device", "cpu"])
         return
@@ -113,7 +115,7 @@ class Missing:
             raise ImportError(name)
 sys.meta_path.insert(0, Missing())
 from pathlib import Path
-import benchmarks.gpu, torch
-benchmarks.gpu.build_random_model(Path({str(micro_yaml)!r}), torch.device("cpu"))
+import benchmarks.gpu, benchmarks.gpu_cases, torch
+benchmarks.gpu_cases.build_random_model(Path({str(micro_yaml)!r}), torch.device("cpu"))
 """
     subprocess.run([sys.executable, "-c", code], check=True)
