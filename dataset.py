@@ -45,6 +45,7 @@ class MyDataset(torch.utils.data.Dataset):
         prompts: Sequence[str] = PROMPTS,
         prompt_drop: float = SampleOptions.prompt_drop,
         crop_scale: tuple[float, float] = SampleOptions.crop_scale,
+        crop_pixels: tuple[int, int] | None = None,
         pixel_side: float | None = None,
     ):
         """Pair the files; nothing is read yet (see `check_pairs`).
@@ -57,6 +58,7 @@ class MyDataset(torch.utils.data.Dataset):
             prompts: one of them is drawn per sample.
             prompt_drop: probability of the empty prompt instead.
             crop_scale: smallest and largest share of the picture's area that a random crop takes.
+            crop_pixels: smallest and largest side of a random crop, instead of `crop_scale`.
             pixel_side: in nm, to which images and conditions are resampled; None keeps them.
         Raises:
             FileNotFoundError, RuntimeError: as `find_pairs`.
@@ -71,7 +73,7 @@ class MyDataset(torch.utils.data.Dataset):
         self.image_size = image_size
         self.prompts = tuple(prompts)
         self.prompt_drop = prompt_drop
-        self.crop_scale = crop_scale
+        self.crop_scale, self.crop_pixels = crop_scale, crop_pixels
         self.pixel_side = pixel_side
 
     @cached_property
@@ -134,7 +136,7 @@ class MyDataset(torch.utils.data.Dataset):
         size = layers.classes.shape[:2]  # (H, W), without decoding the image
         layers = layers.resampled(self.resampling)
         seen_size = layers.classes.shape[:2]
-        view = draw_view(*seen_size, self.crop_scale, generator) if self.augment else None
+        view = draw_view(*seen_size, self._share(*seen_size), generator) if self.augment else None
         image = None
         if placed.needs_image:
             pixels = read_image(pair.image)
@@ -148,6 +150,13 @@ class MyDataset(torch.utils.data.Dataset):
         """The hint of a pair's centre, without augmentation, float32 (h, w, c) in [0, 1]."""
         layers = self.condition.read(self.pairs[index].condition)
         return self._hint(layers.resampled(self.resampling), None)
+
+    def _share(self, height: int, width: int) -> tuple[float, float]:
+        """Smallest and largest share of a picture's area that a crop takes; above 1, all of it."""
+        if self.crop_pixels is None:
+            return self.crop_scale
+        smallest, largest = (side**2 / (height * width) for side in self.crop_pixels)
+        return smallest, largest
 
     def _hint(self, layers: Layers, view: View | None) -> torch.Tensor:
         """Hint of a view, or of the centre without one, (h, w, c)."""

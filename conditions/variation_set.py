@@ -18,11 +18,12 @@ from conditions.segmentation import read_mask
 from conditions.variation import VariationOptions, take, vary
 from core.checks import bar_for_many
 from core.command_line.options import OptionError, non_negative_int, option, positive_int
-from core.files import write_json
+from core.files import sha256_of, write_json
 from core.hardware.workers import in_workers, workers_option
 from core.imaging.images import list_images, read_grey, to_uint8, write_png
 from core.imaging.pairing import IMAGES, MASKS, in_natural_order, stem_of
 from core.imaging.pictures import OVERVIEW, class_colours, evenly, scale_longer_side, tile
+from core.recording.records import Record, read_checked
 from core.seeds import sample_seed
 
 LIBRARY_MASKS = 200  # evenly spread; their organelles can be inserted into any mask
@@ -42,6 +43,25 @@ class SetOptions:
     copies: int = option(4, positive_int, "INT", "new masks of each mask")
     seed: int = option(0, non_negative_int, "INT", "of all draws")
     num_workers: int = workers_option()
+
+
+class Variation(Record):
+    """A new mask in the record of a set.
+
+    Attributes:
+        name: stem of its file, and of its image's where there is one.
+        checksums: SHA-256 of the mask that it was made from, and of that one's image; empty in sets
+            of older versions.
+    """
+
+    name: str
+    checksums: list[str] = []
+
+
+class VariationsRecord(Record):
+    """The part of `VARIATIONS` that tells where masks come from."""
+
+    masks: list[Variation]
 
 
 class Job(NamedTuple):
@@ -162,7 +182,22 @@ def make(
         picture = to_uint8(take(read_grey(job.image), new.places, smooth=True))
         write_png(folder / IMAGES / f"{job.name}.png", picture)
     counts = {"moved": new.moved, "removed": new.removed, "inserted": new.inserted}
-    return {"name": job.name, "source": job.mask.name, **counts}
+    checksums = [sha256_of(path) for path in (job.mask, job.image) if path]
+    return {"name": job.name, "source": job.mask.name, "checksums": checksums, **counts}
+
+
+def sources_of_variations(folder: Path) -> dict[str, list[str]]:
+    """SHA-256 of the mask, and of the image, that each new mask of a set was made from, by stem.
+
+    Nothing where `folder` is no set.
+
+    Raises:
+        ValueError: its record is damaged.
+    """
+    path = folder / VARIATIONS
+    if not path.exists():
+        return {}
+    return {entry.name: entry.checksums for entry in read_checked(path, VariationsRecord).masks}
 
 
 def draw_overview(masks: Sequence[Path], folder: Path, copies: int, num_classes: int) -> np.ndarray:

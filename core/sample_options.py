@@ -21,6 +21,14 @@ class SampleOptions:
         "share of an image's area that a training crop takes",
         nargs=2,
     )
+    crop_pixels: tuple[int, int] | None = option(
+        None,
+        positive_int,
+        ("MIN", "MAX"),
+        "sides of a training crop in pixels of the image, instead of --crop_scale: structures are "
+        "shown at one size, however large the images are",
+        nargs=2,
+    )
     views_per_image: int = option(
         32,
         non_negative_int,
@@ -37,7 +45,9 @@ class SampleOptions:
     )
 
     def check(self):
-        """Raise OptionError where the range of `crop_scale` is empty or begins at 0."""
+        """Raise OptionError where a range of crops is empty or begins at 0."""
         smallest, largest = self.crop_scale
         if not 0 < smallest <= largest:
             raise OptionError("crop_scale", "expected 0 < MIN <= MAX <= 1")
+        if self.crop_pixels and self.crop_pixels[0] > self.crop_pixels[1]:
+            raise OptionError("crop_pixels", "expected MIN <= MAX")

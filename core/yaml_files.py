@@ -15,6 +15,7 @@ MAX_NODES = 100_000  # values of a file, those that `*name` repeats counted each
 # most 3**8 copies, a hundred would fill any memory.
 MAX_CHAINED = 24
 REFERENCE = re.compile(r"\$\{[^${}:]*\}")  # `${a.b}`, the value at that place of the file
+DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+")
 RESOLVER = re.compile(r"\$\{\s*([^{}:]*?)\s*:")  # `${oc.env:HOME}`, a call
 
 
@@ -22,6 +23,7 @@ def read_yaml(path: str | Path) -> DictConfig | ListConfig:
     """Content of a YAML file whose `${...}` refer to values of the same file.
 
     Numbers without a point, such as `18215e-5`, are numbers here (PyYAML alone makes them text).
+    Whole numbers that YAML takes for others than people do, such as 014 for 12, are refused.
 
     Raises:
         FileNotFoundError: no such file.
@@ -36,8 +38,12 @@ def read_yaml(path: str | Path) -> DictConfig | ListConfig:
         raise ValueError(f"{path}: no regular file, or too large for a configuration")
     try:
         text = path.read_text(encoding="utf-8")
-        _check_growth(path, text)
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        _check_growth(path, root)
+        _check_numbers(path, root)
         content = OmegaConf.load(io.StringIO(text))
+    except RecursionError as error:
+        raise ValueError(f"{path}: nested too deeply") from error
     except OmegaConfBaseException as error:  # braces that do not match
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
@@ -51,15 +57,24 @@ def read_yaml(path: str | Path) -> DictConfig | ListConfig:
     return content
 
 
-def _check_growth(path: Path, text: str) -> None:
-    """Refuse a text whose values would be too many once repeated parts are filled in."""
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        count = _count(root, {})
-    except RecursionError as error:
-        raise ValueError(f"{path}: nested too deeply") from error
-    if count > MAX_NODES:
+def _check_growth(path: Path, root: yaml.Node | None) -> None:
+    """Refuse a file whose values would be too many once repeated parts are filled in."""
+    if _count(root, {}) > MAX_NODES:
         raise ValueError(f"{path}: its values repeat each other too often")
+
+
+def _check_numbers(path: Path, node: yaml.Node | None) -> None:
+    """Refuse whole numbers that YAML 1.1 reads to the base of 8 or 60, or that `_` parts."""
+    if isinstance(node, yaml.ScalarNode):
+        if node.tag == "tag:yaml.org,2002:int" and not DECIMAL.fullmatch(node.value):
+            value = yaml.safe_load(node.value)
+            raise ValueError(
+                f"{path}: line {node.start_mark.line + 1}: YAML reads {node.value} as {value}. "
+                f"Write plain digits without a zero in front, or a text: '{node.value}'"
+            )
+    elif node is not None:
+        for part in _parts(node):
+            _check_numbers(path, part)
 
 
 def _check_references(content) -> None:
@@ -87,11 +102,15 @@ def _count(node: yaml.Node | None, known: dict[int, float]) -> float:
         return 1
     if id(node) not in known:
         known[id(node)] = float("inf")  # stays so while this part is being counted
-        inside = node.value
-        if isinstance(node, yaml.MappingNode):
-            inside = [part for pair in node.value for part in pair]
-        known[id(node)] = 1 + sum(_count(part, known) for part in inside)
+        known[id(node)] = 1 + sum(_count(part, known) for part in _parts(node))
     return known[id(node)]
+
+
+def _parts(node: yaml.CollectionNode) -> list[yaml.Node]:
+    """The values of a list; keys and values of a mapping."""
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return node.value
 
 
 def to_plain(content: DictConfig | ListConfig) -> dict | list:

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from core.command_line.option_sources import RUN_CONTROL
 from core.command_line.options import folder_name, option
-from core.recording.records import new_run_id, read_record
+from core.recording.records import STATE, new_run_id, read_record
 from generation.exporting.dataset import ExportOptions
 from generation.exporting.volume import VolumeOptions
 from generation.folder.published_state import published_run
-from generation.folder.run_folder import STATE
 from generation.planning.shards import Shard, ShardOptions, shared_run_id
 
 

@@ -3,11 +3,10 @@
 from cldm.options import SamplingOptions
 from core.imaging.pairing import IMAGES, MANIFEST, MASKS
 from core.imaging.pictures import OVERVIEW
-from core.recording.records import RECORD
+from core.recording.records import RECORD, STATE
 from core.text import table
 from generation.exporting.dataset import ExportOptions
 from generation.exporting.volume import VolumeOptions
-from generation.folder.run_folder import STATE
 from generation.names import CONDITIONS
 from generation.planning.branches import condition_folders
 from generation.planning.plan import SamplePlan

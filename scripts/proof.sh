@@ -14,8 +14,9 @@
 # Those that begin with run_ may end in _grain, for the grain that the base drops, then in _gate, for
 # masks whose doubtful pixels training ignores, then, with SCALES="1 4", in _scale_1 or _scale_4,
 # for these guidance weights: run_{labelled}_grain_scale_4.
-# A second call goes on where the first one stopped. Arms may be added; with another split or other
-# variables it ends. The script lists all variables with their defaults below this head.
+# A second call goes on where the first one stopped. Arms may be added; with another split, other
+# variables or other images without labels it ends. The script lists all variables with their
+# defaults below this head. Paths, those in the study file too, begin at the project's folder.
 # docs/study.md
 set -euo pipefail
 # shellcheck source=scripts/help.sh
@@ -41,34 +42,42 @@ UNLABELLED=${UNLABELLED%/}  # folder of further images; the labelled ones are ta
 : "${UNET_STEPS:=2400}" "${UNET_LEARNING_RATE:=4e-4}" "${UNET_BATCH_SIZE:=16}"
 # Of the ControlNets
 : "${CONTROL_STEPS:=2000}" "${LEARNING_RATE:=4e-4}" "${BATCH_SIZE:=8}"
-: "${CROP_SCALE:=}"  # share of an image's area that a crop takes, "0.05 0.09": like the base's
+# Sides of a crop in pixels of the image: about those of the base's
+: "${CROP_PIXELS:=$((IMAGE_SIZE * 9 / 10)) $((IMAGE_SIZE * 12 / 10))}"
 # Of their images
 : "${COPIES:=3}" "${VARIED:=0}"  # variations of each labelled mask, of each learned mask
 : "${OBJECTS:=}"  # classes of organelles, which variations move, remove and insert
 : "${SCALE:=2}" "${IMAGES_PER_MASK:=1}"
 : "${ENCODE_RATIO:=0.6}"  # of redrawn images
-# Of the segmenters that predict masks
-: "${SEGMENTER_SEEDS:=100 101 102}" "${SEGMENTER_STEPS:=800}"
-# All that must not change between two calls
+# Of the segmenters that predict masks; as many steps as those of the study if none are given
+: "${SEGMENTER_SEEDS:=100 101 102}" "${SEGMENTER_STEPS:=}"
+# All that must not change between two calls, beside the classes and the images without labels
 fixed=(UNLABELLED CONFIG BASE PRECISION IMAGE_SIZE VIEWS VAE_STEPS VAE_LEARNING_RATE UNET_STEPS
-    UNET_LEARNING_RATE UNET_BATCH_SIZE CONTROL_STEPS LEARNING_RATE BATCH_SIZE CROP_SCALE COPIES
+    UNET_LEARNING_RATE UNET_BATCH_SIZE CONTROL_STEPS LEARNING_RATE BATCH_SIZE CROP_PIXELS COPIES
     VARIED OBJECTS SCALE IMAGES_PER_MASK ENCODE_RATIO SEGMENTER_SEEDS SEGMENTER_STEPS)
 
 read -ra seeds <<< "$SEGMENTER_SEEDS"
 read -ra objects <<< "$OBJECTS"
+read -ra crop_pixels <<< "$CROP_PIXELS"
 endings=()
 for scale in "" $SCALES; do
     for kind in "" _grain _gate _grain_gate; do endings+=("$kind${scale:+_scale_$scale}"); done
 done
 
-# Share of an image's area that crops of about IMAGE_SIZE pixels take: objects keep their size
-crop_like_base='
+# Classes of a study, and steps of its segmenters
+facts_of_study='
 import sys
-from core.imaging.images import image_size, list_images
-height, width = image_size(list_images(sys.argv[1])[0])
-share = int(sys.argv[2]) ** 2 / (height * width)
-print(min(1, round(0.8 * share, 3)), min(1, round(1.44 * share, 3)))
+from core.yaml_files import read_yaml
+from segmentation.study.config import MAX_STEPS
+study = read_yaml(sys.argv[1])
+print(study.num_classes, study.get("segmenter", {}).get("max_steps", MAX_STEPS))
 '
+
+# checksum_of_files FOLDER: of names and contents
+checksum_of_files() {
+    (cd "$1" && find -L . -maxdepth 1 -type f ! -name '.*' -exec sha256sum {} + | LC_ALL=C sort) |
+        sha256sum | cut -d ' ' -f 1
+}
 
 # Title of the step that begins
 announce() { printf '\n== %s\n' "$*"; }
@@ -139,7 +148,7 @@ train_segmenter() {
         --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
         --encoder resnet18 --augmentation strong --batch_size 8 --validations 8 \
         --precision "$PRECISION" \
-        --max_steps "$SEGMENTER_STEPS" --seed "$1" --output "$checkpoint" "${@:3}"
+        --max_steps "${SEGMENTER_STEPS:-$study_steps}" --seed "$1" --output "$checkpoint" "${@:3}"
 }
 
 # predict "" or _twice OPTION...: pairs of the unlabelled images and their predicted masks
@@ -162,7 +171,7 @@ train_control() {
         --image_path "$1/images" --mask_path "$1/masks" \
         --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
         --num_classes "$classes" --init_extra_hint zeros \
-        --image_size "$IMAGE_SIZE" --crop_scale "${crop_scale[@]}" \
+        --image_size "$IMAGE_SIZE" --crop_pixels "${crop_pixels[@]}" \
         --batch_size "$BATCH_SIZE" --learning_rate "$LEARNING_RATE" \
         --max_steps "$CONTROL_STEPS" \
         --max_epochs 1000000 --validate_every 200 --ema_decay 0.99 --sd_locked false \
@@ -242,8 +251,12 @@ named=$("$python" utils/augmentation_study.py "$study" \
     ${UNLABELLED:+--unlabelled "$UNLABELLED"} --pairs_to_come "${folders[@]/#/"$out/pairs/"}")
 mapfile -t needed <<< "$named"
 needed=("${needed[@]##*/}")
-classes=$(sed -n 's/^num_classes *: *\([0-9]*\).*/\1/p' "$study")
-now=$(for name in "${fixed[@]}"; do echo "$name=${!name}"; done)
+facts=$("$python" -c "$facts_of_study" "$study")
+read -r classes study_steps <<< "$facts"
+now=$(
+    for name in classes "${fixed[@]}"; do echo "$name=${!name}"; done
+    [ -z "$UNLABELLED" ] || echo "images of UNLABELLED: $(checksum_of_files "$UNLABELLED")"
+)
 if [ ! -f "$out/variables" ]; then
     if [ -d "$out/split" ]; then
         echo "$out was begun by another version of this script: name another folder" >&2
@@ -261,13 +274,7 @@ fi
 announce "split: $out/split"
 "$python" utils/augmentation_study.py "$study" --write_split "$out/split"
 most=$(find "$out/split" -maxdepth 1 -name 'train_*' | sed 's/.*train_//' | sort -n | tail -n 1)
-if wanted "run_*"; then
-    make_start
-    if [ -z "$CROP_SCALE" ]; then
-        CROP_SCALE=$("$python" -c "$crop_like_base" "$out/split/train_$most/images" "$IMAGE_SIZE")
-    fi
-    read -ra crop_scale <<< "$CROP_SCALE"
-fi
+if wanted "run_*"; then make_start; fi
 
 for labelled in "$out"/split/train_*; do
     number=${labelled##*train_}

@@ -1,5 +1,6 @@
 """Data of the segmenter: pairs of image and mask, random crops, sources that are mixed."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from conditions import ConditionOptions, Segmentation
 from conditions.pairs import Pair, check_pairs, find_pairs
 from conditions.segmentation import read_mask
 from core.draws import SeededDraws, sample_generator
-from core.imaging.images import read_grey
+from core.imaging.images import IGNORE, read_grey
 from core.imaging.resampling import Resampling, resampling_to
+from core.notices import notify
 from segmentation.augmentation import AUGMENTATIONS, Augmentation
+from segmentation.run_record import read_run
 
 CACHE_BYTES = 2**30  # decoded pairs kept in memory, per worker
 
@@ -36,7 +39,19 @@ def gather_pairs(
         for pair in find_pairs(*folders)
     ]
     check_pairs(pairs, Segmentation(ConditionOptions(num_classes), allow_ignore))
+    for folder in image_paths:
+        _notify_of_missing(folder, sum(pair.image.parent == folder for pair in pairs))
     return pairs
+
+
+def _notify_of_missing(folder: Path, found: int) -> None:
+    """Notify where a `generate.py` has not drawn all of its images yet."""
+    run = read_run(folder.parent)
+    if run and found < sum(run.copies):
+        notify(
+            f"{folder}: {found} of the {sum(run.copies)} images of this run. "
+            f"python generate.py --resume_run {folder.parent} draws the others"
+        )
 
 
 def find_resamplings(
@@ -58,6 +73,17 @@ def read_target(path: Path, num_classes: int, resampling: Resampling | None = No
     """A mask as class indices or IGNORE, int64 (H, W); `gather_pairs` has checked it."""
     labels = read_mask(path, num_classes, allow_ignore=True)
     return torch.from_numpy(resampling.labels(labels) if resampling else labels)
+
+
+def digest_of(pixels: torch.Tensor) -> bytes | None:
+    """Checksum of pixels, whatever the format of their file.
+
+    None where all are equal, those marked with IGNORE aside: many pictures are empty.
+    """
+    shown = pixels[pixels != IGNORE]
+    if not len(shown) or shown.min() == shown.max():
+        return None
+    return hashlib.sha256(str(pixels.shape).encode() + pixels.numpy().tobytes()).digest()
 
 
 class SegmentationDataset(Dataset):

@@ -114,7 +114,7 @@ class SegmenterOptions:
             raise OptionError("mix", "all weights are 0")
 
     def check_sources(self, numbers: Mapping[str, int], steps: int) -> None:
-        """Raise OptionError where a source that the options name has no pairs.
+        """Raise OptionError where a source that the options name has no pairs, or is never shown.
 
         Args:
             numbers: pairs of each of `SOURCES`.
@@ -123,10 +123,16 @@ class SegmenterOptions:
         for name, weight in self.mix:
             if weight and not numbers[name]:
                 raise OptionError("mix", f"{name}={weight:g}, but there are no {name} pairs")
+        for name in SOURCES:
+            if self.mix and numbers[name] and name not in dict(self.mix):
+                raise OptionError("mix", f"names no weight of {name}; {name}=0 leaves it out")
         if self.synthetic_first and not numbers["synthetic"]:
             raise OptionError("synthetic_first", "there are no synthetic pairs")
         if self.synthetic_first > steps:
             raise OptionError("synthetic_first", f"{self.synthetic_first} of only {steps} steps")
+        if self.synthetic_first == steps and self.weights(numbers)[SOURCES.index("real")]:
+            reason = f"all {steps} steps: real pairs would never be shown"
+            raise OptionError("synthetic_first", reason)
 
     def weights(self, numbers: Mapping[str, int]) -> list[float]:
         """Weight of each of `SOURCES`: its share of the crops, relative to the others."""

@@ -63,8 +63,9 @@ def score(
 ) -> dict:
     """Intersection over union (IoU) of predictions and masks.
 
-    One confusion matrix is pooled over all pixels of all pairs. A class that occurs in no mask and
-    no prediction has no IoU: it is None in the list and left out of the mean.
+    One confusion matrix is pooled over all pixels of all pairs. A class that no mask shows has no
+    IoU: it is None in the list and left out of the mean. Where it is predicted, the classes that
+    are there lose.
 
     Args:
         shuffled: compare each prediction with masks of other images too (`other_masks`): the score
@@ -96,19 +97,19 @@ def score(
 
 def _confusion(num_classes):
     """An empty confusion matrix that gives the IoU of each class."""
-    # NaN, not 0, for a class that is nowhere. The range of labels was checked when they were read.
+    # The range of labels was checked when they were read.
     return MulticlassJaccardIndex(
         num_classes,
         average="none",
         ignore_index=IGNORE,
-        zero_division=math.nan,
         validate_args=False,
     )
 
 
 def _summary(confusion, suffix=""):
     """`miou` and `iou` of a confusion matrix, with `suffix` behind their names."""
-    iou = confusion.compute()  # (num_classes,), NaN for a class that occurs nowhere
+    shown = confusion.confmat.sum(dim=1) > 0  # (num_classes,), a row for each class of the masks
+    iou = confusion.compute().where(shown, math.nan)  # (num_classes,)
     values = [None if math.isnan(x) else x for x in iou.tolist()]
     return {f"miou{suffix}": iou.nanmean().item(), f"iou{suffix}": values}
 

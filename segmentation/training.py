@@ -102,7 +102,7 @@ def _fit(
         bar.set_postfix(loss=f"{loss.item():.3f}", **best.shown())
         if validate and step in every:
             best.keep(model, step, validate(model))
-        if options.patience and best.validations_since() >= options.patience:
+        if options.patience and best.validations_since(options.synthetic_first) >= options.patience:
             break
     return best
 
@@ -128,10 +128,11 @@ class BestWeights:
         """The last mIoU for a progress bar; nothing before the first validation."""
         return {"val_mIoU": f"{self.curve[-1][1]:.3f}"} if self.curve else {}
 
-    def validations_since(self) -> int:
-        """Validations after the best one."""
+    def validations_since(self, first: int = 0) -> int:
+        """Validations after the best one, and after the step `first`."""
         scores = [miou for _, miou in self.curve]
-        return len(scores) - 1 - scores.index(max(scores)) if scores else 0
+        since_best = len(scores) - 1 - scores.index(max(scores)) if scores else 0
+        return min(since_best, sum(step > first for step, _ in self.curve))
 
     def restore(self, model: torch.nn.Module) -> None:
         """Load the weights that were kept; the model stays as it is where none were."""

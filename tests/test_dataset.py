@@ -11,6 +11,7 @@ from conditions.pairs import check_pairs
 from conditions.segmentation import Segmentation
 from core.files import write_json
 from core.imaging.pixel_size import VOLUME
+from core.imaging.views import draw_view
 from core.prompts import PROMPTS
 from core.samples import PlacedKey, SampleKey, collate
 from dataset import MyDataset, ValidationSet
@@ -124,6 +125,23 @@ def test_every_part_of_a_long_picture_is_seen(tmp_path, shape):
     share = torch.histc((seen + 1) / 2, bins=10, min=0, max=1) / seen.numel()
     # An even share is 0.1; the central crop alone would leave tenths at 0
     assert share.min() > 0.01
+
+
+@pytest.mark.parametrize("side", [40, 160])
+def test_crops_in_pixels_are_as_large_in_any_image(tmp_path, side, monkeypatch):
+    for kind in ("images", "masks"):
+        write(tmp_path / kind / "a.png", np.zeros((side, side), np.uint8))
+    fields = {"num_classes": 2, "image_size": 16, "crop_pixels": (30, 36)}
+    dataset = MyDataset(tmp_path / "images", tmp_path / "masks", **fields)
+    views = []
+    monkeypatch.setattr(
+        "dataset.draw_view", lambda *args: views.append(draw_view(*args)) or views[-1]
+    )
+    for _ in range(40):
+        dataset[0]
+    areas = [view.height * view.width for view in views]
+    assert 29**2 < min(areas) < max(areas) < 37**2
+    assert max(areas) > min(areas) + 100
 
 
 def test_prompts_are_drawn_evenly_and_dropped_as_often_as_asked(tmp_path):

@@ -8,19 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-
-from core.imaging.images import write_png
+import yaml
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "proof.sh"
 # Takes the place of Python: notes the command line and makes what the script looks for afterwards.
 STAND_IN = """#!{python}
 import json, pathlib, sys
 program, words = sys.argv[1], sys.argv[2:]
-if program == "-c":  # a real program, with real images
+if program == "-c":  # a real program
     sys.path.insert(0, "")
-    sys.argv = ["-c", {real!r}, *words[2:]]
+    sys.argv = ["-c", *words[1:]]
     sys.exit(exec(words[0]))
 with open({calls!r}, "a") as file:
     file.write(json.dumps([program, *words]) + "\\n")
@@ -55,19 +53,24 @@ elif program != "generate.py":
 @pytest.fixture
 def proof(tmp_path):
     """Runs the script for arms that name pairs, with variables; returns the commands it called."""
-    calls, stand_in, real = tmp_path / "calls", tmp_path / "python", tmp_path / "real"
-    stand_in.write_text(STAND_IN.format(python=sys.executable, calls=str(calls), real=str(real)))
+    calls, stand_in = tmp_path / "calls", tmp_path / "python"
+    stand_in.write_text(STAND_IN.format(python=sys.executable, calls=str(calls)))
     stand_in.chmod(0o755)
-    real.mkdir()
-    write_png(real / "a.png", np.zeros((128, 512), np.uint8))
     (tmp_path / "more").mkdir()
     (tmp_path / "more/b.png").write_text("")
 
-    def run(*arms, **variables):
+    def run(*arms, classes=3, **variables):
         calls.write_text("")
         named = [f"{tmp_path}/out/pairs/{arm}" for arm in arms]
-        text = "\n".join(["num_classes: 3  # with the background", *named])
-        (tmp_path / "study.yaml").write_text(text)
+        study = {
+            "num_classes": classes,
+            "real": {"images": ["images"], "masks": ["masks"]},
+            "split": {"pattern": "(.)", "train": ["a"], "val": ["b"], "test": ["c"]},
+            "segmenter": {"max_steps": 700},
+            "arms": [{"name": "real"}]
+            + [{"name": str(i), "synthetic": name} for i, name in enumerate(named)],
+        }
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(study, width=1000))
         words = ["bash", str(SCRIPT), str(tmp_path / "study.yaml"), str(tmp_path / "out")]
         env = {**os.environ, "PYTHON": str(stand_in), "UNLABELLED": str(tmp_path / "more")}
         subprocess.run(words, env=env | variables, check=True, capture_output=True)
@@ -192,13 +195,23 @@ def test_a_guidance_weight_of_the_sweep_wins(proof):
 
 
 def test_crops_of_the_controlnet_are_as_large_as_those_of_the_base(proof):
-    """A quarter of the images' area, as they have 128 x 512 pixels and the base's crops 128."""
-    for asked, scale in (({}, ["0.2", "0.36"]), ({"CROP_SCALE": "0.5 0.7"}, ["0.5", "0.7"])):
+    for asked, pixels in (
+        ({}, [115, 153]),
+        ({"IMAGE_SIZE": "512"}, [460, 614]),
+        ({"CROP_PIXELS": "100 120"}, [100, 120]),
+    ):
         calls = proof("run_{labelled}", **asked)
         words = next(words for words in calls if words[0] == "train.py")
-        place = words.index("--crop_scale")
-        assert words[place + 1 : place + 3] == scale
+        assert list(parsed(*words).samples.crop_pixels) == pixels
         shutil.rmtree(Path(value(words, "--output_root")).parent)
+
+
+def test_segmenters_that_predict_masks_learn_like_those_of_the_study(proof):
+    for asked, steps in (({}, 700), ({"SEGMENTER_STEPS": "9"}, 9)):
+        calls = proof("predicted_{labelled}", **asked)
+        words = next(words for words in calls if words[0] == "utils/train_segmenter.py")
+        assert (parsed(*words).max_steps, parsed(*words).num_classes) == (steps, 3)
+        shutil.rmtree(Path(value(words, "--output")).parent)
 
 
 def test_a_second_call_with_other_variables_is_refused(proof, tmp_path):
@@ -210,6 +223,13 @@ def test_a_second_call_with_other_variables_is_refused(proof, tmp_path):
     assert error.value.returncode == 2 and "was begun with other variables" in refused
     assert "< CONTROL_STEPS=2000\n> CONTROL_STEPS=5000\n" in refused
     assert runs(proof("run_{labelled}", UNLABELLED=f"{tmp_path}/more/")) == ["1", "2"]
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        proof("run_{labelled}", classes=2)
+    assert b"< classes=3\n> classes=2\n" in error.value.stderr
+    (tmp_path / "more/c.png").write_text("")
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        proof("run_{labelled}")
+    assert b"> images of UNLABELLED: " in error.value.stderr
     (tmp_path / "out/variables").unlink()
     with pytest.raises(subprocess.CalledProcessError) as error:
         proof("run_{labelled}")

@@ -85,7 +85,7 @@ def parse_args(argv=None):
 def plan_text(study: "Study", pending) -> str:
     """The parts of the split and the trainings, numbered as `--task` counts them."""
     lines = [
-        f"{max(study.parts.train)} training images, {len(study.parts.val)} for validation, "
+        f"{len(study.parts.largest)} training images, {len(study.parts.val)} for validation, "
         f"{len(study.parts.test)} for the test; {len(study.jobs)} trainings, {len(pending)} to run"
     ]
     for number, job in enumerate(study.jobs):
@@ -112,7 +112,8 @@ def main(argv=None):
     args = parse_args(argv)
     # Here, because what works loads torch, which takes longer than reading the options.
     from segmentation.study.config import read_study
-    from segmentation.study.jobs import ResultFiles, Study, folders_needed, refuse_held_out_images
+    from segmentation.study.held_out import HeldOut, refuse_unlike_namesakes
+    from segmentation.study.jobs import ResultFiles, Study, folders_needed
     from segmentation.study.parts import find_parts
     from segmentation.study.report import MARKDOWN, write_report
 
@@ -123,7 +124,9 @@ def main(argv=None):
         parts = find_parts(config)
         needed = folders_needed(config, parts.train, options.pairs_to_come)
         if options.unlabelled:
-            refuse_held_out_images(list_images(options.unlabelled), parts)
+            images = list_images(options.unlabelled)
+            HeldOut(parts, config.num_classes).refuse_images(images)
+            refuse_unlike_namesakes(images, parts)
         for folder in needed:
             print(folder)
         return

@@ -28,6 +28,7 @@ from core.files import require_file, write_json
 
 RECORD = "args.json"  # name of the record in the folder of a run
 DATA = "data.json"  # record of the data of a training
+STATE = "generate_state.json"  # of a generation: the files and texts that its options meant
 # Packages whose versions are noted: those that numbers can depend on.
 PACKAGES = (
     "torch",

@@ -15,8 +15,7 @@ from pydantic import PositiveInt
 
 import config
 from core.files import write_json
-from core.recording.records import RECORD, Record, read_checked
-from generation.folder.run_folder import STATE
+from core.recording.records import RECORD, STATE, Record, read_checked
 from generation.names import FIRST_BATCH, MASK, image_name, name_ending
 from generation.planning.plan import MAX_IMAGES
 

@@ -12,10 +12,8 @@ from pathlib import Path
 
 from core.files import check_new_folder, remove_leftovers, require_file
 from core.imaging.pairing import IMAGES, MASKS
-from core.recording.records import RECORD
+from core.recording.records import RECORD, STATE
 from generation.names import CONDITIONS, IMAGE_PREFIX, image_name
-
-STATE = "generate_state.json"
 
 
 def check_run_folder(run_dir: Path) -> None:

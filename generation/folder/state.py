@@ -15,8 +15,8 @@ from core.checks import bar_for_many
 from core.command_line.option_sources import changed_options
 from core.files import sha256_of, write_json
 from core.imaging.pairing import IMAGES
-from core.recording.records import RECORD, Record, RunRecord, read_checked
-from generation.folder.run_folder import STATE, finished_images
+from core.recording.records import RECORD, STATE, Record, RunRecord, read_checked
+from generation.folder.run_folder import finished_images
 from generation.names import FIRST_BATCH, MASK, OLDER_FIRST_BATCH
 from generation.planning.plan import ConditionSet, SamplePlan
 from generation.planning.shards import MAX_SHARDS

@@ -4,9 +4,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from core.imaging.pairing import IMAGES
-from core.recording.records import RECORD, read_checked
+from core.recording.records import RECORD, STATE, read_checked
 from fid.results import Score
-from generation.folder.run_folder import STATE
 
 
 class ScoreOfRun(Score):

@@ -15,20 +15,20 @@ from conditions.pairs import Pair
 from core.command_line.option_sources import plain
 from core.command_line.options import OptionError
 from core.files import sha256_of, write_json
-from core.imaging.pairing import IMAGES, MANIFEST, MASKS
+from core.imaging.pairing import IMAGES, MASKS
 from core.imaging.pixel_size import notify_of_unlike_folders
 from core.recording.records import Record, read_checked
 from core.refusals import same_kind
-from segmentation.data import gather_pairs, read_input, read_target
+from segmentation.data import gather_pairs
 from segmentation.options import SegmenterOptions
 from segmentation.scoring import score
 from segmentation.study.config import LABELLED, Arm, StudyConfig, segmenter_of
-from segmentation.study.parts import Parts, find_parts
+from segmentation.study.held_out import HeldOut
+from segmentation.study.parts import find_parts
 from segmentation.study.split import spread
 from segmentation.training import train_segmenter
 
 RESULTS = "results"  # folder of a study that holds one file for each job
-REMEDY = "Make pairs of training masks and of images outside test and validation alone."
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,10 @@ class Study:
         self.config = config
         self.parts = find_parts(config)
         self.jobs = self._jobs()
-        self._refuse_held_out()
-        synthetic = [pair.image.parent for job in self.jobs for pair in job.synthetic]
-        notify_of_unlike_folders(dict.fromkeys([*config.real.images, *synthetic]))
+        synthetic = list(dict.fromkeys(pair for job in self.jobs for pair in job.synthetic))
+        HeldOut(self.parts, config.num_classes).refuse_pairs(synthetic)
+        folders = [*config.real.images, *(pair.image.parent for pair in synthetic)]
+        notify_of_unlike_folders(dict.fromkeys(folders))
         self.digests = {}
 
     def _jobs(self) -> list[Job]:
@@ -110,38 +111,6 @@ class Study:
                         raise ValueError(f"arm {arm.name}: {error}") from error
                     jobs.append(Job(arm.name, labelled, seed, real, synthetic, steps, options))
         return jobs
-
-    def _refuse_held_out(self) -> None:
-        """Check that no generated pair is made of the mask or image of a test or validation pair.
-
-        An image that was redrawn is another one; where a run drew it, the manifest names its start.
-        """
-        held_out = {}  # checksum of a mask or an image -> the image
-        held_out_pairs = self.parts.held_out
-        for pair in held_out_pairs:
-            held_out |= dict.fromkeys(self._pixel_digests(pair).values(), pair.image)
-        for pair in {pair for job in self.jobs for pair in job.synthetic}:
-            for path, digest in self._pixel_digests(pair).items():
-                if digest in held_out:
-                    kind = "is" if path == pair.image else "shows the mask of"
-                    raise ValueError(
-                        f"{path}: {kind} {held_out[digest]}, which is held out. {REMEDY}"
-                    )
-        starts = {pair.image.resolve() for pair in held_out_pairs}
-        for folder in {pair.image.parents[1] for job in self.jobs for pair in job.synthetic}:
-            for start in redrawn(folder / MANIFEST):
-                if start.resolve() in starts:
-                    raise ValueError(
-                        f"{folder}: an image was drawn from {start}, which is held out. {REMEDY}"
-                    )
-
-    def _pixel_digests(self, pair: Pair) -> dict[Path, bytes]:
-        """Checksums of a pair's pixels by file, whatever the format of the files."""
-        pixels = {
-            pair.image: read_input(pair.image),  # (1, H, W)
-            pair.condition: read_target(pair.condition, self.config.num_classes),  # (H, W)
-        }
-        return {path: _digest_of(values) for path, values in pixels.items()}
 
     def fingerprint(self, job: Job) -> str:
         """Checksum of all that a result depends on: options, steps and the bytes of the files."""
@@ -189,23 +158,6 @@ class Study:
             val_curve=model.curve,
             train_seconds=seconds,
         )
-
-
-def refuse_held_out_images(images: Sequence[Path], parts: Parts) -> None:
-    """Check that no image that pairs will be made of is one of the validation or the test.
-
-    Raises:
-        FileNotFoundError, ValueError: an image is one of these, or cannot be read.
-    """
-    held_out = {_digest_of(read_input(pair.image)): pair.image for pair in parts.held_out}
-    for path in images:
-        if found := held_out.get(_digest_of(read_input(path))):
-            raise ValueError(f"{path}: is {found}, which is held out. Take it out of the folder")
-
-
-def _digest_of(values: torch.Tensor) -> bytes:
-    """Checksum of pixels, whatever the format of their file."""
-    return hashlib.sha256(str(values.shape).encode() + values.numpy().tobytes()).digest()
 
 
 def folders_needed(
@@ -296,22 +248,3 @@ class ResultFiles:
                 )
             found[job.name] = result
         return found
-
-
-def redrawn(manifest: Path) -> set[Path]:
-    """The real images that a run's images began with; none where there is no manifest.
-
-    Raises:
-        ValueError: a line of the manifest is damaged.
-    """
-    if not manifest.exists():
-        return set()
-    starts = set()
-    for number, line in enumerate(manifest.read_text().splitlines(), 1):
-        try:
-            start = json.loads(line)["options"].get("encoded_image")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{manifest}: line {number} is damaged ({error})") from error
-        if start:
-            starts.add(Path(start))
-    return starts

@@ -12,7 +12,8 @@ from conditions.pairs import Pair
 from core.files import whole_folder, write_json
 from core.imaging.pairing import IMAGES, MASKS, by_stem, stem_of
 from core.imaging.pixel_size import VOLUME, pixel_size_of_folder
-from segmentation.data import gather_pairs
+from core.notices import notify
+from segmentation.data import digest_of, gather_pairs, read_input, read_target
 from segmentation.study.config import StudyConfig
 from segmentation.study.split import split_pairs, spread
 
@@ -28,6 +29,16 @@ class Parts(NamedTuple):
     train: Mapping[int, Sequence[Pair]]
     val: Sequence[Pair]
     test: Sequence[Pair]
+
+    @property
+    def largest(self) -> Sequence[Pair]:
+        """The largest of the sets of training pairs."""
+        return self.train[max(self.train)]
+
+    @property
+    def by_name(self) -> dict[str, Sequence[Pair]]:
+        """The largest set of training pairs, and the others."""
+        return {"train": self.largest, "val": self.val, "test": self.test}
 
     @property
     def held_out(self) -> list[Pair]:
@@ -47,7 +58,43 @@ def find_parts(config: StudyConfig) -> Parts:
     numbers = config.labelled or [len(train)]
     if max(numbers) > len(train):
         raise ValueError(f"labelled: {max(numbers)}, but train holds {len(train)} images")
-    return Parts({number: spread(train, number) for number in numbers}, parts["val"], parts["test"])
+    sets = {number: spread(train, number) for number in numbers}
+    found = Parts(sets, parts["val"], parts["test"])
+    _refuse_equal_images(found)
+    _notify_of_missing_classes(found, config.num_classes)
+    return found
+
+
+def _refuse_equal_images(parts: Parts) -> None:
+    """Check that no image stands twice in the split, under whatever name; raises ValueError."""
+    first = {}  # checksum of pixels -> part and image
+    for part, pairs in parts.by_name.items():
+        for pair in pairs:
+            digest = digest_of(read_input(pair.image))
+            if digest in first:
+                other_part, other = first[digest]
+                raise ValueError(
+                    f"split: {pair.image} ({part}) is the same image as {other} ({other_part}). "
+                    "Take one of them out"
+                )
+            if digest:
+                first[digest] = part, pair.image
+
+
+def _notify_of_missing_classes(parts: Parts, num_classes: int) -> None:
+    """Notify of classes that training masks show, and masks of the validation or test do not."""
+    found = {
+        part: set().union(
+            *(read_target(pair.condition, num_classes).unique().tolist() for pair in pairs)
+        )
+        for part, pairs in parts.by_name.items()
+    }
+    for part, classes in found.items():
+        if missing := sorted(found["train"] - classes):
+            notify(
+                f"split: no mask of {part} shows class {', '.join(map(str, missing))}, so it does "
+                "not count there"
+            )
 
 
 def write_parts(folder: Path, parts: Parts) -> list[str]:

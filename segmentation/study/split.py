@@ -11,7 +11,7 @@ from core.imaging.pairing import stem_of
 from core.notices import notify
 
 PARTS = ("train", "val", "test")
-Place = int | str
+Place = pydantic.StrictInt | str  # 1e3 and `yes` are neither in YAML
 RANGE = re.compile(r"(\d+)\s*-\s*(\d+)")
 
 

@@ -39,6 +39,15 @@ def test_a_part_of_a_file_becomes_plain_with_values_from_outside_it(yaml_file):
     assert to_plain(read_yaml(path).model) == {"width": 8}
 
 
+def test_numbers_that_people_read_otherwise_are_refused(yaml_file):
+    for text, value in (("014", 12), ("1_5", 15), ("12:30", 750), ("-07", -7)):
+        path = yaml_file(f"split:\n  test: [9, {text}]\n")
+        with pytest.raises(ValueError, match=f"run.yaml: line 2: YAML reads {text} as {value}"):
+            read_yaml(path)
+    plain = read_yaml(yaml_file("a: [0, 10, -3, 0x1F, '014', 08, 0.50]"))
+    assert plain.a == [0, 10, -3, 31, "014", "08", 0.5]
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [

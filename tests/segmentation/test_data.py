@@ -1,5 +1,8 @@
 """The segmenter's data."""
 
+import json
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +21,7 @@ from segmentation.data import (
     read_target,
 )
 from segmentation.reflection import reflect_to
-from tests.blobs import write_pairs
+from tests.blobs import blobs, write_pairs
 
 
 def test_reflection():
@@ -90,6 +93,19 @@ def test_pairs_of_several_folders_are_one_list(tmp_path):
     assert read_target(pairs[2].condition, 3).tolist() == [[2] * 4] * 4
     with pytest.raises(ValueError, match="00.png"):
         gather_pairs(images, masks, num_classes=2)
+
+
+def test_a_run_that_is_not_complete_is_told(tmp_path):
+    write_pairs(tmp_path, *blobs(3, 0))
+    folders = [[tmp_path / "images"], [tmp_path / "masks"], 3]
+    state = tmp_path / "generate_state.json"
+    for copies, told in (([1, 2], False), ([2, 2], True), ([], False)):  # [] in older versions
+        state.write_text(json.dumps({"copies": copies}))
+        with warnings.catch_warnings(record=True) as notices:
+            warnings.simplefilter("always")
+            gather_pairs(*folders)
+        message = f"{tmp_path}/images: 3 of the 4 images of this run. python generate.py"
+        assert [str(n.message).startswith(message) for n in notices] == [True] * told
 
 
 def test_pairs_at_another_pixel_size(tmp_path):

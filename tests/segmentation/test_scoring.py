@@ -28,6 +28,14 @@ def test_score_is_what_counting_by_hand_gives(tmp_path):
     assert result["miou"] == pytest.approx((1 / 2 + 4 / 5) / 2)  # the absent class is left out
 
 
+def test_a_class_that_no_mask_shows_is_left_out_though_it_is_predicted(tmp_path):
+    """Else the mean of one segmenter would be over other classes than that of the next."""
+    pairs = write_pairs(tmp_path, [[[0, 0, 0, 128], [128, 128, 128, 255]]], [[[0] * 4, [1] * 4]])
+    result = score(OneHot(), pairs, 3)
+    assert result["iou"] == [pytest.approx(3 / 4), pytest.approx(3 / 5), None]
+    assert result["miou"] == pytest.approx((3 / 4 + 3 / 5) / 2)
+
+
 def test_perfect_and_shuffled_scores_by_hand(tmp_path):
     masks = [np.full((2, 2), i) for i in (0, 0, 1)]  # two images of one mask
     pairs = write_pairs(tmp_path, [mask * 127.5 for mask in masks], masks)

@@ -46,6 +46,19 @@ def test_returns_the_weights_of_the_best_validation(sets, monkeypatch):
     assert torch.equal(next(model.parameters()), seen[1])
 
 
+def test_patience_begins_when_real_pairs_are_shown(sets, monkeypatch):
+    seen = []
+
+    def fake_score(model, pairs, num_classes, pixel_side):
+        seen.append(model)
+        return {"miou": 1 / len(seen)}  # the first validation stays the best
+
+    monkeypatch.setattr("segmentation.training.score", fake_score)
+    options = SegmenterOptions(2, image_size=32, validations=6, patience=2, synthetic_first=3)
+    model = train_segmenter(sets[0][:2], sets[1], 3, 6, options, synthetic=sets[1][:2])
+    assert [step for step, _ in model.curve] == [1, 2, 3, 4, 5]
+
+
 def test_ignored_pixels_change_no_loss():
     def model(image):
         return torch.cat([image, 1 - image], dim=1)  # (N, 2, S, S)
@@ -97,9 +110,15 @@ def test_a_source_without_pairs_is_refused(sets):
     for fields, message in cases:
         with pytest.raises(OptionError, match=message):
             train_segmenter(sets[0][:2], [], 3, 2, SegmenterOptions(**fields))
-    with pytest.raises(OptionError, match="3 of only 2 steps"):
-        options = SegmenterOptions(synthetic_first=3)
-        train_segmenter(sets[0][:2], [], 3, 2, options, synthetic=sets[1])
+    cases = [
+        ({"synthetic_first": 3}, "3 of only 2 steps"),
+        ({"synthetic_first": 2}, "all 2 steps: real pairs would never be shown"),
+        ({"mix": (("synthetic", 2.0),)}, "mix: names no weight of real; real=0 leaves it out"),
+    ]
+    for fields, message in cases:
+        with pytest.raises(OptionError, match=message):
+            options = SegmenterOptions(**fields)
+            train_segmenter(sets[0][:2], [], 3, 2, options, synthetic=sets[1])
 
 
 def test_learning_rate_rises_and_falls():

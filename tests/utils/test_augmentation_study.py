@@ -1,5 +1,6 @@
 """The study as a user runs it: once, again, in parts, with wrong files."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -8,7 +9,9 @@ import pytest
 import yaml
 
 from core.imaging.images import read_labels
+from core.notices import Notice
 from tests.blobs import blobs, write_pairs
+from utils import vary_masks
 from utils.augmentation_study import main
 
 
@@ -142,6 +145,53 @@ def test_held_out_images_among_those_without_labels_are_refused(data, tmp_path, 
         run(study_of(data), "--unlabelled", str(more))
 
 
+def test_images_without_labels_that_bear_the_name_of_another_are_refused(data, tmp_path, run):
+    more = tmp_path / "more"
+    more.mkdir()
+    asked = ["--pairs_to_come", str(tmp_path / "a"), "--unlabelled", str(more)]
+    shutil.copy(data / "real/images/00.png", more)  # the same image may be there
+    run(study_of(data), *asked)
+    shutil.copy(data / "real/images/06.png", more / "01.png")
+    message = "more/01.png: bears the name of .*real/images/01.png, and shows something else"
+    with pytest.raises(ValueError, match=message):
+        run(study_of(data), *asked)
+    shutil.copy(data / "real/images/06.png", more / "07.png")
+    shutil.copy(data / "real/images/06.png", more / "07.PNG")
+    with pytest.raises(RuntimeError, match="07"):
+        run(study_of(data), *asked)
+
+
+def test_an_image_that_stands_twice_in_the_split_is_refused(data, tmp_path, run):
+    images, masks = blobs(12, 0)
+    content = study_of(data)
+    content["real"] = {kind: [str(tmp_path / "twice" / kind)] for kind in ("images", "masks")}
+    for number, part in ((4, "train"), (8, "val")):
+        shutil.rmtree(tmp_path / "twice", ignore_errors=True)
+        write_pairs(tmp_path / "twice", [*images[:11], images[number]], masks)
+        message = rf"split: .*11.png \(test\) is the same image as .*0{number}.png \({part}\)"
+        with pytest.raises(ValueError, match=message):
+            run(content, "--dry_run")
+
+
+def test_classes_that_the_test_lacks_are_told_and_empty_pictures_are_no_copies(data, tmp_path, run):
+    """Images 8 (val) and 10 (test) show nothing, nor does generated mask 0."""
+    images, masks = blobs(12, 0)
+    for number in (8, 10, 11):
+        masks[number] = masks[number] * 0 + (number == 11)
+    images[8] = images[10] = images[8] * 0
+    write_pairs(tmp_path / "real", images, masks)
+    drawn, shown = blobs(2, 5)
+    write_pairs(tmp_path / "run", drawn, [shown[0] * 0, shown[1]])
+    content = study_of(data)
+    content["real"] = {kind: [str(tmp_path / "real" / kind)] for kind in ("images", "masks")}
+    content["arms"][1]["synthetic"] = str(tmp_path / "run")
+    with pytest.warns(Notice) as notices:
+        run(content, "--dry_run")
+    told = {str(notice.message) for notice in notices}
+    assert "split: no mask of val shows class 1, 2, so it does not count there" in told
+    assert "split: no mask of test shows class 2, so it does not count there" in told
+
+
 def test_arms_are_checked_before_their_pairs_are_made(data, tmp_path, run, capsys):
     there = {"name": "there", "synthetic": str(data / "run_{labelled}")}
     later = {"name": "later", "synthetic": f"{tmp_path}/./out/run_{{labelled}}"}
@@ -214,7 +264,7 @@ def test_wrong_studies_are_refused_before_anything_trains(data, tmp_path, run, m
 
 def test_a_result_tells_the_steps_that_were_made(data, tmp_path, run, monkeypatch):
     monkeypatch.setattr(
-        "segmentation.training.BestWeights.validations_since", lambda self: len(self.curve)
+        "segmentation.training.BestWeights.validations_since", lambda self, first=0: len(self.curve)
     )
     content = study_of(data, seeds=[0], arms=[{"name": "plain"}])
     content["segmenter"] |= {"max_steps": 3, "validations": 3, "patience": 2}
@@ -222,22 +272,59 @@ def test_a_result_tells_the_steps_that_were_made(data, tmp_path, run, monkeypatc
     assert results(tmp_path)["plain-6-0"]["steps"] == 2
 
 
-def test_a_run_that_redrew_a_test_image_is_refused(data, tmp_path, error_line):
-    """The drawn image looks different, so only the run's manifest tells."""
+@pytest.fixture
+def refused(data, tmp_path, error_line):
+    """The message that refuses generated pairs in `tmp_path / "run"`."""
+
+    def refuse():
+        content = study_of(data)
+        content["arms"][1]["synthetic"] = str(tmp_path / "run")
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
+        words = [str(tmp_path / "study.yaml"), "--output", str(tmp_path / "out"), "--dry_run"]
+        return error_line(main, *words)
+
+    return refuse
+
+
+def test_variations_of_a_test_mask_are_refused(data, tmp_path, refused):
+    """Also where a run drew them. Those of other masks are taken."""
+    for name, found in (("10", True), ("03", False)):
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+        for kind in ("images", "masks"):
+            (tmp_path / "one" / kind).mkdir(parents=True, exist_ok=True)
+            shutil.copy(data / f"real/{kind}/{name}.png", tmp_path / "one" / kind)
+        words = ["--image_path", str(tmp_path / "one/images"), "--copies", "2"]
+        vary_masks.main([str(tmp_path / "one/masks"), str(tmp_path / "run"), *words])
+        if found:
+            assert re.search(r"run: 10_v0 is, or was made from, .*images/10.png", refused())
+            (tmp_path / "run").rename(tmp_path / "varied")
+            write_pairs(tmp_path / "run", *blobs(2, 5))
+            conditions = {str(tmp_path / "varied/masks/10_v1.png"): "0"}
+            state = tmp_path / "run/generate_state.json"
+            state.write_text(json.dumps({"condition_checksums": conditions}))
+            assert re.search(r"masks/10_v1.png is, or was made from, .*images/10.png", refused())
+            shutil.rmtree(tmp_path / "one")
+        else:
+            with pytest.raises(BaseException, match="DID NOT RAISE"):
+                refused()
+
+
+def checksum_of(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_run_that_redrew_a_test_image_is_refused(data, tmp_path, refused):
+    """The drawn image looks different, so only the run's record tells, wherever it is read."""
     write_pairs(tmp_path / "run", *blobs(2, 5))
-    line = {"image": "images/0.png", "options": {"encoded_image": str(data / "real/images/10.png")}}
-    assert (data / "real/images/10.png").exists()
-    manifest = tmp_path / "run/manifest.jsonl"
-    content = study_of(data)
-    content["arms"][1]["synthetic"] = str(tmp_path / "run")
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
-    words = [str(tmp_path / "study.yaml"), "--output", str(tmp_path / "out"), "--dry_run"]
-    for text, found in (
-        (json.dumps(line), "real/images/10.png, which is held out"),
-        ("half a li", "manifest.jsonl: line 1 is damaged"),
-    ):
-        manifest.write_text(text)
-        assert found in error_line(main, *words)
-    line["options"]["encoded_image"] = str(data / "real/images/3.png")
-    manifest.write_text(json.dumps(line))
-    main(words)
+    state = tmp_path / "run/generate_state.json"
+    for name, found in (("images/10", True), ("masks/08", True), ("images/03", False)):
+        checksum = checksum_of(data / f"real/{name}.png")
+        state.write_text(json.dumps({"condition_checksums": {"moved/3.png": checksum}}))
+        if found:
+            message = rf"run: moved/3.png is, or was made from, .*{name[-2:]}.png or its mask"
+            assert re.search(message, refused())
+        else:
+            with pytest.raises(BaseException, match="DID NOT RAISE"):
+                refused()
+    state.write_text("half a li")
+    assert "generate_state.json: damaged or edited" in refused()

@@ -45,6 +45,7 @@ def build_datasets(
         # Validation drops no prompt and augments nothing, so its losses compare.
         prompt_drop=samples.prompt_drop,
         crop_scale=tuple(samples.crop_scale),
+        crop_pixels=samples.crop_pixels,
         **shared,
     )
     with option_names():

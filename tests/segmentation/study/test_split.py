@@ -68,6 +68,9 @@ def test_refusals_name_what_is_wrong():
     for changes, message in cases:
         with pytest.raises(ValueError, match=message):
             split_pairs(slices, SplitConfig(**{**fields, **changes}))
+    for number in (1e3, True):  # what YAML makes of 1e3 and of `yes`
+        with pytest.raises(ValueError, match="test"):
+            SplitConfig(**{**fields, "test": [number]})
     for pattern in ("z", "("):
         with pytest.raises(ValueError, match=r"no parentheses|no regular expression"):
             SplitConfig(**{**fields, "pattern": pattern})
