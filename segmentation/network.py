@@ -84,6 +84,11 @@ def predict_probabilities(model: torch.nn.Module, image: torch.Tensor) -> torch.
     return total / 8
 
 
+def predict_turned(model: torch.nn.Module, image: torch.Tensor) -> torch.Tensor:
+    """As `predict`, by `predict_probabilities`."""
+    return predict_probabilities(model, image).argmax(dim=0)  # (H, W)
+
+
 def save_segmenter(
     path: str | Path, model: torch.nn.Module, meta: dict, overwrite: bool = False
 ) -> None:

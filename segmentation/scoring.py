@@ -14,7 +14,7 @@ from conditions.pairs import Pair
 from core.files import sha256_of
 from core.imaging.images import IGNORE, image_size, to_uint8
 from segmentation.data import find_resamplings, read_input, read_target
-from segmentation.network import predict
+from segmentation.network import predict, predict_turned
 
 MAX_OTHERS = 8  # masks of other images that each prediction is compared with
 GAP = 2  # white pixels below each row of a picture
@@ -60,6 +60,7 @@ def score(
     shuffled: bool = False,
     progress: bool = False,
     pixel_side: float | None = None,
+    turned: bool = False,
 ) -> dict:
     """Intersection over union (IoU) of predictions and masks.
 
@@ -72,6 +73,7 @@ def score(
             that chance reaches.
         progress: show a progress bar.
         pixel_side: in nm, to which pairs are resampled; None keeps them.
+        turned: predict the mean over turns and flips, as `segmentation.prediction` does.
     Returns:
         `miou`, `iou` (one per class) and `images` (their number); with `shuffled`, `miou_shuffled`
         and `iou_shuffled` too.
@@ -86,7 +88,8 @@ def score(
     bar = tqdm(pairs, desc="score", unit="image", disable=not progress)
     for pair, paths in zip(bar, others, strict=True):
         resampling = resamplings[pair.image.parent]
-        prediction = predict(model, read_input(pair.image, resampling))  # (H, W)
+        image = read_input(pair.image, resampling)  # (1, H, W)
+        prediction = predict_turned(model, image) if turned else predict(model, image)  # (H, W)
         # One at a time: images of a set may differ in size.
         own.update(prediction, read_target(pair.condition, num_classes, resampling))
         for path in paths:

@@ -60,7 +60,9 @@ class Result(Record):
 
     Attributes:
         fingerprint: of options and files; a job with another one is another job.
-        miou, iou: of the test images; None for a class that occurs nowhere.
+        miou, iou: of the test images; None for a class that no mask shows.
+        miou_turned: with masks that are means over turns and flips, as `utils/predict_masks.py`
+            makes them; None in results of older versions.
         val_curve: (step, mIoU on the validation images).
         train_seconds: time of the training with its validations.
     """
@@ -74,6 +76,7 @@ class Result(Record):
     synthetic_images: int
     miou: float
     iou: list[float | None]
+    miou_turned: float | None = None
     val_curve: list[tuple[int, float]] = pydantic.Field(strict=False)
     train_seconds: float
 
@@ -143,7 +146,8 @@ class Study:
             job.synthetic,
         )
         seconds = time.monotonic() - begin
-        tested = score(model, self.parts.test, self.config.num_classes)
+        test = self.parts.test, self.config.num_classes
+        tested, turned = score(model, *test), score(model, *test, turned=True)
         return Result(
             fingerprint=self.fingerprint(job),
             arm=job.arm,
@@ -155,6 +159,7 @@ class Study:
             synthetic_images=len(job.synthetic),
             miou=tested["miou"],
             iou=tested["iou"],
+            miou_turned=turned["miou"],
             val_curve=model.curve,
             train_seconds=seconds,
         )

@@ -36,11 +36,20 @@ class Row:
         """Number of seeds that both rows have results of."""
         return len({r.seed for r in self.results} & {r.seed for r in other.results})
 
-    def difference(self, other: "Row") -> tuple[float, float]:
-        """Mean and deviation of the differences to another row, seed by seed."""
-        base = {result.seed: result.miou for result in other.results}
-        pairs = [result.miou - base[result.seed] for result in self.results if result.seed in base]
+    def difference(self, other: "Row", turned: bool = False) -> tuple[float, float]:
+        """Mean and deviation of the differences to another row, seed by seed.
+
+        Args:
+            turned: of `Result.miou_turned`; of `miou` otherwise.
+        """
+        own, base = self.by_seed(turned), other.by_seed(turned)
+        pairs = [own[seed] - base[seed] for seed in own.keys() & base.keys()]
         return (statistics.fmean(pairs), deviation(pairs)) if pairs else (math.nan, math.nan)
+
+    def by_seed(self, turned: bool) -> dict[int, float]:
+        """Test mIoU of each seed that has one; `turned` as in `difference`."""
+        scores = {r.seed: r.miou_turned if turned else r.miou for r in self.results}
+        return {seed: score for seed, score in scores.items() if score is not None}
 
     @property
     def still_rising(self) -> bool:
@@ -96,6 +105,7 @@ def verdicts(study: Study, rows: Sequence[Row]) -> list[str]:
         candidates = [row for row in others if row.seeds_in_common(base) == most]
         chosen = max(candidates, key=lambda row: row.validation)
         mean, spread = chosen.difference(base)
+        turned, turned_spread = chosen.difference(base, turned=True)
         images = f"With {labelled} labelled image{'s' if labelled > 1 else ''}"
         verb = "gains" if mean >= 0 else "loses"
         gain = f"{100 * abs(mean):.1f} +- {100 * spread:.1f} points of mIoU"
@@ -112,6 +122,11 @@ def verdicts(study: Study, rows: Sequence[Row]) -> list[str]:
                 f"{verb} {gain} against {base.arm} on the test images. docs/study.md says what to "
                 "try then."
             )
+        if not math.isnan(turned_spread):
+            sentences[-1] += (
+                " Where both segment by turns and flips, as `utils/predict_masks.py` does, the "
+                f"difference is {100 * turned:.1f} +- {100 * turned_spread:.1f}."
+            )
     return sentences
 
 
@@ -122,6 +137,7 @@ def _number(value: float | None, scale: float = 1.0, digits: int = 3) -> str:
 def _cells(row: Row, base: Row | None) -> list[str]:
     """The cells of a row of the report; `base` is the row that its gain is over."""
     gain = row.difference(base) if base and base is not row else (None, None)
+    turned = list(row.by_seed(turned=True).values())
     iou = zip(*(result.iou for result in row.results), strict=True)
     per_class = [[value for value in values if value is not None] for values in iou]
     return [
@@ -134,6 +150,7 @@ def _cells(row: Row, base: Row | None) -> list[str]:
         _number(deviation(row.scores)),
         *(_number(statistics.fmean(values) if values else None) for values in per_class),
         *(_number(value, 100, 1) for value in gain),
+        _number(statistics.fmean(turned) if turned else None),
         f"{statistics.fmean(result.train_seconds for result in row.results):.0f}",
     ]
 
@@ -146,14 +163,15 @@ def markdown(study: Study, rows: Sequence[Row], missing: int) -> str:
     """
     classes = [f"class {i}" for i in range(study.config.num_classes)]
     columns = ["arm", "labelled", "generated", "seeds", "validation", "mIoU", "+-", *classes]
-    columns += ["gain in points", "+-", "seconds"]
+    columns += ["gain in points", "+-", "turned", "seconds"]
     lines = [
         "# Augmentation study",
         "",
         f"Real images: {len(study.parts.test)} for the test, {len(study.parts.val)} for "
         "validation. The table shows IoU on the test images, mean and deviation over the seeds; "
         "the column *validation* is the mIoU on the validation images, which chose weights and "
-        f"arm. The gain is that over {study.config.baseline}, seed by seed.",
+        f"arm. The gain is that over {study.config.baseline}, seed by seed. The column *turned* is "
+        "the mIoU of masks that are means over turns and flips.",
         "",
         *verdicts(study, rows),
         "",
@@ -202,13 +220,14 @@ def write_report(folder: Path, study: Study, results: Mapping[str, Result]) -> s
     """Write table, report and curve of the results that are there; returns the report."""
     rows = rows_of(study, results)
     columns = ["arm", "labelled", "seed", "steps", "real", "synthetic", "validation", "miou"]
-    columns += [f"iou_{i}" for i in range(study.config.num_classes)] + ["train_seconds"]
+    columns += [f"iou_{i}" for i in range(study.config.num_classes)]
+    columns += ["miou_turned", "train_seconds"]
     write_csv(
         folder / CSV,
         columns,
         (
             [r.arm, r.labelled, r.seed, r.steps, r.real_images, r.synthetic_images]
-            + [best_validation(r), r.miou, *r.iou, round(r.train_seconds, 1)]
+            + [best_validation(r), r.miou, *r.iou, r.miou_turned, round(r.train_seconds, 1)]
             for row in rows
             for r in row.results
         ),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from segmentation.network import build_segmenter
 from segmentation.scoring import draw_rows, other_masks, score
@@ -34,6 +35,20 @@ def test_a_class_that_no_mask_shows_is_left_out_though_it_is_predicted(tmp_path)
     result = score(OneHot(), pairs, 3)
     assert result["iou"] == [pytest.approx(3 / 4), pytest.approx(3 / 5), None]
     assert result["miou"] == pytest.approx((3 / 4 + 3 / 5) / 2)
+
+
+def test_masks_of_turns_and_flips_are_scored_where_that_is_asked(tmp_path):
+    """A segmenter that finds class 1 in the upper half alone finds it nowhere by majority."""
+
+    class Upper(OneHot):
+        def forward(self, x):
+            upper = torch.linspace(1, -1, x.shape[2])[:, None].expand(x.shape[2:])  # (H, W)
+            return torch.stack([0 * upper + 0.01, upper, 0 * upper - 9])[None]  # (1, 3, H, W)
+
+    mask = np.repeat(np.arange(32)[:, None] < 16, 32, axis=1)
+    pairs = write_pairs(tmp_path, [mask * 0], [mask])
+    assert score(Upper(), pairs, 3)["iou"] == [1, 1, None]
+    assert score(Upper(), pairs, 3, turned=True)["iou"] == [0.5, 0, None]
 
 
 def test_perfect_and_shuffled_scores_by_hand(tmp_path):
