@@ -10,7 +10,7 @@ import numpy as np
 from conditions import Condition, create_condition
 from core.checks import bar_for_many, raise_first
 from core.duplicates import equal_files
-from core.imaging.images import check_image, list_images
+from core.imaging.images import check_image, list_images, palette_in_use
 from core.imaging.pairing import match_names
 from core.notices import notify
 
@@ -64,10 +64,13 @@ def check_pairs(pairs: Sequence[Pair], condition: Condition | None = None) -> No
     """
     condition, problems = condition or create_condition("segmentation"), []
     classes = set()  # of the first files, until two are found
+    palettes = {}  # colour of a palette -> its index and the first file
     for pair in bar_for_many(pairs):
         try:
             size, layers = check_image(pair.image), condition.read(pair.condition)
             check_same_size(pair, size, layers.classes.shape[:2])
+            if condition.carries_labels:
+                _check_palette(pair.condition, palettes)
             if condition.carries_labels and len(classes) < 2:
                 classes |= {*np.unique(condition.labels(condition.to_hint(layers))).tolist()}
         except (ValueError, RuntimeError, OSError) as error:
@@ -75,6 +78,26 @@ def check_pairs(pairs: Sequence[Pair], condition: Condition | None = None) -> No
     raise_first(problems)
     if pairs:
         notify_of_one_class(pairs[0].condition.parent, len(pairs), classes)
+
+
+def _check_palette(path: Path, known: dict[tuple, tuple[int, Path]]) -> None:
+    """Check that a colour is the same class in all palette files.
+
+    Programs that reduce colours number those of each file anew.
+
+    Args:
+        known: index and file of each colour; those of this file are added.
+    Raises:
+        ValueError: names both files.
+    """
+    for colour, index in palette_in_use(path).items():
+        other_index, other = known.setdefault(colour, (index, path))
+        if other_index != index:
+            raise ValueError(
+                f"{path}: a palette in which the colour {colour} is class {index}; in {other} it "
+                f"is {other_index}. Save one whole number per class: 0, 1, 2 and so on, in grey "
+                "files."
+            )
 
 
 def notify_of_one_class(folder: Path, num_masks: int, classes: Set[int]) -> None:

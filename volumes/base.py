@@ -59,6 +59,7 @@ class Volume(ABC):
         chunks: (Z, Y, X) of the smallest part that is read at no extra cost.
         voxel: size of a voxel in nm.
         min_is_white: the smallest number is white (TIFF).
+        has_palettes: the numbers are rows of colour tables, so they may be labels, but no greys.
     """
 
     source: str
@@ -68,6 +69,7 @@ class Volume(ABC):
     chunks: tuple[int, int, int]
     voxel: Voxel = UNKNOWN
     min_is_white: bool = False
+    has_palettes: bool = False
 
     @abstractmethod
     def read(self, box: Box) -> np.ndarray:

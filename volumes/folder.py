@@ -6,7 +6,8 @@ import numpy as np
 
 from core.checks import bar_for_many, raise_first
 from core.imaging.image_files import decode, read_header
-from core.imaging.images import IMAGE_SUFFIXES, list_images
+from core.imaging.image_header import Header
+from core.imaging.images import IMAGE_SUFFIXES, list_images, read_labels
 from core.imaging.pairing import in_natural_order
 from core.imaging.pixel_size import pixel_size_of_folder
 from volumes.axes import Box
@@ -14,7 +15,9 @@ from volumes.base import ArrayOptions, Format, Volume
 
 
 class FolderVolume(Volume):
-    """The pictures of a folder as slices across z; all must be grey, of one size and depth.
+    """The pictures of a folder as slices across z; all must be alike: grey, or all of palettes.
+
+    Those of palettes are labels, by the rule of `read_labels`.
 
     Raises:
         FileNotFoundError, ValueError, RuntimeError: no pictures, damaged or unlike ones, two of one
@@ -36,17 +39,23 @@ class FolderVolume(Volume):
         self.shape = (len(self._paths), *first.size)
         self.chunks = (1, *first.size)
         self.dtype, self.min_is_white = np.dtype(first.dtype), first.min_is_white
+        self.has_palettes = first.colours == "palette"
         size = pixel_size_of_folder(path)
         self.voxel = (None, *(size or (None, None)))
 
     def read(self, box: Box) -> np.ndarray:
         planes, rows, columns = box
-        return np.stack([decode(p).pixels[rows, columns, 0] for p in self._paths[planes]])
+        return np.stack([self._plane(path)[rows, columns] for path in self._paths[planes]])
+
+    def _plane(self, path: Path) -> np.ndarray:
+        """The pixels of a slice, (Y, X)."""
+        if self.has_palettes:
+            return read_labels(path).astype(self.dtype)  # (Y, X)
+        return decode(path).pixels[..., 0]  # (Y, X)
 
 
 def _check_like(path, header, first_path, first):
     """Refuse a slice that is not grey, or not like the first one."""
-    # Palettes of labels are stored as the labels; those of pictures mean colours.
     if header.colours == "RGB" or header.samples != 1:
         raise ValueError(
             f"{path}: {header.samples} samples of {header.colours}, expected grey slices. Convert "
@@ -58,6 +67,19 @@ def _check_like(path, header, first_path, first):
             f"has {first.size} of {first.dtype}. Give all slices one size and type, or move the "
             "others out of the folder."
         )
+    if _meaning(header) != _meaning(first):
+        raise ValueError(
+            f"{path}: {_meaning(header)}, but {first_path}: {_meaning(first)}. Store all slices "
+            "alike"
+        )
+
+
+def _meaning(header: Header) -> str:
+    """What the pixels of a picture mean, for people."""
+    if header.colours == "palette":
+        return "rows of a palette"
+    zero = "white" if header.min_is_white else "black"
+    return f"{header.bits} bits of {header.colours}, 0 is {zero}"
 
 
 def recognises(path: Path) -> bool:

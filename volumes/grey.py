@@ -53,11 +53,17 @@ class GreyOptions:
         Percentiles are those of slices that are spread evenly over z.
 
         Raises:
-            ValueError: all voxels of these slices are equal, or none is a number.
+            ValueError: all voxels of these slices are equal, or none is a number, or they are no
+                greys.
         """
+        if volume.has_palettes:
+            raise ValueError(
+                f"{volume.source}: its pictures have palettes, whose numbers are no grey levels. "
+                "Convert them to grey"
+            )
         if self.window:
             return Window(*self.window)
-        if self.percentiles is None and volume.dtype in AS_STORED:
+        if self.percentiles is None and volume.dtype.newbyteorder("=") in AS_STORED:
             return None
         voxels = np.concatenate([part.ravel() for _, part in sampled_slices(volume)])
         voxels = voxels[np.isfinite(voxels)]
@@ -107,5 +113,7 @@ def grey_picture(
     """
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise ValueError(f"{where}: holds NaN or infinity. Fill such voxels first.")
-    picture = pixels if window is None else window.apply(pixels)
+    # Big-endian pixels in the order of this machine
+    native = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    picture = native if window is None else window.apply(native)
     return np.iinfo(picture.dtype).max - picture if min_is_white else picture

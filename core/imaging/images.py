@@ -122,17 +122,20 @@ def read_labels(path: str | Path) -> np.ndarray:
     The indices of a palette file are its classes, with one exception: a colour table that itself
     holds class numbers, as `quantize` of Pillow writes it for a mask. Such a table consists of
     greys alone, those in use are below 32, and at least one entry lies in 1..31. Then the greys are
-    the classes. A table of black, grey and white does not qualify: its 0 is a brightness.
+    the classes. A table of black, grey and white does not qualify: its 0 is a brightness. Where
+    greys do not rise with the index, as in pictures that were stored with few colours, neither
+    tells the classes.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not an image, truncated, a stack, or a colour picture.
+        ValueError: not an image, truncated, a stack, a colour picture, or a palette of greys that
+            do not rise.
     """
     path = Path(path)
     picture = decode(path)
     labels = picture.pixels
     if picture.table is not None:
-        labels = _classes_of_table(picture)
+        labels = _classes_of_table(path, picture)
     elif picture.header.colours == "RGB" and (labels[..., :3] != labels[..., :1]).any():
         raise ValueError(
             f"{path}: a colour picture, expected class indices 0, 1, 2, ... "
@@ -228,7 +231,21 @@ def _colours_of(picture: Picture) -> np.ndarray:
     return table[picture.pixels[..., 0]] / np.float32(np.iinfo(picture.table.dtype).max)
 
 
-def _classes_of_table(picture: Picture) -> np.ndarray:
+def palette_in_use(path: str | Path) -> dict[tuple[int, ...], int]:
+    """Index of each colour that the pixels of a palette file use; empty for other files.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_labels`.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in IMAGE_SUFFIXES or read_header(path).colours != "palette":
+        return {}
+    picture = decode(path)
+    used = np.unique(picture.pixels).tolist()
+    return {tuple(picture.table[i].tolist()): i for i in used if i < len(picture.table)}
+
+
+def _classes_of_table(path: Path, picture: Picture) -> np.ndarray:
     """Classes (H, W, 1) of a palette file, by the rule of `read_labels`."""
     table, indices = picture.table, picture.pixels
     greys = table[:, 0]
@@ -237,7 +254,18 @@ def _classes_of_table(picture: Picture) -> np.ndarray:
         return indices
     likely = greys < LIKELY_CLASSES
     are_classes = likely[used].all() and (likely & (greys > 0)).any()
+    if not are_classes and (np.diff(greys[used].astype(int)) < 0).any():
+        raise ValueError(
+            f"{path}: a palette in which the indices {_few(used)} show the greys "
+            f"{_few(greys[used])}, so neither tells the classes. Save one whole number per class: "
+            "0, 1, 2 and so on, in a grey file."
+        )
     return greys[indices] if are_classes else indices
+
+
+def _few(values: np.ndarray) -> str:
+    """The first numbers, for messages."""
+    return ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
 
 
 def _whole_numbers(path: Path, labels: np.ndarray) -> np.ndarray:

@@ -237,14 +237,18 @@ def _png_size(dpi: Sequence[float] | None) -> PixelSize | None:
     return PixelSize(y, x) if x and y else None
 
 
-def tiff_voxel(tiff: tifffile.TiffFile) -> Voxel:
-    """Voxel size of an open TIFF: that of OME or of ImageJ, else the tags' resolution."""
-    if tiff.is_ome and (voxel := _ome_voxel(tiff.ome_metadata)) != UNKNOWN:
+def tiff_voxel(tiff: tifffile.TiffFile, series: int = 0) -> Voxel:
+    """Voxel size of an open TIFF: that of OME or of ImageJ, else the tags' resolution.
+
+    Args:
+        series: number of the series of pages; OME describes each.
+    """
+    if tiff.is_ome and (voxel := _ome_voxel(tiff.ome_metadata, series)) != UNKNOWN:
         return voxel
     page, imagej = tiff.pages.first, tiff.imagej_metadata or {}
     unit = imagej.get("unit") or RESOLUTION_UNITS.get(page.tags.valueof("ResolutionUnit", 2))
     y, x = (_pixel_of_tag(page.tags.valueof(f"{name}Resolution"), unit) for name in "YX")
-    return in_nm(imagej.get("spacing"), unit), y, x
+    return in_nm(imagej.get("spacing"), imagej.get("zunit", unit)), y, x
 
 
 def _pixel_of_tag(resolution: object, unit: str | None) -> float | None:
@@ -254,11 +258,11 @@ def _pixel_of_tag(resolution: object, unit: str | None) -> float | None:
     return in_nm(resolution[1] / resolution[0], unit)
 
 
-def _ome_voxel(xml: str) -> Voxel:
-    """Voxel size of the first image of OME-XML; the unit that it leaves out is the micrometre."""
+def _ome_voxel(xml: str, number: int) -> Voxel:
+    """Voxel size of an image of OME-XML; the unit that it leaves out is the micrometre."""
     try:
         images = tifffile.xml2dict(xml)["OME"]["Image"]
-        pixels = (images[0] if isinstance(images, list) else images)["Pixels"]
+        pixels = (images if isinstance(images, list) else [images])[number]["Pixels"]
     except (LookupError, TypeError, SyntaxError):  # what other programs left of it
         return UNKNOWN
     z, y, x = (

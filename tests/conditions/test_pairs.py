@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from conditions import create_condition
 from conditions.pairs import check_pairs, find_pairs, notify_of_overlap
@@ -79,6 +80,22 @@ def test_sound_pairs_are_not_warned_of(tmp_path):
         write(pair.image, np.full((64, 64), number, np.uint8))
     check_pairs(training)
     notify_of_overlap(training, validation)
+
+
+def test_a_colour_that_is_another_class_in_the_next_file_is_refused(tmp_path):
+    """As Pillow's `quantize` numbers them, each file for itself."""
+    colours = {"red": (255, 0, 0), "blue": (0, 0, 255)}
+    for name, order in (("a", ("red", "blue")), ("b", ("blue", "red"))):
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        write(tmp_path / "images" / f"{name}.png", np.zeros((2, 2), np.uint8))
+        mask = Image.fromarray(np.array([[0, 1], [1, 1]], np.uint8), mode="P")
+        mask.putpalette([value for colour in order for value in colours[colour]])
+        mask.save(tmp_path / "masks" / f"{name}.png")
+    pairs = find_pairs(tmp_path / "images", tmp_path / "masks")
+    check_pairs(pairs[:1])
+    message = r"b.png: .* colour \(0, 0, 255\) is class 0; in .*a.png it is 1"
+    with pytest.raises(ValueError, match=message):
+        check_pairs(pairs)
 
 
 def test_masks_of_one_class_are_warned_of(tmp_path):

@@ -9,6 +9,7 @@ from PIL import Image
 
 from tests.volumes.stacks import check_reads, voxels
 from volumes import open_volume
+from volumes.grey import GreyOptions
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -36,6 +37,23 @@ def test_unlike_slices_are_refused(tmp_path):
     (tmp_path / "1.png").write_bytes(b"")
     with pytest.raises(ValueError, match="1.png"):
         open_volume(tmp_path)
+
+
+def test_slices_that_mean_other_things_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "0.tif", voxels()[0])
+    tifffile.imwrite(tmp_path / "1.tif", voxels()[0], photometric="miniswhite")
+    with pytest.raises(ValueError, match="1.tif: 8 bits of grey, 0 is white, but .* 0 is black"):
+        open_volume(tmp_path)
+
+
+def test_palettes_are_labels_as_masks_are_read(tmp_path):
+    """Pillow numbers the colours of each file anew; a table of class numbers tells them."""
+    labels = [np.array([[0, 1], [2, 2]]), np.array([[2, 2], [2, 1]])]
+    for i, plane in enumerate(labels):
+        Image.fromarray(plane.astype(np.uint8)).quantize(8).save(tmp_path / f"{i}.png")
+    volume = check_reads(tmp_path, np.stack(labels).astype(np.uint8))
+    with pytest.raises(ValueError, match="palettes, whose numbers are no grey levels"):
+        GreyOptions().window_of(volume)
 
 
 def test_what_is_no_volume(tmp_path):

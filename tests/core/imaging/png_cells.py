@@ -54,16 +54,21 @@ def png_cells() -> Iterator[Cell]:
 TABLES = {
     "colours": (((255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0)), False),
     "classes": (((2, 2, 2), (0, 0, 0), (3, 3, 3), (1, 1, 1)), True),
-    "brightness": (((255,) * 3, (170,) * 3, (85,) * 3, (0, 0, 0)), False),
+    "brightness": (((0, 0, 0), (85,) * 3, (170,) * 3, (255,) * 3), False),
+    "falling brightness": (((255,) * 3, (170,) * 3, (85,) * 3, (0, 0, 0)), None),
     "classes-and-colour": (((2, 2, 2), (0, 0, 0), (1, 1, 1), (9, 0, 0)), False),
 }
 
 
-def palette_meaning(indices: np.ndarray, table: np.ndarray, classes: bool, turn: int = 1) -> dict:
+def palette_meaning(
+    indices: np.ndarray, table: np.ndarray, classes: bool | None, turn: int = 1
+) -> dict:
+    """Pixels of a palette file; its table holds the `classes`, or not, or nothing tells (None)."""
     indices = TURNS[turn](indices)
+    labels = table[indices, 0] if classes else indices
     return {
         "image": table[indices] / 255,
-        "labels": table[indices, 0].astype(int) if classes else indices.astype(int),
+        "labels": None if classes is None else labels.astype(int),
     }
 
 

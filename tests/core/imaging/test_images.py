@@ -18,6 +18,7 @@ from core.imaging.images import (
     check_image,
     image_size,
     list_images,
+    palette_in_use,
     read_four_channels,
     read_grey,
     read_image,
@@ -85,6 +86,19 @@ def test_tiff_layouts(tmp_path):
     assert np.allclose(read_image(tmp_path / "palette.tif")[..., 0], RAMP / 255)
     assert np.allclose(read_image(tmp_path / "palette.tif")[..., 2], 1)
     assert np.array_equal(read_labels(tmp_path / "palette.tif"), RAMP)
+
+
+def test_palettes_of_greys_that_do_not_rise_are_refused(tmp_path):
+    """Pillow's `quantize` puts the brightest grey first; plain greys of 0, 127, 255 are refused."""
+    for greys in ([255, 127, 0], [127, 0, 255]):
+        picture = Image.new("P", (3, 1))
+        picture.putdata([0, 1, 2])
+        picture.putpalette(np.repeat(greys, 3).tolist())
+        picture.save(tmp_path / "a.png")
+        message = f"a.png: a palette in which the indices 0, 1, 2 show the greys {greys[0]}, "
+        with pytest.raises(ValueError, match=message):
+            read_labels(tmp_path / "a.png")
+    assert palette_in_use(tmp_path / "a.png") == {(127,) * 3: 0, (0,) * 3: 1, (255,) * 3: 2}
 
 
 def test_palette_png_is_indices_or_colours(tmp_path):
