@@ -17,6 +17,8 @@ class Scaled(NamedTuple):
 def ome_levels(attributes: Mapping[str, Any], folder: Path) -> dict[str, Scaled]:
     """Arrays of an OME-Zarr pyramid by their paths, the finest first; empty where it is none.
 
+    COSEM's N5 has pyramids without axes. Their arrays state a `transform` instead, see `n5_voxel`.
+
     Args:
         attributes: of the pyramid's group.
         folder: of the group, for messages.
@@ -28,6 +30,8 @@ def ome_levels(attributes: Mapping[str, Any], folder: Path) -> dict[str, Scaled]
         return {}
     try:
         pyramid = content["multiscales"][0]
+        if "axes" not in pyramid:
+            return {}
         axes, units = _axes_of(pyramid["axes"])
         shared = _scale_of(pyramid, len(axes))
         levels = {}

@@ -12,6 +12,8 @@ from volumes.raw import RawVoxels
 
 SUFFIXES = (".mrc", ".rec", ".map", ".st", ".ali")
 HEADER_BYTES = 1024
+IMOD, IMOD_PLACE, FLAGS_PLACE = 1146047817, 152, 156  # IMOD's stamp, and where it and its flags are
+SIGNED = 1  # flag: bytes are signed
 
 
 class MrcVolume(Volume):
@@ -26,8 +28,16 @@ class MrcVolume(Volume):
             with mrcfile.open(path, header_only=True, permissive=True) as mrc:
                 header, size = mrc.header, mrc.voxel_size
             self.dtype = mrcfile.utils.data_dtype_from_header(header)
+            if self.dtype == np.int8 and _has_unsigned_bytes(path, header):
+                self.dtype = np.dtype(np.uint8)
         except (ValueError, OSError, AttributeError) as error:
             raise ValueError(f"{path}: cannot be read as MRC ({error})") from error
+        order = tuple(int(header[name]) for name in ("mapc", "mapr", "maps"))
+        if order not in ((1, 2, 3), (0, 0, 0)):  # zeros: programs that leave the field out
+            raise ValueError(
+                f"{path}: stores its axes in the order {order}, expected 1, 2, 3 (x fastest). "
+                "Write it again in that order"
+            )
         self.shape = tuple(int(header[name]) for name in ("nz", "ny", "nx"))
         self.chunks = (1, *self.shape[1:])
         sides = [round(float(size[name]), 6) for name in "zyx"]
@@ -40,6 +50,21 @@ class MrcVolume(Volume):
 
     def read(self, box: Box) -> np.ndarray:
         return self._voxels.read(box)
+
+
+def _has_unsigned_bytes(path: Path, header: np.recarray) -> bool:
+    """Tell whether a file of bytes counts from 0 to 255, as old ones of IMOD do.
+
+    MRC2014 has signed bytes alone. IMOD says in a flag whether its are; others may still give a
+    largest value above 127.
+    """
+    with open(path, "rb") as file:
+        start = file.read(HEADER_BYTES)
+    order = "<" if header.dtype["nx"].newbyteorder("=") == header.dtype["nx"] else ">"
+    stamp, flags = (
+        int(np.frombuffer(start, f"{order}i4", 1, place)[0]) for place in (IMOD_PLACE, FLAGS_PLACE)
+    )
+    return not flags & SIGNED if stamp == IMOD else float(header.dmax) > 127
 
 
 def recognises(path: Path) -> bool:

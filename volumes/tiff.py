@@ -30,7 +30,6 @@ class TiffVolume(Volume):
         with naming(path):
             self._tiff = tifffile.TiffFile(path)
             self._all_series = list(self._tiff.series)
-            self.voxel = tiff_voxel(self._tiff)
         self._check_chain()
         series = self._series(path, options)
         self.format = "OME-TIFF" if self._tiff.is_ome else "TIFF"
@@ -67,7 +66,9 @@ class TiffVolume(Volume):
             for i, series in enumerate(self._all_series)
             if not series.keyframe.is_reduced and series.dtype is not None
         }
-        whole = found[choose_one(found, options.dataset, path, "series of pages")]
+        number = choose_one(found, options.dataset, path, "series of pages")
+        whole = found[number]
+        self.voxel = tiff_voxel(self._tiff, int(number))
         levels = whole.levels
         check_level(options.level, len(levels), path)
         stated = (self._tiff.imagej_metadata or {}).get("images", 1)

@@ -153,9 +153,7 @@ def _find_array(folder: Path, options: ArrayOptions, path: Path) -> tuple[Path, 
         check_level(options.level, len(levels), folder)
         return folder / f"s{options.level}", NOTHING_STATED
     found = {array.relative_to(folder).as_posix(): array for array in _arrays_below(folder)}
-    name = choose_one(found, None, folder)
-    check_level(options.level, 1, found[name])
-    return found[name], NOTHING_STATED
+    return _find_array(found[choose_one(found, None, folder)], options, path)
 
 
 def _parent_attributes(folder: Path) -> dict:

@@ -30,6 +30,29 @@ def test_extended_header_and_unknown_size(tmp_path):
     check_reads(write(tmp_path / "b.mrc", voxels(np.int16), (0.1, 0.1, 0.1)), voxels(np.int16))
 
 
+@pytest.mark.parametrize(("stamp", "flags"), [(1146047817, 0), (0, 0)])
+def test_unsigned_bytes_of_old_files(tmp_path, stamp, flags):
+    """mrcfile writes mode 0 for int8 alone: these files come from other programs."""
+    path = write(tmp_path / "a.rec", voxels(np.uint8).view(np.int8))
+    content = bytearray(path.read_bytes())
+    content[152:160] = np.array([stamp, flags], "<i4").tobytes()
+    content[80:84] = np.array([255], "<f4").tobytes()  # the largest value
+    path.write_bytes(content)
+    check_reads(path, voxels(np.uint8))
+    content[152:160] = np.array([1146047817, 1], "<i4").tobytes()  # IMOD says that they are signed
+    path.write_bytes(content)
+    check_reads(path, voxels(np.int8))
+
+
+def test_another_order_of_axes_is_refused(tmp_path):
+    path = write(tmp_path / "a.mrc", voxels(np.int16))
+    content = bytearray(path.read_bytes())
+    content[64:76] = np.array([3, 2, 1], "<i4").tobytes()
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a.mrc: stores its axes in the order \(3, 2, 1\)"):
+        open_volume(path)
+
+
 def test_cut_and_empty_files(tmp_path):
     path = write(tmp_path / "a.mrc", voxels(np.int16))
     path.write_bytes(path.read_bytes()[:-2])

@@ -87,6 +87,24 @@ def test_ome_tiff_with_pyramid(tmp_path):
         open_volume(path, ArrayOptions(level=2))
 
 
+def test_each_image_of_an_ome_tiff_has_its_voxels(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        for nm in (32, 8):
+            sizes = {f"PhysicalSize{axis}": nm / 1e3 for axis in "XYZ"}
+            writer.write(voxels(), photometric="minisblack", metadata={"axes": "ZYX", **sizes})
+    for series, nm in (("0", 32), ("1", 8)):
+        check_reads(path, voxels(), (nm, nm, nm), dataset=series)
+
+
+def test_slices_of_imagej_may_lie_in_another_unit(tmp_path):
+    metadata = {"axes": "ZYX", "unit": "nm", "zunit": "um", "spacing": 0.04}
+    tifffile.imwrite(
+        tmp_path / "a.tif", voxels(), imagej=True, resolution=(1 / 4, 1 / 4), metadata=metadata
+    )
+    check_reads(tmp_path / "a.tif", voxels(), (40, 4, 4))
+
+
 def test_one_picture_is_a_volume_of_one_slice(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", voxels()[0])
     check_reads(tmp_path / "a.tif", voxels()[:1])

@@ -117,6 +117,26 @@ def test_n5_and_its_dialects_of_voxel_sizes(tmp_path, attributes):
     check_reads(tmp_path / "a.n5", voxels(np.uint64), VOXEL, dataset="raw")
 
 
+def test_n5_of_cosem_has_pyramids_without_axes(tmp_path):
+    transform = {"axes": ["z", "y", "x"], "units": ["nm"] * 3, "scale": VOXEL}
+    write_n5(tmp_path / "a.n5/em/s0", voxels(), {"transform": transform})
+    note(tmp_path / "a.n5/em/attributes.json", {"multiscales": [{"datasets": [{"path": "s0"}]}]})
+    for dataset in ("em", "em/s0"):
+        check_reads(tmp_path / "a.n5", voxels(), VOXEL, dataset=dataset)
+
+
+def test_a_pyramid_below_a_group_keeps_its_axes(tmp_path):
+    axes = [{"name": axis, "unit": "nanometer"} for axis in "xyz"]
+    scale = {"type": "scale", "scale": VOXEL[::-1]}
+    level = {"path": "0", "coordinateTransformations": [scale]}
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(tmp_path / "a.zarr/raw", mode="w", zarr_format=2)
+    group.attrs["multiscales"] = [{"axes": axes, "datasets": [level]}]
+    group.create_array("0", shape=(31, 23, 5), dtype="u1")[:] = voxels().T
+    note(tmp_path / "a.zarr/.zgroup", {"zarr_format": 2})
+    check_reads(tmp_path / "a.zarr", voxels(), VOXEL)
+
+
 def test_n5_pyramid(tmp_path):
     write_n5(tmp_path / "a.n5/s0", voxels())
     half = np.ascontiguousarray(voxels()[:, ::2, ::2])
