@@ -29,6 +29,8 @@ def averaged_name(name: str) -> str:
 def find_origins(names, source: Mapping[str, torch.Tensor], use_ema: bool) -> dict[str, str]:
     """Name in `source` for each of a model's weights; weights that it lacks are left out.
 
+    A control branch that is there is left out too: half of it would be reset to the U-Net.
+
     With `use_ema` a U-Net weight comes from its averaged copy alone. A mixture of averaged and
     plain weights would be a network that nobody trained.
     """
@@ -41,8 +43,6 @@ def find_origins(names, source: Mapping[str, torch.Tensor], use_ema: bool) -> di
             wanted = averaged_name(wanted)
         if wanted in source:
             origins[name] = wanted
-        elif name.startswith(CONTROL) and name in source:
-            origins[name] = name
     return origins
 
 
@@ -107,7 +107,7 @@ def add_control(
         use_ema: take the averaged copies of the U-Net's weights.
     Returns:
         All weights by name, and the names of the control branch that no U-Net has (hint encoder,
-        zero convolutions) and that `source` lacks. Those keep their initial values.
+        zero convolutions). Those keep their initial values.
     Raises:
         OptionError: `use_ema`, but `source` holds no averaged copies.
         RuntimeError: `source` was made for another architecture, or lacks a part of a base.
@@ -120,7 +120,8 @@ def add_control(
     buffers = {name for name, _ in model.named_buffers()}  # the schedule; need not be in the file
     lacking = [name for name in own if name not in origins and name not in buffers]
     # Any checkpoint of a diffusion model holds the schedule, so the schedule alone proves nothing.
-    if origins.keys() <= buffers and not averaged:
+    known = any(name.startswith((CONTROL, EMA)) for name in source)
+    if origins.keys() <= buffers and not known:
         raise RuntimeError(
             f"none of its {len(source)} tensors has a name of this architecture, "
             f"such as {lacking[0]}"
