@@ -29,6 +29,7 @@ from core.imaging.pictures import class_colours
 CLASS_PLANES = 3  # R, G, B
 DECLARED_RANGES = ("neg_one_to_one", "zero_one")  # what the `meta` of an .npz may say
 TOLERANCE = 1e-3  # rounding that the class planes of an .npz may show
+MOST_ODD = 0.05  # share of pixels whose planes may not add up to 1: classes that were left out
 REMEDY = "Build it again from image and mask."
 BYTES_PER_PIXEL = 16  # of four float32
 MAX_NOTE = 2**20  # bytes
@@ -45,10 +46,17 @@ def read_rgba(path: str | Path, alpha_scale: float = 1.0) -> np.ndarray:
         alpha_scale: factor of A, which is then clipped to 1.
     Raises:
         FileNotFoundError: no such file.
-        ValueError: damaged, pickled (never loaded), not four channels, or values outside the range.
+        ValueError: damaged, pickled (never loaded), not four channels, values outside the range, or
+            planes that hold no classes.
     """
     path = Path(path)
     rgba = _read_npz(path) if path.suffix.lower() == ".npz" else read_four_channels(path)
+    odd = (np.abs(rgba[..., :CLASS_PLANES].sum(axis=2) - 1) > 0.1).mean()
+    if odd > MOST_ODD:
+        raise ValueError(
+            f"{path}: R, G and B add up to something else than 1 in {odd:.0%} of the pixels, so "
+            f"they are no class planes. {REMEDY}"
+        )
     # `rgba` is a new array either way, so nothing of the caller's changes.
     rgba[..., 3] = np.clip(rgba[..., 3] * alpha_scale, 0, 1)
     return rgba

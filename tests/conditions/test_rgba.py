@@ -137,6 +137,22 @@ def test_npz_of_other_content_is_refused(tmp_path, rgba):
             read_rgba(path)
 
 
+@pytest.mark.parametrize("planes", ["grey", "0 and 1 in 8 bits"])
+def test_a_picture_that_holds_no_class_planes_is_refused(tmp_path, rgba, planes):
+    pixels = rgba.astype(np.uint8)
+    if planes == "grey":  # a micrograph with an opaque alpha
+        pixels = np.full((64, 48, 4), 255, np.uint8)
+        pixels[..., :3] = np.arange(64)[:, None, None] * 4
+    write_png(tmp_path / "a.png", pixels)
+    with pytest.raises(ValueError, match="a.png: R, G and B add up to something else than 1 in"):
+        read_rgba(tmp_path / "a.png")
+    write_png(tmp_path / "a.png", (rgba * 255).astype(np.uint8))
+    few = rgba.copy()
+    few[:2, :, :3] = 0  # pixels of no class
+    write_rgba(tmp_path / "b.npz", few, "{}")
+    read_rgba(tmp_path / "a.png"), read_rgba(tmp_path / "b.npz")
+
+
 def test_three_channel_picture_is_no_rgba(tmp_path):
     with pytest.raises(ValueError, match=r"a.png: 3 channel\(s\), expected four"):
         read_rgba(write(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8)))
