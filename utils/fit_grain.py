@@ -119,9 +119,9 @@ def main(argv=None):
     print("deviation in each band (cycles per pixel; grey levels of 255), and correlation")
     print(compare_spectra(spectra))
     output, picture, curves = options.files
+    write_json(output, grain.model_dump())  # first: pictures alone would block the next call
     write_png(picture, draw_rows(rows))
     draw_curves(curves, spectra, grain)
-    write_json(output, grain.model_dump())
     print(f"wrote {output}, {picture}, {curves}")
 
 

@@ -15,6 +15,7 @@ from conditions.pairs import Pair
 from core.command_line.option_sources import plain
 from core.command_line.options import OptionError
 from core.files import sha256_of, write_json
+from core.imaging.image_header import stated_bit_depth
 from core.imaging.pairing import IMAGES, MASKS
 from core.imaging.pixel_size import notify_of_unlike_folders
 from core.recording.records import Record, read_checked
@@ -119,8 +120,11 @@ class Study:
         """Checksum of all that a result depends on: options, steps and the bytes of the files."""
         held_out = {"val": self.parts.val, "test": self.parts.test}
         pairs = {"real": job.real, "synthetic": job.synthetic, **held_out}
+        # The number of workers changes no sample.
+        options = dataclasses.replace(job.options, num_workers=0)
+        bits = stated_bit_depth()
         content = {
-            "options": plain(dataclasses.asdict(job.options)),
+            "options": plain(dataclasses.asdict(options)) | ({"bit_depth": bits} if bits else {}),
             "steps": job.steps,
             "num_classes": self.config.num_classes,
             **{name: [self._digest(pair) for pair in members] for name, members in pairs.items()},

@@ -80,6 +80,10 @@ def test_a_study_runs_in_parts_and_goes_on(data, tmp_path, run, capsys, monkeypa
     )
     run(content)
     assert results(tmp_path) == first
+    # The number of workers changes nothing, the bits that pixels use do.
+    run(study_of(data, segmenter=content["segmenter"] | {"num_workers": 1}), "--dry_run")
+    with pytest.raises(ValueError, match=r"plain-6-0.json: made with other options or files"):
+        run(content, "--bit_depth", "12")
     # Results of other options are not mixed with those of these.
     with pytest.raises(ValueError, match=r"plain-6-0.json: made with other options or files"):
         run(study_of(data, segmenter=content["segmenter"] | {"learning_rate": 1e-3}))
