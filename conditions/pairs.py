@@ -10,7 +10,8 @@ import numpy as np
 from conditions import Condition, create_condition
 from core.checks import bar_for_many, raise_first
 from core.duplicates import equal_files
-from core.imaging.images import check_image, list_images, palette_in_use
+from core.imaging.image_files import format_of
+from core.imaging.images import IMAGE_SUFFIXES, check_image, list_images, palette_in_use
 from core.imaging.pairing import match_names
 from core.notices import notify
 
@@ -65,19 +66,30 @@ def check_pairs(pairs: Sequence[Pair], condition: Condition | None = None) -> No
     condition, problems = condition or create_condition("segmentation"), []
     classes = set()  # of the first files, until two are found
     palettes = {}  # colour of a palette -> its index and the first file
+    lossy = []  # masks that a JPEG holds
     for pair in bar_for_many(pairs):
         try:
             size, layers = check_image(pair.image), condition.read(pair.condition)
             check_same_size(pair, size, layers.classes.shape[:2])
             if condition.carries_labels:
                 _check_palette(pair.condition, palettes)
+                lossy += [pair.condition] * _is_jpeg(pair.condition)
             if condition.carries_labels and len(classes) < 2:
                 classes |= {*np.unique(condition.labels(condition.to_hint(layers))).tolist()}
         except (ValueError, RuntimeError, OSError) as error:
             problems.append(error)
     raise_first(problems)
+    if lossy:
+        notify(
+            f"{lossy[0].parent}: {len(lossy)} masks are JPEG files, for example {lossy[0].name}. "
+            "They change classes at borders: save masks as PNG or TIFF"
+        )
     if pairs:
         notify_of_one_class(pairs[0].condition.parent, len(pairs), classes)
+
+
+def _is_jpeg(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and format_of(path) == "JPEG"
 
 
 def _check_palette(path: Path, known: dict[tuple, tuple[int, Path]]) -> None:

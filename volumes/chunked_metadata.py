@@ -44,6 +44,18 @@ def ome_levels(attributes: Mapping[str, Any], folder: Path) -> dict[str, Scaled]
         raise ValueError(f"{folder}: its OME-Zarr description is damaged ({error!r})") from error
 
 
+def named_axes(names: object) -> str:
+    """Letters of axes that Zarr 3 (`dimension_names`) or xarray (`_ARRAY_DIMENSIONS`) names.
+
+    Nothing where a name is missing, or where they are none of volumes.
+    """
+    if not isinstance(names, list | tuple) or not all(isinstance(n, str) and n for n in names):
+        return ""
+    letters = "".join(name[0].lower() for name in names)
+    is_volume = {"y", "x"} <= {*letters} <= {*"tczyx"} and len({*letters}) == len(letters)
+    return letters if is_volume else ""
+
+
 def _axes_of(axes: list) -> tuple[str, list[str | None]]:
     """Letters and units of the axes; those of version 0.3 are letters alone."""
     named = [{"name": axis} if isinstance(axis, str) else axis for axis in axes]

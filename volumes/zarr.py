@@ -12,7 +12,7 @@ from core.imaging.pixel_size import UNKNOWN
 from core.packages import optional_package
 from volumes.axes import DEFAULT_AXES, Box, place_axes
 from volumes.base import REQUIREMENTS, ArrayOptions, Format, Volume, check_level, choose_one
-from volumes.chunked_metadata import Scaled, n5_voxel, ome_levels
+from volumes.chunked_metadata import Scaled, n5_voxel, named_axes, ome_levels
 
 ZARR_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 N5_FILE = "attributes.json"
@@ -52,7 +52,9 @@ class ChunkedVolume(Volume):
         except (ValueError, NotImplementedError, OSError) as error:
             raise ValueError(f"{folder}: cannot be read as {driver} ({_first(error)})") from error
         self.dtype = self._array.dtype.numpy_dtype
-        axes = scaled.axes or DEFAULT_AXES[-self._array.ndim :]
+        names = attributes.get("_ARRAY_DIMENSIONS", self._array.domain.labels)
+        named = "" if driver == "n5" else named_axes(names)
+        axes = scaled.axes or named or DEFAULT_AXES[-self._array.ndim :]
         voxel = scaled.voxel
         self.format = "OME-Zarr" if scaled.axes else "Zarr"
         if driver == "n5":

@@ -98,6 +98,14 @@ def test_a_colour_that_is_another_class_in_the_next_file_is_refused(tmp_path):
         check_pairs(pairs)
 
 
+def test_masks_in_jpeg_files_are_warned_of(tmp_path):
+    images, masks = make_pairs(tmp_path, num=2)
+    Image.fromarray(np.eye(64, dtype=np.uint8)).save(masks / "s_0.jpg", quality=100)
+    (masks / "s_0.png").unlink()
+    with pytest.warns(Notice, match="masks: 1 masks are JPEG files, for example s_0.jpg"):
+        check_pairs(find_pairs(images, masks))
+
+
 def test_masks_of_one_class_are_warned_of(tmp_path):
     images, masks = make_pairs(tmp_path)
     pairs = find_pairs(images, masks)

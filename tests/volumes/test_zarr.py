@@ -117,6 +117,21 @@ def test_n5_and_its_dialects_of_voxel_sizes(tmp_path, attributes):
     check_reads(tmp_path / "a.n5", voxels(np.uint64), VOXEL, dataset="raw")
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_axes_that_an_array_names(tmp_path, version):
+    zarr = pytest.importorskip("zarr")
+    for names, array in (("xyz", voxels().T), ("abc", voxels()), (None, voxels())):
+        path = tmp_path / f"{names}.zarr"
+        fields = {"shape": array.shape, "dtype": "u1", "zarr_format": version}
+        if version == 3 and names:
+            fields["dimension_names"] = list(names)
+        stored = zarr.create_array(path, **fields)
+        stored[:] = array
+        if version == 2 and names:  # as xarray does
+            stored.attrs["_ARRAY_DIMENSIONS"] = list(names)
+        check_reads(path, voxels())
+
+
 def test_n5_of_cosem_has_pyramids_without_axes(tmp_path):
     transform = {"axes": ["z", "y", "x"], "units": ["nm"] * 3, "scale": VOXEL}
     write_n5(tmp_path / "a.n5/em/s0", voxels(), {"transform": transform})
