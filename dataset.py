@@ -152,7 +152,7 @@ class MyDataset(torch.utils.data.Dataset):
         return self._hint(layers.resampled(self.resampling), None)
 
     def _share(self, height: int, width: int) -> tuple[float, float]:
-        """Smallest and largest share of a picture's area that a crop takes; above 1, all of it."""
+        """Smallest and largest share of a picture's area that a crop takes; it may be above 1."""
         if self.crop_pixels is None:
             return self.crop_scale
         smallest, largest = (side**2 / (height * width) for side in self.crop_pixels)

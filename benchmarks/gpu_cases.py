@@ -15,6 +15,7 @@ from cldm.layer_precision import round_layers
 from cldm.recorded import record_drawing, record_training, stop_recording
 from cldm.sampling import sample_images
 from cldm.speed import speed_up_drawing
+from core import notices
 from core.command_line.options import OptionError
 from core.files import write_json
 from core.hardware.compiling import check_compile
@@ -55,7 +56,7 @@ class Report:
         """
         found = {"note": "no time left"}
         if time.monotonic() + needs <= self.end:
-            print(" ".join(f"{value}" for value in case.values()), "...", flush=True)
+            notices.report(" ".join([*map(str, case.values()), "..."]))
             found = self._measure(measure)
         self.rows.append({**case, **found})
         if self.output:
@@ -202,7 +203,7 @@ def measure_all(bench: Bench, report: Report) -> None:
     try:
         check_compile(True, bench.device.type)
     except OptionError as error:
-        print(f"without compiled networks: --compile {error.message}")
+        notices.report(f"without compiled networks: --compile {error.message}")
         return
     bench.compile()
     order = sorted(bench.options.batches, key=lambda batch: batch != GOAL_BATCH)

@@ -65,7 +65,7 @@ def check_pairs(pairs: Sequence[Pair], condition: Condition | None = None) -> No
     """
     condition, problems = condition or create_condition("segmentation"), []
     classes = set()  # of the first files, until two are found
-    palettes = {}  # colour of a palette -> its index and the first file
+    palettes = {}  # folder and colour of a palette -> its class and the first file
     lossy = []  # masks that a JPEG holds
     for pair in bar_for_many(pairs):
         try:
@@ -81,8 +81,8 @@ def check_pairs(pairs: Sequence[Pair], condition: Condition | None = None) -> No
     raise_first(problems)
     if lossy:
         notify(
-            f"{lossy[0].parent}: {len(lossy)} masks are JPEG files, for example {lossy[0].name}. "
-            "They change classes at borders: save masks as PNG or TIFF"
+            f"{lossy[0].parent}: {len(lossy)} of {len(pairs)} masks are JPEG files, for example "
+            f"{lossy[0].name}. JPEG changes classes at borders: save masks as PNG or TIFF"
         )
     if pairs:
         notify_of_one_class(pairs[0].condition.parent, len(pairs), classes)
@@ -93,17 +93,17 @@ def _is_jpeg(path: Path) -> bool:
 
 
 def _check_palette(path: Path, known: dict[tuple, tuple[int, Path]]) -> None:
-    """Check that a colour is the same class in all palette files.
+    """Check that a colour is the same class in all palette files of a folder.
 
     Programs that reduce colours number those of each file anew.
 
     Args:
-        known: index and file of each colour; those of this file are added.
+        known: class and file by folder and colour; those of this file are added.
     Raises:
         ValueError: names both files.
     """
     for colour, index in palette_in_use(path).items():
-        other_index, other = known.setdefault(colour, (index, path))
+        other_index, other = known.setdefault((path.parent, colour), (index, path))
         if other_index != index:
             raise ValueError(
                 f"{path}: a palette in which the colour {colour} is class {index}; in {other} it "

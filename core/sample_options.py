@@ -25,8 +25,8 @@ class SampleOptions:
         None,
         positive_int,
         ("MIN", "MAX"),
-        "sides of a training crop in pixels of the image, instead of --crop_scale: structures are "
-        "shown at one size, however large the images are",
+        "sides of a training crop in pixels, after --pixel_size, instead of --crop_scale: "
+        "structures are shown at one size, however large the images are",
         nargs=2,
     )
     views_per_image: int = option(

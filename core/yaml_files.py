@@ -15,7 +15,7 @@ MAX_NODES = 100_000  # values of a file, those that `*name` repeats counted each
 # most 3**8 copies, a hundred would fill any memory.
 MAX_CHAINED = 24
 REFERENCE = re.compile(r"\$\{[^${}:]*\}")  # `${a.b}`, the value at that place of the file
-DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+")
+DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*|0x[0-9a-fA-F]+)")
 RESOLVER = re.compile(r"\$\{\s*([^{}:]*?)\s*:")  # `${oc.env:HOME}`, a call
 
 

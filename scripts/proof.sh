@@ -21,6 +21,12 @@
 set -euo pipefail
 # shellcheck source=scripts/help.sh
 source "$(dirname "$0")/help.sh"
+for name in CROP_SCALE GRAIN GATE PREDICT_TWICE; do
+    if [ -n "${!name:-}" ]; then
+        echo "$name is no variable of this script any more; --help tells what took its place" >&2
+        exit 2
+    fi
+done
 if [ $# != 2 ]; then
     echo "usage: bash scripts/proof.sh study.yaml OUT; --help tells more" >&2
     exit 2
@@ -148,7 +154,7 @@ train_segmenter() {
         --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
         --encoder resnet18 --augmentation strong --batch_size 8 --validations 8 \
         --precision "$PRECISION" \
-        --max_steps "${SEGMENTER_STEPS:-$study_steps}" --seed "$1" --output "$checkpoint" "${@:3}"
+        --max_steps "$SEGMENTER_STEPS" --seed "$1" --output "$checkpoint" "${@:3}"
 }
 
 # predict "" or _twice OPTION...: pairs of the unlabelled images and their predicted masks
@@ -253,6 +259,7 @@ mapfile -t needed <<< "$named"
 needed=("${needed[@]##*/}")
 facts=$("$python" -c "$facts_of_study" "$study")
 read -r classes study_steps <<< "$facts"
+: "${SEGMENTER_STEPS:=$study_steps}"
 now=$(
     for name in classes "${fixed[@]}"; do echo "$name=${!name}"; done
     [ -z "$UNLABELLED" ] || echo "images of UNLABELLED: $(checksum_of_files "$UNLABELLED")"
@@ -265,6 +272,9 @@ if [ ! -f "$out/variables" ]; then
     mkdir -p "$out"
     echo "$now" > "$out/variables.new"
     mv "$out/variables.new" "$out/variables"
+elif ! grep -q '^classes=' "$out/variables"; then
+    echo "$out was begun by another version of this script: name another folder" >&2
+    exit 2
 elif ! changed=$(diff "$out/variables" - <<< "$now"); then
     echo "$out was begun with other variables (<) than these (>). Name another folder, or delete" \
         "$out/variables and all that was made with the old ones" >&2

@@ -45,12 +45,12 @@ def gather_pairs(
 
 
 def _notify_of_missing(folder: Path, found: int) -> None:
-    """Notify where a `generate.py` has not drawn all of its images yet."""
+    """Notify where a generation has not drawn all of its images, or some were removed."""
     run = read_run(folder.parent)
     if run and found < sum(run.copies):
         notify(
-            f"{folder}: {found} of the {sum(run.copies)} images of this run. "
-            f"python generate.py --resume_run {folder.parent} draws the others"
+            f"{folder}: {found} of the {sum(run.copies)} images of this run. Unless you removed "
+            f"the others, python generate.py --resume_run {folder.parent} draws them"
         )
 
 

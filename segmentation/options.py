@@ -88,8 +88,8 @@ class SegmenterOptions:
         (),
         source_weight,
         "SOURCE=WEIGHT",
-        "how often each source is shown, for example real=1 synthetic=1; by default every image "
-        "is shown as often as any other",
+        "how often each source is shown, for example real=1 synthetic=1, for all sources that "
+        "there are; by default every image is shown as often as any other",
         nargs="+",
     )
     synthetic_first: int = option(

@@ -1,6 +1,8 @@
-"""What a generation notes of its pairs, as far as the data of a segmenter depend on it."""
+"""The part of a generation's record that data of a segmenter depend on."""
 
 from pathlib import Path
+
+from pydantic import PositiveInt
 
 from core.recording.records import STATE, Record, read_checked
 
@@ -9,16 +11,19 @@ class GeneratedFrom(Record):
     """The part of a generation's `STATE` that tells where its pairs come from.
 
     Attributes:
-        condition_checksums: SHA-256 by file, of masks and of real images that drawing began with.
-        copies: images of each mask. Runs of older versions have neither.
+        encoded_images: real images that the generated ones begin with, in the order of the masks.
+        condition_checksums: SHA-256 by file, of masks and of these images; empty in runs of older
+            versions.
+        copies: images of each mask; empty in runs of older versions, which had as many of each.
     """
 
+    encoded_images: list[str] = []
     condition_checksums: dict[str, str] = {}
-    copies: list[int] = []
+    copies: list[PositiveInt] = []
 
 
 def read_run(folder: Path) -> GeneratedFrom | None:
-    """What a folder of pairs notes of its run; None where no `generate.py` made it.
+    """The record of the run that made a folder of pairs; None where none did.
 
     Raises:
         ValueError: the record is damaged.

@@ -230,6 +230,13 @@ def test_a_second_call_with_other_variables_is_refused(proof, tmp_path):
     with pytest.raises(subprocess.CalledProcessError) as error:
         proof("run_{labelled}")
     assert b"> images of UNLABELLED: " in error.value.stderr
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        proof("run_{labelled}", GATE="1.25")
+    assert b"GATE is no variable of this script any more" in error.value.stderr
+    (tmp_path / "out/variables").write_text("CROP_SCALE=\n")
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        proof("run_{labelled}")
+    assert b"was begun by another version" in error.value.stderr
     (tmp_path / "out/variables").unlink()
     with pytest.raises(subprocess.CalledProcessError) as error:
         proof("run_{labelled}")

@@ -75,11 +75,9 @@ def _check_like(path, header, first_path, first):
 
 
 def _meaning(header: Header) -> str:
-    """What the pixels of a picture mean, for people."""
-    if header.colours == "palette":
-        return "rows of a palette"
+    """Meaning of the pixels of a picture, for people."""
     zero = "white" if header.min_is_white else "black"
-    return f"{header.bits} bits of {header.colours}, 0 is {zero}"
+    return "a palette" if header.colours == "palette" else f"grey levels, 0 is {zero}"
 
 
 def recognises(path: Path) -> bool:

@@ -36,7 +36,7 @@ class MrcVolume(Volume):
         if order not in ((1, 2, 3), (0, 0, 0)):  # zeros: programs that leave the field out
             raise ValueError(
                 f"{path}: stores its axes in the order {order}, expected 1, 2, 3 (x fastest). "
-                "Write it again in that order"
+                "Reorder them, for example with mrcfile or IMOD's `clip`"
             )
         self.shape = tuple(int(header[name]) for name in ("nz", "ny", "nx"))
         self.chunks = (1, *self.shape[1:])

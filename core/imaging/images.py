@@ -232,7 +232,9 @@ def _colours_of(picture: Picture) -> np.ndarray:
 
 
 def palette_in_use(path: str | Path) -> dict[tuple[int, ...], int]:
-    """Index of each colour that the pixels of a palette file use; empty for other files.
+    """Class of each colour in a file whose palette numbers them; empty for other files.
+
+    Left out are IGNORE, colours that the palette names twice, and tables that hold the classes.
 
     Raises:
         FileNotFoundError, ValueError: as `read_labels`.
@@ -241,26 +243,44 @@ def palette_in_use(path: str | Path) -> dict[tuple[int, ...], int]:
     if path.suffix.lower() not in IMAGE_SUFFIXES or read_header(path).colours != "palette":
         return {}
     picture = decode(path)
-    used = np.unique(picture.pixels).tolist()
-    return {tuple(picture.table[i].tolist()): i for i in used if i < len(picture.table)}
+    used = np.unique(picture.pixels)
+    if _holds_classes(picture.table, used):
+        return {}
+    colours = [tuple(colour) for colour in picture.table.tolist()]
+    shown = {colours[i]: i for i in used.tolist() if i < len(colours) and i != IGNORE}
+    return {colour: i for colour, i in shown.items() if colours.count(colour) == 1}
+
+
+def _is_grey(table: np.ndarray, used: np.ndarray) -> bool:
+    """Tell whether a colour table holds 8-bit greys alone, and all entries in use."""
+    return (table == table[:, :1]).all() and table.dtype == np.uint8 and used[-1] < len(table)
+
+
+def _holds_classes(table: np.ndarray, used: np.ndarray) -> bool:
+    """Tell whether the greys of a table are classes, by the rule of `read_labels`.
+
+    Args:
+        used: indices that the pixels hold, sorted.
+    """
+    likely = table[:, 0] < LIKELY_CLASSES
+    return _is_grey(table, used) and likely[used].all() and (likely & (table[:, 0] > 0)).any()
 
 
 def _classes_of_table(path: Path, picture: Picture) -> np.ndarray:
     """Classes (H, W, 1) of a palette file, by the rule of `read_labels`."""
     table, indices = picture.table, picture.pixels
-    greys = table[:, 0]
     used = np.unique(indices)
-    if (table != table[:, :1]).any() or table.dtype != np.uint8 or used[-1] >= len(table):
-        return indices
-    likely = greys < LIKELY_CLASSES
-    are_classes = likely[used].all() and (likely & (greys > 0)).any()
-    if not are_classes and (np.diff(greys[used].astype(int)) < 0).any():
+    if _holds_classes(table, used):
+        return table[:, 0][indices]
+    shown = used[used != IGNORE]
+    greys = table[shown, 0].astype(int) if _is_grey(table, used) else shown
+    if (np.diff(greys) < 0).any():
         raise ValueError(
-            f"{path}: a palette in which the indices {_few(used)} show the greys "
-            f"{_few(greys[used])}, so neither tells the classes. Save one whole number per class: "
-            "0, 1, 2 and so on, in a grey file."
+            f"{path}: a palette in which the indices {_few(shown)} show the greys {_few(greys)}, "
+            "so neither tells the classes. Save one whole number per class: 0, 1, 2 and so on, in "
+            "a grey file."
         )
-    return greys[indices] if are_classes else indices
+    return indices
 
 
 def _few(values: np.ndarray) -> str:

@@ -20,6 +20,7 @@ from generation.folder.run_folder import finished_images
 from generation.names import FIRST_BATCH, MASK, OLDER_FIRST_BATCH
 from generation.planning.plan import ConditionSet, SamplePlan
 from generation.planning.shards import MAX_SHARDS
+from segmentation.run_record import GeneratedFrom
 
 
 class SavedOptions(Record):
@@ -42,30 +43,23 @@ class GenerationRecord(RunRecord):
         return self.args.model_dump(exclude_unset=True)
 
 
-class GenerateState(Record):
-    """Content of `STATE`, with the keys of the published file.
+class GenerateState(GeneratedFrom):
+    """Content of `STATE`, with the keys of the published file; `GeneratedFrom` has three of them.
 
     Attributes:
         condition_paths: files of each branch, in the order of the condition sets.
-        encoded_images: real images that the generated ones begin with, in the same order.
-        condition_checksums: SHA-256 by file, of both; empty in runs of older versions.
         weights: SHA-256 by the name of the branch.
         config: the model's configuration.
         has_masks: whether images have masks; None in runs of older versions.
-        copies: images of each condition set, as `SamplePlan`; empty in runs of older versions,
-            which had as many of each.
         first_batch: as `SamplePlan`; runs of older versions do not say it.
     """
 
     condition_paths: dict[str, list[str]]
-    encoded_images: list[str] = []
-    condition_checksums: dict[str, str] = {}
     condition_records: Annotated[list[dict[str, Any]], Field(min_length=1)]
     prompts: Annotated[list[str], Field(min_length=1)]
     weights: dict[str, str]
     config: dict[str, Any]
     has_masks: bool | None = None
-    copies: list[PositiveInt] = []
     first_batch: Annotated[int, Field(ge=OLDER_FIRST_BATCH, le=FIRST_BATCH)] = OLDER_FIRST_BATCH
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from conditions.pairs import Pair
 from conditions.variation_set import sources_of_variations
 from core.files import sha256_of
 from core.imaging.pairing import by_stem, stem_of
+from core.notices import notify
 from segmentation.data import digest_of, read_input, read_target
 from segmentation.run_record import read_run
 from segmentation.study.parts import Parts
@@ -45,6 +46,7 @@ class HeldOut:
                     raise ValueError(f"{path}: {kind} {found}, which is held out. {REMEDY}")
         folders = dict.fromkeys(pair.image.parents[1] for pair in pairs)
         for folder in folders:
+            _notify_of_unknown_starts(folder)
             for what, checksum in _noted_sources(folder):
                 if found := self.files.get(checksum):
                     raise ValueError(
@@ -86,15 +88,25 @@ def refuse_unlike_namesakes(images: Sequence[Path], parts: Parts) -> None:
             )
 
 
+def _notify_of_unknown_starts(folder: Path) -> None:
+    """Notify of runs whose records are too old to tell what they redrew."""
+    run = read_run(folder)
+    if run and run.encoded_images and not run.condition_checksums:
+        notify(
+            f"{folder}: redrew real images, such as {run.encoded_images[0]}, and its record is too "
+            "old to tell whether held-out ones are among them. Check this yourself"
+        )
+
+
 def _noted_sources(folder: Path) -> Iterator[tuple[str, str]]:
     """Files of a folder of pairs, with the SHA-256 of files that they were made from."""
     varied = sources_of_variations(folder)
     if run := read_run(folder):
-        for path, checksum in run.condition_checksums.items():
-            yield path, checksum
-            # A run may have drawn varied masks.
-            known = sources_of_variations(Path(path).parent.parent)
-            varied |= {path: known.get(stem_of(Path(path)), [])}
+        yield from run.condition_checksums.items()
+        # A run may have drawn varied masks.
+        paths = [Path(path) for path in run.condition_checksums]
+        sets = {path: sources_of_variations(path) for path in {p.parent.parent for p in paths}}
+        varied |= {str(p): sets[p.parent.parent].get(stem_of(p), []) for p in paths}
     for name, checksums in varied.items():
         for checksum in checksums:
             yield name, checksum

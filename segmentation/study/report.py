@@ -122,7 +122,8 @@ def verdicts(study: Study, rows: Sequence[Row]) -> list[str]:
                 f"{verb} {gain} against {base.arm} on the test images. docs/study.md says what to "
                 "try then."
             )
-        if not math.isnan(turned_spread):
+        # Results of older versions lack them; those of fewer seeds would compare others.
+        if all(len(row.by_seed(turned=True)) == len(row.results) for row in (base, chosen)):
             sentences[-1] += (
                 " Where both segment by turns and flips, as `utils/predict_masks.py` does, the "
                 f"difference is {100 * turned:.1f} +- {100 * turned_spread:.1f}."

@@ -20,7 +20,8 @@ MISSING = {
 }  # fmt: skip
 
 
-def test_a_whole_run(micro_yaml, tmp_path, capsys):
+def test_a_whole_run(micro_yaml, tmp_path, capsys, caplog):
+    caplog.set_level("INFO", "reports")
     output = tmp_path / "gpu.json"
     words = f"--config {micro_yaml} --device cpu --output {output} --batches 1 2 --steps 1"
     main([*words.split(), "--train_batch", "1"])
@@ -36,7 +37,7 @@ def test_a_whole_run(micro_yaml, tmp_path, capsys):
     assert all(0 < row["share"] < 10 for row in content["rows"][2:])
     assert content["error_of_prediction"] == content["error_of_gradient"] == 0
     shown = capsys.readouterr().out
-    assert "without compiled networks: --compile needs a CUDA GPU" in shown
+    assert "without compiled networks: --compile needs a CUDA GPU" in caplog.text
     assert "| images | bf16 | no | 2 |" in shown and "- torch: " in shown
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conditions import create_condition
+from conditions import ConditionOptions, Segmentation, create_condition
 from conditions.pairs import check_pairs, find_pairs, notify_of_overlap
 from core.notices import Notice
 from tests.picture_files import blocks, make_pairs, touch, write
@@ -83,7 +83,7 @@ def test_sound_pairs_are_not_warned_of(tmp_path):
 
 
 def test_a_colour_that_is_another_class_in_the_next_file_is_refused(tmp_path):
-    """As Pillow's `quantize` numbers them, each file for itself."""
+    """As programs number them that reduce the colours of each file for itself."""
     colours = {"red": (255, 0, 0), "blue": (0, 0, 255)}
     for name, order in (("a", ("red", "blue")), ("b", ("blue", "red"))):
         (tmp_path / "masks").mkdir(exist_ok=True)
@@ -98,11 +98,28 @@ def test_a_colour_that_is_another_class_in_the_next_file_is_refused(tmp_path):
         check_pairs(pairs)
 
 
+def test_palettes_that_tell_the_classes_are_taken(tmp_path):
+    """Of Pillow's `quantize`, which numbers colours anew; and with a padded table and IGNORE."""
+    for i, labels in enumerate(([[0, 1], [2, 2]], [[1, 1], [2, 2]], [[0, 255], [2, 1]])):
+        for kind in ("images", "quantized", "padded"):
+            (tmp_path / kind).mkdir(exist_ok=True)
+        mask = np.array(labels, np.uint8)
+        write(tmp_path / "images" / f"{i}.png", np.zeros((2, 2), np.uint8))
+        quantized = Image.fromarray(np.where(mask == 255, 0, mask).astype(np.uint8)).quantize(8)
+        quantized.save(tmp_path / "quantized" / f"{i}.png")
+        padded = Image.fromarray(mask, mode="P")
+        padded.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0] + [0] * 3 * 253)
+        padded.save(tmp_path / "padded" / f"{i}.png")
+    for kind in ("quantized", "padded"):
+        pairs = find_pairs(tmp_path / "images", tmp_path / kind)
+        check_pairs(pairs, Segmentation(ConditionOptions(3), allow_ignore=True))
+
+
 def test_masks_in_jpeg_files_are_warned_of(tmp_path):
     images, masks = make_pairs(tmp_path, num=2)
     Image.fromarray(np.eye(64, dtype=np.uint8)).save(masks / "s_0.jpg", quality=100)
     (masks / "s_0.png").unlink()
-    with pytest.warns(Notice, match="masks: 1 masks are JPEG files, for example s_0.jpg"):
+    with pytest.warns(Notice, match="masks: 1 of 2 masks are JPEG files, for example s_0.jpg"):
         check_pairs(find_pairs(images, masks))
 
 

@@ -104,7 +104,7 @@ def test_a_run_that_is_not_complete_is_told(tmp_path):
         with warnings.catch_warnings(record=True) as notices:
             warnings.simplefilter("always")
             gather_pairs(*folders)
-        message = f"{tmp_path}/images: 3 of the 4 images of this run. python generate.py"
+        message = f"{tmp_path}/images: 3 of the 4 images of this run. Unless you"
         assert [str(n.message).startswith(message) for n in notices] == [True] * told
 
 
