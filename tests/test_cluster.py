@@ -273,8 +273,9 @@ def test_the_papers_training_spells_everything_out(queued_options):
     for name in ("samples", "optimization", "model"):
         missing = {field.name for field in fields(groups[name])} - given.keys()
         # None makes a difference here: built-in prompts, all epochs, as many hint channels, first
-        # weights that are whole, a validation after each epoch, and no average of weights.
-        free = {"prompts_file", "max_steps", "init_extra_hint", "base_weights_path"}
+        # weights that are whole, crops by area, a validation after each epoch, and no average of
+        # weights.
+        free = {"prompts_file", "max_steps", "init_extra_hint", "base_weights_path", "crop_pixels"}
         assert missing <= free | {"validate_every", "patience", "ema_decay"}
     optimization = groups["optimization"]
     assert optimization.total_steps(233, Processes(True, 1, 1)) == 117 * 600
