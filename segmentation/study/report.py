@@ -123,7 +123,8 @@ def verdicts(study: Study, rows: Sequence[Row]) -> list[str]:
                 "try then."
             )
         # Results of older versions lack them; those of fewer seeds would compare others.
-        if all(len(row.by_seed(turned=True)) == len(row.results) for row in (base, chosen)):
+        whole = all(len(row.by_seed(turned=True)) == len(row.results) for row in (base, chosen))
+        if whole and not math.isnan(turned_spread):
             sentences[-1] += (
                 " Where both segment by turns and flips, as `utils/predict_masks.py` does, the "
                 f"difference is {100 * turned:.1f} +- {100 * turned_spread:.1f}."

@@ -81,6 +81,17 @@ def test_a_gain_that_turns_and_flips_bring_anyway_is_told():
     )
 
 
+def test_turns_and_flips_are_left_out_where_seeds_lack_them():
+    base, better = (
+        [result(arm, 2, seed, 0.5 + more, turned=0.6) for seed in (0, 1)]
+        for arm, more in (("plain", 0), ("pairs", 0.1))
+    )
+    assert "turns and flips" in said(*base, *better)[0]
+    assert "turns and flips" not in said(base[0], better[0])[0]  # one seed tells no deviation
+    older = result("pairs", 2, 1, 0.6)
+    assert "turns and flips" not in said(*base, better[0], older)[0]
+
+
 def test_the_test_images_do_not_choose_the_arm():
     base = pair_of("plain", (0.5, 0.6))
     chosen = pair_of("chosen", (0.53, 0.62), val=0.66)
