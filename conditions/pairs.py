@@ -11,8 +11,9 @@ from conditions import Condition, create_condition
 from core.checks import bar_for_many, raise_first
 from core.duplicates import equal_files
 from core.imaging.image_files import format_of
-from core.imaging.images import IMAGE_SUFFIXES, check_image, list_images, palette_in_use
+from core.imaging.images import IMAGE_SUFFIXES, check_image, list_images
 from core.imaging.pairing import match_names
+from core.imaging.palettes import check_palettes
 from core.notices import notify
 
 
@@ -65,20 +66,20 @@ def check_pairs(pairs: Sequence[Pair], condition: Condition | None = None) -> No
     """
     condition, problems = condition or create_condition("segmentation"), []
     classes = set()  # of the first files, until two are found
-    palettes = {}  # folder and colour of a palette -> its class and the first file
     lossy = []  # masks that a JPEG holds
     for pair in bar_for_many(pairs):
         try:
             size, layers = check_image(pair.image), condition.read(pair.condition)
             check_same_size(pair, size, layers.classes.shape[:2])
             if condition.carries_labels:
-                _check_palette(pair.condition, palettes)
                 lossy += [pair.condition] * _is_jpeg(pair.condition)
             if condition.carries_labels and len(classes) < 2:
                 classes |= {*np.unique(condition.labels(condition.to_hint(layers))).tolist()}
         except (ValueError, RuntimeError, OSError) as error:
             problems.append(error)
     raise_first(problems)
+    if condition.carries_labels:
+        check_palettes(pair.condition for pair in pairs)
     if lossy:
         notify(
             f"{lossy[0].parent}: {len(lossy)} of {len(pairs)} masks are JPEG files, for example "
@@ -90,26 +91,6 @@ def check_pairs(pairs: Sequence[Pair], condition: Condition | None = None) -> No
 
 def _is_jpeg(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and format_of(path) == "JPEG"
-
-
-def _check_palette(path: Path, known: dict[tuple, tuple[int, Path]]) -> None:
-    """Check that a colour is the same class in all palette files of a folder.
-
-    Programs that reduce colours number those of each file anew.
-
-    Args:
-        known: class and file by folder and colour; those of this file are added.
-    Raises:
-        ValueError: names both files.
-    """
-    for colour, index in palette_in_use(path).items():
-        other_index, other = known.setdefault((path.parent, colour), (index, path))
-        if other_index != index:
-            raise ValueError(
-                f"{path}: a palette in which the colour {colour} is class {index}; in {other} it "
-                f"is {other_index}. Save one whole number per class: 0, 1, 2 and so on, in grey "
-                "files."
-            )
 
 
 def notify_of_one_class(folder: Path, num_masks: int, classes: Set[int]) -> None:

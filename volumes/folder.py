@@ -9,6 +9,7 @@ from core.imaging.image_files import decode, read_header
 from core.imaging.image_header import Header
 from core.imaging.images import IMAGE_SUFFIXES, list_images, read_labels
 from core.imaging.pairing import in_natural_order
+from core.imaging.palettes import check_palettes
 from core.imaging.pixel_size import pixel_size_of_folder
 from volumes.axes import Box
 from volumes.base import ArrayOptions, Format, Volume
@@ -40,6 +41,8 @@ class FolderVolume(Volume):
         self.chunks = (1, *first.size)
         self.dtype, self.min_is_white = np.dtype(first.dtype), first.min_is_white
         self.has_palettes = first.colours == "palette"
+        if self.has_palettes:
+            check_palettes(self._paths)
         size = pixel_size_of_folder(path)
         self.voxel = (None, *(size or (None, None)))
 

@@ -11,6 +11,7 @@ from einops import rearrange
 from conditions.pairs import notify_of_one_class
 from core.checks import bar_for_many
 from core.hardware.workers import in_workers
+from core.imaging.palettes import check_palettes
 from generation.planning.branches import Branch
 from generation.planning.plan import ConditionSet
 
@@ -25,7 +26,7 @@ def check_condition_sets(
     Args:
         multiple, pad: see `check_condition_set`.
     Raises:
-        FileNotFoundError, ValueError: as `check_condition_set`.
+        FileNotFoundError, ValueError: as `check_condition_set` and `check_palettes`.
         OptionError: the pixel size of a folder is needed and unknown.
     """
     for branch in branches:
@@ -37,7 +38,11 @@ def check_condition_sets(
     num_workers = len(os.sched_getaffinity(0)) if many else 0
     sizes = in_workers(check, condition_sets, num_workers, chunk=64)
     bar = bar_for_many(sizes, len(condition_sets), "checking conditions")
-    return {files.number: size for files, size in zip(condition_sets, bar, strict=True)}
+    found = {files.number: size for files, size in zip(condition_sets, bar, strict=True)}
+    for i, branch in enumerate(branches):
+        if branch.condition.carries_labels:
+            check_palettes(files.files[i] for files in condition_sets)
+    return found
 
 
 def check_condition_set(

@@ -56,6 +56,15 @@ def test_palettes_are_labels_as_masks_are_read(tmp_path):
         GreyOptions().window_of(volume)
 
 
+def test_palettes_numbered_anew_in_each_slice_are_refused(tmp_path):
+    for i, colours in enumerate(([255, 0, 0, 0, 0, 255], [0, 0, 255, 255, 0, 0])):
+        plane = Image.fromarray(np.array([[0, 1]], np.uint8), mode="P")
+        plane.putpalette(colours)
+        plane.save(tmp_path / f"{i}.png")
+    with pytest.raises(ValueError, match=r"1.png: a palette in which the colour \(0, 0, 255\)"):
+        open_volume(tmp_path)
+
+
 def test_what_is_no_volume(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent: no such file or folder"):
         open_volume(tmp_path / "absent")

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from conditions import create_condition
 from core.imaging.images import write_png
 from generation.planning.branches import Branch
 from generation.planning.inputs import (
     check_condition_set,
+    check_condition_sets,
     mirror_to_multiple,
     notify_of_uniform_masks,
     stack_hints,
@@ -33,6 +35,18 @@ def test_hints_are_one_tensor_for_each_branch():
     assert first.shape == (2, 3, 4, 6) and second.shape == (2, 1, 4, 6)
     assert first.is_contiguous()
     assert np.array_equal(first[1, 2].numpy(), batch[1][0][..., 2])
+
+
+def test_palette_masks_numbered_anew_in_each_file_are_refused(tmp_path):
+    for i, colours in enumerate(([255, 0, 0, 0, 0, 255], [0, 0, 255, 255, 0, 0])):
+        mask = Image.fromarray(np.eye(8, dtype=np.uint8), mode="P")
+        mask.putpalette(colours)
+        mask.save(tmp_path / f"{i}.png")
+    branch = Branch("mask", create_condition("segmentation"), Path("w"), tmp_path)
+    sets = [ConditionSet(i, (tmp_path / f"{i}.png",)) for i in range(2)]
+    assert check_condition_sets(sets[:1], [branch], 8, pad=False) == {0: (8, 8)}
+    with pytest.raises(ValueError, match="1.png: a palette in which the colour"):
+        check_condition_sets(sets, [branch], 8, pad=False)
 
 
 def test_masks_of_one_class_are_named_unless_one_differs(tmp_path):
