@@ -41,7 +41,7 @@ UNLABELLED=${UNLABELLED%/}  # folder of further images; the labelled ones are ta
 : "${SCALES:=}"  # guidance weights that endings may name; those without such an ending have SCALE
 # Of the base and its adaptation to the images
 : "${CONFIG:=models/cldm_nano_em.yaml}" "${BASE:=models/nano_em_base.safetensors}"
-: "${PRECISION:=bf16}"  # of all trainings and images
+: "${PRECISION:=}"  # of all trainings and images; bf16 where products are faster in it, else 32
 : "${IMAGE_SIZE:=128}"  # side of the crops that base and ControlNet learn from
 : "${VIEWS:=30}"  # random crops of each image
 : "${VAE_STEPS:=1000}" "${VAE_LEARNING_RATE:=8e-4}"  # of the autoencoder; 0 steps leave it
@@ -70,13 +70,16 @@ for scale in "" $SCALES; do
     for kind in "" _grain _gate _grain_gate; do endings+=("$kind${scale:+_scale_$scale}"); done
 done
 
-# Classes of a study, and steps of its segmenters
-facts_of_study='
+# Classes of a study, steps of its segmenters, and the faster precision of this machine
+facts='
 import sys
+from core.hardware.bf16 import multiplies_bf16
+from core.hardware.device_options import pick_device
 from core.yaml_files import read_yaml
 from segmentation.study.config import MAX_STEPS
 study = read_yaml(sys.argv[1])
-print(study.num_classes, study.get("segmenter", {}).get("max_steps", MAX_STEPS))
+steps = study.get("segmenter", {}).get("max_steps", MAX_STEPS)
+print(study.num_classes, steps, "bf16" if multiplies_bf16(pick_device("auto").type) else "32")
 '
 
 # checksum_of_files FOLDER: of names and contents
@@ -257,9 +260,9 @@ named=$("$python" utils/augmentation_study.py "$study" \
     ${UNLABELLED:+--unlabelled "$UNLABELLED"} --pairs_to_come "${folders[@]/#/"$out/pairs/"}")
 mapfile -t needed <<< "$named"
 needed=("${needed[@]##*/}")
-facts=$("$python" -c "$facts_of_study" "$study")
-read -r classes study_steps <<< "$facts"
-: "${SEGMENTER_STEPS:=$study_steps}"
+facts=$("$python" -c "$facts" "$study")
+read -r classes study_steps faster <<< "$facts"
+: "${SEGMENTER_STEPS:=$study_steps}" "${PRECISION:=$faster}"
 now=$(
     for name in classes "${fixed[@]}"; do echo "$name=${!name}"; done
     [ -z "$UNLABELLED" ] || echo "images of UNLABELLED: $(checksum_of_files "$UNLABELLED")"

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from conditions.pairs import Pair
 from core.command_line.options import OptionError
+from core.hardware.bf16 import multiplies_bf16, notify_of_slow_bf16
 from core.imaging.images import IGNORE
 from segmentation.augmentation import AUGMENTATIONS
 from segmentation.data import MixedDraws, SegmentationDataset
@@ -63,6 +64,7 @@ def train_segmenter(
     device = torch.device(device)
     numbers = {"real": len(pairs), "synthetic": len(synthetic)}
     options.check_sources(numbers, steps)
+    notify_of_slow_bf16(device.type, options.precision)
 
     def validate(model: torch.nn.Module) -> float:
         return score(model, val_pairs, num_classes, pixel_side=pixel_side)["miou"]
@@ -142,7 +144,9 @@ class BestWeights:
 
 def _in_bf16(options, device) -> bool:
     """Tell whether the network computes in mixed precision."""
-    return options.precision == "bf16" or (options.precision, device.type) == ("auto", "cuda")
+    if options.precision == "auto":
+        return device.type == "cuda" and multiplies_bf16("cuda")
+    return options.precision == "bf16"
 
 
 def _step(loss, step, optimizer, schedule) -> None:

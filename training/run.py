@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from cldm.controlnet import ControlledDiffusionModel
 from cldm.speed import speed_up_training
+from core.hardware.bf16 import notify_of_slow_bf16
 from core.hardware.devices import float32_products
 from core.lightning import position, stop_as_interrupt, wait_for_last
 from core.notices import notify, report
@@ -149,6 +150,7 @@ class TrainingRun:
 
     def _speed_up(self, model: ControlledDiffusionModel) -> None:
         options, on_gpu = self.options.processes, self.processes.on_gpu
+        notify_of_slow_bf16("cuda" if on_gpu else "cpu", options.precision)
         graphs = options.cuda_graphs and self._can_be_recorded(model)
         speed_up_training(model, on_gpu, options.precision, options.compile, graphs)
         align_weights(model)  # or a resumed run would differ in the last bits

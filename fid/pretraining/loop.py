@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from core.command_line.options import OptionError
 from core.files import remove_leftovers
+from core.hardware.bf16 import notify_of_slow_bf16
 from core.imaging.images import list_images
 from core.lightning import (
     WholeFileIO,
@@ -41,13 +42,15 @@ def build_trainer(
     """
     # The CPU trains in one process: more would compete for its cores.
     gpus = 0 if run.device == "cpu" else torch.cuda.device_count()
+    precision = run.precision or (gpu_precision if gpus else "32")
+    notify_of_slow_bf16("cuda" if gpus else "cpu", precision)
     # Sent buffers would overwrite the queues of all GPUs with the first one's (SwAV).
     strategy = DDPStrategy(broadcast_buffers=False) if gpus > 1 else "auto"
     return pl.Trainer(
         accelerator=run.device,
         devices=gpus or 1,
         strategy=strategy,
-        precision=lightning_precision(run.precision or (gpu_precision if gpus else "32")),
+        precision=lightning_precision(precision),
         sync_batchnorm=sync_batchnorm,
         max_epochs=settings.epochs,
         use_distributed_sampler=False,  # `SeededShard` shares the images out

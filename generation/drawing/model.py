@@ -11,6 +11,7 @@ from cldm.multi import MultiConditionControlNet
 from cldm.names import UNET
 from cldm.parameterization import check_parameterization
 from core.command_line.options import option_names
+from core.hardware.bf16 import notify_of_slow_bf16
 from core.hardware.devices import PRECISIONS, mixed_precision
 from core.weights.foreign_layouts import load_original
 from core.weights.weight_files import check_weights_file
@@ -62,6 +63,7 @@ def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Mo
             `check_parameterization`.
     """
     first, *others = branches
+    notify_of_slow_bf16(options.device_type, options.precision)
     config, layer_dtype = options.config_yaml_path, PRECISIONS[options.precision]
     with option_names({"layer_dtype": "precision"}):
         model = build_model(

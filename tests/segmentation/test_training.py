@@ -5,6 +5,7 @@ import torch
 
 from core.command_line.options import OptionError
 from core.imaging.images import IGNORE
+from core.notices import Notice
 from segmentation.network import build_segmenter
 from segmentation.options import SegmenterOptions
 from segmentation.training import learning_rate_factor, segmentation_loss, train_segmenter
@@ -86,6 +87,12 @@ def test_bf16_rounds_and_changes_little(sets):
     pairs = list(zip(first.parameters(), second.parameters(), strict=True))
     assert not all(torch.equal(a, b) for a, b in pairs)
     assert all(b.dtype == torch.float32 for _, b in pairs)
+
+
+def test_bf16_where_it_is_slow_is_a_notice(sets, monkeypatch):
+    monkeypatch.setattr("core.hardware.bf16.bf16_time_on_cpu", lambda: 3.0)
+    with pytest.warns(Notice, match="bf16: a product takes 3.0 times as long"):
+        train_segmenter(sets[0][:2], [], 3, 1, SegmenterOptions(2, image_size=32, precision="bf16"))
 
 
 def test_synthetic_pairs_count_as_the_mixture_says(sets):

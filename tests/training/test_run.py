@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from core.notices import Notice
 from ldm.modules.locked_layers import LockedConv2d, LockedLinear
 from ldm.modules.packing import can_pack
 from ldm.modules.trained_layers import TrainedConv2d, TrainedLinear
@@ -75,6 +76,12 @@ def test_the_locked_network_is_packed_in_bf16_on_a_cpu(tiny_cldm, on_gpu, precis
     kinds = {type(layer) for layer in tiny_cldm.control_model.modules()}
     assert LockedLinear not in kinds
     assert (TrainedConv2d in kinds and TrainedLinear in kinds) == packed
+
+
+def test_bf16_where_it_is_slow_is_a_notice(tiny_cldm, monkeypatch):
+    monkeypatch.setattr("core.hardware.bf16.bf16_time_on_cpu", lambda: 3.0)
+    with pytest.warns(Notice, match="bf16: a product takes 3.0 times as long"):
+        run_on(on_gpu=False, precision="bf16")._speed_up(tiny_cldm)
 
 
 @pytest.mark.parametrize("on_gpu", [True, False])

@@ -10,6 +10,8 @@ import torch
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from torch.utils.data import DataLoader
 
+from core.hardware.bf16 import notify_of_slow_bf16
+from core.hardware.device_options import pick_device
 from core.hardware.devices import float32_products
 from core.lightning import (
     WholeFileIO,
@@ -79,6 +81,7 @@ def fit(
         ValueError: loss or weights are no longer finite, or both checkpoints are damaged.
     """
     run.folder.mkdir(exist_ok=True)
+    notify_of_slow_bf16(pick_device("auto").type, run.precision)
     save_last = SaveLast(run.folder, run.save_every, whole_batch=1)
     trainer = pl.Trainer(
         max_steps=steps,

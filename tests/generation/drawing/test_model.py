@@ -9,6 +9,7 @@ from cldm import parameterization
 from cldm.speed import speed_up_drawing
 from conditions import create_condition
 from core.command_line.options import OptionError
+from core.notices import Notice
 from core.weights.checkpoints import load_state_dict, save_weights, subset
 from generation.drawing.model import load_model, weights_files
 from generation.options import ModelOptions
@@ -43,9 +44,11 @@ def test_weights_without_their_base_are_refused(micro_weights, tmp_path):
     assert weights_files([branch("e", control)], micro_weights)["base"] == micro_weights
 
 
-def test_a_model_loads_in_half_precision(micro_yaml, micro_weights):
+def test_a_model_loads_in_half_precision(micro_yaml, micro_weights, monkeypatch):
     options = ModelOptions(config_yaml_path=micro_yaml, device="cpu", precision="bf16")
-    loaded = load_model(options, [branch("mask", micro_weights, "segmentation")])
+    monkeypatch.setattr("core.hardware.bf16.bf16_time_on_cpu", lambda: 3.0)
+    with pytest.warns(Notice, match="bf16: a product takes 3.0 times as long"):
+        loaded = load_model(options, [branch("mask", micro_weights, "segmentation")])
     assert loaded.model.diffusion_model.out[2].weight.dtype == torch.bfloat16
 
 

@@ -74,9 +74,11 @@ def test_resumed_run_is_the_uninterrupted_one(trained, em_folder, tmp_path):
     )
 
 
-def test_precision(em_folder, tmp_path, trained):
-    """Brain floats round: other weights, of type float32 still."""
-    main([*options(em_folder, tmp_path / "bf16"), "--precision", "bf16"])
+def test_precision(em_folder, tmp_path, trained, monkeypatch):
+    """Brain floats round: other weights, of type float32 still; a notice where they are slow."""
+    monkeypatch.setattr("core.hardware.bf16.bf16_time_on_cpu", lambda: 3.0)
+    with pytest.warns(Notice, match="bf16: a product takes 3.0 times as long"):
+        main([*options(em_folder, tmp_path / "bf16"), "--precision", "bf16"])
     whole, rounded = (
         torch.load(folder / "current.pth.tar", weights_only=True)["state_dict"]
         for folder in (trained, tmp_path / "bf16")
