@@ -1,6 +1,7 @@
 """The study file: data, split, seeds, the segmenter's options, and the arms that are compared."""
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,22 @@ from segmentation.study.split import SplitConfig
 MAX_STEPS = 800  # of a training, where the study file says nothing
 LABELLED = "{labelled}"  # stands for the number of labelled images in the folder of an arm
 RESERVED = ("seed",)  # segmenter options that the study sets itself
+# Segmenter options that say how pairs are shown, or that change no result: arms differ in them
+FREE = ("mix", "synthetic_first", "num_workers")
 
 
 class _Part(pydantic.BaseModel):
-    """A part of the study file: no name may be misspelt."""
+    """A part of the study file: no name may be misspelt, no value left out."""
 
     model_config = pydantic.ConfigDict(extra="forbid")
+
+    @pydantic.model_validator(mode="after")
+    def _has_values(self):
+        # `synthetic:` with nothing behind it would be an arm of real pairs alone.
+        for name in self.model_fields_set:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name}: has no value; give one, or leave the line out")
+        return self
 
 
 class Folders(_Part):
@@ -150,3 +161,18 @@ def segmenter_of(
         return read_options(SegmenterOptions, args), args.max_steps
     except ValueError as error:
         raise ValueError(f"{path}: arm {arm.name}: {error}") from error
+
+
+def unlike_baseline(study: StudyConfig) -> dict[str, str]:
+    """What else than its pairs sets an arm apart from the baseline, in words, by arm."""
+    ways = {}
+    for arm in study.arms:
+        options, steps = segmenter_of(study, arm, seed=0)
+        ways[arm.name] = {"max_steps": steps, **dataclasses.asdict(options)}
+    base = ways[study.baseline]
+    found = {}
+    for arm, way in ways.items():
+        unlike = [name for name in way if name not in FREE and way[name] != base[name]]
+        if unlike:
+            found[arm] = ", ".join(f"{name} {way[name]}, not {base[name]}" for name in unlike)
+    return found

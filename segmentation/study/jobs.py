@@ -18,12 +18,19 @@ from core.files import sha256_of, write_json
 from core.imaging.image_header import stated_bit_depth
 from core.imaging.pairing import IMAGES, MASKS
 from core.imaging.pixel_size import notify_of_unlike_folders
+from core.notices import notify
 from core.recording.records import Record, read_checked
 from core.refusals import same_kind
 from segmentation.data import gather_pairs
-from segmentation.options import SegmenterOptions
+from segmentation.options import STRONG, SegmenterOptions
 from segmentation.scoring import score
-from segmentation.study.config import LABELLED, Arm, StudyConfig, segmenter_of
+from segmentation.study.config import (
+    LABELLED,
+    Arm,
+    StudyConfig,
+    segmenter_of,
+    unlike_baseline,
+)
 from segmentation.study.held_out import HeldOut
 from segmentation.study.parts import find_parts
 from segmentation.study.split import spread
@@ -85,6 +92,9 @@ class Result(Record):
 class Study:
     """A study with its files found and checked.
 
+    Attributes:
+        unlike: arms that differ from the baseline in more than their pairs, see `unlike_baseline`.
+
     Raises:
         FileNotFoundError, RuntimeError, ValueError: folders, pairs, split or options are wrong, or
             generated pairs show masks or images of the test or the validation.
@@ -98,7 +108,21 @@ class Study:
         HeldOut(self.parts, config.num_classes).refuse_pairs(synthetic)
         folders = [*config.real.images, *(pair.image.parent for pair in synthetic)]
         notify_of_unlike_folders(dict.fromkeys(folders))
+        self.unlike = unlike_baseline(config)
+        self._notify_of_unfair_arms()
         self.digests = {}
+
+    def _notify_of_unfair_arms(self) -> None:
+        """Warn of arms that could win by more than their pairs."""
+        base = self.config.baseline
+        for arm, unlike in self.unlike.items():
+            notify(f"arm {arm}: differs from {base} in more than its pairs ({unlike})")
+        augmentation = next(job.options.augmentation for job in self.jobs if job.arm == base)
+        if augmentation != STRONG:
+            notify(
+                f"arm {base}, the baseline, has {augmentation} augmentation. What pairs gain then, "
+                f"`augmentation: {STRONG}` might bring without them"
+            )
 
     def _jobs(self) -> list[Job]:
         jobs = []

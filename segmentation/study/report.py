@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +123,13 @@ def verdicts(study: Study, rows: Sequence[Row]) -> list[str]:
                 f"{verb} {gain} against {base.arm} on the test images. docs/study.md says what to "
                 "try then."
             )
+        if chosen.validation < base.validation:
+            sentences[-1] += (
+                f" On the validation images {base.arm} is better, {base.validation:.3f} against "
+                f"{chosen.validation:.3f}."
+            )
+        if unlike := study.unlike.get(chosen.arm):
+            sentences[-1] += f" {chosen.arm} differs in more than its pairs: {unlike}."
         # Results of older versions lack them; those of fewer seeds would compare others.
         whole = all(len(row.by_seed(turned=True)) == len(row.results) for row in (base, chosen))
         if whole and not math.isnan(turned_spread):
@@ -193,29 +201,67 @@ def markdown(study: Study, rows: Sequence[Row], missing: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw_curve(path: Path, rows: Sequence[Row]) -> None:
-    """Draw the test mIoU of each arm over the number of labelled images, with deviations."""
+def rows_over_generated(study: Study, rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows that differ only in how many generated pairs they have, fewest first.
+
+    All are of the largest number of labelled images that there are results of.
+    """
+    largest = max(row.labelled for row in rows)
+    by_arm = {row.arm: row for row in rows if row.labelled == largest}
+    families = defaultdict(dict)  # by the number of generated pairs
+    for arm in study.config.arms:
+        row = by_arm.get(arm.name)
+        if row and (count := row.results[0].synthetic_images):
+            families[arm.real, arm.synthetic, repr(arm.segmenter)].setdefault(count, row)
+    return [
+        [family[count] for count in sorted(family)]
+        for family in families.values()
+        if len(family) > 1
+    ]
+
+
+def draw_curves(path: Path, study: Study, rows: Sequence[Row]) -> None:
+    """Draw the test mIoU over the number of labelled images, with deviations over the seeds.
+
+    Where arms differ only in the number of generated pairs, draw it over that number beside.
+    """
     from matplotlib.figure import Figure  # here: it takes half a second to import
 
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axis = figure.subplots()
+    families = rows_over_generated(study, rows)
+    figure = Figure(figsize=(12 if families else 7, 4.5), layout="constrained")
+    axis, *beside = figure.subplots(1, 2 if families else 1, squeeze=False, sharey=True)[0]
     for arm in dict.fromkeys(row.arm for row in rows):
         own = sorted((row for row in rows if row.arm == arm), key=lambda row: row.labelled)
-        errors = [0.0 if math.isnan(d := deviation(row.scores)) else d for row in own]
-        means = [statistics.fmean(row.scores) for row in own]
-        axis.errorbar(
-            [row.labelled for row in own], means, errors, marker="o", capsize=3, label=arm
-        )
-    numbers = sorted({row.labelled for row in rows})
+        _draw_scores(axis, [row.labelled for row in own], own, arm)
+    _finish_axis(axis, sorted({row.labelled for row in rows}), "labelled images")
+    axis.set_ylabel("mIoU on real test images")
+    for axis in beside:
+        for family in families:
+            counts = [row.results[0].synthetic_images for row in family]
+            _draw_scores(axis, counts, family, f"{family[0].arm} to {family[-1].arm}")
+        shown = sorted({row.results[0].synthetic_images for family in families for row in family})
+        for row in rows:
+            if (row.arm, row.labelled) == (study.config.baseline, families[0][0].labelled):
+                axis.axhline(statistics.fmean(row.scores), ls="--", color="grey", label=row.arm)
+        _finish_axis(axis, shown, f"generated images, beside {families[0][0].labelled} labelled")
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def _draw_scores(axis, numbers: Sequence[int], rows: Sequence[Row], label: str) -> None:
+    """Mean test mIoU of each row over its number, with the deviation as error bar."""
+    errors = [0.0 if math.isnan(d := deviation(row.scores)) else d for row in rows]
+    means = [statistics.fmean(row.scores) for row in rows]
+    axis.errorbar(numbers, means, errors, marker="o", capsize=3, label=label)
+
+
+def _finish_axis(axis, numbers: Sequence[int], title: str) -> None:
     if len(numbers) > 1:
         axis.set_xscale("log", base=2)
     axis.set_xticks(numbers, [str(number) for number in numbers])
-    axis.set_xlabel("labelled images")
-    axis.set_ylabel("mIoU on real test images")
+    axis.set_xlabel(title)
     axis.grid(alpha=0.3)
     axis.legend()
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
 
 
 def write_report(folder: Path, study: Study, results: Mapping[str, Result]) -> str:
@@ -238,5 +284,5 @@ def write_report(folder: Path, study: Study, results: Mapping[str, Result]) -> s
     with whole_file(folder / MARKDOWN) as temporary:
         temporary.write_text(text, encoding="utf-8")
     if rows:
-        draw_curve(folder / CURVE, rows)
+        draw_curves(folder / CURVE, study, rows)
     return text

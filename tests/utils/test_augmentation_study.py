@@ -32,13 +32,19 @@ def study_of(data, **changes):
         "real": {"images": [str(data / "real/images")], "masks": [str(data / "real/masks")]},
         "split": {"pattern": r"(\d+)", "train": ["0-5"], "val": [8], "test": ["10-11"]},
         "seeds": [0, 1],
-        "segmenter": {"max_steps": 2, "batch_size": 2, "image_size": 32, "validations": 2},
+        "segmenter": {
+            "augmentation": "strong",
+            "max_steps": 2,
+            "batch_size": 2,
+            "image_size": 32,
+            "validations": 2,
+        },
         "arms": [
             {"name": "plain"},
             {
                 "name": "pairs",
                 "synthetic": str(data / "run_4"),
-                "segmenter": {"mix": ["real=1", "synthetic=1"], "augmentation": "strong"},
+                "segmenter": {"mix": ["real=1", "synthetic=1"]},
             },
         ],
         **changes,
@@ -87,6 +93,18 @@ def test_a_study_runs_in_parts_and_goes_on(data, tmp_path, run, capsys, monkeypa
     # Results of other options are not mixed with those of these.
     with pytest.raises(ValueError, match=r"plain-6-0.json: made with other options or files"):
         run(study_of(data, segmenter=content["segmenter"] | {"learning_rate": 1e-3}))
+
+
+def test_arms_that_could_win_by_more_than_their_pairs_are_told(data, run):
+    content = study_of(data)
+    content["segmenter"].pop("augmentation")
+    content["arms"][1]["segmenter"] |= {"augmentation": "strong", "max_steps": 4}
+    with pytest.warns(Notice) as notices:
+        run(content, "--dry_run")
+    told = [str(notice.message) for notice in notices]
+    assert "arm pairs: differs from plain in more than its pairs (max_steps 4, not 2, " in told[0]
+    assert "augmentation strong, not basic)" in told[0]
+    assert told[1].startswith("arm plain, the baseline, has basic augmentation.")
 
 
 def test_the_curve_over_labelled_images(data, tmp_path, run, capsys):
@@ -240,6 +258,8 @@ def test_wrong_studies_are_refused_before_anything_trains(data, tmp_path, run, m
         ({"arms": [{"name": "a", "segmenter": {"seed": 1}}]}, "seed stands outside, as `seeds`"),
         ({"segmenter": {"encoder": "resnet19"}}, "arm plain: --encoder: resnet19"),
         ({"segmenter": {"mix": ["synthetic=1"]}}, "arm plain: mix: synthetic=1, but there are no"),
+        ({"arms": [{"name": "a", "synthetic": None}]}, "arms.0: synthetic: has no value"),
+        ({"labelled": None}, "labelled: has no value"),
         ({"baseline": "b"}, "baseline: no arm is named b"),
         ({"labelled": [7]}, "labelled: 7, but train holds 6 images"),
         ({"num_classes": 1}, "num_classes: Input should be greater"),

@@ -4,9 +4,10 @@ import csv
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from segmentation.study.jobs import Result
-from segmentation.study.report import rows_of, verdicts, write_report
+from segmentation.study.report import rows_of, rows_over_generated, verdicts, write_report
 
 
 def result(arm, labelled, seed, miou, curve=((1, 0.5), (2, 0.6), (3, 0.6)), turned=None):
@@ -32,11 +33,14 @@ def study_of(*results):
         SimpleNamespace(name=f"{r.arm}-{r.labelled}-{r.seed}", arm=r.arm, labelled=r.labelled)
         for r in results
     ]
-    arms = [SimpleNamespace(name=name) for name in dict.fromkeys(r.arm for r in results)]
+    arms = [
+        SimpleNamespace(name=name, real=True, synthetic="pairs", segmenter={})
+        for name in dict.fromkeys(r.arm for r in results)
+    ]
     numbers = dict.fromkeys(r.labelled for r in results)
     parts = SimpleNamespace(train=numbers, val=[0] * 4, test=[0] * 5)
     config = SimpleNamespace(arms=arms, baseline=arms[0].name, num_classes=2)
-    study = SimpleNamespace(config=config, parts=parts, jobs=jobs)
+    study = SimpleNamespace(config=config, parts=parts, jobs=jobs, unlike={})
     return study, {job.name: r for job, r in zip(jobs, results, strict=True)}
 
 
@@ -100,6 +104,34 @@ def test_the_test_images_do_not_choose_the_arm():
         assert "**chosen**" in said(*base, *others)[0]
     poor = pair_of("poor", (0.5, 0.58), val=0.7)
     assert "no arm is recommended. poor" in said(*base, *poor, *lucky)[0]
+
+
+def test_what_speaks_against_a_gain_is_told():
+    base, better = pair_of("plain", (0.5, 0.6), val=0.7), pair_of("pairs", (0.54, 0.65), val=0.65)
+    study, by_job = study_of(*base, *better)
+    study.unlike = {"pairs": "augmentation strong, not basic"}
+    assert verdicts(study, rows_of(study, by_job))[0].endswith(
+        "on the test images. On the validation images plain is better, 0.700 against 0.650. pairs "
+        "differs in more than its pairs: augmentation strong, not basic."
+    )
+
+
+def test_arms_that_differ_in_their_number_of_pairs_make_a_curve(tmp_path):
+    def with_pairs(arm, count, labelled=4):
+        return [
+            result(arm, labelled, seed, 0.5).model_copy(update={"synthetic_images": count})
+            for seed in (0, 1)
+        ]
+
+    arms = with_pairs("plain", 0), with_pairs("all", 64), with_pairs("few", 16)
+    study, by_job = study_of(*sum(arms, []), *with_pairs("few", 16, labelled=2))
+    (family,) = rows_over_generated(study, rows_of(study, by_job))
+    assert [(row.arm, row.labelled) for row in family] == [("few", 4), ("all", 4)]
+    write_report(tmp_path, study, by_job)
+    with Image.open(tmp_path / "curve.png") as wide:
+        assert wide.width > 2 * wide.height
+    study.config.arms[1].real = False  # a difference of another kind
+    assert rows_over_generated(study, rows_of(study, by_job)) == []
 
 
 def test_an_arm_with_missing_trainings_is_not_chosen():
