@@ -17,7 +17,7 @@ class GpuOptions:
     """Cases to measure, and the time for them."""
 
     config: Path = option(DEFAULT_CONFIG, Path, "YAML", "model configuration")
-    device: str = device_option()
+    device: str = device_option("cuda")
     output: Path | None = option(None, Path, "FILE", "write the results as JSON; none if not given")
     batches: tuple[int, ...] = option(
         (1, 4, 8, 16, 32), positive_int, "INT", "images drawn together", nargs="+"

@@ -8,7 +8,7 @@
 - `add_control`, `transfer_control`, `conversion`, on `diffusers_layout`: branches made, moved and
   converted.
 - `sampling`, on `options` and `guidance`: pictures for conditions; `parts_in_turn`: on small cards;
-  `recorded`: with CUDA graphs.
+  `recorded`: with CUDA graphs; `known_texts`: without a text encoder.
 - `speed`: networks compiled, recorded or packed, and freed memory kept.
 - `logger`: pictures that a training draws.
 - `unknown_prompts`: a warning of weights whose prompts nobody recorded.

@@ -1,11 +1,12 @@
 """The model of a generation: one Stable Diffusion model, and a control network for each branch."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
 
+from cldm.known_texts import MOST_TEXTS, KnownTexts
 from cldm.model import build_model, create_control
 from cldm.multi import MultiConditionControlNet
 from cldm.names import UNET
@@ -91,3 +92,14 @@ def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Mo
     with mixed_precision(model.device.type, options.precision):
         check_parameterization(model, config, options.base_weights_path or first.weights)
     return model
+
+
+def replace_text_encoder(model: torch.nn.Module, texts: Collection[str], precision: str) -> None:
+    """Embed all texts of a run, and drop the encoder; where they are too many, it stays.
+
+    Args:
+        model: of `load_model`, with this precision.
+    """
+    if len(texts) <= MOST_TEXTS:
+        with mixed_precision(model.device.type, precision):
+            model.cond_stage_model = KnownTexts(model.cond_stage_model, texts)

@@ -120,3 +120,9 @@ import benchmarks.gpu, benchmarks.gpu_cases, torch
 benchmarks.gpu_cases.build_random_model(Path({str(micro_yaml)!r}), torch.device("cpu"))
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
+def test_a_cpu_is_measured_only_when_asked_for(error_line):
+    """Stable Diffusion 1.5 would take it hours."""
+    assert "--device: cuda: torch finds no GPU" in error_line(main)
