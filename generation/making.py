@@ -9,7 +9,7 @@ from core.imaging.pairing import MANIFEST
 from core.notices import report
 from generation.drawing.gate import Gate
 from generation.drawing.loop import Painter, draw_images
-from generation.drawing.model import load_model, replace_text_encoder
+from generation.drawing.model import drop_encoders, load_model
 from generation.drawing.watched_weights import WatchedWeights
 from generation.run import Run
 from generation.settings import Settings
@@ -55,7 +55,8 @@ def make_images(
         if pending:
             drawing = settings.drawing
             texts = {run.plan[number].prompt for number in pending}
-            replace_text_encoder(model, texts, settings.model.precision)
+            from_images = bool(settings.start.encode_ratio)
+            drop_encoders(model, texts, from_images, settings.model.precision)
             # Parts that are moved to the GPU and back leave the memory that a graph reads.
             graphs = drawing.cuda_graphs and not drawing.save_memory
             speed_up_drawing(model, settings.model.compile, graphs)

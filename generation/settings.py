@@ -115,7 +115,14 @@ class Settings:
                 )
 
     def _check_start(self) -> None:
-        """Raise ValueError for options with which no image can begin with a real one."""
+        """Raise ValueError for options with which images cannot begin with real ones as asked."""
+        copies, ratios = self.plan.n_augmentations_per_mask, self.start.encode_ratio
+        if copies < len(ratios) and not self.run.resume_run:  # older runs took the first ones
+            raise ValueError(
+                f"--encode_ratio: {len(ratios)} values are taken by turns by the images of a "
+                f"condition, which are {copies}. Give --n_augmentations_per_mask {len(ratios)} or "
+                "more."
+            )
         if self.inputs.pixel_size:
             raise ValueError(
                 "--pixel_size: cannot resample the real images of --encode_ratio. Resample the "
@@ -217,6 +224,12 @@ class Settings:
         )
         if self.sampling.scale == 1:
             unused["guidance_interval"] = "with --scale 1, which is no guidance"
+        if self.gate.min_agreement is None:
+            unused["max_redraws"] = "without --min_agreement"
+        if self.plan.n_augmentations_per_mask == 1:
+            unused["resample"] = "with one image per condition"
+        if self.model.device == "cpu":  # `auto` would load torch to find out
+            unused |= dict.fromkeys(("cuda_graphs", "save_memory"), "on a CPU")
         return unused
 
 

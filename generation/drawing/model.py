@@ -94,12 +94,21 @@ def load_model(options: ModelOptions, branches: Sequence[Branch]) -> torch.nn.Mo
     return model
 
 
-def replace_text_encoder(model: torch.nn.Module, texts: Collection[str], precision: str) -> None:
-    """Embed all texts of a run, and drop the encoder; where they are too many, it stays.
+def drop_encoders(
+    model: torch.nn.Module, texts: Collection[str], from_images: bool, precision: str
+) -> None:
+    """Free the memory of encoders that a run does not need while it draws.
+
+    In SD 1.5 that is 0.4 GiB of a model in 16 bits. Texts are embedded before; where they are very
+    many, their encoder stays.
 
     Args:
         model: of `load_model`, with this precision.
+        texts: all prompts of the run.
+        from_images: whether an image begins with a real one.
     """
     if len(texts) <= MOST_TEXTS:
         with mixed_precision(model.device.type, precision):
             model.cond_stage_model = KnownTexts(model.cond_stage_model, texts)
+    if not from_images:
+        model.first_stage_model.encoder = None

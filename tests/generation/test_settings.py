@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 from cldm.options import SamplingOptions
+from generation.drawing.gate import GateOptions
 from generation.exporting.dataset import ExportOptions
 from generation.options import GrainOptions, ModelOptions
 from generation.planning.branches import BranchOptions
+from generation.planning.plan import PlanOptions
 from generation.planning.published_options import DRAWN_ON_THE_FLY, PublishedOptions
 from generation.planning.shards import ShardOptions
+from generation.planning.start import StartImageOptions
 from generation.run_options import GenerationRunOptions
 from generation.settings import GROUPS, SAMPLING_FLAGS, Settings
 
@@ -65,6 +68,10 @@ def test_published_branches_come_before_general_ones():
             "--export_dataset needs the whole set",
         ),
         (
+            {"published": MASKS, "start": StartImageOptions((0.4, 0.8), Path("i"))},
+            "--encode_ratio: 2 values are taken by turns .* Give --n_augmentations_per_mask 2",
+        ),
+        (
             {"general_branches": DEPTH, "export": ExportOptions(Path("set"))},
             "--export_dataset: no condition carries labels",
         ),
@@ -99,3 +106,10 @@ def test_unused_options_have_their_reason():
     assert settings(general_branches=DEPTH).unused()["mask_dir"] == "with these --branches"
     plain = settings(published=MASKS, sampling=SamplingOptions(scale=1.0)).unused()
     assert plain["guidance_interval"] == "with --scale 1, which is no guidance"
+    assert plain["resample"] == "with one image per condition"
+    assert plain["max_redraws"] == "without --min_agreement"
+    assert "save_memory" not in plain
+    on_cpu = settings(published=MASKS, model=ModelOptions(device="cpu")).unused()
+    assert on_cpu["cuda_graphs"] == on_cpu["save_memory"] == "on a CPU"
+    more = settings(published=MASKS, plan=PlanOptions(2), gate=GateOptions(Path("s"), 0.5)).unused()
+    assert not {"resample", "max_redraws"} & more.keys()

@@ -11,7 +11,7 @@ from conditions import create_condition
 from core.command_line.options import OptionError
 from core.notices import Notice
 from core.weights.checkpoints import load_state_dict, save_weights, subset
-from generation.drawing.model import load_model, replace_text_encoder, weights_files
+from generation.drawing.model import drop_encoders, load_model, weights_files
 from generation.options import ModelOptions
 from generation.planning.branches import Branch
 
@@ -144,13 +144,14 @@ def test_compiling_on_a_cpu_is_refused():
         ModelOptions(device="cpu", compile=True).check()
 
 
-def test_the_text_encoder_goes_where_all_texts_are_known(micro_yaml, micro_weights, monkeypatch):
+def test_encoders_go_that_a_run_does_not_need(micro_yaml, micro_weights, monkeypatch):
     options = ModelOptions(config_yaml_path=micro_yaml, device="cpu")
     loaded = load_model(options, [branch("mask", micro_weights, "segmentation")])
     expected = loaded.get_learned_conditioning(["a", ""])
     monkeypatch.setattr("generation.drawing.model.MOST_TEXTS", 1)
-    replace_text_encoder(loaded, {"a", "b"}, "32")
-    assert list(loaded.cond_stage_model.parameters())  # two texts were too many
-    replace_text_encoder(loaded, {"a"}, "32")
+    drop_encoders(loaded, {"a", "b"}, True, "32")  # two texts are too many here
+    assert list(loaded.cond_stage_model.parameters()) and loaded.first_stage_model.encoder
+    drop_encoders(loaded, {"a"}, False, "32")
     assert not list(loaded.cond_stage_model.parameters())
+    assert loaded.first_stage_model.encoder is None
     assert torch.equal(loaded.get_learned_conditioning(["a", ""]), expected)
