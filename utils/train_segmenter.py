@@ -17,7 +17,13 @@ from pathlib import Path
 
 from core.command_line.groups import Group, add_groups, read_groups
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all, plain
-from core.command_line.options import new_parser, option_names, positive_int, read_options
+from core.command_line.options import (
+    OptionError,
+    new_parser,
+    option_names,
+    positive_int,
+    read_options,
+)
 from core.files import check_writable, refuse_existing, write_json
 from core.hardware.device_options import pick_device
 from core.imaging.image_options import ImageOptions, add_image_options
@@ -116,6 +122,8 @@ def train_and_save(
     steps = values["max_steps"] or math.ceil(crops / options.batch_size)
     with option_names():
         options.check_sources(pairs.numbers, steps)
+        if options.patience and not pairs.validation:
+            raise OptionError("patience", "nothing is validated without --val_image_path")
     plan = f"{pairs.describe()}: {steps} steps of {options.batch_size} crops on {device}"
     if values["dry_run"]:
         plan += f"\ncheckpoint: {files.output}"

@@ -92,6 +92,10 @@ def test_bad_input_is_one_line(pairs, micro_yaml, micro_weights, tmp_path, error
     assert "--vae_train decoder keeps an encoder that --init must give" in error_line(
         pretrain_base.main, *command(pairs, micro_yaml, output, "--vae_train", "decoder")
     )
+    first_left_out = ["--init", micro_weights, "--vae_steps", 0]
+    for useless in (["--vae_train", "decoder"], ["--adversarial_weight", 1]):
+        words = command(pairs, micro_yaml, output, *first_left_out, *useless)
+        assert "--vae_steps 0 trains no autoencoder" in error_line(pretrain_base.main, *words)
     assert "exists" in error_line(pretrain_base.main, *command(pairs, micro_yaml, micro_weights))
     assert "cell_0.png: 64 x 64 pixels" in error_line(
         pretrain_base.main, *command(pairs, micro_yaml, output, "--image_size", 128)

@@ -158,6 +158,10 @@ def test_bad_input_is_found_before_training(folders, tmp_path, monkeypatch):
         ({"num_classes": 1}, "--num_classes: 1, expected at least 2"),
         ({"image_size": 100}, "--image_size: 100 is no multiple of 32"),
         ({"max_steps": 0}, "--max_steps: 0 is below 1"),
+        (
+            {"patience": 2, "val_image_path": None, "val_mask_path": None},
+            "--patience: nothing is validated without --val_image_path",
+        ),
         ({"output": None}, "--output"),
         ({"epochs": 2, "max_steps": 2}, "not allowed with"),
     ],

@@ -177,11 +177,17 @@ class BaseOptions:
     run: BaseRunOptions = group("run")
 
     def check(self) -> None:
-        """Raise ValueError where a stage keeps weights that no file gives, or a file exists."""
+        """Raise ValueError for options of a stage without steps, missing weights or old files."""
         if not self.files.init and not (self.autoencoder.steps and self.unet.steps):
             raise ValueError("--vae_steps 0 and --unet_steps 0 keep weights that --init must give")
         if not self.files.init and self.autoencoder.train == "decoder":
             raise ValueError("--vae_train decoder keeps an encoder that --init must give")
+        first = self.autoencoder
+        if not first.steps and (first.train == "decoder" or first.adversarial_weight):
+            raise ValueError(
+                "--vae_steps 0 trains no autoencoder: leave out --vae_train decoder and "
+                "--adversarial_weight, or give it steps"
+            )
         self.require_new_files()
 
     def require_new_files(self) -> None:
