@@ -7,10 +7,11 @@ with AVX-512 but without BF16, linear layers and convolutions of Stable Diffusio
 """
 
 import functools
-import time
+from functools import partial
 
 import torch
 
+from core.hardware.measuring import share_of_time
 from core.notices import notify
 
 SIDE = 1024  # of the measured matrix: its product takes 5 ms in float32 on one thread
@@ -19,15 +20,13 @@ SIDE = 1024  # of the measured matrix: its product takes 5 ms in float32 on one 
 @functools.cache
 def bf16_time_on_cpu() -> float:
     """CPU time of a product in bf16, as a share of float32's; about 0.2 s to measure."""
-    seconds = {torch.float32: [], torch.bfloat16: []}
-    factors = {dtype: torch.ones(SIDE // 4, SIDE, dtype=dtype) for dtype in seconds}
-    weights = {dtype: torch.ones(SIDE, SIDE, dtype=dtype) for dtype in seconds}
-    for _ in range(4):  # by turns; the first ones build the kernels, and are never the fastest
-        for dtype, times in seconds.items():
-            start = time.process_time()
-            torch.mm(factors[dtype], weights[dtype])
-            times.append(time.process_time() - start)
-    return min(seconds[torch.bfloat16]) / min(seconds[torch.float32])
+    products = [
+        partial(
+            torch.mm, torch.ones(SIDE // 4, SIDE, dtype=dtype), torch.ones(SIDE, SIDE, dtype=dtype)
+        )
+        for dtype in (torch.bfloat16, torch.float32)
+    ]
+    return share_of_time(*products)
 
 
 def multiplies_bf16(device_type: str) -> bool:

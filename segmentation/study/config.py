@@ -164,7 +164,7 @@ def segmenter_of(
 
 
 def unlike_baseline(study: StudyConfig) -> dict[str, str]:
-    """What else than its pairs sets an arm apart from the baseline, in words, by arm."""
+    """Differences of arms from the baseline beside their pairs, in words, by arm."""
     ways = {}
     for arm in study.arms:
         options, steps = segmenter_of(study, arm, seed=0)
