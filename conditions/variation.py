@@ -54,7 +54,10 @@ class VariationOptions:
     )
 
     def check(self):
-        """Raise OptionError where shares exceed the whole."""
+        """Raise OptionError where shares exceed the whole, or are of no organelles."""
+        for name in () if self.objects else ("move", "remove", "insert"):
+            if getattr(self, name) != getattr(VariationOptions, name):
+                raise OptionError(name, "has no effect without `objects`")
         if self.move + self.remove > 1:
             raise OptionError("move", f"{self.move} and `remove` {self.remove} exceed 1 together")
 

@@ -107,4 +107,4 @@ def test_a_mask_depends_on_its_generator_alone(cell_with_nuclei):
 
 def test_shares_beyond_the_whole_are_refused():
     with pytest.raises(OptionError, match="exceed 1"):
-        VariationOptions(move=0.7, remove=0.4).check()
+        VariationOptions(objects=(2,), move=0.7, remove=0.4).check()

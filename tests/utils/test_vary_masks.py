@@ -62,7 +62,8 @@ def test_the_number_of_processes_and_of_masks_changes_nothing(folders):
     [
         (["--objects", "3"], "3 is no class"),
         (["--objects", "0"], "shows no region"),
-        (["--move", "0.9"], "exceed 1"),
+        (["--move", "0.9", "--objects", "2"], "exceed 1"),
+        (["--insert", "1"], "--insert: has no effect without --objects"),
         (["--scaling", "0.5"], "below 1"),
         (["--image_path", "nowhere"], "nowhere"),
     ],
