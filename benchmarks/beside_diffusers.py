@@ -13,6 +13,8 @@ rounds: of seconds, those of the processor on a CPU, and of GiB at the peak, in 
 weights. A training step in float32 on a CPU takes 12 GiB, and 5 GB of the temporary folder.
 """
 
+from itertools import product
+
 from benchmarks.options import PairOptions
 from core.command_line.options import add_options, new_parser, read_options
 from core.hardware.device_options import pick_device
@@ -32,17 +34,18 @@ def main(argv=None):
     from core.hardware.devices import device_name
 
     print(f"{device_name(pick_device(options.device))}, torch {torch.__version__}, {options}\n")
-    print("| what | ours, s | diffusers, s | ratio | ours, GiB | diffusers, GiB | above weights |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for case in options.cases:
+    columns = ["what", "precision", "ours, s", "diffusers, s", "ratio"]
+    columns += ["ours, GiB", "diffusers, GiB", "above weights"]
+    print(f"| {' | '.join(columns)} |\n| --- |{' ---: |' * (len(columns) - 1)}")
+    for precision, case in product(options.precision, options.cases):
         costs = {side: [] for side in SIDES}
         for _ in range(options.rounds):
             for side, found in costs.items():
-                found.append(in_fresh_process(measure, side, case, options))
+                found.append(in_fresh_process(measure, side, case, options, precision))
         ours, theirs = (median_cost(found) for found in costs.values())
         ratio = ours.seconds / theirs.seconds
         print(
-            f"| {case} | {ours.seconds:.3g} | {theirs.seconds:.3g} | {ratio:.2f} "
+            f"| {case} | {precision} | {ours.seconds:.3g} | {theirs.seconds:.3g} | {ratio:.2f} "
             f"| {ours.peak:.2f} | {theirs.peak:.2f} | {ours.above:.2f}, {theirs.above:.2f} |",
             flush=True,
         )

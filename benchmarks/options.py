@@ -45,7 +45,9 @@ class PairOptions:
     """Device, precision and sizes, of both sides."""
 
     device: str = device_option()
-    precision: str = option("32", choices=("32", "bf16"), help="of the products")
+    precision: tuple[str, ...] = option(
+        ("32", "bf16"), help="of the products, by turns", nargs="+", choices=("32", "bf16")
+    )
     batch: int = option(1, positive_int, "INT", "images drawn together")
     train_batch: int = option(1, positive_int, "INT", "images per training step")
     repeats: int = option(3, positive_int, "INT", "timed calls of each case in a round")

@@ -31,21 +31,22 @@ class Ours:
     Args:
         options: what to compute.
         device: where.
+        precision: one of `core.hardware.devices.PRECISIONS`.
     """
 
-    def __init__(self, options: PairOptions, device: torch.device):
-        self.options, self.device = options, device
+    def __init__(self, options: PairOptions, device: torch.device, precision: str):
+        self.options, self.device, self.precision = options, device, precision
         self.model, config = build_random_model(DEFAULT_CONFIG, device)
         self.inputs = random_batch(self.model, options.batch, native_size(config), device)
 
     def prepare_drawing(self) -> None:
         """Round the weights, and do what makes `generate.py` fast."""
-        dtype = PRECISIONS[self.options.precision]
+        dtype = PRECISIONS[self.precision]
         if dtype != torch.float32:
             round_layers(self.model, dtype)
         speed_up_drawing(self.model, self.options.compile)
         _, cond, _, _ = self.inputs
-        with torch.no_grad(), mixed_precision(self.device.type, self.options.precision):
+        with torch.no_grad(), mixed_precision(self.device.type, self.precision):
             self.cond = self.model.encode_hints(cond)
         # The same hints, another text
         self.uncond = self.cond | {"c_crossattn": [-text for text in cond["c_crossattn"]]}
@@ -54,13 +55,13 @@ class Ours:
     def guided_step(self) -> None:
         """Predict the noise with and without the text."""
         x, _, t, _ = self.inputs
-        with mixed_precision(self.device.type, self.options.precision):
+        with mixed_precision(self.device.type, self.precision):
             guided_eps(self.model, x, int(t[0]), self.cond, self.uncond, SCALE)
 
     @torch.no_grad()
     def decoding(self) -> None:
         """Decode the latents of a batch."""
-        with mixed_precision(self.device.type, self.options.precision):
+        with mixed_precision(self.device.type, self.precision):
             decode(self.model, self.inputs[0])
 
     def prepare_training(self) -> None:
@@ -74,13 +75,13 @@ class Ours:
             load_strictly(self.model, load_state_dict(path), path)
         self.model.train().freeze_the_rest()
         on_gpu = self.device.type == "cuda"
-        speed_up_training(self.model, on_gpu, self.options.precision, self.options.compile)
+        speed_up_training(self.model, on_gpu, self.precision, self.options.compile)
         self.optimizer = fused_adamw(self.model.trainable_parameters())
         self.few = shortened(self.inputs, self.options.train_batch)
 
     def training_step(self) -> None:
         """Train on cached latents."""
-        with mixed_precision(self.device.type, self.options.precision):
+        with mixed_precision(self.device.type, self.precision):
             loss = self.model.sample_losses(*self.few).mean()
         descend(loss, self.optimizer)
 
@@ -88,10 +89,10 @@ class Ours:
 class Theirs:
     """The networks of diffusers; arguments and methods as `Ours`."""
 
-    def __init__(self, options: PairOptions, device: torch.device):
+    def __init__(self, options: PairOptions, device: torch.device, precision: str):
         from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 
-        self.options, self.device = options, device
+        self.options, self.device, self.precision = options, device, precision
         torch.manual_seed(0)
         down = ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"]
         shared = {"block_out_channels": WIDTHS, "down_block_types": down}
@@ -122,7 +123,7 @@ class Theirs:
 
     def prepare_drawing(self) -> None:
         """Convert weights and inputs, and compile where that is wanted."""
-        dtype = PRECISIONS[self.options.precision]
+        dtype = PRECISIONS[self.precision]
         for network in self.networks:
             network.to(dtype)
         self.latents, self.text, self.hints = (
@@ -160,7 +161,7 @@ class Theirs:
 
     def prepare_training(self) -> None:
         """Let the control branch learn; convert the rest, as diffusers' own script does."""
-        dtype = PRECISIONS[self.options.precision]
+        dtype = PRECISIONS[self.precision]
         self.control.train().requires_grad_(True)
         self.unet.to(dtype)
         self.vae.to(dtype)
@@ -174,7 +175,7 @@ class Theirs:
     def training_step(self) -> None:
         """Train on cached latents."""
         x, text, hints, noise = self.few
-        with mixed_precision(self.device.type, self.options.precision):
+        with mixed_precision(self.device.type, self.precision):
             output = self.predict(x, text, hints)  # (N, 4, h, w)
         descend(F.mse_loss(output.float(), noise), self.optimizer)
 
@@ -203,10 +204,10 @@ def shortened(values, count: int):
     return values[:count]
 
 
-def measure(side: str, case: str, options: PairOptions) -> Cost:
-    """Cost of one of `CASES` for one of `SIDES`."""
+def measure(side: str, case: str, options: PairOptions, precision: str) -> Cost:
+    """Cost of one of `CASES` for one of `SIDES`, in one of the options' precisions."""
     device = pick_device(options.device)
-    networks = SIDES[side](options, device)
+    networks = SIDES[side](options, device, precision)
     if case == "training step":
         networks.prepare_training()
         return cost_of(networks.training_step, options.repeats, device)

@@ -18,21 +18,22 @@ def test_a_side_is_measured(side, case, micro_yaml, monkeypatch):
     monkeypatch.setattr(sides, "WIDTHS", (32, 32, 32, 32))
     monkeypatch.setattr(sides, "VAE_WIDTHS", (32, 32, 32, 32))
     monkeypatch.setattr(sides, "SIDE", 128)
-    options = PairOptions(device="cpu", precision="bf16", batch=2, train_batch=1, repeats=1)
-    cost = measure(side, case, options)
+    options = PairOptions(device="cpu", batch=2, train_batch=1, repeats=1)
+    cost = measure(side, case, options, "bf16")
     assert cost.seconds > 0
     assert 0 <= cost.above < cost.peak
 
 
 def test_the_table_shows_ratios(monkeypatch, capsys):
-    seconds = {"ours": iter([1.0, 9.0, 2.0]), "diffusers": iter([4.0, 4.0, 1.0])}
+    seconds = {"ours": iter([1.0, 9.0, 2.0, 3.0, 3.0, 3.0]), "diffusers": iter([4.0, 4.0, 1.0] * 2)}
     monkeypatch.setattr(
         full_size,
         "in_fresh_process",
-        lambda _, side, case, options: Cost(next(seconds[side]), 3.0, 0.5),
+        lambda _, side, case, options, precision: Cost(next(seconds[side]), 3.0, 0.5),
     )
     main(["--device", "cpu", "--batch", "4", "--rounds", "3", "--cases", "decoding"])
-    row = "| decoding | 2 | 4 | 0.50 | 3.00 | 3.00 | 0.50, 0.50 |"
-    assert row in capsys.readouterr().out
+    *_, exact, rounded = capsys.readouterr().out.splitlines()
+    assert exact == "| decoding | 32 | 2 | 4 | 0.50 | 3.00 | 3.00 | 0.50, 0.50 |"
+    assert rounded == "| decoding | bf16 | 3 | 4 | 0.75 | 3.00 | 3.00 | 0.50, 0.50 |"
     with pytest.raises(ValueError, match="--train_batch: at most --batch"):
         main(["--device", "cpu", "--train_batch", "2"])
