@@ -12,9 +12,9 @@ from core.imaging.pixel_size import tiff_voxel
 from volumes.axes import Box, place_axes
 from volumes.base import ArrayOptions, Format, Volume, check_level, choose_one, starts_with
 from volumes.raw import RawVoxels
+from volumes.tiff_pages import ORIENTATION, check_alike, pages_of
 
 BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-ORIENTATION = 274
 GREY = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
 
 
@@ -29,7 +29,7 @@ class TiffVolume(Volume):
         self.source = str(path)
         with naming(path):
             self._tiff = tifffile.TiffFile(path)
-            self._all_series = list(self._tiff.series)
+            self._all_series = self._find_series()
         self._check_chain()
         series = self._series(path, options)
         self.format = "OME-TIFF" if self._tiff.is_ome else "TIFF"
@@ -47,10 +47,13 @@ class TiffVolume(Volume):
             dtype = series.dtype.newbyteorder(self._tiff.byteorder)
             shape = (planes, *self.shape[1:])
             self._raw = RawVoxels(path, dtype, shape, series.dataoffset)
-        else:
-            self._pages = list(series.pages)
-            if None in self._pages:
-                raise ValueError(f"{path}: pages are missing. Copy all files of the set.")
+        with naming(path):
+            pages = pages_of(series)
+        if None in pages:
+            raise ValueError(f"{path}: pages are missing. Copy all files of the set.")
+        check_alike(pages, page)
+        if self._raw is None:
+            self._pages = pages
             self._check_ends()
         # Number of a plane: its place on the leading axes, which pages follow in C order
         self._leading = series.shape[:-2]
@@ -58,6 +61,15 @@ class TiffVolume(Volume):
             factors = [a / b for a, b in zip(self._full_size, self.shape[1:], strict=True)]
             z, *sides = self.voxel
             self.voxel = (z, *(s and s * f for s, f in zip(sides, factors, strict=True)))
+
+    def _find_series(self) -> list[tifffile.TiffPageSeries]:
+        """All series of pages."""
+        try:
+            return list(self._tiff.series)
+        except RuntimeError:  # tifffile does not say which page has another width or other strips
+            self._tiff.pages.useframes = False
+            check_alike(self._tiff.pages, self._tiff.pages.first)
+            raise
 
     def _series(self, path, options):
         """The series of pages to read, at its level."""

@@ -156,6 +156,81 @@ def test_damaged_page_names_it(tmp_path):
         volume.slices(0, 2, 3)
 
 
+def other_pages():
+    """Options of `TiffWriter.write` for one page, and what the refusal says of it."""
+    grey = voxels(shape=(16, 24))
+    yield "type", grey.astype(np.uint16), {}, "bits per sample 16, but the first one has 8"
+    yield "sign", grey.astype(np.int8), {}, "sample format INT"
+    yield "shorter", grey[:-8], {}, r"\(8, 24\), but the first one has \(16, 24\)"
+    yield "narrower", grey[:, :-8], {}, r"\(16, 16\), but the first one has \(16, 24\)"
+    yield "packed", grey, {"compression": "lzw"}, "compression LZW"
+    yield "predictor", grey, {"predictor": True}, "predictor HORIZONTAL"
+    yield "white", grey, {"photometric": "miniswhite"}, "MINISWHITE, .* MINISBLACK"
+    yield "mirrored", grey, {"extratags": [(274, 3, 1, 2, True)]}, "orientation 2, .* has 1"
+    yield "strips", grey, {"rowsperstrip": 4}, r"strips or tiles of the size \(4, 24\)"
+    yield "tiles", grey, {"tile": (16, 16)}, r"strips or tiles of the size \(16, 16\)"
+
+
+@pytest.mark.parametrize(
+    ("other", "options", "message"), [pytest.param(*rest, id=name) for name, *rest in other_pages()]
+)
+def test_one_page_that_is_stored_otherwise_is_refused(tmp_path, other, options, message):
+    """Of twelve pages, tifffile itself compares the second, eighth and last with the first."""
+    plain = {"photometric": "minisblack", "compression": "zlib", "metadata": None}
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for number in range(12):
+            if number == 3:
+                writer.write(other, **plain | options)
+            else:
+                writer.write(voxels(shape=(16, 24)), **plain)
+    with pytest.raises(ValueError, match=f"a.tif: page 3 has .*{message}"):
+        open_volume(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("imagej", [False, True])
+def test_pages_of_voxels_in_a_row_are_compared_too(tmp_path, imagej):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, voxels(), photometric="minisblack", imagej=imagej)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages[3].tags["PhotometricInterpretation"].overwrite(0)
+    with pytest.raises(ValueError, match="page 3 has photometric interpretation MINISWHITE"):
+        open_volume(path)
+
+
+def test_equal_tags_may_be_stored_in_numbers_of_other_sizes(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, voxels(), compression="zlib", photometric="minisblack")
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        width = tiff.pages[2].tags["ImageWidth"]
+        assert width.dtype == tifffile.DATATYPE.LONG
+        content[width.offset + 2] = tifffile.DATATYPE.SHORT
+    path.write_bytes(content)
+    check_reads(path, voxels())
+
+
+def test_a_set_of_ome_files(tmp_path):
+    """Each file holds two slices, and the description of all four."""
+    ids = [f"urn:uuid:00000000-0000-0000-0000-00000000000{i}" for i in range(2)]
+    planes = "".join(
+        f'<TiffData FirstZ="{z}" IFD="{z % 2}" PlaneCount="1">'
+        f'<UUID FileName="{z // 2}.ome.tif">{ids[z // 2]}</UUID></TiffData>'
+        for z in range(4)
+    )
+    array = voxels(shape=(4, 16, 24))
+    for i, name in enumerate(ids):
+        xml = (
+            f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="{name}">'
+            '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" '
+            f'SizeX="24" SizeY="16" SizeZ="4" SizeC="1" SizeT="1">{planes}</Pixels></Image></OME>'
+        )
+        with tifffile.TiffWriter(tmp_path / f"{i}.ome.tif") as writer:
+            for z in range(2 * i, 2 * i + 2):
+                kind = {"photometric": "minisblack", "compression": "zlib", "metadata": None}
+                writer.write(array[z], description=None if z % 2 else xml, **kind)
+    check_reads(tmp_path / "0.ome.tif", array)
+
+
 @pytest.mark.parametrize("byteorder", ["<", ">"])
 def test_a_file_that_is_cut_between_two_pages_is_refused(tmp_path, byteorder):
     path = tmp_path / "a.tif"

@@ -1,0 +1,95 @@
+"""Pages of a TIFF stack: whether all of them are stored like the first one.
+
+tifffile decodes the pages of a series as it decodes the first of them. In large files it compares
+three others with it, so one that is stored otherwise would become a slice of noise.
+"""
+
+import struct
+from collections.abc import Iterable
+from enum import Enum
+from pathlib import Path
+
+from tifffile import TiffFrame, TiffPage, TiffPageSeries
+
+from core.imaging.image_header import naming, valid_orientation
+
+ORIENTATION = 274
+# Of the tags that tell how pixels are stored and what they mean; see `_facts`
+TAGS = (256, 257, 258, 259, 262, 266, ORIENTATION, 277, 278, 284, 317, 322, 323, 338, 339)
+TAGS += (32997, 32998)  # ImageDepth, TileDepth
+CODES = {order: {struct.pack(f"{order}H", tag) for tag in TAGS} for order in "<>"}
+
+Page = TiffPage | TiffFrame
+
+
+def pages_of(series: TiffPageSeries) -> list[Page | None]:
+    """The pages of a series, whose files are open; None where one is missing.
+
+    A stack whose voxels lie one after the other may have one page for all of them.
+
+    Raises:
+        core.imaging.image_header.DECODER_ERRORS: the pages are damaged.
+    """
+    if series.parent is not None:
+        series.parent.pages.useframes = True  # five times as fast as whole pages
+        series.parent.pages.set_keyframe(series.keyframe.index)
+    pages = list(series.pages)
+    for page in pages:  # those of a set of OME files were closed
+        if page is not None and page.parent.filehandle.closed:
+            page.parent.filehandle.open()
+    return pages
+
+
+def check_alike(pages: Iterable[Page], first: TiffPage) -> None:
+    """Check that pages are stored like the first one, without reading pixels.
+
+    Pages are numbered from 0 on, as slices are.
+
+    Raises:
+        ValueError: one differs, or is damaged; names it.
+    """
+    entries, facts = _entries(first), _facts(first)
+    for number, page in enumerate(pages):
+        if not page.offset or _entries(page) == entries:  # no offset: it has no entries
+            continue
+        # Entries of other bytes may mean the same, such as a number in 2 bytes or in 4
+        path = Path(page.parent.filehandle.path)
+        with naming(path):
+            found = _facts(page.aspage())
+        for what, expected in facts.items():
+            if found[what] != expected:
+                raise ValueError(
+                    f"{path}: page {number} has {what} {found[what]}, but the first one has "
+                    f"{expected}. Store all pages alike."
+                )
+
+
+def _entries(page: Page) -> list[bytes]:
+    """The directory entries of `TAGS` of a page, as they lie in the file."""
+    tiff, file = page.parent.tiff, page.parent.filehandle
+    codes, size = CODES[tiff.byteorder], tiff.tagsize
+    file.seek(page.offset)
+    count = int.from_bytes(file.read(tiff.tagnosize), "little" if tiff.byteorder == "<" else "big")
+    table = file.read(count * size)
+    return [table[i : i + size] for i in range(0, len(table), size) if table[i : i + 2] in codes]
+
+
+def _facts(page: TiffPage) -> dict[str, object]:
+    """Storage and meaning of the pixels of a page, for people."""
+    facts = {
+        "size (height, width)": (page.imagelength, page.imagewidth),
+        "depth": page.imagedepth,
+        "bits per sample": page.bitspersample,
+        "sample format": page.sampleformat,
+        "photometric interpretation": page.photometric,
+        "compression": page.compression,
+        "predictor": page.predictor,
+        "orientation": int(valid_orientation(page.tags.valueof(ORIENTATION))),
+        "samples per pixel": page.samplesperpixel,
+        "extra samples": page.extrasamples,
+        "planar configuration": page.planarconfig,
+        "fill order": page.fillorder,
+        "strips or tiles of the size": page.chunks,
+        "byte order": page.parent.byteorder,
+    }
+    return {what: f.name if isinstance(f, Enum) else f for what, f in facts.items()}
