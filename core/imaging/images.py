@@ -36,7 +36,7 @@ def list_images(
         suffixes: of the files that count, in lower case.
         recursive: search sub-folders too.
     Raises:
-        FileNotFoundError: `folder` does not exist or holds no image.
+        FileNotFoundError: `folder` does not exist or holds no image, or a link leads nowhere.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -46,7 +46,14 @@ def list_images(
         # In place: `os.walk` goes into what stays in the list.
         folders[:] = [n for n in folders if recursive and n not in SERVICE_FOLDERS and n[0] != "."]
         files = (Path(place, name) for name in names if name[0] != ".")
-        paths += [p for p in files if p.suffix.lower() in suffixes and p.is_file()]
+        for path in (path for path in files if path.suffix.lower() in suffixes):
+            if path.is_file():
+                paths.append(path)
+            elif path.is_symlink() and not path.exists():
+                raise FileNotFoundError(
+                    f"{path}: a link to {path.readlink()}, which is not there. Bring the file back "
+                    "or remove the link."
+                )
     paths.sort()
     if not paths:
         raise FileNotFoundError(f"{folder}: holds no image ({', '.join(suffixes)})")

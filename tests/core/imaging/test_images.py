@@ -258,6 +258,16 @@ def test_linked_folders_are_left_out(tmp_path):
     assert list_images(tmp_path, recursive=True) == [tmp_path / "b" / "z.png"]
 
 
+def test_links_that_lead_nowhere_are_named(tmp_path):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "b.png").symlink_to("a.png")
+    (tmp_path / "notes.txt").symlink_to("absent")
+    assert [path.name for path in list_images(tmp_path)] == ["a.png", "b.png"]
+    (tmp_path / "c.png").symlink_to("absent.png")
+    with pytest.raises(FileNotFoundError, match="c.png: a link to absent.png, which is not there"):
+        list_images(tmp_path)
+
+
 def test_whole_file_or_none(tmp_path):
     path = tmp_path / "a.txt"
     with whole_file(path) as temporary:
