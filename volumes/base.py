@@ -60,6 +60,7 @@ class Volume(ABC):
         voxel: size of a voxel in nm.
         min_is_white: the smallest number is white (TIFF).
         has_palettes: the numbers are rows of colour tables, so they may be labels, but no greys.
+        numbers: those in which the names of slice files differ; None where names tell none.
     """
 
     source: str
@@ -70,6 +71,7 @@ class Volume(ABC):
     voxel: Voxel = UNKNOWN
     min_is_white: bool = False
     has_palettes: bool = False
+    numbers: list[tuple[int, ...]] | None = None
 
     @abstractmethod
     def read(self, box: Box) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Folders of slices: one picture file each, in natural order."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ from core.checks import bar_for_many, raise_first
 from core.imaging.image_files import decode, read_header
 from core.imaging.image_header import Header
 from core.imaging.images import IMAGE_SUFFIXES, list_images, read_labels
-from core.imaging.pairing import in_natural_order
+from core.imaging.pairing import in_natural_order, varying_numbers
 from core.imaging.palettes import check_palettes
 from core.imaging.pixel_size import pixel_size_of_folder
+from core.notices import notify
 from volumes.axes import Box
 from volumes.base import ArrayOptions, Format, Volume
 
@@ -18,7 +20,8 @@ from volumes.base import ArrayOptions, Format, Volume
 class FolderVolume(Volume):
     """The pictures of a folder as slices across z; all must be alike: grey, or all of palettes.
 
-    Those of palettes are labels, by the rule of `read_labels`.
+    Those of palettes are labels, by the rule of `read_labels`. Gaps in the numbers of the names are
+    told.
 
     Raises:
         FileNotFoundError, ValueError, RuntimeError: no pictures, damaged or unlike ones, two of one
@@ -45,6 +48,8 @@ class FolderVolume(Volume):
             check_palettes(self._paths)
         size = pixel_size_of_folder(path)
         self.voxel = (None, *(size or (None, None)))
+        self.numbers = varying_numbers(self._paths)
+        _notify_of_gaps(self._paths, self.numbers)
 
     def read(self, box: Box) -> np.ndarray:
         planes, rows, columns = box
@@ -55,6 +60,21 @@ class FolderVolume(Volume):
         if self.has_palettes:
             return read_labels(path).astype(self.dtype)  # (Y, X)
         return decode(path).pixels[..., 0]  # (Y, X)
+
+
+def _notify_of_gaps(paths, numbers):
+    """Warn where the numbers of slices, in order, rise by more than from others to the next."""
+    if numbers is None or len(numbers[0]) > 1:
+        return
+    steps = [b - a for (a,), (b,) in pairwise(numbers)]
+    gaps = [i for i, step in enumerate(steps) if step > min(steps)]
+    if gaps:
+        more = f" (and {len(gaps) - 1} more)" if len(gaps) > 1 else ""
+        first, second = paths[gaps[0] : gaps[0] + 2]
+        notify(
+            f"{first}: the next slice is {second.name}{more}. Slices are taken for neighbours; add "
+            "those that are missing."
+        )
 
 
 def _check_like(path, header, first_path, first):

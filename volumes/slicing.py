@@ -83,8 +83,10 @@ def check_alike(image: Volume, labels: Volume, stated: Voxel | None) -> None:
     Args:
         stated: voxel size by the user, which then wins over both files.
     Raises:
-        RuntimeError: their shapes differ, or their voxel sizes where both state one.
+        RuntimeError: their shapes differ, or their voxel sizes where both state one, or the numbers
+            in the names of their slices.
     """
+    _check_numbers(image, labels)
     if image.shape != labels.shape:
         raise RuntimeError(
             f"{labels.source} has the shape {labels.shape}, but {image.source} has {image.shape} "
@@ -97,6 +99,22 @@ def check_alike(image: Volume, labels: Volume, stated: Voxel | None) -> None:
             raise RuntimeError(
                 f"{labels.source} states voxels of {theirs:g} nm along {axis}, but {image.source} "
                 f"states {ours:g} nm. State the right pixel size."
+            )
+
+
+def _check_numbers(image: Volume, labels: Volume) -> None:
+    """Refuse folders of slices that are numbered otherwise: a slice would get another's mask."""
+    if image.numbers is None or labels.numbers is None:
+        return
+    if len(image.numbers[0]) != len(labels.numbers[0]):
+        return  # one side's names state something else too, such as a time
+    for one, other in ((image, labels), (labels, image)):
+        if lacking := sorted(set(one.numbers) - set(other.numbers)):
+            number = "_".join(map(str, lacking[0]))
+            more = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
+            raise RuntimeError(
+                f"{other.source}: no slice has the number {number}{more}, which {one.source} has. "
+                "Give the slices of both folders equal numbers."
             )
 
 

@@ -43,6 +43,18 @@ def numbers_in(path: Path) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", path.stem))
 
 
+def varying_numbers(paths: Iterable[Path]) -> list[tuple[int, ...]] | None:
+    """For each file, the numbers in which the names differ: (7,) for `z007_8nm.png` among others.
+
+    None where names differ in other words too, or in nothing, as a single one does.
+    """
+    parts = [re.split(r"(\d+)", stem_of(path)) for path in paths]
+    if len({tuple(words[::2]) for words in parts}) != 1:
+        return None
+    columns = zip(*(map(int, words[1::2]) for words in parts), strict=True)
+    return list(zip(*(c for c in columns if len(set(c)) > 1), strict=True)) or None
+
+
 def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     """Files by stem.
 

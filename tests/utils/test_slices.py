@@ -132,6 +132,24 @@ def test_volumes_that_do_not_belong_together(stacks, tmp_path, error_line):
     assert json.loads((out / "images/volume.json").read_text())["slice_distance_nm"] == 4
 
 
+def test_folders_of_slices_are_paired_by_number(tmp_path, error_line):
+    image, labels, out = tmp_path / "em", tmp_path / "seg", tmp_path / "out"
+    for folder in (image, labels):
+        folder.mkdir()
+        for z in range(8, 12):
+            Image.fromarray(np.full((4, 4), z, np.uint8)).save(folder / f"{folder.name}_{z}.png")
+    run(image, out, "--labels", labels)
+    for kind in ("images", "masks"):
+        values = [read_labels(path)[0, 0] for path in sorted((out / kind).glob("*.png"))]
+        assert values == [8, 9, 10, 11]
+    (image / "em_9.png").unlink()
+    line = error_line(slices.main, image, tmp_path / "b", "--labels", labels)
+    assert f"{image}: no slice has the number 9, which {labels} has" in line
+    (labels / "seg_10.png").unlink()
+    line = error_line(slices.main, image, tmp_path / "b", "--labels", labels)
+    assert f"{labels}: no slice has the number 10, which {image} has" in line
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -1,12 +1,14 @@
 """Folders of slices that Pillow and tifffile wrote."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
+from core.notices import Notice
 from tests.volumes.stacks import check_reads, voxels
 from volumes import open_volume
 from volumes.grey import GreyOptions
@@ -17,6 +19,22 @@ def test_slices_in_natural_order(tmp_path, dtype):
     for i, plane in enumerate(voxels(dtype)):
         tifffile.imwrite(tmp_path / f"slice_{i + 8}.tif", plane)  # 8, 9, 10, ...
     check_reads(tmp_path, voxels(dtype))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ((0, 10, 20), None),
+        ((3, 4, 6, 7), "slice_4.tif: the next slice is slice_6.tif. "),
+        ((0, 2, 3, 9), r"slice_0.tif: the next slice is slice_2.tif \(and 1 more\)"),
+    ],
+)
+def test_gaps_are_told(tmp_path, numbers, message, recwarn):
+    for number in numbers:
+        tifffile.imwrite(tmp_path / f"slice_{number}.tif", voxels()[0])
+    assert open_volume(tmp_path).numbers == [(number,) for number in numbers]
+    told = [str(warning.message) for warning in recwarn if warning.category is Notice]
+    assert len(told) == (message is not None) and all(re.search(message, line) for line in told)
 
 
 def test_pixel_size_of_an_earlier_folder(tmp_path):

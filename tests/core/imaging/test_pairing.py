@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from core.imaging.pairing import find_partners, in_natural_order, match_names, stem_of
+from core.imaging.pairing import (
+    find_partners,
+    in_natural_order,
+    match_names,
+    stem_of,
+    varying_numbers,
+)
 from core.notices import Notice
 
 
@@ -17,6 +23,13 @@ def test_natural_order_puts_9_before_10():
     unordered = paths("i", "cell_10.png", "cell_a.tif", "cell_9.png", "a.png", "10.png", "9.png")
     names = [path.name for path in in_natural_order(unordered)]
     assert names == ["9.png", "10.png", "a.png", "cell_9.png", "cell_10.png", "cell_a.tif"]
+
+
+def test_numbers_in_which_names_differ():
+    assert varying_numbers(paths("i", "z07_8nm.png", "z11_8nm.tif")) == [(7,), (11,)]
+    assert varying_numbers(paths("i", "z7_y0", "z7_y8", "z9_y0")) == [(7, 0), (7, 8), (9, 0)]
+    for names in (("a1", "b2"), ("a1",), ("a1_2", "a1"), ("7", "07"), ()):
+        assert varying_numbers(paths("i", *names)) is None
 
 
 def test_pairs_by_stem_in_natural_order():
