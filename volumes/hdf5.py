@@ -9,6 +9,7 @@ from core.imaging.pixel_size import UNKNOWN, Voxel, in_nm
 from core.packages import optional_package
 from volumes.axes import DEFAULT_AXES, Box, place_axes
 from volumes.base import REQUIREMENTS, ArrayOptions, Format, Volume, choose_one, starts_with
+from volumes.hdf5_sources import check_sources
 
 
 class Hdf5Volume(Volume):
@@ -27,6 +28,9 @@ class Hdf5Volume(Volume):
             name = choose_one(_datasets(h5py, self._file), _normal(options.dataset), path)
             self._array = self._file[name]
             axes = _axes_of(self._array)
+            check_sources(h5py, self._array)
+        except FileNotFoundError:  # an OSError too, but it names the file
+            raise
         except (OSError, RuntimeError) as error:
             raise ValueError(f"{path}: cannot be read as HDF5 ({error})") from error
         self.source = f"{path}:{name}"

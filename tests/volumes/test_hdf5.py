@@ -47,6 +47,65 @@ def test_axes_of_labels_and_of_ilastik(tmp_path):
     check_reads(tmp_path / "b.h5", array[..., 0].transpose(2, 0, 1))
 
 
+def virtual(path, source, name="d"):
+    """Write a virtual data set `v` of the voxels in data set `name` of a file."""
+    layout = h5py.VirtualLayout((5, 23, 31), np.uint8)
+    layout[:] = h5py.VirtualSource(source, name, (5, 23, 31))
+    with h5py.File(path, "a") as file:
+        file.create_virtual_dataset("v", layout)
+
+
+def test_virtual_data_sets_need_their_sources(tmp_path):
+    (tmp_path / "sub").mkdir()
+    source = tmp_path / "sub/source.h5"
+    with h5py.File(source, "w") as file:
+        file["d"] = voxels()
+    virtual(tmp_path / "a.h5", "sub/source.h5")
+    virtual(tmp_path / "b.h5", "a.h5", "v")  # a virtual one of a virtual one
+    virtual(source, ".")
+    for path in (tmp_path / "a.h5", tmp_path / "b.h5", source):
+        check_reads(path, voxels(), dataset="v")
+    virtual(tmp_path / "c.h5", "sub/source.h5", "other")
+    with pytest.raises(ValueError, match="source.h5: has no data set other, of which .*c.h5:/v is"):
+        open_volume(tmp_path / "c.h5")
+    source.rename(tmp_path / "moved.h5")
+    for name in "ab":
+        with pytest.raises(FileNotFoundError, match="a.h5: its voxels lie in sub/source.h5, which"):
+            open_volume(tmp_path / f"{name}.h5")
+
+
+def test_virtual_data_sets_of_counted_files(tmp_path):
+    sides, endless = (23, 31), h5py.h5s.UNLIMITED
+    space = h5py.h5s.create_simple((5, *sides), (endless, *sides))
+    space.select_hyperslab((0, 0, 0), (endless, 1, 1), block=(1, *sides))  # a slice of each file
+    kind = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    kind.set_virtual(space, b"%b.h5", b"d", h5py.h5s.create_simple((1, *sides)))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        h5py.h5d.create(file.id, b"v", h5py.h5t.NATIVE_UINT8, space, kind)
+    with pytest.raises(FileNotFoundError, match="its voxels lie in 0.h5, which is not there"):
+        open_volume(tmp_path / "a.h5")
+    for i, plane in enumerate(voxels()):
+        with h5py.File(tmp_path / f"{i}.h5", "w") as file:
+            file["d"] = plane[None]
+    check_reads(tmp_path / "a.h5", voxels())
+
+
+def test_raw_files_of_voxels(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    voxels().tofile("raw.bin")
+    with h5py.File("a.h5", "w") as file:
+        raw = [("raw.bin", 0, voxels().nbytes)]
+        file.create_dataset("d", shape=voxels().shape, dtype=np.uint8, external=raw)
+    path = tmp_path / "a.h5"
+    check_reads(path, voxels())
+    (tmp_path / "raw.bin").write_bytes(bytes(100))
+    with pytest.raises(ValueError, match="raw.bin: has 100 bytes, but .*a.h5 speaks of 3565"):
+        open_volume(path)
+    (tmp_path / "raw.bin").unlink()
+    with pytest.raises(FileNotFoundError, match="a.h5: its voxels lie in .*raw.bin, which is not"):
+        open_volume(path)
+
+
 def test_damaged_files(tmp_path, path):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ValueError, match="cannot be read as HDF5"):
