@@ -118,9 +118,12 @@ def choose_one(
         found: data sets by name.
         wanted: the name that was asked for; None where there should be a single one.
     Raises:
+        ValueError: there is none at all.
         OptionError: there is none of that name, or several and none is asked for; lists them.
     """
-    names = ", ".join(list(found)[:20]) or "none"
+    if not found:
+        raise ValueError(f"{source}: holds no {what} of grey levels or labels")
+    names = ", ".join(list(found)[:20])
     if wanted is not None:
         if wanted not in found:
             raise OptionError("dataset", f"{source}: no {what} {wanted}; found: {names}")

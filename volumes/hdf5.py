@@ -25,7 +25,9 @@ class Hdf5Volume(Volume):
         h5py = optional_package("h5py", "reading HDF5 files", REQUIREMENTS)
         try:
             self._file = h5py.File(path, "r")
-            name = choose_one(_datasets(h5py, self._file), _normal(options.dataset), path)
+            name = _normal(options.dataset)
+            if not _is_volume(h5py, name and self._file.get(name)):
+                name = choose_one(_datasets(h5py, self._file, path), name, path)
             self._array = self._file[name]
             axes = _axes_of(self._array)
             check_sources(h5py, self._array)
@@ -51,15 +53,39 @@ def _normal(name: str | None) -> str | None:
     return name.strip("/") if name else None
 
 
-def _datasets(h5py, file) -> dict:
-    """Data sets of numbers that can be pictures, by name."""
-    found = {}
+def _is_volume(h5py, item) -> bool:
+    """Tell data sets of numbers that can be pictures."""
+    return isinstance(item, h5py.Dataset) and item.ndim >= 2 and item.dtype.kind in "buif"
+
+
+def _datasets(h5py, file, path: Path) -> dict:
+    """Data sets that can be pictures, by name, without the further names that links give to them.
+
+    Raises:
+        ValueError: there is none, but links that lead nowhere.
+    """
+    found, dead = {}, []
 
     def note(name, item):
-        if isinstance(item, h5py.Dataset) and item.ndim >= 2 and item.dtype.kind in "buif":
+        if _is_volume(h5py, item):
             found[name] = item
 
+    def note_link(name, link):
+        if isinstance(link, h5py.HardLink):
+            return
+        item = file.get(name)
+        if item is None:
+            dead.append(name)
+        elif item not in found.values():
+            note(name, item)
+
     file.visititems(note)
+    file.visititems_links(note_link)
+    if dead and not found:
+        raise ValueError(
+            f"{path}: holds no data set, but links that lead nowhere ({', '.join(dead[:5])}). "
+            "Bring the files back that they name."
+        )
     return found
 
 

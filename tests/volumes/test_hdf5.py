@@ -47,6 +47,29 @@ def test_axes_of_labels_and_of_ilastik(tmp_path):
     check_reads(tmp_path / "b.h5", array[..., 0].transpose(2, 0, 1))
 
 
+def test_links_to_data_sets(tmp_path, path):
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["gone"] = h5py.ExternalLink("absent.h5", "/raw")
+        file["dead"] = h5py.SoftLink("/absent")
+        file["loop/up"] = h5py.SoftLink("/")
+    with pytest.raises(ValueError, match=r"holds no data set, but links .* \(dead, gone\)"):
+        open_volume(tmp_path / "b.h5")
+    with h5py.File(tmp_path / "b.h5", "a") as file:
+        file["em"] = h5py.ExternalLink(path.name, "/volumes/raw")
+    check_reads(tmp_path / "b.h5", voxels(np.uint16), VOXEL)
+    with h5py.File(path, "a") as file:
+        file["alias"] = h5py.SoftLink("/volumes/raw")
+    with pytest.raises(ValueError, match="name one data set of volumes/labels, volumes/raw$"):
+        open_volume(path)
+    check_reads(path, voxels(np.uint16), VOXEL, dataset="alias")
+
+
+def test_a_file_without_data_sets(tmp_path):
+    h5py.File(tmp_path / "a.h5", "w").close()
+    with pytest.raises(ValueError, match="a.h5: holds no data set of grey levels or labels"):
+        open_volume(tmp_path / "a.h5")
+
+
 def virtual(path, source, name="d"):
     """Write a virtual data set `v` of the voxels in data set `name` of a file."""
     layout = h5py.VirtualLayout((5, 23, 31), np.uint8)
