@@ -247,7 +247,8 @@ def tiff_voxel(tiff: tifffile.TiffFile, series: int = 0) -> Voxel:
         return voxel
     page, imagej = tiff.pages.first, tiff.imagej_metadata or {}
     unit = imagej.get("unit") or RESOLUTION_UNITS.get(page.tags.valueof("ResolutionUnit", 2))
-    y, x = (_pixel_of_tag(page.tags.valueof(f"{name}Resolution"), unit) for name in "YX")
+    x = _pixel_of_tag(page.tags.valueof("XResolution"), unit)
+    y = _pixel_of_tag(page.tags.valueof("YResolution"), imagej.get("yunit", unit))
     return in_nm(imagej.get("spacing"), imagej.get("zunit", unit)), y, x
 
 

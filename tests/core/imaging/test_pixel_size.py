@@ -40,6 +40,8 @@ def test_units():
 def test_tiff_files(tmp_path):
     imagej = {"imagej": True, "metadata": {"unit": "um"}, "resolution": (1 / 0.005, 1 / 0.004)}
     assert pixel_size_of_file(tiff(tmp_path / "a.tif", **imagej)) == pytest.approx((4, 5))
+    imagej |= {"metadata": {"unit": "nm", "yunit": "um"}, "resolution": (1 / 8, 1 / 0.008)}
+    assert pixel_size_of_file(tiff(tmp_path / "a.tif", **imagej)) == pytest.approx((8, 8))
     per_cm = {"resolution": (1e7 / 8, 1e7 / 8), "resolutionunit": "CENTIMETER"}
     assert pixel_size_of_file(tiff(tmp_path / "b.tif", **per_cm)) == pytest.approx((8, 8))
     metadata = {"PhysicalSizeX": 0.01, "PhysicalSizeY": 0.02}
