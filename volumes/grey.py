@@ -11,6 +11,7 @@ from volumes.base import Volume
 
 SAMPLED_SLICES = 32
 SAMPLED_VOXELS = 2**23  # of all sampled slices together
+SHIFTED_PIXELS = 2**20  # that are held as float64 at once
 AS_STORED = (np.uint8, np.uint16)
 
 
@@ -87,9 +88,15 @@ class Window(NamedTuple):
     white: float
 
     def apply(self, pixels: np.ndarray) -> np.ndarray:
-        """Pixels of any kind as uint8; levels outside of the window are black or white."""
-        span = self.white - self.black
-        return to_uint8((pixels.astype(np.float32) - np.float32(self.black)) / np.float32(span))
+        """Pixels (H, W) of any kind as uint8; levels outside of the window are black or white."""
+        # float32 holds 24 bits: levels far from 0 keep their contrast if black is taken off first
+        wide = np.result_type(pixels.dtype, np.float32)
+        span, result = np.float32(self.white - self.black), np.empty(pixels.shape, np.uint8)
+        rows = max(1, SHIFTED_PIXELS // pixels.shape[1])
+        for i in range(0, len(pixels), rows):
+            above = np.subtract(pixels[i : i + rows], wide.type(self.black), dtype=wide)
+            result[i : i + rows] = to_uint8(above.astype(np.float32, copy=False) / span)
+        return result
 
 
 def sampled_slices(volume: Volume):

@@ -57,6 +57,23 @@ def test_pictures():
         grey_picture(np.full((2, 2), np.nan), Window(0, 1), False, "slice 3")
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.uint32, np.int64, np.float64])
+def test_levels_far_from_zero_keep_their_contrast(tmp_path, dtype):
+    """float32 knows two of these 256 levels."""
+    levels = 2**30 + np.arange(256, dtype=dtype).reshape(16, 16)
+    window = GreyOptions(percentiles=(0, 100)).window_of(
+        volume_of(tmp_path / "a.tif", np.stack([levels, levels]))
+    )
+    picture = grey_picture(levels, window, False, "slice")
+    assert picture.ravel().tolist() == list(range(256))
+
+
+def test_large_pictures_are_windowed_in_parts(monkeypatch):
+    monkeypatch.setattr("volumes.grey.SHIFTED_PIXELS", 40)
+    levels = np.arange(7 * 16).reshape(7, 16)
+    assert (Window(0, 255).apply(levels) == levels).all()
+
+
 @pytest.mark.parametrize(
     "options",
     [
