@@ -60,6 +60,7 @@ class Volume(ABC):
         voxel: size of a voxel in nm.
         min_is_white: the smallest number is white (TIFF).
         has_palettes: the numbers are rows of colour tables, so they may be labels, but no greys.
+        bits: of a grey level, where pictures store fewer than 8; several where they differ.
         numbers: those in which the names of slice files differ; None where names tell none.
     """
 
@@ -71,6 +72,7 @@ class Volume(ABC):
     voxel: Voxel = UNKNOWN
     min_is_white: bool = False
     has_palettes: bool = False
+    bits: frozenset[int] = frozenset()
     numbers: list[tuple[int, ...]] | None = None
 
     @abstractmethod

@@ -33,10 +33,12 @@ class FolderVolume(Volume):
     def __init__(self, path: Path, options: ArrayOptions):
         self.source = str(path)
         self._paths = in_natural_order(list_images(path))
-        first, problems = read_header(self._paths[0]), []
+        first, bits, problems = read_header(self._paths[0]), set(), []
         for other in bar_for_many(self._paths):
             try:
-                _check_like(other, read_header(other), self._paths[0], first)
+                header = read_header(other)
+                _check_like(other, header, self._paths[0], first)
+                bits.add(header.bits)
             except (ValueError, OSError) as error:
                 problems.append(error)
         raise_first(problems)
@@ -46,6 +48,8 @@ class FolderVolume(Volume):
         self.has_palettes = first.colours == "palette"
         if self.has_palettes:
             check_palettes(self._paths)
+        elif min(bits) < 8:
+            self.bits = frozenset(bits)
         size = pixel_size_of_folder(path)
         self.voxel = (None, *(size or (None, None)))
         self.numbers = varying_numbers(self._paths)

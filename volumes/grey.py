@@ -62,6 +62,11 @@ class GreyOptions:
                 f"{volume.source}: its pictures have palettes, whose numbers are no grey levels. "
                 "Convert them to grey"
             )
+        if len(volume.bits) > 1:
+            raise ValueError(
+                f"{volume.source}: its pictures store grey levels in {sorted(volume.bits)} bits. "
+                "Save all of them in 8 bits"
+            )
         if self.window:
             return Window(*self.window)
         if self.percentiles is None and volume.dtype.newbyteorder("=") in AS_STORED:
@@ -109,12 +114,17 @@ def sampled_slices(volume: Volume):
 
 
 def grey_picture(
-    pixels: np.ndarray, window: Window | None, min_is_white: bool, where: str
+    pixels: np.ndarray,
+    window: Window | None,
+    min_is_white: bool,
+    where: str,
+    bits: frozenset[int] = frozenset(),
 ) -> np.ndarray:
     """A slice as it is written, uint8 or uint16 (H, W), 0 for black.
 
     Args:
         where: name of the slice, for messages.
+        bits: those of the volume; levels of fewer than 8 bits are stretched to 0..255.
     Raises:
         ValueError: a pixel is no number, or infinite.
     """
@@ -122,5 +132,7 @@ def grey_picture(
         raise ValueError(f"{where}: holds NaN or infinity. Fill such voxels first.")
     # Big-endian pixels in the order of this machine
     native = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    if window is None and bits:
+        window = Window(0, 2 ** max(bits) - 1)
     picture = native if window is None else window.apply(native)
     return np.iinfo(picture.dtype).max - picture if min_is_white else picture

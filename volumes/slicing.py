@@ -230,8 +230,11 @@ class SliceSet:
         Raises:
             ValueError: a slice cannot be read or written; names it.
         """
-        to_picture = partial(grey_picture, window=window, min_is_white=self.image.min_is_white)
-        sources = [Source(IMAGES, self.image, to_picture)]
+        image = self.image
+        to_picture = partial(
+            grey_picture, window=window, min_is_white=image.min_is_white, bits=image.bits
+        )
+        sources = [Source(IMAGES, image, to_picture)]
         if self.labels is not None:
             sources.append(Source(MASKS, self.labels, labels.classes))
         total = sum(map(len, pending.values()))

@@ -36,6 +36,8 @@ class TiffVolume(Volume):
         page = series.keyframe
         _check_pages(path, page)
         self.dtype, self.min_is_white = series.dtype, page.photometric == GREY[1]
+        if page.bitspersample < 8:
+            self.bits = frozenset({page.bitspersample})
         axes = series.axes.lower()
         place = place_axes(axes, series.shape, options.places, self.source)
         self._place, self.shape, self._page = place, place.shape, page
