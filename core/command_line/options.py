@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 Options = TypeVar("Options")
+NEGATIVE = re.compile(r"-(\d+(=\d+)?|\d*\.\d+)$")  # numbers, and pairs of a number and another
 Flags = Mapping[str, str]  # field of an options class -> the script's option, without dashes
 
 # Types: functions that turn the text of an option into its value, or say what is wrong with it.
@@ -172,7 +173,14 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser that refuses a command line in one line; the usage of 40 options would hide it."""
+    """A parser that refuses a command line in one line; the usage of 40 options would hide it.
+
+    Words such as -1=255 are values, as -1 is; argparse itself takes them for unknown options.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._negative_number_matcher = NEGATIVE  # argparse's own pattern, which has no public name
 
     def error(self, message: str) -> NoReturn:
         """End the process with exit code 2, the code of all programs for bad input."""

@@ -54,6 +54,15 @@ def test_images_and_masks_of_the_same_names(stacks, tmp_path):
     assert record["pixel_size_nm"] == [4, 4] and record["slice_distance_nm"] == 8
 
 
+def test_negative_labels_are_mapped(tmp_path):
+    image, labels, out = tmp_path / "a.tif", tmp_path / "labels.tif", tmp_path / "out"
+    tifffile.imwrite(image, voxels(shape=(2, 4, 4)), photometric="minisblack")
+    stored = (voxels(shape=(2, 4, 4)) % 2).astype(np.int16) - 1
+    tifffile.imwrite(labels, stored, photometric="minisblack")
+    run(image, out, "--labels", labels, "--map", "0=0", "-1=255")
+    assert read_labels(out / "masks/a_z0.png")[0].tolist() == [255, 0, 255, 0]
+
+
 def test_slices_along_x_in_parts_and_tiles(stacks, tmp_path):
     image, labels = stacks
     words = "--axis x --step 3 --split train=0.5 val=0.5 --gap 6 --tile 8 --name c".split()
