@@ -64,9 +64,9 @@ class LabelOptions:
             ValueError: a label is no whole number, or has no class.
         """
         found, numbers = np.unique(labels, return_inverse=True)
-        if found.dtype.kind == "f" and not (np.rint(found) == found).all():
-            first = found[np.rint(found) != found][0]
-            raise ValueError(f"{where}: holds {first}, expected whole numbers")
+        whole = np.isfinite(found) & (np.rint(found) == found)
+        if not whole.all():
+            raise ValueError(f"{where}: holds {found[~whole][0]}, expected whole numbers")
         numbers = numbers.reshape(labels.shape).astype(np.int32)  # (H, W), into `found`
         if self.instances:
             edges = borders(numbers, self.instances)
@@ -79,7 +79,7 @@ class LabelOptions:
         """Classes of the labels of a slice, uint8."""
         if self.map:
             missing = [label for label in found if label not in self.table]
-            remedy = f"expected {', '.join(map(str, self.table))}. Add {{:g}}=CLASS to the map."
+            remedy = f"expected {', '.join(map(str, self.table))}. Add {{}}=CLASS to the map."
         else:
             classes = {*range(LIKELY_CLASSES), IGNORE}
             missing = [label for label in found if label not in classes]
@@ -88,7 +88,8 @@ class LabelOptions:
                 "or write the membranes of instances, which are numbered bodies."
             )
         if missing:
-            raise ValueError(f"{where}: found label {missing[0]:g}, {remedy.format(missing[0])}")
+            first = int(missing[0])  # as users count them, 1 and not 1.0
+            raise ValueError(f"{where}: found label {first}, {remedy.format(first)}")
         classes = [self.table[label] for label in found] if self.map else found
         return np.array(classes).astype(np.uint8)
 

@@ -16,6 +16,8 @@ def test_maps():
         assert classes.dtype == np.uint8 and classes.tolist() == [[0, 1], [2, 1]]
     with pytest.raises(ValueError, match="slice 4: found label 9, expected 0, 127, 255. Add 9=CLA"):
         options.classes(np.array([[9]]), "slice 4")
+    with pytest.raises(ValueError, match="label 9007199254740993, .* Add 9007199254740993=CLASS"):
+        options.classes(np.array([[2**53 + 1]], np.uint64), "slice")
     assert LabelOptions(map=("-1=0", "3=1")).classes(np.array([[-1, 3]]), "").tolist() == [[0, 1]]
 
 
@@ -25,6 +27,8 @@ def test_classes_as_stored():
     for wrong, message in (
         ([[32]], "label 32.*Map grey.*instances"),
         ([[0.5]], "holds 0.5"),
+        ([[np.inf]], "holds inf"),
+        ([[-2.0]], "label -2, "),
     ):
         with pytest.raises(ValueError, match=message):
             LabelOptions().classes(np.array(wrong), "slice")
