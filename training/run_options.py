@@ -81,6 +81,13 @@ class TrainingOptions:
     dry_run: bool = False
     values: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def read_once(self) -> dict[str, Path]:
+        """The files that decide the model and the texts of every step, by option."""
+        prompts = self.samples.prompts_file
+        files = {"cldm_config_path": self.model.cldm_config_path, "prompts_file": prompts}
+        return {name: path for name, path in files.items() if path}
+
     def check(self) -> None:
         """Raise ValueError where options of different groups contradict each other."""
         needs_validation = {

@@ -225,6 +225,29 @@ def test_a_run_whose_data_changed_or_that_is_in_use_does_not_go_on(
     assert (run / "last.ckpt").read_bytes() == before
 
 
+@pytest.mark.parametrize("option", ["cldm_config_path", "prompts_file"])
+def test_a_run_whose_model_or_prompts_changed_does_not_go_on(
+    options, micro_yaml, tmp_path, error_line, option
+):
+    files = {"cldm_config_path": tmp_path / "model.yaml", "prompts_file": tmp_path / "p.txt"}
+    files["cldm_config_path"].write_text(micro_yaml.read_text())
+    files["prompts_file"].write_text("a cell\n")
+    words = [str(word) for name, path in files.items() for word in (f"--{name}", path)]
+    train.main([*options, *words, "--max_steps", "2"])
+    run, path = only_run(tmp_path), files[option]
+    before, text = (run / "last.ckpt").read_bytes(), path.read_text()
+    changed = text.replace("linear_start: 0.00085", "linear_start: 0.002").replace("cell", "axon")
+    assert changed != text
+    path.write_text(changed)
+    resume = ["--resume_training", str(run), "--max_steps", "3"]
+    line = error_line(train.main, *resume)
+    assert f"{run}/data.json: since the run was started, the file of --{option} was changed" in line
+    assert (run / "last.ckpt").read_bytes() == before
+    path.write_text(text)
+    train.main(resume)
+    assert final_state(run)[2] == 3
+
+
 def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(options, tmp_path):
     train.main([*options, "--max_steps", "4", "--save_every", "1"])
     run = only_run(tmp_path)

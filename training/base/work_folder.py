@@ -6,11 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from core.command_line.option_sources import changed_options, plain
-from core.files import remove_leftovers, sha256_of, whole_folder, write_json
+from core.files import remove_leftovers, whole_folder, write_json
 from core.notices import notify
 from core.recording.records import Record, read_checked
 from training.base.options import RECORD, BaseFileOptions
-from training.data.data_record import Contents, changed_files, contents_of
+from training.data.data_record import (
+    Contents,
+    changed_files,
+    changed_names,
+    contents_of,
+    digests_of,
+)
 
 # Options that may differ when it goes on: they change no weight.
 FREE = {"output", "save_every", "latent_memory", "max_pixels", "options_file", "dry_run"}
@@ -54,7 +60,7 @@ class WorkFolder:
             ValueError: its record is damaged.
         """
         contents = contents_of(images)
-        read_once = {name: sha256_of(path) for name, path in self.files.read_once.items()}
+        read_once = digests_of(self.files.read_once)
         if not self.files.goes_on:
             if self.path.exists():  # of one that ended before its first save
                 _delete(self.path)
@@ -67,7 +73,7 @@ class WorkFolder:
         free = FREE | COMPARED
         changes = [f"{name} differs" for name in changed_options(options, record.options, free)]
         changes += changed_files(record.images, contents, "images")
-        changes += _changed_names(record.read_once, read_once)
+        changes += changed_names(record.read_once, read_once)
         if changes:
             raise RuntimeError(
                 f"{self.path}: since the pre-training was stopped, {'; '.join(changes)}. Use the "
@@ -84,15 +90,6 @@ class WorkFolder:
             _delete(self.path)
         except OSError as error:  # NFS keeps a file that is still open under another name
             notify(f"{self.path} is no longer needed, but cannot be deleted ({error})")
-
-
-def _changed_names(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Differences between the files that options name, given by their checksums."""
-    added = [f"--{name} was added" for name in now.keys() - before.keys()]
-    lost = [f"--{name} was left out" for name in before.keys() - now.keys()]
-    both = before.keys() & now.keys()
-    changed = [f"the file of --{name} was changed" for name in both if before[name] != now[name]]
-    return sorted(added + lost + changed)
 
 
 def _delete(folder: Path) -> None:

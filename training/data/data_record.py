@@ -1,6 +1,7 @@
 """The record of a training's data: which files, and what was in them.
 
-A run that goes on with other images would be neither the old run nor a new one.
+A run that goes on with other images, prompts or another model configuration would be neither the
+old run nor a new one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,26 +11,39 @@ from typing import Any
 from core.checks import bar_for_many
 from core.files import sha256_of
 from core.imaging.pairing import list_names
-from core.imaging.pixel_size import PixelSizeRecord
+from core.imaging.pixel_size import PixelSizeRecord, as_pixel_size, pixel_size_of_folder
 from core.recording.records import read_checked
 from core.recording.run_files import LAST
 from training.data.datasets import DataSets
 
 Contents = dict[str, str]  # SHA-256 by the name of the file
 CONTENTS = ("images", "conditions", "val_images", "val_conditions")
+STATED = ("images", "val_images")  # whose pixel size decides how both files of a pair are read
 
 
 class DataRecord(PixelSizeRecord):
-    """Files of a training, `images` and `conditions`, those of its validation, and pixel size."""
+    """Files of a training, `images` and `conditions`, those of its validation, and pixel size.
+
+    Attributes:
+        stated_sizes: pixel size in nm, height and width, that the folders of `images` and
+            `val_images` state; None where it is unknown, and nothing in runs of older versions.
+        read_once: SHA-256 by the option that names the file; None in runs of older versions.
+    """
 
     images: Contents
     conditions: Contents
     val_images: Contents = {}
     val_conditions: Contents = {}
+    stated_sizes: dict[str, list[float] | None] = {}
+    read_once: Contents | None = None
 
 
-def fingerprint_data(datasets: DataSets) -> dict[str, Any]:
-    """Content of `DATA`; every file is read, with a progress bar where they are many."""
+def fingerprint_data(datasets: DataSets, files: Mapping[str, Path]) -> dict[str, Any]:
+    """Content of `DATA`; every file is read, with a progress bar where they are many.
+
+    Args:
+        files: further ones that decide the samples or the model, by the option that names each.
+    """
     record = {
         "images": [pair.image for pair in datasets.train.pairs],
         "conditions": [pair.condition for pair in datasets.train.pairs],
@@ -43,7 +57,19 @@ def fingerprint_data(datasets: DataSets) -> dict[str, Any]:
     # One file may serve as several: read once.
     sums = _sums(path for group in record.values() for path in group)
     contents = {name: {p.name: sums[p] for p in group} for name, group in record.items()}
-    return {"pixel_size_nm": datasets.train.pixel_size, **contents}
+    # Of the files, beside that of the samples: --pixel_size resamples by their ratio.
+    folders = {name: group[0].parent for name, group in record.items() if name in STATED}
+    return {
+        "pixel_size_nm": datasets.train.pixel_size,
+        "stated_sizes": {name: pixel_size_of_folder(folder) for name, folder in folders.items()},
+        "read_once": digests_of(files),
+        **contents,
+    }
+
+
+def digests_of(files: Mapping[str, Path]) -> Contents:
+    """SHA-256 of files by the option that names each."""
+    return {name: sha256_of(path) for name, path in files.items()}
 
 
 def contents_of(paths: Iterable[Path]) -> Contents:
@@ -76,20 +102,49 @@ def changed_files(before: Contents, now: Contents, group: str) -> list[str]:
     ]
 
 
+def changed_names(before: Contents, now: Contents) -> list[str]:
+    """Differences between the files that options name, a phrase each.
+
+    Args:
+        before, now: as `digests_of` gives them.
+    """
+    added = [f"--{name} was added" for name in now.keys() - before.keys()]
+    lost = [f"--{name} was left out" for name in before.keys() - now.keys()]
+    both = before.keys() & now.keys()
+    changed = [f"the file of --{name} was changed" for name in both if before[name] != now[name]]
+    return sorted(added + lost + changed)
+
+
+def _changed_sizes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Differences between the pixel sizes that folders state, a phrase each."""
+    sizes = [(name, *map(as_pixel_size, (before[name], now.get(name)))) for name in before]
+    return [
+        f"the pixel size of the {name} was changed from {old or 'unknown'} to {new or 'unknown'}"
+        for name, old, new in sizes
+        if old != new
+    ]
+
+
 def check_same_data(path: Path, now: Mapping[str, Any]) -> None:
     """Check that the data are those of a record.
+
+    What a record of an older version lacks is not compared.
 
     Args:
         path: of the record.
         now: what `fingerprint_data` returns.
     Raises:
-        RuntimeError: files were added, removed or changed. The message lists the first of them.
+        RuntimeError: files were added, removed or changed, or state another pixel size. The
+            message lists the first of them.
         ValueError: the record is damaged.
     """
     before = read_checked(path, DataRecord)
     changes = []
     for name in CONTENTS:
         changes += changed_files(getattr(before, name), now.get(name, {}), name)
+    changes += _changed_sizes(before.stated_sizes, now["stated_sizes"])
+    if before.read_once is not None:
+        changes += changed_names(before.read_once, now["read_once"])
     if changes:
         raise RuntimeError(
             f"{path}: since the run was started, {'; '.join(changes)}. Put them back, or "

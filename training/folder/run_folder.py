@@ -24,9 +24,11 @@ class RunFolder:
         self.path = path
         self.lock = RunLock(path, "training")
 
-    def reopen(self, datasets: DataSets) -> None:
+    def reopen(self, datasets: DataSets, files: Mapping[str, Path]) -> None:
         """Lock the folder of a run that goes on, and make sure that it can.
 
+        Args:
+            files: further ones that the run is made of, by option; see `fingerprint_data`.
         Raises:
             RuntimeError: another process trains there, or the data are not those of the run.
             FileNotFoundError, ValueError: as `restore_last`; or a record is damaged.
@@ -36,7 +38,7 @@ class RunFolder:
         if done := restore_last(self.path):
             notify(done)
         read_start(self.path)  # a damaged record should not wait for the end of the training
-        data = fingerprint_data(datasets)
+        data = fingerprint_data(datasets, files)
         if (self.path / DATA).exists():
             check_same_data(self.path / DATA, data)
         else:  # a run of an older version

@@ -23,14 +23,15 @@ def folders(pairs, tmp_path):
 
 def record_of(folders):
     data = MyDataset(*folders, condition_type=create_condition("segmentation"))
-    return fingerprint_data(DataSets(data, ValidationSet(data)))
+    files = {name: path for name in ("config", "prompts") if (path := folders[0] / name).exists()}
+    return fingerprint_data(DataSets(data, ValidationSet(data)), files)
 
 
 def test_equal_data_pass(folders, tmp_path):
     write_json(tmp_path / DATA, record_of(folders))
     check_same_data(tmp_path / DATA, record_of(folders))
     files = {"images", "conditions", "val_images", "val_conditions"}
-    assert set(record_of(folders)) == {"pixel_size_nm", *files}
+    assert set(record_of(folders)) == {"pixel_size_nm", "stated_sizes", "read_once", *files}
 
 
 def test_the_pixel_size_is_recorded(folders, tmp_path):
@@ -38,6 +39,37 @@ def test_the_pixel_size_is_recorded(folders, tmp_path):
     write_json(folders[0] / VOLUME, {"pixel_size_nm": [8, 8]})
     write_json(tmp_path / DATA, record_of(folders))
     assert pixel_size_of_training(tmp_path) == (8, 8)
+
+
+def test_another_pixel_size_is_a_change(folders, tmp_path):
+    write_json(folders[0] / VOLUME, {"pixel_size_nm": [8, 8]})
+    record = record_of(folders)
+    write_json(tmp_path / DATA, record)
+    check_same_data(tmp_path / DATA, record_of(folders))
+    write_json(folders[0] / VOLUME, {"pixel_size_nm": [4, 4]})
+    changed = "the pixel size of the images was changed from 8 nm to 4 nm; the pixel size of the v"
+    with pytest.raises(RuntimeError, match=changed):
+        check_same_data(tmp_path / DATA, record_of(folders))
+    (folders[0] / VOLUME).unlink()
+    with pytest.raises(RuntimeError, match="from 8 nm to unknown"):
+        check_same_data(tmp_path / DATA, record_of(folders))
+    del record["stated_sizes"]  # a run of an older version
+    write_json(tmp_path / DATA, record)
+    check_same_data(tmp_path / DATA, record_of(folders))
+
+
+def test_changes_of_single_files_are_named_by_their_options(folders, tmp_path):
+    (folders[0] / "prompts").write_text("a cell")
+    (folders[0] / "config").write_text("model: 1")
+    record = record_of(folders)
+    write_json(tmp_path / DATA, record)
+    check_same_data(tmp_path / DATA, record_of(folders))
+    (folders[0] / "prompts").write_text("another cell")
+    with pytest.raises(RuntimeError, match="started, the file of --prompts was changed. Put"):
+        check_same_data(tmp_path / DATA, record_of(folders))
+    del record["read_once"]  # a run of an older version
+    write_json(tmp_path / DATA, record)
+    check_same_data(tmp_path / DATA, record_of(folders))
 
 
 def test_changes_are_named(folders, tmp_path):
