@@ -14,7 +14,7 @@ from core.files import sha256_of, whole_folder, write_json
 from core.imaging.images import IGNORE, write_png
 from core.imaging.pairing import IMAGES, MANIFEST, MASKS
 from core.imaging.pictures import OVERVIEW
-from core.imaging.pixel_size import VOLUME, PixelSize
+from core.imaging.pixel_size import VOLUME, PixelSize, pixel_size_of_folder
 from core.recording.records import RECORD, read_record, write_run_record
 from generation.drawn import Drawn
 from generation.folder.image_line import image_line
@@ -114,6 +114,7 @@ class Run:
             self.config,
             self.has_masks,
             self.plan.copies,
+            {branch.name: pixel_size_of_folder(branch.folder) for branch in self.branches},
         )
 
     def open(self) -> None:

@@ -6,7 +6,7 @@ files (OME, ImageJ and plain tags) and PNG files (pHYs).
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -209,6 +209,23 @@ def notify_of_unlike_folders(folders: Iterable[Path]) -> PixelSize | None:
         first = next(iter(known))
         notify_of_other_size(folder, size, first, known[first])
     return next(iter(known.values()), None)
+
+
+def changed_sizes(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    """Differences between the pixel sizes of a record and those of now, a phrase each.
+
+    Args:
+        before, now: sizes by what has them; None where they are unknown. What `before` lacks, as in
+            records of older versions, is not compared.
+    """
+    sizes = [
+        (name, as_pixel_size(old), as_pixel_size(now.get(name))) for name, old in before.items()
+    ]
+    return [
+        f"the pixel size of {name} was changed from {old or 'unknown'} to {new or 'unknown'}"
+        for name, old, new in sizes
+        if old != new
+    ]
 
 
 def pixel_size_of_file(path: Path) -> PixelSize | None:

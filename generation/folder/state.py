@@ -15,6 +15,7 @@ from core.checks import bar_for_many
 from core.command_line.option_sources import changed_options
 from core.files import sha256_of, write_json
 from core.imaging.pairing import IMAGES
+from core.imaging.pixel_size import VOLUME, PixelSize, changed_sizes
 from core.recording.records import RECORD, STATE, Record, RunRecord, read_checked
 from generation.folder.run_folder import finished_images
 from generation.names import FIRST_BATCH, MASK, OLDER_FIRST_BATCH
@@ -51,6 +52,8 @@ class GenerateState(GeneratedFrom):
         weights: SHA-256 by the name of the branch.
         config: the model's configuration.
         has_masks: whether images have masks; None in runs of older versions.
+        stated_sizes: pixel size in nm, height and width, that the folder of each branch states;
+            None where it is unknown, and nothing in runs of older versions.
         first_batch: as `SamplePlan`; runs of older versions do not say it.
     """
 
@@ -60,6 +63,7 @@ class GenerateState(GeneratedFrom):
     weights: dict[str, str]
     config: dict[str, Any]
     has_masks: bool | None = None
+    stated_sizes: dict[str, list[float] | None] = {}
     first_batch: Annotated[int, Field(ge=OLDER_FIRST_BATCH, le=FIRST_BATCH)] = OLDER_FIRST_BATCH
 
     @model_validator(mode="after")
@@ -85,12 +89,13 @@ def describe_run(
     config: Mapping,
     has_masks: bool,
     copies: Sequence[int],
+    stated_sizes: Mapping[str, PixelSize | None],
 ) -> dict:
     """Content of `STATE` beside the options; all condition files are read.
 
     Args:
         branches: their names, in the order of the files of each set.
-        weights, config, has_masks, copies: as in `GenerateState`.
+        weights, config, has_masks, copies, stated_sizes: as in `GenerateState`.
     """
     # Each file once, though it may steer several sets
     images = [files.image for files in sets if files.image is not None]
@@ -117,6 +122,7 @@ def describe_run(
         "config": config,
         "has_masks": has_masks,
         "copies": list(copies),
+        "stated_sizes": dict(stated_sizes),
         "first_batch": FIRST_BATCH,
     }
 
@@ -170,6 +176,12 @@ def require_same_run(
                 f"{run_dir / STATE}: the {name} are not those that the run was started with"
                 f"{_difference(before, after)}. Put them back, or start a new run."
             )
+    # By its ratio to --pixel_size the conditions are resampled.
+    if resized := changed_sizes(state.stated_sizes, description["stated_sizes"]):
+        raise ValueError(
+            f"{run_dir / STATE}: since the run was started, {'; '.join(resized)}. Put back "
+            f"{VOLUME} beside the conditions, or start a new run."
+        )
     if state.copies and state.copies != description["copies"]:
         raise ValueError(
             f"{run_dir / STATE}: the numbers of images are not those that the run was started "

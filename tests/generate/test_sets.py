@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 import generate
+from core.files import write_json
+from core.imaging.pixel_size import VOLUME
 from core.recording.records import RECORD, write_run_record
 from core.weights.checkpoints import load_state_dict, save_weights
 from generation import making
@@ -212,6 +214,24 @@ def test_another_run_is_not_joined(run, pairs, tmp_path, error_line):
     shards = ("--mask_dir", pairs / "masks", "--num_shards", 2, "--shard_index")
     assert "--run_id is needed with --num_shards" in refused(*shards, 0)
     assert "--shard_index 2: expected 0..1" in refused(*shards, 2)
+
+
+@pytest.mark.parametrize("words", [(), ("--pixel_size", 8)])
+def test_a_run_whose_masks_have_another_pixel_size_now_does_not_go_on(
+    run, pairs, error_line, words
+):
+    sizes = pairs / "masks" / VOLUME
+    write_json(sizes, {"pixel_size_nm": [8, 8]})
+    folder = run(*words)
+    before, lines = pictures(folder), manifest(folder)
+    (folder / "images" / "image_cond4_batch1_sample0.png").unlink()
+    write_json(sizes, {"pixel_size_nm": [16, 16]})
+    line = error_line(generate.main, "--resume_run", folder)
+    assert "the pixel size of mask was changed from 8 nm to 16 nm" in line
+    assert manifest(folder) == lines
+    write_json(sizes, {"pixel_size_nm": [8, 8]})
+    generate.main(["--resume_run", str(folder)])
+    assert pictures(folder) == before
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 from core.checks import bar_for_many
 from core.files import sha256_of
 from core.imaging.pairing import list_names
-from core.imaging.pixel_size import PixelSizeRecord, as_pixel_size, pixel_size_of_folder
+from core.imaging.pixel_size import PixelSizeRecord, changed_sizes, pixel_size_of_folder
 from core.recording.records import read_checked
 from core.recording.run_files import LAST
 from training.data.datasets import DataSets
@@ -115,16 +115,6 @@ def changed_names(before: Contents, now: Contents) -> list[str]:
     return sorted(added + lost + changed)
 
 
-def _changed_sizes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Differences between the pixel sizes that folders state, a phrase each."""
-    sizes = [(name, *map(as_pixel_size, (before[name], now.get(name)))) for name in before]
-    return [
-        f"the pixel size of the {name} was changed from {old or 'unknown'} to {new or 'unknown'}"
-        for name, old, new in sizes
-        if old != new
-    ]
-
-
 def check_same_data(path: Path, now: Mapping[str, Any]) -> None:
     """Check that the data are those of a record.
 
@@ -142,7 +132,7 @@ def check_same_data(path: Path, now: Mapping[str, Any]) -> None:
     changes = []
     for name in CONTENTS:
         changes += changed_files(getattr(before, name), now.get(name, {}), name)
-    changes += _changed_sizes(before.stated_sizes, now["stated_sizes"])
+    changes += changed_sizes(before.stated_sizes, now["stated_sizes"])
     if before.read_once is not None:
         changes += changed_names(before.read_once, now["read_once"])
     if changes:

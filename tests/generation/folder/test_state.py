@@ -8,6 +8,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from core.files import write_json
+from core.imaging.pixel_size import VOLUME
 from generation.folder.manifest import read_manifest, read_recorded
 from generation.folder.published_state import load_generation_state
 from generation.folder.state import read_generation
@@ -156,6 +158,25 @@ def test_a_condition_with_another_content_is_named(new_run, tmp_path):
     state = tmp_path / "run" / "generate_state.json"
     content = json.loads(state.read_text())
     del content["condition_checksums"]  # a run of an older version
+    state.write_text(json.dumps(content))
+    new_run().join()
+
+
+def test_another_pixel_size_of_the_conditions_is_named(new_run, tmp_path):
+    sizes = tmp_path / "depth" / VOLUME
+    write_json(sizes, {"pixel_size_nm": [8, 8]})
+    new_run().open()
+    new_run().join()
+    write_json(sizes, {"pixel_size_nm": [4, 8]})
+    changed = "started, the pixel size of d was changed from 8 nm to 4 x 8 nm .*. Put back volume"
+    with pytest.raises(ValueError, match=changed):
+        new_run().join()
+    sizes.unlink()
+    with pytest.raises(ValueError, match="d was changed from 8 nm to unknown"):
+        new_run().join()
+    state = tmp_path / "run" / "generate_state.json"
+    content = json.loads(state.read_text())
+    del content["stated_sizes"]  # a run of an older version
     state.write_text(json.dumps(content))
     new_run().join()
 

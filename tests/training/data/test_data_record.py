@@ -47,7 +47,7 @@ def test_another_pixel_size_is_a_change(folders, tmp_path):
     write_json(tmp_path / DATA, record)
     check_same_data(tmp_path / DATA, record_of(folders))
     write_json(folders[0] / VOLUME, {"pixel_size_nm": [4, 4]})
-    changed = "the pixel size of the images was changed from 8 nm to 4 nm; the pixel size of the v"
+    changed = "the pixel size of images was changed from 8 nm to 4 nm; the pixel size of val_"
     with pytest.raises(RuntimeError, match=changed):
         check_same_data(tmp_path / DATA, record_of(folders))
     (folders[0] / VOLUME).unlink()
