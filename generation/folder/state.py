@@ -48,6 +48,7 @@ class GenerateState(GeneratedFrom):
     """Content of `STATE`, with the keys of the published file; `GeneratedFrom` has three of them.
 
     Attributes:
+        args: options that the run was started with, by name.
         condition_paths: files of each branch, in the order of the condition sets.
         weights: SHA-256 by the name of the branch.
         config: the model's configuration.
@@ -57,6 +58,7 @@ class GenerateState(GeneratedFrom):
         first_batch: as `SamplePlan`; runs of older versions do not say it.
     """
 
+    args: dict[str, Any] = {}
     condition_paths: dict[str, list[str]]
     condition_records: Annotated[list[dict[str, Any]], Field(min_length=1)]
     prompts: Annotated[list[str], Field(min_length=1)]
@@ -161,6 +163,15 @@ def require_same_run(
         raise ValueError(
             f"{run_dir / RECORD}: the run was started with another {changed[0]} ({before}). "
             "Use that, or start a new run."
+        )
+    # A resumed run takes its options from the record, which someone may have edited. Paths may
+    # change, as files move: what they mean is compared below.
+    paths = {name for name, value in options.items() if isinstance(value, Path)}
+    if changed := changed_options(now, state.args, {*free, *paths}):
+        before = state.args[changed[0].lstrip("-")]
+        raise ValueError(
+            f"{run_dir / RECORD}: edited, as {run_dir / STATE} has another {changed[0]} "
+            f"({before}). Put it back, or start a new run."
         )
     # The same options can mean other files: one is added to a folder, weights are replaced.
     for key, name in (

@@ -235,6 +235,33 @@ def test_a_run_whose_masks_have_another_pixel_size_now_does_not_go_on(
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "before"), [("ddim_steps", 3, 2), ("seed", 8, 7), ("pad", True, False)]
+)
+def test_an_edited_option_of_the_record_does_not_mix_images(run, error_line, name, value, before):
+    folder = run()
+    lines, record = manifest(folder), json.loads((folder / RECORD).read_text())
+    (folder / "images" / "image_cond4_batch1_sample0.png").unlink()
+    record["args"][name] = value
+    (folder / RECORD).write_text(json.dumps(record))
+    line = error_line(generate.main, "--resume_run", folder)
+    assert f"{folder / RECORD}: edited" in line and f"another --{name} ({before})" in line
+    assert manifest(folder) == lines
+
+
+def test_a_run_whose_weights_have_moved_goes_on(run, micro_weights, tmp_path):
+    moved = tmp_path / "moved.safetensors"
+    folder = run()
+    before = pictures(folder)
+    moved.write_bytes(micro_weights.read_bytes())
+    record = json.loads((folder / RECORD).read_text())
+    record["args"]["model_weights_path"] = str(moved)
+    (folder / RECORD).write_text(json.dumps(record))
+    (folder / "images" / "image_cond4_batch1_sample0.png").unlink()
+    generate.main(["--resume_run", str(folder)])
+    assert pictures(folder) == before
+
+
+@pytest.mark.parametrize(
     "name", ["mask_dir", "model_weights_path", "config_yaml_path", "prompts_file", "grain"]
 )
 @pytest.mark.parametrize("value", [3, "/proc"])

@@ -162,6 +162,19 @@ def test_a_condition_with_another_content_is_named(new_run, tmp_path):
     new_run().join()
 
 
+def test_a_state_without_options_refuses_no_run(new_run, tmp_path):
+    """Nothing tells then whether the record was edited."""
+    new_run().open()
+    state = tmp_path / "run" / "generate_state.json"
+    content = json.loads(state.read_text())
+    state.write_text(json.dumps(content | {"args": content["args"] | {"strength": 9}}))
+    with pytest.raises(ValueError, match=r"args.json: edited, as .*another --strength \(9\)"):
+        new_run().join()
+    del content["args"]
+    state.write_text(json.dumps(content))
+    new_run().join()
+
+
 def test_another_pixel_size_of_the_conditions_is_named(new_run, tmp_path):
     sizes = tmp_path / "depth" / VOLUME
     write_json(sizes, {"pixel_size_nm": [8, 8]})
