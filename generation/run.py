@@ -10,7 +10,7 @@ import numpy as np
 
 from core.checks import find_flaws
 from core.command_line.option_sources import plain
-from core.files import sha256_of, whole_folder, write_json
+from core.files import whole_folder, write_json
 from core.imaging.images import IGNORE, write_png
 from core.imaging.pairing import IMAGES, MANIFEST, MASKS
 from core.imaging.pictures import OVERVIEW
@@ -19,9 +19,9 @@ from core.recording.records import RECORD, read_record, write_run_record
 from generation.drawn import Drawn
 from generation.folder.image_line import image_line
 from generation.folder.manifest import (
-    SHA256,
     WEIGHTS_CHANGED,
     append_to_manifest,
+    checksums_of,
     read_recorded,
     write_manifest,
 )
@@ -232,9 +232,8 @@ class Run:
             if drawn.ignored is not None:
                 labels = np.where(drawn.ignored, IGNORE, labels).astype(np.uint8)
             write_png(self.folder / line["mask"], labels)
-        image_path = self.folder / line["image"]
-        write_png(image_path, drawn.picture)
-        return line | {SHA256: sha256_of(image_path)}
+        write_png(self.folder / line["image"], drawn.picture)
+        return line | checksums_of(self.folder, line)
 
     def note(self, line: dict) -> None:
         """Add the line of an image whose files are written to the manifest."""
@@ -274,7 +273,7 @@ class Run:
         if line["image"] in recorded:
             return line | recorded[line["image"]]
         # Its process was killed before it could add the line.
-        return line | {SHA256: sha256_of(self.folder / line["image"])}
+        return line | checksums_of(self.folder, line)
 
     def _write_report(self, done: list[int]) -> None:
         examples = [

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from core.files import require_file, whole_file
+from core.files import require_file, sha256_of, whole_file
 from core.imaging.pairing import IMAGES, MANIFEST, MASKS
 from core.recording.records import Record, parse_checked
 from generation.folder.run_folder import lock_manifest
@@ -16,9 +16,10 @@ from generation.names import CONDITIONS
 
 # Keys of a line that are known only when the image is written; all others follow from the plan.
 SHA256 = "sha256"  # of the image's file
+OTHERS_SHA256 = "others_sha256"  # of the files of its mask and conditions, by their paths
 WEIGHTS_CHANGED = "weights_changed"  # files of weights that changed while it was drawn
 GATED = ("agreement", "redraw", "ignored_share")  # what the quality gate decided
-NOTED = (SHA256, WEIGHTS_CHANGED, "seed", *GATED)
+NOTED = (SHA256, OTHERS_SHA256, WEIGHTS_CHANGED, "seed", *GATED)
 LONGEST_LINE = 2**20  # bytes; a longer one is damaged, and read in parts
 # A file name, so that no line leads out of the run's folder
 NAME = r"[^/\x00]*[^/\x00.][^/\x00]*"
@@ -32,7 +33,8 @@ class ManifestLine(Record):
         conditions: pictures of the conditions by folder.
         sources: condition files by branch, the leading one first.
         pixel_size_nm: height and width of a pixel; None where it is unknown.
-        sha256, weights_changed: see `NOTED`; None where nothing was noted.
+        sha256, others_sha256, weights_changed: see `NOTED`; None where nothing was noted, as in
+            lines of older versions.
     """
 
     image: Annotated[str, Field(pattern=f"^{IMAGES}/{NAME}$")]
@@ -45,6 +47,7 @@ class ManifestLine(Record):
     options: dict[str, Any] = {}
     pixel_size_nm: list[float] | None = None
     sha256: str | None = None
+    others_sha256: dict[str, str] | None = None
     weights_changed: list[str] | None = None
     agreement: float | None = None
     redraw: int | None = None
@@ -87,7 +90,7 @@ def read_recorded(run_dir: Path) -> dict[str, dict]:
             line = parse_checked(text, ManifestLine, path)
             # Of an image that was made again, the last line holds.
             noted = {key: getattr(line, key) for key in NOTED}
-            recorded[line.image] = {key: x for key, x in noted.items() if x not in (None, [])}
+            recorded[line.image] = {key: x for key, x in noted.items() if x not in (None, [], {})}
     return recorded
 
 
@@ -96,6 +99,18 @@ def _lines(path: Path) -> Iterator[bytes]:
     with open(path, "rb") as file:
         while line := file.readline(LONGEST_LINE):
             yield line
+
+
+def files_of(line: Mapping) -> list[str]:
+    """Paths of the pictures that belong to an image: its mask and its conditions."""
+    return [*filter(None, [line["mask"]]), *line["conditions"].values()]
+
+
+def checksums_of(run_dir: Path, line: Mapping) -> dict:
+    """Checksums of the pictures of a line that are there, by the keys that it notes them under."""
+    there = [file for file in files_of(line) if (run_dir / file).is_file()]
+    others = {file: sha256_of(run_dir / file) for file in there}
+    return {SHA256: sha256_of(run_dir / line["image"]), OTHERS_SHA256: others}
 
 
 def append_to_manifest(run_dir: Path, line: Mapping) -> None:

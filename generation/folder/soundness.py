@@ -10,7 +10,7 @@ from pathlib import Path
 from core.checks import picture_flaw
 from core.files import sha256_of
 from core.imaging.images import image_size
-from generation.folder.manifest import SHA256, WEIGHTS_CHANGED
+from generation.folder.manifest import OTHERS_SHA256, SHA256, WEIGHTS_CHANGED, files_of
 
 
 def image_flaw(run_dir: Path, line: Mapping, recorded: Mapping, gated: bool = False) -> str | None:
@@ -18,7 +18,7 @@ def image_flaw(run_dir: Path, line: Mapping, recorded: Mapping, gated: bool = Fa
 
     Args:
         line: of the manifest.
-        recorded: what was noted of the image when it was written, by `SHA256` and
+        recorded: what was noted of the image when it was written, by `SHA256`, `OTHERS_SHA256` and
             `WEIGHTS_CHANGED`; empty where nothing was.
         gated: whether a quality gate chose the image: then only its note tells the seed.
     Raises:
@@ -37,4 +37,11 @@ def image_flaw(run_dir: Path, line: Mapping, recorded: Mapping, gated: bool = Fa
     if line["mask"] and (flaw := picture_flaw(run_dir / line["mask"], size, "grey")):
         return flaw
     flaws = (picture_flaw(run_dir / file, size) for file in line["conditions"].values())
-    return next(filter(None, flaws), None)
+    if flaw := next(filter(None, flaws), None):
+        return flaw
+    # A sound picture of another image, which the checks above let pass
+    others = recorded.get(OTHERS_SHA256, {})
+    for file in files_of(line):
+        if others.get(file) not in (None, sha256_of(run_dir / file)):
+            return f"{run_dir / file}: not the picture that was written"
+    return None

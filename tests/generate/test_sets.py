@@ -137,16 +137,18 @@ def test_damaged_pictures_are_made_again_and_exported(run, tmp_path, capsys):
     names = [f"image_cond{i}_batch1_sample0.png" for i in range(6)]
     (folder / "images" / names[1]).write_bytes(b"")
     (folder / "images" / names[4]).write_bytes(before[names[3]])
+    masks = {name: (folder / "masks" / name).read_bytes() for name in names}
     (folder / "masks" / names[2]).unlink()
+    (folder / "masks" / names[5]).write_bytes(masks[names[0]])
     capsys.readouterr()
     generate.main(["--resume_run", str(folder), "--dry_run"])
     printed = capsys.readouterr().out
-    assert f"3 images are damaged and are made again, the first: {folder}" in printed
-    assert "3 there already" in printed and (folder / "images" / names[1]).read_bytes() == b""
+    assert f"4 images are damaged and are made again, the first: {folder}" in printed
+    assert "2 there already" in printed and (folder / "images" / names[1]).read_bytes() == b""
     words = ["--resume_run", folder, "--export_dataset", tmp_path / "set"]
     generate.main([str(word) for word in words])
     assert pictures(folder) == before and manifest(folder) == lines
-    assert (folder / "masks" / names[2]).is_file()
+    assert {name: (folder / "masks" / name).read_bytes() for name in names} == masks
     exported = {path.name: path.read_bytes() for path in (tmp_path / "set" / "images").iterdir()}
     assert exported == {name.replace("image_", "synth_"): data for name, data in before.items()}
 

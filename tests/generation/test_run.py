@@ -86,6 +86,7 @@ def test_what_is_not_as_it_was_written_counts_as_missing(new_run):
     ]
     whole = {path: path.read_bytes() for paths in files for path in paths}
     other_size = np.zeros((9, 8, 3), np.uint8)
+    other_mask, other_depth = (whole[files[0][i]] for i in (1, 2))
     for k, damage, expected in (
         (0, lambda image, mask, depth: image.write_bytes(b""), "it is empty"),
         (0, lambda image, mask, depth: image.write_bytes(whole[image][:-20]), "cannot be read"),
@@ -93,6 +94,8 @@ def test_what_is_not_as_it_was_written_counts_as_missing(new_run):
         (1, lambda image, mask, depth: write_png(image, other_size[..., 0]), "grey 1 8 PNG"),
         (2, lambda image, mask, depth: mask.unlink(), "not there"),
         (2, lambda image, mask, depth: write_png(mask, other_size), "expected 8-bit grey PNG"),
+        (2, lambda image, mask, depth: mask.write_bytes(other_mask), "masks/.*: not the picture"),
+        (2, lambda image, mask, depth: depth.write_bytes(other_depth), "d/.*: not the picture"),
         (3, lambda image, mask, depth: write_png(depth, other_size), r"\(9, 8\) pixels"),
         (3, lambda image, mask, depth: depth.write_bytes(whole[depth][:-9]), "cannot be read"),
     ):
@@ -131,6 +134,28 @@ def test_checksums_are_recorded_and_survive(new_run):
     run.finish()
     for line in read_manifest(run.folder):
         assert line["sha256"] == sha256_of(run.folder / line["image"])
+        assert line["others_sha256"] == {
+            file: sha256_of(run.folder / file)
+            for file in (line["mask"], line["conditions"]["mask"], line["conditions"]["d"])
+        }
+
+
+def test_pictures_whose_checksums_nobody_noted_are_taken_as_they_are(new_run):
+    """Masks and conditions of runs of older versions."""
+    run = new_run()
+    run.open()
+    for k in range(4):
+        write_image(run, k)
+    run.finish()
+    path = run.folder / "manifest.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        del line["others_sha256"]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    masks = [run.folder / line["mask"] for line in lines]
+    masks[2].write_bytes(masks[0].read_bytes())
+    assert run.find_flaws(range(4)) == []
+    assert run.finish() == 4 and [json.loads(x) for x in path.read_text().splitlines()] == lines
 
 
 def test_images_of_weights_that_changed_are_made_again(new_run):
