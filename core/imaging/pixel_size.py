@@ -115,13 +115,34 @@ def pixel_size_of_folder(folder: Path) -> PixelSize | None:
     # Not `list_images`: a folder of arrays holds no picture. Pipes and devices are none either.
     files = (path for path in folder.iterdir() if path.name[0] != "." and path.is_file())
     paths = sorted((p for p in files if p.suffix.lower() in IMAGE_SUFFIXES), key=natural_order)
-    sizes = {p.name: pixel_size_of_file(p) for p in paths[:: max(1, len(paths) // ASKED_FILES)]}
+    asked = paths[:: max(1, len(paths) // ASKED_FILES)]
+    return _common_size({p.name: pixel_size_of_file(p) for p in asked}, f"{folder}: ")
+
+
+def common_pixel_size(folders: Iterable[Path]) -> PixelSize | None:
+    """The pixel size that the pictures of several folders have in common; None where it is unknown.
+
+    Folders that contradict each other have none, and a warning says so.
+
+    Raises:
+        FileNotFoundError, ValueError: as `pixel_size_of_folder`.
+    """
+    return _common_size({folder: pixel_size_of_folder(folder) for folder in folders})
+
+
+def _common_size(sizes: Mapping[object, PixelSize | None], where: str = "") -> PixelSize | None:
+    """The first size, where all others are like it; else None, and a warning.
+
+    Args:
+        sizes: by what has them.
+        where: that is, for the message.
+    """
     first = next(iter(sizes.values()), None)
-    for name, size in sizes.items():
+    for what, size in sizes.items():
         if (first is None) != (size is None) or (first and not first.is_like(size)):
             notify(
-                f"{folder}: the pixel size is {first or 'unknown'} in {next(iter(sizes))}, but "
-                f"{size or 'unknown'} in {name}. It counts as unknown for all."
+                f"{where}the pixel size is {first or 'unknown'} in {next(iter(sizes))}, but "
+                f"{size or 'unknown'} in {what}. It counts as unknown for all."
             )
             return None
     return first

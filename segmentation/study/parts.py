@@ -11,7 +11,7 @@ from tqdm import tqdm
 from conditions.pairs import Pair
 from core.files import whole_folder, write_json
 from core.imaging.pairing import IMAGES, MASKS, by_stem, stem_of
-from core.imaging.pixel_size import VOLUME, pixel_size_of_folder
+from core.imaging.pixel_size import VOLUME, common_pixel_size
 from core.notices import notify
 from segmentation.data import digest_of, gather_pairs, read_input, read_target
 from segmentation.study.config import StudyConfig
@@ -100,7 +100,8 @@ def _notify_of_missing_classes(parts: Parts, num_classes: int) -> None:
 def write_parts(folder: Path, parts: Parts) -> list[str]:
     """Copy all pairs to `images/` and `masks/` of `train_1/`, `train_2/`, ..., `val/`, `test/`.
 
-    The folder is written whole or not at all. One that holds this very split stays as it is.
+    The folder is written whole or not at all. One that holds this very split stays as it is. Parts
+    whose images have one pixel size tell it.
 
     Returns:
         Names of the folders in it.
@@ -117,7 +118,7 @@ def write_parts(folder: Path, parts: Parts) -> list[str]:
         return list(named)
     with whole_folder(folder) as temporary:
         for name, pairs in tqdm(named.items(), desc="copy", unit="folder"):
-            size = pixel_size_of_folder(pairs[0].image.parent)
+            size = common_pixel_size(dict.fromkeys(pair.image.parent for pair in pairs))
             for kind in (IMAGES, MASKS):
                 (temporary / name / kind).mkdir(parents=True)
                 if size:

@@ -8,7 +8,9 @@ import shutil
 import pytest
 import yaml
 
+from core.files import write_json
 from core.imaging.images import read_labels
+from core.imaging.pixel_size import VOLUME, pixel_size_of_folder
 from core.notices import Notice
 from tests.blobs import blobs, write_pairs
 from utils import vary_masks
@@ -133,6 +135,27 @@ def test_the_curve_over_labelled_images(data, tmp_path, run, capsys):
     }
     copied = read_labels(tmp_path / "split/val/masks/08.png")
     assert (copied == read_labels(data / "real/masks/08.png")).all()
+
+
+def test_a_written_split_tells_the_pixel_size_that_its_images_share(data, tmp_path, run):
+    real = {"images": [], "masks": []}
+    for name, side in (("a", 8), ("b", 4)):
+        shutil.copytree(data / "real", tmp_path / name)
+        for kind, folders in real.items():
+            folders.append(str(tmp_path / name / kind))
+            for path in (tmp_path / name / kind).iterdir():
+                if (path.stem in ("03", "08")) != (name == "b"):
+                    path.unlink()
+            write_json(tmp_path / name / kind / VOLUME, {"pixel_size_nm": [side, side]})
+    with pytest.warns(Notice, match="is 8 nm in .*a/images, but 4 nm in .*b/images. It counts as"):
+        run(study_of(data, real=real), "--write_split", str(tmp_path / "split"))
+    split = tmp_path / "split"
+    assert len(list((split / "train_6/images").iterdir())) == 6
+    sizes = {
+        p.parent.relative_to(split): pixel_size_of_folder(p.parent) for p in split.rglob(VOLUME)
+    }
+    expected = {"val": (4, 4), "test": (8, 8)}  # one folder each; train has images of both
+    assert {str(p.parent): size for p, size in sizes.items()} == expected and len(sizes) == 4
 
 
 def test_a_written_split_stays_and_is_not_replaced(data, tmp_path, run):
