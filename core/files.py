@@ -55,12 +55,16 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
 
     When the block ends well, the temporary folder takes the name `path`. When the block raises, it
     is deleted with its content. Missing parents of `path` are made. What a killed process left of
-    the same folder goes after a day.
+    the same folder goes after a day. Of a link to an empty folder, the folder is replaced.
 
     Raises:
         OSError: nothing can be written there, or `path` exists and is not an empty folder.
+        FileNotFoundError: `path` is a link to nothing, or lies below one.
     """
     path = Path(path).absolute()
+    _refuse_dangling(path)
+    if path.is_symlink():  # over the link itself no folder can be renamed
+        path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     for old in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp"):
         with suppress(FileNotFoundError):  # another process removes it as well
@@ -117,11 +121,13 @@ def check_new_folder(path: Path) -> None:
 
     Raises:
         FileExistsError: `path` exists and is not an empty folder.
+        FileNotFoundError: `path` is a link to nothing, or lies below one.
         OSError: nothing can be written there.
     """
+    _refuse_dangling(path)
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise FileExistsError(f"{path}: exists and is not an empty folder. Name a new one.")
-    parent = _nearest_parent(path)
+    parent = _nearest_parent(path.resolve() if path.is_symlink() else path)
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
         raise PermissionError(f"{path}: nothing can be written to {parent}. Name another place.")
 
@@ -144,6 +150,17 @@ def check_writable(path: Path, option: str = "") -> None:
     except OSError as error:
         name = f"{option} {path}".lstrip()
         raise OSError(f"{name}: cannot be written ({error}). Name another place.") from error
+
+
+def _refuse_dangling(path: Path) -> None:
+    """Raise FileNotFoundError where a path, or a folder above it, is a link to nothing."""
+    # It does not exist, and nothing else can be made in its place.
+    for place in (path, *path.absolute().parents):
+        if place.is_symlink() and not place.exists():
+            raise FileNotFoundError(
+                f"{place}: a link to {os.readlink(place)}, which is not there. Remove the link, or "
+                "name another place."
+            )
 
 
 def _nearest_parent(path: Path) -> Path:
@@ -222,7 +239,9 @@ def refuse_existing(path: str | Path, overwrite: bool) -> None:
 
     Raises:
         FileExistsError: `path` exists and `overwrite` is false.
+        FileNotFoundError: `path` is a link to nothing, or lies below one.
     """
+    _refuse_dangling(Path(path))
     if Path(path).exists() and not overwrite:
         raise FileExistsError(f"{path}: exists already. Give another name, or ask to overwrite it.")
 

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from core.files import ABANDONED, remove_leftovers, whole_file, whole_folder, write_json
+from core.files import (
+    ABANDONED,
+    check_new_folder,
+    refuse_existing,
+    remove_leftovers,
+    whole_file,
+    whole_folder,
+    write_json,
+)
 
 
 def test_json_is_indented_and_ends_with_a_newline(tmp_path):
@@ -101,6 +109,33 @@ def test_a_folder_in_the_making_is_removed_after_a_day(tmp_path):
     with whole_folder(tmp_path / "set"):
         pass
     assert not old.exists() and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_link_to_an_empty_folder_stays_and_the_folder_is_filled(tmp_path):
+    """As people link a results folder to a larger disk."""
+    link, target = tmp_path / "set", tmp_path / "disk" / "there"
+    target.mkdir(parents=True)
+    link.symlink_to(target)
+    check_new_folder(link)
+    with whole_folder(link) as temporary:
+        assert temporary.parent == target.parent  # a rename would not reach another disk
+        (temporary / "a").touch()
+    assert link.is_symlink() and [path.name for path in target.iterdir()] == ["a"]
+    with pytest.raises(FileExistsError, match="set: exists and is not an empty folder"):
+        check_new_folder(link)
+
+
+@pytest.mark.parametrize("below", ["", "set"])
+def test_a_link_to_nothing_is_refused_before_anything_is_made(tmp_path, below):
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    path, refusal = tmp_path / "link" / below, "link: a link to .*gone, which is not there. Remove"
+    with pytest.raises(FileNotFoundError, match=refusal):
+        check_new_folder(path)
+    with pytest.raises(FileNotFoundError, match=refusal):
+        refuse_existing(path, overwrite=False)
+    with pytest.raises(FileNotFoundError, match=refusal), whole_folder(path):
+        pytest.fail("begun")
+    assert [file.name for file in tmp_path.iterdir()] == ["link"]
 
 
 def test_a_folder_that_another_process_removes_is_none_to_remove(tmp_path, monkeypatch):

@@ -41,6 +41,14 @@ def test_export_at_the_end_and_of_a_finished_run(run, pairs, tmp_path, monkeypat
     assert again.read_bytes() == first.read_bytes()
 
 
+def test_an_export_fills_the_empty_folder_that_a_link_names(run, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    run("--export_dataset", tmp_path / "link")
+    assert len(list((tmp_path / "disk" / "masks").iterdir())) == 6
+    assert (tmp_path / "link").is_symlink()
+
+
 def test_real_pairs_of_another_pixel_size_are_named(run, pairs, tmp_path, recwarn):
     for kind, side in (("images", 10), ("masks", 8)):
         write_json(pairs / kind / VOLUME, {"pixel_size_nm": [side, side]})
@@ -61,6 +69,9 @@ def test_exports_that_make_no_sense(run, pairs, tmp_path, error_line, capsys):
 
     to_full, to_new = (("--export_dataset", tmp_path / name) for name in ("full", "new"))
     assert "exists and is not an empty folder" in refused(*to_full)
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    line = refused("--export_dataset", tmp_path / "link")
+    assert f"--export_dataset {tmp_path / 'link'}: a link to {tmp_path / 'gone'}, which is" in line
     real = ["--include_real", pairs / "images", pairs / "masks"]
     assert "--include_real: needs --export_dataset" in refused(*real)
     assert "when all shards are done" in refused(*to_new, "--num_shards", 2, "--shard_index", 0)

@@ -219,6 +219,18 @@ def test_bad_input_is_one_line_and_writes_nothing(stacks, tmp_path, error_line, 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_link_to_nothing_is_refused_and_one_to_an_empty_folder_filled(
+    stacks, tmp_path, error_line
+):
+    (tmp_path / "out").symlink_to(tmp_path / "disk")
+    line = error_line(slices.main, stacks[0], tmp_path / "out")
+    assert f"{tmp_path / 'out'}: a link to {tmp_path / 'disk'}, which is not there" in line
+    assert not (tmp_path / "disk").exists()
+    (tmp_path / "disk").mkdir()
+    run(stacks[0], tmp_path / "out")
+    assert len(pictures(tmp_path / "disk")) == 12
+
+
 def test_a_folder_of_something_else_is_refused(stacks, tmp_path, error_line):
     assert "not an empty folder" in error_line(slices.main, stacks[0], tmp_path)
     (tmp_path / "slices.json").write_text("{}")
