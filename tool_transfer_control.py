@@ -36,6 +36,7 @@ def main(argv=None):
     # Here, because what works loads torch, which takes longer than reading the options.
     import torch
 
+    from cldm.base_encoder import refuse_other_base
     from cldm.model import build_model
     from cldm.transfer_control import transfer_control
     from core.weights.checkpoints import check_finite, save_weights
@@ -52,6 +53,7 @@ def main(argv=None):
         sources.append(load_original(path))
         check_finite(sources[-1], path)
         print(f"{path}: {len(sources[-1])} tensors")
+    refuse_other_base(args.path_sd15_with_control, args.path_sd15, sources[0])
     if args.dry_run:
         plan = f"weights with the moved control branch: {args.path_output}"
         hidden = [name for name in vars(args) if name.startswith("path_")]

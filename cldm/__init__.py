@@ -11,6 +11,7 @@
   `recorded`: with CUDA graphs; `known_texts`: without a text encoder.
 - `speed`: networks compiled, recorded or packed, and freed memory kept.
 - `logger`: pictures that a training draws.
+- `base_encoder`: a warning of another base than that of a branch's training, or a refusal.
 - `unknown_prompts`: a warning of weights whose prompts nobody recorded.
 - `ddim_hacked`, `hack`, on `unsupported`: published names for notebooks.
 """

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,13 @@ from core.weights.torch_files import load_pickle
 
 RESTORED_WITHIN = 600  # seconds that processes wait for the one that restores `LAST`
 
+Notes = Callable[[Mapping[str, torch.Tensor]], dict[str, str]]
+
+
+def no_notes(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """No texts for a .safetensors file, whatever its tensors are."""
+    return {}
+
 
 class WholeFileIO(TorchCheckpointIO):
     """Lightning's reader and writer of checkpoints: no half-written file, no code from a file.
@@ -27,10 +34,10 @@ class WholeFileIO(TorchCheckpointIO):
 
     Args:
         kept: beginnings of the tensors' names that go into a .safetensors file.
-        notes: function that returns texts by name for such a file; `step` is added.
+        notes: function from all tensors by name to texts by name for such a file; `step` is added.
     """
 
-    def __init__(self, kept: tuple[str, ...] = ("",), notes: Callable[[], dict[str, str]] = dict):
+    def __init__(self, kept: tuple[str, ...] = ("",), notes: Notes = no_notes):
         super().__init__()
         self.kept, self.notes = kept, notes
 
@@ -38,8 +45,9 @@ class WholeFileIO(TorchCheckpointIO):
         """Write a checkpoint; raises OSError as `save_torch`."""
         path = Path(path)
         if path.suffix == ".safetensors":
-            notes = {**self.notes(), "step": str(checkpoint["global_step"])}
-            save_weights(subset(checkpoint["state_dict"], self.kept), path, notes)
+            tensors = checkpoint["state_dict"]
+            notes = {**self.notes(tensors), "step": str(checkpoint["global_step"])}
+            save_weights(subset(tensors, self.kept), path, notes)
             return
         if path.name == LAST and path.exists():
             _keep_as_previous(path)

@@ -4,8 +4,12 @@ import pytest
 import torch
 
 import tool_transfer_control
+from cldm.base_encoder import encoder_mark
 from cldm.model import create_model
+from core.files import sha256_of
+from core.notices import Notice
 from core.weights.checkpoints import load_state_dict, save_weights, subset
+from core.weights.notes import BASE_ENCODER, STARTED_FROM
 from tests.weights import fill_zero_layers
 
 ENCODER = "input_blocks.1.0.in_layers.2.weight"  # in the U-Net and, as a copy, in the branch
@@ -68,6 +72,33 @@ def test_a_branch_without_its_base_is_enough(files, micro_yaml, tmp_path):
     save_weights(subset(load_state_dict(trained), ["control_model."]), tmp_path / "branch.ckpt")
     result = run([old, tmp_path / "branch.ckpt", new], tmp_path / "b.safetensors", micro_yaml)
     assert all(torch.equal(result[name], value) for name, value in expected.items())
+
+
+def test_notes_tell_a_wrong_old_base(files, micro_yaml, tmp_path, error_line):
+    """A branch alone has no U-Net to compare; in half precision a base is still the same."""
+    old, trained, new = files
+    weights = load_state_dict(old)
+    branch, half = tmp_path / "branch.safetensors", tmp_path / "half.ckpt"
+    save_weights({name: value.half() for name, value in weights.items()}, half)
+    own = subset(load_state_dict(trained), ["control_model."])
+    digest = sha256_of(old)
+    notes = {STARTED_FROM: f"old.safetensors {digest}", BASE_ENCODER: encoder_mark(weights)}
+    save_weights(own, branch, notes)
+    moved, config = tmp_path / "moved.ckpt", ("--config", micro_yaml)
+    line = error_line(tool_transfer_control.main, new, branch, old, moved, *config)
+    assert "branch.safetensors: its control branch was trained on old.safetensors (SHA-256 " in line
+    assert f"{digest[:8]}...), but {new} is another base" in line and not moved.exists()
+    run([half, branch, new], moved, micro_yaml)
+
+
+def test_notes_of_older_versions_warn_of_another_file(files, micro_yaml, tmp_path, recwarn):
+    old, trained, new = files
+    own, branch = subset(load_state_dict(trained), ["control_model."]), tmp_path / "b.safetensors"
+    save_weights(own, branch, {STARTED_FROM: f"old.safetensors {sha256_of(old)}"})
+    run([old, branch, new], tmp_path / "right.ckpt", micro_yaml)
+    assert not [w for w in recwarn if w.category is Notice]
+    with pytest.warns(Notice, match=f"started from old.safetensors .*, and {new} is another file"):
+        run([new, branch, old], tmp_path / "wrong.ckpt", micro_yaml)
 
 
 def test_bases_in_half_precision(files, micro_yaml, tmp_path):

@@ -1,6 +1,5 @@
 """The optimization of a training, and the Lightning trainer that runs it."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -9,7 +8,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy
 
 from cldm.names import CONTROL
-from core.lightning import WholeFileIO, lightning_precision
+from core.lightning import Notes, WholeFileIO, lightning_precision, no_notes
 from training.callbacks.steps import NEVER, ValidationBySteps
 from training.options import OptimizationOptions
 from training.processes import Processes
@@ -23,7 +22,7 @@ def build_trainer(
     loggers: list[Logger],
     log_every: int,
     callbacks: list[Callback],
-    notes: Callable[[], dict[str, str]] = dict,
+    notes: Notes = no_notes,
 ) -> pl.Trainer:
     """A trainer whose checkpoints are whole files and whose data need no sampler of Lightning's.
 

@@ -20,7 +20,7 @@ from core.imaging.images import IMAGE_SUFFIXES
 from core.imaging.pairing import natural_order
 from core.notices import notify
 from core.recording.records import DATA, Record, read_checked
-from core.weights.weight_files import open_safetensors
+from core.weights.notes import read_notes
 
 VOLUME = "volume.json"  # file beside the slices of a volume
 NANOMETRES = {  # of a unit, by its spellings in lower case
@@ -189,10 +189,7 @@ def pixel_size_of_weights(path: Path) -> PixelSize | None:
     """
     if size := pixel_size_of_training(path.parent):
         return size
-    if path.suffix != ".safetensors":
-        return None
-    with open_safetensors(path, "numpy") as file:
-        note = (file.metadata() or {}).get(SIZE_NOTE, "")
+    note = read_notes(path).get(SIZE_NOTE, "")
     return as_pixel_size([*map(float, note.split())]) if NOTED_SIZE.fullmatch(note) else None
 
 

@@ -29,6 +29,19 @@ def check_weights_file(path: Path) -> None:
         raise FileNotFoundError(f"{path}: no such checkpoint. Check the path.")
 
 
+def is_safetensors(path: Path) -> bool:
+    """Tell whether a file is one of safetensors, by its content and not by its name.
+
+    It begins with the size of its header, in 8 bytes of which the upper half is 0, and the brace
+    that opens the header.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    with open(path, "rb") as file:
+        return file.read(9)[4:] == b"\0\0\0\0{"
+
+
 @contextmanager
 def open_safetensors(path: Path, framework: str, device: str = "cpu") -> Iterator[safe_open]:
     """A file of safetensors, to read from in the block; arguments as those of `safe_open`.

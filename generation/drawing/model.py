@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from cldm.base_encoder import notify_of_other_base
 from cldm.known_texts import MOST_TEXTS, KnownTexts
 from cldm.model import build_model, create_control
 from cldm.multi import MultiConditionControlNet
@@ -28,7 +29,7 @@ def weights_files(branches: Sequence[Branch], base: Path | None) -> dict[str, Pa
     Raises:
         FileNotFoundError: a file does not exist.
         ValueError: a folder of diffusers is named, a branch has the name that stands for the base,
-            or no file holds the base.
+            no file holds the base, or a branch was trained on another kind of condition.
     """
     files = {branch.name: branch.weights for branch in branches}
     if base and BASE in files:
@@ -40,6 +41,8 @@ def weights_files(branches: Sequence[Branch], base: Path | None) -> dict[str, Pa
         files[BASE] = base
     for path in files.values():
         check_weights_file(path)
+    for branch in branches:
+        branch.check_trained_condition()
     # A control-only file has nothing that an image could be drawn with. Its tensors are mapped, and
     # its checksums compared for the load that follows too.
     first = branches[0].weights
@@ -48,6 +51,8 @@ def weights_files(branches: Sequence[Branch], base: Path | None) -> dict[str, Pa
             f"{first}: holds no Stable Diffusion weights. "
             "Name those it was trained on with --base_weights_path."
         )
+    for branch in branches:
+        notify_of_other_base(branch.weights, base or first)
     return files
 
 

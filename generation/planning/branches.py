@@ -24,6 +24,7 @@ from core.imaging.pixel_size import (
     pixel_size_of_weights,
 )
 from core.imaging.resampling import Resampling, resampling_to
+from core.weights.notes import CONDITION, read_notes
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"  # a branch names a folder, so no slash and no leading dot
 
@@ -86,6 +87,20 @@ class Branch:
                     f"{str(path)!a}: a name that is not UTF-8. Rename it, for example with convmv."
                 ) from error
         return paths
+
+    def check_trained_condition(self) -> None:
+        """Check the kind of condition that the weights were trained on, where their notes tell it.
+
+        Raises:
+            ValueError: another kind, or a damaged file.
+        """
+        trained = read_notes(self.weights).get(CONDITION, self.condition.name)
+        if trained != self.condition.name:
+            raise ValueError(
+                f"{self.weights}: was trained on conditions of the kind {trained}, but branch "
+                f"{self.name} shows it {self.condition.name}. Name weights for that kind, or give "
+                f"conditions with --branches NAME={trained}:DIR."
+            )
 
     def check(self, path: Path) -> tuple[int, int]:
         """(height, width) of the hint of a file, which is read in full.

@@ -4,6 +4,9 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import torch
+
+from cldm.base_encoder import encoder_mark
 from conditions import Condition
 from core.cards import (
     CARD,
@@ -16,6 +19,7 @@ from core.cards import (
 from core.files import sha256_of
 from core.imaging.pixel_size import pixel_size_of_training, size_note
 from core.recording.records import DATA
+from core.weights.notes import BASE_ENCODER, CONDITION, STARTED_FROM
 from training.folder.first_weights import read_start
 
 TAGS = ["controlnet", "electron-microscopy", "image-generation", "natural2nanoscale"]
@@ -36,14 +40,25 @@ USE = (
 )
 
 
-def weights_notes(run_dir: Path, condition: Condition, licence: str | None) -> dict[str, str]:
-    """Texts by name with which a safetensors file describes itself."""
+def weights_notes(
+    run_dir: Path,
+    condition: Condition,
+    licence: str | None,
+    tensors: Mapping[str, torch.Tensor],
+) -> dict[str, str]:
+    """Texts by name with which a safetensors file describes itself.
+
+    Args:
+        tensors: of the whole model by name, its base included.
+    """
+    mark = encoder_mark(tensors)
     return {
         "format": "pt",
-        "condition": condition.name,
+        CONDITION: condition.name,
         "encoding": f"{condition.hint_channels} hint channels in [0, 1]",
         "classes": str(condition.options.num_classes) if condition.carries_labels else "none",
-        "base_sha256": ", ".join(f"{n} {digest}" for n, digest in read_start(run_dir).items()),
+        STARTED_FROM: ", ".join(f"{n} {digest}" for n, digest in read_start(run_dir).items()),
+        **({BASE_ENCODER: mark} if mark else {}),
         "licence": licence or UNKNOWN_LICENCE,
         **size_note(pixel_size_of_training(run_dir)),
     }

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from cldm import parameterization
+from cldm.base_encoder import encoder_mark
 from cldm.speed import speed_up_drawing
 from conditions import create_condition
 from core.command_line.options import OptionError
@@ -42,6 +43,25 @@ def test_weights_without_their_base_are_refused(micro_weights, tmp_path):
     with pytest.raises(ValueError, match="holds no Stable Diffusion weights.*--base_weights_path"):
         weights_files([branch("e", control)], None)
     assert weights_files([branch("e", control)], micro_weights)["base"] == micro_weights
+
+
+def test_notes_tell_another_condition_and_another_base(micro_weights, tmp_path, recwarn):
+    weights = load_state_dict(micro_weights)
+    path, other = tmp_path / "control.safetensors", tmp_path / "other.safetensors"
+    notes = {"condition": "normal", "base_encoder": encoder_mark(weights)}
+    save_weights(subset(weights, ["control_model."]), path, notes)
+    with pytest.raises(ValueError, match="control.safetensors: .* kind normal, but branch mask"):
+        weights_files([branch("mask", path, "segmentation")], micro_weights)
+    branches = [branch("n", path, "normal")]
+    weights_files(branches, micro_weights)
+    assert not [w for w in recwarn if w.category is Notice]
+    name = "model.diffusion_model.input_blocks.0.0.weight"
+    save_weights(weights | {name: weights[name] + 0.01}, other)
+    with pytest.warns(Notice, match=f"{path}.*, but {other} is another base"):
+        weights_files(branches, other)
+    # The first branch's file brings the base
+    with pytest.warns(Notice, match=f"{path}.*, but {other} is another base"):
+        weights_files([branch("e", other), *branches], None)
 
 
 def test_a_model_loads_in_half_precision(micro_yaml, micro_weights, monkeypatch):

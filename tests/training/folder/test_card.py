@@ -52,5 +52,5 @@ def test_a_card_holds_what_is_known_and_no_paths(tmp_path):
 
 def test_notes_of_runs_of_older_versions(tmp_path):
     assert read_start(tmp_path) == {}
-    notes = weights_notes(tmp_path, create_condition("depth"), "mit")
+    notes = weights_notes(tmp_path, create_condition("depth"), "mit", {})
     assert notes["classes"] == "none" and notes["base_sha256"] == "" and notes["licence"] == "mit"
