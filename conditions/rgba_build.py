@@ -6,7 +6,7 @@ and a build that was killed goes on with the files that are missing.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from core.command_line.options import (
     option,
     positive_int,
 )
+from core.files import sha256_of
 from core.imaging.image_header import stated_bit_depth
 from core.imaging.images import list_images, read_image, write_png
 from core.imaging.pairing import find_partners, stem_of
@@ -31,6 +32,7 @@ from core.imaging.pictures import class_colours, tile
 from core.imaging.thresholds import CANNY_HIGH, CANNY_LOW, check_thresholds
 
 FORMATS = ("npz", "png")
+SUMS = {"image_sha256": "image_path", "mask_sha256": "mask_path"}  # in a note: whose they are
 
 DrawEdges = Callable[[Path], np.ndarray]  # picture file -> uint8 (H, W), 0 or 255
 
@@ -218,8 +220,12 @@ def build_rgba(labels: np.ndarray, edges: np.ndarray, beta_edge: float) -> np.nd
     return np.concatenate([one_hot(labels, CLASS_PLANES), alpha[..., None]], axis=2)
 
 
-def describe(job: Job, tensor: TensorOptions) -> str:
-    """The published note of a tensor, which also tells whether an old file can be kept."""
+def describe(job: Job, tensor: TensorOptions, sums: Mapping[str, str]) -> str:
+    """The published note of a tensor, which also tells whether an old file can be kept.
+
+    Args:
+        sums: of the files, by names of `SUMS`; the published note has none.
+    """
     note = {
         "image_path": str(job.image),
         "mask_path": str(job.mask),
@@ -230,7 +236,7 @@ def describe(job: Job, tensor: TensorOptions) -> str:
     }
     if bit_depth := stated_bit_depth():
         note["bit_depth"] = bit_depth
-    return json.dumps(note)
+    return json.dumps(note | sums)
 
 
 def run_job(
@@ -240,9 +246,10 @@ def run_job(
 
     The other jobs go on, and all problems are reported together.
     """
-    meta = describe(job, tensor)
     paths = [folder / f"{job.name}.{kind}" for kind in options.fmt]
     try:
+        files = (job.image, job.mask)
+        meta = describe(job, tensor, dict(zip(SUMS, map(sha256_of, files), strict=True)))
         todo = _missing_files(paths, meta, options.overwrite)
         draw = job.preview and (options.overwrite or picture_flaw(job.preview))
         if not todo and not draw:
@@ -277,13 +284,32 @@ def _missing_files(paths: list[Path], meta: str, overwrite: bool) -> list[Path]:
             raise RuntimeError(
                 f"{path}: is there and damaged ({error}). Remove it, or overwrite it"
             ) from error
-        # A mixture of thresholds in one folder would train a branch on two kinds of edges.
-        if note != meta:
+        if difference := _difference(note, meta):
             raise RuntimeError(
-                f"{path}: is there and was made from other files or options. "
-                "Overwrite it, or build into another folder"
+                f"{path}: is there and {difference}. Overwrite it, or build into another folder"
             )
     return todo
+
+
+def _difference(note: str | None, meta: str) -> str | None:
+    """The difference of a tensor's note from the one it would get now; None where there is none.
+
+    Notes of older versions have no checksums, so their files count as unchanged.
+    """
+    try:
+        before, now = json.loads(note or ""), json.loads(meta)
+    except ValueError:
+        before = None
+    if not isinstance(before, dict):
+        return "has no note of what it was made from"
+    changed = [name for name in SUMS if name in before and before[name] != now[name]]
+    for name in SUMS:
+        before.pop(name, None)
+        now.pop(name)
+    # A mixture of thresholds in one folder would train a branch on two kinds of edges.
+    if before != now:
+        return "was made from other files or options"
+    return f"{now[SUMS[changed[0]]]} has changed since" if changed else None
 
 
 def _write_preview(path: Path, picture: np.ndarray, labels: np.ndarray, edges: np.ndarray) -> None:

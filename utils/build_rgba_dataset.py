@@ -5,7 +5,8 @@ r"""Put masks and Canny edges together as RGBA tensors, the conditions of `--con
 
 This writes `data_rgba/train/100_200/`, named after the thresholds. It holds `<stem>.npz` for each
 image, with the class planes in R, G, B and the edges in A. Files that exist and were made in the
-same way are kept, so a build that was killed goes on where it was.
+same way are kept, so a build that was killed goes on where it was. Those whose image or mask has
+changed since are refused.
 """
 
 from dataclasses import dataclass

@@ -31,8 +31,8 @@ def test_planes_and_alpha_by_hand(beta, alpha):
 def test_a_note_changes_with_everything_that_a_tensor_depends_on():
     job = Job(Path("a.png"), Path("b.png"), Path("a"), None)
     others = TensorOptions(canny_low=7), TensorOptions(canny_high=700), TensorOptions(beta_edge=2)
-    notes = {describe(job, options) for options in (TensorOptions(), *others)}
-    notes.add(describe(job._replace(mask=Path("c.png")), TensorOptions()))
+    notes = {describe(job, options, {}) for options in (TensorOptions(), *others)}
+    notes.add(describe(job._replace(mask=Path("c.png")), TensorOptions(), {}))
     assert len(notes) == 5
 
 

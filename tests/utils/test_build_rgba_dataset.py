@@ -10,8 +10,9 @@ from PIL import Image
 
 from annotator.canny import CannyDetector
 from conditions import create_condition
-from conditions.rgba import read_rgba
+from conditions.rgba import read_meta, read_rgba, write_rgba
 from conditions.segmentation import one_hot, read_mask
+from core.files import sha256_of
 from core.imaging.images import read_image, write_png
 from core.notices import Notice
 from utils import build_rgba_dataset
@@ -76,6 +77,9 @@ def test_the_published_format(build, pairs):
         "canny_low": 40,
         "canny_high": 90,
         "beta_edge": 1.0,
+        # Not published
+        "image_sha256": sha256_of(pairs / "images" / "cell_2.png"),
+        "mask_sha256": sha256_of(pairs / "masks" / "cell_2.png"),
     }
 
 
@@ -159,6 +163,29 @@ def test_tensors_of_other_options_are_not_mixed(build, tmp_path):
         damaged.write_bytes(half)
         with pytest.raises(RuntimeError, match="cell_1.npz: is there and damaged"):
             build("--beta-edge", 0.5, dest="npz")
+
+
+@pytest.mark.parametrize("kind", ["npz", "png"])
+def test_a_corrected_mask_does_not_keep_its_old_tensor(build, pairs, kind):
+    """Under the same name, and with the time of the old one, as `rsync -t` leaves it."""
+    folder, mask = build("--fmt", kind), pairs / "masks" / "cell_2.png"
+    times = mask.stat().st_atime_ns, mask.stat().st_mtime_ns
+    write_png(mask, np.full((64, 64), 2, np.uint8))
+    os.utime(mask, ns=times)
+    message = f"cell_2.{kind}: is there and {mask} has changed since. Overwrite it"
+    with pytest.raises(RuntimeError, match=message):
+        build("--fmt", kind)
+    build("--fmt", kind, "--overwrite")
+    assert read_rgba(folder / f"cell_2.{kind}")[..., 2].all()
+
+
+def test_tensors_of_older_versions_are_kept(build, pairs, capsys):
+    folder = build()
+    path = folder / "cell_0.npz"
+    note = {k: v for k, v in json.loads(read_meta(path)).items() if not k.endswith("sha256")}
+    write_rgba(path, read_rgba(path), json.dumps(note))
+    build()
+    assert "6 there already" in capsys.readouterr().out
 
 
 def test_previews_show_image_mask_and_edges(build, pairs, tmp_path):
