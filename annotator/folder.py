@@ -1,7 +1,8 @@
 """The maps of a whole folder of images: batches, progress, and a record for later runs.
 
-The record holds the settings and the weights that drew the maps. A run that is started again goes
-on if both are unchanged, and otherwise names what changed.
+The record holds the settings and the weights that drew the maps, and the checksums of the images. A
+run that is started again goes on if settings and weights are unchanged, and otherwise names what
+changed. Maps of images that have changed are drawn again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -70,10 +71,11 @@ class MapSettings(Record):
 
 
 class MapsRecord(Record):
-    """Content of `MAPS_RECORD`; weights are the SHA-256 of their files by name."""
+    """Content of `MAPS_RECORD`; weights and images are the SHA-256 of their files by name."""
 
     settings: MapSettings
     weights: dict[str, str]
+    images: dict[str, str] = {}  # older versions noted none
 
 
 def map_path(output: Path, image: Path) -> Path:
@@ -95,8 +97,8 @@ def settings_that_draw(
     return plain(shared | asdict(options))
 
 
-def recorded_weights(output: Path, settings: Mapping) -> dict[str, str] | None:
-    """Checksums of the weights that drew the maps in `output`; None if nothing is there yet.
+def recorded_maps(output: Path, settings: Mapping) -> MapsRecord | None:
+    """The record of the maps in `output`; None if nothing is there yet.
 
     Args:
         settings: of this run, as `settings_that_draw` gives them.
@@ -131,7 +133,7 @@ def recorded_weights(output: Path, settings: Mapping) -> dict[str, str] | None:
             f"{record}: the maps were drawn with another {changed[0]} ({value}). "
             "Name another folder, or use that value",
         )
-    return saved.weights
+    return saved
 
 
 def missing_maps(
@@ -155,10 +157,20 @@ def missing_maps(
     return missing, list(flaws.values())
 
 
-def write_record(output: Path, settings: Mapping, weights: Mapping[str, str]) -> None:
-    """Make the folder of the maps, and store in it what draws them."""
+def changed_images(sums: Mapping[Path, str], before: MapsRecord | None) -> list[Path]:
+    """Images with other checksums than those that a record has; none where it has none."""
+    if before is None or not before.images:
+        return []
+    return [path for path, total in sums.items() if before.images.get(path.name) != total]
+
+
+def write_record(
+    output: Path, settings: Mapping, weights: Mapping[str, str], images: Mapping[str, str]
+) -> None:
+    """Make the folder of the maps, and store in it what draws them; see `MapsRecord`."""
     output.mkdir(parents=True, exist_ok=True)
-    write_json(output / MAPS_RECORD, {"settings": settings, "weights": weights})
+    content = {"settings": settings, "weights": weights, "images": images}
+    write_json(output / MAPS_RECORD, content)
 
 
 def find_all_weights(

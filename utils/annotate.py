@@ -14,12 +14,14 @@ from annotator.folder import (
     MAPS_RECORD,
     OVERVIEW,
     AnnotationRunOptions,
+    changed_images,
     check_images,
     draw_all,
     draw_overview,
     find_all_weights,
+    map_path,
     missing_maps,
-    recorded_weights,
+    recorded_maps,
     settings_that_draw,
     write_record,
 )
@@ -27,6 +29,7 @@ from annotator.registry import DETECTORS, idle_options
 from annotator.weights import CKPTS_VARIABLE
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
 from core.command_line.options import add_options, new_parser, option_names, read_options
+from core.files import sha256_of
 from core.hardware.device_options import pick_device
 from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import list_images
@@ -53,7 +56,8 @@ def build_parser():
         type=Path,
         required=True,
         metavar="DIR",
-        help=f"for a PNG per image and {OVERVIEW}; maps of an earlier run stay",
+        help=f"for a PNG per image and {OVERVIEW}; maps of an earlier run stay, "
+        "but those of images that have changed since are drawn again",
     )
     files.add_argument(
         "--weights_path",
@@ -91,15 +95,20 @@ def main(argv=None):
         raise ValueError(f"--output {args.output}: is the --input folder. Name another one.")
     settings = settings_that_draw(detector, options, args.input, run.detect_resolution)
     with option_names():
-        before = recorded_weights(args.output, settings)
+        before = recorded_maps(args.output, settings)
     sizes = check_images(paths)  # all of them, so that nothing is drawn if one cannot be read
     missing, flaws = missing_maps(sizes, args.output, detector)
+    sums = {path: sha256_of(path) for path in paths}
+    stale = [path for path in changed_images(sums, before) if path not in missing]
+    missing |= {path: sizes[path] for path in stale}
     plan = (
         f"{detector.name}: {len(paths)} images in {args.input}, "
         f"{len(paths) - len(missing)} done already"
     )
     if flaws:
         plan += f"; {len(flaws)} maps are damaged and are drawn again, the first: {flaws[0]}"
+    if stale:
+        plan += f"; {len(stale)} images have changed since and are drawn again, such as {stale[0]}"
     if args.dry_run:
         plan += f"\n{len(missing)} maps would be written to {args.output}"
         print(dry_run_text(vars(args), plan))
@@ -108,14 +117,17 @@ def main(argv=None):
     if missing:  # a folder that is complete needs no weights
         weights = find_all_weights(detector, options, args.weights_path, "--weights_path")
         # Half of the maps by other weights would be a data set of two kinds.
-        if before not in (None, weights):
+        if before and before.weights != weights:
             raise ValueError(
                 f"--output: {args.output / MAPS_RECORD}: the maps were drawn with other weights. "
                 "Name another folder."
             )
         draw_maps = detector.build(options, args.weights_path, pick_device(run.device))
-        # The record comes first: a run that is killed while it draws can then be gone on with.
-        write_record(args.output, settings, weights)
+        # The record comes first: a run that is killed while it draws can then be gone on with. It
+        # would vouch for maps of old images, so these go before.
+        for path in stale:
+            map_path(args.output, path).unlink()
+        write_record(args.output, settings, weights, {path.name: sums[path] for path in paths})
         draw_all(missing, args.output, detector, draw_maps, run)
     draw_overview(paths, args.output)
     print(f"wrote {args.output}, overview {args.output / OVERVIEW}")

@@ -16,7 +16,7 @@ from annotator.folder import (
     batches_of_one_size,
     draw_batch,
     find_all_weights,
-    recorded_weights,
+    recorded_maps,
     settings_that_draw,
     write_record,
 )
@@ -59,14 +59,15 @@ def test_the_record_is_compared(tmp_path):
         "canny_high": 200.0,
     }
     output = tmp_path / "maps"
-    assert recorded_weights(output, settings) is None
-    write_record(output, settings, {"a.pth": "12ab"})
-    assert recorded_weights(output, settings) == {"a.pth": "12ab"}
+    assert recorded_maps(output, settings) is None
+    write_record(output, settings, {"a.pth": "12ab"}, {"cell.png": "34cd"})
+    saved = recorded_maps(output, settings)
+    assert saved.weights == {"a.pth": "12ab"} and saved.images == {"cell.png": "34cd"}
     with pytest.raises(ValueError, match=r"annotate.json: .* another --detect_resolution \(None\)"):
-        recorded_weights(output, settings | {"detect_resolution": 512})
+        recorded_maps(output, settings | {"detect_resolution": 512})
     (output / "annotate.json").write_text("{}")
     with pytest.raises(ValueError, match="annotate.json: damaged"):
-        recorded_weights(output, settings)
+        recorded_maps(output, settings)
 
 
 def test_all_weights_are_looked_for_beside_the_main_file(tmp_path):
@@ -83,15 +84,16 @@ def test_all_weights_are_looked_for_beside_the_main_file(tmp_path):
 @given(edit=edits())
 def test_an_edited_record_means_the_same_or_is_refused(tmp_path, edit):
     drawn_by = settings_that_draw(CANNY, CannyOptions(), tmp_path / "images", None)
-    write_record(tmp_path / "maps", drawn_by, {"a.pth": "12ab"})
+    write_record(tmp_path / "maps", drawn_by, {"a.pth": "12ab"}, {"cell.png": "34cd"})
     record = tmp_path / "maps" / "annotate.json"
     record.write_text(json.dumps(edit(json.loads(record.read_text()))))
     try:
-        weights = recorded_weights(tmp_path / "maps", drawn_by)
+        saved = recorded_maps(tmp_path / "maps", drawn_by)
     except ValueError as error:
         assert str(record) in str(error) and "\n" not in str(error)
     else:  # weights are compared by the program
-        assert all(isinstance(word, str) for pair in weights.items() for word in pair)
+        for files in (saved.weights, saved.images):
+            assert all(isinstance(word, str) for pair in files.items() for word in pair)
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "endless", "empty"])
@@ -106,4 +108,4 @@ def test_what_is_no_record_is_one_line(tmp_path, kind):
     else:
         record.touch()
     with pytest.raises(ValueError, match="annotate.json: "):
-        recorded_weights(tmp_path, {})
+        recorded_maps(tmp_path, {})

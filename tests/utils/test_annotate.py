@@ -136,6 +136,29 @@ def test_damaged_maps_are_drawn_again(run, capsys):
         run()
 
 
+def test_maps_of_changed_images_are_drawn_again(run, pairs, monkeypatch, capsys):
+    """Also where the run that found the change is stopped before it has drawn them all."""
+    output = run()
+    for name in ("cell_1.png", "cell_4.png"):
+        write_png(pairs / "images" / name, np.full((64, 64), 90, np.uint8))
+    whole = maps(run(output="new"))
+    before = maps(output)
+    run("--dry_run")
+    assert maps(output) == before
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(annotate, "draw_all", mock.Mock(side_effect=KeyboardInterrupt))
+        run()
+    printed = capsys.readouterr().out
+    words = f"2 images have changed since and are drawn again, such as {pairs}/images/cell_1.png"
+    assert printed.count(f"4 done already; {words}") == 2
+    run()
+    assert maps(output) == whole != before
+    record = json.loads((output / MAPS_RECORD).read_text())
+    (output / MAPS_RECORD).write_text(json.dumps(record | {"images": {}}))  # an older version
+    monkeypatch.setattr(annotate, "draw_all", lambda *_: pytest.fail("drawn twice"))
+    run()
+
+
 def test_other_options_are_refused(run, tmp_path):
     run()
     with pytest.raises(ValueError, match=r"another --canny_low \(100.0\)"):
