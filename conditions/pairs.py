@@ -10,10 +10,9 @@ import numpy as np
 from conditions import Condition, create_condition
 from core.checks import bar_for_many, raise_first
 from core.duplicates import equal_files
-from core.imaging.image_files import format_of
-from core.imaging.images import IMAGE_SUFFIXES, check_image, list_images
+from core.imaging.images import check_image, list_images
+from core.imaging.label_files import check_label_files
 from core.imaging.pairing import match_names
-from core.imaging.palettes import check_palettes
 from core.notices import notify
 
 
@@ -57,7 +56,7 @@ def check_same_size(pair: Pair, size: tuple[int, int], condition_size: tuple[int
 def check_pairs(pairs: Sequence[Pair], condition: Condition | None = None) -> None:
     """Find bad files before a model loads: damaged images, wrong conditions, unequal sizes.
 
-    Warns of masks that all hold one class.
+    Warns of masks that all hold one class, and as `check_label_files`.
 
     Args:
         condition: what the pairs' second files hold; masks of three classes when not given.
@@ -66,31 +65,19 @@ def check_pairs(pairs: Sequence[Pair], condition: Condition | None = None) -> No
     """
     condition, problems = condition or create_condition("segmentation"), []
     classes = set()  # of the first files, until two are found
-    lossy = []  # masks that a JPEG holds
     for pair in bar_for_many(pairs):
         try:
             size, layers = check_image(pair.image), condition.read(pair.condition)
             check_same_size(pair, size, layers.classes.shape[:2])
-            if condition.carries_labels:
-                lossy += [pair.condition] * _is_jpeg(pair.condition)
             if condition.carries_labels and len(classes) < 2:
                 classes |= {*np.unique(condition.labels(condition.to_hint(layers))).tolist()}
         except (ValueError, RuntimeError, OSError) as error:
             problems.append(error)
     raise_first(problems)
     if condition.carries_labels:
-        check_palettes(pair.condition for pair in pairs)
-    if lossy:
-        notify(
-            f"{lossy[0].parent}: {len(lossy)} of {len(pairs)} masks are JPEG files, for example "
-            f"{lossy[0].name}. JPEG changes classes at borders: save masks as PNG or TIFF"
-        )
+        check_label_files(pair.condition for pair in pairs)
     if pairs:
         notify_of_one_class(pairs[0].condition.parent, len(pairs), classes)
-
-
-def _is_jpeg(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and format_of(path) == "JPEG"
 
 
 def notify_of_one_class(folder: Path, num_masks: int, classes: Set[int]) -> None:

@@ -8,6 +8,7 @@ from conditions.base import Condition, ConditionOptions, Layers
 from core.imaging.image_files import read_header
 from core.imaging.image_header import Header
 from core.imaging.images import IGNORE, LIKELY_CLASSES, read_labels, to_uint8
+from core.imaging.label_files import NO_JPEG
 from core.imaging.pictures import class_colours
 
 SHOWN = 5  # labels that an error message lists
@@ -40,6 +41,9 @@ def read_mask(path: str | Path, num_classes: int, allow_ignore: bool = False) ->
 
 def _remedy(path: str | Path, found: list[int], num_classes: int) -> str:
     """Advice for a mask that holds these values, sorted. None is better than wrong advice."""
+    header = read_header(Path(path))
+    if header.lossy:
+        return f"The file is compressed as JPEG. {NO_JPEG}, from the originals."
     many = max(LIKELY_CLASSES, 2 * num_classes)
     few = [value for value in found if 0 <= value < many]
     others = [value for value in found if value not in few]
@@ -50,11 +54,10 @@ def _remedy(path: str | Path, found: list[int], num_classes: int) -> str:
         )
     if len(found) > many:
         return (
-            "That many values are a picture, or a mask stored with loss (JPEG): "
+            "That many values are a picture, or a mask that was once stored with loss (JPEG): "
             "save class indices as PNG or TIFF."
         )
     as_indices = "Save one whole number per class: 0, 1, 2 and so on"
-    header = read_header(Path(path))
     if header.min_is_white:
         return f"0 is white in this file. {as_indices}, in a file where 0 is black."
     if not _same_in_all_readers(header):

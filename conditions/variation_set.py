@@ -21,6 +21,7 @@ from core.command_line.options import OptionError, non_negative_int, option, pos
 from core.files import sha256_of, write_json
 from core.hardware.workers import in_workers, workers_option
 from core.imaging.images import list_images, read_grey, to_uint8, write_png
+from core.imaging.label_files import check_label_files
 from core.imaging.pairing import IMAGES, MASKS, in_natural_order, stem_of
 from core.imaging.pictures import OVERVIEW, class_colours, evenly, scale_longer_side, tile
 from core.recording.records import Record, read_checked
@@ -92,6 +93,7 @@ def find_masks(
         classes = set()
         for path, _ in bar_for_many(masks, desc="check masks"):
             classes |= {*np.unique(read_mask(path, num_classes)).tolist()}
+        check_label_files(path for path, _ in masks)
         notify_of_one_class(folder, len(masks), classes)
         return masks
     pairs = find_pairs(image_path, folder)

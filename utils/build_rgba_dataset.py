@@ -31,6 +31,7 @@ from core.command_line.options import (
 from core.files import remove_leftovers, whole_file
 from core.hardware.workers import in_workers, workers_option
 from core.imaging.image_options import ImageOptions, add_image_options
+from core.imaging.label_files import notify_of_jpeg
 from share import run_script
 
 MISSING = "missing_masks.txt"
@@ -122,6 +123,7 @@ def main(argv=None):
         with whole_file(folder / MISSING) as temporary:
             temporary.write_text("".join(f"{name}\n" for name in missing))
     raise_first(problems)
+    notify_of_jpeg(job.mask for job in jobs)
     notify_of_one_class(folders.mask_dir, made, classes)
     print(f"{folder}: {len(jobs)} tensors, {len(jobs) - made} there already")
     if missing:

@@ -58,6 +58,7 @@ class Volume(ABC):
         dtype: of the voxels.
         chunks: (Z, Y, X) of the smallest part that is read at no extra cost.
         voxel: size of a voxel in nm.
+        lossy: compressed as JPEG, at least in part, so voxels are not those that were saved.
         min_is_white: the smallest number is white (TIFF).
         has_palettes: the numbers are rows of colour tables, so they may be labels, but no greys.
         bits: of a grey level, where pictures store fewer than 8; several where they differ.
@@ -70,6 +71,7 @@ class Volume(ABC):
     dtype: np.dtype
     chunks: tuple[int, int, int]
     voxel: Voxel = UNKNOWN
+    lossy: bool = False
     min_is_white: bool = False
     has_palettes: bool = False
     bits: frozenset[int] = frozenset()

@@ -38,6 +38,7 @@ class FolderVolume(Volume):
             try:
                 header = read_header(other)
                 _check_like(other, header, self._paths[0], first)
+                self.lossy |= header.lossy
                 bits.add(header.bits)
             except (ValueError, OSError) as error:
                 problems.append(error)

@@ -17,8 +17,10 @@ from core.checks import MAX_THREADS
 from core.command_line.options import OptionError, option, positive_float, positive_int
 from core.files import write_json
 from core.imaging.images import write_png
+from core.imaging.label_files import NO_JPEG
 from core.imaging.pairing import IMAGES, MASKS
 from core.imaging.pixel_size import VOLUME, PixelSize, Voxel
+from core.notices import notify
 from volumes.base import Volume
 from volumes.cutting import CutOptions, SplitOptions, slabs, tiles_of
 from volumes.grey import Window, grey_picture, sampled_slices
@@ -119,9 +121,15 @@ def _check_numbers(image: Volume, labels: Volume) -> None:
 
 
 def check_sampled_labels(volume: Volume, options: LabelOptions) -> None:
-    """Check labels of slices that are spread over a volume; raises as `LabelOptions.classes`."""
+    """Check labels of slices that are spread over a volume; raises as `LabelOptions.classes`.
+
+    Warns of labels that are compressed as JPEG.
+    """
+    if volume.lossy:
+        notify(f"{volume.source}: the labels are compressed as JPEG. {NO_JPEG}")
+    stored = " (compressed as JPEG, which changes labels)" if volume.lossy else ""
     for number, labels in sampled_slices(volume):
-        options.classes(labels, f"{volume.source}, slice {number} across z")
+        options.classes(labels, f"{volume.source}, slice {number} across z{stored}")
 
 
 class SliceSet:

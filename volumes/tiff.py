@@ -9,6 +9,7 @@ import tifffile
 
 from core.imaging.image_header import DECODER_ERRORS, naming, valid_orientation
 from core.imaging.pixel_size import tiff_voxel
+from core.imaging.tiff_files import LOSSY
 from volumes.axes import Box, place_axes
 from volumes.base import ArrayOptions, Format, Volume, check_level, choose_one, starts_with
 from volumes.raw import RawVoxels
@@ -35,6 +36,7 @@ class TiffVolume(Volume):
         self.format = "OME-TIFF" if self._tiff.is_ome else "TIFF"
         page = series.keyframe
         _check_pages(path, page)
+        self.lossy = page.compression in LOSSY
         self.dtype, self.min_is_white = series.dtype, page.photometric == GREY[1]
         if page.bitspersample < 8:
             self.bits = frozenset({page.bitspersample})

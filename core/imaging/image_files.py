@@ -185,6 +185,7 @@ def _pillow_header(path: Path, image: Image.Image) -> Header:
         dtype=np.dtype(bool if bits == 1 else np.uint8),
         bits=bits,
         orientation=valid_orientation(image.getexif().get(ORIENTATION)),
+        lossy=image.format == "JPEG",
     )
     check_num_pixels(header, path.stat().st_size)
     return header

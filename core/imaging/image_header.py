@@ -54,6 +54,7 @@ class Header:
         orientation: EXIF's and TIFF's number, 1..8; 1 is upright.
         min_is_white: the smallest number is white (TIFF).
         premultiplied: colours are multiplied by alpha (TIFF).
+        lossy: compressed as JPEG, so the pixels are not those that were saved.
         stored_bytes: end of the last pixels in the file, which a truncated file does not reach; 0
             where the header does not say.
     """
@@ -67,6 +68,7 @@ class Header:
     orientation: int = 1
     min_is_white: bool = False
     premultiplied: bool = False
+    lossy: bool = False
     stored_bytes: int = 0
 
     @property

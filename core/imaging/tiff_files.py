@@ -24,6 +24,7 @@ COLOURS = {
 }
 NAMES = {PHOTOMETRIC.SEPARATED: "CMYK", PHOTOMETRIC.YCBCR: "YCbCr", PHOTOMETRIC.CIELAB: "CIELab"}
 JPEG = (COMPRESSION.JPEG, COMPRESSION.OJPEG)
+LOSSY = (*JPEG, COMPRESSION.JPEG_LOSSY)
 ORIENTATION, PHOTOMETRIC_TAG = 274, 262
 MAX_SAMPLE_VALUES = (281, 341)  # MaxSampleValue, SMaxSampleValue
 ASSOCIATED_ALPHA, UNASSOCIATED_ALPHA = 1, 2  # values of ExtraSamples
@@ -112,6 +113,7 @@ def _header(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Header:
         orientation=valid_orientation(page.tags.valueof(ORIENTATION)),
         min_is_white=page.photometric == PHOTOMETRIC.MINISWHITE,
         premultiplied=ASSOCIATED_ALPHA in page.extrasamples,
+        lossy=page.compression in LOSSY,
         stored_bytes=max(stored, default=0),
     )
     check_num_pixels(header, tiff.filehandle.size)

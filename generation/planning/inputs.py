@@ -11,7 +11,7 @@ from einops import rearrange
 from conditions.pairs import notify_of_one_class
 from core.checks import bar_for_many
 from core.hardware.workers import in_workers
-from core.imaging.palettes import check_palettes
+from core.imaging.label_files import check_label_files
 from generation.planning.branches import Branch
 from generation.planning.plan import ConditionSet
 
@@ -26,7 +26,7 @@ def check_condition_sets(
     Args:
         multiple, pad: see `check_condition_set`.
     Raises:
-        FileNotFoundError, ValueError: as `check_condition_set` and `check_palettes`.
+        FileNotFoundError, ValueError: as `check_condition_set` and `check_label_files`.
         OptionError: the pixel size of a folder is needed and unknown.
     """
     for branch in branches:
@@ -41,7 +41,7 @@ def check_condition_sets(
     found = {files.number: size for files, size in zip(condition_sets, bar, strict=True)}
     for i, branch in enumerate(branches):
         if branch.condition.carries_labels:
-            check_palettes(files.files[i] for files in condition_sets)
+            check_label_files(files.files[i] for files in condition_sets)
     return found
 
 

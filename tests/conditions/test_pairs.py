@@ -117,9 +117,10 @@ def test_palettes_that_tell_the_classes_are_taken(tmp_path):
 
 def test_masks_in_jpeg_files_are_warned_of(tmp_path):
     images, masks = make_pairs(tmp_path, num=2)
-    Image.fromarray(np.eye(64, dtype=np.uint8)).save(masks / "s_0.jpg", quality=100)
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(masks / "s_0.jpg", quality=100)
     (masks / "s_0.png").unlink()
-    with pytest.warns(Notice, match="masks: 1 of 2 masks are JPEG files, for example s_0.jpg"):
+    message = f"{masks}: 1 of 2 files of labels are compressed as JPEG, for example s_0.jpg"
+    with pytest.warns(Notice, match=message):
         check_pairs(find_pairs(images, masks))
 
 

@@ -96,6 +96,19 @@ def test_a_picture_is_no_mask(tmp_path):
         read_mask(path, 3)
 
 
+@pytest.mark.parametrize("name", ["m.jpg", "m.tif"])
+def test_jpeg_is_named_as_the_cause_of_odd_values(tmp_path, name):
+    """And not the number of classes, though 3 follows 2."""
+    path = tmp_path / name
+    if name == "m.jpg":
+        Image.fromarray(np.full((16, 16), 3, np.uint8)).save(path)
+    else:
+        tifffile.imwrite(path, np.full((16, 16), 3, np.uint8), compression="jpeg")
+    text = advice(path)
+    assert "found value(s) 3, expected 0..2 (3 classes). The file is compressed as JPEG. " in text
+    assert "save labels as PNG, or as TIFF without JPEG" in text and "state that" not in text
+
+
 def advice(path, num_classes=3):
     with pytest.raises(ValueError) as error:
         read_mask(path, num_classes)

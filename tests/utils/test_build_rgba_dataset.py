@@ -214,6 +214,13 @@ def test_images_without_a_mask_are_listed(build, pairs, capsys):
     assert (folder / "cell_4.npz").exists() and not (folder / "missing_masks.txt").exists()
 
 
+def test_masks_in_jpeg_files_are_warned_of(build, pairs):
+    (pairs / "masks" / "cell_4.png").unlink()
+    Image.fromarray(np.ones((64, 64), np.uint8)).save(pairs / "masks" / "cell_4.jpg")
+    with pytest.warns(Notice, match="masks: 1 of 6 files of labels .*, for example cell_4.jpg"):
+        build(workers=2)
+
+
 def test_masks_of_one_class_are_warned_of(build, pairs):
     for path in (pairs / "masks").iterdir():
         write_png(path, np.ones((64, 64), np.uint8))

@@ -11,6 +11,7 @@ import tifffile
 from PIL import Image
 
 from core.imaging.images import read_labels
+from core.notices import Notice
 from tests.core.imaging.file_cells import png
 from tests.volumes.stacks import voxels
 from utils import slices
@@ -125,6 +126,24 @@ def test_memory_stays_below_the_volume(tmp_path):
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[-1]) < 150 * 1024  # KiB
     assert len(pictures(tmp_path / "out")) == 40
+
+
+@pytest.mark.parametrize("kind", ["folder", "stack"])
+def test_labels_in_jpeg_are_warned_of_and_named_as_the_cause(stacks, tmp_path, error_line, kind):
+    image, labels = stacks[0], tmp_path / "masks.tif"
+    flat = np.full((12, 20, 30), 127, np.uint8)
+    if kind == "folder":
+        labels = tmp_path / "masks"
+        labels.mkdir()
+        for i, plane in enumerate(flat):
+            Image.fromarray(plane).save(labels / f"{i:02}.jpg")
+    else:
+        tifffile.imwrite(labels, flat, compression="jpeg", photometric="minisblack")
+    with pytest.warns(Notice, match=f"{labels}: the labels are compressed as JPEG"):
+        run(image, tmp_path / "out", "--labels", labels, "--map", "127=1")
+    with pytest.warns(Notice):
+        line = error_line(slices.main, image, tmp_path / "new", "--labels", labels)
+    assert "(compressed as JPEG, which changes labels): found label 127" in line
 
 
 def test_volumes_that_do_not_belong_together(stacks, tmp_path, error_line):

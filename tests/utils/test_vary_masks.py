@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from core.imaging.images import read_grey, read_labels, write_png
 from core.notices import Notice
@@ -47,6 +48,12 @@ def test_masks_of_one_class_are_warned_of(folders):
     for path in (folders / "masks").iterdir():
         write_png(path, np.zeros((64, 64), np.uint8))
     with pytest.warns(Notice, match="masks: all 2 masks hold class 0 alone"):
+        vary_masks.main([str(folders / "masks"), str(folders / "new"), "--dry_run"])
+
+
+def test_masks_in_jpeg_files_are_warned_of(folders):
+    Image.fromarray(np.ones((64, 64), np.uint8)).save(folders / "masks" / "odd.jpg")
+    with pytest.warns(Notice, match="masks: 1 of 3 files of labels .*, for example odd.jpg"):
         vary_masks.main([str(folders / "masks"), str(folders / "new"), "--dry_run"])
 
 

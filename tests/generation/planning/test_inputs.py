@@ -9,6 +9,7 @@ from PIL import Image
 
 from conditions import create_condition
 from core.imaging.images import write_png
+from core.notices import Notice
 from generation.planning.branches import Branch
 from generation.planning.inputs import (
     check_condition_set,
@@ -47,6 +48,13 @@ def test_palette_masks_numbered_anew_in_each_file_are_refused(tmp_path):
     assert check_condition_sets(sets[:1], [branch], 8, pad=False) == {0: (8, 8)}
     with pytest.raises(ValueError, match="1.png: a palette in which the colour"):
         check_condition_sets(sets, [branch], 8, pad=False)
+
+
+def test_masks_in_jpeg_files_are_warned_of(tmp_path):
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.jpg")
+    branch = Branch("mask", create_condition("segmentation"), Path("w"), tmp_path)
+    with pytest.warns(Notice, match="1 of 1 files of labels are compressed as JPEG"):
+        check_condition_sets([ConditionSet(0, (tmp_path / "a.jpg",))], [branch], 8, pad=False)
 
 
 def test_masks_of_one_class_are_named_unless_one_differs(tmp_path):
