@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from core.checks import bar_for_many
 from core.imaging.images import check_image, list_images, read_image
+from core.imaging.pairing import IMAGES
 from core.notices import report
 from fid.distances import require_spread
 from fid.preprocessing import Preprocessing
@@ -62,12 +63,26 @@ def read_folder(
     Args:
         skip_corrupt, option: as in `sound_images`.
     Raises:
-        FileNotFoundError, ValueError: as `list_images` and `sound_images`.
+        FileNotFoundError, ValueError: as `list_images` and `sound_images`; or pictures lie beside a
+            folder `images`.
     """
-    paths, skipped = sound_images(list_images(folder, recursive=True), skip_corrupt, option)
+    listed = list_images(folder, recursive=True)
+    _check_one_kind(folder, listed)
+    paths, skipped = sound_images(listed, skip_corrupt, option)
     left_out = f", {skipped} unreadable ones left out" if skipped else ""
     report(f"{folder}: {len(paths)} images{left_out}")
     return paths, skipped
+
+
+def _check_one_kind(folder: Path, paths: Sequence[Path]) -> None:
+    """Refuse a set of pairs or a run, whose masks and overviews would count as images."""
+    images = folder / IMAGES
+    others = [path for path in paths if not path.is_relative_to(images)]
+    if others and len(others) < len(paths):
+        raise ValueError(
+            f"{folder}: {len(others)} pictures beside {IMAGES}/ would count as images, such as "
+            f"{others[0].relative_to(folder)}. Name {images}."
+        )
 
 
 class _Images(Dataset):

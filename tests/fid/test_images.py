@@ -8,7 +8,7 @@ from PIL import Image
 from torchvision import transforms
 
 from core.imaging.images import list_images, write_png
-from fid.images import check_nesting, read_batches, sound_images
+from fid.images import check_nesting, read_batches, read_folder, sound_images
 from fid.preprocessing import Preprocessing
 
 GREY = Preprocessing(24, "pillow-bilinear", True, (0.5,), (0.25,))
@@ -30,6 +30,22 @@ def test_one_folder_in_the_other(tmp_path):
             check_nesting(*pair)
     check_nesting(tmp_path / "real", tmp_path / "real")
     check_nesting(tmp_path / "real", tmp_path / "realistic")
+
+
+@pytest.mark.parametrize("other", ["masks/s_0.png", "conditions/mask/s_0.png", "overview.png"])
+def test_masks_do_not_count_as_images(tmp_path, other):
+    grey = np.zeros((8, 8), np.uint8)
+    for name in ("images/s_0.png", "images/part/s_1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write_png(tmp_path / name, grey)
+    assert len(read_folder(tmp_path, skip_corrupt=False)[0]) == 2
+    (tmp_path / other).parent.mkdir(parents=True, exist_ok=True)
+    write_png(tmp_path / other, grey)
+    with pytest.raises(ValueError) as error:
+        read_folder(tmp_path, skip_corrupt=False)
+    beside = "1 pictures beside images/ would count as images"
+    assert str(error.value) == f"{tmp_path}: {beside}, such as {other}. Name {tmp_path}/images."
+    assert len(read_folder(tmp_path / "images", skip_corrupt=False)[0]) == 2
 
 
 def test_grey_preparation_is_the_published_chain(pixels):
