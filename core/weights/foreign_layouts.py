@@ -12,6 +12,10 @@ from core.weights.weight_files import CONVERT
 CONTROL = "control_model."  # before the names of a control branch
 # Starts a name in a control branch, and none in a U-Net, where `CONTROL` was left out.
 BARE_CONTROL = "zero_convs."
+PUBLISHED = re.compile(  # beginnings of names, also behind what a trainer put before all of them
+    r"(^|(?<=\.))"
+    r"(model\.diffusion_model|control_model|first_stage_model|cond_stage_model|zero_convs)\."
+)
 ORIGINAL = "Take the file in the original layout of Stable Diffusion, with names such as"
 BASE = f"{ORIGINAL} model.diffusion_model.*"
 # Pattern in a tensor's name, what the file is, what to do. The first match counts: a LoRA also has
@@ -57,16 +61,30 @@ def foreign_layout(names: Iterable[str]) -> str | None:
     return None
 
 
+def added_prefix(names: Iterable[str]) -> str:
+    """The text that a trainer put before all names, such as `module.`; empty where there is none.
+
+    It is known where a published name begins behind it.
+    """
+    names = list(names)
+    first = next(filter(None, map(PUBLISHED.search, names)), None)
+    prefix = first.string[: first.start()] if first else ""
+    return prefix if all(name.startswith(prefix) for name in names) else ""
+
+
 def load_original(path: str | Path) -> dict[str, torch.Tensor]:
     """Tensors of a file in the layout that Stable Diffusion was published in.
 
-    A control branch alone, whose names lack `control_model.`, gets it.
+    What stands before all names is taken off, see `added_prefix`. A control branch alone, whose
+    names lack `control_model.`, gets it.
 
     Raises:
         FileNotFoundError, ValueError: as `load_state_dict`.
         ValueError: another program's layout; the message names it.
     """
     tensors = load_state_dict(path)
+    prefix = added_prefix(tensors)
+    tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     if layout := foreign_layout(tensors):
         raise ValueError(f"{path}: is {layout}")
     if any(name.startswith(BARE_CONTROL) for name in tensors):

@@ -9,7 +9,7 @@ import tool_add_control
 from cldm.model import create_control, create_first_stage, create_model
 from conditions import create_condition
 from core.weights.checkpoints import load_state_dict, save_weights, subset
-from core.weights.foreign_layouts import foreign_layout, load_original
+from core.weights.foreign_layouts import added_prefix, foreign_layout, load_original
 from generation.drawing.model import weights_files
 from generation.planning.branches import Branch
 from tests.weights import assert_same_tensors
@@ -72,6 +72,25 @@ def test_every_reader_names_file_and_layout(micro_yaml, micro_weights, tmp_path)
 
 def test_files_in_the_original_layout_are_read(micro_weights):
     assert_same_tensors(load_original(micro_weights), load_state_dict(micro_weights))
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "module.model."])
+def test_what_a_trainer_put_before_all_names_is_taken_off(micro_weights, tmp_path, prefix):
+    expected = load_original(micro_weights)
+    for parts in ((), ("model.diffusion_model.",), ("control_model.",)):
+        part = {name: expected[name] for name in expected if name.startswith(parts or "")}
+        save_weights({f"{prefix}{k}": v for k, v in part.items()}, tmp_path / "w.ckpt")
+        assert_same_tensors(load_original(tmp_path / "w.ckpt"), part)
+    bare = {f"{prefix}{k.removeprefix('control_model.')}": v for k, v in part.items()}
+    save_weights(bare, tmp_path / "bare.safetensors")
+    assert_same_tensors(load_original(tmp_path / "bare.safetensors"), part)
+
+
+def test_names_that_only_some_tensors_have_before_them_stay():
+    names = ["module.model.diffusion_model.out.0.bias", "loss.weight"]
+    assert added_prefix(names) == added_prefix(names[1:]) == added_prefix([]) == ""
+    unet = ["model.diffusion_model.input_blocks.0.0.weight", "model.diffusion_model.out.0.bias"]
+    assert added_prefix(unet) == added_prefix(["control_model.zero_convs.0.0.weight"]) == ""
 
 
 def test_a_branch_whose_names_lack_their_beginning_is_read(micro_yaml, micro_weights, tmp_path):
