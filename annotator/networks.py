@@ -13,6 +13,7 @@ from annotator.weights import find_checkpoint
 from core.fetching.downloads import WeightsFile
 from core.weights.checkpoints import load_state_dict, load_strictly
 from core.weights.torch_files import load_pickle
+from core.weights.weight_files import is_safetensors
 from core.weights.weights_in_use import note_weights
 
 
@@ -23,7 +24,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     an optimizer. `module.`, which data-parallel training puts before names, is taken off.
     """
     note_weights(path)
-    content = load_state_dict(path) if path.suffix == ".safetensors" else load_pickle(path, "cpu")
+    content = load_state_dict(path) if is_safetensors(path) else load_pickle(path, "cpu")
     # Here only: elsewhere `model` would be a tensor's name or a part of a larger network.
     if isinstance(content, dict) and isinstance(content.get("model"), dict):
         content = content["model"]

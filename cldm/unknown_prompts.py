@@ -5,6 +5,7 @@ from pathlib import Path
 from core.notices import notify
 from core.recording.records import RECORD
 from core.weights.torch_files import load_pickle
+from core.weights.weight_files import is_safetensors
 
 TRAINED = "pytorch-lightning_version"  # key in the checkpoints of a training
 
@@ -19,7 +20,7 @@ def notify_of_unknown_prompts(weights: Path, prompts_file: Path | None) -> None:
         ValueError: as `load_pickle`.
     """
     elsewhere = weights.is_file() and not (weights.parent / RECORD).exists()
-    if prompts_file or not elsewhere or weights.suffix == ".safetensors":
+    if prompts_file or not elsewhere or is_safetensors(weights):
         return
     content = load_pickle(weights, "cpu")
     if isinstance(content, dict) and TRAINED in content:

@@ -12,7 +12,12 @@ from torch.overrides import TorchFunctionMode
 
 from core.files import whole_file
 from core.weights.torch_files import load_pickle
-from core.weights.weight_files import WEIGHT_SUFFIXES, check_weights_file, open_safetensors
+from core.weights.weight_files import (
+    WEIGHT_SUFFIXES,
+    check_weights_file,
+    is_safetensors,
+    open_safetensors,
+)
 from core.weights.weights_in_use import note_weights
 
 # `state_dict` inside `state_dict`; the bound ends the search in a file that holds itself.
@@ -39,7 +44,9 @@ class SkipInitialisation(TorchFunctionMode):
 
 
 def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.Tensor]:
-    """Tensors of a .ckpt, .pth, .pt or .safetensors file by name.
+    """Tensors of a file of torch or of safetensors by name.
+
+    A file of safetensors is told by its content, whatever its name.
 
     They are mapped from the file where its format allows. A `state_dict` inside the file is taken
     out. Objects that trainers leave beside the tensors are left out.
@@ -58,7 +65,7 @@ def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.
     path = Path(path)
     check_weights_file(path)
     note_weights(path)
-    if path.suffix == ".safetensors":
+    if is_safetensors(path):
         with open_safetensors(path, "pt", location) as file:
             content = {key: file.get_tensor(key) for key in file.keys()}
     else:

@@ -66,6 +66,10 @@ class UnsafeFileError(ValueError):
         )
 
 
+class MisnamedFileError(ValueError):
+    """A file of torch whose name ends in `.safetensors`."""
+
+
 def check_archive(path: Path) -> None:
     """Compare every record of a file that torch.save wrote with its CRC-32, which torch never does.
 
@@ -103,10 +107,15 @@ def load_pickle(path: Path, location: str) -> dict:
         location: device to load tensors to, as torch names it.
     Raises:
         ValueError: the file is truncated or is none of torch's.
+        MisnamedFileError: its name ends in `.safetensors`.
         UnsafeFileError: it asks to run code on loading; none of its code has run.
     """
     try:
         is_zip = zipfile.is_zipfile(path)  # older torch wrote bare pickles, which cannot be mapped
+        if is_zip and path.suffix == ".safetensors":  # torch would go by the name
+            raise MisnamedFileError(
+                f"{path}: is a file of torch. Rename it, so that it ends in .ckpt"
+            )
         if is_zip:
             check_archive(path)
         stand_ins = _stand_ins(path) if is_zip else []
@@ -117,7 +126,7 @@ def load_pickle(path: Path, location: str) -> dict:
             return torch.load(
                 path, map_location=location, weights_only=True, mmap=True if is_zip else None
             )
-    except UnsafeFileError:
+    except (UnsafeFileError, MisnamedFileError):
         raise
     except Exception as error:  # a damaged file makes the reader raise anything
         reason = " ".join(str(error).split())

@@ -9,6 +9,7 @@ from torchvision.models import resnet50
 
 from core.weights.checkpoints import load_state_dict
 from core.weights.torch_files import load_pickle
+from core.weights.weight_files import is_safetensors
 
 # Beginnings of the backbone's names in a checkpoint; the first that is found counts. MoCo keeps the
 # backbone in an encoder, SwAV's model is the backbone; `module.` comes from parallel training.
@@ -57,7 +58,7 @@ def read_norms(path: Path) -> tuple[float, float] | None:
         ValueError: the file's `norms` are no such numbers.
     """
     # safetensors hold tensors alone.
-    content = load_pickle(path, "cpu") if path.suffix != ".safetensors" else {}
+    content = {} if is_safetensors(path) else load_pickle(path, "cpu")
     norms = content.get("norms")
     if norms is None:
         return None

@@ -230,6 +230,18 @@ def test_truncated_files(tmp_path, suffix, share):
         load_state_dict(path)
 
 
+@pytest.mark.parametrize("name", ["w.ckpt", "w.pth", "w.SAFETENSORS", "w"])
+def test_safetensors_are_told_by_their_content(tmp_path, name):
+    save(tmp_path / "w.safetensors", WEIGHTS).rename(tmp_path / name)
+    assert_same_tensors(load_state_dict(tmp_path / name), WEIGHTS)
+
+
+def test_a_torch_file_named_as_safetensors_is_called_one(tmp_path):
+    save(tmp_path / "t.ckpt", WEIGHTS).rename(tmp_path / "t.safetensors")
+    with pytest.raises(ValueError, match="t.safetensors: is a file of torch. Rename it"):
+        load_state_dict(tmp_path / "t.safetensors")
+
+
 TEXTS = {
     "empty": "",
     "word": "hello",
