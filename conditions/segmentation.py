@@ -30,7 +30,7 @@ def read_mask(path: str | Path, num_classes: int, allow_ignore: bool = False) ->
     # The usual case first: `unique` below sorts all pixels.
     if not classes.size or (classes.min() >= 0 and classes.max() < num_classes):
         return labels
-    found = np.unique(labels).tolist()
+    found = np.unique(classes).tolist()
     wrong = [label for label in found if not 0 <= label < num_classes]
     values = ", ".join(map(str, wrong[:SHOWN])) + (", ..." if len(wrong) > SHOWN else "")
     raise ValueError(
@@ -86,8 +86,10 @@ def _same_in_all_readers(header: Header) -> bool:
 def _ignore_remedy(ignore: int, used: int, num_classes: int) -> str:
     """Advice for a mask of classes 0..`used`-1 and one label that data sets use for "ignore"."""
     more = f" and state {used} classes" if used > num_classes else ""
+    stored = "" if ignore == IGNORE else f"stored as {IGNORE}, "
     return (
-        f"{ignore} looks like an ignore label, which is no class here. Give those pixels a class, "
+        f"{ignore} looks like an ignore label, which is no class here; {stored}--ignore_255, where "
+        "a program has it, leaves those pixels out. Otherwise give them a class, "
         f"for example mask[mask == {ignore}] = 0{more}; to make them a class of their own, "
         f"mask[mask == {ignore}] = {used}, which makes {used + 1} classes."
     )

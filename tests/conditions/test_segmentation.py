@@ -123,7 +123,9 @@ def test_an_ignore_label_is_called_one(tmp_path, dtype, present):
     mask = np.array([*present, ignore], dtype).repeat(16).reshape(8, -1)
     text = advice(write(tmp_path / "m.tif", mask))
     assert f"{ignore} looks like an ignore label" in text and "searchsorted" not in text
-    assert f"mask[mask == {ignore}] = 0;" in text
+    stored = "" if ignore == 255 else "stored as 255, "
+    assert f"no class here; {stored}--ignore_255, where a program has it, leaves those" in text
+    assert text.index("--ignore_255") < text.index(f"mask[mask == {ignore}] = 0;")
     assert f"mask[mask == {ignore}] = 3, which makes 4 classes" in text
 
 
@@ -132,6 +134,13 @@ def test_classes_too_many_beside_an_ignore_label_are_counted(tmp_path):
     text = advice(write(tmp_path / "m.png", mask))
     assert "mask[mask == 255] = 0 and state 4 classes;" in text
     assert "mask[mask == 255] = 4, which makes 5 classes" in text
+
+
+def test_an_ignore_label_that_is_allowed_is_not_blamed(tmp_path):
+    path = write(tmp_path / "m.png", np.array([[0, 1, 2, 3, 255]], np.uint8))
+    with pytest.raises(ValueError, match=r"value\(s\) 3, .*If the data have 4 classes") as error:
+        read_mask(path, 3, allow_ignore=True)
+    assert "255" not in str(error.value)
 
 
 @settings(max_examples=60, deadline=None)
