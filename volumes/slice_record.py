@@ -1,6 +1,9 @@
 """The record of a folder of slices: with it a later call goes on, or is refused."""
 
-from collections.abc import Mapping
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +12,10 @@ from pydantic import Field
 from core.command_line.option_sources import changed_options, plain
 from core.command_line.options import OptionError
 from core.files import check_new_folder, state_of, write_json
+from core.imaging.images import list_images
 from core.recording.records import Record, read_checked
 from volumes.base import Volume
+from volumes.folder import FolderVolume
 from volumes.grey import Window
 
 SLICES = "slices.json"
@@ -38,7 +43,7 @@ class SlicesRecord(Record):
 def describe_volume(path: Path, volume: Volume) -> dict[str, Any]:
     """Facts that tell that a volume has changed, and what people want to know of it."""
     state = state_of(path) if path.is_file() else None
-    return plain(
+    facts = plain(
         {
             "name": path.resolve().name,
             "format": volume.format,
@@ -49,6 +54,22 @@ def describe_volume(path: Path, volume: Volume) -> dict[str, Any]:
             "mtime_ns": state and state.mtime_ns,
         }
     )
+    if state:
+        return facts
+    # Voxels of Zarr and N5 lie in sub-folders, and metadata of Zarr in hidden files.
+    of_slices = isinstance(volume, FolderVolume)
+    files = list_images(path) if of_slices else (p for p in path.rglob("*") if p.is_file())
+    return facts | {"files": _state_of_files(path, files)}
+
+
+def _state_of_files(folder: Path, paths: Iterable[Path]) -> str:
+    """SHA-256 of the names, sizes and times of files below a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        state = state_of(path)
+        digest.update(os.fsencode(path.relative_to(folder)))
+        digest.update(f"\0{state.size} {state.mtime_ns}\0".encode())
+    return digest.hexdigest()
 
 
 def read_slices_record(
@@ -73,8 +94,12 @@ def read_slices_record(
             name,
             f"{path}: was made with {saved.options[name]}. Name another folder, or use that value",
         )
-    if saved.volumes != volumes:
-        raise ValueError(f"{path}: the volume has changed since. Name another folder.")
+    for before, now in zip_longest(saved.volumes, volumes, fillvalue={}):
+        # Older versions noted nothing of the files in a folder.
+        unknown = {"files": now["files"]} if "files" in now and "files" not in before else {}
+        if before | unknown != now:
+            name = now.get("name", before.get("name"))
+            raise ValueError(f"{path}: {name} has changed since. Name another folder.")
     return saved
 
 

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from core.imaging.images import read_labels
+from core.imaging.images import read_labels, write_png
 from core.notices import Notice
 from tests.core.imaging.file_cells import png
 from tests.volumes.stacks import voxels
@@ -95,7 +95,28 @@ def test_a_second_call_goes_on_and_other_options_are_refused(stacks, tmp_path, c
     line = error_line(slices.main, image, out, "--step", "2")
     assert "--step" in line and f"{out}/slices.json: was made with 1" in line
     tifffile.imwrite(image, voxels(np.uint16, (12, 20, 30)) + 1)
-    assert f"{out}/slices.json: the volume has changed" in error_line(slices.main, image, out)
+    assert f"{out}/slices.json: cell.tif has changed since" in error_line(slices.main, image, out)
+
+
+def test_labels_that_were_corrected_meanwhile_are_not_mixed(stacks, tmp_path, error_line):
+    """In one slice of a folder, under the same name, and of the same size."""
+    image, labels, out = stacks[0], tmp_path / "masks", tmp_path / "masks" / "out"
+    labels.mkdir()
+    for i in range(12):
+        write_png(labels / f"{i:02}.png", np.full((20, 30), i % 2, np.uint8))
+    words = (image, out, "--labels", labels)
+    run(*words)
+    (out / "masks/cell_z03.png").unlink()
+    (labels / ".DS_Store").touch()
+    (labels / "readme.txt").touch()
+    run(*words)
+    record = json.loads((out / "slices.json").read_text())
+    old = record | {"volumes": [record["volumes"][0], {**record["volumes"][1]}]}
+    del old["volumes"][1]["files"]
+    write_png(labels / "04.png", np.full((20, 30), 1, np.uint8))
+    assert "slices.json: masks has changed since" in error_line(slices.main, *words)
+    (out / "slices.json").write_text(json.dumps(old))  # an older version noted nothing of it
+    run(*words)
 
 
 def test_the_window_is_stored_and_kept(tmp_path):

@@ -2,10 +2,19 @@
 
 import json
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 
 from tests.edited import edits
-from volumes.slice_record import SLICES, SlicesRecord, read_slices_record, write_slices_record
+from volumes import open_volume
+from volumes.base import ArrayOptions
+from volumes.slice_record import (
+    SLICES,
+    SlicesRecord,
+    describe_volume,
+    read_slices_record,
+    write_slices_record,
+)
 
 OPTIONS = {"axis": "z", "step": 1}
 VOLUMES = [{"name": "cell.tif", "shape": [12, 20, 30], "bytes": None}]
@@ -26,3 +35,21 @@ def test_an_edited_record_means_the_same_or_is_refused(tmp_path, edit):
         assert str(path) in str(error) and "\n" not in str(error)
     else:
         assert window is None or len(window) == 2
+
+
+def test_a_chunk_of_a_zarr_that_was_written_since_is_told(tmp_path):
+    path = tmp_path / "cell.zarr"
+    zarr = pytest.importorskip("zarr")
+    array = zarr.create_array(str(path), shape=(4, 8, 8), chunks=(2, 8, 8), dtype="uint8")
+    array[:] = 1
+
+    def described():
+        return [describe_volume(path, open_volume(path, ArrayOptions()))]
+
+    before = described()
+    record = SlicesRecord(options=OPTIONS, volumes=before, grey_window=None)
+    write_slices_record(tmp_path / "out", record)
+    assert read_slices_record(tmp_path / "out", OPTIONS, described()) == record
+    array[3] = 2
+    with pytest.raises(ValueError, match="slices.json: cell.zarr has changed since"):
+        read_slices_record(tmp_path / "out", OPTIONS, described())
