@@ -118,7 +118,7 @@ def test_condition_logger_and_sampler(run, pairs, tmp_path, micro_yaml, micro_we
     words += ["--branches", f"far=distance:{pairs / 'distances'}"]
     words += ["--branch_weights", f"far={trained / 'EM_best_results.ckpt'}"]
     words += ["--sampler", "heun", "--ddim_steps", 3, "--output_base_dir", tmp_path / "out"]
-    words += ["--encode_ratio", 0.5, 1, "--image_path", pairs / "images"]
+    words += ["--encode_ratio", 0.5, "--image_path", pairs / "images"]
     run("generate.py", *words)
     (made,) = (tmp_path / "out").glob("run_*")
     assert len(list((made / "images").glob("*.png"))) == 6
