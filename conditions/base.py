@@ -66,6 +66,7 @@ class Condition:
         folder_option: the option, without dashes, that names its folder.
         suffixes: of its files.
         carries_labels: whether a file holds the class of every pixel, so that its image has a mask.
+        allow_ignore: whether pixels may bear the label IGNORE, which is no class.
         reads_options: fields of `ConditionOptions` that change its hints.
         is_validated: whether validation conditions need validation images beside them.
     """
@@ -74,6 +75,7 @@ class Condition:
     folder_option: ClassVar[str] = "condition_path"
     suffixes: ClassVar[tuple[str, ...]] = IMAGE_SUFFIXES  # in lower case
     carries_labels: ClassVar[bool] = False
+    allow_ignore: bool = False  # of an object, in masks
     reads_options: ClassVar[tuple[str, ...]] = ()
     is_validated: ClassVar[bool] = True
 
@@ -122,6 +124,10 @@ class Condition:
         # Both layers have the height and width of the file, even one with 0 channels, (H, W, 0):
         # most conditions lack one of the two.
         return self.read(path).classes.shape[:2]
+
+    def counted_labels(self, layers: Layers) -> np.ndarray:
+        """Class indices of the pixels that count, (N,), where the condition carries labels."""
+        return self.labels(self.to_hint(layers)).ravel()
 
     # From a hint to pictures for people
 

@@ -10,7 +10,7 @@ import numpy as np
 from conditions import Condition, create_condition
 from core.checks import bar_for_many, raise_first
 from core.duplicates import equal_files
-from core.imaging.images import check_image, list_images
+from core.imaging.images import IGNORE, check_image, list_images
 from core.imaging.label_files import check_label_files
 from core.imaging.pairing import match_names
 from core.notices import notify
@@ -56,26 +56,39 @@ def check_same_size(pair: Pair, size: tuple[int, int], condition_size: tuple[int
 def check_pairs(pairs: Sequence[Pair], condition: Condition | None = None) -> None:
     """Find bad files before a model loads: damaged images, wrong conditions, unequal sizes.
 
-    Warns of masks that all hold one class, and as `check_label_files`.
+    Warns of masks that all hold one class, of those whose pixels are all ignored, and as
+    `check_label_files`.
 
     Args:
         condition: what the pairs' second files hold; masks of three classes when not given.
     Raises:
-        ValueError, RuntimeError, OSError: the first problem, with the number of further ones.
+        ValueError, RuntimeError, OSError: the first problem, with the number of further ones; or
+            all pixels of all masks are ignored.
     """
     condition, problems = condition or create_condition("segmentation"), []
     classes = set()  # of the first files, until two are found
+    ignored = []  # masks whose pixels are all ignored
     for pair in bar_for_many(pairs):
         try:
             size, layers = check_image(pair.image), condition.read(pair.condition)
             check_same_size(pair, size, layers.classes.shape[:2])
-            if condition.carries_labels and len(classes) < 2:
-                classes |= {*np.unique(condition.labels(condition.to_hint(layers))).tolist()}
+            if condition.carries_labels and (condition.allow_ignore or len(classes) < 2):
+                labels = condition.counted_labels(layers)
+                if not labels.size:
+                    ignored.append(pair.condition)
+                if len(classes) < 2:
+                    classes |= {*np.unique(labels).tolist()}
         except (ValueError, RuntimeError, OSError) as error:
             problems.append(error)
     raise_first(problems)
     if condition.carries_labels:
         check_label_files(pair.condition for pair in pairs)
+    if ignored and len(ignored) == len(pairs):
+        raise ValueError(
+            f"{ignored[0].parent}: all pixels of all {len(pairs)} masks are marked with {IGNORE}, "
+            "so nothing can be learned or scored. Mark fewer pixels."
+        )
+    notify_of_ignored(ignored, len(pairs))
     if pairs:
         notify_of_one_class(pairs[0].condition.parent, len(pairs), classes)
 
@@ -91,6 +104,21 @@ def notify_of_one_class(folder: Path, num_masks: int, classes: Set[int]) -> None
         notify(
             f"{folder}: all {num_masks} masks hold class {label} alone, so they tell nothing about "
             "the images. Are these the right files?"
+        )
+
+
+def notify_of_ignored(masks: Sequence[Path], of: int) -> None:
+    """Warn of masks whose pixels are all marked with IGNORE.
+
+    Args:
+        masks: these alone.
+        of: number of all masks.
+    """
+    if masks:
+        notify(
+            f"{masks[0]}: all pixels are marked with {IGNORE}, as in {len(masks)} of {of} masks. "
+            "Nothing is learned or scored from their images: leave these pairs out, or mark fewer "
+            "pixels"
         )
 
 

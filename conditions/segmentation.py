@@ -144,6 +144,11 @@ class Segmentation(Condition):
         """Planes of 0 and 1, (H, W, num_classes)."""
         return one_hot(layers.classes[..., 0], self.options.num_classes)
 
+    def counted_labels(self, layers):
+        """Class indices of the pixels that are not marked with IGNORE, (N,)."""
+        labels = layers.classes.astype(np.int64)  # (H, W, 1)
+        return labels[labels != IGNORE] if self.allow_ignore else labels.ravel()
+
     def labels(self, hint):
         """Class of each pixel, uint8 (H, W)."""
         return hint.argmax(axis=2).astype(np.uint8)

@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 
 from cldm.parts_in_turn import PartsInTurn
 from cldm.speed import speed_up_drawing
+from conditions.pairs import notify_of_ignored
 from core.imaging.pairing import MANIFEST
 from core.notices import report
 from generation.drawing.gate import Gate
 from generation.drawing.loop import Painter, draw_images
 from generation.drawing.model import drop_encoders, load_model
 from generation.drawing.watched_weights import WatchedWeights
+from generation.folder.manifest import read_manifest
 from generation.run import Run
 from generation.settings import Settings
 from microscope.grain import Grain
@@ -34,6 +36,8 @@ def make_images(
     grain: Grain | None = None,
 ) -> None:
     """Draw what is missing; at the end, whatever happens, complete the run's folder.
+
+    Warns where the gate marks all pixels of a mask.
 
     Args:
         weights: files and checksums of the run's branches.
@@ -75,6 +79,10 @@ def make_images(
         if done < len(run.plan):
             command = resume_command(run, settings)
             report(f"\n{done} of {len(run.plan)} images are there; to make the rest: {command}")
+    if gate:
+        lines = read_manifest(run.folder)
+        ignored = [line["mask"] for line in lines if line["ignored_share"] == 1]
+        notify_of_ignored([run.folder / mask for mask in ignored], done)
     if changed:
         raise RuntimeError(
             f"{changed[0]}: was overwritten while images were drawn, so these may be wrong. "

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from conditions.pairs import notify_of_ignored
 from core.files import write_json
 from core.imaging.images import IGNORE, image_size, list_images, read_image, read_labels, write_png
 from core.imaging.pairing import IMAGES, MASKS, in_natural_order, stem_of
@@ -92,6 +93,8 @@ def write_masks(
 ) -> float:
     """Write masks and an overview into a folder; returns the mean share of ignored pixels.
 
+    Warns of masks whose pixels are all ignored.
+
     Args:
         models: as `load_segmenters` returns them.
         folder: gets `masks/`, `overview.png` and, where `copy_images` asks for it, `images/`.
@@ -103,7 +106,7 @@ def write_masks(
         (folder / part).mkdir()
         if size:
             write_json(folder / part / VOLUME, {"pixel_size_nm": list(size)})
-    ignored = []
+    ignored = []  # share of ignored pixels of each mask
     for path in tqdm(images, desc="predict masks", unit="image"):
         labels = predict_mask(models, path, min_confidence)
         write_png(folder / MASKS / mask_name(path), labels)
@@ -111,4 +114,6 @@ def write_masks(
         if copy_images:
             shutil.copy2(path, folder / IMAGES / path.name)
     write_png(folder / OVERVIEW, draw_overview(images, folder / MASKS))
+    wholly = [path for path, share in zip(images, ignored, strict=True) if share == 1]
+    notify_of_ignored([folder / MASKS / mask_name(path) for path in wholly], len(images))
     return np.mean(ignored)

@@ -133,6 +133,31 @@ def test_masks_of_one_class_are_warned_of(tmp_path):
         check_pairs(pairs)
 
 
+def test_masks_that_are_ignored_altogether_are_warned_of_or_refused(tmp_path, recwarn):
+    images, masks = make_pairs(tmp_path)
+    pairs, allowing = find_pairs(images, masks), Segmentation(allow_ignore=True)
+    write(pairs[1].condition, np.full((64, 64), 255, np.uint8))
+    check_pairs(pairs, allowing)
+    (notice,) = recwarn.list
+    expected = f"all pixels are marked with 255, as in 1 of {len(pairs)} masks"
+    assert f"{pairs[1].condition}: {expected}" in str(notice.message)
+    for pair in pairs:
+        write(pair.condition, np.full((64, 64), 255, np.uint8))
+    with pytest.raises(ValueError, match=f"{masks}: all pixels of all {len(pairs)} masks"):
+        check_pairs(pairs, allowing)
+
+
+def test_ignored_pixels_are_no_class(tmp_path):
+    """Class 1 beside ignored pixels is one class; as class 0, they would be a second one."""
+    images, masks = make_pairs(tmp_path)
+    pairs, labels = find_pairs(images, masks), np.full((64, 64), 1, np.uint8)
+    labels[:9] = 255
+    for pair in pairs:
+        write(pair.condition, labels)
+    with pytest.warns(Notice, match="masks hold class 1 alone"):
+        check_pairs(pairs, Segmentation(allow_ignore=True))
+
+
 def test_images_that_are_their_own_masks_are_warned_of(tmp_path):
     images, _ = make_pairs(tmp_path)
     (tmp_path / "linked").symlink_to(images)

@@ -15,6 +15,7 @@ from conditions.pairs import find_pairs
 from core.files import write_json
 from core.imaging.images import image_size, read_labels, write_png
 from core.imaging.pixel_size import VOLUME, pixel_size_of_folder
+from core.notices import Notice
 from core.prompts import PROMPTS
 from core.weights.checkpoints import load_state_dict, save_weights, subset
 from generation.drawing import model
@@ -115,6 +116,15 @@ def test_the_gate_draws_again_marks_pixels_and_survives_a_loss(run, pairs, tmp_p
     with pytest.raises(ValueError, match="weights are not those"):
         save_segmenter(segmenter, build_segmenter(3), {}, overwrite=True)
         run("--resume_run", folder, masks=None)
+
+
+def test_masks_that_the_gate_ignores_altogether_are_warned_of(run, pairs, tmp_path):
+    segmenter = tmp_path / "seg.ckpt"
+    save_segmenter(segmenter, build_segmenter(3), {})
+    words = ["--gate_segmenter", segmenter, "--ignore_ratio", 1e-6]
+    words += ["--gate_pairs", pairs / "images", pairs / "masks"]
+    with pytest.warns(Notice, match="image_cond0_batch1_sample0.png: all .* in 6 of 6 masks"):
+        run(*words)
 
 
 def test_hard_masks_get_more_images(run, pairs, tmp_path):
