@@ -6,7 +6,8 @@ indices.
 
 `splits.csv` describes each pair. Every pair is of the split `train`: a generated image shows the
 mask that it was made from. So nobody must test on it, or train on it and test on an image of its
-mask. Pairs of one mask share the column `group`, by which a later split can keep them together.
+mask. Pairs of one mask, and of its variations, share the column `group`, by which a later split can
+keep them together.
 """
 
 import os
@@ -31,6 +32,7 @@ from core.imaging.pixel_size import PixelSize, notify_of_other_size, pixel_size_
 from core.refusals import same_kind
 from core.signals import StopRequest
 from generation.exporting.card import write_data_card
+from generation.exporting.groups import Groups
 from generation.exporting.layouts import BACKGROUND, LAYOUTS, Case, PairsLayout
 from generation.folder.manifest import leading_file, read_manifest
 from generation.names import CONDITIONS, IMAGE_PREFIX
@@ -121,13 +123,14 @@ class ExportedPair:
 
     Attributes:
         pair: image and mask, where they lie now.
-        source: what the column of this name says.
+        source, group: what the columns of these names say.
         line: of the manifest; None for a real pair.
         pixel_size: of the image, None where it is unknown.
     """
 
     pair: Pair
     source: str
+    group: str
     line: dict | None = None
     pixel_size: PixelSize | None = None
 
@@ -143,11 +146,6 @@ class ExportedPair:
     def condition(self) -> Path:
         """The file that the pair's mask comes from."""
         return self.pair.condition if self.line is None else leading_file(self.line)
-
-    @property
-    def group(self) -> str:
-        """The stem of the mask: a real pair and the images made from its mask share it."""
-        return stem_of(self.condition)
 
     def table_row(self, image_ending: str) -> tuple:
         """Cells in the order of `COLUMNS`.
@@ -212,15 +210,17 @@ def pairs_to_export(
     run_dir: Path, real: Sequence[Pair], size: PixelSize | None
 ) -> Iterator[ExportedPair]:
     """The real pairs, whose pixels have a size, then those of the run's manifest."""
+    groups = Groups(run_dir, real)
     for pair in real:
-        yield ExportedPair(pair, REAL, pixel_size=size)
+        yield ExportedPair(pair, REAL, groups.of_real(pair), pixel_size=size)
     # The manifest, not a listing of the folder: it tells which mask a pair was made from.
     for line in read_manifest(run_dir):
         pair, size = (
             Pair(run_dir / line["image"], run_dir / line["mask"]),
             line.get("pixel_size_nm"),
         )
-        yield ExportedPair(pair, SYNTHETIC, line, PixelSize(*size) if size else None)
+        size, group = PixelSize(*size) if size else None, groups.of_generated(line)
+        yield ExportedPair(pair, SYNTHETIC, group, line, size)
 
 
 def write_pair(

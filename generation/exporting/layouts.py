@@ -30,7 +30,7 @@ class Case(NamedTuple):
 
     Attributes:
         name: of its files, without ending.
-        group: pairs of one group show the same mask.
+        group: pairs of one group show the same mask, or variations of it.
         real: whether the image is no generated one.
         size: (height, width).
         has_ignored: whether its mask marks pixels to be ignored.
