@@ -22,6 +22,7 @@ from generation.exporting.ome_zarr import ENDING, LABELS, require_ome_zarr, writ
 
 BACKGROUND = "background"
 NNUNET_NAME = re.compile(r"Dataset\d{3}_[A-Za-z0-9]\w*")  # documented by nnU-Net
+IGNORED_NAME = "ignore"  # nnU-Net's, of pixels that do not count
 FOLDS = 5  # nnU-Net's own number
 
 
@@ -122,7 +123,7 @@ class NnunetLayout(PairsLayout):
         return num_classes  # nnU-Net wants it behind the last class
 
     def check(self, folder, class_names):
-        """Raise ValueError for a folder or a first class that nnU-Net would refuse."""
+        """Raise ValueError for a folder, or names of classes, that nnU-Net refuses or misreads."""
         if not NNUNET_NAME.fullmatch(folder.name):
             raise ValueError(
                 f"--export_dataset {folder}: nnU-Net expects a name such as Dataset501_Cells"
@@ -131,6 +132,11 @@ class NnunetLayout(PairsLayout):
             raise ValueError(
                 f"--class_names {class_names[0]}: nnU-Net calls the first class {BACKGROUND}"
             )
+        if IGNORED_NAME in class_names:
+            raise ValueError(
+                f"--class_names {IGNORED_NAME}: nnU-Net leaves its pixels out of the loss. "
+                "Name the class otherwise."
+            )
 
     def write_records(self, folder, cases, class_names, grey):
         """Write `dataset.json`, and `splits_final.json` where there are groups to keep together."""
@@ -138,7 +144,7 @@ class NnunetLayout(PairsLayout):
         channels = ["EM"] if grey else ["R", "G", "B"]
         labels = {name: i for i, name in enumerate(class_names)}
         if any(case.has_ignored for case in cases):
-            labels["ignore"] = self.ignore_label(len(class_names))
+            labels[IGNORED_NAME] = self.ignore_label(len(class_names))
         description = {
             "channel_names": {str(i): name for i, name in enumerate(channels)},
             "labels": labels,

@@ -164,6 +164,7 @@ def test_folders_and_names_that_a_layout_does_not_allow(tmp_path):
     nnunet = tmp_path / "Dataset501_Cells", None, "nnunet"
     assert "nnU-Net expects a name such as Dataset501" in refused(tmp_path / "x", None, "nnunet")
     assert "calls the first class background" in refused(*nnunet, ("resin", "cell", "nucleus"))
+    assert "leaves its pixels out" in refused(*nnunet, ("background", "cell", "ignore"))
     assert "--class_names: 2 names for 3 classes" in refused(*nnunet, ("background", "cell"))
     assert "two classes have one name" in refused(*nnunet, ("background", "cell", "cell"))
     assert "export_layout: needs --export_dataset" in refused(None, None, "coco")
