@@ -79,8 +79,8 @@ def draw_overview(images: Sequence[Path], masks: Path) -> np.ndarray:
     shown, rows = evenly(images, OVERVIEW_ROWS), []
     for path in shown:
         labels = read_labels(masks / mask_name(path))
-        colours = np.where(labels[..., None] == IGNORE, 1, class_colours(labels))
-        rows.append([scale_longer_side(x, OVERVIEW_SIDE) for x in (read_image(path), colours)])
+        pictures = read_image(path), class_colours(labels)
+        rows.append([scale_longer_side(x, OVERVIEW_SIDE) for x in pictures])
     return tile(rows, titles=[path.name for path in shown])
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from core.imaging.images import to_uint8
+from core.imaging.images import IGNORE, to_uint8
 
 # Of classes 0, 1, 2, ...: black, then the palette of Okabe and Ito, whose colours colour-blind
 # readers can tell apart.
@@ -21,8 +21,11 @@ GLYPH_WIDTH = 0.55  # of a letter, in units of the font size
 
 
 def class_colours(labels: np.ndarray) -> np.ndarray:
-    """Class indices (H, W) as colours, float32 (H, W, 3) in [0, 1]; they repeat after eight."""
-    return COLOURS[labels % len(COLOURS)]
+    """Class indices (H, W) as colours, float32 (H, W, 3) in [0, 1]; they repeat after eight.
+
+    Pixels marked with IGNORE are white.
+    """
+    return np.where(labels[..., None] == IGNORE, 1, COLOURS[labels % len(COLOURS)])
 
 
 def evenly(items: Sequence, number: int) -> list:

@@ -23,6 +23,12 @@ def test_classes_have_different_colours_which_repeat():
     assert np.array_equal(colours[8], COLOURS[0]) and (colours[0] == 0).all()
 
 
+def test_ignored_pixels_are_white():
+    colours = class_colours(np.array([[7, 255]], np.uint8))
+    assert colours.dtype == np.float32 and colours.shape == (1, 2, 3)
+    assert (colours[0, 0] == COLOURS[7]).all() and (colours[0, 1] == 1).all()
+
+
 def test_the_first_and_the_last_are_among_evenly_spread_items():
     assert evenly("abcde", 3) == ["a", "c", "e"]
     assert evenly("abcde", 1) == ["a"]
