@@ -283,7 +283,10 @@ def export_dataset(
         cases = list(bar)
         layout.write_records(temporary, cases, names, grey)
         lines = [pair.line for pair in exported if pair.line]
-        write_data_card(temporary, cases, names, lines, layout.contents, options.licence)
+        contents = layout.contents
+        if any(case.has_ignored for case in cases):
+            contents += f" Masks mark pixels to be ignored with {layout.ignore_label(num_classes)}."
+        write_data_card(temporary, cases, names, lines, contents, options.licence)
         rows = (pair.table_row(layout.image_ending) for pair in exported)
         write_csv(temporary / "splits.csv", COLUMNS, rows)
     return len(exported)

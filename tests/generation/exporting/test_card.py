@@ -1,8 +1,10 @@
 """The card of a data set says what it holds, and nothing of the machine it was made on."""
 
+import numpy as np
 import pytest
 from huggingface_hub import DatasetCard
 
+from core.imaging.images import IGNORE, read_labels, write_png
 from generation.exporting.dataset import ExportOptions, check_export, export_dataset
 
 
@@ -26,4 +28,16 @@ def test_a_card_of_an_export(run_dir, pairs, tmp_path, layout, folders):
         "## Limits",
     ):
         assert words in text
-    assert str(tmp_path) not in card.content
+    assert str(tmp_path) not in card.content and "ignored" not in card.content
+
+
+@pytest.mark.parametrize(("layout", "label"), [("coco", 255), ("nnunet", 3)])
+def test_a_card_names_the_label_of_ignored_pixels(run_dir, tmp_path, layout, label):
+    mask = run_dir / "masks" / "image_cond0_batch1_sample0.png"
+    labels = read_labels(mask).astype(np.uint8)
+    labels[:9] = IGNORE
+    write_png(mask, labels)
+    options = ExportOptions(tmp_path / "Dataset501_x", None, layout)
+    export_dataset(options, run_dir, [], 3)
+    card = (options.export_dataset / "README.md").read_text()
+    assert f"Masks mark pixels to be ignored with {label}." in card
