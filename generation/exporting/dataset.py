@@ -281,6 +281,9 @@ def export_dataset(
         written = pool.map(write, exported)
         bar = tqdm(written, total=len(exported), desc="export", unit="pair", leave=False)
         cases = list(bar)
+        sizes = {pair.pixel_size for pair in exported}
+        if len(sizes) == 1 and None not in sizes:
+            layout.write_pixel_size(temporary, sizes.pop())
         layout.write_records(temporary, cases, names, grey)
         lines = [pair.line for pair in exported if pair.line]
         contents = layout.contents

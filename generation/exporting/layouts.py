@@ -16,7 +16,7 @@ import numpy as np
 from core.files import write_json
 from core.imaging.images import IGNORE, write_png
 from core.imaging.pairing import IMAGES, MASKS, natural_order
-from core.imaging.pixel_size import PixelSize
+from core.imaging.pixel_size import VOLUME, PixelSize
 from core.notices import notify
 from generation.exporting.ome_zarr import ENDING, LABELS, require_ome_zarr, write_ome_zarr
 
@@ -97,6 +97,11 @@ class PairsLayout:
         else:
             write_png(image_file, image)
         write_png(folder / self.masks / f"{name}.png", labels)
+
+    def write_pixel_size(self, folder: Path, pixel_size: PixelSize) -> None:
+        """Note the pixel size that all images have in common where the PNGs lie."""
+        for kind in (self.images, self.masks):
+            write_json(folder / kind / VOLUME, {"pixel_size_nm": pixel_size})
 
     def write_records(
         self, folder: Path, cases: Sequence[Case], class_names: Sequence[str], grey: bool
@@ -209,6 +214,9 @@ class OmeZarrLayout(PairsLayout):
         path = folder / self.images / f"{name}{self.image_ending}"
         voxel = (pixel_size.y, *pixel_size) if pixel_size else None  # as deep as it is high
         write_ome_zarr(path, name, image[None], labels[None], voxel)
+
+    def write_pixel_size(self, folder, pixel_size):
+        """Write nothing: each OME-Zarr states its own."""
 
 
 LAYOUTS = {

@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from core.command_line.options import OptionError
+from core.files import write_json
+from core.imaging.pixel_size import VOLUME, pixel_size_of_folder
 from core.notices import Notice
 from generation.exporting import dataset
 from generation.exporting.dataset import ExportOptions, check_export, export_dataset
@@ -141,6 +143,22 @@ def test_an_ome_zarr_holds_image_and_mask_of_each_pair(exported, pairs):
     assert (np.asarray(labels.data[0]) == mask[None]).all()
     for node in (image, labels):
         assert node.metadata["coordinateTransformations"][0][0]["scale"] == [8, 8, 4]
+
+
+@pytest.mark.parametrize("layout", ["pairs", "nnunet", "coco"])
+@pytest.mark.parametrize("real_size", [None, [8, 4], [8, 8]])
+def test_pngs_state_the_pixel_size_of_all_pairs(run_dir, pairs, tmp_path, layout, real_size):
+    lines = [json.loads(text) for text in (run_dir / "manifest.jsonl").read_text().splitlines()]
+    sized = [json.dumps(line | {"pixel_size_nm": [8, 4]}) + "\n" for line in lines]
+    (run_dir / "manifest.jsonl").write_text("".join(sized))
+    if real_size:
+        write_json(pairs / "images" / VOLUME, {"pixel_size_nm": real_size})
+    folder = tmp_path / "Dataset501_x"
+    options = ExportOptions(folder, (pairs / "images", pairs / "masks"), layout)
+    export_dataset(options, run_dir, check_export(options, 3), 3)
+    for kind in (LAYOUTS[layout].images, LAYOUTS[layout].masks):
+        expected = (8, 4) if real_size == [8, 4] else None
+        assert pixel_size_of_folder(folder / kind) == expected
 
 
 # OME-Zarr in test_export_volume.py: the writer is the same, and 48 of them take seconds
