@@ -13,7 +13,7 @@ from core.command_line.option_sources import add_run_control, dry_run_text, pars
 from core.command_line.options import add_options, new_parser, option, positive_int, read_options
 from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import list_images, read_image, read_labels, write_png
-from core.imaging.pairing import match_names
+from core.imaging.pairing import find_partners, list_names
 from core.imaging.pictures import class_colours, evenly, tile
 from generation.folder.manifest import leading_file, read_manifest
 from share import run_script
@@ -42,6 +42,23 @@ def read_records(run_dir: Path) -> list[dict]:
     if not records or records[0]["mask"] is None:
         raise ValueError(f"{run_dir}: holds no image that was made from a mask")
     return records
+
+
+def find_real(records: list[dict], image_path: Path) -> dict[Path, Path]:
+    """The real image of each mask's source file; the folder may hold further images.
+
+    Raises:
+        FileNotFoundError: no such folder, or no image in it.
+        RuntimeError: a mask has no image, or as `find_partners`.
+    """
+    sources = sorted({leading_file(record) for record in records})
+    real = find_partners(sources, list_images(image_path))
+    if missing := [source for source in sources if source not in real]:
+        raise RuntimeError(
+            f"{image_path}: no image for {list_names(missing)} of {sources[0].parent}. Name the "
+            "folder of their images, or leave --image_path out."
+        )
+    return real
 
 
 def draw_rows(
@@ -84,12 +101,7 @@ def main(argv=None):
     read_options(ImageOptions, args).apply()
     options = read_options(ComparisonOptions, args)
     records = read_records(args.run)
-    real = {}
-    if options.image_path:
-        sources = sorted({leading_file(record) for record in records})
-        # By name, as training pairs them: a mask without its image is an error.
-        pairs = match_names(list_images(options.image_path), sources)
-        real = {source: image for image, source in pairs}
+    real = find_real(records, options.image_path) if options.image_path else {}
     if args.dry_run:
         plan = f"{len(records)} images of {args.run}; picture: {options.output}"
         print(dry_run_text(vars(args), plan, hidden=["run"]))

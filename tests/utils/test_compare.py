@@ -41,6 +41,7 @@ def test_a_dry_run_draws_nothing(run, capsys):
 
 
 def test_rows_are_mask_real_and_generated_images(run):
+    write_png(run / "real" / "cell_2.png", np.zeros((16, 16), np.uint8))  # not drawn yet
     words = f"{run / 'run'} --image_path {run / 'real'} --output {run / 'out.png'}"
     compare.main(words.split())
     picture = (read_image(run / "out.png") * 255).round()
@@ -55,8 +56,7 @@ def test_bad_input_is_one_line(run, error_line):
     out = ("--output", run / "out.png")
     assert "no folder of generate.py" in error_line(compare.main, run / "real", *out)
     (run / "real" / "cell_1.png").unlink()
-    assert "do not pair" in error_line(
-        compare.main, run / "run", "--image_path", run / "real", *out
-    )
+    words = ("--image_path", run / "real", *out)
+    assert "no image for 1 file(s) (cell_1.png)" in error_line(compare.main, run / "run", *words)
     (run / "run" / "manifest.jsonl").write_text("")
     assert "holds no image" in error_line(compare.main, run / "run", *out)
