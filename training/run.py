@@ -101,7 +101,7 @@ class TrainingRun:
     def reopen_folder(self, trainer: Trainer) -> None:
         """Make sure that the run can go on in its folder; raises as `RunFolder.reopen`."""
         if trainer.is_global_zero:  # the folder belongs to all processes
-            self.folder.reopen(self.datasets, self.options.read_once)
+            self.folder.reopen(self.datasets, self.options.read_once, self.options.deciding)
         else:
             wait_for_last(self.run_dir)
 
@@ -118,7 +118,7 @@ class TrainingRun:
         first = self.options.model.resume_path, self.options.model.base_weights_path
         records = {
             DATA: fingerprint_data(self.datasets, self.options.read_once),
-            START: fingerprint_start(filter(None, first)),
+            START: fingerprint_start(filter(None, first), self.options.deciding),
         }
         # A job with a name may have ended before its first checkpoint.
         may_exist = self.options.output.run_id is not None

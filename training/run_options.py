@@ -83,10 +83,27 @@ class TrainingOptions:
 
     @property
     def read_once(self) -> dict[str, Path]:
-        """The files that decide the model and the texts of every step, by option."""
-        prompts = self.samples.prompts_file
-        files = {"cldm_config_path": self.model.cldm_config_path, "prompts_file": prompts}
+        """The files that decide the model, the texts of every step and the scores, by option."""
+        files = {
+            "cldm_config_path": self.model.cldm_config_path,
+            "prompts_file": self.samples.prompts_file,
+            "agreement_segmenter": self.agreement.agreement_segmenter,
+        }
+        if self.validation_fid.enable_val_fid:
+            files["fid_weights_path"] = self.fid_network.weights_path
         return {name: path for name, path in files.items() if path}
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """Options that decide the training, by name.
+
+        Paths are left out: files may move, and their contents are compared.
+        """
+        return {
+            name: value
+            for name, value in self.values.items()
+            if name not in FREE_ON_RESUME and not isinstance(value, Path)
+        }
 
     def check(self) -> None:
         """Raise ValueError where options of different groups contradict each other."""

@@ -248,6 +248,44 @@ def test_a_run_whose_model_or_prompts_changed_does_not_go_on(
     assert final_state(run)[2] == 3
 
 
+def test_a_run_whose_record_was_edited_does_not_go_on(options, tmp_path, error_line):
+    """The optimizer's learning rate comes from the checkpoint, whatever the record says."""
+    train.main([*options, "--max_steps", "2"])
+    run = only_run(tmp_path)
+    before, record = ((run / name).read_bytes() for name in ("last.ckpt", RECORD))
+    resume = ["--resume_training", str(run), "--max_steps", "3"]
+    for name, value in {
+        "learning_rate": 1.0,
+        "batch_size": 1,
+        "crop_scale": [0.5, 1.0],
+        "ema_decay": 0.9,
+        "save_control_only": True,
+    }.items():
+        edited = json.loads(record)
+        edited["args"][name] = value
+        (run / RECORD).write_text(json.dumps(edited))
+        line = error_line(train.main, *resume)
+        assert f"{run}/args.json: edited, as {run}/start.json has another --{name} (" in line
+    assert (run / "last.ckpt").read_bytes() == before
+    (run / RECORD).write_bytes(record)
+    moved = run.with_name("moved")
+    run.rename(moved)
+    train.main(["--resume_training", str(moved), "--max_steps", "3"])
+    assert final_state(moved)[2] == 3
+
+
+def test_scores_of_two_segmenters_are_not_compared(options, pairs, tmp_path, error_line):
+    """The best weights are those that one segmenter scored highest."""
+    segmenter = tmp_path / "seg.ckpt"
+    save_segmenter(segmenter, build_segmenter(3), {})
+    more = ["--agreement_segmenter", str(segmenter), "--agreement_images", "1"]
+    more += ["--fid_ddim_steps", "1", "--max_steps", "2"]
+    train.main([*options, *validation(pairs), *more])
+    save_segmenter(segmenter, build_segmenter(3), {"trained": "anew"}, overwrite=True)
+    line = error_line(train.main, "--resume_training", only_run(tmp_path), "--max_steps", 3)
+    assert "the file of --agreement_segmenter was changed" in line
+
+
 def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(options, tmp_path):
     train.main([*options, "--max_steps", "4", "--save_every", "1"])
     run = only_run(tmp_path)

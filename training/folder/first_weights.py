@@ -1,26 +1,39 @@
-"""The record of the weights that a training started from."""
+"""The record of the weights and options that a training started from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
+from core.command_line.option_sources import changed_options, plain
 from core.files import sha256_of
-from core.recording.records import Record, read_checked
+from core.recording.records import RECORD, Record, read_checked
+from core.recording.run_files import LAST
 
 START = "start.json"  # name of the record in the folder of a run
 
 
 class StartRecord(Record):
-    """The files that a training started from: SHA-256 by name."""
+    """Weights and options that a training started from.
+
+    Attributes:
+        weights: SHA-256 by the name of the file.
+        options: those that decide the training, by name; none in runs of older versions.
+    """
 
     weights: dict[str, str]
+    options: dict[str, Any] = {}
 
 
-def fingerprint_start(paths: Iterable[Path]) -> dict[str, dict[str, str]]:
+def fingerprint_start(paths: Iterable[Path], options: Mapping[str, Any]) -> dict[str, Any]:
     """Content of `START`; every file is read, with a progress bar.
 
     Files that share a name have that of their folder before it.
+
+    Args:
+        paths: of the first weights.
+        options: those that decide the training, by name.
     """
     paths = list(paths)
     shared = len({path.name for path in paths}) < len(paths)
@@ -29,7 +42,8 @@ def fingerprint_start(paths: Iterable[Path]) -> dict[str, dict[str, str]]:
         "weights": {
             f"{path.parent.name}/{path.name}" if shared else path.name: sha256_of(path)
             for path in bar
-        }
+        },
+        "options": plain(options),
     }
 
 
@@ -37,3 +51,24 @@ def read_start(run_dir: Path) -> dict[str, str]:
     """SHA-256 of the first weights by file name; empty for a run of an older version."""
     path = run_dir / START
     return read_checked(path, StartRecord).weights if path.exists() else {}
+
+
+def check_same_options(run_dir: Path, now: Mapping[str, Any]) -> None:
+    """Check that the options of a run that goes on are those that it was started with.
+
+    It takes them from `RECORD`, which someone may have edited.
+
+    Args:
+        now: options that decide the training, by name.
+    Raises:
+        ValueError: one differs, and the message names it; or `START` is damaged.
+    """
+    path = run_dir / START
+    saved = read_checked(path, StartRecord).options if path.exists() else {}
+    known = {name: value for name, value in saved.items() if name in now}
+    if changed := changed_options(now, known, free=set()):
+        before = known[changed[0].lstrip("-")]
+        raise ValueError(
+            f"{run_dir / RECORD}: edited, as {path} has another {changed[0]} ({before}). Put it "
+            f"back, or start a new run from its weights: --resume_path {run_dir / LAST}"
+        )

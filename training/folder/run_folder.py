@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from core.files import remove_leftovers, whole_folder, write_json
 from core.lightning import restore_last
@@ -10,7 +11,7 @@ from core.recording.records import DATA, RECORD
 from core.recording.run_lock import RunLock
 from training.data.data_record import check_same_data, fingerprint_data
 from training.data.datasets import DataSets
-from training.folder.first_weights import read_start
+from training.folder.first_weights import check_same_options
 
 
 class RunFolder:
@@ -24,20 +25,24 @@ class RunFolder:
         self.path = path
         self.lock = RunLock(path, "training")
 
-    def reopen(self, datasets: DataSets, files: Mapping[str, Path]) -> None:
+    def reopen(
+        self, datasets: DataSets, files: Mapping[str, Path], options: Mapping[str, Any]
+    ) -> None:
         """Lock the folder of a run that goes on, and make sure that it can.
 
         Args:
             files: further ones that the run is made of, by option; see `fingerprint_data`.
+            options: those that decide the training, by name.
         Raises:
             RuntimeError: another process trains there, or the data are not those of the run.
-            FileNotFoundError, ValueError: as `restore_last`; or a record is damaged.
+            FileNotFoundError, ValueError: as `restore_last` and `check_same_options`; or a record
+                is damaged.
         """
         self.lock.acquire()
         remove_leftovers(self.path)  # of a process that was killed while it saved
         if done := restore_last(self.path):
             notify(done)
-        read_start(self.path)  # a damaged record should not wait for the end of the training
+        check_same_options(self.path, options)
         data = fingerprint_data(datasets, files)
         if (self.path / DATA).exists():
             check_same_data(self.path / DATA, data)

@@ -23,7 +23,7 @@ class Options:
 def test_a_card_holds_what_is_known_and_no_paths(tmp_path):
     for name in ("ini.ckpt", "EM_best_results.ckpt"):
         (tmp_path / name).write_text(name)
-    write_json(tmp_path / START, fingerprint_start([tmp_path / "ini.ckpt"]))
+    write_json(tmp_path / START, fingerprint_start([tmp_path / "ini.ckpt"], {}))
     condition = create_condition("segmentation", ConditionOptions(num_classes=4))
     path = write_model_card(
         tmp_path,

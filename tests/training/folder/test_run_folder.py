@@ -42,7 +42,7 @@ def test_a_damaged_record_of_first_weights_is_found_before_the_training(tmp_path
     monkeypatch.setattr(run_folder, "restore_last", lambda folder: None)
     (tmp_path / START).write_text("{}")
     with pytest.raises(ValueError, match=f"{START}: damaged or edited"):
-        RunFolder(tmp_path).reopen(None, {})
+        RunFolder(tmp_path).reopen(None, {}, {})
 
 
 def test_a_name_that_is_taken(tmp_path):
