@@ -22,6 +22,11 @@ from core.weights.weights_in_use import note_weights
 
 # `state_dict` inside `state_dict`; the bound ends the search in a file that holds itself.
 MAX_NESTING = 8
+# Types that a weight has only in a quantised file. Counters and places are int64.
+QUANTISED = {
+    torch.int8, torch.uint8, torch.int16, torch.float8_e4m3fn, torch.float8_e5m2,
+    torch.float8_e4m3fnuz, torch.float8_e5m2fnuz, torch.qint8, torch.quint8, torch.qint32,
+}  # fmt: skip
 
 
 class SkipInitialisation(TorchFunctionMode):
@@ -59,8 +64,8 @@ def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.
         location: device to load to, as torch names it.
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a folder of diffusers, or the file is truncated, no checkpoint, or asks to run
-            code on loading; none of its code has run.
+        ValueError: a folder of diffusers, or the file is truncated, no checkpoint, quantised, or
+            asks to run code on loading; none of its code has run.
     """
     path = Path(path)
     check_weights_file(path)
@@ -80,7 +85,20 @@ def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.
     )
     if not tensors:
         raise ValueError(f"{path}: holds no tensors by name, so it is no checkpoint of a model")
+    _refuse_quantised(tensors, path)
     return tensors
+
+
+def _refuse_quantised(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Raise ValueError where weights are stored in 8 bits or as whole numbers."""
+    for name, tensor in tensors.items():
+        # Their scales lie elsewhere, in as many ways as there are programs. Without them the
+        # numbers fit every layer and mean nothing.
+        if tensor.dtype in QUANTISED:
+            raise ValueError(
+                f"{path}: is quantised, as {name} is {str(tensor.dtype).removeprefix('torch.')}. "
+                "Take the file in fp16, bf16 or fp32."
+            )
 
 
 def check_finite(tensors: Mapping[str, torch.Tensor], source: str | Path) -> None:

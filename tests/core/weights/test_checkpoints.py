@@ -43,6 +43,20 @@ def test_file_that_holds_itself_does_not_hang(tmp_path):
     assert_same_tensors(load_state_dict(save(tmp_path / "w.ckpt", content)), {"a": torch.ones(1)})
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".ckpt"])
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.float8_e4m3fn, torch.float8_e5m2])
+def test_quantised_weights_are_refused(tmp_path, suffix, dtype):
+    """Their scale is another tensor, or stands nowhere in the file."""
+    path = tmp_path / f"base{suffix}"
+    weight, counter = torch.ones(2, 2), torch.arange(3)
+    save_weights({"norm.weight": weight.half(), "places": counter}, path)
+    assert len(load_state_dict(path)) == 2
+    save_weights({"norm.weight": weight, "conv.weight": weight.to(dtype)}, path)
+    kind = str(dtype).removeprefix("torch.")
+    with pytest.raises(ValueError, match=f"{path}: is quantised, as conv.weight is {kind}. Take"):
+        load_state_dict(path)
+
+
 def test_weights_are_mapped_and_the_file_never_changes(tmp_path):
     path = save(tmp_path / "w.ckpt", WEIGHTS)
     before = path.read_bytes()
