@@ -286,6 +286,30 @@ def test_scores_of_two_segmenters_are_not_compared(options, pairs, tmp_path, err
     assert "the file of --agreement_segmenter was changed" in line
 
 
+@pytest.mark.parametrize("control_only", ["true", "false"])
+def test_a_moved_run_keeps_its_best_weights(options, pairs, tmp_path, control_only):
+    """Weights that became worse do not replace them; where they are gone, they are made anew."""
+    more = f"--validate_every 1 --max_steps 2 --save_control_only {control_only}"
+    train.main([*options, *validation(pairs), *more.split()])
+    run, moved = only_run(tmp_path), tmp_path / "moved"
+    (best,) = run.glob("EM_best_results.*")
+    content, last = best.read_bytes(), load_pickle(run / "last.ckpt", "cpu")
+    ((key, state),) = (item for item in last["callbacks"].items() if "Checkpoint" in item[0])
+    assert key.startswith(("ModelCheckpoint{", "ControlOnlyCheckpoint{"))  # as in older versions
+    kept = {**state, "best_model_score": torch.tensor(0.0)}  # no loss falls below it
+    kept["best_k_models"] = {kept["best_model_path"]: kept["best_model_score"]}
+    state.update(kept, kth_value=kept["best_model_score"])
+    shutil.copytree(run, moved)
+    torch.save(last, moved / "last.ckpt")
+    shutil.rmtree(run)
+    train.main(["--resume_training", str(moved), "--max_steps", "3"])
+    assert (moved / best.name).read_bytes() == content
+    (moved / best.name).unlink()
+    with pytest.warns(Notice, match=f"{moved / best.name}: not there, so the best weights are"):
+        train.main(["--resume_training", str(moved), "--max_steps", "4"])
+    assert (moved / best.name).is_file()
+
+
 def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(options, tmp_path):
     train.main([*options, "--max_steps", "4", "--save_every", "1"])
     run = only_run(tmp_path)

@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
-from core.notices import report
+from core.notices import notify, report
 from core.recording.run_files import LAST
 from ldm.modules.locked_layers import Locked
 from training.callbacks.steps import ends_step, validation_follows
@@ -18,7 +18,34 @@ ALIGNMENT = 64  # bytes: torch's own memory on the CPU begins at multiples of it
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
-class ControlOnlyCheckpoint(ModelCheckpoint):
+class BestCheckpoint(ModelCheckpoint):
+    """The best weights, in the folder of the run, wherever that has moved to.
+
+    Lightning forgets the best score of a folder that was moved or copied: the first validation
+    would replace the best weights by worse ones.
+    """
+
+    @property
+    def state_key(self) -> str:
+        """The key under which older versions, which used Lightning's class, kept the state."""
+        return super().state_key.replace("BestCheckpoint", ModelCheckpoint.__name__, 1)
+
+    def load_state_dict(self, state_dict):
+        """Go on from the best score so far; begin anew, and warn, where its weights are gone."""
+        if not state_dict["best_model_path"]:
+            return
+        best = Path(self.dirpath, Path(state_dict["best_model_path"]).name)
+        if not best.is_file():
+            notify(f"{best}: not there, so the best weights are those of a validation from now on")
+            return
+        score = state_dict["best_model_score"]
+        moved = {"dirpath": self.dirpath, "best_model_path": str(best), "last_model_path": ""}
+        if score is not None:  # else nothing was compared
+            moved |= {"kth_best_model_path": str(best), "best_k_models": {str(best): score}}
+        super().load_state_dict({**state_dict, **moved})
+
+
+class ControlOnlyCheckpoint(BestCheckpoint):
     """The best control branch, without the model it steers."""
 
     FILE_EXTENSION = ".safetensors"
@@ -37,7 +64,7 @@ def best_checkpoints(
         monitored[BEST_FID] = "val/cem_fid", "min"
     if monitor_agreement:
         monitored[BEST_AGREEMENT] = "val/agreement", "max"
-    kind = ControlOnlyCheckpoint if control_only else ModelCheckpoint
+    kind = ControlOnlyCheckpoint if control_only else BestCheckpoint
     return [
         kind(
             dirpath=run_dir,
