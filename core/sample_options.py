@@ -51,3 +51,5 @@ class SampleOptions:
             raise OptionError("crop_scale", "expected 0 < MIN <= MAX <= 1")
         if self.crop_pixels and self.crop_pixels[0] > self.crop_pixels[1]:
             raise OptionError("crop_pixels", "expected MIN <= MAX")
+        if self.crop_pixels and tuple(self.crop_scale) != SampleOptions.crop_scale:
+            raise OptionError("crop_pixels", "takes the place of --crop_scale: give one of them")

@@ -5,7 +5,9 @@ from typing import NamedTuple
 from conditions import ConditionOptions, create_condition
 from conditions.pairs import check_pairs, notify_of_overlap
 from core.command_line.options import option_names
+from core.imaging.images import image_size as size_of_image
 from core.imaging.pixel_size import notify_of_unlike_folders
+from core.notices import notify
 from core.prompts import read_prompts
 from core.sample_options import SampleOptions
 from dataset import MyDataset, ValidationSet
@@ -52,6 +54,7 @@ def build_datasets(
         _ = train.resampling  # before the files are read: their pixel size may be unknown
     # Here every file is read once: a damaged one would else end the run hours later.
     check_pairs(train.pairs, train.condition)
+    _notify_of_small_images(train)
     notify_of_unlike_folders(
         path
         for split in ("", "val_")
@@ -68,3 +71,20 @@ def build_datasets(
     check_pairs(validation.pairs, validation.condition)
     notify_of_overlap(train.pairs, validation.pairs)
     return DataSets(train, ValidationSet(validation))
+
+
+def _notify_of_small_images(train: MyDataset) -> None:
+    """Warn of images that the smallest crop of `--crop_pixels` does not fit into."""
+    if train.crop_pixels is None:
+        return
+    sizes = (size_of_image(pair.image) for pair in train.pairs)
+    if train.resampling:
+        sizes = (train.resampling.size_of(*size) for size in sizes)
+    smallest = train.crop_pixels[0]
+    sides = [side for side in map(min, sizes) if side < smallest]
+    if sides:
+        notify(
+            f"--crop_pixels {smallest}: {len(sides)} of {len(train)} images have a side below it, "
+            f"down to {min(sides)} pixels. Their crops are smaller, so their structures are shown "
+            "larger than those of the others."
+        )

@@ -7,6 +7,7 @@ import pytest
 from conditions import ConditionOptions
 from core.command_line.options import OptionError
 from core.files import write_json
+from core.imaging.images import image_size
 from core.imaging.pixel_size import VOLUME
 from core.notices import Notice
 from core.sample_options import SampleOptions
@@ -92,3 +93,20 @@ def test_a_size_to_resample_to_needs_one_to_resample_from(pairs):
     write_json(images / VOLUME, {"pixel_size_nm": [8, 8]})
     train, _ = build_datasets(data, ConditionOptions(), SampleOptions(), 32)
     assert train.pixel_size == (16, 16) and train[0]["hint"].shape == (32, 32, 3)
+
+
+def test_crops_in_pixels_that_do_not_fit_are_told(pairs, recwarn):
+    data = DataOptions(image_path=pairs / "images", mask_path=pairs / "masks")
+    side = min(image_size(next((pairs / "images").iterdir())))
+    for smallest in (side, side + 1):
+        samples = SampleOptions(crop_pixels=(smallest, 2 * side))
+        build_datasets(data, ConditionOptions(), samples, 32)
+    (notice,) = recwarn
+    assert f"--crop_pixels {side + 1}: 6 of 6 images" in str(notice.message)
+    assert f"down to {side} pixels" in str(notice.message)
+
+
+def test_two_rules_for_crops_contradict_each_other():
+    SampleOptions(crop_pixels=(30, 40)).check()
+    with pytest.raises(OptionError, match="takes the place of --crop_scale"):
+        SampleOptions(crop_pixels=(30, 40), crop_scale=(0.5, 1.0)).check()
