@@ -19,12 +19,13 @@ from segmentation.folders import (
 
 @pytest.fixture
 def folder_of(tmp_path):
-    """Function from a name and a label to folders of one image and one mask."""
+    """Function from a name and a label to folders of one image and one mask, half of it 0."""
 
     def make(name, label=1):
         for kind, level in (("images", len(name)), ("masks", label)):
             (tmp_path / name / kind).mkdir(parents=True)
             pixels = np.full((8, 8), level, np.uint8)
+            pixels[4:] = 0
             write_png(tmp_path / name / kind / f"{name}.png", pixels)
         return (tmp_path / name / "images",), (tmp_path / name / "masks",)
 
