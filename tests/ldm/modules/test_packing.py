@@ -4,8 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from core.hardware import measuring
-from ldm.modules import packing
 from ldm.modules.diffusionmodules.util import Upsample
 from ldm.modules.packing import PackedConv2d, PackedLinear, can_pack, pack_layers
 
@@ -50,32 +48,10 @@ def test_packed_layers_compute_the_same():
         assert error < 2e-2
 
 
-def test_small_networks_in_float32_stay_and_nothing_is_measured(monkeypatch):
-    monkeypatch.setattr(packing, "share_in_float32", lambda kind: pytest.fail("measured"))
+def test_layers_in_float32_stay():
     net, plain, packed = results(torch.float32)
     assert type(net.mixing) is nn.Linear and type(net.down) is nn.Conv2d
     assert all(torch.equal(*pair) for pair in zip(plain, packed, strict=True))
-
-
-@pytest.mark.parametrize("faster", [(), ("linear",), ("kernel",), ("linear", "pointwise")])
-def test_layers_in_float32_are_packed_where_that_is_faster(faster, monkeypatch):
-    monkeypatch.setattr(packing, "MEASURED_FROM", 0)
-    monkeypatch.setattr(packing, "share_in_float32", lambda kind: 0.5 if kind in faster else 0.8)
-    net, plain, packed = results(torch.float32)
-    assert isinstance(net.mixing, PackedLinear) == ("linear" in faster)
-    assert isinstance(net.pointwise, PackedConv2d) == ("pointwise" in faster)
-    assert isinstance(net.down, PackedConv2d) == ("kernel" in faster)
-    for before, after in zip(plain, packed, strict=True):
-        assert after.dtype == torch.float32 and before.std() > 0.01
-        assert (after - before).abs().max() < 1e-5 * before.abs().max()
-
-
-@pytest.mark.parametrize("kind", packing.EXAMPLES)
-def test_kinds_of_layers_are_measured(kind, monkeypatch):
-    monkeypatch.setattr(measuring, "ROUNDS", 1)
-    packing.share_in_float32.cache_clear()
-    assert 0.01 < packing.share_in_float32(kind) < 100
-    packing.share_in_float32.cache_clear()
 
 
 @needs_packing
