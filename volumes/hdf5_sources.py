@@ -35,7 +35,8 @@ def check_sources(h5py, array) -> None:
                 sources = {(part.file_name, part.dset_name) for part in found.virtual_sources()}
                 todo += [(_source_file(a, path), _first_name(b)) for a, b in sorted(sources)]
             for name, offset, size in found.external or ():
-                _check_raw_file(name, offset, size, path)
+                unlimited = size == h5py.h5f.UNLIMITED  # as much as the data set takes
+                _check_raw_file(name, offset, 0 if unlimited else size, path)
 
 
 def _first_name(name: str) -> str:
