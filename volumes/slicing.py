@@ -110,6 +110,13 @@ def _check_numbers(image: Volume, labels: Volume) -> None:
         return
     if len(image.numbers[0]) != len(labels.numbers[0]):
         return  # one side's names state something else too, such as a time
+    steps = {(a[0] - b[0], *a[1:]) for a, b in zip(image.numbers, labels.numbers, strict=False)}
+    if len(image.numbers) == len(labels.numbers) and len(steps) == 1 and (0,) not in steps:
+        notify(
+            f"{labels.source}: its slices are numbered from {labels.numbers[0][0]} on, those of "
+            f"{image.source} from {image.numbers[0][0]} on. They are paired in this order."
+        )
+        return
     for one, other in ((image, labels), (labels, image)):
         if lacking := sorted(set(one.numbers) - set(other.numbers)):
             number = "_".join(map(str, lacking[0]))

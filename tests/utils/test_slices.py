@@ -182,6 +182,17 @@ def test_volumes_that_do_not_belong_together(stacks, tmp_path, error_line):
     assert json.loads((out / "images/volume.json").read_text())["slice_distance_nm"] == 4
 
 
+def test_slices_numbered_from_0_and_from_1_are_paired_in_order(tmp_path):
+    for start, folder in ((0, tmp_path / "em"), (1, tmp_path / "seg")):
+        folder.mkdir()
+        for z in range(4):
+            Image.fromarray(np.full((4, 4), z, np.uint8)).save(folder / f"{start + z}.png")
+    with pytest.warns(Notice, match="numbered from 1 on, those of .*em from 0 on"):
+        run(tmp_path / "em", tmp_path / "out", "--labels", tmp_path / "seg")
+    values = [read_labels(path)[0, 0] for path in sorted((tmp_path / "out/masks").glob("*.png"))]
+    assert values == [0, 1, 2, 3]
+
+
 def test_folders_of_slices_are_paired_by_number(tmp_path, error_line):
     image, labels, out = tmp_path / "em", tmp_path / "seg", tmp_path / "out"
     for folder in (image, labels):
