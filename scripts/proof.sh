@@ -262,7 +262,10 @@ mapfile -t needed <<< "$named"
 needed=("${needed[@]##*/}")
 facts=$("$python" -c "$facts" "$study")
 read -r classes study_steps faster <<< "$facts"
-: "${SEGMENTER_STEPS:=$study_steps}" "${PRECISION:=$faster}"
+: "${SEGMENTER_STEPS:=$study_steps}"
+# A folder goes on as it was begun, on another machine too
+: "${PRECISION:=$(sed -n 's/^PRECISION=//p' "$out/variables" 2>/dev/null || true)}"
+: "${PRECISION:=$faster}"
 now=$(
     for name in classes "${fixed[@]}"; do echo "$name=${!name}"; done
     [ -z "$UNLABELLED" ] || echo "images of UNLABELLED: $(checksum_of_files "$UNLABELLED")"
