@@ -123,7 +123,7 @@ def verdicts(study: Study, rows: Sequence[Row]) -> list[str]:
                 f"{verb} {gain} against {base.arm} on the test images. docs/study.md says what to "
                 "try then."
             )
-        if chosen.validation < base.validation:
+        if round(chosen.validation, 3) < round(base.validation, 3):
             sentences[-1] += (
                 f" On the validation images {base.arm} is better, {base.validation:.3f} against "
                 f"{chosen.validation:.3f}."
