@@ -6,7 +6,7 @@ from core.weights.weight_files import is_safetensors, open_safetensors
 
 CONDITION = "condition"  # kind of picture that a control branch was trained on
 STARTED_FROM = "base_sha256"  # names and SHA-256 of the files that its training started from
-BASE_ENCODER = "base_encoder"  # of its base, see `cldm.base_encoder.encoder_mark`
+BASE_ENCODER = "base_encoder"  # checksum of values in the encoder of its base
 
 
 def read_notes(path: Path) -> dict[str, str]:
