@@ -140,6 +140,33 @@ def write_state(run_dir: Path, options: Mapping, description: Mapping) -> None:
     write_json(run_dir / STATE, {"args": options, **description, "saved_at": saved_at})
 
 
+def _require_same_options(
+    run_dir: Path, now: Mapping, saved: Mapping, started: Mapping, free: Set[str]
+) -> None:
+    """Compare the options in use with those of `RECORD`, and with those of `STATE`.
+
+    Args:
+        now, saved, started: options in use, of `RECORD` and of `STATE`, by name.
+    Raises:
+        ValueError: one differs, and the message names it.
+    """
+    if changed := changed_options(now, saved, free):
+        before = saved[changed[0].lstrip("-")]
+        raise ValueError(
+            f"{run_dir / RECORD}: the run was started with another {changed[0]} ({before}). "
+            "Use that, or start a new run."
+        )
+    # A resumed run takes its options from the record, which someone may have edited. Paths may
+    # change, as files move: the caller compares what they mean.
+    paths = {name for name, value in now.items() if isinstance(value, Path)}
+    if changed := changed_options(now, started, {*free, *paths}):
+        before = started[changed[0].lstrip("-")]
+        raise ValueError(
+            f"{run_dir / RECORD}: edited, as {run_dir / STATE} has another {changed[0]} "
+            f"({before}). Put it back, or start a new run."
+        )
+
+
 def require_same_run(
     run_dir: Path, options: Mapping, description: Mapping, free: Set[str]
 ) -> tuple[int, int]:
@@ -158,21 +185,7 @@ def require_same_run(
     saved, seed = record.options, record.args.seed
     # Options that the record lacks are newer than the run. What they change shows below.
     now = dict(options) | ({"seed": seed} if options["seed"] == -1 else {})
-    if changed := changed_options(now, saved, free):
-        before = saved[changed[0].lstrip("-")]
-        raise ValueError(
-            f"{run_dir / RECORD}: the run was started with another {changed[0]} ({before}). "
-            "Use that, or start a new run."
-        )
-    # A resumed run takes its options from the record, which someone may have edited. Paths may
-    # change, as files move: what they mean is compared below.
-    paths = {name for name, value in options.items() if isinstance(value, Path)}
-    if changed := changed_options(now, state.args, {*free, *paths}):
-        before = state.args[changed[0].lstrip("-")]
-        raise ValueError(
-            f"{run_dir / RECORD}: edited, as {run_dir / STATE} has another {changed[0]} "
-            f"({before}). Put it back, or start a new run."
-        )
+    _require_same_options(run_dir, now, saved, state.args, free)
     # The same options can mean other files: one is added to a folder, weights are replaced.
     for key, name in (
         ("condition_paths", "condition files"),
