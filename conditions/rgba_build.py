@@ -4,9 +4,8 @@ One job is one image. It stands for itself, so jobs can run in any order and in 
 and a build that was killed goes on with the files that are missing.
 """
 
-import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,63 +13,25 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from conditions.rgba import CLASS_PLANES, read_meta, read_rgba, write_rgba
-from conditions.segmentation import one_hot, read_mask
-from core.checks import picture_flaw
-from core.command_line.options import (
-    OptionError,
-    non_negative_float,
-    non_negative_int,
-    option,
-    positive_int,
+from conditions.rgba import read_meta, read_rgba, write_rgba
+from conditions.rgba_tensors import (
+    SUMS,
+    TensorOptions,
+    build_rgba,
+    describe,
+    difference_of_notes,
 )
+from conditions.segmentation import read_mask
+from core.checks import picture_flaw
+from core.command_line.options import non_negative_int, option
 from core.files import sha256_of
-from core.imaging.image_header import stated_bit_depth
 from core.imaging.images import list_images, read_image, write_png
 from core.imaging.pairing import find_partners, stem_of
 from core.imaging.pictures import class_colours, tile
-from core.imaging.thresholds import CANNY_HIGH, CANNY_LOW, check_thresholds
 
 FORMATS = ("npz", "png")
-SUMS = {"image_sha256": "image_path", "mask_sha256": "mask_path"}  # in a note: whose they are
 
 DrawEdges = Callable[[Path], np.ndarray]  # picture file -> uint8 (H, W), 0 or 255
-
-
-@dataclass(frozen=True)
-class TensorOptions:
-    """Classes and edges that a tensor holds."""
-
-    num_mask_classes: int = option(
-        CLASS_PLANES,
-        positive_int,
-        "INT",
-        f"classes of the masks, at most {CLASS_PLANES}",
-        aliases=("--num_classes",),
-    )
-    canny_low: int = option(CANNY_LOW, non_negative_int, "INT", "threshold where an edge ends")
-    canny_high: int = option(CANNY_HIGH, non_negative_int, "INT", "threshold where an edge starts")
-    beta_edge: float = option(
-        1.0,
-        non_negative_float,
-        "FLOAT",
-        "factor of the edges, which are then clipped to 1 and rounded to 8 bits",
-    )
-
-    def check(self):
-        """Raise OptionError where masks have too many classes or thresholds are in wrong order."""
-        if self.num_mask_classes > CLASS_PLANES:
-            raise OptionError(
-                "num_mask_classes",
-                f"{self.num_mask_classes} classes, but R, G and B hold {CLASS_PLANES} planes. "
-                "Merge classes, or train a mask and an edge branch and generate with both",
-            )
-        check_thresholds("canny_low", self.canny_low, self.canny_high)
-
-    @property
-    def folder(self) -> str:
-        """Name of the folder of tensors, after the thresholds."""
-        return f"{self.canny_low}_{self.canny_high}"
 
 
 @dataclass(frozen=True)
@@ -201,44 +162,6 @@ def read_pair(job: Job, num_classes: int, resize_masks: bool) -> tuple[np.ndarra
     return picture, cv2.resize(labels.astype(np.uint8), (width, height), interpolation=nearest)
 
 
-# Tensors
-
-
-def build_rgba(labels: np.ndarray, edges: np.ndarray, beta_edge: float) -> np.ndarray:
-    """A tensor, float32 (H, W, 4) in [0, 1]: class planes and edges.
-
-    Alpha is rounded to 8 bits, so that both formats hold the same tensor.
-
-    Args:
-        labels: class indices (H, W).
-        edges: uint8 (H, W).
-        beta_edge: factor of the edges.
-    """
-    # Clipped before the rounding: 8 bits hold no factor above 1.
-    # `float`: with a whole number the product would wrap around at 256.
-    alpha = (edges * float(beta_edge)).clip(0, 255).round().astype(np.float32) / 255
-    return np.concatenate([one_hot(labels, CLASS_PLANES), alpha[..., None]], axis=2)
-
-
-def describe(job: Job, tensor: TensorOptions, sums: Mapping[str, str]) -> str:
-    """The published note of a tensor, which also tells whether an old file can be kept.
-
-    Args:
-        sums: of the files, by names of `SUMS`; the published note has none.
-    """
-    note = {
-        "image_path": str(job.image),
-        "mask_path": str(job.mask),
-        "value_range": "neg_one_to_one",  # of the .npz; a .png has the 8 bits of its kind
-        "canny_low": tensor.canny_low,
-        "canny_high": tensor.canny_high,
-        "beta_edge": tensor.beta_edge,
-    }
-    if bit_depth := stated_bit_depth():
-        note["bit_depth"] = bit_depth
-    return json.dumps(note | sums)
-
-
 def run_job(
     job: Job, folder: Path, tensor: TensorOptions, options: BuildOptions, draw_edges: DrawEdges
 ) -> JobResult:
@@ -249,7 +172,7 @@ def run_job(
     paths = [folder / f"{job.name}.{kind}" for kind in options.fmt]
     try:
         files = (job.image, job.mask)
-        meta = describe(job, tensor, dict(zip(SUMS, map(sha256_of, files), strict=True)))
+        meta = describe(*files, tensor, dict(zip(SUMS, map(sha256_of, files), strict=True)))
         todo = _missing_files(paths, meta, options.overwrite)
         draw = job.preview and (options.overwrite or picture_flaw(job.preview))
         if not todo and not draw:
@@ -284,32 +207,11 @@ def _missing_files(paths: list[Path], meta: str, overwrite: bool) -> list[Path]:
             raise RuntimeError(
                 f"{path}: is there and damaged ({error}). Remove it, or overwrite it"
             ) from error
-        if difference := _difference(note, meta):
+        if difference := difference_of_notes(note, meta):
             raise RuntimeError(
                 f"{path}: is there and {difference}. Overwrite it, or build into another folder"
             )
     return todo
-
-
-def _difference(note: str | None, meta: str) -> str | None:
-    """The difference of a tensor's note from the one it would get now; None where there is none.
-
-    Notes of older versions have no checksums, so their files count as unchanged.
-    """
-    try:
-        before, now = json.loads(note or ""), json.loads(meta)
-    except ValueError:
-        before = None
-    if not isinstance(before, dict):
-        return "has no note of what it was made from"
-    changed = [name for name in SUMS if name in before and before[name] != now[name]]
-    for name in SUMS:
-        before.pop(name, None)
-        now.pop(name)
-    # A mixture of thresholds in one folder would train a branch on two kinds of edges.
-    if before != now:
-        return "was made from other files or options"
-    return f"{now[SUMS[changed[0]]]} has changed since" if changed else None
 
 
 def _write_preview(path: Path, picture: np.ndarray, labels: np.ndarray, edges: np.ndarray) -> None:

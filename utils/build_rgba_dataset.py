@@ -18,7 +18,8 @@ from tqdm import tqdm
 from annotator import canny
 from annotator.detector import edges_of_file
 from conditions.pairs import notify_of_one_class
-from conditions.rgba_build import BuildOptions, TensorOptions, find_jobs, run_job, summary_of
+from conditions.rgba_build import BuildOptions, find_jobs, run_job, summary_of
+from conditions.rgba_tensors import TensorOptions
 from core.checks import raise_first
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
 from core.command_line.options import (

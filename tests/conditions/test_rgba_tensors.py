@@ -5,12 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conditions.rgba_build import (
-    Job,
-    TensorOptions,
-    build_rgba,
-    describe,
-)
+from conditions.rgba_tensors import TensorOptions, build_rgba, describe
 from core.command_line.options import OptionError
 
 LABELS = np.array([[0, 1], [2, 0]])
@@ -29,10 +24,10 @@ def test_planes_and_alpha_by_hand(beta, alpha):
 
 
 def test_a_note_changes_with_everything_that_a_tensor_depends_on():
-    job = Job(Path("a.png"), Path("b.png"), Path("a"), None)
+    image, mask = Path("a.png"), Path("b.png")
     others = TensorOptions(canny_low=7), TensorOptions(canny_high=700), TensorOptions(beta_edge=2)
-    notes = {describe(job, options, {}) for options in (TensorOptions(), *others)}
-    notes.add(describe(job._replace(mask=Path("c.png")), TensorOptions(), {}))
+    notes = {describe(image, mask, options, {}) for options in (TensorOptions(), *others)}
+    notes.add(describe(image, Path("c.png"), TensorOptions(), {}))
     assert len(notes) == 5
 
 
