@@ -1,11 +1,13 @@
-"""Time our Frechet distance against scipy's, and a whole FID against pytorch-fid.
+"""Time our Frechet distance against scipy's, and a whole FID against other programs.
 
     python benchmarks/fid_speed.py
     python benchmarks/fid_speed.py --end_to_end 1000
+    python benchmarks/fid_speed.py --end_to_end 10000 --network cem1.5m
 
-The second run draws that many pictures, halves them into two folders, and scores them with random
-Inception weights in both programs, which takes minutes on a CPU. Both have the same network,
-resizing and batches: the difference is reading, statistics and distance.
+The last two draw that many pictures, halve them into two folders, and score them with random
+weights in each program, which takes minutes on a CPU. All have the same network and batches: the
+difference is reading, resizing, statistics and distance. pytorch-fid has no network for electron
+micrographs.
 """
 
 import tempfile
@@ -17,12 +19,13 @@ from tqdm import tqdm
 
 from core.command_line.options import new_parser, positive_int
 from core.imaging.images import list_images, write_png
-from fid.backbones import BACKBONES
+from fid.backbones import BACKBONES, CEM
+from fid.backbones.inception import PYTORCH_FID
 from fid.backbones.options import BackboneOptions
 from fid.distances import frechet_distance, statistics_of
 from share import run_script
 
-WIDTH = BACKBONES["pytorch-fid"].width
+WIDTH = PYTORCH_FID.width
 SETS = (25, 233, 2000, 10000)  # images
 DECAY = 0.7  # of the features' standard deviations, k ** -0.7, about that of real ones
 BATCH_SIZE = 32
@@ -80,46 +83,123 @@ def draw_images(folder, count):
         write_png(path, (128 + 40 * rng.standard_normal((256, 256))).clip(0, 255).astype(np.uint8))
 
 
-def compare_programs(count, num_workers):
-    """Print both programs' distance and time for `count` pictures."""
-    import torch
-    from pytorch_fid import fid_score, inception
-
-    from fid.backbones.inception_network import tensorflow_inception
+def of_this_code(sides, network, weights, num_workers):
+    """Our FID, from two folders to the number."""
     from fid.backbones.loading import load_backbone
     from fid.features import folder_statistics
 
-    torch.manual_seed(0)  # of the weights: both programs get the same
-    tensors = tensorflow_inception().state_dict()
-    inception.load_state_dict_from_url = lambda *args, **kwargs: tensors  # nothing is downloaded
+    backbone = load_backbone(BackboneOptions(network, weights, device="cpu"))
+    statistics = (
+        folder_statistics(list_images(side), backbone, BATCH_SIZE, num_workers) for side in sides
+    )
+    return frechet_distance(*statistics)
+
+
+def of_pytorch_fid(sides, network, weights, num_workers):
+    """The FID of pytorch-fid, which loads its network within the call as ours does."""
+    import torch
+    from pytorch_fid import fid_score, inception
+
+    # Nothing is downloaded.
+    inception.load_state_dict_from_url = lambda *args, **kwargs: torch.load(weights)
+    sides = [str(side) for side in sides]
+    return fid_score.calculate_fid_given_paths(sides, BATCH_SIZE, "cpu", WIDTH, num_workers)
+
+
+def of_torch_fidelity(sides, network, weights, num_workers):
+    """The FID of torch-fidelity; networks for micrographs are registered as its users would do."""
+    import torch_fidelity
+
+    if network in CEM:
+        torch_fidelity.register_feature_extractor(network, _micrograph_extractor(network, weights))
+        chosen = {"feature_extractor": network, "feature_layer_fid": "features"}
+    else:
+        chosen = {
+            "feature_extractor": "inception-v3-compat",
+            "feature_extractor_weights_path": str(weights),
+        }
+    return torch_fidelity.calculate_metrics(
+        input1=str(sides[0]),
+        input2=str(sides[1]),
+        fid=True,
+        cuda=False,
+        cache=False,
+        batch_size=BATCH_SIZE,
+        verbose=False,
+        **chosen,
+    )["frechet_inception_distance"]
+
+
+def _micrograph_extractor(network, weights):
+    """A class that torch-fidelity makes its network of: grey, resized, normalised, ResNet-50."""
+    import torch
+    from torch.nn import functional as F
+    from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+
+    from fid.backbones.resnet50 import headless_resnet50
+
+    size = BACKBONES[network].preprocessing.size
+    mean, std = BACKBONES[network].preprocessing.mean[0], BACKBONES[network].preprocessing.std[0]
+
+    class Extractor(FeatureExtractorBase):
+        """ResNet-50 for grey pictures."""
+
+        def __init__(self, name, features_list, **kwargs):
+            super().__init__(name, features_list)
+            self.network = headless_resnet50()
+            self.network.load_state_dict(torch.load(weights))
+            self.eval().requires_grad_(False)
+
+        @staticmethod
+        def get_provided_features_list():
+            """Names of the features."""
+            return ("features",)
+
+        @staticmethod
+        def can_be_compiled():
+            """Not tried."""
+            return False
+
+        def forward(self, x):
+            """uint8 (N, 3, H, W) with equal channels -> features (N, width)."""
+            x = F.interpolate(x[:, :1].float(), (size, size), mode="bilinear", antialias=True)
+            return (self.network((x / 255 - mean) / std),)  # (N, width)
+
+    return Extractor
+
+
+PROGRAMS = {
+    "ours": of_this_code,
+    "pytorch-fid": of_pytorch_fid,
+    "torch-fidelity": of_torch_fidelity,
+}
+
+
+def compare_programs(count, num_workers, network):
+    """Print the distance and the time of each program for `count` pictures."""
+    import torch
+
+    from fid.backbones.inception_network import tensorflow_inception
+
+    torch.manual_seed(0)  # of the weights: all programs get the same
+    # Other programs load Inception with its last layer, which ours leaves out.
+    build = BACKBONES[network].build if network in CEM else tensorflow_inception
+    tensors = build().state_dict()
+    programs = [name for name in PROGRAMS if network not in CEM or name != "pytorch-fid"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         draw_images(folder, count)
-        weights = folder / "inception.pth"
+        weights = folder / "weights.pth"
         torch.save(tensors, weights)
         sides = [folder / "real", folder / "generated"]
-
-        def ours():
-            """Our FID, from folders to the number."""
-            backbone = load_backbone(BackboneOptions("pytorch-fid", weights, device="cpu"))
-            statistics = (
-                folder_statistics(list_images(side), backbone, BATCH_SIZE, num_workers)
-                for side in sides
+        for program in programs:
+            arguments = sides, network, weights, num_workers
+            distance, wall = seconds(PROGRAMS[program], *arguments)
+            print(
+                f"{program:14} {wall:7.1f} s for {count} images, {count / wall:.1f} images/s, "
+                f"FID {distance:.4g}",
+                flush=True,
             )
-            return frechet_distance(*statistics)
-
-        def theirs():
-            """The FID of pytorch-fid, which loads its network within the call as ours does."""
-            return fid_score.calculate_fid_given_paths(
-                [str(side) for side in sides], BATCH_SIZE, "cpu", WIDTH, num_workers
-            )
-
-        results = {"ours": seconds(ours), "pytorch-fid": seconds(theirs)}
-    for program, (distance, wall) in results.items():
-        print(
-            f"{program:12} {wall:7.1f} s for {count} images, {count / wall:.1f} images/s, "
-            f"FID {distance:.6f}"
-        )
 
 
 def main(argv=None):
@@ -135,11 +215,17 @@ def main(argv=None):
         type=positive_int,
         default=1,
         metavar="INT",
-        help="processes that read images, in both programs",
+        help="processes that read images; torch-fidelity chooses its own number",
+    )
+    parser.add_argument(
+        "--network",
+        choices=(PYTORCH_FID.name, *CEM),
+        default=PYTORCH_FID.name,
+        help="of whole programs",
     )
     args = parser.parse_args(argv)
     if args.end_to_end:
-        compare_programs(args.end_to_end, args.num_workers)
+        compare_programs(args.end_to_end, args.num_workers, args.network)
     else:
         compare_distances()
 
