@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from segmentation.study.jobs import Result
-from segmentation.study.report import rows_of, rows_over_generated, verdicts, write_report
+from segmentation.study.report import verdicts, write_report
+from segmentation.study.rows import rows_of, rows_over_generated
 
 
 def result(arm, labelled, seed, miou, curve=((1, 0.5), (2, 0.6), (3, 0.6)), turned=None):
