@@ -48,6 +48,7 @@ UNLABELLED=${UNLABELLED%/}  # folder of further images; the labelled ones are ta
 : "${UNET_STEPS:=2400}" "${UNET_LEARNING_RATE:=4e-4}" "${UNET_BATCH_SIZE:=16}"
 # Of the ControlNets
 : "${CONTROL_STEPS:=2000}" "${LEARNING_RATE:=4e-4}" "${BATCH_SIZE:=8}"
+: "${SD_LOCKED:=false}"  # true: the base's decoder stays as it is
 # Sides of a crop in pixels of the image: about those of the base's
 : "${CROP_PIXELS:=$((IMAGE_SIZE * 9 / 10)) $((IMAGE_SIZE * 12 / 10))}"
 # Of their images
@@ -57,7 +58,7 @@ UNLABELLED=${UNLABELLED%/}  # folder of further images; the labelled ones are ta
 : "${ENCODE_RATIO:=0.6}"  # of redrawn images
 # Of the segmenters that predict masks; as many steps as those of the study if none are given
 : "${SEGMENTER_SEEDS:=100 101 102}" "${SEGMENTER_STEPS:=}"
-# All that must not change between two calls, beside the classes and the images without labels
+# What must not change between two calls, with SD_LOCKED, classes and images without labels
 fixed=(UNLABELLED CONFIG BASE PRECISION IMAGE_SIZE VIEWS VAE_STEPS VAE_LEARNING_RATE UNET_STEPS
     UNET_LEARNING_RATE UNET_BATCH_SIZE CONTROL_STEPS LEARNING_RATE BATCH_SIZE CROP_PIXELS COPIES
     VARIED OBJECTS SCALE IMAGES_PER_MASK ENCODE_RATIO SEGMENTER_SEEDS SEGMENTER_STEPS)
@@ -88,8 +89,20 @@ checksum_of_files() {
         sha256sum | cut -d ' ' -f 1
 }
 
+# Note the seconds of the step that ends, or was interrupted, in OUT/costs.tsv
+step=
+note_cost() {
+    [ -z "$step" ] || printf '%d\t%s\n' "$((SECONDS - began))" "$step" >> "$out/costs.tsv"
+    step=
+}
+trap note_cost EXIT
+
 # Title of the step that begins
-announce() { printf '\n== %s\n' "$*"; }
+announce() {
+    note_cost
+    step=$* began=$SECONDS
+    printf '\n== %s\n' "$*"
+}
 
 # The pairs that this script can make
 possible() {
@@ -183,7 +196,7 @@ train_control() {
         --image_size "$IMAGE_SIZE" --crop_pixels "${crop_pixels[@]}" \
         --batch_size "$BATCH_SIZE" --learning_rate "$LEARNING_RATE" \
         --max_steps "$CONTROL_STEPS" \
-        --max_epochs 1000000 --validate_every 200 --ema_decay 0.99 --sd_locked false \
+        --max_epochs 1000000 --validate_every 200 --ema_decay 0.99 --sd_locked "$SD_LOCKED" \
         --precision "$PRECISION" --output_root "$out/training" --run_id "$2"
 }
 
@@ -268,6 +281,8 @@ read -r classes study_steps faster <<< "$facts"
 : "${PRECISION:=$faster}"
 now=$(
     for name in classes "${fixed[@]}"; do echo "$name=${!name}"; done
+    # Folders of older versions, which knew no such variable, go on.
+    [ "$SD_LOCKED" = false ] || echo "SD_LOCKED=$SD_LOCKED"
     [ -z "$UNLABELLED" ] || echo "images of UNLABELLED: $(checksum_of_files "$UNLABELLED")"
 )
 if [ ! -f "$out/variables" ]; then
@@ -320,3 +335,7 @@ done
 
 announce "study: $out/study"
 "$python" utils/augmentation_study.py "$study" --output "$out/study"
+note_cost
+echo "minutes of each step, over all calls ($out/costs.tsv):"
+awk -F '\t' '{ sum[$2] += $1 } END { for (s in sum) printf "%7.1f  %s\n", sum[s] / 60, s }' \
+    "$out/costs.tsv" | sort -rn

@@ -301,3 +301,30 @@ def test_masks_that_were_learned_are_varied_too(proof, tmp_path):
     (drawing,) = [w for w in generated if value(w, "--run_id") == "predicted_twice_1"]
     masks = Path(value(drawing, "--mask_dir"))
     assert sorted(path.name for path in masks.iterdir()) == ["a.b.png", "a.tif", "a_0.png"]
+
+
+def test_the_decoder_can_stay_locked(proof, tmp_path):
+    for asked, locked in (({}, False), ({"SD_LOCKED": "true"}, True)):
+        calls = proof("run_{labelled}", **asked)
+        words = next(words for words in calls if words[0] == "train.py")
+        assert parsed(*words).model.sd_locked is locked
+        shutil.rmtree(tmp_path / "out")
+    proof("run_{labelled}")
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        proof("run_{labelled}", SD_LOCKED="true")
+    assert b"> SD_LOCKED=true" in error.value.stderr
+
+
+def test_the_cost_of_each_step_is_noted_after_a_failure_too(proof, tmp_path):
+    stand_in = (tmp_path / "python").read_text()
+    fails = 'elif program == "train.py":\n    sys.exit(1)\n' + 'elif program == "train.py":'
+    (tmp_path / "python").write_text(stand_in.replace('elif program == "train.py":', fails))
+    with pytest.raises(subprocess.CalledProcessError):
+        proof("run_{labelled}")
+    (tmp_path / "python").write_text(stand_in)
+    proof("run_{labelled}")
+    rows = [line.split("\t") for line in (tmp_path / "out/costs.tsv").read_text().splitlines()]
+    assert all(seconds.isdigit() for seconds, _ in rows)
+    steps = [step.partition(":")[0] for _, step in rows]
+    control = "ControlNet of the pairs in " + str(tmp_path / "out/split/train_1")
+    assert steps.count(control) == 2 and steps[-1] == "study"
