@@ -170,15 +170,24 @@ def create_first_stage(config_path: str | Path, weights_path: str | Path) -> tor
         As `build_model`.
     """
     config = read_config(config_path)["params"]["first_stage_config"]
-    state_dict = {
-        key.removeprefix(AUTOENCODER): value
-        for key, value in subset(load_original(weights_path), [AUTOENCODER]).items()
-        if ".loss." not in key  # the discriminator that trained the autoencoder
-    }
+    state_dict = load_autoencoder(weights_path)
     with constructor_errors(config_path), SkipInitialisation():
         model = instantiate_from_config(config)
     load_weights(model, weights_path, state_dict)
     return model.eval().requires_grad_(False)
+
+
+def load_autoencoder(path: str | Path) -> dict[str, torch.Tensor]:
+    """Tensors of the autoencoder in a file, without `first_stage_model.` before their names.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_original`.
+    """
+    return {
+        key.removeprefix(AUTOENCODER): value
+        for key, value in subset(load_original(path), [AUTOENCODER]).items()
+        if ".loss." not in key  # the discriminator that trained the autoencoder
+    }
 
 
 def load_weights(

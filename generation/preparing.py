@@ -57,7 +57,8 @@ def prepare_run(
     plan.require_listable()
     check_run_folder(folder := folder_of_run(settings.run, settings.run_name))
     files = weights_files(settings.branches, settings.model.base_weights_path)
-    grain = chosen_grain(settings.grain.grain, settings.branches[0])
+    base = settings.model.base_weights_path or settings.branches[0].weights
+    grain = chosen_grain(settings.grain.grain, settings.branches[0], base)
     for branch in settings.branches:
         notify_of_unknown_prompts(branch.weights, settings.plan.prompts_file)
     weights = WatchedWeights(files | settings.gate.files() | settings.grain.files())

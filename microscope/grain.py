@@ -65,6 +65,8 @@ class Grain(Record):
         factors: of the pictures that were measured, relative to their mean.
         pixels, images: how many were measured.
         pixel_size_nm: height and width of a pixel; None where it is unknown.
+        autoencoder: `autoencoder_values` of the one that drops this grain; None in files of older
+            versions.
     """
 
     kind: Literal["grain"] = "grain"
@@ -74,6 +76,7 @@ class Grain(Record):
     factors: Annotated[list[Factor], Field(min_length=1)]
     strengths: exactly(exactly(Power, len(LEVELS)), len(BANDS))
     spectrum: exactly(exactly(Power, TILE), TILE)
+    autoencoder: list[float] | None = None
 
     @cached_property
     def kernels(self) -> np.ndarray:

@@ -91,8 +91,9 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     # Here, because what works loads torch, which takes longer than reading the options.
+    from cldm.autoencoder_values import autoencoder_values
     from cldm.configuration import read_config
-    from cldm.model import create_first_stage
+    from cldm.model import create_first_stage, load_autoencoder
     from fid.reconstruction import reconstruct_files
 
     read_options(ImageOptions, args).apply()
@@ -108,12 +109,14 @@ def main(argv=None):
     check_writable(options.output, "--output")
     device = pick_device(options.device)
     model = create_first_stage(options.config, options.weights).to(device)
+    values = autoencoder_values(load_autoencoder(options.weights))
     pairs = [
         [picture.mean(axis=2, dtype=np.float32) / 255 for picture in pair]  # (H, W) in [0, 1]
         for pair in reconstruct_files(paths, model, device, options.crop)
     ]
     measured = [measure_missing(*pair) for pair in tqdm(pairs, desc="measure", unit="image")]
     grain = fit_grain(measured, sum(real.size for real, _ in pairs), pixel_size)
+    grain.autoencoder = values
     rows = [[*pair, with_grain(grain, pair[1], i)] for i, pair in enumerate(pairs)]
     spectra = mean_spectra(rows)
     print("deviation in each band (cycles per pixel; grey levels of 255), and correlation")

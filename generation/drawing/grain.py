@@ -5,21 +5,25 @@ from pathlib import Path
 import torch
 from einops import rearrange
 
+from cldm.autoencoder_values import autoencoder_values, same_autoencoder
+from cldm.model import load_autoencoder
 from core.imaging.pixel_size import as_pixel_size
 from generation.planning.branches import Branch
 from microscope.grain import Grain, read_grain
 
 
-def chosen_grain(path: Path | None, branch: Branch) -> Grain | None:
+def chosen_grain(path: Path | None, branch: Branch, base: Path) -> Grain | None:
     """The grain of a file; None for none.
 
     Args:
         path: the option --grain.
         branch: the first one. Its conditions tell the images' pixel size; where they do not, its
             weights' training does.
+        base: file with the autoencoder that decodes the images.
     Raises:
-        FileNotFoundError, ValueError: no such file, or it is damaged, holds something else or
-            was measured at a pixel size that differs by more than a tenth.
+        FileNotFoundError, ValueError: no such file, or it is damaged, holds something else, was
+            measured at a pixel size that differs by more than a tenth, or with another
+            autoencoder.
     """
     if path is None:
         return None
@@ -32,6 +36,12 @@ def chosen_grain(path: Path | None, branch: Branch) -> Grain | None:
         raise ValueError(
             f"--grain {path}: was measured on pixels of {measured}, but the {whose} have "
             f"pixels of {size}. Measure the grain of such images."
+        )
+    own = grain.autoencoder  # None in files of older versions
+    if own and not same_autoencoder(own, autoencoder_values(load_autoencoder(base))):
+        raise ValueError(
+            f"--grain {path}: was measured with another autoencoder than that of {base}, which "
+            f"drops other things. Measure it with utils/fit_grain.py --weights {base}"
         )
     return grain
 

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 import generate
+from cldm.autoencoder_values import autoencoder_values
+from cldm.model import load_autoencoder
 from core.files import write_json
 from core.recording.records import DATA
 from tests.generated import manifest, pictures
@@ -58,6 +60,13 @@ def test_a_run_records_its_grain_and_goes_on_with_no_other(run, grain):
         run("--resume_run", folder, masks=None)
 
 
+def test_grain_of_the_own_autoencoder_is_added(run, grain, micro_weights):
+    own = grain_of()
+    own.autoencoder = autoencoder_values(load_autoencoder(micro_weights))
+    write_json(grain, own.model_dump())
+    assert len(pictures(run("--grain", grain))) == 6
+
+
 def test_wrong_files_are_refused_before_the_model_loads(
     grain, pairs, micro_yaml, micro_weights, tmp_path, error_line
 ):
@@ -69,6 +78,8 @@ def test_wrong_files_are_refused_before_the_model_loads(
         assert not (tmp_path / "out").exists()
         return line
 
+    other = grain_of()
+    other.pixel_size_nm, other.autoencoder = None, [0.5] * 9
     (pairs / "masks" / "volume.json").write_text('{"pixel_size_nm": [8, 8]}')
     assert "grain.json: was measured on pixels of 4.6 nm, but the images have pixels of 8 nm" in (
         refused("--grain", grain)
@@ -80,5 +91,7 @@ def test_wrong_files_are_refused_before_the_model_loads(
     assert "images of the training have pixels of 8 nm" in (
         refused("--model_weights_path", trained, "--grain", grain)
     )
+    write_json(grain, other.model_dump())
+    assert "was measured with another autoencoder than that of" in refused("--grain", grain)
     assert "none.json" in refused("--grain", "none.json")
     assert "damaged or edited" in refused("--grain", micro_yaml)
