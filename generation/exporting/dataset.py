@@ -71,6 +71,9 @@ class ExportOptions:
     licence: str | None = option(
         None, None, "NAME", "licence of the data set as the Hugging Face hub names it, for its card"
     )
+    ignore_255: bool = option(
+        False, bool, help="masks of --include_real mark pixels that do not count with 255"
+    )
 
     def check(self):
         """Raise OptionError for options of a data set without one, or two classes of one name."""
@@ -80,6 +83,8 @@ class ExportOptions:
                 raise OptionError(name, "needs --export_dataset")
         if self.export_layout != "pairs" and not self.export_dataset:
             raise OptionError("export_layout", "needs --export_dataset")
+        if self.ignore_255 and not self.include_real:
+            raise OptionError("ignore_255", "needs --include_real")
         if len(set(self.class_names or ())) < len(self.class_names or ()):
             raise OptionError("class_names", "two classes have one name")
 
@@ -113,6 +118,7 @@ class ExportOptions:
             return []
         words = ["--export_dataset", self.export_dataset, "--export_layout", self.export_layout]
         words += ["--include_real", *self.include_real] if self.include_real else []
+        words += ["--ignore_255"] if self.ignore_255 else []
         words += ["--class_names", *self.class_names] if self.class_names else []
         return words + (["--licence", self.licence] if self.licence else [])
 
@@ -195,7 +201,7 @@ def check_export(
     if not options.include_real:
         return []
     pairs = find_pairs(*options.include_real)
-    check_pairs(pairs, Segmentation(ConditionOptions(num_classes)))
+    check_pairs(pairs, Segmentation(ConditionOptions(num_classes), options.ignore_255))
     options.real_pixel_size()  # raises for a damaged record
     return pairs
 
@@ -215,10 +221,8 @@ def pairs_to_export(
         yield ExportedPair(pair, REAL, groups.of_real(pair), pixel_size=size)
     # The manifest, not a listing of the folder: it tells which mask a pair was made from.
     for line in read_manifest(run_dir):
-        pair, size = (
-            Pair(run_dir / line["image"], run_dir / line["mask"]),
-            line.get("pixel_size_nm"),
-        )
+        pair = Pair(run_dir / line["image"], run_dir / line["mask"])
+        size = line.get("pixel_size_nm")
         size, group = PixelSize(*size) if size else None, groups.of_generated(line)
         yield ExportedPair(pair, SYNTHETIC, group, line, size)
 
@@ -239,7 +243,7 @@ def write_pair(
         levels = read_image(image) * 255
         image = (levels @ LUMA if grey else levels).round().astype(np.uint8)
     # Read, not copied: real masks come in several formats, and class indices are checked once more.
-    labels = read_mask(mask, num_classes, allow_ignore=exported.line is not None).astype(np.uint8)
+    labels = read_mask(mask, num_classes, allow_ignore=True).astype(np.uint8)
     ignored = labels == IGNORE
     labels[ignored] = layout.ignore_label(num_classes)
     layout.write_pair(folder, exported.name, image, labels, exported.pixel_size)

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from torch.utils.data import Dataset
 
+from core.command_line.options import OptionError
 from core.imaging.images import write_png
 from generation.exporting import dataset
 from utils import train_segmenter
@@ -99,6 +100,24 @@ def test_colours_stay_where_a_real_image_has_them_or_none_is_given(run_dir, pair
     assert (alone / "images" / f"synth_{name}").read_bytes() == (
         run_dir / "images" / f"image_{name}"
     ).read_bytes()
+
+
+def test_real_masks_mark_ignored_pixels_where_that_is_said(run_dir, pairs, tmp_path):
+    mask = np.array(Image.open(pairs / "masks" / "cell_3.png"))
+    mask[:9] = 255
+    write_png(pairs / "masks" / "cell_3.png", mask)
+    with pytest.raises(ValueError, match="cell_3.png: found value.* 255, .*--ignore_255"):
+        exported(run_dir, pairs, tmp_path)
+    folders = pairs / "images", pairs / "masks"
+    options = dataset.ExportOptions(tmp_path / "set", folders, ignore_255=True)
+    options.check()
+    assert options.words()[-1] == "--ignore_255"
+    dataset.export_dataset(options, run_dir, dataset.check_export(options, 3), 3)
+    written = np.array(Image.open(tmp_path / "set" / "masks" / "real_cell_3.png"))
+    assert np.array_equal(written, mask)
+    assert "to be ignored with 255" in (tmp_path / "set" / "README.md").read_text()
+    with pytest.raises(OptionError, match="needs --include_real"):
+        dataset.ExportOptions(tmp_path / "set", ignore_255=True).check()
 
 
 def test_a_failure_leaves_nothing(run_dir, pairs, tmp_path):
