@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from core.imaging.images import IGNORE
 from core.imaging.pixel_size import Voxel
 from core.packages import optional_package
 
 ENDING = ".ome.zarr"
 AXES = [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
 LABELS = "masks"  # name of the labels
+PROPERTIES = [{"label-value": IGNORE, "class": "ignore"}]  # no class has this number
 CHUNK = 512  # greatest height and width of a chunk
 COARSEST = 256  # voxels that no side of the last level exceeds
 
@@ -76,7 +78,7 @@ def write_ome_zarr(
     _write_pyramid(root, name, images, voxel, _mean)
     if masks is not None:
         _write_pyramid(root.create_group(f"labels/{LABELS}"), LABELS, masks, voxel, _nearest)
-        require_ome_zarr().write_label_metadata(root["labels"], LABELS)
+        require_ome_zarr().write_label_metadata(root["labels"], LABELS, properties=PROPERTIES)
 
 
 def _write_pyramid(group, name: str, slices, voxel: Voxel | None, reduce: Reduce) -> None:

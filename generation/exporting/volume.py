@@ -14,13 +14,14 @@ from tqdm import tqdm
 
 from core.command_line.options import OptionError, option, positive_float
 from core.files import check_new_folder, check_writable, refuse_existing, whole_file, whole_folder
-from core.imaging.images import read_grey, read_labels, to_uint8
+from core.imaging.images import IGNORE, read_grey, read_labels, to_uint8
 from core.imaging.pixel_size import PixelSize, Voxel, slice_distance_of_folder
 from core.signals import StopRequest
 from generation.exporting.ome_zarr import require_ome_zarr, write_ome_zarr
 from generation.folder.manifest import read_manifest
 
 ZARR, TIFF = (".zarr",), (".tif", ".tiff")
+MASKS_TEXT = f"Class indices; {IGNORE} marks pixels to be ignored."
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,10 @@ def export_volume(options: VolumeOptions, run_dir: Path, voxel: Voxel | None) ->
                 write_ome_zarr(temporary, name, images, masks, voxel)
         else:
             with ExitStack() as files:  # both get their names at the end, or none does
-                for path, slices in ((options.export_volume, images), (options.masks, masks)):
-                    if slices:
-                        _write_tiff(files.enter_context(whole_file(path)), slices, voxel)
+                _write_tiff(files.enter_context(whole_file(options.export_volume)), images, voxel)
+                if masks:
+                    path = files.enter_context(whole_file(options.masks))
+                    _write_tiff(path, masks, voxel, MASKS_TEXT)
     return len(lines)
 
 
@@ -155,9 +157,9 @@ class Slices:
             yield self.read(path)
 
 
-def _write_tiff(path: Path, slices: Slices, voxel) -> None:
+def _write_tiff(path: Path, slices: Slices, voxel, description: str = "") -> None:
     """An OME-TIFF, compressed; a BigTIFF where it needs to be."""
-    metadata = {"axes": "ZYX"}
+    metadata = {"axes": "ZYX"} | ({"Description": description} if description else {})
     if voxel:
         for axis, side in zip("ZYX", voxel, strict=True):
             metadata |= {f"PhysicalSize{axis}": side, f"PhysicalSize{axis}Unit": "nm"}

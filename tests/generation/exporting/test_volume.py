@@ -30,6 +30,9 @@ def test_tiff(run_dir, expected, tmp_path):
         assert (tifffile.imread(tmp_path / name) == values).all()
         volume = open_volume(tmp_path / name)
         assert tuple(volume.voxel) == (40, 8, 4)
+        with tifffile.TiffFile(tmp_path / name) as file:
+            is_mask = "255 marks pixels to be ignored" in file.ome_metadata
+        assert is_mask == (name == "a_masks.tif")
     with pytest.raises(FileExistsError, match="a.tif"):
         check_export_volume(options)
 
@@ -51,6 +54,7 @@ def test_ome_zarr(run_dir, expected, tmp_path):
         assert axes == [(axis, "nanometer") for axis in "zyx"]
         (transformations,) = by_name[name].metadata["coordinateTransformations"]  # of one level
         assert transformations[0]["scale"] == [8, 8, 4]
+    assert by_name["masks"].metadata["properties"] == {255: {"class": "ignore"}}
     pytest.importorskip("tensorstore")
     assert tuple(open_volume(path).voxel) == (8, 8, 4)
     with pytest.raises(FileExistsError, match="a.ome.zarr"):
