@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import pydantic
 
@@ -13,6 +13,7 @@ from core.notices import notify
 PARTS = ("train", "val", "test")
 Place = pydantic.StrictInt | str  # 1e3 and `yes` are neither in YAML
 RANGE = re.compile(r"(\d+)\s*-\s*(\d+)")
+CORNER = re.compile(r"(?<![a-z])[yx]\d+", re.IGNORECASE)  # of a crop, in the name of its image
 
 
 class SplitConfig(pydantic.BaseModel):
@@ -61,7 +62,7 @@ def place_of(pair: Pair, pattern: str) -> Place:
 def split_pairs(pairs: Sequence[Pair], config: SplitConfig) -> dict[str, list[Pair]]:
     """The pairs of each of `PARTS`, in their order; pairs of no part are left out.
 
-    Warns of slices of different parts that are neighbours.
+    Warns of slices of different parts that are neighbours, and of crops of one picture.
 
     Raises:
         ValueError: a name without a place, a place in two parts, an entry or a part without pairs.
@@ -84,6 +85,7 @@ def split_pairs(pairs: Sequence[Pair], config: SplitConfig) -> dict[str, list[Pa
             if place in parts[part]:
                 found[part].append(pair)
     _warn_of_neighbours(found, config)
+    _warn_of_crops(found)
     return found
 
 
@@ -151,3 +153,25 @@ def _warn_of_neighbours(found: Mapping[str, Sequence[Pair]], config: SplitConfig
                     "one volume, give each part one block: the scores flatter. If these are "
                     "animals, write gap: 0"
                 )
+
+
+def _pictures(pairs: Iterable[Pair]) -> set[str]:
+    """The pictures that images are crops of: their names without the corner of the crop."""
+    names = {pair.image: stem_of(pair.image) for pair in pairs}
+    # Where nothing else stands in the name, the folder names the picture.
+    return {
+        CORNER.sub("", name).strip("_-. ") or str(image.parent)
+        for image, name in names.items()
+        if CORNER.search(name)
+    }
+
+
+def _warn_of_crops(found: Mapping[str, Sequence[Pair]]) -> None:
+    """Warn where two parts hold crops of one picture, by the names: crops may touch or overlap."""
+    for first, second in combinations(PARTS, 2):
+        if shared := sorted(_pictures(found[first]) & _pictures(found[second])):
+            notify(
+                f"split: {first} and {second} hold crops of one picture, {shared[0]}. These look "
+                "alike, even where they do not touch: the scores flatter. Split by pictures or "
+                "animals where you can"
+            )

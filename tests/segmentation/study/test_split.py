@@ -54,6 +54,29 @@ def test_slices_between_those_of_another_part_are_warned_of():
             split_pairs(slices, SplitConfig(**fields, **changes))
 
 
+def test_crops_of_one_picture_in_two_parts_are_warned_of():
+    crops = [
+        f"data{n}_rat{rat}_y{y:04d}_x0000"
+        for n, rat, y in ((1, 1, 0), (2, 2, 0), (14, 5, 0), (14, 5, 512))
+    ]
+    fields = {"train": ["1_y0000"], "val": ["5_y0000"], "test": ["5_y0512"]}
+    with pytest.warns(Notice, match="val and test hold crops of one picture, data14_rat5") as seen:
+        split_pairs(pairs(*crops), SplitConfig(pattern=r"rat(\d_y\d+)", **fields))
+    assert len(seen) == 1
+    with pytest.warns(Notice, match="train and val hold crops of one picture, images"):
+        rows = {"train": [0], "val": [512], "test": [1024]}
+        split_pairs(pairs("y0", "y512", "y1024"), SplitConfig(pattern=r"y(\d+)", **rows))
+    animals = SplitConfig(pattern=r"rat(\d)", train=[1], val=[2], test=[5], gap=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        split_pairs(pairs(*crops), animals)
+        # A letter before the number is no corner of a crop.
+        split_pairs(
+            pairs("mouse_ax1", "mouse_ax2", "mouse_ax3"),
+            SplitConfig(pattern=r"ax(\d)", train=[1], val=[2], test=[3], gap=0),
+        )
+
+
 def test_refusals_name_what_is_wrong():
     slices = pairs("z1", "z4")
     fields = {"pattern": r"z(\d+)", "train": [1], "val": [4], "test": [8]}
