@@ -57,7 +57,7 @@ class TiffVolume(Volume):
             raise ValueError(f"{path}: pages are missing. Copy all files of the set.")
         check_alike(pages, page)
         if self._raw is None:
-            self._pages = pages
+            self._pages, self._files = pages, tifffile.FileCache()
             self._check_ends()
         # Number of a plane: its place on the leading axes, which pages follow in C order
         self._leading = series.shape[:-2]
@@ -147,10 +147,7 @@ class TiffVolume(Volume):
                 offset, count = page.dataoffsets[i], page.databytecounts[i]
                 data = None
                 if count:  # none: a tile that was never written
-                    file = page.parent.filehandle
-                    with file.lock:
-                        file.seek(offset)
-                        data = file.read(count)
+                    data = self._files.read(page.parent.filehandle, offset, count)
                 decoded, place, shape = keyframe.decode(
                     data, i, jpegtables=getattr(page, "jpegtables", None), jpegheader=None
                 )

@@ -2,6 +2,9 @@
 
 tifffile decodes the pages of a series as it decodes the first of them. In large files it compares
 three others with it, so one that is stored otherwise would become a slice of noise.
+
+The pages of a set of OME files lie in files that tifffile has closed, thousands of them at times.
+A `FileCache` opens one for each use and keeps a few open.
 """
 
 import struct
@@ -9,7 +12,7 @@ from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 
-from tifffile import TiffFrame, TiffPage, TiffPageSeries
+from tifffile import FileCache, TiffFrame, TiffPage, TiffPageSeries
 
 from core.imaging.image_header import naming, valid_orientation
 
@@ -23,7 +26,7 @@ Page = TiffPage | TiffFrame
 
 
 def pages_of(series: TiffPageSeries) -> list[Page | None]:
-    """The pages of a series, whose files are open; None where one is missing.
+    """The pages of a series; None where one is missing.
 
     A stack whose voxels lie one after the other may have one page for all of them.
 
@@ -33,11 +36,7 @@ def pages_of(series: TiffPageSeries) -> list[Page | None]:
     if series.parent is not None:
         series.parent.pages.useframes = True  # five times as fast as whole pages
         series.parent.pages.set_keyframe(series.keyframe.index)
-    pages = list(series.pages)
-    for page in pages:  # those of a set of OME files were closed
-        if page is not None and page.parent.filehandle.closed:
-            page.parent.filehandle.open()
-    return pages
+    return list(series.pages)
 
 
 def check_alike(pages: Iterable[Page], first: TiffPage) -> None:
@@ -48,29 +47,34 @@ def check_alike(pages: Iterable[Page], first: TiffPage) -> None:
     Raises:
         ValueError: one differs, or is damaged; names it.
     """
-    entries, facts = _entries(first), _facts(first)
+    files = FileCache()
+    entries, facts = _entries(first, files), _facts(first)
     for number, page in enumerate(pages):
-        if not page.offset or _entries(page) == entries:  # no offset: it has no entries
+        if not page.offset or _entries(page, files) == entries:  # no offset: it has no entries
             continue
         # Entries of other bytes may mean the same, such as a number in 2 bytes or in 4
-        path = Path(page.parent.filehandle.path)
+        file = page.parent.filehandle
+        path = Path(file.path)
+        files.open(file)
         with naming(path):
             found = _facts(page.aspage())
+        files.close(file)
         for what, expected in facts.items():
             if found[what] != expected:
                 raise ValueError(
                     f"{path}: page {number} has {what} {found[what]}, but the first one has "
                     f"{expected}. Store all pages alike."
                 )
+    files.clear()
 
 
-def _entries(page: Page) -> list[bytes]:
+def _entries(page: Page, files: FileCache) -> list[bytes]:
     """The directory entries of `TAGS` of a page, as they lie in the file."""
     tiff, file = page.parent.tiff, page.parent.filehandle
     codes, size = CODES[tiff.byteorder], tiff.tagsize
-    file.seek(page.offset)
-    count = int.from_bytes(file.read(tiff.tagnosize), "little" if tiff.byteorder == "<" else "big")
-    table = file.read(count * size)
+    count = files.read(file, page.offset, tiff.tagnosize)
+    count = int.from_bytes(count, "little" if tiff.byteorder == "<" else "big")
+    table = files.read(file, page.offset + tiff.tagnosize, count * size)
     return [table[i : i + size] for i in range(0, len(table), size) if table[i : i + 2] in codes]
 
 

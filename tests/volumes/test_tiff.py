@@ -1,5 +1,7 @@
 """TIFF stacks that tifffile and Pillow wrote."""
 
+import resource
+
 import numpy as np
 import pytest
 import tifffile
@@ -209,26 +211,50 @@ def test_equal_tags_may_be_stored_in_numbers_of_other_sizes(tmp_path):
     check_reads(path, voxels())
 
 
-def test_a_set_of_ome_files(tmp_path):
-    """Each file holds two slices, and the description of all four."""
-    ids = [f"urn:uuid:00000000-0000-0000-0000-00000000000{i}" for i in range(2)]
+def ome_set(folder, array, together, **others):
+    """Files of `together` slices each, with the description of all; the first one's path.
+
+    Args:
+        others: options of `TiffWriter.write` for the slice of a number, `z3`.
+    """
+    ids = [f"urn:uuid:00000000-0000-0000-0000-{i:012}" for i in range(len(array) // together)]
     planes = "".join(
-        f'<TiffData FirstZ="{z}" IFD="{z % 2}" PlaneCount="1">'
-        f'<UUID FileName="{z // 2}.ome.tif">{ids[z // 2]}</UUID></TiffData>'
-        for z in range(4)
+        f'<TiffData FirstZ="{z}" IFD="{z % together}" PlaneCount="1">'
+        f'<UUID FileName="{z // together}.ome.tif">{ids[z // together]}</UUID></TiffData>'
+        for z in range(len(array))
     )
-    array = voxels(shape=(4, 16, 24))
+    z, y, x = array.shape
     for i, name in enumerate(ids):
         xml = (
             f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="{name}">'
             '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" '
-            f'SizeX="24" SizeY="16" SizeZ="4" SizeC="1" SizeT="1">{planes}</Pixels></Image></OME>'
+            f'SizeX="{x}" SizeY="{y}" SizeZ="{z}" SizeC="1" SizeT="1">{planes}</Pixels></Image>'
+            "</OME>"
         )
-        with tifffile.TiffWriter(tmp_path / f"{i}.ome.tif") as writer:
-            for z in range(2 * i, 2 * i + 2):
+        with tifffile.TiffWriter(folder / f"{i}.ome.tif") as writer:
+            for number in range(together * i, together * (i + 1)):
                 kind = {"photometric": "minisblack", "compression": "zlib", "metadata": None}
-                writer.write(array[z], description=None if z % 2 else xml, **kind)
-    check_reads(tmp_path / "0.ome.tif", array)
+                kind |= others.get(f"z{number}", {})
+                writer.write(array[number], description=None if number % together else xml, **kind)
+    return folder / "0.ome.tif"
+
+
+def test_a_set_of_ome_files(tmp_path):
+    """Each file holds two slices, and the description of all four."""
+    array = voxels(shape=(4, 16, 24))
+    check_reads(ome_set(tmp_path, array, together=2), array)
+
+
+def test_a_set_of_more_ome_files_than_may_be_open(tmp_path):
+    array = voxels(shape=(60, 16, 24))
+    path = ome_set(tmp_path, array, together=1)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(path) as file:  # its number tells how many are open
+        resource.setrlimit(resource.RLIMIT_NOFILE, (file.fileno() + 30, before[1]))
+    try:
+        check_reads(path, array)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
