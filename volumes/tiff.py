@@ -13,7 +13,7 @@ from core.imaging.tiff_files import LOSSY
 from volumes.axes import Box, place_axes
 from volumes.base import ArrayOptions, Format, Volume, check_level, choose_one, starts_with
 from volumes.raw import RawVoxels
-from volumes.tiff_pages import ORIENTATION, check_alike, pages_of
+from volumes.tiff_pages import ORIENTATION, check_alike, pages_of, place_of
 
 BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 GREY = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
@@ -119,7 +119,7 @@ class TiffVolume(Volume):
             ends = (a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True))
             if max(ends, default=0) > size:
                 raise ValueError(
-                    f"{page.parent.filehandle.path}: page {page.index} ends behind the file, which "
+                    f"{page.parent.filehandle.path}: {place_of(page)} ends behind the file, which "
                     "is cut. Copy it again."
                 )
 
@@ -154,7 +154,8 @@ class TiffVolume(Volume):
                 if decoded is not None:
                     _paste(result, decoded[0, ..., 0], (place[2], place[3]), (rows, columns), shape)
         except DECODER_ERRORS as error:
-            raise ValueError(f"{self.source}: page {number} is damaged ({error})") from error
+            path = page.parent.filehandle.path
+            raise ValueError(f"{path}: {place_of(page)} is damaged ({error})") from error
         return result
 
     def _segments(self, rows: slice, columns: slice) -> Iterator[int]:

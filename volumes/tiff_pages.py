@@ -39,17 +39,20 @@ def pages_of(series: TiffPageSeries) -> list[Page | None]:
     return list(series.pages)
 
 
+def place_of(page: Page) -> str:
+    """A page as its file counts it, from 0 on: in a set of files, slices are counted otherwise."""
+    return f"page {'.'.join(map(str, page.treeindex))}"  # 3.0: the first one below page 3
+
+
 def check_alike(pages: Iterable[Page], first: TiffPage) -> None:
     """Check that pages are stored like the first one, without reading pixels.
-
-    Pages are numbered from 0 on, as slices are.
 
     Raises:
         ValueError: one differs, or is damaged; names it.
     """
     files = FileCache()
     entries, facts = _entries(first, files), _facts(first)
-    for number, page in enumerate(pages):
+    for page in pages:
         if not page.offset or _entries(page, files) == entries:  # no offset: it has no entries
             continue
         # Entries of other bytes may mean the same, such as a number in 2 bytes or in 4
@@ -59,10 +62,11 @@ def check_alike(pages: Iterable[Page], first: TiffPage) -> None:
         with naming(path):
             found = _facts(page.aspage())
         files.close(file)
+        other = "the first one" if page.parent is first.parent else first.parent.filename
         for what, expected in facts.items():
             if found[what] != expected:
                 raise ValueError(
-                    f"{path}: page {number} has {what} {found[what]}, but the first one has "
+                    f"{path}: {place_of(page)} has {what} {found[what]}, but {other} has "
                     f"{expected}. Store all pages alike."
                 )
     files.clear()

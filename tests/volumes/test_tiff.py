@@ -245,6 +245,22 @@ def test_a_set_of_ome_files(tmp_path):
     check_reads(ome_set(tmp_path, array, together=2), array)
 
 
+def test_pages_of_a_set_of_ome_files_are_numbered_in_their_file(tmp_path):
+    """Slice 3 is page 1 of the second file."""
+    array = voxels(shape=(4, 16, 24))
+    path = ome_set(tmp_path, array, together=2, z3={"photometric": "miniswhite"})
+    with pytest.raises(ValueError, match=r"1.ome.tif: page 1 has .* MINISWHITE, but 0.ome.tif has"):
+        open_volume(path)
+    ome_set(tmp_path, array, together=2)
+    with tifffile.TiffFile(tmp_path / "1.ome.tif", is_ome=False) as tiff:
+        offset = tiff.pages[1].dataoffsets[0]
+    with open(tmp_path / "1.ome.tif", "r+b") as file:
+        file.seek(offset)
+        file.write(bytes(8))
+    with pytest.raises(ValueError, match="1.ome.tif: page 1 is damaged"):
+        open_volume(path).slices(0, 3, 4)
+
+
 def test_a_set_of_more_ome_files_than_may_be_open(tmp_path):
     array = voxels(shape=(60, 16, 24))
     path = ome_set(tmp_path, array, together=1)
