@@ -2,23 +2,26 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from core.checks import bar_for_many
 from core.command_line.option_sources import changed_options, plain
 from core.command_line.options import OptionError
 from core.files import check_new_folder, state_of, write_json
-from core.imaging.images import list_images
+from core.imaging.images import SERVICE_FOLDERS, list_images
 from core.recording.records import Record, read_checked
 from volumes.base import Volume
 from volumes.folder import FolderVolume
 from volumes.grey import Window
 
 SLICES = "slices.json"
+HIDDEN_METADATA = {".zarray", ".zgroup", ".zattrs", ".zmetadata"}  # of Zarr 2
+SERVICE_FILES = {"thumbs.db", "desktop.ini"}  # that file managers add, in lower case
 
 
 class SlicesRecord(Record):
@@ -56,17 +59,28 @@ def describe_volume(path: Path, volume: Volume) -> dict[str, Any]:
     )
     if state:
         return facts
-    # Voxels of Zarr and N5 lie in sub-folders, and metadata of Zarr in hidden files.
     of_slices = isinstance(volume, FolderVolume)
-    files = list_images(path) if of_slices else (p for p in path.rglob("*") if p.is_file())
+    files = list_images(path) if of_slices else _files_of_container(path)
     return facts | {"files": _state_of_files(path, files)}
 
 
+def _files_of_container(folder: Path) -> Iterator[Path]:
+    """Chunks and metadata of a Zarr or N5, without what file managers and systems add."""
+    for place, folders, names in os.walk(folder):
+        # In place: `os.walk` goes into what stays in the list.
+        folders[:] = [name for name in folders if name not in SERVICE_FOLDERS and name[0] != "."]
+        for name in names:
+            hidden = name[0] == "." and name not in HIDDEN_METADATA
+            if not hidden and name.lower() not in SERVICE_FILES:
+                yield Path(place, name)
+
+
 def _state_of_files(folder: Path, paths: Iterable[Path]) -> str:
-    """SHA-256 of the names, sizes and times of files below a folder."""
+    """SHA-256 of the names, sizes and times of files below a folder, behind a progress bar."""
     digest = hashlib.sha256()
-    for path in sorted(paths):
-        state = state_of(path)
+    for path in bar_for_many(sorted(paths), desc=f"checking {folder.name}"):
+        if (state := state_of(path)) is None:  # a link to nothing: no chunk is there
+            continue
         digest.update(os.fsencode(path.relative_to(folder)))
         digest.update(f"\0{state.size} {state.mtime_ns}\0".encode())
     return digest.hexdigest()

@@ -37,10 +37,12 @@ def test_an_edited_record_means_the_same_or_is_refused(tmp_path, edit):
         assert window is None or len(window) == 2
 
 
-def test_a_chunk_of_a_zarr_that_was_written_since_is_told(tmp_path):
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_chunk_of_a_zarr_that_was_written_since_is_told(tmp_path, version):
     path = tmp_path / "cell.zarr"
     zarr = pytest.importorskip("zarr")
-    array = zarr.create_array(str(path), shape=(4, 8, 8), chunks=(2, 8, 8), dtype="uint8")
+    fields = {"shape": (4, 8, 8), "chunks": (2, 8, 8), "dtype": "uint8", "zarr_format": version}
+    array = zarr.create_array(str(path), **fields)
     array[:] = 1
 
     def described():
@@ -50,6 +52,20 @@ def test_a_chunk_of_a_zarr_that_was_written_since_is_told(tmp_path):
     record = SlicesRecord(options=OPTIONS, volumes=before, grey_window=None)
     write_slices_record(tmp_path / "out", record)
     assert read_slices_record(tmp_path / "out", OPTIONS, described()) == record
+    (path / "@eaDir").mkdir()  # what file managers and systems add
+    for name in (".DS_Store", "._0.0.0", "Thumbs.db", "@eaDir/thumb.jpg"):
+        (path / name).touch()
+    assert read_slices_record(tmp_path / "out", OPTIONS, described()) == record
     array[3] = 2
     with pytest.raises(ValueError, match="slices.json: cell.zarr has changed since"):
         read_slices_record(tmp_path / "out", OPTIONS, described())
+
+
+def test_the_axes_of_a_zarr_that_were_named_since_are_told(tmp_path):
+    """In Zarr 2, they stand in a hidden file."""
+    path = tmp_path / "cell.zarr"
+    zarr = pytest.importorskip("zarr")
+    array = zarr.create_array(str(path), shape=(8, 8, 8), dtype="uint8", zarr_format=2)
+    before = describe_volume(path, open_volume(path))
+    array.attrs["_ARRAY_DIMENSIONS"] = ["x", "y", "z"]
+    assert before != describe_volume(path, open_volume(path))
