@@ -27,7 +27,7 @@ from share import run_script
 from volumes import open_volume
 from volumes.base import ArrayOptions
 from volumes.cutting import CutOptions, SplitOptions
-from volumes.grey import GreyOptions
+from volumes.grey import GreyOptions, bits_of
 from volumes.labels import LabelOptions
 from volumes.slice_record import (
     SlicesRecord,
@@ -50,7 +50,7 @@ GROUPS = {
 }
 POSITIONAL = ("volume", "output")
 # May differ in a call that goes on: they change no file.
-FREE = (*RUN_CONTROL, *POSITIONAL, "memory", "max_pixels", "bit_depth")
+FREE = (*RUN_CONTROL, *POSITIONAL, "memory", "max_pixels")
 
 
 def parse_args(argv=None):
@@ -87,7 +87,11 @@ def describe(slices, window):
     image, cut = slices.image, slices.cut
     parts = ", ".join(f"{name or 'all'}: {len(n)}" for name, n in slices.parts.items())
     tiles = f", {len(slices.tiles)} tiles each" if cut.tile else ""
-    grey = "as stored" if window is None else f"{window.black:g} to {window.white:g} as 8 bits"
+    grey, bits = "as stored", bits_of(image)
+    if window is not None:
+        grey = f"{window.black:g} to {window.white:g} as 8 bits"
+    elif bits is not None:
+        grey = f"of {bits} bits stretched to {8 * image.dtype.itemsize}"
     return (
         f"{image.source}: {image.format}, {image.shape} (z, y, x) of {image.dtype}\n"
         f"slices of {slices.size[1]} x {slices.size[0]} pixels across {cut.axis} ({parts}){tiles}; "

@@ -61,7 +61,7 @@ class Volume(ABC):
         lossy: compressed as JPEG, at least in part, so voxels are not those that were saved.
         min_is_white: the smallest number is white (TIFF).
         has_palettes: the numbers are rows of colour tables, so they may be labels, but no greys.
-        bits: of a grey level, where pictures store fewer than 8; several where they differ.
+        bits: of a grey level, where fewer are used than the type has; several where they differ.
         numbers: those in which the names of slice files differ; None where names tell none.
     """
 

@@ -49,8 +49,8 @@ class FolderVolume(Volume):
         self.has_palettes = first.colours == "palette"
         if self.has_palettes:
             check_palettes(self._paths)
-        elif min(bits) < 8:
-            self.bits = frozenset(bits)
+        elif min(bits) < 8 or (len(bits) == 1 and max(bits) < 8 * self.dtype.itemsize):
+            self.bits = frozenset(bits)  # unlike ones above 8 are the brightest pixels of pictures
         size = pixel_size_of_folder(path)
         self.voxel = (None, *(size or (None, None)))
         self.numbers = varying_numbers(self._paths)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.command_line.options import OptionError, finite_float, option
+from core.imaging.image_header import stated_bit_depth
 from core.imaging.images import to_uint8
 from volumes.base import Volume
 
@@ -118,21 +119,45 @@ def grey_picture(
     window: Window | None,
     min_is_white: bool,
     where: str,
-    bits: frozenset[int] = frozenset(),
+    bits: int | None = None,
 ) -> np.ndarray:
     """A slice as it is written, uint8 or uint16 (H, W), 0 for black.
 
     Args:
         where: name of the slice, for messages.
-        bits: those of the volume; levels of fewer than 8 bits are stretched to 0..255.
+        bits: that grey levels use, see `bits_of`; without a window, they are stretched to the whole
+            range of the picture. None where they use all.
     Raises:
-        ValueError: a pixel is no number, or infinite.
+        ValueError: a pixel is no number, or infinite, or above the largest one of these bits.
     """
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise ValueError(f"{where}: holds NaN or infinity. Fill such voxels first.")
     # Big-endian pixels in the order of this machine
-    native = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    if window is None and bits:
-        window = Window(0, 2 ** max(bits) - 1)
-    picture = native if window is None else window.apply(native)
+    picture = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    if window is not None:
+        picture = window.apply(picture)
+    elif bits is not None:
+        picture = _stretched(picture, bits, where)
     return np.iinfo(picture.dtype).max - picture if min_is_white else picture
+
+
+def bits_of(volume: Volume) -> int | None:
+    """Bits that grey levels use, where fewer than their type has; else None.
+
+    Those of the file, or of 16-bit voxels those that the program's options state.
+    """
+    stated = stated_bit_depth() if volume.dtype.newbyteorder("=") == np.uint16 else None
+    bits = stated or max(volume.bits, default=None)
+    return bits if bits != 8 * volume.dtype.itemsize else None
+
+
+def _stretched(pixels: np.ndarray, bits: int, where: str) -> np.ndarray:
+    """Levels of some bits in the whole range of uint8 or uint16; raises as `grey_picture`."""
+    largest = 2**bits - 1
+    if pixels.max() > largest:
+        raise ValueError(
+            f"{where}: pixels reach {pixels.max()}, but {bits} bits are stated. Give the right "
+            "bit_depth, or a window: the levels of black and white."
+        )
+    levels = np.arange(largest + 1) * (np.iinfo(pixels.dtype).max / largest)
+    return levels.round().astype(pixels.dtype)[pixels]

@@ -23,7 +23,7 @@ from core.imaging.pixel_size import VOLUME, PixelSize, Voxel
 from core.notices import notify
 from volumes.base import Volume
 from volumes.cutting import CutOptions, SplitOptions, slabs, tiles_of
-from volumes.grey import Window, grey_picture, sampled_slices
+from volumes.grey import Window, bits_of, grey_picture, sampled_slices
 from volumes.labels import LabelOptions
 
 SIZE_TOLERANCE = 0.01  # of voxels of images and labels, which programs round
@@ -247,7 +247,7 @@ class SliceSet:
         """
         image = self.image
         to_picture = partial(
-            grey_picture, window=window, min_is_white=image.min_is_white, bits=image.bits
+            grey_picture, window=window, min_is_white=image.min_is_white, bits=bits_of(image)
         )
         sources = [Source(IMAGES, image, to_picture)]
         if self.labels is not None:

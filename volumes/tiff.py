@@ -13,7 +13,7 @@ from core.imaging.tiff_files import LOSSY
 from volumes.axes import Box, place_axes
 from volumes.base import ArrayOptions, Format, Volume, check_level, choose_one, starts_with
 from volumes.raw import RawVoxels
-from volumes.tiff_pages import ORIENTATION, check_alike, pages_of, place_of
+from volumes.tiff_pages import ORIENTATION, bits_of, check_alike, pages_of, place_of
 
 BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 GREY = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
@@ -38,8 +38,6 @@ class TiffVolume(Volume):
         _check_pages(path, page)
         self.lossy = page.compression in LOSSY
         self.dtype, self.min_is_white = series.dtype, page.photometric == GREY[1]
-        if page.bitspersample < 8:
-            self.bits = frozenset({page.bitspersample})
         axes = series.axes.lower()
         place = place_axes(axes, series.shape, options.places, self.source)
         self._place, self.shape, self._page = place, place.shape, page
@@ -56,6 +54,9 @@ class TiffVolume(Volume):
         if None in pages:
             raise ValueError(f"{path}: pages are missing. Copy all files of the set.")
         check_alike(pages, page)
+        bits = bits_of(pages, page)
+        if self.dtype.kind in "bu" and bits < 8 * self.dtype.itemsize:
+            self.bits = frozenset({bits})
         if self._raw is None:
             self._pages, self._files = pages, tifffile.FileCache()
             self._check_ends()

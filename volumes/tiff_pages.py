@@ -8,19 +8,20 @@ A `FileCache` opens one for each use and keeps a few open.
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 
 from tifffile import FileCache, TiffFrame, TiffPage, TiffPageSeries
 
 from core.imaging.image_header import naming, valid_orientation
+from core.imaging.tiff_files import MAX_SAMPLE_VALUES, used_bits
 
 ORIENTATION = 274
 # Of the tags that tell how pixels are stored and what they mean; see `_facts`
 TAGS = (256, 257, 258, 259, 262, 266, ORIENTATION, 277, 278, 284, 317, 322, 323, 338, 339)
 TAGS += (32997, 32998)  # ImageDepth, TileDepth
-CODES = {order: {struct.pack(f"{order}H", tag) for tag in TAGS} for order in "<>"}
+
 
 Page = TiffPage | TiffFrame
 
@@ -72,10 +73,25 @@ def check_alike(pages: Iterable[Page], first: TiffPage) -> None:
     files.clear()
 
 
-def _entries(page: Page, files: FileCache) -> list[bytes]:
-    """The directory entries of `TAGS` of a page, as they lie in the file."""
+def bits_of(pages: Iterable[Page], first: TiffPage) -> int:
+    """Bits that grey levels use; fewer than stored where the first page says so.
+
+    Where others say something else, these are their brightest pixels. They may say nothing.
+    """
+    stored = first.bitspersample
+    bits = used_bits(first, stored)
+    if bits == stored:
+        return stored
+    files = FileCache()
+    stated = {tuple(_entries(page, files, MAX_SAMPLE_VALUES)) for page in pages if page.offset}
+    files.clear()
+    return bits if len(stated - {()}) == 1 else stored
+
+
+def _entries(page: Page, files: FileCache, tags: Sequence[int] = TAGS) -> list[bytes]:
+    """The directory entries of some tags of a page, as they lie in the file."""
     tiff, file = page.parent.tiff, page.parent.filehandle
-    codes, size = CODES[tiff.byteorder], tiff.tagsize
+    codes, size = {struct.pack(f"{tiff.byteorder}H", tag) for tag in tags}, tiff.tagsize
     count = files.read(file, page.offset, tiff.tagnosize)
     count = int.from_bytes(count, "little" if tiff.byteorder == "<" else "big")
     table = files.read(file, page.offset + tiff.tagnosize, count * size)

@@ -109,7 +109,7 @@ def _header(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Header:
         colours=colours,
         samples=page.samplesperpixel,
         dtype=page.dtype,
-        bits=_used_bits(page, bits),
+        bits=used_bits(page, bits),
         orientation=valid_orientation(page.tags.valueof(ORIENTATION)),
         min_is_white=page.photometric == PHOTOMETRIC.MINISWHITE,
         premultiplied=ASSOCIATED_ALPHA in page.extrasamples,
@@ -148,7 +148,7 @@ def _colours(page: tifffile.TiffPage) -> str:
     return colours
 
 
-def _used_bits(page: tifffile.TiffPage, bits: int) -> int:
+def used_bits(page: tifffile.TiffPage, bits: int) -> int:
     """Bits per sample; fewer than stored where the largest possible value says so.
 
     Cameras put 12 bits into 16 and state 4095. A value that is not 2**n - 1 is the brightest pixel.

@@ -12,7 +12,6 @@ from PIL import Image
 
 from core.imaging.images import read_labels, write_png
 from core.notices import Notice
-from tests.core.imaging.file_cells import png
 from tests.volumes.stacks import voxels
 from utils import slices
 
@@ -209,41 +208,6 @@ def test_folders_of_slices_are_paired_by_number(tmp_path, error_line):
     (labels / "seg_10.png").unlink()
     line = error_line(slices.main, image, tmp_path / "b", "--labels", labels)
     assert f"{labels}: no slice has the number 10, which {image} has" in line
-
-
-@pytest.mark.parametrize("bits", [2, 4])
-@pytest.mark.parametrize("min_is_white", [False, True])
-def test_levels_of_few_bits_are_stretched_in_images_alone(tmp_path, bits, min_is_white):
-    """As the readers of ordinary images do: 15 of 4 bits is white, but label 15 stays 15."""
-    folder, out = tmp_path / "slices", tmp_path / "out"
-    stored = np.arange(2 * 8 * 16).reshape(2, 8, 16) % 2**bits
-    if min_is_white:
-        folder = tmp_path / "slices.tif"
-        tifffile.imwrite(
-            folder, stored.astype(np.uint8), bitspersample=bits, photometric="miniswhite"
-        )
-    else:
-        folder.mkdir()
-        for i, plane in enumerate(stored):
-            (folder / f"{i}.png").write_bytes(png(plane[..., None], bits, 0))
-    run(folder, out, "--labels", folder)
-    with Image.open(out / "images/slices_z1.png") as written:
-        levels = stored[1] * 255 // (2**bits - 1)
-        np.testing.assert_array_equal(np.array(written), 255 - levels if min_is_white else levels)
-    np.testing.assert_array_equal(read_labels(out / "masks/slices_z1.png"), stored[1])
-
-
-def test_slices_of_unlike_bits_are_labels_alone(tmp_path, error_line):
-    folder, stack = tmp_path / "slices", tmp_path / "a.tif"
-    folder.mkdir()
-    for i, bits in enumerate((4, 8)):
-        (folder / f"{i}.png").write_bytes(png(np.arange(16).reshape(4, 4, 1), bits, 0))
-    tifffile.imwrite(stack, voxels(shape=(2, 4, 4)), photometric="minisblack")
-    run(stack, tmp_path / "out", "--labels", folder)
-    for z in range(2):
-        assert read_labels(tmp_path / f"out/masks/a_z{z}.png").ravel().tolist() == list(range(16))
-    line = error_line(slices.main, folder, tmp_path / "b")
-    assert f"{folder}: its pictures store grey levels in [4, 8] bits" in line
 
 
 @pytest.mark.parametrize(
