@@ -1,6 +1,7 @@
 """HDF5 files: one data set of them."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from core.packages import optional_package
 from volumes.axes import DEFAULT_AXES, Box, place_axes
 from volumes.base import REQUIREMENTS, ArrayOptions, Format, Volume, choose_one, starts_with
 from volumes.hdf5_sources import check_sources
+
+BIG_DATA_VIEWER = re.compile(r"/t\d+/(s\d+)/\d+/cells")  # time, setup, level
 
 
 class Hdf5Volume(Volume):
@@ -37,13 +40,14 @@ class Hdf5Volume(Volume):
             raise ValueError(f"{path}: cannot be read as HDF5 ({error})") from error
         self.source = f"{path}:{name}"
         self._place = place_axes(axes, self._array.shape, options.places, self.source)
-        self.shape, self.dtype = self._place.shape, self._array.dtype
+        self.shape, self.dtype = self._place.shape, _meant_dtype(self._file, self._array)
         self.chunks = self._place.of_volume(self._array.chunks or (1, *self._array.shape[1:]))
         self.voxel = _voxel_of(self._array.attrs)
 
     def read(self, box: Box) -> np.ndarray:
         try:
-            return self._place.in_order(self._array[self._place.index(box)])
+            block = self._array[self._place.index(box)]
+            return self._place.in_order(block.view(self.dtype))
         except (OSError, RuntimeError) as error:
             raise ValueError(f"{self.source}: damaged ({error})") from error
 
@@ -87,6 +91,21 @@ def _datasets(h5py, file, path: Path) -> dict:
             "Bring the files back that they name."
         )
     return found
+
+
+def _meant_dtype(file, array) -> np.dtype:
+    """Type of the voxels: Java has no unsigned numbers, so BigDataViewer stores them as signed.
+
+    The group of a setup may name the type in `dataType`. Without it, 16 bits are unsigned
+    (`Hdf5ImageLoader` of bigdataviewer-core).
+    """
+    path = BIG_DATA_VIEWER.fullmatch(array.name)
+    setup = file.get(path[1]) if path else None
+    if array.dtype.kind != "i" or setup is None or "resolutions" not in setup:
+        return array.dtype
+    unsigned = np.dtype(array.dtype.str.replace("i", "u"))
+    default = "uint16" if unsigned.itemsize == 2 else ""
+    return unsigned if setup.attrs.get("dataType", default) == unsigned.name else array.dtype
 
 
 def _axes_of(array) -> str:

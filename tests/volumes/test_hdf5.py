@@ -133,3 +133,28 @@ def test_damaged_files(tmp_path, path):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ValueError, match="cannot be read as HDF5"):
         open_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("stored", "stated", "meant"),
+    [
+        ("<i2", None, "u2"),
+        ("<i2", "uint16", "u2"),
+        ("<i2", "int16", "i2"),
+        ("<u2", None, "u2"),
+        ("<i4", None, "i4"),
+        ("<i1", "uint8", "u1"),
+    ],
+)
+def test_big_data_viewer_stores_unsigned_numbers_as_signed(tmp_path, stored, stated, meant):
+    array = voxels(meant) + voxels(meant).dtype.type(32000 if "2" in meant else 0)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["s00/resolutions"], file["s00/subdivisions"] = np.ones((1, 3)), np.ones((1, 3), "i4")
+        if stated:
+            file["s00"].attrs["dataType"] = stated
+        numbers = array.view(array.dtype.str.replace("u", stored[1])).astype(stored)
+        file["t00000/s00/0/cells"], file["other/cells"] = numbers, numbers
+    check_reads(tmp_path / "a.h5", array, dataset="t00000/s00/0/cells")
+    check_reads(
+        tmp_path / "a.h5", numbers.astype(numbers.dtype.newbyteorder("=")), dataset="other/cells"
+    )
