@@ -9,6 +9,7 @@ from core.command_line.options import OptionError
 
 Box = tuple[slice, slice, slice]  # along z, y and x, with starts and stops
 DEFAULT_AXES = "tczyx"  # of arrays that name none: the last ones of these
+FEW_CHANNELS = 4  # up to which an axis named c holds channels: more are slices that lack a name
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Placement:
 def place_axes(axes: str, shape: Sequence[int], at: Mapping[str, int], source: str) -> Placement:
     """Find the volume in an array.
 
-    A single axis of more than one element beside y and x is taken for z, whatever its name: ImageJ
-    counts slices as frames where it was not told better.
+    A single axis of more than one element beside y and x is taken for z, whatever its name, but for
+    few channels: ImageJ counts slices as frames where it was not told better, tifffile as channels.
 
     Args:
         axes: a letter for each axis, in lower case.
@@ -87,7 +88,8 @@ def _find_z(named, others, shape, at, source) -> int | None:
     """
     long = [name for name, i in others.items() if shape[i] > 1 and name not in at]
     z = named.get("z")
-    if z is None and len(long) == 1 and long != ["s"]:  # s: samples of a colour
+    few = [name for name in long if name == "c" and shape[others[name]] <= FEW_CHANNELS]
+    if z is None and len(long) == 1 and long != ["s"] and not few:  # s: samples of a colour
         return others[long[0]]
     if long:
         sizes = ", ".join(f"{name}: {shape[others[name]]}" for name in long)
