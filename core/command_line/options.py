@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 Options = TypeVar("Options")
-NEGATIVE = re.compile(r"-(\d+(=\d+)?|\d*\.\d+)$")  # numbers, and pairs of a number and another
+# Numbers as `float` reads them, and pairs of a whole number and another
+NEGATIVE = re.compile(r"-((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|\d+=\d+)$", re.IGNORECASE)
 Flags = Mapping[str, str]  # field of an options class -> the script's option, without dashes
 
 # Types: functions that turn the text of an option into its value, or say what is wrong with it.
@@ -175,7 +176,8 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter):
 class OneLineParser(argparse.ArgumentParser):
     """A parser that refuses a command line in one line; the usage of 40 options would hide it.
 
-    Words such as -1=255 are values, as -1 is; argparse itself takes them for unknown options.
+    Words such as -1e3, -5. and -1=255 are values, as -1 is; argparse itself takes them for unknown
+    options.
     """
 
     def __init__(self, *args, **kwargs):

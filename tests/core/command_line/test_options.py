@@ -72,6 +72,13 @@ def test_values_have_their_types():
     assert read(*words) == NoiseOptions(0.5, "uniform", True, [32, 48], Path("here"))
 
 
+@pytest.mark.parametrize("text", ["-1", "-0.5", "-.5", "-5.", "-1e3", "-1.5E+3", "-.5e-3"])
+def test_negative_numbers_of_any_spelling_are_values(text):
+    parser = new_parser("Cut.")
+    parser.add_argument("--window", type=finite_float, nargs=2)
+    assert parser.parse_args(["--window", text, "1e3"]).window == [float(text), 1000.0]
+
+
 def test_an_objects_values_are_the_scripts_defaults():
     ours = NoiseOptions(level=0.7, clip=False)
     assert read(options=ours) == ours
@@ -202,6 +209,8 @@ def test_the_help_shows_no_default_that_nobody_can_type(default, capsys):
     ("words", "message"),
     [
         (["--level", "-1"], "argument --level: -1 is not a number of at least 0"),
+        (["--level", "-1e3"], "argument --level: -1e3 is not a number of at least 0"),
+        (["--level", "-inf"], "argument --level: -inf is not a number of at least 0"),
         (["--kind", "pink"], "argument --kind: invalid choice: 'pink'"),
         (["--clip", "maybe"], "argument --clip: 'maybe' is neither true nor false"),
         (["--size", "3"], "argument --size: expected 2 arguments"),
