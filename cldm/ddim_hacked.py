@@ -56,9 +56,9 @@ class DDIMSampler:
         """
         if ddim_discretize != "uniform":
             raise ValueError(f"ddim_discretize {ddim_discretize!r}, expected uniform")
-        # The published names of the attributes, on the left in the order of `DdimSchedule`.
         exact = in_float64(self.model.alphas_cumprod)  # (T,)
         schedule = ddim.ddim_schedule(ddim_num_steps, exact, ddim_eta)
+        # The published names of the attributes, on the left in the order of `DdimSchedule`.
         self.ddim_timesteps, self.ddim_alphas, self.ddim_alphas_prev, self.ddim_sigmas = schedule
         self.ddim_sqrt_one_minus_alphas = np.sqrt(1 - self.ddim_alphas)
         abar = self.model.alphas_cumprod

@@ -47,8 +47,8 @@ def speed_up_training(
 ) -> None:
     """Compile the locked network and its branch; else record both on a GPU.
 
-    On a CPU, keep freed memory for the next step. If it computes in bf16, hold the locked one's
-    weights as they are multiplied.
+    On a CPU, keep freed memory for the next step. In bf16, also round the weights of the locked
+    network once, instead of in every step.
 
     Args:
         on_gpu: whether it will be trained there; it may still be elsewhere.

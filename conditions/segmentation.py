@@ -19,8 +19,8 @@ def read_mask(path: str | Path, num_classes: int, allow_ignore: bool = False) ->
     """Class indices 0..num_classes-1 as int64 (H, W).
 
     Args:
-        allow_ignore: take IGNORE for pixels that do not count. Not for masks of people: where 0 and
-            255 stand for two classes, the second would be ignored without a word.
+        allow_ignore: take IGNORE for pixels that do not count. Not for masks that users give: where
+            0 and 255 stand for two classes, the second would be ignored without a word.
     Raises:
         FileNotFoundError: no such file.
         ValueError: unreadable, or a value that is no class index; the message says what to do.
