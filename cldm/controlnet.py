@@ -14,7 +14,7 @@ from ldm.util import instantiate_from_config
 # Widths of the hint encoder. The convolutions at index 2, 4 and 6 halve the size.
 # Differs from the paper: Sec. 3.2 of Zhang et al. (2023) names four convolutions of 16 to 128
 # channels, with 4x4 kernels and ReLU. The published weights have these eight, of 3x3 and with SiLU.
-HINT_CHANNELS = (16, 16, 32, 32, 96, 96, 256)
+HINT_ENCODER_WIDTHS = (16, 16, 32, 32, 96, 96, 256)
 HINT_FACTOR = 8  # hint pixels per latent pixel
 NUM_CONTROLS = 13  # residuals of SD 1.x and 2.x: 12 encoder blocks and the middle block
 
@@ -86,7 +86,7 @@ class ControlNet(UNetEncoder):
         # steps of a training start from the pictures of the locked U-Net.
         self.zero_convs = nn.ModuleList(self.make_zero_conv(c) for c in self.block_channels)
         layers, channels = [], hint_channels
-        for i, width in enumerate(HINT_CHANNELS):
+        for i, width in enumerate(HINT_ENCODER_WIDTHS):
             layers += [
                 nn.Conv2d(channels, width, 3, padding=1, stride=2 if i in (2, 4, 6) else 1),
                 nn.SiLU(),

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cldm.controlnet import HINT_CHANNELS, ControlNet
+from cldm.controlnet import HINT_ENCODER_WIDTHS, ControlNet
 from core.files import write_json
 from core.recording.records import Record, read_checked
 from core.weights.checkpoints import load_state_dict, save_weights
@@ -80,7 +80,7 @@ def _layers(control: ControlNet) -> Iterator[tuple[str, str]]:
             level, stage = level + 1, 0
     yield from _block_layers("middle_block", control.middle_block, "mid_block", 0)
     hint = "controlnet_cond_embedding"
-    last = len(HINT_CHANNELS)
+    last = len(HINT_ENCODER_WIDTHS)
     for i in range(last + 1):  # every other layer of the sequence is an activation
         name = {0: "conv_in", last: "conv_out"}.get(i, f"blocks.{i - 1}")
         yield f"input_hint_block.{2 * i}", f"{hint}.{name}"
@@ -118,7 +118,7 @@ def diffusers_config(control: ControlNet, global_average_pooling: bool = False) 
         "block_out_channels": widths,
         "conditioning_channels": control.hint_channels,
         # Each width once; the last is the network's first.
-        "conditioning_embedding_out_channels": list(HINT_CHANNELS[::2]),
+        "conditioning_embedding_out_channels": list(HINT_ENCODER_WIDTHS[::2]),
         CHANNEL_ORDER: "rgb",
         "cross_attention_dim": options["context_dim"],
         "down_block_types": [
