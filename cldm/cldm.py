@@ -1,6 +1,9 @@
-"""The published names of ControlNet, for those who train or sample it with code of their own.
+"""The published names of ControlNet, for notebooks and published code; no program runs this class.
 
-Networks and mathematics are in `cldm.controlnet`, which knows nothing of Lightning.
+Configurations name `ControlLDM`, and `cldm.model.create_model` builds it. Programs call
+`build_model`, which builds `cldm.controlnet.ControlledDiffusionModel` in its place (see
+`PLAIN_TARGETS` in `cldm.configuration`). Networks and mathematics are in that module, which knows
+nothing of Lightning.
 """
 
 import torch
@@ -26,7 +29,8 @@ LOG_UNSUPPORTED = {"return_keys": None, "plot_denoise_rows": False, "plot_diffus
 class ControlLDM(ControlledDiffusionModel, LatentDiffusion):
     """Latent diffusion with a control branch, trained by any Trainer on batches with a `hint`.
 
-    Its arguments are those of `ControlledDiffusionModel`.
+    For notebooks and published code: see the module. Its arguments are those of
+    `ControlledDiffusionModel`.
     """
 
     def get_input(self, batch, k=None, bs=None):

@@ -1,6 +1,7 @@
-"""The published face of latent diffusion, for those who train it with a Trainer of their own.
+"""The published face of latent diffusion, for notebooks and published code; no program runs it.
 
-The mathematics is in `ldm.models.diffusion.latent_diffusion`, which knows nothing of Lightning.
+Configurations may name `LatentDiffusion`. Programs build the class of the mathematics in its place:
+`LatentDiffusionModel` in `ldm.models.diffusion.latent_diffusion`, which knows nothing of Lightning.
 """
 
 from contextlib import contextmanager
@@ -23,7 +24,8 @@ def published_losses(phase: str, loss: torch.Tensor) -> dict[str, torch.Tensor]:
 class LatentDiffusion(LatentDiffusionModel, pl.LightningModule):
     """Latent diffusion that any Trainer trains, on any data set of `jpg` and `txt`.
 
-    Its arguments are those of `LatentDiffusionModel`.
+    For notebooks and published code: see the module. Its arguments are those of
+    `LatentDiffusionModel`.
 
     Attributes:
         learning_rate: of AdamW; callers set another before they train.
