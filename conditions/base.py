@@ -25,7 +25,11 @@ def classes_option(help: str = "classes of the masks, which hold 0 .. INT-1") ->
 
 @dataclass(frozen=True)
 class ConditionOptions:
-    """Classes, channels and scales with which condition files are read."""
+    """Classes, channels and scales with which condition files are read.
+
+    One object serves conditions of several kinds, so it has the options of all;
+    `Condition.reads_options` names those that a kind reads.
+    """
 
     num_classes: int = classes_option(
         "classes of the masks; a branch has one hint channel for each"
@@ -68,7 +72,7 @@ class Condition:
         carries_labels: whether a file holds the class of every pixel, so that its image has a mask.
         allow_ignore: whether pixels may bear the label IGNORE, which is no class.
         reads_options: fields of `ConditionOptions` that change its hints.
-        is_validated: whether validation conditions need validation images beside them.
+        is_validated: whether conditions for validation need images beside them.
     """
 
     name: ClassVar[str]

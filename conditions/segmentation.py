@@ -116,7 +116,7 @@ class Segmentation(Condition):
     """Masks of class indices.
 
     Args:
-        allow_ignore: see `read_mask`; for targets of a segmenter, never for hints.
+        allow_ignore: see `read_mask`; for labels that a network learns, never for hints.
     """
 
     name = "segmentation"
