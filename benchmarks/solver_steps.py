@@ -82,7 +82,7 @@ def main(argv=None):
     def latents(sampler, steps):
         """Latents by this solver, (N, 4, H / 8, W / 8), from the same noise each time."""
         options = dataclasses.replace(sampling, sampler=sampler, steps=steps)
-        return sample_latents(model, [hints], prompts, seeds, options, verbose=steps == 1000)
+        return sample_latents(model, [hints], prompts, seeds, options)
 
     truth = latents("ddim", 1000)
     distances = {}

@@ -134,7 +134,6 @@ def sample_latents(
     prompts: Sequence[str],
     seeds: Sequence[int],
     options: SamplingOptions,
-    verbose: bool = False,
     start: Start | None = None,
     blends: Sequence[Blend] | None = None,
 ) -> torch.Tensor:
@@ -145,7 +144,6 @@ def sample_latents(
         hints: one per control branch, each (N, C, H, W) in [0, 1]; H and W are multiples of the
             model's factor.
         prompts, seeds: N texts and N whole numbers; all noise of a picture comes from its seed.
-        verbose: show a progress bar.
         start: pictures to begin with; pure noise when None. With a ratio of 1 they change nothing.
         blends: N blends, the noise to begin with instead of that of the seeds.
     Returns:
@@ -177,7 +175,6 @@ def sample_latents(
         options.steps,
         eta=options.eta,
         generators=generators,
-        verbose=verbose,
         first=first,
     )
 
@@ -189,7 +186,6 @@ def sample_images(
     prompts: Sequence[str],
     seeds: Sequence[int],
     options: SamplingOptions,
-    verbose: bool = False,
     start: Start | None = None,
     blends: Sequence[Blend] | None = None,
     finish: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
@@ -217,7 +213,6 @@ def sample_images(
             prompts[part],
             seeds[part],
             options,
-            verbose,
             start and start[part],
             blends and blends[part],
         )

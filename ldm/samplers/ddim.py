@@ -115,8 +115,6 @@ def sample(
     steps: int,
     eta: float = 0.0,
     generators: Sequence[torch.Generator] | None = None,
-    on_step: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None,
-    verbose: bool = False,
     first: int = 0,
 ) -> torch.Tensor:
     """Samples, shape of `x_T`.
@@ -127,9 +125,6 @@ def sample(
         steps: number asked for; see `ddim_timesteps`.
         eta: stochasticity, 0 to 1.
         generators: one CPU generator per sample for the noise of the steps; see `draw_noise`.
-        on_step: called after each step with the number of steps that are left, the latents and the
-            predicted x_0.
-        verbose: show a progress bar.
         first: how many of the sampler's `timesteps` are left out, from the beginning.
     Raises:
         ValueError: as `ddim_schedule`.
@@ -137,7 +132,7 @@ def sample(
     schedule = ddim_schedule(steps, alphas_cumprod, eta)
     left = len(schedule.timesteps) - first  # they ascend, so the first steps stand at the end
     schedule = DdimSchedule(*(values[:left] for values in schedule))
-    return descend(denoise, x_T, schedule, generators, on_step, verbose=verbose)  # (N, C, h, w)
+    return descend(denoise, x_T, schedule, generators)  # (N, C, h, w)
 
 
 def descend(
@@ -153,10 +148,13 @@ def descend(
     """Latents below a schedule, from those at its highest timestep; both (N, C, h, w).
 
     Args:
-        denoise, generators, on_step, verbose: as in `sample`.
+        denoise, generators: as in `sample`.
+        on_step: called after each step with the number of steps that are left, the latents and the
+            predicted x_0.
         before_step: function from the latents and the number of steps left after this one to the
             latents that the step takes in their place.
         temperature: factor of the noise that each step adds.
+        verbose: show a progress bar.
     """
     count = len(schedule.timesteps)
     for i in tqdm(reversed(range(count)), desc="DDIM", total=count, disable=not verbose):
@@ -186,7 +184,8 @@ def ascend(
         x: latents below the schedule, (N, C, h, w).
         schedule: its `sigmas` are not used, as the way up is deterministic.
         on_step: called after each step with its number, from 0, and the latents.
-        denoise, verbose: as in `sample`.
+        denoise: as in `sample`.
+        verbose: show a progress bar.
     Returns:
         Latents at the schedule's highest timestep, (N, C, h, w).
     """

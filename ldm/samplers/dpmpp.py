@@ -5,11 +5,10 @@ Second order at one network pass per step: about 20 steps come as close as 50 of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from ldm.modules.diffusionmodules.schedule import predict_x0
 from ldm.samplers.sampler import Denoiser, Sampler, check_steps
@@ -81,8 +80,6 @@ def sample(
     steps: int,
     eta: float = 0.0,
     generators: Sequence[torch.Generator] | None = None,
-    on_step: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None,
-    verbose: bool = False,
     first: int = 0,
 ) -> torch.Tensor:
     """Samples, shape of `x_T`; arguments as in `ldm.samplers.ddim.sample`.
@@ -95,7 +92,7 @@ def sample(
     timesteps = dpmpp_timesteps(steps, alphas_cumprod)
     abar = alphas_cumprod[timesteps].tolist()
     x_noisy, x0_before, count = x_T, None, len(timesteps) - 1  # a step joins two timesteps
-    for i in tqdm(range(first, count), desc="DPM-Solver++", disable=not verbose):
+    for i in range(first, count):
         eps = denoise(x_noisy, int(timesteps[i]))  # (N, C, h, w)
         # The "++": the solver works on x_0 instead of eps, which is stabler under strong guidance.
         pred_x0 = predict_x0(x_noisy, eps, abar[i])  # (N, C, h, w)
@@ -104,8 +101,6 @@ def sample(
             x_noisy, pred_x0, x0_before, abar[i], abar[i + 1], abar_before
         )  # (N, C, h, w)
         x0_before = pred_x0
-        if on_step:
-            on_step(count - 1 - i, x_noisy, pred_x0)
     return x_noisy  # (N, C, h, w)
 
 

@@ -7,11 +7,10 @@ correction costs no network pass.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from ldm.modules.diffusionmodules.schedule import predict_x0
 from ldm.samplers.dpmpp import dpmpp_timesteps, first_order_step, half_log_snr, valid_steps
@@ -68,8 +67,6 @@ def sample(
     steps: int,
     eta: float = 0.0,
     generators: Sequence[torch.Generator] | None = None,
-    on_step: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None,
-    verbose: bool = False,
     first: int = 0,
 ) -> torch.Tensor:
     """Samples, shape of `x_T`; arguments as in `ldm.samplers.ddim.sample`.
@@ -83,7 +80,7 @@ def sample(
     abar = alphas_cumprod[timesteps].tolist()
     count = len(timesteps) - 1  # a step joins two timesteps
     x_noisy, x_before, known = x_T, None, []  # `x_before`: where the step that led here began
-    for i in tqdm(range(first, count), desc="UniPC", disable=not verbose):
+    for i in range(first, count):
         eps = denoise(x_noisy, int(timesteps[i]))  # (N, C, h, w)
         pred_x0 = predict_x0(x_noisy, eps, abar[i])  # (N, C, h, w)
         if known:  # UniC: the last step again, now that x_0 is known at its end
@@ -93,8 +90,6 @@ def sample(
         x_before = x_noisy
         x_noisy = unipc_step(x_before, pred_x0, known[-1:], abar[i], abar[i + 1])  # (N, C, h, w)
         known = [*known[-1:], (abar[i], pred_x0)]
-        if on_step:
-            on_step(count - 1 - i, x_noisy, pred_x0)
     return x_noisy  # (N, C, h, w)
 
 

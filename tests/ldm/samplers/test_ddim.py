@@ -95,9 +95,11 @@ def test_the_example_of_style_is_the_step_itself():
 
 def test_the_loop_solves_the_flow_and_reports_each_step():
     model, seen = GaussianModel(), []
-    final = sample(model.predict_eps, X_T, ABAR, 500, on_step=lambda *state: seen.append(state))
+    schedule = ddim_schedule(500, ABAR, eta=0.0)
+    final = descend(model.predict_eps, X_T, schedule, on_step=lambda *state: seen.append(state))
     assert [left for left, _, _ in seen] == list(range(499, -1, -1))
     assert torch.equal(seen[-1][1], final)
+    assert torch.equal(sample(GaussianModel().predict_eps, X_T, ABAR, 500), final)
     assert rms(final - model.solution(X_T, start=999)) < 0.01
 
 

@@ -83,13 +83,3 @@ def test_noise_belongs_to_the_sample():
 
     assert torch.equal(draw([3, 4, 5])[1:2], draw([4]))
     assert not torch.equal(draw([3]), draw([4]))
-
-
-def test_on_step_counts_down_to_the_last():
-    seen = []
-    model = GaussianModel()
-    final = dpmpp.sample(
-        model.predict_eps, X_T[:2], ABAR, 5, on_step=lambda *state: seen.append(state)
-    )
-    assert [left for left, _, _ in seen] == [4, 3, 2, 1, 0]
-    assert torch.equal(seen[-1][1], final) and seen[0][2].shape == final.shape
