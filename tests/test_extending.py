@@ -13,7 +13,7 @@ import pytest
 import torch
 from torchvision.models import resnet18
 
-from core.imaging.images import read_image, write_png
+from core.imaging.images import read_image, read_labels, write_png
 from core.weights.checkpoints import save_weights
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +58,14 @@ LINES = {
         ('    "wandb": Deferred("training.folder.wandb_logger:wandb_logger"),\n',
          '    "wandb": Deferred("training.folder.wandb_logger:wandb_logger"),\n{line}'),
     ),
+    "volumes/__init__.py": (
+        (" mrc,", " mrc, npy,"),
+        (" mrc.FORMAT,", " mrc.FORMAT, npy.FORMAT,"),
+    ),
+    "generation/exporting/layouts.py": (
+        ("LAYOUTS = {", "{layout}\n\nLAYOUTS = {"),
+        ('    "ome_zarr": OmeZarrLayout(),\n', '    "ome_zarr": OmeZarrLayout(),\n{lists}'),
+    ),
 }  # fmt: skip
 
 
@@ -70,17 +78,22 @@ def extended(tmp_path_factory) -> Path:
     for name in MODULES:
         shutil.copy(ROOT / name, copy / name)
     files = re.findall(r"File\s+`([^`]+)`:\n\n```python\n(.*?)```", RECIPES, re.S)
-    assert len(files) == len(LINES)  # one new file each
+    assert len(files) == len(LINES) - 1  # one new file each, but for the layout
     for name, code in files:
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         assert not (copy / name).exists()
         (copy / name).write_text(code)
     (line,) = re.findall(r'```python\n(    "jsonl": .*?\n)```', RECIPES)
+    (lists,) = re.findall(r'```python\n(    "lists": .*?\n)```', RECIPES)
+    (layout,) = re.findall(r"```python\n(@dataclass\(frozen=True\)\nclass .*?)```", RECIPES, re.S)
+    shown = {"{line}": line, "{lists}": lists, "{layout}": layout}
     for name, changes in LINES.items():
         source = (copy / name).read_text()
         for old, new in changes:
             assert source.count(old) == 1, f"{name}: {old}"
-            source = source.replace(old, new.format(line=line) if "{line}" in new else new)
+            for mark, code in shown.items():
+                new = new.replace(mark, code)
+            source = source.replace(old, new)
         (copy / name).write_text(source)
     return copy
 
@@ -142,6 +155,34 @@ def test_backbone(run, pairs, tmp_path):
     words += ["--output", tmp_path / "table"]
     run("utils/compare_folders.py", pairs / "images", "--generated", pairs / "masks", *words)
     assert "resnet18" in next((tmp_path / "table").glob("*.json")).read_text()
+
+
+def test_volume_format(run, tmp_path):
+    voxels = np.random.default_rng(0).integers(0, 256, (3, 16, 24), np.uint8)
+    np.save(tmp_path / "cell.npy", voxels)
+    np.save(tmp_path / "labels.npy", voxels % 3)
+    run(
+        "utils/slices.py", tmp_path / "cell.npy", tmp_path / "out",
+        "--labels", tmp_path / "labels.npy",
+    )  # fmt: skip
+    for z in range(3):
+        image, mask = (
+            read_labels(tmp_path / "out" / kind / f"cell_z{z}.png") for kind in ("images", "masks")
+        )
+        assert np.array_equal(image, voxels[z]) and np.array_equal(mask, voxels[z] % 3)
+
+
+def test_layout(run, pairs, tmp_path, micro_yaml, micro_weights):
+    words = ["--config_yaml_path", micro_yaml, "--model_weights_path", micro_weights]
+    words += ["--mask_dir", pairs / "masks", "--device", "cpu", "--sampler", "dpmpp"]
+    words += ["--ddim_steps", 1, "--output_base_dir", tmp_path / "runs"]
+    words += ["--export_dataset", tmp_path / "set", "--export_layout", "lists"]
+    run("generate.py", *words)
+    lines = (tmp_path / "set" / "train.txt").read_text().splitlines()
+    assert len(lines) == 6
+    for name in "\t".join(lines).split("\t"):
+        assert (tmp_path / "set" / name).is_file()
+    assert (tmp_path / "set" / "labels.txt").read_text() == "background\nclass_1\nclass_2\n"
 
 
 def _folder(path: Path) -> Path:
