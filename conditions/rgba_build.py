@@ -54,7 +54,7 @@ class BuildOptions:
     overwrite: bool = option(False, bool, help="make files that exist again")
 
 
-class Job(NamedTuple):
+class TensorJob(NamedTuple):
     """One image to work on.
 
     Attributes:
@@ -106,7 +106,7 @@ def by_folder(paths: Iterable[Path], top: Path, keep_folders: bool) -> dict[Path
 
 def find_jobs(
     image_dir: Path, mask_dir: Path, preview_dir: Path, options: BuildOptions
-) -> tuple[list[Job], list[Path]]:
+) -> tuple[list[TensorJob], list[Path]]:
     """Jobs for the images that have a mask, and the names of the images that have none.
 
     Both folders are searched with their sub-folders.
@@ -130,7 +130,7 @@ def find_jobs(
             name = folder / stem_of(image)
             if image in partners:
                 preview = preview_dir / f"{name}.png" if len(jobs) < options.preview_max else None
-                jobs.append(Job(image, partners[image], name, preview))
+                jobs.append(TensorJob(image, partners[image], name, preview))
             else:
                 missing.append(name)
     if not jobs:
@@ -141,7 +141,9 @@ def find_jobs(
     return jobs, missing
 
 
-def read_pair(job: Job, num_classes: int, resize_masks: bool) -> tuple[np.ndarray, np.ndarray]:
+def read_pair(
+    job: TensorJob, num_classes: int, resize_masks: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Picture, float (H, W, 3) in [0, 1], and class indices (H, W).
 
     Args:
@@ -163,7 +165,11 @@ def read_pair(job: Job, num_classes: int, resize_masks: bool) -> tuple[np.ndarra
 
 
 def run_job(
-    job: Job, folder: Path, tensor: TensorOptions, options: BuildOptions, draw_edges: DrawEdges
+    job: TensorJob,
+    folder: Path,
+    tensor: TensorOptions,
+    options: BuildOptions,
+    draw_edges: DrawEdges,
 ) -> JobResult:
     """Make one image's files: the preview, then the tensor; a bad input does not raise.
 

@@ -46,7 +46,7 @@ class SetOptions:
     num_workers: int = workers_option()
 
 
-class Variation(Record):
+class VariationEntry(Record):
     """A new mask in the record of a set.
 
     Attributes:
@@ -62,10 +62,10 @@ class Variation(Record):
 class VariationsRecord(Record):
     """The part of `VARIATIONS` that tells where masks come from."""
 
-    masks: list[Variation]
+    masks: list[VariationEntry]
 
 
-class Job(NamedTuple):
+class VariationJob(NamedTuple):
     """One new mask to make: the `copy`-th of `mask`; `image` is None where there are none."""
 
     mask: Path
@@ -101,7 +101,9 @@ def find_masks(
     return [(pair.condition, pair.image) for pair in pairs]
 
 
-def gather_objects(masks: Sequence[Path], num_classes: int, classes: Sequence[int]) -> list[Object]:
+def gather_organelles(
+    masks: Sequence[Path], num_classes: int, classes: Sequence[int]
+) -> list[Object]:
     """Organelles of masks that are evenly spread over the set.
 
     Args:
@@ -142,7 +144,7 @@ def make_set(
     """
     for name in (MASKS, IMAGES) if options.image_path else (MASKS,):
         (folder / name).mkdir()
-    jobs = [Job(*pair, copy) for pair in pairs for copy in range(options.copies)]
+    jobs = [VariationJob(*pair, copy) for pair in pairs for copy in range(options.copies)]
     work = partial(
         make,
         folder=folder,
@@ -162,7 +164,7 @@ def make_set(
 
 
 def make(
-    job: Job,
+    job: VariationJob,
     folder: Path,
     num_classes: int,
     seed: int,
@@ -174,7 +176,7 @@ def make(
     Args:
         folder: holds `masks/`, and `images/` where there are any.
         seed: of the set; each mask draws from its own.
-        library: organelles to insert, as `gather_objects` finds them.
+        library: organelles to insert, as `gather_organelles` finds them.
     """
     rng = np.random.default_rng(sample_seed(seed, stem_of(job.mask), job.copy))
     labels = read_mask(job.mask, num_classes)
@@ -212,7 +214,7 @@ def draw_overview(masks: Sequence[Path], folder: Path, copies: int, num_classes:
     rows = []
     for mask in evenly(masks, OVERVIEW_ROWS):
         shown = range(min(copies, OVERVIEW_COLUMNS))
-        new = [folder / MASKS / f"{Job(mask, None, copy).name}.png" for copy in shown]
+        new = [folder / MASKS / f"{VariationJob(mask, None, copy).name}.png" for copy in shown]
         labels = [read_mask(path, num_classes) for path in (mask, *new)]
         rows.append([scale_longer_side(class_colours(array), OVERVIEW_SIDE) for array in labels])
     return tile(rows, titles=[mask.name for mask in evenly(masks, OVERVIEW_ROWS)])

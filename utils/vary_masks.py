@@ -11,7 +11,7 @@ like their masks, into `varied/images`: starting points for `generate.py --encod
 from pathlib import Path
 
 from conditions.variation import VariationOptions
-from conditions.variation_set import SetOptions, find_masks, gather_objects, make_set
+from conditions.variation_set import SetOptions, find_masks, gather_organelles, make_set
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
 from core.command_line.options import (
     add_options,
@@ -41,7 +41,7 @@ def main(argv=None):
     options, variation = read_options(SetOptions, args), read_options(VariationOptions, args)
     refuse_existing(args.output, overwrite=False)
     pairs = find_masks(args.mask_path, options.image_path, options.num_classes)
-    library = gather_objects([mask for mask, _ in pairs], options.num_classes, variation.objects)
+    library = gather_organelles([mask for mask, _ in pairs], options.num_classes, variation.objects)
     if args.dry_run:
         plan = f"{options.copies * len(pairs)} masks of {len(pairs)}; all files go to {args.output}"
         print(dry_run_text(vars(args), plan, hidden=["mask_path", "output"]))

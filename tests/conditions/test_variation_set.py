@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from conditions.variation import VariationOptions
-from conditions.variation_set import Job, find_masks, gather_objects, make
+from conditions.variation_set import VariationJob, find_masks, gather_organelles, make
 from core.command_line.options import OptionError
 from core.imaging.images import read_grey, read_labels, write_png
 
@@ -31,7 +31,7 @@ def made(job, folder, seed=0):
 
 
 def test_images_are_bent_like_their_masks(files, tmp_path):
-    labels, grey = made(Job(*files, 0), tmp_path / "new")
+    labels, grey = made(VariationJob(*files, 0), tmp_path / "new")
     assert (labels != read_labels(files[0])).any()
     # Grey is interpolated, so pixels at the edge of the organelle lie between the two levels.
     assert (np.abs(grey * 255 - labels * 100) < 1).mean() > 0.9
@@ -39,7 +39,7 @@ def test_images_are_bent_like_their_masks(files, tmp_path):
 
 def test_draws_follow_from_seed_mask_and_copy_alone(files, tmp_path):
     first, again, copy, seed = (
-        made(Job(*files, k), tmp_path / name, seed)[0]
+        made(VariationJob(*files, k), tmp_path / name, seed)[0]
         for name, k, seed in (("a", 0, 0), ("b", 0, 0), ("c", 1, 0), ("d", 0, 1))
     )
     assert (first == again).all()
@@ -51,11 +51,11 @@ def test_masks_are_checked_and_organelles_found(files, tmp_path):
     folder.mkdir()
     files[0].rename(folder / "mask.png")
     assert find_masks(folder, None, 3) == [(folder / "mask.png", None)]
-    assert len(gather_objects([folder / "mask.png"], 3, [2])) == 1
-    assert gather_objects([folder / "mask.png"], 3, []) == []
+    assert len(gather_organelles([folder / "mask.png"], 3, [2])) == 1
+    assert gather_organelles([folder / "mask.png"], 3, []) == []
     with pytest.raises(OptionError, match=f"objects: 1: {folder} shows no region"):
-        gather_objects([folder / "mask.png"], 3, [1])
+        gather_organelles([folder / "mask.png"], 3, [1])
     with pytest.raises(OptionError, match="objects: 3 is no class"):
-        gather_objects([folder / "mask.png"], 3, [3])
+        gather_organelles([folder / "mask.png"], 3, [3])
     with pytest.raises(ValueError, match="mask.png: found value"):
         find_masks(folder, None, 2)
