@@ -35,7 +35,7 @@ def main(argv=None):
     # Here, because what works loads torch, which takes longer than reading the options.
     import torch
 
-    from cldm.add_control import add_control
+    from cldm.control_weights.add_control import add_control
     from cldm.model import build_model
     from core.weights.checkpoints import check_finite, save_weights
     from core.weights.foreign_layouts import load_original

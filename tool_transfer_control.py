@@ -37,8 +37,8 @@ def main(argv=None):
     import torch
 
     from cldm.base_encoder import refuse_other_base
+    from cldm.control_weights.transfer_control import transfer_control
     from cldm.model import build_model
-    from cldm.transfer_control import transfer_control
     from core.weights.checkpoints import check_finite, save_weights
     from core.weights.foreign_layouts import load_original
 

@@ -5,8 +5,7 @@
 - `multi`: several branches at once.
 - `configuration`, `model`, on `names`, `parameterization` and `layer_precision`: models from YAML
   files and checkpoints.
-- `add_control`, `transfer_control`, `conversion`, on `diffusers_layout`: branches made, moved and
-  converted.
+- `control_weights`: branches made, moved and converted.
 - `sampling`, on `options` and `guidance`: pictures for conditions; `parts_in_turn`: on small cards;
   `recorded`: with CUDA graphs; `known_texts`: without a text encoder.
 - `speed`: networks compiled, recorded or packed, and freed memory kept.

@@ -3,7 +3,8 @@
     python utils/convert_control.py models/EM_best_results.ckpt models/em_control_diffusers
     python utils/convert_control.py models/em_control_diffusers models/em_control.safetensors
 
-A folder is written for diffusers, a file for us, A1111 and ComfyUI. See `cldm/diffusers_layout.py`.
+A folder is written for diffusers, a file for us, A1111 and ComfyUI. See
+`cldm/control_weights/diffusers_layout.py`.
 """
 
 from pathlib import Path
@@ -34,8 +35,8 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     # Here, because what works loads torch, which takes longer than reading the options.
-    from cldm.conversion import convert_to_diffusers, convert_to_ours
-    from cldm.diffusers_layout import find_weights_file, write_diffusers
+    from cldm.control_weights.conversion import convert_to_diffusers, convert_to_ours
+    from cldm.control_weights.diffusers_layout import find_weights_file, write_diffusers
     from core.weights.checkpoints import save_weights
 
     # A file is ours, a folder is for diffusers.

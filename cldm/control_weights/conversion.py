@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from cldm.configuration import read_config
-from cldm.diffusers_layout import (
+from cldm.control_weights.diffusers_layout import (
     CONFIG,
     check_config,
     count_hint_channels,

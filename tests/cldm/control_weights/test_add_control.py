@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cldm.add_control import add_control, averaged_name, find_origins
+from cldm.control_weights.add_control import add_control, averaged_name, find_origins
 from cldm.model import create_model
 
 UNET = "model.diffusion_model.time_embed.0.weight"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cldm.diffusers_layout import (
+from cldm.control_weights.diffusers_layout import (
     check_config,
     diffusers_config,
     diffusers_names,
@@ -19,7 +19,7 @@ from cldm.model import build_control
 from core.weights.checkpoints import save_weights
 from tests.weights import assert_same_tensors, fill_parameters
 
-MODELS = Path(__file__).parents[2] / "models"
+MODELS = Path(__file__).parents[3] / "models"
 SOURCE = Path("branch.ckpt")
 
 
