@@ -1,5 +1,6 @@
 """The documents agree with the repository: their links resolve and their commands exist."""
 
+import ast
 import json
 import re
 import shlex
@@ -143,6 +144,28 @@ def test_relative_links_resolve(name):
         assert path.exists(), target
         if anchor:
             assert anchor in anchors(path.resolve().relative_to(ROOT).as_posix()), match[0]
+
+
+def defined_names(path):
+    """Functions and classes of a file, and `Class.method`."""
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, kinds):
+            found.add(node.name)
+            found |= {f"{node.name}.{own.name}" for own in node.body if isinstance(own, kinds)}
+    return found
+
+
+@pytest.mark.parametrize("heading", ["Follow one training sample", "Follow one generated image"])
+def test_steps_of_a_journey_exist(heading):
+    """Each step names a file, then functions of it."""
+    section = read("CONTRIBUTING.md").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    steps = re.findall(r"^\d+\. `([^`]+)`: (.*(?:\n +.*)*)", section, re.MULTILINE)
+    assert len(steps) == len(re.findall(r"^\d+\. ", section, re.MULTILINE)) > 9
+    for path, text in steps:
+        names = {name for name in re.findall(r"`([^`]+)`", text) if not name.startswith("--")}
+        assert names and names <= defined_names(ROOT / path), f"{path}: {names}"
 
 
 def test_programs_of_commands_exist():
