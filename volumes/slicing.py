@@ -25,6 +25,7 @@ from volumes.base import Volume
 from volumes.cutting import CutOptions, SplitOptions, slabs, tiles_of
 from volumes.grey import Window, bits_of, grey_picture, sampled_slices
 from volumes.labels import LabelOptions
+from volumes.mrc import MrcVolume
 
 SIZE_TOLERANCE = 0.01  # of voxels of images and labels, which programs round
 
@@ -80,7 +81,7 @@ class Source(NamedTuple):
 
 
 def check_alike(image: Volume, labels: Volume, stated: Voxel | None) -> None:
-    """Check that labels lie on the voxels of an image.
+    """Check that labels lie on the voxels of an image; warns where their rows may run oppositely.
 
     Args:
         stated: voxel size by the user, which then wins over both files.
@@ -93,6 +94,12 @@ def check_alike(image: Volume, labels: Volume, stated: Voxel | None) -> None:
         raise RuntimeError(
             f"{labels.source} has the shape {labels.shape}, but {image.source} has {image.shape} "
             "(z, y, x). Choose levels or data sets of one size."
+        )
+    if (MrcVolume.format == image.format) != (MrcVolume.format == labels.format):
+        notify(
+            f"{labels.source} is {labels.format}, but {image.source} is {image.format}. Many "
+            "programs count the rows of MRC from the bottom, and turn them round when they convert "
+            "such a file. Where masks lie upside down on their images, give both in one format."
         )
     if stated:
         return

@@ -181,6 +181,20 @@ def test_volumes_that_do_not_belong_together(stacks, tmp_path, error_line):
     assert json.loads((out / "images/volume.json").read_text())["slice_distance_nm"] == 4
 
 
+def test_rows_of_mrc_beside_another_format_are_warned_of(stacks, tmp_path, recwarn):
+    mrcfile = pytest.importorskip("mrcfile")
+    for name, array in (("cell", tifffile.imread(stacks[0])), ("labels", np.zeros((12, 20, 30)))):
+        mrcfile.new(tmp_path / f"{name}.mrc", array.astype(np.int16)).close()
+    cell, labels = tmp_path / "cell.mrc", tmp_path / "labels.mrc"
+    for i, pair in enumerate(((cell, stacks[1]), (stacks[0], labels), (cell, labels), stacks)):
+        recwarn.clear()
+        run(pair[0], tmp_path / str(i), "--labels", pair[1], *MAP, "--range", ":1")
+        told = [str(w.message) for w in recwarn if w.category is Notice]
+        assert len(told) == (i < 2) and all(
+            "count the rows of MRC from the bottom" in m for m in told
+        )
+
+
 def test_slices_numbered_from_0_and_from_1_are_paired_in_order(tmp_path):
     for start, folder in ((0, tmp_path / "em"), (1, tmp_path / "seg")):
         folder.mkdir()
