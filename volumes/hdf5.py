@@ -39,7 +39,7 @@ class Hdf5Volume(Volume):
         except (OSError, RuntimeError) as error:
             raise ValueError(f"{path}: cannot be read as HDF5 ({error})") from error
         self.source = f"{path}:{name}"
-        self._place = place_axes(axes, self._array.shape, options.places, self.source)
+        self._place = place_axes(axes, _shape_of(self._array), options.places, self.source)
         self.shape, self.dtype = self._place.shape, _meant_dtype(self._file, self._array)
         self.chunks = self._place.of_volume(self._array.chunks or (1, *self._array.shape[1:]))
         self.voxel = _voxel_of(self._array.attrs)
@@ -106,6 +106,20 @@ def _meant_dtype(file, array) -> np.dtype:
     unsigned = np.dtype(array.dtype.str.replace("i", "u"))
     default = "uint16" if unsigned.itemsize == 2 else ""
     return unsigned if setup.attrs.get("dataType", default) == unsigned.name else array.dtype
+
+
+def _shape_of(array) -> tuple[int, ...]:
+    """Shape of a data set without the zeros that Imaris adds to fill the last chunks.
+
+    The group of a channel names the true sizes, in arrays of single characters.
+    """
+    stated = [array.parent.attrs.get(f"ImageSize{axis}") for axis in "ZYX"]
+    try:
+        true = tuple(int(b"".join(characters)) for characters in stated)
+    except (TypeError, ValueError):  # no file of Imaris
+        return array.shape
+    fits = array.ndim == 3 and all(0 < a <= b for a, b in zip(true, array.shape, strict=True))
+    return true if fits else array.shape
 
 
 def _axes_of(array) -> str:

@@ -47,6 +47,18 @@ def test_axes_of_labels_and_of_ilastik(tmp_path):
     check_reads(tmp_path / "b.h5", array[..., 0].transpose(2, 0, 1))
 
 
+def test_imaris_fills_the_last_chunks_with_zeros(tmp_path):
+    with h5py.File(tmp_path / "a.ims", "w") as file:
+        channel = file.create_group("DataSet/ResolutionLevel 0/TimePoint 0/Channel 0")
+        channel["Data"] = np.pad(voxels(), ((0, 3), (0, 9), (0, 1)))
+        for axis, size in zip("ZYX", voxels().shape, strict=True):
+            channel.attrs[f"ImageSize{axis}"] = np.array([*str(size)], "S1")
+    check_reads(tmp_path / "a.ims", voxels())
+    with h5py.File(tmp_path / "a.ims", "a") as file:  # damaged, or of another program
+        file["DataSet/ResolutionLevel 0/TimePoint 0/Channel 0"].attrs["ImageSizeZ"] = 99
+    check_reads(tmp_path / "a.ims", np.pad(voxels(), ((0, 3), (0, 9), (0, 1))))
+
+
 def test_links_to_data_sets(tmp_path, path):
     with h5py.File(tmp_path / "b.h5", "w") as file:
         file["gone"] = h5py.ExternalLink("absent.h5", "/raw")
