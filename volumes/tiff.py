@@ -13,7 +13,14 @@ from core.imaging.tiff_files import LOSSY
 from volumes.axes import Box, place_axes
 from volumes.base import ArrayOptions, Format, Volume, check_level, choose_one, starts_with
 from volumes.raw import RawVoxels
-from volumes.tiff_pages import ORIENTATION, bits_of, check_alike, pages_of, place_of
+from volumes.tiff_pages import (
+    ORIENTATION,
+    bits_of,
+    check_alike,
+    notify_of_set,
+    pages_of,
+    place_of,
+)
 
 BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 GREY = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
@@ -32,6 +39,7 @@ class TiffVolume(Volume):
             self._tiff = tifffile.TiffFile(path)
             self._all_series = self._find_series()
         self._check_chain()
+        notify_of_set(self._tiff)
         series = self._series(path, options)
         self.format = "OME-TIFF" if self._tiff.is_ome else "TIFF"
         page = series.keyframe

@@ -7,21 +7,25 @@ The pages of a set of OME files lie in files that tifffile has closed, thousands
 A `FileCache` opens one for each use and keeps a few open.
 """
 
+import re
 import struct
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 
-from tifffile import FileCache, TiffFrame, TiffPage, TiffPageSeries
+from tifffile import FileCache, TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 from core.imaging.image_header import naming, valid_orientation
 from core.imaging.tiff_files import MAX_SAMPLE_VALUES, used_bits
+from core.notices import notify
 
 ORIENTATION = 274
 # Of the tags that tell how pixels are stored and what they mean; see `_facts`
 TAGS = (256, 257, 258, 259, 262, 266, ORIENTATION, 277, 278, 284, 317, 322, 323, 338, 339)
 TAGS += (32997, 32998)  # ImageDepth, TileDepth
 
+
+DESCRIBED_ELSEWHERE = re.compile(r'<(?:\w+:)?BinaryOnly\b[^>]*\bMetadataFile="([^"]*)"')
 
 Page = TiffPage | TiffFrame
 
@@ -38,6 +42,17 @@ def pages_of(series: TiffPageSeries) -> list[Page | None]:
         series.parent.pages.useframes = True  # five times as fast as whole pages
         series.parent.pages.set_keyframe(series.keyframe.index)
     return list(series.pages)
+
+
+def notify_of_set(tiff: TiffFile) -> None:
+    """Warn of a file that belongs to a set of OME files which another file describes."""
+    others = DESCRIBED_ELSEWHERE.search(tiff.ome_metadata or "")
+    if others:
+        notify(
+            f"{tiff.filehandle.path}: belongs to a set of files that {others[1]} describes. "
+            f"{len(tiff.pages)} slice(s) lie in this file, and no others are read: convert the "
+            "set to one file for all of them."
+        )
 
 
 def place_of(page: Page) -> str:
