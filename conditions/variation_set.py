@@ -1,8 +1,8 @@
 """Sets of new masks, made from real ones, with the images of these where there are any."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -202,6 +202,19 @@ def sources_of_variations(folder: Path) -> dict[str, list[str]]:
     if not path.exists():
         return {}
     return {entry.name: entry.checksums for entry in read_checked(path, VariationsRecord).masks}
+
+
+def sources_of_files(paths: Iterable[str | Path]) -> dict[str, list[str]]:
+    """As `sources_of_variations`, by file: of those files whose folder lies in a set.
+
+    Raises:
+        ValueError: as `sources_of_variations`.
+    """
+    variations, found = cache(sources_of_variations), {}
+    for path in map(Path, paths):
+        if checksums := variations(path.parent.parent).get(stem_of(path)):
+            found[str(path)] = checksums
+    return found
 
 
 def draw_overview(masks: Sequence[Path], folder: Path, copies: int, num_classes: int) -> np.ndarray:

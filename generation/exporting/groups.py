@@ -7,11 +7,10 @@ checksums, names do.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 
 from conditions.pairs import Pair
-from conditions.variation_set import sources_of_variations
+from conditions.variation_set import sources_of_files
 from core.files import sha256_of
 from core.imaging.pairing import stem_of
 from generation.folder.manifest import leading_file
@@ -36,7 +35,9 @@ class Groups:
         for pair in real if self.checksums else ():
             for path in pair:
                 self.by_content[sha256_of(path)].append(self.of_real(pair))
-        self._variations = cache(sources_of_variations)
+        noted = run.variation_sources if run else {}
+        # Older runs have not noted them, but the sets that their masks are of may lie there.
+        self.made_from = sources_of_files(self.checksums) if noted is None else noted
 
     def of_real(self, pair: Pair) -> str:
         """The group of a real pair: the stem of its mask."""
@@ -47,7 +48,7 @@ class Groups:
         source, image = leading_file(line), line["options"].get("encoded_image")
         group, checksums = stem_of(source), []
         for file in (source, *([Path(image)] if image else [])):
-            made_from = self._variations(file.parent.parent).get(stem_of(file), [])
+            made_from = self.made_from.get(str(file), [])
             checksums += [*filter(None, [self.checksums.get(str(file))]), *made_from]
             if made_from and file == source:
                 group = group.rpartition("_v")[0]  # the number of the variation

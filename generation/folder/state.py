@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from conditions.variation_set import sources_of_files
 from core.checks import bar_for_many
 from core.command_line.option_sources import changed_options
 from core.files import sha256_of, write_json
@@ -45,7 +46,7 @@ class GenerationRecord(RunRecord):
 
 
 class GenerateState(GeneratedFrom):
-    """Content of `STATE`, with the keys of the published file; `GeneratedFrom` has three of them.
+    """Content of `STATE`, with the keys of the published file; `GeneratedFrom` has some of them.
 
     Attributes:
         args: options that the run was started with, by name.
@@ -111,6 +112,7 @@ def describe_run(
         "condition_paths": paths,
         "encoded_images": list(map(str, images)),
         "condition_checksums": checksums,
+        "variation_sources": sources_of_files(used),  # the folder of the set may move
         "mask_paths": paths.get(MASK, []),  # the published file has it
         "condition_records": [
             {

@@ -1,10 +1,11 @@
 """Nothing may learn from a validation or test pair: neither a segmenter nor what makes pairs."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from conditions.pairs import Pair
-from conditions.variation_set import sources_of_variations
+from conditions.variation_set import sources_of_files, sources_of_variations
 from core.files import sha256_of
 from core.imaging.pairing import by_stem, stem_of
 from core.notices import notify
@@ -96,6 +97,18 @@ def _notify_of_unknown_starts(folder: Path) -> None:
             f"{folder}: redrew real images, such as {run.encoded_images[0]}, and its record is too "
             "old to tell whether held-out ones are among them. Check this yourself"
         )
+    if run and run.variation_sources is None:
+        moved = [path for path in run.condition_checksums if _is_moved_variation(Path(path))]
+        if moved:
+            notify(
+                f"{folder}: drew {moved[0]}, which is gone, and its record is too old to tell "
+                "whether this was a variation of a held-out mask. Check this yourself"
+            )
+
+
+def _is_moved_variation(path: Path) -> bool:
+    """Tell whether a file that is not there had a name as those of `utils/vary_masks.py`."""
+    return bool(re.search(r"_v\d+$", stem_of(path))) and not path.exists()
 
 
 def _noted_sources(folder: Path) -> Iterator[tuple[str, str]]:
@@ -103,10 +116,9 @@ def _noted_sources(folder: Path) -> Iterator[tuple[str, str]]:
     varied = sources_of_variations(folder)
     if run := read_run(folder):
         yield from run.condition_checksums.items()
-        # A run may have drawn varied masks.
-        paths = [Path(path) for path in run.condition_checksums]
-        sets = {path: sources_of_variations(path) for path in {p.parent.parent for p in paths}}
-        varied |= {str(p): sets[p.parent.parent].get(stem_of(p), []) for p in paths}
+        # A run may have drawn varied masks. Where it has not noted them, their set may.
+        noted = run.variation_sources
+        varied |= sources_of_files(run.condition_checksums) if noted is None else noted
     for name, checksums in varied.items():
         for checksum in checksums:
             yield name, checksum

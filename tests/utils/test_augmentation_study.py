@@ -352,6 +352,13 @@ def test_variations_of_a_test_mask_are_refused(data, tmp_path, refused):
             state = tmp_path / "run/generate_state.json"
             state.write_text(json.dumps({"condition_checksums": conditions}))
             assert re.search(r"masks/10_v1.png is, or was made from, .*images/10.png", refused())
+            shutil.rmtree(tmp_path / "varied")  # an old record tells nothing then, a new one does
+            with pytest.warns(Notice, match="run: drew .*10_v1.png, which is gone, and its record"):
+                assert refused() is None
+            sources = {name: [checksum_of(data / "real/images/10.png")] for name in conditions}
+            noted = {"condition_checksums": conditions, "variation_sources": sources}
+            state.write_text(json.dumps(noted))
+            assert re.search(r"masks/10_v1.png is, or was made from, .*images/10.png", refused())
             shutil.rmtree(tmp_path / "one")
         else:
             assert refused() is None

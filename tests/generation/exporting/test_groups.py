@@ -44,6 +44,14 @@ def real_pairs(pairs):
     ]
 
 
+def test_variations_whose_set_was_moved_join_their_real_pair(pairs, tmp_path):
+    mask = tmp_path / "gone" / "masks" / "new_v0.png"
+    sources = {str(mask): [sha256_of(pairs / "masks" / "cell_1.png")]}
+    state = {"condition_checksums": {str(mask): "0"}, "variation_sources": sources}
+    (tmp_path / "generate_state.json").write_text(json.dumps(state))
+    assert Groups(tmp_path, real_pairs(pairs)).of_generated(line(mask)) == "cell_1"
+
+
 def test_a_mask_of_another_name_joins_its_real_pair(pairs, tmp_path, groups):
     renamed = shutil.copy(pairs / "masks" / "cell_1.png", tmp_path / "GTM 007.png")
     other = pairs / "masks" / "cell_3.png"

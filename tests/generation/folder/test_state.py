@@ -162,6 +162,15 @@ def test_a_condition_with_another_content_is_named(new_run, tmp_path):
     new_run().join()
 
 
+def test_a_state_notes_what_its_varied_masks_were_made_from(new_run, tmp_path):
+    masks = [{"name": "c1", "checksums": ["12", "34"]}, {"name": "elsewhere", "checksums": ["5"]}]
+    write_json(tmp_path / "variations.json", {"masks": masks})
+    new_run().open()
+    state = read_generation(tmp_path / "run")[1]
+    files = [str(tmp_path / kind / "c1.png") for kind in ("masks", "depth")]
+    assert state.variation_sources == dict.fromkeys(files, ["12", "34"])
+
+
 def test_a_state_without_options_refuses_no_run(new_run, tmp_path):
     """Nothing tells then whether the record was edited."""
     new_run().open()
