@@ -51,8 +51,8 @@ class VariationEntry(Record):
 
     Attributes:
         name: stem of its file, and of its image's where there is one.
-        checksums: SHA-256 of the mask that it was made from, and of that one's image; empty in sets
-            of older versions.
+        checksums: SHA-256 of the mask that it was made from, and of that one's image; then of what
+            these were made from, where they are variations. Empty in sets of older versions.
     """
 
     name: str
@@ -156,6 +156,9 @@ def make_set(
     results = in_workers(work, jobs, options.num_workers)
     entries = list(tqdm(results, total=len(jobs), desc="vary masks", unit="mask"))
     masks = [mask for mask, _ in pairs]
+    earlier = sources_of_files(masks)  # masks may be variations themselves
+    for job, entry in zip(jobs, entries, strict=True):
+        entry["checksums"] += earlier.get(str(job.mask), [])
     overview = draw_overview(masks, folder, options.copies, options.num_classes)
     write_png(folder / OVERVIEW, overview)
     record = {"options": {**asdict(options), **asdict(variation)}, "masks": entries}

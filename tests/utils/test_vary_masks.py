@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.files import sha256_of
 from core.imaging.images import read_grey, read_labels, write_png
 from core.notices import Notice
 from utils import vary_masks
@@ -42,6 +43,15 @@ def test_masks_images_picture_and_record(folders, capsys):
         assert read_grey(out / "images" / f"{name}.png").shape == labels.shape
     assert (out / "overview.png").is_file()
     assert "6 masks of 2" in capsys.readouterr().out
+
+
+def test_variations_of_variations_note_the_first_source(folders):
+    """A study that holds out the first mask refuses them all."""
+    for source, out in (("masks", "once"), ("once/masks", "twice"), ("twice/masks", "thrice")):
+        vary_masks.main([str(folders / source), str(folders / out), "--copies", "1"])
+    (_, last) = json.loads((folders / "thrice" / "variations.json").read_text())["masks"]
+    made_from = ("twice/masks/cell_1_v0_v0", "once/masks/cell_1_v0", "masks/cell_1")
+    assert last["checksums"] == [sha256_of(folders / f"{name}.png") for name in made_from]
 
 
 def test_masks_of_one_class_are_warned_of(folders):
