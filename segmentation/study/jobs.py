@@ -32,7 +32,7 @@ from segmentation.study.config import (
     unlike_baseline,
 )
 from segmentation.study.held_out import HeldOut
-from segmentation.study.parts import find_parts
+from segmentation.study.parts import absent_classes, find_parts
 from segmentation.study.split import spread
 from segmentation.training import train_segmenter
 
@@ -139,6 +139,15 @@ class Study:
                         raise ValueError(f"arm {arm.name}: {error}") from error
                     jobs.append(Job(arm.name, labelled, seed, real, synthetic, steps, options))
         return jobs
+
+    def was_scored_otherwise(self, result: Result) -> bool:
+        """Tell whether a result is so old that classes without a mask may lower its scores."""
+        if result.miou_turned is not None:
+            return False
+        parts = self.parts.val, self.parts.test
+        val, test = (absent_classes(pairs, self.config.num_classes) for pairs in parts)
+        # Of the validation, only the means are known.
+        return bool(val) or any(result.iou[label] is not None for label in test)
 
     def fingerprint(self, job: Job) -> str:
         """Checksum of all that a result depends on: options, steps and the bytes of the files."""
@@ -266,7 +275,7 @@ class ResultFiles:
 
         Raises:
             ValueError: a file is damaged.
-            OptionError: a file was made with other options or files.
+            OptionError: a file was made with other options or files, or scored otherwise.
         """
         found = {}
         for job in jobs:
@@ -278,6 +287,12 @@ class ResultFiles:
                     "output",
                     f"{self.path(job)}: made with other options or files. Name another folder, or "
                     "remove this file.",
+                )
+            if study.was_scored_otherwise(result):
+                raise OptionError(
+                    "output",
+                    f"{self.path(job)}: made by an older version, which counts classes that no "
+                    "mask shows. Remove this file: then its training is made again.",
                 )
             found[job.name] = result
         return found

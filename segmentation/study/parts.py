@@ -83,18 +83,19 @@ def _refuse_equal_images(parts: Parts) -> None:
 
 def _notify_of_missing_classes(parts: Parts, num_classes: int) -> None:
     """Notify of classes that training masks show, and masks of the validation or test do not."""
-    found = {
-        part: set().union(
-            *(read_target(pair.condition, num_classes).unique().tolist() for pair in pairs)
-        )
-        for part, pairs in parts.by_name.items()
-    }
-    for part, classes in found.items():
-        if missing := sorted(found["train"] - classes):
+    absent = {part: absent_classes(pairs, num_classes) for part, pairs in parts.by_name.items()}
+    for part, classes in absent.items():
+        if missing := sorted(classes - absent["train"]):
             notify(
                 f"split: no mask of {part} shows class {', '.join(map(str, missing))}, so it does "
                 "not count there"
             )
+
+
+def absent_classes(pairs: Sequence[Pair], num_classes: int) -> set[int]:
+    """Classes that no mask of these pairs shows."""
+    masks = (read_target(pair.condition, num_classes) for pair in pairs)
+    return set(range(num_classes)).difference(*(mask.unique().tolist() for mask in masks))
 
 
 def write_parts(folder: Path, parts: Parts) -> list[str]:

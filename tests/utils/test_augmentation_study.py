@@ -237,6 +237,28 @@ def test_classes_that_the_test_lacks_are_told_and_empty_pictures_are_no_copies(d
     assert "split: no mask of test shows class 2, so it does not count there" in told
 
 
+@pytest.mark.parametrize("lacking", ["val", "test"])
+def test_old_results_that_may_count_absent_classes_are_not_mixed_in(data, tmp_path, run, lacking):
+    """Of the test, an old result tells whether the lacking class 2 counted; of val, it does not."""
+    images, masks = blobs(12, 0)
+    for number in [8] if lacking == "val" else [10, 11]:
+        masks[number][masks[number] == 2] = 0
+    write_pairs(tmp_path / "real", images, masks)
+    content = study_of(data, seeds=[0], arms=[{"name": "plain"}])
+    content["real"] = {kind: [str(tmp_path / "real" / kind)] for kind in ("images", "masks")}
+    run(content)
+    path = tmp_path / "out/results/plain-6-0.json"
+    result = json.loads(path.read_text())
+    assert (result["iou"][2] is None) == (lacking == "test")
+    for iou in (None, 0.0):  # of class 2: nowhere, or predicted where no mask shows it
+        write_json(path, result | {"miou_turned": None, "iou": [*result["iou"][:2], iou]})
+        if lacking == "val" or iou is not None:
+            with pytest.raises(ValueError, match="plain-6-0.json: made by an older version, which"):
+                run(content)
+        else:
+            run(content)
+
+
 def test_arms_are_checked_before_their_pairs_are_made(data, tmp_path, run, capsys):
     there = {"name": "there", "synthetic": str(data / "run_{labelled}")}
     later = {"name": "later", "synthetic": f"{tmp_path}/./out/run_{{labelled}}"}
