@@ -11,7 +11,7 @@ from conditions import ConditionOptions, Segmentation
 from conditions.pairs import Pair, check_pairs, find_pairs
 from conditions.segmentation import read_mask
 from core.draws import SeededDraws, sample_generator
-from core.imaging.images import IGNORE, read_grey
+from core.imaging.images import IGNORE, image_size, read_grey
 from core.imaging.resampling import Resampling, resampling_to
 from core.notices import notify
 from segmentation.augmentation import AUGMENTATIONS, Augmentation
@@ -112,6 +112,20 @@ class SegmentationDataset(Dataset):
 
     def __len__(self):
         return len(self.pairs)
+
+    def notify_of_small_images(self) -> None:
+        """Warn of an image that crops show several times: one side fills less than half of them."""
+        for pair in self.pairs:
+            height, width = image_size(pair.image)
+            if resampling := self.resamplings[pair.image.parent]:
+                height, width = resampling.size_of(height, width)
+            if 2 * min(height, width) < self.crop:
+                notify(
+                    f"{pair.image}: {width} x {height} pixels (width x height), so a crop of "
+                    f"{self.crop} shows it several times, mirrored. Take a smaller image_size, "
+                    "or larger images"
+                )
+                return
 
     def _read(self, index):
         if index in self.cache:

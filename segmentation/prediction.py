@@ -14,12 +14,14 @@ from core.imaging.images import IGNORE, image_size, list_images, read_image, rea
 from core.imaging.pairing import IMAGES, MASKS, in_natural_order, stem_of
 from core.imaging.pictures import OVERVIEW, class_colours, evenly, scale_longer_side, tile
 from core.imaging.pixel_size import VOLUME, notify_of_other_size, pixel_size_of_folder
+from core.notices import notify
 from segmentation.data import read_input
 from segmentation.network import (
     load_segmenter,
     pixel_size_of_segmenter,
     predict_probabilities,
 )
+from segmentation.options import SIZE_MULTIPLE
 
 OVERVIEW_ROWS = 6
 OVERVIEW_SIDE = 256  # pixels
@@ -33,14 +35,22 @@ def mask_name(image: Path) -> str:
 def find_images(folder: Path) -> list[Path]:
     """The images of a folder in natural order; each becomes a mask that bears its stem.
 
+    Warns of images that are smaller than the least that a segmenter takes.
+
     Raises:
         FileNotFoundError: no such folder, or no image in it.
         RuntimeError: two images share a stem.
         ValueError: an image is damaged.
     """
     images = in_natural_order(list_images(folder))
-    for path in images:
-        image_size(path)
+    sizes = {path: image_size(path) for path in images}
+    if small := [path for path, size in sizes.items() if min(size) < SIZE_MULTIPLE]:
+        height, width = sizes[small[0]]
+        notify(
+            f"{small[0]}: {width} x {height} pixels (width x height), one of {len(small)} images "
+            f"with a side below {SIZE_MULTIPLE}. A segmenter sees them beside their mirror images, "
+            "and too little around them. Give larger images"
+        )
     return images
 
 

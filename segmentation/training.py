@@ -76,6 +76,7 @@ def train_segmenter(
         data = SegmentationDataset(
             [*pairs, *synthetic], num_classes, options.image_size, augmentation, pixel_side
         )
+        data.notify_of_small_images()
         loader = _loader(data, numbers, steps, options, device)
         bar = tqdm(loader, desc="train", unit="step", disable=not progress)
         best = _fit(model, bar, steps, options, device, validate if val_pairs else None)

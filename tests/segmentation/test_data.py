@@ -11,6 +11,7 @@ from core.command_line.options import OptionError
 from core.files import write_json
 from core.imaging.images import write_png
 from core.imaging.pixel_size import VOLUME
+from core.notices import Notice
 from segmentation.augmentation import AUGMENTATIONS, Augmentation, cut_square
 from segmentation.data import (
     MixedDraws,
@@ -53,6 +54,19 @@ def test_image_and_mask_are_cut_turned_and_flipped_alike(tmp_path):
         assert image.shape == (1, 32, 32) and target.dtype == torch.int64
         assert torch.equal(shown_classes(image), target)
     assert len({target.numpy().tobytes() for _, target in samples}) > 8
+
+
+@pytest.mark.parametrize(("size", "pixel_side"), [((20, 200), None), ((40, 400), 20)])
+def test_images_that_crops_show_several_times_are_warned_of(tmp_path, size, pixel_side):
+    """With pixels of 10 nm, --pixel_size 20 halves the sides."""
+    mask = np.random.default_rng(0).integers(0, 3, size)
+    pairs = write_pairs(tmp_path, [mask * 100], [mask])
+    write_json(pairs[0].image.parent / VOLUME, {"pixel_size_nm": [10, 10]})
+    with pytest.warns(Notice, match=r"200 x 20 pixels .*a crop of 64 shows it several times"):
+        SegmentationDataset(pairs, 3, 64, pixel_side=pixel_side).notify_of_small_images()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SegmentationDataset(pairs, 3, 32, pixel_side=pixel_side).notify_of_small_images()
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)

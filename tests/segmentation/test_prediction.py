@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from core.imaging.images import read_labels, write_png
+from core.notices import Notice
 from segmentation.data import read_input
 from segmentation.network import load_segmenter, predict_probabilities
 from segmentation.prediction import find_images, load_segmenters, predict_mask, write_masks
@@ -19,6 +20,13 @@ def model(tmp_path_factory):
 @pytest.fixture
 def images(tmp_path):
     return write_blobs(tmp_path / "images")
+
+
+def test_images_below_the_least_side_are_warned_of(images):
+    assert len(find_images(images)) == 3
+    write_png(images / "strip.png", np.zeros((20, 2000), np.uint8))
+    with pytest.warns(Notice, match="strip.png: 2000 x 20 pixels .*, one of 1 images with a side"):
+        assert len(find_images(images)) == 4
 
 
 def test_masks_are_the_most_probable_classes(images, tmp_path):

@@ -25,6 +25,11 @@ def test_equal_seeds_give_equal_weights_and_leave_the_callers_randomness_alone(s
     assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
 
+def test_crops_far_larger_than_the_images_are_warned_of(sets):
+    with pytest.warns(Notice, match=r"pixels .*, so a crop of 256 shows it several times"):
+        train_segmenter(sets[0][:1], [], 3, 1, SegmenterOptions(1, image_size=256))
+
+
 def test_returns_the_weights_of_the_best_validation(sets, monkeypatch):
     """The second of five validations is made the best: what follows must not change the result."""
     seen = []
