@@ -82,13 +82,20 @@ def _refuse_equal_images(parts: Parts) -> None:
 
 
 def _notify_of_missing_classes(parts: Parts, num_classes: int) -> None:
-    """Notify of classes that training masks show, and masks of the validation or test do not."""
+    """Notify of classes that training masks show and others do not, or the other way round."""
     absent = {part: absent_classes(pairs, num_classes) for part, pairs in parts.by_name.items()}
     for part, classes in absent.items():
         if missing := sorted(classes - absent["train"]):
             notify(
                 f"split: no mask of {part} shows class {', '.join(map(str, missing))}, so it does "
                 "not count there"
+            )
+    for number, pairs in parts.train.items():
+        if missing := sorted(absent_classes(pairs, num_classes) - absent["test"]):
+            notify(
+                f"split: the test shows class {', '.join(map(str, missing))}, and none of the "
+                f"{number} labelled masks of train does: nothing real teaches it, and its IoU will "
+                "be near 0"
             )
 
 

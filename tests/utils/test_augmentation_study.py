@@ -235,6 +235,22 @@ def test_classes_that_the_test_lacks_are_told_and_empty_pictures_are_no_copies(d
     told = {str(notice.message) for notice in notices}
     assert "split: no mask of val shows class 1, 2, so it does not count there" in told
     assert "split: no mask of test shows class 2, so it does not count there" in told
+    assert not any("the test shows" in line for line in told)
+
+
+def test_classes_that_few_labelled_masks_lack_are_told(data, tmp_path, run):
+    """Of two labelled images, none shows class 2; of all six, some do, and so does the test."""
+    images, masks = blobs(12, 0)
+    for number in (1, 4):  # those that are taken where two are labelled
+        masks[number][masks[number] == 2] = 0
+    write_pairs(tmp_path / "real", images, masks)
+    content = study_of(data, labelled=[2, 6], arms=[{"name": "plain"}])
+    content["real"] = {kind: [str(tmp_path / "real" / kind)] for kind in ("images", "masks")}
+    with pytest.warns(Notice) as notices:
+        run(content, "--dry_run")
+    told = [str(notice.message) for notice in notices if "the test shows" in str(notice.message)]
+    assert len(told) == 1
+    assert told[0].startswith("split: the test shows class 2, and none of the 2 labelled masks of")
 
 
 @pytest.mark.parametrize("lacking", ["val", "test"])
