@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from core.command_line.options import OptionError, non_negative_float, option, positive_int
-from core.imaging.images import IGNORE, IMAGE_SUFFIXES, list_images, to_uint8
+from core.imaging.images import IMAGE_SUFFIXES, list_images, to_uint8
+from core.imaging.labels import IGNORE
 from core.imaging.pairing import in_natural_order
 from core.imaging.resampling import Resampling
 

@@ -10,8 +10,8 @@ import numpy as np
 from conditions import Condition, create_condition
 from core.checks import bar_for_many, raise_first
 from core.duplicates import equal_files
-from core.imaging.images import IGNORE, check_image, list_images
-from core.imaging.label_files import check_label_files
+from core.imaging.images import check_image, list_images
+from core.imaging.labels import IGNORE, check_label_files
 from core.imaging.pairing import match_names
 from core.notices import notify
 

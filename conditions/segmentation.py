@@ -7,8 +7,8 @@ import numpy as np
 from conditions.base import Condition, ConditionOptions, Layers
 from core.imaging.image_files import read_header
 from core.imaging.image_header import Header
-from core.imaging.images import IGNORE, LIKELY_CLASSES, read_labels, to_uint8
-from core.imaging.label_files import NO_JPEG
+from core.imaging.images import to_uint8
+from core.imaging.labels import IGNORE, LIKELY_CLASSES, NO_JPEG, read_labels
 from core.imaging.pictures import class_colours
 
 SHOWN = 5  # labels that an error message lists

@@ -21,7 +21,7 @@ from core.command_line.options import OptionError, non_negative_int, option, pos
 from core.files import sha256_of, write_json
 from core.hardware.workers import in_workers, workers_option
 from core.imaging.images import list_images, read_grey, to_uint8, write_png
-from core.imaging.label_files import check_label_files
+from core.imaging.labels import check_label_files
 from core.imaging.pairing import IMAGES, MASKS, in_natural_order, stem_of
 from core.imaging.pictures import OVERVIEW, class_colours, evenly, scale_longer_side, tile
 from core.recording.records import Record, read_checked

@@ -11,7 +11,8 @@ import numpy as np
 from core.checks import find_flaws
 from core.command_line.option_sources import plain
 from core.files import whole_folder, write_json
-from core.imaging.images import IGNORE, write_png
+from core.imaging.images import write_png
+from core.imaging.labels import IGNORE
 from core.imaging.pairing import IMAGES, MANIFEST, MASKS
 from core.imaging.pictures import OVERVIEW
 from core.imaging.pixel_size import VOLUME, PixelSize, pixel_size_of_folder

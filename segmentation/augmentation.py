@@ -9,7 +9,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as v2_functional
 
-from core.imaging.images import IGNORE
+from core.imaging.labels import IGNORE
 from segmentation.options import BASIC, STRONG
 from segmentation.reflection import reflect_to
 

@@ -11,7 +11,8 @@ from conditions import ConditionOptions, Segmentation
 from conditions.pairs import Pair, check_pairs, find_pairs
 from conditions.segmentation import read_mask
 from core.draws import SeededDraws, sample_generator
-from core.imaging.images import IGNORE, image_size, read_grey
+from core.imaging.images import image_size, read_grey
+from core.imaging.labels import IGNORE
 from core.imaging.resampling import Resampling, resampling_to
 from core.notices import notify
 from segmentation.augmentation import AUGMENTATIONS, Augmentation

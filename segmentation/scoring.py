@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from conditions.pairs import Pair
 from core.files import sha256_of
-from core.imaging.images import IGNORE, image_size, to_uint8
+from core.imaging.images import image_size, to_uint8
+from core.imaging.labels import IGNORE
 from segmentation.data import find_resamplings, read_input, read_target
 from segmentation.network import predict, predict_turned
 

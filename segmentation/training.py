@@ -14,7 +14,7 @@ from tqdm import tqdm
 from conditions.pairs import Pair
 from core.command_line.options import OptionError
 from core.hardware.bf16 import multiplies_bf16, notify_of_slow_bf16
-from core.imaging.images import IGNORE
+from core.imaging.labels import IGNORE
 from segmentation.augmentation import AUGMENTATIONS
 from segmentation.data import MixedDraws, SegmentationDataset
 from segmentation.network import build_segmenter

@@ -13,7 +13,8 @@ import pytest
 import torch
 from torchvision.models import resnet18
 
-from core.imaging.images import read_image, read_labels, write_png
+from core.imaging.images import read_image, write_png
+from core.imaging.labels import read_labels
 from core.weights.checkpoints import save_weights
 
 ROOT = Path(__file__).parents[1]

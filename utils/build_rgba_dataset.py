@@ -32,7 +32,7 @@ from core.command_line.options import (
 from core.files import remove_leftovers, whole_file
 from core.hardware.workers import in_workers, workers_option
 from core.imaging.image_options import ImageOptions, add_image_options
-from core.imaging.label_files import notify_of_jpeg
+from core.imaging.labels import notify_of_jpeg
 from share import run_script
 
 MISSING = "missing_masks.txt"

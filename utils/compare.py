@@ -12,7 +12,8 @@ import numpy as np
 from core.command_line.option_sources import add_run_control, dry_run_text, parse_all
 from core.command_line.options import add_options, new_parser, option, positive_int, read_options
 from core.imaging.image_options import ImageOptions, add_image_options
-from core.imaging.images import list_images, read_image, read_labels, write_png
+from core.imaging.images import list_images, read_image, write_png
+from core.imaging.labels import read_labels
 from core.imaging.pairing import find_partners, list_names
 from core.imaging.pictures import class_colours, evenly, tile
 from generation.folder.manifest import leading_file, read_manifest

@@ -18,7 +18,7 @@ from core.command_line.options import add_options, fraction, new_parser, option,
 from core.files import refuse_existing, whole_folder
 from core.hardware.device_options import DeviceOptions, pick_device
 from core.imaging.image_options import ImageOptions, add_image_options
-from core.imaging.images import IGNORE
+from core.imaging.labels import IGNORE
 from share import run_script
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from core.checks import bar_for_many, raise_first
 from core.imaging.image_files import decode, read_header
 from core.imaging.image_header import Header
-from core.imaging.images import IMAGE_SUFFIXES, list_images, read_labels
+from core.imaging.images import IMAGE_SUFFIXES, list_images
+from core.imaging.labels import check_palettes, read_labels
 from core.imaging.pairing import in_natural_order, varying_numbers
-from core.imaging.palettes import check_palettes
 from core.imaging.pixel_size import pixel_size_of_folder
 from core.notices import notify
 from volumes.axes import Box

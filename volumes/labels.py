@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from core.command_line.options import OptionError, option, positive_int
-from core.imaging.images import IGNORE, LIKELY_CLASSES
+from core.imaging.labels import IGNORE, LIKELY_CLASSES
 
 INSIDE, MEMBRANE = 0, 1  # classes of masks that are drawn from bodies
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from core.imaging.images import IGNORE, to_uint8
+from core.imaging.images import to_uint8
+from core.imaging.labels import IGNORE
 
 # Of classes 0, 1, 2, ...: black, then the palette of Okabe and Ito, whose colours colour-blind
 # readers can tell apart.

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from core.files import write_json
-from core.imaging.images import IGNORE, write_png
+from core.imaging.images import write_png
+from core.imaging.labels import IGNORE
 from core.imaging.pairing import IMAGES, MASKS, natural_order
 from core.imaging.pixel_size import VOLUME, PixelSize
 from core.notices import notify

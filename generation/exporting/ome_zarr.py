@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.imaging.images import IGNORE
+from core.imaging.labels import IGNORE
 from core.imaging.pixel_size import Voxel
 from core.packages import optional_package
 

@@ -11,7 +11,7 @@ from einops import rearrange
 from conditions.pairs import notify_of_one_class
 from core.checks import bar_for_many
 from core.hardware.workers import in_workers
-from core.imaging.label_files import check_label_files
+from core.imaging.labels import check_label_files
 from generation.planning.branches import Branch
 from generation.planning.plan import ConditionSet
 

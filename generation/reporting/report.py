@@ -15,7 +15,8 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from core.files import whole_file
-from core.imaging.images import read_image, read_labels, write_png
+from core.imaging.images import read_image, write_png
+from core.imaging.labels import read_labels
 from core.imaging.pictures import (
     COLOURS,
     OVERVIEW,

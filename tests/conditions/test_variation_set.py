@@ -6,7 +6,8 @@ import pytest
 from conditions.variation import VariationOptions
 from conditions.variation_set import VariationJob, find_masks, gather_organelles, make
 from core.command_line.options import OptionError
-from core.imaging.images import read_grey, read_labels, write_png
+from core.imaging.images import read_grey, write_png
+from core.imaging.labels import read_labels
 
 VARIATION = VariationOptions()
 

@@ -9,7 +9,8 @@ from PIL import Image
 import generate
 from annotator.canny import CannyDetector
 from annotator.registry import DETECTORS
-from core.imaging.images import read_labels, write_png
+from core.imaging.images import write_png
+from core.imaging.labels import read_labels
 from generation.drawing import model
 from tests.generated import manifest, pictures
 

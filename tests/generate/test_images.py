@@ -13,7 +13,8 @@ import generate
 from cldm.controlnet import ControlledDiffusionModel
 from conditions.pairs import find_pairs
 from core.files import write_json
-from core.imaging.images import image_size, read_labels, write_png
+from core.imaging.images import image_size, write_png
+from core.imaging.labels import read_labels
 from core.imaging.pixel_size import VOLUME, pixel_size_of_folder
 from core.notices import Notice
 from core.prompts import PROMPTS

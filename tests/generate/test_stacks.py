@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from core.imaging.images import read_image, read_labels, write_png
+from core.imaging.images import read_image, write_png
+from core.imaging.labels import read_labels
 
 STACK = ["--stack", 6, "--sampler", "dpmpp", "--scale", 1]
 

@@ -11,7 +11,8 @@ from einops import rearrange
 import config
 from cldm.ddim_hacked import DDIMSampler
 from cldm.model import create_model, load_state_dict
-from core.imaging.images import read_image, read_labels, write_png
+from core.imaging.images import read_image, write_png
+from core.imaging.labels import read_labels
 from generate import ConditionDefinition, MultiConditionControlNet, process
 
 MASK = ConditionDefinition(key="mask", modality="segmentation", display_name="mask", channels=3)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from core.imaging.images import IGNORE
+from core.imaging.labels import IGNORE
 from segmentation.augmentation import AUGMENTATIONS, _Elastic, cut_warped
 
 

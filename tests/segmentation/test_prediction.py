@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from core.imaging.images import read_labels, write_png
+from core.imaging.images import write_png
+from core.imaging.labels import read_labels
 from core.notices import Notice
 from segmentation.data import read_input
 from segmentation.network import load_segmenter, predict_probabilities

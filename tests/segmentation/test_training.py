@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.command_line.options import OptionError
-from core.imaging.images import IGNORE
+from core.imaging.labels import IGNORE
 from core.notices import Notice
 from segmentation.network import build_segmenter
 from segmentation.options import SegmenterOptions

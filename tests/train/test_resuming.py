@@ -16,7 +16,8 @@ import torch
 
 import train
 from cldm.model import create_model
-from core.imaging.images import read_labels, write_png
+from core.imaging.images import write_png
+from core.imaging.labels import read_labels
 from core.lightning import position
 from core.notices import Notice
 from core.recording.records import RECORD, write_run_record

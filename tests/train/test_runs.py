@@ -13,7 +13,8 @@ from cldm.base_encoder import encoder_mark
 from cldm.controlnet import ControlledDiffusionModel
 from cldm.model import create_model
 from core.files import sha256_of
-from core.imaging.images import read_labels, write_png
+from core.imaging.images import write_png
+from core.imaging.labels import read_labels
 from core.weights.checkpoints import load_state_dict, save_weights, subset
 from core.weights.torch_files import load_pickle
 from ldm.models.autoencoder import AutoencoderKL

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from core.files import write_json
-from core.imaging.images import read_labels
+from core.imaging.labels import read_labels
 from core.imaging.pixel_size import VOLUME, pixel_size_of_folder
 from core.notices import Notice
 from tests.blobs import blobs, write_pairs

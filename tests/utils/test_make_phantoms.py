@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.imaging.images import list_images, read_labels
+from core.imaging.images import list_images
+from core.imaging.labels import read_labels
 from microscope.phantoms import SPLITS, draw_phantom
 from utils.make_phantoms import parse_args
 

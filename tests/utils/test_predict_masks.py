@@ -6,7 +6,7 @@ import pytest
 
 from conditions.pairs import find_pairs
 from core.files import write_json
-from core.imaging.images import read_labels
+from core.imaging.labels import read_labels
 from core.imaging.pixel_size import VOLUME
 from core.notices import Notice
 from tests.blobs import untaught, write_blobs

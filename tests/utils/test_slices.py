@@ -10,7 +10,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from core.imaging.images import read_labels, write_png
+from core.imaging.images import write_png
+from core.imaging.labels import read_labels
 from core.notices import Notice
 from tests.volumes.stacks import voxels
 from utils import slices

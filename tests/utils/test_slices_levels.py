@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from core.imaging.images import read_labels
+from core.imaging.labels import read_labels
 from tests.core.imaging.file_cells import png
 from tests.utils.test_slices import run
 from tests.volumes.stacks import voxels

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from core.files import sha256_of
-from core.imaging.images import read_grey, read_labels, write_png
+from core.imaging.images import read_grey, write_png
+from core.imaging.labels import read_labels
 from core.notices import Notice
 from utils import vary_masks
 

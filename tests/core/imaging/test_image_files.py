@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image
 
 from core.imaging.image_header import MAX_PIXELS_VARIABLE
-from core.imaging.images import check_image, image_size, read_image, read_labels
+from core.imaging.images import check_image, image_size, read_image
+from core.imaging.labels import read_labels
 from tests.core.imaging.file_cells import chunk
 
 READERS = (read_image, read_labels, check_image, image_size)

@@ -8,7 +8,8 @@ from core.command_line.options import new_parser, read_options
 from core.hardware.workers import in_workers
 from core.imaging.image_header import BIT_DEPTH_VARIABLE, MAX_PIXELS_VARIABLE
 from core.imaging.image_options import ImageOptions, add_image_options
-from core.imaging.images import image_size, read_grey, read_image, read_labels, write_png
+from core.imaging.images import image_size, read_grey, read_image, write_png
+from core.imaging.labels import read_labels
 
 
 @pytest.fixture(autouse=True)

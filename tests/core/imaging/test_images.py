@@ -3,13 +3,9 @@
 import struct
 import zlib
 
-import cv2
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from core.files import whole_file
@@ -18,14 +14,13 @@ from core.imaging.images import (
     check_image,
     image_size,
     list_images,
-    palette_in_use,
     read_four_channels,
     read_grey,
     read_image,
-    read_labels,
     to_uint8,
     write_png,
 )
+from core.imaging.labels import read_labels
 
 RAMP = np.arange(12 * 20, dtype=np.uint8).reshape(12, 20)
 
@@ -88,19 +83,6 @@ def test_tiff_layouts(tmp_path):
     assert np.array_equal(read_labels(tmp_path / "palette.tif"), RAMP)
 
 
-def test_palettes_of_greys_that_do_not_rise_are_refused(tmp_path):
-    """Pillow's `quantize` puts the brightest grey first; plain greys of 0, 127, 255 are refused."""
-    for greys in ([255, 127, 0], [127, 0, 255]):
-        picture = Image.new("P", (3, 1))
-        picture.putdata([0, 1, 2])
-        picture.putpalette(np.repeat(greys, 3).tolist())
-        picture.save(tmp_path / "a.png")
-        message = f"a.png: a palette in which the indices 0, 1, 2 show the greys {greys[0]}, "
-        with pytest.raises(ValueError, match=message):
-            read_labels(tmp_path / "a.png")
-    assert palette_in_use(tmp_path / "a.png") == {(127,) * 3: 0, (0,) * 3: 1, (255,) * 3: 2}
-
-
 def test_palette_png_is_indices_or_colours(tmp_path):
     labels = (RAMP % 3).astype(np.uint8)
     picture = Image.fromarray(labels, mode="P")
@@ -143,15 +125,6 @@ def test_one_bit_is_zero_and_one(tmp_path):
     Image.fromarray(RAMP > 99).save(tmp_path / "a.png")
     assert np.array_equal(read_labels(tmp_path / "a.png"), RAMP > 99)
     assert np.array_equal(read_image(tmp_path / "a.png")[..., 0], (RAMP > 99).astype(np.float32))
-
-
-def test_labels_of_a_colour_picture(tmp_path):
-    labels = RAMP % 3
-    write_png(tmp_path / "grey.png", np.repeat(labels[..., None], 3, axis=2))
-    assert np.array_equal(read_labels(tmp_path / "grey.png"), labels)
-    write_png(tmp_path / "colour.png", np.stack([labels, labels, 0 * labels], axis=-1))
-    with pytest.raises(ValueError, match="colour.png: a colour picture"):
-        read_labels(tmp_path / "colour.png")
 
 
 def test_grey_is_the_luma_of_colours_and_exact_for_grey_pictures(tmp_path):
@@ -285,71 +258,6 @@ def test_to_uint8_rounds_and_clips():
     assert pixels.dtype == np.uint8 and pixels.tolist() == [0, 0, 1, 128, 255, 255, 255, 0]
     levels = np.arange(256, dtype=np.uint8)
     assert np.array_equal(to_uint8(levels.astype(np.float32) / 255), levels)
-
-
-@pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"])
-@settings(max_examples=25, deadline=None)
-@given(data=st.data())
-def test_whole_numbers_are_labels_in_every_type_and_nothing_else_is(tmp_path_factory, dtype, data):
-    dtype = np.dtype(dtype)
-    bits = dtype.itemsize * 8
-    values = (
-        st.integers(np.iinfo(dtype).min, np.iinfo(dtype).max)
-        if dtype.kind in "ui"
-        else st.one_of(st.integers(-2000, 2000).map(float), st.floats(width=bits))
-    )
-    numbers = np.array(data.draw(st.lists(values, min_size=6, max_size=6)), dtype).reshape(2, 3)
-    path = tmp_path_factory.getbasetemp() / f"{dtype}.tif"
-    tifffile.imwrite(path, numbers, photometric="minisblack", metadata=None)
-    listed = numbers.flatten().tolist()
-    are_labels = all(np.isfinite(n) and n == int(n) and -(2**63) <= n < 2**63 for n in listed)
-    if are_labels:
-        assert read_labels(path).flatten().tolist() == [int(n) for n in listed]
-    else:
-        with pytest.raises(ValueError, match="expected whole numbers"):
-            read_labels(path)
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    labels=arrays(np.uint8, (8, 8), elements=st.integers(0, 6)),
-    order=st.permutations(range(7)),
-    suffix=st.sampled_from([".png", ".tif", ".bmp"]),
-)
-def test_a_mask_reads_alike_as_grey_colour_or_palette(tmp_path_factory, labels, order, suffix):
-    folder = tmp_path_factory.getbasetemp()
-    table = np.repeat(np.array(order, np.uint8)[:, None], 3, axis=1)  # class of each index
-    by_table = Image.fromarray(np.argsort(order)[labels].astype(np.uint8), mode="P")
-    by_table.putpalette(table.tobytes())
-    coloured = np.random.default_rng(0).permutation(256)[:21].astype(np.uint8)
-    by_index = Image.fromarray(labels, mode="P")
-    by_index.putpalette(coloured.tobytes())
-    pictures = {
-        "grey": Image.fromarray(labels),
-        "colour": Image.fromarray(np.repeat(labels[..., None], 3, axis=2)),
-        "table of classes": by_table,
-        "table of colours": by_index,
-        "quantised": Image.fromarray(np.repeat(labels[..., None], 3, axis=2)).quantize(7),
-    }
-    for name, picture in pictures.items():
-        picture.save(folder / f"{name}{suffix}")
-        assert np.array_equal(read_labels(folder / f"{name}{suffix}"), labels), name
-
-
-def test_quantised_masks_keep_their_classes(tmp_path):
-    labels = RAMP % 3
-    picture = Image.fromarray(np.repeat(labels[..., None], 3, axis=2)).quantize(3)
-    assert not np.array_equal(np.array(picture), labels)  # Pillow orders its table anew
-    picture.save(tmp_path / "a.png")
-    assert np.array_equal(read_labels(tmp_path / "a.png"), labels)
-
-
-@pytest.mark.parametrize("shape", [(), (3,), (4,)])
-def test_16_bit_colour_masks_of_opencv(tmp_path, shape):
-    labels = (RAMP % 3).astype(np.uint16)
-    pixels = np.broadcast_to(labels.reshape(*labels.shape, *(1 for _ in shape)), (12, 20, *shape))
-    cv2.imwrite(str(tmp_path / "m.png"), np.ascontiguousarray(pixels))
-    assert np.array_equal(read_labels(tmp_path / "m.png"), labels)
 
 
 def deep(path, largest, **how):

@@ -15,8 +15,8 @@ from core.imaging.images import (
     image_size,
     read_four_channels,
     read_image,
-    read_labels,
 )
+from core.imaging.labels import read_labels
 from tests.core.imaging.file_cells import TURNS, Cell, exif, meaning, png, random
 from tests.core.imaging.png_cells import palette_cells, png_cells
 from tests.core.imaging.tiff_cells import other_tiff_cells, page_cells, tiff_cells

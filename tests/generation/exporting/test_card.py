@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from huggingface_hub import DatasetCard
 
-from core.imaging.images import IGNORE, read_labels, write_png
+from core.imaging.images import write_png
+from core.imaging.labels import IGNORE, read_labels
 from generation.exporting.dataset import ExportOptions, check_export, export_dataset
 
 

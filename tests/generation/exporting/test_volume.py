@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from core.imaging.images import read_grey, read_labels, to_uint8
+from core.imaging.images import read_grey, to_uint8
+from core.imaging.labels import read_labels
 from core.imaging.pixel_size import PixelSize
 from generation.exporting import volume as module
 from generation.exporting.volume import VolumeOptions, check_export_volume, export_volume, voxel_of
