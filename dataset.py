@@ -12,7 +12,8 @@ from conditions import Condition, ConditionOptions, Layers, create_condition
 from conditions.pairs import check_same_size, find_pairs
 from core.draws import sample_generator
 from core.imaging.images import read_image
-from core.imaging.pixel_size import PixelSize, pixel_size_as_read
+from core.imaging.known_sizes import pixel_size_as_read
+from core.imaging.pixel_size import PixelSize
 from core.imaging.resampling import Resampling, resampling_to
 from core.imaging.views import View, draw_view, take_centre, take_view
 from core.prompts import PROMPTS, pick_prompt

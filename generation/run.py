@@ -12,10 +12,11 @@ from core.checks import find_flaws
 from core.command_line.option_sources import plain
 from core.files import whole_folder, write_json
 from core.imaging.images import write_png
+from core.imaging.known_sizes import VOLUME, pixel_size_of_folder
 from core.imaging.labels import IGNORE
 from core.imaging.pairing import IMAGES, MANIFEST, MASKS
 from core.imaging.pictures import OVERVIEW
-from core.imaging.pixel_size import VOLUME, PixelSize, pixel_size_of_folder
+from core.imaging.pixel_size import PixelSize
 from core.recording.records import RECORD, read_record, write_run_record
 from generation.drawn import Drawn
 from generation.folder.image_line import image_line

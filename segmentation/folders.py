@@ -8,7 +8,8 @@ from typing import NamedTuple
 from conditions.base import classes_option
 from conditions.pairs import Pair, notify_of_overlap
 from core.command_line.options import OptionError, option, option_names
-from core.imaging.pixel_size import PixelSize, notify_of_unlike_folders
+from core.imaging.known_sizes import notify_of_unlike_folders
+from core.imaging.pixel_size import PixelSize
 from core.imaging.resampling import pixel_size_option, resampling_to
 
 MASKS_OF = "their masks (class indices): one folder for each, names that match"

@@ -11,10 +11,10 @@ from tqdm import tqdm
 from conditions.pairs import notify_of_ignored
 from core.files import write_json
 from core.imaging.images import image_size, list_images, read_image, write_png
+from core.imaging.known_sizes import VOLUME, notify_of_other_size, pixel_size_of_folder
 from core.imaging.labels import IGNORE, read_labels
 from core.imaging.pairing import IMAGES, MASKS, in_natural_order, stem_of
 from core.imaging.pictures import OVERVIEW, class_colours, evenly, scale_longer_side, tile
-from core.imaging.pixel_size import VOLUME, notify_of_other_size, pixel_size_of_folder
 from core.notices import notify
 from segmentation.data import read_input
 from segmentation.network import (

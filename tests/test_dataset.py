@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from conditions.pairs import check_pairs
 from conditions.segmentation import Segmentation
 from core.files import write_json
-from core.imaging.pixel_size import VOLUME
+from core.imaging.known_sizes import VOLUME
 from core.imaging.views import draw_view
 from core.prompts import PROMPTS
 from core.samples import PlacedKey, SampleKey, collate

@@ -28,7 +28,7 @@ from core.files import check_writable, write_json
 from core.hardware.device_options import DeviceOptions, pick_device
 from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import write_png
-from core.imaging.pixel_size import pixel_size_as_read
+from core.imaging.known_sizes import pixel_size_as_read
 from microscope.grain import TILE
 from microscope.grain_fit import fit_grain, images_to_measure, measure_missing
 from microscope.grain_report import (

@@ -28,7 +28,7 @@ from core.files import check_writable, refuse_existing, write_json
 from core.hardware.device_options import pick_device
 from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import write_png
-from core.imaging.pixel_size import notify_of_other_size
+from core.imaging.known_sizes import notify_of_other_size
 from segmentation.folders import (
     SegmenterFileOptions,
     SegmenterFolderOptions,

@@ -9,9 +9,9 @@ from core.checks import bar_for_many, raise_first
 from core.imaging.image_files import decode, read_header
 from core.imaging.image_header import Header
 from core.imaging.images import IMAGE_SUFFIXES, list_images
+from core.imaging.known_sizes import pixel_size_of_folder
 from core.imaging.labels import check_palettes, read_labels
 from core.imaging.pairing import in_natural_order, varying_numbers
-from core.imaging.pixel_size import pixel_size_of_folder
 from core.notices import notify
 from volumes.axes import Box
 from volumes.base import ArrayOptions, Format, Volume

@@ -17,9 +17,10 @@ from core.checks import MAX_THREADS
 from core.command_line.options import OptionError, option, positive_float, positive_int
 from core.files import write_json
 from core.imaging.images import write_png
+from core.imaging.known_sizes import VOLUME
 from core.imaging.labels import NO_JPEG
 from core.imaging.pairing import IMAGES, MASKS
-from core.imaging.pixel_size import VOLUME, PixelSize, Voxel
+from core.imaging.pixel_size import PixelSize, Voxel
 from core.notices import notify
 from volumes.base import Volume
 from volumes.cutting import CutOptions, SplitOptions, slabs, tiles_of

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from core.command_line.options import OptionError, option, positive_float
-from core.imaging.pixel_size import VOLUME, pixel_size_of_folder
+from core.imaging.known_sizes import VOLUME, pixel_size_of_folder
 
 
 def pixel_size_option(what: str) -> Any:

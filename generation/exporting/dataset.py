@@ -27,9 +27,10 @@ from core.command_line.options import OptionError, option, option_names
 from core.csv_files import write_csv
 from core.files import check_new_folder, whole_folder
 from core.imaging.images import LUMA, read_image
+from core.imaging.known_sizes import notify_of_other_size, pixel_size_of_folder
 from core.imaging.labels import IGNORE
 from core.imaging.pairing import IMAGES, MASKS, stem_of
-from core.imaging.pixel_size import PixelSize, notify_of_other_size, pixel_size_of_folder
+from core.imaging.pixel_size import PixelSize
 from core.refusals import same_kind
 from core.signals import StopRequest
 from generation.exporting.card import write_data_card

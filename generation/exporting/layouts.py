@@ -15,9 +15,10 @@ import numpy as np
 
 from core.files import write_json
 from core.imaging.images import write_png
+from core.imaging.known_sizes import VOLUME
 from core.imaging.labels import IGNORE
 from core.imaging.pairing import IMAGES, MASKS, natural_order
-from core.imaging.pixel_size import VOLUME, PixelSize
+from core.imaging.pixel_size import PixelSize
 from core.notices import notify
 from generation.exporting.ome_zarr import ENDING, LABELS, require_ome_zarr, write_ome_zarr
 

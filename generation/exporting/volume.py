@@ -15,8 +15,9 @@ from tqdm import tqdm
 from core.command_line.options import OptionError, option, positive_float
 from core.files import check_new_folder, check_writable, refuse_existing, whole_file, whole_folder
 from core.imaging.images import read_grey, to_uint8
+from core.imaging.known_sizes import slice_distance_of_folder
 from core.imaging.labels import IGNORE, read_labels
-from core.imaging.pixel_size import PixelSize, Voxel, slice_distance_of_folder
+from core.imaging.pixel_size import PixelSize, Voxel
 from core.signals import StopRequest
 from generation.exporting.ome_zarr import require_ome_zarr, write_ome_zarr
 from generation.folder.manifest import read_manifest

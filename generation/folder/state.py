@@ -15,8 +15,9 @@ from conditions.variation_set import sources_of_files
 from core.checks import bar_for_many
 from core.command_line.option_sources import changed_options
 from core.files import sha256_of, write_json
+from core.imaging.known_sizes import VOLUME, changed_sizes
 from core.imaging.pairing import IMAGES
-from core.imaging.pixel_size import VOLUME, PixelSize, changed_sizes
+from core.imaging.pixel_size import PixelSize
 from core.recording.records import RECORD, STATE, Record, RunRecord, read_checked
 from generation.folder.run_folder import finished_images
 from generation.names import FIRST_BATCH, MASK, OLDER_FIRST_BATCH

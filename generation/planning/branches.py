@@ -17,12 +17,8 @@ from annotator.detector import DrawMaps, edges_of_file
 from conditions import CONDITIONS, Condition, ConditionOptions, Layers, create_condition
 from core.command_line.options import option
 from core.imaging.images import check_image
-from core.imaging.pixel_size import (
-    PixelSize,
-    notify_of_other_size,
-    pixel_size_as_read,
-    pixel_size_of_weights,
-)
+from core.imaging.known_sizes import notify_of_other_size, pixel_size_as_read, pixel_size_of_weights
+from core.imaging.pixel_size import PixelSize
 from core.imaging.resampling import Resampling, resampling_to
 from core.weights.notes import CONDITION, read_notes
 

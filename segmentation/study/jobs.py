@@ -16,8 +16,8 @@ from core.command_line.option_sources import plain
 from core.command_line.options import OptionError
 from core.files import sha256_of, write_json
 from core.imaging.image_header import stated_bit_depth
+from core.imaging.known_sizes import notify_of_unlike_folders
 from core.imaging.pairing import IMAGES, MASKS
-from core.imaging.pixel_size import notify_of_unlike_folders
 from core.notices import notify
 from core.recording.records import Record, read_checked
 from core.refusals import same_kind

@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from conditions.pairs import Pair
 from core.files import whole_folder, write_json
+from core.imaging.known_sizes import VOLUME, common_pixel_size
 from core.imaging.pairing import IMAGES, MASKS, by_stem, stem_of
-from core.imaging.pixel_size import VOLUME, common_pixel_size
 from core.notices import notify
 from segmentation.data import digest_of, gather_pairs, read_input, read_target
 from segmentation.study.config import StudyConfig

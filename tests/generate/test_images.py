@@ -14,8 +14,8 @@ from cldm.controlnet import ControlledDiffusionModel
 from conditions.pairs import find_pairs
 from core.files import write_json
 from core.imaging.images import image_size, write_png
+from core.imaging.known_sizes import VOLUME, pixel_size_of_folder
 from core.imaging.labels import read_labels
-from core.imaging.pixel_size import VOLUME, pixel_size_of_folder
 from core.notices import Notice
 from core.prompts import PROMPTS
 from core.weights.checkpoints import load_state_dict, save_weights, subset

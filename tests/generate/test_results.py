@@ -4,7 +4,7 @@ import pytest
 
 import generate
 from core.files import write_json
-from core.imaging.pixel_size import VOLUME
+from core.imaging.known_sizes import VOLUME
 from core.notices import Notice
 from generation.drawing import model
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 import generate
 from core.files import write_json
-from core.imaging.pixel_size import VOLUME
+from core.imaging.known_sizes import VOLUME
 from core.recording.records import RECORD, write_run_record
 from core.weights.checkpoints import load_state_dict, save_weights
 from generation import making

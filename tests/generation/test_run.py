@@ -10,8 +10,8 @@ import pytest
 
 from core.files import sha256_of, write_json
 from core.imaging.images import read_grey, write_png
+from core.imaging.known_sizes import VOLUME, pixel_size_of_folder
 from core.imaging.labels import read_labels
-from core.imaging.pixel_size import VOLUME, pixel_size_of_folder
 from generation.folder.manifest import read_manifest
 from generation.run import Run
 from generation.run_options import options_of_run

@@ -10,7 +10,7 @@ import torch
 from core.command_line.options import OptionError
 from core.files import write_json
 from core.imaging.images import write_png
-from core.imaging.pixel_size import VOLUME
+from core.imaging.known_sizes import VOLUME
 from core.notices import Notice
 from segmentation.augmentation import AUGMENTATIONS, Augmentation, cut_square
 from segmentation.data import (

@@ -8,7 +8,7 @@ import pytest
 from core.command_line.options import OptionError
 from core.files import write_json
 from core.imaging.images import write_png
-from core.imaging.pixel_size import VOLUME
+from core.imaging.known_sizes import VOLUME
 from segmentation.folders import (
     SegmenterFileOptions,
     SegmenterFolderOptions,

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from core.files import write_json
+from core.imaging.known_sizes import VOLUME, pixel_size_of_folder
 from core.imaging.labels import read_labels
-from core.imaging.pixel_size import VOLUME, pixel_size_of_folder
 from core.notices import Notice
 from tests.blobs import blobs, write_pairs
 from utils import vary_masks

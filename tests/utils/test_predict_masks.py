@@ -6,8 +6,8 @@ import pytest
 
 from conditions.pairs import find_pairs
 from core.files import write_json
+from core.imaging.known_sizes import VOLUME
 from core.imaging.labels import read_labels
-from core.imaging.pixel_size import VOLUME
 from core.notices import Notice
 from tests.blobs import untaught, write_blobs
 from utils import predict_masks

@@ -9,7 +9,7 @@ import torch
 
 from core.files import write_json
 from core.imaging.images import read_image
-from core.imaging.pixel_size import VOLUME
+from core.imaging.known_sizes import VOLUME
 from core.notices import Notice
 from core.recording.run_lock import RunLock
 from segmentation.network import load_segmenter

@@ -10,8 +10,8 @@ from typing import Any
 
 from core.checks import bar_for_many
 from core.files import sha256_of
+from core.imaging.known_sizes import PixelSizeRecord, changed_sizes, pixel_size_of_folder
 from core.imaging.pairing import list_names
-from core.imaging.pixel_size import PixelSizeRecord, changed_sizes, pixel_size_of_folder
 from core.recording.records import read_checked
 from core.recording.run_files import LAST
 from training.data.datasets import DataSets

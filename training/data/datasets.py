@@ -6,7 +6,7 @@ from conditions import ConditionOptions, create_condition
 from conditions.pairs import check_pairs, notify_of_overlap
 from core.command_line.options import option_names
 from core.imaging.images import image_size as size_of_image
-from core.imaging.pixel_size import notify_of_unlike_folders
+from core.imaging.known_sizes import notify_of_unlike_folders
 from core.notices import notify
 from core.prompts import read_prompts
 from core.sample_options import SampleOptions

@@ -17,7 +17,7 @@ from core.cards import (
     write_card,
 )
 from core.files import sha256_of
-from core.imaging.pixel_size import pixel_size_of_training, size_note
+from core.imaging.known_sizes import pixel_size_of_training, size_note
 from core.recording.records import DATA
 from core.weights.notes import BASE_ENCODER, CONDITION, STARTED_FROM
 from training.folder.first_weights import read_start

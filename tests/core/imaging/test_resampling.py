@@ -5,7 +5,7 @@ import pytest
 
 from core.command_line.options import OptionError
 from core.files import write_json
-from core.imaging.pixel_size import VOLUME
+from core.imaging.known_sizes import VOLUME
 from core.imaging.resampling import Resampling, resampling_to
 
 

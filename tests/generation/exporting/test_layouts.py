@@ -9,7 +9,7 @@ from PIL import Image
 
 from core.command_line.options import OptionError
 from core.files import write_json
-from core.imaging.pixel_size import VOLUME, pixel_size_of_folder
+from core.imaging.known_sizes import VOLUME, pixel_size_of_folder
 from core.notices import Notice
 from generation.exporting import dataset
 from generation.exporting.dataset import ExportOptions, check_export, export_dataset

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from core.files import write_json
-from core.imaging.pixel_size import VOLUME
+from core.imaging.known_sizes import VOLUME
 from generation.folder.manifest import read_manifest, read_recorded
 from generation.folder.published_state import load_generation_state
 from generation.folder.state import read_generation

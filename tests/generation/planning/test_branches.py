@@ -11,7 +11,7 @@ from annotator.registry import DETECTORS
 from conditions import CONDITIONS, ConditionOptions, create_condition
 from core.files import write_json
 from core.imaging.images import write_png
-from core.imaging.pixel_size import VOLUME
+from core.imaging.known_sizes import VOLUME
 from core.notices import Notice
 from core.recording.records import DATA
 from generation.planning.branches import (

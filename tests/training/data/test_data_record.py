@@ -6,7 +6,7 @@ import pytest
 
 from conditions import create_condition
 from core.files import write_json
-from core.imaging.pixel_size import VOLUME, pixel_size_of_training
+from core.imaging.known_sizes import VOLUME, pixel_size_of_training
 from core.recording.records import DATA
 from dataset import MyDataset, ValidationSet
 from training.data.data_record import check_same_data, fingerprint_data

@@ -8,7 +8,7 @@ from conditions import ConditionOptions
 from core.command_line.options import OptionError
 from core.files import write_json
 from core.imaging.images import image_size
-from core.imaging.pixel_size import VOLUME
+from core.imaging.known_sizes import VOLUME
 from core.notices import Notice
 from core.sample_options import SampleOptions
 from training.data.datasets import build_datasets
