@@ -244,7 +244,7 @@ def test_a_run_whose_model_or_prompts_changed_does_not_go_on(
     line = error_line(train.main, *resume)
     assert f"{run}/data.json: since the run was started, the file of --{option} was changed" in line
     assert (run / "last.ckpt").read_bytes() == before
-    path.write_text(text)
+    path.write_text(f"# as in the paper\n\n{text}")  # the same is read from it
     train.main(resume)
     assert final_state(run)[2] == 3
 

@@ -177,7 +177,7 @@ def test_a_stopped_base_goes_on_with_the_same_options_and_images_alone(
     assert "1 file(s) (later.png) added to the images" in line
     added.unlink()
     text = micro_yaml.read_text()
-    micro_yaml.write_text(f"{text}# another\n")
+    micro_yaml.write_text(text.replace("linear_start: 0.00085", "linear_start: 0.002"))
     line = error_line(pretrain_base.main, *command(pairs, micro_yaml, output, *words))
     assert "the file of --config was changed" in line
     micro_yaml.write_text(text)
@@ -186,8 +186,8 @@ def test_a_stopped_base_goes_on_with_the_same_options_and_images_alone(
     more = [*words, "--prompts_file", str(prompts)]
     line = error_line(pretrain_base.main, *command(pairs, micro_yaml, output, *more))
     assert "--prompts_file was added" in line
-    moved = micro_yaml.with_name("moved.yaml")  # of the same content
-    moved.write_text(text)
+    moved = micro_yaml.with_name("moved.yaml")  # from which the same is read
+    moved.write_text(f"# of the microscope\n{text}")
     pretrain_base.main(command(pairs, moved, output, *words, "--save_every", 3))
     assert output.exists()
 

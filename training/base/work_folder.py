@@ -12,6 +12,7 @@ from core.recording.records import Record, read_checked
 from training.base.options import RECORD, BaseFileOptions
 from training.data.data_record import (
     Contents,
+    Digests,
     changed_files,
     changed_names,
     contents_of,
@@ -30,12 +31,12 @@ class PretrainingRecord(Record):
     Attributes:
         options: of the pre-training, by name.
         images: SHA-256 by the name of the file.
-        read_once: SHA-256 by the option that names the file.
+        read_once: files that single options name.
     """
 
     options: dict[str, Any]
     images: Contents
-    read_once: Contents
+    read_once: Digests
 
 
 class WorkFolder:

@@ -4,19 +4,31 @@ A run that goes on with other images, prompts or another model configuration wou
 old run nor a new one.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BeforeValidator
+
+from cldm.configuration import read_config
 from core.checks import bar_for_many
+from core.command_line.option_sources import plain
 from core.files import sha256_of
 from core.imaging.known_sizes import PixelSizeRecord, changed_sizes, pixel_size_of_folder
 from core.imaging.pairing import list_names
+from core.prompts import read_prompts
 from core.recording.records import read_checked
 from core.recording.run_files import LAST
 from training.data.datasets import DataSets
 
 Contents = dict[str, str]  # SHA-256 by the name of the file
+# SHA-256 by the option that names the file: of its bytes, then of what is read from it. Records of
+# older versions hold the first alone, without a list.
+Digests = dict[str, Annotated[list[str], BeforeValidator(lambda v: [v] if type(v) is str else v)]]
+# Of files that hold more than what is read from them, such as comments; by the option
+READERS = {"cldm_config_path": read_config, "config": read_config, "prompts_file": read_prompts}
 CONTENTS = ("images", "conditions", "val_images", "val_conditions")
 STATED = ("images", "val_images")  # whose pixel size decides how both files of a pair are read
 
@@ -27,7 +39,7 @@ class DataRecord(PixelSizeRecord):
     Attributes:
         stated_sizes: pixel size in nm, height and width, that the folders of `images` and
             `val_images` state; None where it is unknown, and nothing in runs of older versions.
-        read_once: SHA-256 by the option that names the file; None in runs of older versions.
+        read_once: files that single options name; None in runs of older versions.
     """
 
     images: Contents
@@ -35,7 +47,7 @@ class DataRecord(PixelSizeRecord):
     val_images: Contents = {}
     val_conditions: Contents = {}
     stated_sizes: dict[str, list[float] | None] = {}
-    read_once: Contents | None = None
+    read_once: Digests | None = None
 
 
 def fingerprint_data(datasets: DataSets, files: Mapping[str, Path]) -> dict[str, Any]:
@@ -67,9 +79,15 @@ def fingerprint_data(datasets: DataSets, files: Mapping[str, Path]) -> dict[str,
     }
 
 
-def digests_of(files: Mapping[str, Path]) -> Contents:
-    """SHA-256 of files by the option that names each."""
-    return {name: sha256_of(path) for name, path in files.items()}
+def digests_of(files: Mapping[str, Path]) -> Digests:
+    """Digests of files by the option that names each; raises as `READERS` do."""
+    digests = {}
+    for name, path in files.items():
+        digests[name] = [sha256_of(path)]
+        if name in READERS:
+            text = json.dumps(plain(READERS[name](path)), sort_keys=True)
+            digests[name].append(hashlib.sha256(text.encode()).hexdigest())
+    return digests
 
 
 def contents_of(paths: Iterable[Path]) -> Contents:
@@ -102,16 +120,21 @@ def changed_files(before: Contents, now: Contents, group: str) -> list[str]:
     ]
 
 
-def changed_names(before: Contents, now: Contents) -> list[str]:
+def changed_names(before: Digests, now: Digests) -> list[str]:
     """Differences between the files that options name, a phrase each.
+
+    A file is the same where its bytes are, or what is read from it.
 
     Args:
         before, now: as `digests_of` gives them.
     """
     added = [f"--{name} was added" for name in now.keys() - before.keys()]
     lost = [f"--{name} was left out" for name in before.keys() - now.keys()]
-    both = before.keys() & now.keys()
-    changed = [f"the file of --{name} was changed" for name in both if before[name] != now[name]]
+    changed = [
+        f"the file of --{name} was changed"
+        for name in before.keys() & now.keys()
+        if not {*before[name]} & {*now[name]}
+    ]
     return sorted(added + lost + changed)
 
 

@@ -5,11 +5,16 @@ import shutil
 import pytest
 
 from conditions import create_condition
-from core.files import write_json
+from core.files import sha256_of, write_json
 from core.imaging.known_sizes import VOLUME, pixel_size_of_training
 from core.recording.records import DATA
 from dataset import MyDataset, ValidationSet
-from training.data.data_record import check_same_data, fingerprint_data
+from training.data.data_record import (
+    changed_names,
+    check_same_data,
+    digests_of,
+    fingerprint_data,
+)
 from training.data.datasets import DataSets
 
 
@@ -23,7 +28,8 @@ def folders(pairs, tmp_path):
 
 def record_of(folders):
     data = MyDataset(*folders, condition_type=create_condition("segmentation"))
-    files = {name: path for name in ("config", "prompts") if (path := folders[0] / name).exists()}
+    paths = {name: folders[0] / name for name in ("init", "prompts_file")}
+    files = {name: path for name, path in paths.items() if path.exists()}
     return fingerprint_data(DataSets(data, ValidationSet(data)), files)
 
 
@@ -59,17 +65,47 @@ def test_another_pixel_size_is_a_change(folders, tmp_path):
 
 
 def test_changes_of_single_files_are_named_by_their_options(folders, tmp_path):
-    (folders[0] / "prompts").write_text("a cell")
-    (folders[0] / "config").write_text("model: 1")
+    (folders[0] / "prompts_file").write_text("a cell")
+    (folders[0] / "init").write_text("weights")
     record = record_of(folders)
     write_json(tmp_path / DATA, record)
     check_same_data(tmp_path / DATA, record_of(folders))
-    (folders[0] / "prompts").write_text("another cell")
-    with pytest.raises(RuntimeError, match="started, the file of --prompts was changed. Put"):
+    (folders[0] / "prompts_file").write_text("another cell")
+    with pytest.raises(RuntimeError, match="started, the file of --prompts_file was changed. Put"):
         check_same_data(tmp_path / DATA, record_of(folders))
     del record["read_once"]  # a run of an older version
     write_json(tmp_path / DATA, record)
     check_same_data(tmp_path / DATA, record_of(folders))
+
+
+def test_files_are_the_same_where_the_same_is_read_from_them(micro_yaml, tmp_path):
+    files = {"cldm_config_path": tmp_path / "model.yaml", "prompts_file": tmp_path / "prompts.txt"}
+    model, prompts = micro_yaml.read_text(), "a cell\nan axon\n"
+    files["cldm_config_path"].write_text(model)
+    files["prompts_file"].write_text(prompts)
+    before = digests_of(files)
+    files["cldm_config_path"].write_text(f"# the model of the paper\n\n{model}")
+    files["prompts_file"].write_text(f"# of the paper\n\n{prompts}")
+    assert changed_names(before, digests_of(files)) == []
+    files["cldm_config_path"].write_text(model.replace("0.00085", "0.002"))
+    files["prompts_file"].write_text("an axon\na cell\n")  # an index of a draw means another text
+    assert changed_names(before, digests_of(files)) == [
+        "the file of --cldm_config_path was changed",
+        "the file of --prompts_file was changed",
+    ]
+
+
+def test_a_record_of_bytes_alone_is_compared_with_bytes(folders, tmp_path):
+    """Runs of older versions have no more."""
+    prompts = folders[0] / "prompts_file"
+    prompts.write_text("a cell")
+    record = record_of(folders)
+    record["read_once"] = {"prompts_file": sha256_of(prompts)}
+    write_json(tmp_path / DATA, record)
+    check_same_data(tmp_path / DATA, record_of(folders))
+    prompts.write_text("a cell\n")
+    with pytest.raises(RuntimeError, match="--prompts_file was changed"):
+        check_same_data(tmp_path / DATA, record_of(folders))
 
 
 def test_changes_are_named(folders, tmp_path):
