@@ -25,6 +25,9 @@ from generation.planning.plan import ConditionSet, SamplePlan
 from generation.planning.shards import MAX_SHARDS
 from segmentation.run_record import GeneratedFrom
 
+# Options of several `NAME=FILE`, which may change as paths may
+WEIGHTS_BY_NAME = ("branch_weights", "edge_model_paths")
+
 
 class SavedOptions(Record):
     """Options of a run that its plan and its status follow from; the others are kept beside."""
@@ -162,7 +165,7 @@ def _require_same_options(
     # A resumed run takes its options from the record, which someone may have edited. Paths may
     # change, as files move: the caller compares what they mean.
     paths = {name for name, value in now.items() if isinstance(value, Path)}
-    if changed := changed_options(now, started, {*free, *paths}):
+    if changed := changed_options(now, started, {*free, *paths, *WEIGHTS_BY_NAME}):
         before = started[changed[0].lstrip("-")]
         raise ValueError(
             f"{run_dir / RECORD}: edited, as {run_dir / STATE} has another {changed[0]} "

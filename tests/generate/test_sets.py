@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+import torch
 from PIL import Image
 
 import generate
@@ -250,15 +251,31 @@ def test_an_edited_option_of_the_record_does_not_mix_images(run, error_line, nam
     assert manifest(folder) == lines
 
 
-def test_a_run_whose_weights_have_moved_goes_on(run, micro_weights, tmp_path):
-    moved = tmp_path / "moved.safetensors"
-    folder = run()
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        ("--mask_dir {pairs}/masks", "model_weights_path"),
+        ("--branches m=segmentation:{pairs}/masks --branch_weights m={weights}", "branch_weights"),
+        ("--edge_dir {pairs}/outline --edge_model_path {weights}", "edge_model_path"),
+        ("--edge_dirs o={pairs}/outline --edge_model_paths o={weights}", "edge_model_paths"),
+    ],
+)
+def test_a_run_whose_weights_have_moved_goes_on(
+    run, edges, micro_weights, tmp_path, error_line, words, option
+):
+    words = words.format(pairs=edges, weights=micro_weights).split()
+    folder, moved = run(*words, masks=None), tmp_path / "moved.safetensors"
     before = pictures(folder)
-    moved.write_bytes(micro_weights.read_bytes())
     record = json.loads((folder / RECORD).read_text())
-    record["args"]["model_weights_path"] = str(moved)
+    value = json.dumps(record["args"][option]).replace(str(micro_weights), str(moved))
+    record["args"][option] = json.loads(value)
     (folder / RECORD).write_text(json.dumps(record))
     (folder / "images" / "image_cond4_batch1_sample0.png").unlink()
+    weights = load_state_dict(micro_weights)
+    save_weights(weights | {"logvar": torch.ones(3)}, moved)
+    line = error_line(generate.main, "--resume_run", folder)
+    assert "generate_state.json: the weights are not those that the run was started with" in line
+    moved.write_bytes(micro_weights.read_bytes())
     generate.main(["--resume_run", str(folder)])
     assert pictures(folder) == before
 
