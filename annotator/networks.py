@@ -12,28 +12,17 @@ from annotator.util import HWC3
 from annotator.weights import find_checkpoint
 from core.fetching.downloads import WeightsFile
 from core.weights.checkpoints import load_state_dict, load_strictly
-from core.weights.torch_files import load_pickle
-from core.weights.weight_files import is_safetensors
-from core.weights.weights_in_use import note_weights
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Tensors of a checkpoint by name, floating-point ones as float32.
 
-    Beside the layouts that `load_state_dict` knows, a file may keep tensors under `model`, beside
-    an optimizer. `module.`, which data-parallel training puts before names, is taken off.
+    `module.`, which data-parallel training puts before names, is taken off.
     """
-    note_weights(path)
-    content = load_state_dict(path) if is_safetensors(path) else load_pickle(path, "cpu")
-    # Here only: elsewhere `model` would be a tensor's name or a part of a larger network.
-    if isinstance(content, dict) and isinstance(content.get("model"), dict):
-        content = content["model"]
-    elif not isinstance(content, dict) or not any(map(torch.is_tensor, content.values())):
-        content = load_state_dict(path)
     # Counters of batch norms stay whole numbers; weights of half precision become float32.
     return {
         key.removeprefix("module."): value.float() if value.is_floating_point() else value
-        for key, value in content.items()
+        for key, value in load_state_dict(path).items()
     }
 
 

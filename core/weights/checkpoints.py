@@ -20,7 +20,9 @@ from core.weights.weight_files import (
 )
 from core.weights.weights_in_use import note_weights
 
-# `state_dict` inside `state_dict`; the bound ends the search in a file that holds itself.
+# Where trainers put the weights beside other things; the first one of a file counts.
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+# One in another; the bound ends the search in a file that holds itself.
 MAX_NESTING = 8
 # Types that a weight has only in a quantised file. Counters and places are int64.
 QUANTISED = {
@@ -53,8 +55,8 @@ def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.
 
     A file of safetensors is told by its content, whatever its name.
 
-    They are mapped from the file where its format allows. A `state_dict` inside the file is taken
-    out. Objects that trainers leave beside the tensors are left out.
+    They are mapped from the file where its format allows. Of a file with one of `WRAPPERS`, its
+    content is taken. Objects that trainers leave beside the tensors are left out.
 
     Torch files are compared with their checksums, see `core.weights.torch_files.check_archive`. A
     .safetensors file has none: a flipped bit in it shows only where somebody recorded the hash of
@@ -75,18 +77,41 @@ def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.
             content = {key: file.get_tensor(key) for key in file.keys()}
     else:
         content = load_pickle(path, location)
-    for _ in range(MAX_NESTING):  # Lightning nests once, programs that save again may nest deeper
-        if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-            content = content["state_dict"]
-    tensors = (
-        {key: value for key, value in content.items() if torch.is_tensor(value)}
-        if isinstance(content, dict)
-        else {}
-    )
+    content = _unwrapped(content)
+    tensors = _tensors_of(content)
     if not tensors:
-        raise ValueError(f"{path}: holds no tensors by name, so it is no checkpoint of a model")
+        raise ValueError(
+            f"{path}: holds no tensors by name, so it is no checkpoint of a model{_parts(content)}"
+        )
     _refuse_quantised(tensors, path)
     return tensors
+
+
+def _unwrapped(content):
+    """The innermost content of `WRAPPERS`."""
+    for _ in range(MAX_NESTING):  # Lightning nests once, programs that save again may nest deeper
+        if isinstance(content, dict):
+            parts = (content.get(name) for name in WRAPPERS)
+            content = next((part for part in parts if isinstance(part, dict)), content)
+    return content
+
+
+def _tensors_of(content) -> dict[str, torch.Tensor]:
+    """The tensors of a dictionary by name; none of anything else."""
+    items = content.items() if isinstance(content, dict) else ()
+    return {key: value for key, value in items if torch.is_tensor(value)}
+
+
+def _parts(content) -> str:
+    """Names under which a dictionary holds tensors, with advice; empty where there are none."""
+    items = content.items() if isinstance(content, dict) else ()
+    names = [repr(key) for key, part in items if _tensors_of(part)]
+    if not names:
+        return ""
+    return (
+        f". Tensors lie under {', '.join(names[:3])}: save the part with the weights in "
+        "a file of its own"
+    )
 
 
 def _refuse_quantised(tensors: Mapping[str, torch.Tensor], path: Path) -> None:

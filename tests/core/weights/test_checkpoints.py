@@ -37,6 +37,20 @@ def test_nested_state_dicts_of_new_and_old_files(tmp_path, depth, zipped):
     assert_same_tensors(load_state_dict(tmp_path / "w.ckpt"), WEIGHTS)
 
 
+@pytest.mark.parametrize("wrapper", ["model", "model_state_dict"])
+def test_state_dicts_of_other_trainers(tmp_path, wrapper):
+    content = {wrapper: WEIGHTS, "optimizer": {"state": {}}, "step": torch.tensor(3)}
+    assert_same_tensors(load_state_dict(save(tmp_path / "w.pt", content)), WEIGHTS)
+    lightning = {"state_dict": WEIGHTS, wrapper: {"a.weight": torch.zeros(1)}}
+    assert_same_tensors(load_state_dict(save(tmp_path / "l.ckpt", lightning)), WEIGHTS)
+
+
+def test_places_of_weights_that_nothing_tells_apart_are_named(tmp_path):
+    path = save(tmp_path / "w.pt", {"generator": WEIGHTS, "critic": WEIGHTS, "epoch": 3})
+    with pytest.raises(ValueError, match="no checkpoint.*lie under 'generator', 'critic': save"):
+        load_state_dict(path)
+
+
 def test_file_that_holds_itself_does_not_hang(tmp_path):
     content = {"a": torch.ones(1)}
     content["state_dict"] = content
