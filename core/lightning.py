@@ -13,6 +13,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from core.hardware.devices import PRECISIONS
 from core.recording.run_files import DAMAGED, LAST, PREVIOUS
+from core.signals import StoppedForRequeue
 from core.weights.checkpoints import save_torch, save_weights, subset
 from core.weights.torch_files import load_pickle
 
@@ -163,9 +164,10 @@ def stop_as_interrupt() -> Iterator[None]:
     """Raise KeyboardInterrupt where Lightning ends the block after Ctrl-C or another signal.
 
     Lightning catches the KeyboardInterrupt, closes its loggers and raises SystemExit(1), which
-    would read as a failure.
+    would read as a failure. A StoppedForRequeue stays one.
     """
     try:
         yield
     except SystemExit as end:
-        raise KeyboardInterrupt from end
+        requeue = isinstance(end.__context__, StoppedForRequeue)
+        raise (StoppedForRequeue if requeue else KeyboardInterrupt) from end

@@ -1,6 +1,9 @@
 """Requests of a scheduler to stop."""
 
 import signal
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 
 class StoppedForRequeue(KeyboardInterrupt):
@@ -8,6 +11,34 @@ class StoppedForRequeue(KeyboardInterrupt):
 
     Everything is saved; the same command goes on with it.
     """
+
+
+@contextmanager
+def kept_handlers(numbers: Collection[int]) -> Iterator[None]:
+    """Put back at the end of the block what these signals did before it."""
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():  # no other may set handlers
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def requeue_at_once() -> Iterator[None]:
+    """Raise StoppedForRequeue when SIGUSR1 arrives in the block, whose work may be cut off there.
+
+    A part of the block may have a handler of its own, such as one that saves first.
+    """
+
+    def stop(number, frame):
+        raise StoppedForRequeue
+
+    with kept_handlers((signal.SIGUSR1,)):
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGUSR1, stop)
+        yield
 
 
 class StopRequest:

@@ -16,6 +16,7 @@ from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import list_images
 from core.prompts import read_prompts
 from core.recording.run_lock import RunLock
+from core.signals import requeue_at_once
 from core.weights.weight_files import check_weights_file
 from share import run_script
 from training.base.options import GROUPS, BaseOptions
@@ -84,7 +85,9 @@ def main(argv=None):
     print(plan)
     files.output.parent.mkdir(parents=True, exist_ok=True)
     # Not of the output: a name with another suffix has the same folder.
-    with closing(RunLock.of_file(files.work_folder, "training a base")) as lock:
+    lock = RunLock.of_file(files.work_folder, "training a base")
+    # Outside of the steps a stop costs nothing: what a stage has done is saved, files are whole.
+    with closing(lock), requeue_at_once():
         lock.acquire()
         options.require_new_files()  # again: the last holder of the lock may have written them
         work = WorkFolder(files)

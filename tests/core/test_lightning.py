@@ -1,5 +1,6 @@
 """What Lightning trainings share: checkpoints, precision, the end after a signal."""
 
+import sys
 import threading
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from core.lightning import (
     stop_as_interrupt,
     wait_for_last,
 )
+from core.signals import StoppedForRequeue
 from core.weights.checkpoints import load_state_dict
 
 
@@ -156,5 +158,10 @@ def test_position_after_each_batch_of_two_epochs(tmp_path):
 def test_lightnings_exit_is_an_interrupt():
     with pytest.raises(KeyboardInterrupt), stop_as_interrupt():
         raise SystemExit(1)
+    with pytest.raises(StoppedForRequeue), stop_as_interrupt():
+        try:
+            raise StoppedForRequeue
+        except KeyboardInterrupt:
+            sys.exit(1)
     with pytest.raises(ValueError, match="another"), stop_as_interrupt():
         raise ValueError("another error passes")

@@ -11,7 +11,7 @@ from core.recording.run_lock import RunLock
 from core.signals import StoppedForRequeue
 from core.weights import checkpoints
 from core.weights.checkpoints import load_state_dict
-from training.base import work_folder
+from training.base import unet, work_folder
 from training.base.autoencoder import AutoencoderTraining
 from training.base.unet import UNetTraining
 from utils import pretrain_base
@@ -197,6 +197,24 @@ def test_a_job_that_is_to_be_requeued_says_so(pairs, micro_yaml, tmp_path, monke
     with monkeypatch.context() as patch, pytest.raises(StoppedForRequeue):
         interrupt(patch, AutoencoderTraining, step=1, number=signal.SIGUSR1)
         pretrain_base.main(words)
+
+
+def test_a_job_that_is_to_be_requeued_between_the_stages_says_so(
+    pairs, micro_yaml, tmp_path, monkeypatch
+):
+    words = command(pairs, micro_yaml, tmp_path / "base.ckpt", "--vae_steps", 1, "--unet_steps", 1)
+    save, before = unet.save_halfway, signal.getsignal(signal.SIGUSR1)
+
+    def save_halfway(*arguments):
+        save(*arguments)
+        signal.raise_signal(signal.SIGUSR1)
+
+    with monkeypatch.context() as patch, pytest.raises(StoppedForRequeue):
+        patch.setattr(unet, "save_halfway", save_halfway)
+        pretrain_base.main(words)
+    assert signal.getsignal(signal.SIGUSR1) == before
+    pretrain_base.main(words)
+    assert (tmp_path / "base.ckpt").exists()
 
 
 def test_a_stop_that_saved_nothing_says_so(pairs, micro_yaml, tmp_path, monkeypatch, caplog):

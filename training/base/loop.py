@@ -22,9 +22,9 @@ from core.lightning import (
 from core.notices import notify, report
 from core.recording.progress import Progress
 from core.recording.run_files import LAST, can_restore
-from core.signals import StoppedForRequeue
+from core.signals import StoppedForRequeue, kept_handlers
 from core.weights.torch_files import load_pickle
-from training.callbacks.checkpoints import SaveLast
+from training.callbacks.checkpoints import SIGNALS, SaveLast
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def fit(
     if last:
         report(f"going on after step {done:,} of {steps:,}, from {last}")
     try:
-        with stop_as_interrupt(), float32_products(run.precision):
+        with kept_handlers(SIGNALS), stop_as_interrupt(), float32_products(run.precision):
             trainer.fit(module, batches(done), ckpt_path=last, weights_only=True)
         if save_last.signal_received:  # during the last step, which ends the stage, not the work
             raise KeyboardInterrupt
