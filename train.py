@@ -82,6 +82,8 @@ def main(argv=None):
         run = TrainingRun(options, datasets, processes, run_dir, resumed=bool(resumed))
         plan = plan_text(options, datasets, processes, run_dir)
     if options.dry_run:
+        if resumed:
+            run.check_folder()
         report(dry_run_text(options.values, plan, hidden=secret_names(GROUPS)))
         return
     if not processes.on_gpu:

@@ -78,13 +78,11 @@ def _name_too(path: Path, name: str) -> None:
         os.replace(temporary, path.with_name(name))
 
 
-def restore_last(folder: Path) -> str | None:
-    """Put `PREVIOUS` in the place of `LAST` where that is missing or damaged.
-
-    The damaged file is kept as `DAMAGED`.
+def read_last(folder: Path) -> tuple[dict, str | None]:
+    """The checkpoint to go on from: `PREVIOUS` where `LAST` is missing or damaged.
 
     Returns:
-        What was done, in a line; None where `LAST` is sound.
+        Its content, and what is wrong with `LAST`; None where that is sound.
     Raises:
         FileNotFoundError: neither is there.
         ValueError: both are damaged, or `LAST` is and there is no other.
@@ -93,22 +91,37 @@ def restore_last(folder: Path) -> str | None:
     try:
         if not last.is_file():
             raise FileNotFoundError(f"{last}: not there")
-        load_pickle(last, "cpu")  # compares the checksums
-        return None
+        return load_pickle(last, "cpu"), None  # compares the checksums
     except (FileNotFoundError, ValueError) as error:
         if not previous.is_file():
             raise
         try:
-            step = load_pickle(previous, "cpu")["global_step"]
+            return load_pickle(previous, "cpu"), str(error)
         except ValueError as second:
             raise ValueError(
                 f"{last} and {previous}: both are missing or damaged ({second}). Copy one of them "
                 "back, or start a new run from other weights of this folder."
             ) from error
-        if last.exists():
-            _name_too(last, DAMAGED)
-        os.replace(previous, last)  # in one step: other processes look for it
-        return f"{error} Going on from the one before, of step {step:,}."
+
+
+def restore_last(folder: Path) -> str | None:
+    """Put `PREVIOUS` in the place of `LAST` where that is missing or damaged.
+
+    The damaged file is kept as `DAMAGED`.
+
+    Returns:
+        What was done, in a line; None where `LAST` is sound.
+    Raises:
+        FileNotFoundError, ValueError: as `read_last`.
+    """
+    checkpoint, flaw = read_last(folder)
+    if flaw is None:
+        return None
+    last = folder / LAST
+    if last.exists():
+        _name_too(last, DAMAGED)
+    os.replace(folder / PREVIOUS, last)  # in one step: other processes look for it
+    return f"{flaw} Going on from the one before, of step {checkpoint['global_step']:,}."
 
 
 def wait_for_last(folder: Path, seconds: float = RESTORED_WITHIN) -> None:

@@ -13,7 +13,7 @@ from cldm.controlnet import ControlledDiffusionModel
 from cldm.speed import speed_up_training
 from core.hardware.bf16 import notify_of_slow_bf16
 from core.hardware.devices import float32_products
-from core.lightning import position, stop_as_interrupt, wait_for_last
+from core.lightning import position, read_last, stop_as_interrupt, wait_for_last
 from core.notices import notify, report
 from core.recording.records import DATA
 from core.recording.run_files import LAST
@@ -104,6 +104,21 @@ class TrainingRun:
             self.folder.reopen(self.datasets, self.options.read_once, self.options.deciding)
         else:
             wait_for_last(self.run_dir)
+
+    def check_folder(self) -> None:
+        """Check what `reopen_folder` and `fit` would refuse; nothing is written.
+
+        Raises:
+            FileNotFoundError, ValueError, RuntimeError: as `RunFolder.compare`, `read_last` and
+                `SaveLast.load_state_dict`.
+        """
+        self.folder.compare(self.datasets, self.options.read_once, self.options.deciding)
+        checkpoint, flaw = read_last(self.run_dir)
+        if flaw:
+            notify(f"{flaw} The training would go on from the one before.")
+        states = checkpoint.get("callbacks", {})
+        if self.save_last.state_key in states:
+            self.save_last.load_state_dict(states[self.save_last.state_key])
 
     def open_folder(self, trainer: Trainer, write_record: Callable[[Path], None]) -> None:
         """Make the folder of a new run, with its records.

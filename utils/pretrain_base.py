@@ -79,7 +79,10 @@ def main(argv=None):
     prompts, paths = read_prompts(files.prompts_file), list_images(files.image_path)
     notify_of_cut(prompts, "--prompts_file")
     plan = options.plan_text(len(paths), len(prompts))
+    work = WorkFolder(files)
     if args.dry_run:
+        if files.goes_on:
+            work.compare(vars(args), paths)
         print(dry_run_text(vars(args), plan))
         return
     print(plan)
@@ -90,7 +93,6 @@ def main(argv=None):
     with closing(lock), requeue_at_once():
         lock.acquire()
         options.require_new_files()  # again: the last holder of the lock may have written them
-        work = WorkFolder(files)
         work.open(vars(args), paths)
         pl.seed_everything(seed, verbose=False)  # before the model, whose weights are random
         model = build_base(files.config, files.init)

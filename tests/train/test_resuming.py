@@ -221,8 +221,9 @@ def test_a_run_whose_data_changed_or_that_is_in_use_does_not_go_on(
     lock.close()
     mask = tmp_path / "mine" / "masks" / "cell_0.png"
     write_png(mask, 2 - read_labels(mask).astype(np.uint8))
-    line = error_line(train.main, *resume, "--max_steps", "3")
-    assert "1 file(s) (cell_0.png) changed in the conditions" in line
+    for more in ([], ["--dry_run"]):
+        line = error_line(train.main, *resume, "--max_steps", "3", *more)
+        assert "1 file(s) (cell_0.png) changed in the conditions" in line
     assert (run / "last.ckpt").read_bytes() == before
 
 
@@ -271,6 +272,9 @@ def test_a_run_whose_record_was_edited_does_not_go_on(options, tmp_path, error_l
     (run / RECORD).write_bytes(record)
     moved = run.with_name("moved")
     run.rename(moved)
+    files = {path: path.stat().st_mtime_ns for path in moved.rglob("*")}
+    train.main(["--resume_training", str(moved), "--max_steps", "3", "--dry_run"])
+    assert files == {path: path.stat().st_mtime_ns for path in moved.rglob("*")}
     train.main(["--resume_training", str(moved), "--max_steps", "3"])
     assert final_state(moved)[2] == 3
 

@@ -169,8 +169,9 @@ def test_a_stopped_base_goes_on_with_the_same_options_and_images_alone(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupt(patch, AutoencoderTraining, step=1)
         pretrain_base.main(command(pairs, micro_yaml, output, *words))
-    line = error_line(pretrain_base.main, *command(pairs, micro_yaml, output, *words, "--seed", 4))
-    assert f"{tmp_path}/base_training: since the pre-training was stopped, --seed differs" in line
+    for more in (["--seed", 4], ["--seed", 4, "--dry_run"]):
+        line = error_line(pretrain_base.main, *command(pairs, micro_yaml, output, *words, *more))
+        assert f"{tmp_path}/base_training: since the pre-training was stopped, --seed dif" in line
     added = pairs / "images" / "later.png"
     added.write_bytes((pairs / "images" / "cell_0.png").read_bytes())
     line = error_line(pretrain_base.main, *command(pairs, micro_yaml, output, *words))

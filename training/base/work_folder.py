@@ -60,21 +60,27 @@ class WorkFolder:
             RuntimeError: its pre-training had other options or files.
             ValueError: its record is damaged.
         """
-        contents = contents_of(images)
-        read_once = digests_of(self.files.read_once)
-        if not self.files.goes_on:
-            if self.path.exists():  # of one that ended before its first save
-                _delete(self.path)
-            record = {"options": plain(options), "images": contents, "read_once": read_once}
-            with whole_folder(self.path) as folder:
-                write_json(folder / RECORD, record)
+        if self.files.goes_on:
+            self.compare(options, images)
+            remove_leftovers(self.path)  # of a process that was killed while it saved
             return
-        remove_leftovers(self.path)  # of a process that was killed while it saved
+        if self.path.exists():  # of one that ended before its first save
+            _delete(self.path)
+        record = {
+            "options": plain(options),
+            "images": contents_of(images),
+            "read_once": digests_of(self.files.read_once),
+        }
+        with whole_folder(self.path) as folder:
+            write_json(folder / RECORD, record)
+
+    def compare(self, options: Mapping[str, Any], images: Sequence[Path]) -> None:
+        """Make sure that a pre-training that goes on is the same; raises as `open`."""
         record = read_checked(self.path / RECORD, PretrainingRecord)
         free = FREE | COMPARED
         changes = [f"{name} differs" for name in changed_options(options, record.options, free)]
-        changes += changed_files(record.images, contents, "images")
-        changes += changed_names(record.read_once, read_once)
+        changes += changed_files(record.images, contents_of(images), "images")
+        changes += changed_names(record.read_once, digests_of(self.files.read_once))
         if changes:
             raise RuntimeError(
                 f"{self.path}: since the pre-training was stopped, {'; '.join(changes)}. Use the "

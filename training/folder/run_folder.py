@@ -34,20 +34,35 @@ class RunFolder:
             files: further ones that the run is made of, by option; see `fingerprint_data`.
             options: those that decide the training, by name.
         Raises:
-            RuntimeError: another process trains there, or the data are not those of the run.
-            FileNotFoundError, ValueError: as `restore_last` and `check_same_options`; or a record
-                is damaged.
+            RuntimeError: another process trains there, or as `compare`.
+            FileNotFoundError, ValueError: as `restore_last` and `compare`.
         """
         self.lock.acquire()
         remove_leftovers(self.path)  # of a process that was killed while it saved
         if done := restore_last(self.path):
             notify(done)
+        data = self.compare(datasets, files, options)
+        if not (self.path / DATA).exists():  # a run of an older version
+            write_json(self.path / DATA, data)
+
+    def compare(
+        self, datasets: DataSets, files: Mapping[str, Path], options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Make sure that a run goes on as it was; nothing is written.
+
+        Args:
+            files, options: as for `reopen`.
+        Returns:
+            The fingerprint of the data.
+        Raises:
+            RuntimeError: the data are not those of the run.
+            FileNotFoundError, ValueError: as `check_same_options`; or a record is damaged.
+        """
         check_same_options(self.path, options)
         data = fingerprint_data(datasets, files)
         if (self.path / DATA).exists():
             check_same_data(self.path / DATA, data)
-        else:  # a run of an older version
-            write_json(self.path / DATA, data)
+        return data
 
     def open(
         self,
