@@ -99,20 +99,24 @@ class TrainingRun:
         )
 
     def reopen_folder(self, trainer: Trainer) -> None:
-        """Make sure that the run can go on in its folder; raises as `RunFolder.reopen`."""
+        """Make sure that the run can go on in its folder.
+
+        Raises:
+            FileNotFoundError, ValueError, RuntimeError: as `RunFolder.reopen` and
+                `SaveLast.load_state_dict`.
+        """
         if trainer.is_global_zero:  # the folder belongs to all processes
             self.folder.reopen(self.datasets, self.options.read_once, self.options.deciding)
         else:
             wait_for_last(self.run_dir)
+        self._check_checkpoint()  # Lightning would do it after the minutes that a model takes
 
     def check_folder(self) -> None:
-        """Check what `reopen_folder` and `fit` would refuse; nothing is written.
-
-        Raises:
-            FileNotFoundError, ValueError, RuntimeError: as `RunFolder.compare`, `read_last` and
-                `SaveLast.load_state_dict`.
-        """
+        """Check what `reopen_folder` would refuse; nothing is written. Raises like it."""
         self.folder.compare(self.datasets, self.options.read_once, self.options.deciding)
+        self._check_checkpoint()
+
+    def _check_checkpoint(self) -> None:
         checkpoint, flaw = read_last(self.run_dir)
         if flaw:
             notify(f"{flaw} The training would go on from the one before.")

@@ -328,6 +328,27 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(options, tmp_
     assert all(torch.equal(state[name], again[name]) for name in state)
 
 
+def test_a_checkpoint_that_was_copied_from_another_run_is_refused(options, tmp_path, error_line):
+    """Runs of older versions have no identity, nor have their checkpoints."""
+    for name, seed in (("one", "1"), ("two", "2")):
+        train.main([*options, "--max_steps", "1", "--run_id", name, "--seed", seed])
+    one, two = (tmp_path / "runs" / name for name in ("one", "two"))
+    shutil.copy(one / "last.ckpt", two / "last.ckpt")
+    resume = ["--resume_training", str(two), "--max_steps", "2"]
+    for more in ([], ["--dry_run"]):
+        line = error_line(train.main, *resume, *more)
+        assert f"{two}/last.ckpt: is of another run than {two}/start.json tells of" in line
+    for run in (one, two):
+        start = json.loads((run / "start.json").read_text())
+        del start["identity"]
+        (run / "start.json").write_text(json.dumps(start))
+    checkpoint = load_pickle(one / "last.ckpt", "cpu")
+    del checkpoint["callbacks"]["SaveLast"]["identity"]
+    torch.save(checkpoint, two / "last.ckpt")
+    train.main(resume)
+    assert final_state(two)[2] == 2
+
+
 def test_a_finished_run_can_be_prolonged(options, tmp_path):
     """Two epochs, prolonged to four, end like four.
 

@@ -12,6 +12,7 @@ from core.notices import notify, report
 from core.recording.run_files import LAST
 from ldm.modules.locked_layers import Locked
 from training.callbacks.steps import ends_step, validation_follows
+from training.folder.first_weights import START, read_identity
 from training.names import BEST, BEST_AGREEMENT, BEST_FID
 
 ALIGNMENT = 64  # bytes: torch's own memory on the CPU begins at multiples of it
@@ -195,10 +196,23 @@ class SaveLast(Checkpoint):
         return f"{self.kept_text()}. Start again with a lower learning rate."
 
     def state_dict(self):
-        return {"saved_step": self.saved_step, "whole_batch": self.whole_batch}
+        return {
+            "saved_step": self.saved_step,
+            "whole_batch": self.whole_batch,
+            "identity": read_identity(self.path.parent),
+        }
 
     def load_state_dict(self, state_dict):
-        """Go on from a saved step; raises ValueError for other numbers of images per batch."""
+        """Go on from a saved step.
+
+        Raises:
+            ValueError: another number of images per batch, or the checkpoint of another run.
+        """
+        if state_dict.get("identity") != read_identity(self.path.parent):
+            raise ValueError(
+                f"{self.path}: is of another run than {self.path.with_name(START)} tells of. Put "
+                "back the checkpoint of this run, or go on in the folder that it came from."
+            )
         before = state_dict.get("whole_batch", self.whole_batch)  # older files do not say
         if before != self.whole_batch:
             raise ValueError(

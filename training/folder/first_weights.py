@@ -1,5 +1,6 @@
 """The record of the weights and options that a training started from."""
 
+import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,13 @@ class StartRecord(Record):
     Attributes:
         weights: SHA-256 by the name of the file.
         options: those that decide the training, by name; none in runs of older versions.
+        identity: digits that only this run has, in its checkpoints too; None in runs of older
+            versions.
     """
 
     weights: dict[str, str]
     options: dict[str, Any] = {}
+    identity: str | None = None
 
 
 def fingerprint_start(paths: Iterable[Path], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,6 +48,7 @@ def fingerprint_start(paths: Iterable[Path], options: Mapping[str, Any]) -> dict
             for path in bar
         },
         "options": plain(options),
+        "identity": secrets.token_hex(8),
     }
 
 
@@ -51,6 +56,12 @@ def read_start(run_dir: Path) -> dict[str, str]:
     """SHA-256 of the first weights by file name; empty for a run of an older version."""
     path = run_dir / START
     return read_checked(path, StartRecord).weights if path.exists() else {}
+
+
+def read_identity(run_dir: Path) -> str | None:
+    """`StartRecord.identity` of a run; None where its version had none."""
+    path = run_dir / START
+    return read_checked(path, StartRecord).identity if path.exists() else None
 
 
 def check_same_options(run_dir: Path, now: Mapping[str, Any]) -> None:
