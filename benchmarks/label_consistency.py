@@ -15,6 +15,7 @@ from conditions.pairs import Pair
 from core.command_line.options import add_options, new_parser, option, positive_int, read_options
 from core.files import write_json
 from core.imaging.image_options import ImageOptions, add_image_options
+from segmentation.folders import TrainingPairs
 from segmentation.options import SegmenterOptions
 from share import run_script
 
@@ -56,7 +57,9 @@ def measure(
     from segmentation.training import train_segmenter
 
     # Without validation pairs: the last weights count, and nothing is tuned on the test set.
-    model = train_segmenter(train, [], study.num_classes, study.max_steps, segmenter, progress=True)
+    model = train_segmenter(
+        TrainingPairs(train), study.num_classes, study.max_steps, segmenter, progress=True
+    )
     real = score(model, test, study.num_classes)["miou"]
     drawn = score(model, generated, study.num_classes, shuffled=True)
     return {

@@ -85,9 +85,9 @@ class TrainingPairs(NamedTuple):
         synthetic: generated pairs beside the real ones.
     """
 
-    real: list[Pair]
-    validation: list[Pair]
-    synthetic: list[Pair]
+    real: Sequence[Pair]
+    validation: Sequence[Pair] = ()
+    synthetic: Sequence[Pair] = ()
 
     @property
     def numbers(self) -> Mapping[str, int]:

@@ -21,6 +21,7 @@ def train_to_file(
     num_classes: int,
     steps: int,
     options: SegmenterOptions,
+    *,
     device: torch.device,
     pixel_side: float | None,
     meta: Mapping,
@@ -44,14 +45,12 @@ def train_to_file(
         lock.acquire()
         refuse_existing(path, overwrite)  # the last holder may have written it
         model = train_segmenter(
-            pairs.real,
-            pairs.validation,
+            pairs,
             num_classes,
             steps,
             options,
-            device,
+            device=device,
             progress=True,
-            synthetic=pairs.synthetic,
             pixel_side=pixel_side,
         )
         scored, notes = None, dict(meta)

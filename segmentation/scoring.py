@@ -58,6 +58,7 @@ def score(
     model: torch.nn.Module,
     pairs: Sequence[Pair],
     num_classes: int,
+    *,
     shuffled: bool = False,
     progress: bool = False,
     pixel_side: float | None = None,

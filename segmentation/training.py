@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import segmentation_models_pytorch as smp
@@ -11,12 +11,12 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from conditions.pairs import Pair
 from core.command_line.options import OptionError
 from core.hardware.bf16 import multiplies_bf16, notify_of_slow_bf16
 from core.imaging.labels import IGNORE
 from segmentation.augmentation import AUGMENTATIONS
 from segmentation.data import MixedDraws, SegmentationDataset
+from segmentation.folders import TrainingPairs
 from segmentation.network import build_segmenter
 from segmentation.options import SOURCES, SegmenterOptions
 from segmentation.scoring import score
@@ -32,14 +32,13 @@ def learning_rate_factor(step: int, steps: int) -> float:
 
 
 def train_segmenter(
-    pairs: Sequence[Pair],
-    val_pairs: Sequence[Pair],
+    pairs: TrainingPairs,
     num_classes: int,
     steps: int,
     options: SegmenterOptions | None = None,
+    *,
     device: str | torch.device = "cpu",
     progress: bool = False,
-    synthetic: Sequence[Pair] = (),
     pixel_side: float | None = None,
 ) -> torch.nn.Module:
     """A U-Net trained from scratch with Dice and cross-entropy, in evaluation mode.
@@ -48,12 +47,12 @@ def train_segmenter(
     class of few pixels counts as much as one of many.
 
     Args:
-        val_pairs: where there are any, the weights of the best validation are returned. Their score
-            flatters a little: report that of a third set.
+        pairs: `options.mix` weighs real and synthetic ones. If there are pairs for validation, the
+            weights of the best validation are returned. Their score flatters a little: report that
+            of a third set.
         steps: optimizer steps, at most; `options.patience` may end the training earlier.
         options: the defaults when None.
         progress: show a progress bar.
-        synthetic: generated pairs beside the real `pairs`; `options.mix` weighs the two sources.
         pixel_side: in nm, to which all pairs are resampled; None keeps them.
     Returns:
         The model; its `curve` lists (step, mIoU) of the validations.
@@ -62,24 +61,27 @@ def train_segmenter(
     """
     options = options or SegmenterOptions()
     device = torch.device(device)
-    numbers = {"real": len(pairs), "synthetic": len(synthetic)}
-    options.check_sources(numbers, steps)
+    options.check_sources(pairs.numbers, steps)
     notify_of_slow_bf16(device.type, options.precision)
 
     def validate(model: torch.nn.Module) -> float:
-        return score(model, val_pairs, num_classes, pixel_side=pixel_side)["miou"]
+        return score(model, pairs.validation, num_classes, pixel_side=pixel_side)["miou"]
 
     with torch.random.fork_rng():  # the caller's random state stays as it was
         torch.manual_seed(options.seed)
         model = build_segmenter(num_classes, options.encoder).to(device)
         augmentation = AUGMENTATIONS[options.augmentation]
         data = SegmentationDataset(
-            [*pairs, *synthetic], num_classes, options.image_size, augmentation, pixel_side
+            [*pairs.real, *pairs.synthetic],
+            num_classes,
+            options.image_size,
+            augmentation,
+            pixel_side,
         )
         data.notify_of_small_images()
-        loader = _loader(data, numbers, steps, options, device)
+        loader = _loader(data, pairs.numbers, steps, options, device)
         bar = tqdm(loader, desc="train", unit="step", disable=not progress)
-        best = _fit(model, bar, steps, options, device, validate if val_pairs else None)
+        best = _fit(model, bar, steps, options, device, validate if pairs.validation else None)
     best.restore(model)
     model.curve = best.curve
     return model.eval()

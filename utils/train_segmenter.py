@@ -132,8 +132,17 @@ def train_and_save(
     print(plan)
     # Texts and numbers alone: a checkpoint must load without running code.
     meta = {"options": plain(values), "pixel_size_nm": pixel_size and list(pixel_size)}
-    way = steps, options, device, folders.pixel_size
-    scored = train_to_file(files.output, pairs, files.num_classes, *way, meta, run.overwrite)
+    scored = train_to_file(
+        files.output,
+        pairs,
+        files.num_classes,
+        steps,
+        options,
+        device=device,
+        pixel_side=folders.pixel_size,
+        meta=meta,
+        overwrite=run.overwrite,
+    )
     if scored:
         print(score_lines("validation", scored))
     print(f"saved {files.output}")
@@ -167,7 +176,14 @@ def score_and_write(
         return
     for path in written:
         check_writable(path, "--output" if path == options.output else "--picture")
-    result = score(model, pairs, num_classes, options.shuffled, True, folders.pixel_size)
+    result = score(
+        model,
+        pairs,
+        num_classes,
+        shuffled=options.shuffled,
+        progress=True,
+        pixel_side=folders.pixel_size,
+    )
     print(score_lines(" ".join(map(str, folders.image_path)), result))
     if options.output:
         sources = {"checkpoint": options.checkpoint, **vars(folders)}

@@ -22,6 +22,7 @@ from core.notices import notify
 from core.recording.records import Record, read_checked
 from core.refusals import same_kind
 from segmentation.data import gather_pairs
+from segmentation.folders import TrainingPairs
 from segmentation.options import STRONG, SegmenterOptions
 from segmentation.scoring import score
 from segmentation.study.config import (
@@ -132,9 +133,8 @@ class Study:
                 synthetic = synthetic_pairs(arm, labelled, self.config.num_classes)
                 for seed in self.config.seeds:
                     options, steps = segmenter_of(self.config, arm, seed)
-                    numbers = {"real": len(real), "synthetic": len(synthetic)}
                     try:
-                        options.check_sources(numbers, steps)
+                        options.check_sources(TrainingPairs(real, (), synthetic).numbers, steps)
                     except OptionError as error:
                         raise ValueError(f"arm {arm.name}: {error}") from error
                     jobs.append(Job(arm.name, labelled, seed, real, synthetic, steps, options))
@@ -173,18 +173,18 @@ class Study:
         """Train the segmenter of a job and score it on the test images."""
         begin = time.monotonic()
         model = train_segmenter(
-            job.real,
-            self.parts.val,
+            TrainingPairs(job.real, self.parts.val, job.synthetic),
             self.config.num_classes,
             job.steps,
             job.options,
-            device,
-            progress,
-            job.synthetic,
+            device=device,
+            progress=progress,
         )
         seconds = time.monotonic() - begin
-        test = self.parts.test, self.config.num_classes
-        tested, turned = score(model, *test), score(model, *test, turned=True)
+        tested, turned = (
+            score(model, self.parts.test, self.config.num_classes, turned=turns)
+            for turns in (False, True)
+        )
         return Result(
             fingerprint=self.fingerprint(job),
             arm=job.arm,

@@ -3,6 +3,7 @@
 import pytest
 
 from conditions.pairs import find_pairs
+from segmentation.folders import TrainingPairs
 from segmentation.options import SegmenterOptions
 from segmentation.training import train_segmenter
 from tests.blobs import blobs, write_pairs
@@ -27,4 +28,6 @@ def sets(folders):
 
 @pytest.fixture(scope="session")
 def trained(sets):
-    return train_segmenter(sets[0], [], 3, STEPS, SegmenterOptions(batch_size=8, image_size=64))
+    return train_segmenter(
+        TrainingPairs(sets[0]), 3, STEPS, SegmenterOptions(batch_size=8, image_size=64)
+    )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from segmentation.folders import TrainingPairs
 from segmentation.network import load_segmenter, predict, predict_probabilities, save_segmenter
 from segmentation.options import SegmenterOptions
 from segmentation.training import train_segmenter
@@ -30,7 +31,7 @@ def test_any_image_size(trained, tmp_path):
     assert same.float().mean() > 0.9  # far from the seam nothing changes
     small = write_pairs(tmp_path, [np.full((9, 50), 60)] * 2, [np.zeros((9, 50))] * 2)
     # Both sides are smaller than the crop.
-    train_segmenter(small, [], 2, 1, SegmenterOptions(batch_size=2, image_size=64))
+    train_segmenter(TrainingPairs(small), 2, 1, SegmenterOptions(batch_size=2, image_size=64))
 
 
 def test_round_trip_gives_identical_predictions(trained, tmp_path):

@@ -6,6 +6,7 @@ import torch
 from core.command_line.options import OptionError
 from core.imaging.labels import IGNORE
 from core.notices import Notice
+from segmentation.folders import TrainingPairs
 from segmentation.network import build_segmenter
 from segmentation.options import SegmenterOptions
 from segmentation.training import learning_rate_factor, segmentation_loss, train_segmenter
@@ -16,7 +17,9 @@ def test_equal_seeds_give_equal_weights_and_leave_the_callers_randomness_alone(s
     expected = torch.rand(3)
     torch.manual_seed(7)
     models = [
-        train_segmenter(sets[0][:4], [], 3, 2, SegmenterOptions(2, image_size=32, seed=seed))
+        train_segmenter(
+            TrainingPairs(sets[0][:4]), 3, 2, SegmenterOptions(2, image_size=32, seed=seed)
+        )
         for seed in (5, 5, 6)
     ]
     assert torch.equal(torch.rand(3), expected)
@@ -27,7 +30,7 @@ def test_equal_seeds_give_equal_weights_and_leave_the_callers_randomness_alone(s
 
 def test_crops_far_larger_than_the_images_are_warned_of(sets):
     with pytest.warns(Notice, match=r"pixels .*, so a crop of 256 shows it several times"):
-        train_segmenter(sets[0][:1], [], 3, 1, SegmenterOptions(1, image_size=256))
+        train_segmenter(TrainingPairs(sets[0][:1]), 3, 1, SegmenterOptions(1, image_size=256))
 
 
 def test_returns_the_weights_of_the_best_validation(sets, monkeypatch):
@@ -39,7 +42,9 @@ def test_returns_the_weights_of_the_best_validation(sets, monkeypatch):
         return {"miou": 0.9 if len(seen) == 2 else 0.1}
 
     monkeypatch.setattr("segmentation.training.score", fake_score)
-    model = train_segmenter(sets[0][:4], sets[1], 3, 5, SegmenterOptions(2, image_size=32))
+    model = train_segmenter(
+        TrainingPairs(sets[0][:4], sets[1]), 3, 5, SegmenterOptions(2, image_size=32)
+    )
     assert len(seen) == 5
     assert torch.equal(next(model.parameters()), seen[1])
     assert not torch.equal(seen[1], seen[4])
@@ -47,7 +52,7 @@ def test_returns_the_weights_of_the_best_validation(sets, monkeypatch):
     # After two validations without a better one, the training ends.
     seen.clear()
     options = SegmenterOptions(2, image_size=32, patience=2)
-    model = train_segmenter(sets[0][:4], sets[1], 3, 5, options)
+    model = train_segmenter(TrainingPairs(sets[0][:4], sets[1]), 3, 5, options)
     assert [step for step, _ in model.curve] == [1, 2, 3, 4]
     assert torch.equal(next(model.parameters()), seen[1])
 
@@ -61,7 +66,7 @@ def test_patience_begins_when_real_pairs_are_shown(sets, monkeypatch):
 
     monkeypatch.setattr("segmentation.training.score", fake_score)
     options = SegmenterOptions(2, image_size=32, validations=6, patience=2, synthetic_first=3)
-    model = train_segmenter(sets[0][:2], sets[1], 3, 6, options, synthetic=sets[1][:2])
+    model = train_segmenter(TrainingPairs(sets[0][:2], sets[1], sets[1][:2]), 3, 6, options)
     assert [step for step, _ in model.curve] == [1, 2, 3, 4, 5]
 
 
@@ -85,7 +90,10 @@ def test_bf16_rounds_and_changes_little(sets):
     assert rounded != exact and rounded == pytest.approx(exact, rel=0.02)
     first, second = (
         train_segmenter(
-            sets[0][:4], [], 3, 1, SegmenterOptions(2, image_size=32, precision=precision)
+            TrainingPairs(sets[0][:4]),
+            3,
+            1,
+            SegmenterOptions(2, image_size=32, precision=precision),
         )
         for precision in ("auto", "bf16")
     )
@@ -97,7 +105,9 @@ def test_bf16_rounds_and_changes_little(sets):
 def test_bf16_where_it_is_slow_is_a_notice(sets, monkeypatch):
     monkeypatch.setattr("core.hardware.bf16.bf16_time_on_cpu", lambda: 3.0)
     with pytest.warns(Notice, match="bf16: a product takes 3.0 times as long"):
-        train_segmenter(sets[0][:2], [], 3, 1, SegmenterOptions(2, image_size=32, precision="bf16"))
+        train_segmenter(
+            TrainingPairs(sets[0][:2]), 3, 1, SegmenterOptions(2, image_size=32, precision="bf16")
+        )
 
 
 def test_synthetic_pairs_count_as_the_mixture_says(sets):
@@ -105,12 +115,12 @@ def test_synthetic_pairs_count_as_the_mixture_says(sets):
     only = SegmenterOptions(2, image_size=32, mix=(("real", 0), ("synthetic", 1)))
     real, other, synthetic = sets[0][:2], sets[0][2:4], sets[1][:2]
     first, second = (
-        list(train_segmenter(pairs, [], 3, 2, only, synthetic=synthetic).parameters())
+        list(train_segmenter(TrainingPairs(pairs, (), synthetic), 3, 2, only).parameters())
         for pairs in (real, other)
     )
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     both = SegmenterOptions(2, image_size=32, mix=(("real", 1), ("synthetic", 1)))
-    third = list(train_segmenter(real, [], 3, 2, both, synthetic=synthetic).parameters())
+    third = list(train_segmenter(TrainingPairs(real, (), synthetic), 3, 2, both).parameters())
     assert not all(torch.equal(a, b) for a, b in zip(first, third, strict=True))
 
 
@@ -121,7 +131,7 @@ def test_a_source_without_pairs_is_refused(sets):
     ]
     for fields, message in cases:
         with pytest.raises(OptionError, match=message):
-            train_segmenter(sets[0][:2], [], 3, 2, SegmenterOptions(**fields))
+            train_segmenter(TrainingPairs(sets[0][:2]), 3, 2, SegmenterOptions(**fields))
     cases = [
         ({"synthetic_first": 3}, "3 of only 2 steps"),
         ({"synthetic_first": 2}, "all 2 steps: real pairs would never be shown"),
@@ -130,7 +140,7 @@ def test_a_source_without_pairs_is_refused(sets):
     for fields, message in cases:
         with pytest.raises(OptionError, match=message):
             options = SegmenterOptions(**fields)
-            train_segmenter(sets[0][:2], [], 3, 2, options, synthetic=sets[1])
+            train_segmenter(TrainingPairs(sets[0][:2], (), sets[1]), 3, 2, options)
 
 
 def test_learning_rate_rises_and_falls():
