@@ -1,30 +1,56 @@
 """The base of a control branch, told by the encoder of its U-Net.
 
 The encoder stays locked while a branch is trained. The checksum of a file does not tell the base:
-the same weights come in half precision too, or beside a fresh control branch.
+the same weights come in 16 bits too, or beside a fresh control branch. So the notes of a branch
+hold some values of the encoder.
 """
 
+import base64
 import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from cldm.names import UNET
 from core.files import sha256_of
 from core.notices import notify
 from core.weights.foreign_layouts import load_original
-from core.weights.notes import BASE_ENCODER, STARTED_FROM, read_notes
+from core.weights.notes import BASE_ENCODER, ENCODER_VALUES, STARTED_FROM, read_notes
 
 PARTS = tuple(f"{UNET}{part}." for part in ("time_embed", "input_blocks", "middle_block"))
-VALUES = 256  # of each tensor: fine-tuning changes all of them, and few are read from a mapped file
+# Values of each tensor: fine-tuning changes all of them, and few are read from a mapped file. The
+# note of SD 1.5, whose encoder has 298 tensors, has 6 kB.
+NOTED, HASHED = 8, 256
+# Difference of two copies of a value: bfloat16 has 8 binary digits, and float16 ends at 2**-24.
+COPY_RTOL, COPY_ATOL = 2**-7, 2**-20
+
+
+def encoder_values(tensors: Mapping[str, torch.Tensor]) -> str | None:
+    """The first values of all tensors in the encoder, by which copies in 16 bits are known.
+
+    Args:
+        tensors: by their published names.
+    Returns:
+        Numbers in float16, in base 64; None where there is no U-Net.
+    """
+    values = _first_values(tensors)
+    return base64.b64encode(values.tobytes()).decode() if values.size else None
+
+
+def _first_values(tensors: Mapping[str, torch.Tensor]) -> np.ndarray:
+    """float16 (N,), `NOTED` values of each tensor in the encoder, by the order of the names."""
+    names = sorted(name for name in tensors if name.startswith(PARTS))
+    parts = [tensors[name].detach().flatten()[:NOTED].to("cpu", torch.float16) for name in names]
+    return torch.cat(parts or [torch.zeros(0)]).numpy().astype("<f2")
 
 
 def encoder_mark(tensors: Mapping[str, torch.Tensor]) -> str | None:
-    """SHA-256 of the first values of all tensors in the encoder, as float16.
+    """SHA-256 of values in the encoder as float16, which notes of older versions hold.
 
-    Copies in float32 and in float16 have the same.
+    Copies in float32 and in float16 have the same, copies in bfloat16 another.
 
     Args:
         tensors: by their published names.
@@ -34,7 +60,7 @@ def encoder_mark(tensors: Mapping[str, torch.Tensor]) -> str | None:
     names = sorted(name for name in tensors if name.startswith(PARTS))
     digest = hashlib.sha256()
     for name in names:
-        values = tensors[name].detach().flatten()[:VALUES].to("cpu", torch.float16)
+        values = tensors[name].detach().flatten()[:HASHED].to("cpu", torch.float16)
         digest.update(name.encode() + values.numpy().tobytes())
     return digest.hexdigest() if names else None
 
@@ -46,7 +72,7 @@ def notify_of_other_base(weights: Path, base: Path) -> None:
         FileNotFoundError, ValueError: as `load_original`.
     """
     notes = read_notes(weights)
-    if BASE_ENCODER in notes and _is_another(notes, load_original(base)):
+    if _tells_base(notes) and _is_another(notes, load_original(base)):
         notify(
             f"{weights}: its control branch was trained on {_started_from(notes)}, but {base} is "
             "another base. tool_transfer_control.py moves a branch to another base."
@@ -67,7 +93,7 @@ def refuse_other_base(weights: Path, base: Path, tensors: Mapping[str, torch.Ten
         ValueError: a damaged file.
     """
     notes = read_notes(weights)
-    if BASE_ENCODER in notes:
+    if _tells_base(notes):
         if _is_another(notes, tensors):
             raise RuntimeError(
                 f"{weights}: its control branch was trained on {_started_from(notes)}, but {base} "
@@ -80,9 +106,19 @@ def refuse_other_base(weights: Path, base: Path, tensors: Mapping[str, torch.Ten
         )
 
 
+def _tells_base(notes: Mapping[str, str]) -> bool:
+    """Tell whether notes hold what an encoder can be compared with."""
+    return ENCODER_VALUES in notes or BASE_ENCODER in notes
+
+
 def _is_another(notes: Mapping[str, str], base: Mapping[str, torch.Tensor]) -> bool:
     """Tell whether notes are of another encoder; a file without one is for others to refuse."""
-    return encoder_mark(base) not in (None, notes[BASE_ENCODER])
+    if ENCODER_VALUES not in notes:
+        return encoder_mark(base) not in (None, notes[BASE_ENCODER])
+    noted = np.frombuffer(base64.b64decode(notes[ENCODER_VALUES]), "<f2").astype(np.float32)
+    found = _first_values(base).astype(np.float32)
+    same = found.size == noted.size and np.allclose(found, noted, COPY_RTOL, COPY_ATOL)
+    return found.size > 0 and not same
 
 
 def _started_from(notes: Mapping[str, str]) -> str:

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 import tool_transfer_control
-from cldm.base_encoder import encoder_mark
+from cldm.base_encoder import encoder_mark, encoder_values, refuse_other_base
 from cldm.model import create_model
 from core.files import sha256_of
 from core.notices import Notice
 from core.weights.checkpoints import load_state_dict, save_weights, subset
-from core.weights.notes import BASE_ENCODER, STARTED_FROM
+from core.weights.notes import BASE_ENCODER, ENCODER_VALUES, STARTED_FROM
 from tests.weights import fill_zero_layers
 
 ENCODER = "input_blocks.1.0.in_layers.2.weight"  # in the U-Net and, as a copy, in the branch
@@ -74,15 +74,32 @@ def test_a_branch_without_its_base_is_enough(files, micro_yaml, tmp_path):
     assert all(torch.equal(result[name], value) for name, value in expected.items())
 
 
-def test_notes_tell_a_wrong_old_base(files, micro_yaml, tmp_path, error_line):
-    """A branch alone has no U-Net to compare; in half precision a base is still the same."""
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_copies_of_a_base_in_16_bits_are_the_same(micro_weights, tmp_path, dtype):
+    """Whichever of them a training started from; another base differs in any of them."""
+    weights, path = load_state_dict(micro_weights), tmp_path / "branch.safetensors"
+    start = {name: value.to(dtype).float() for name, value in weights.items()}
+    save_weights({"a": torch.ones(1)}, path, {ENCODER_VALUES: encoder_values(start)})
+    tuned = {name: value + 1e-4 for name, value in weights.items()}
+    for other in (torch.float32, torch.float16, torch.bfloat16):
+        refuse_other_base(path, path, {name: value.to(other) for name, value in weights.items()})
+        with pytest.raises(RuntimeError, match="is another base"):
+            refuse_other_base(path, path, {name: value.to(other) for name, value in tuned.items()})
+
+
+@pytest.mark.parametrize(
+    ("name", "note", "dtype"),
+    [(ENCODER_VALUES, encoder_values, torch.bfloat16), (BASE_ENCODER, encoder_mark, torch.float16)],
+)
+def test_notes_tell_a_wrong_old_base(files, micro_yaml, tmp_path, error_line, name, note, dtype):
+    """A branch alone has no U-Net to compare; in 16 bits a base is still the same."""
     old, trained, new = files
     weights = load_state_dict(old)
     branch, half = tmp_path / "branch.safetensors", tmp_path / "half.ckpt"
-    save_weights({name: value.half() for name, value in weights.items()}, half)
+    save_weights({key: value.to(dtype) for key, value in weights.items()}, half)
     own = subset(load_state_dict(trained), ["control_model."])
     digest = sha256_of(old)
-    notes = {STARTED_FROM: f"old.safetensors {digest}", BASE_ENCODER: encoder_mark(weights)}
+    notes = {STARTED_FROM: f"old.safetensors {digest}", name: note(weights)}
     save_weights(own, branch, notes)
     moved, config = tmp_path / "moved.ckpt", ("--config", micro_yaml)
     line = error_line(tool_transfer_control.main, new, branch, old, moved, *config)

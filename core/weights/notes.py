@@ -6,7 +6,8 @@ from core.weights.weight_files import is_safetensors, open_safetensors
 
 CONDITION = "condition"  # kind of picture that a control branch was trained on
 STARTED_FROM = "base_sha256"  # names and SHA-256 of the files that its training started from
-BASE_ENCODER = "base_encoder"  # checksum of values in the encoder of its base
+ENCODER_VALUES = "base_encoder_values"  # values in the encoder of its base
+BASE_ENCODER = "base_encoder"  # their checksum, in files of older versions
 
 
 def read_notes(path: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 import generate
 import train
-from cldm.base_encoder import encoder_mark
+from cldm.base_encoder import encoder_values
 from cldm.controlnet import ControlledDiffusionModel
 from cldm.model import create_model
 from core.files import sha256_of
@@ -91,7 +91,7 @@ def test_control_only_weights_are_small_and_complete(options, tmp_path, micro_ya
         notes = file.metadata()
     assert notes["condition"] == "segmentation" and notes["classes"] == "3"
     assert notes["step"] == "3" and notes["licence"] == "unknown"
-    assert notes["base_encoder"] == encoder_mark(load_state_dict(micro_weights))
+    assert notes["base_encoder_values"] == encoder_values(load_state_dict(micro_weights))
     assert notes["base_sha256"] == f"micro.safetensors {sha256_of(micro_weights)}"
     card = (run / "README.md").read_text()
     assert sha256_of(run / "EM_best_results.safetensors") in card and "train/loss" in card

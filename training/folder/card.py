@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from cldm.base_encoder import encoder_mark
+from cldm.base_encoder import encoder_values
 from conditions import Condition
 from core.cards import (
     CARD,
@@ -19,7 +19,7 @@ from core.cards import (
 from core.files import sha256_of
 from core.imaging.known_sizes import pixel_size_of_training, size_note
 from core.recording.records import DATA
-from core.weights.notes import BASE_ENCODER, CONDITION, STARTED_FROM
+from core.weights.notes import CONDITION, ENCODER_VALUES, STARTED_FROM
 from training.folder.first_weights import read_start
 
 TAGS = ["controlnet", "electron-microscopy", "image-generation", "natural2nanoscale"]
@@ -51,14 +51,14 @@ def weights_notes(
     Args:
         tensors: of the whole model by name, its base included.
     """
-    mark = encoder_mark(tensors)
+    values = encoder_values(tensors)
     return {
         "format": "pt",
         CONDITION: condition.name,
         "encoding": f"{condition.hint_channels} hint channels in [0, 1]",
         "classes": str(condition.options.num_classes) if condition.carries_labels else "none",
         STARTED_FROM: ", ".join(f"{n} {digest}" for n, digest in read_start(run_dir).items()),
-        **({BASE_ENCODER: mark} if mark else {}),
+        **({ENCODER_VALUES: values} if values else {}),
         "licence": licence or UNKNOWN_LICENCE,
         **size_note(pixel_size_of_training(run_dir)),
     }

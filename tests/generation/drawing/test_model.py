@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cldm import parameterization
-from cldm.base_encoder import encoder_mark
+from cldm.base_encoder import encoder_values
 from cldm.speed import speed_up_drawing
 from conditions import create_condition
 from core.command_line.options import OptionError
@@ -48,7 +48,7 @@ def test_weights_without_their_base_are_refused(micro_weights, tmp_path):
 def test_notes_tell_another_condition_and_another_base(micro_weights, tmp_path, recwarn):
     weights = load_state_dict(micro_weights)
     path, other = tmp_path / "control.safetensors", tmp_path / "other.safetensors"
-    notes = {"condition": "normal", "base_encoder": encoder_mark(weights)}
+    notes = {"condition": "normal", "base_encoder_values": encoder_values(weights)}
     save_weights(subset(weights, ["control_model."]), path, notes)
     with pytest.raises(ValueError, match="control.safetensors: .* kind normal, but branch mask"):
         weights_files([branch("mask", path, "segmentation")], micro_weights)
