@@ -11,7 +11,7 @@
 - `speed`: networks compiled, recorded or packed, and freed memory kept.
 - `logger`: pictures that a training draws.
 - `base_encoder`: a warning of another base than that of a branch's training, or a refusal.
-- `autoencoder_values`: an autoencoder, told by a few of its weights.
+- `first_values`: a few values, by which frozen weights are known again.
 - `unknown_prompts`: a warning of weights whose prompts nobody recorded.
 - `ddim_hacked`, `hack`, on `unsupported`: published names for notebooks.
 """

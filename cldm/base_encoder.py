@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cldm.first_values import are_same_weights, first_values
 from cldm.names import UNET
 from core.files import sha256_of
 from core.notices import notify
@@ -21,30 +22,24 @@ from core.weights.foreign_layouts import load_original
 from core.weights.notes import BASE_ENCODER, ENCODER_VALUES, STARTED_FROM, read_notes
 
 PARTS = tuple(f"{UNET}{part}." for part in ("time_embed", "input_blocks", "middle_block"))
-# Values of each tensor: fine-tuning changes all of them, and few are read from a mapped file. The
-# note of SD 1.5, whose encoder has 298 tensors, has 6 kB.
-NOTED, HASHED = 8, 256
-# Difference of two copies of a value: bfloat16 has 8 binary digits, and float16 ends at 2**-24.
-COPY_RTOL, COPY_ATOL = 2**-7, 2**-20
+HASHED = 256  # values of each tensor, of which notes of older versions hold a checksum
 
 
 def encoder_values(tensors: Mapping[str, torch.Tensor]) -> str | None:
-    """The first values of all tensors in the encoder, by which copies in 16 bits are known.
+    """`first_values` of the encoder; of SD 1.5, whose encoder has 298 tensors, 3 kB.
 
     Args:
         tensors: by their published names.
     Returns:
         Numbers in float16, in base 64; None where there is no U-Net.
     """
-    values = _first_values(tensors)
+    values = first_values(_encoder(tensors)).astype("<f2")
     return base64.b64encode(values.tobytes()).decode() if values.size else None
 
 
-def _first_values(tensors: Mapping[str, torch.Tensor]) -> np.ndarray:
-    """float16 (N,), `NOTED` values of each tensor in the encoder, by the order of the names."""
-    names = sorted(name for name in tensors if name.startswith(PARTS))
-    parts = [tensors[name].detach().flatten()[:NOTED].to("cpu", torch.float16) for name in names]
-    return torch.cat(parts or [torch.zeros(0)]).numpy().astype("<f2")
+def _encoder(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of the encoder."""
+    return {name: tensor for name, tensor in tensors.items() if name.startswith(PARTS)}
 
 
 def encoder_mark(tensors: Mapping[str, torch.Tensor]) -> str | None:
@@ -57,12 +52,11 @@ def encoder_mark(tensors: Mapping[str, torch.Tensor]) -> str | None:
     Returns:
         Hexadecimal digits; None where there is no U-Net.
     """
-    names = sorted(name for name in tensors if name.startswith(PARTS))
-    digest = hashlib.sha256()
-    for name in names:
-        values = tensors[name].detach().flatten()[:HASHED].to("cpu", torch.float16)
+    encoder, digest = _encoder(tensors), hashlib.sha256()
+    for name in sorted(encoder):
+        values = encoder[name].detach().flatten()[:HASHED].to("cpu", torch.float16)
         digest.update(name.encode() + values.numpy().tobytes())
-    return digest.hexdigest() if names else None
+    return digest.hexdigest() if encoder else None
 
 
 def notify_of_other_base(weights: Path, base: Path) -> None:
@@ -116,9 +110,8 @@ def _is_another(notes: Mapping[str, str], base: Mapping[str, torch.Tensor]) -> b
     if ENCODER_VALUES not in notes:
         return encoder_mark(base) not in (None, notes[BASE_ENCODER])
     noted = np.frombuffer(base64.b64decode(notes[ENCODER_VALUES]), "<f2").astype(np.float32)
-    found = _first_values(base).astype(np.float32)
-    same = found.size == noted.size and np.allclose(found, noted, COPY_RTOL, COPY_ATOL)
-    return found.size > 0 and not same
+    found = first_values(_encoder(base))
+    return found.size > 0 and not are_same_weights(found, noted)
 
 
 def _started_from(notes: Mapping[str, str]) -> str:

@@ -65,7 +65,7 @@ class Grain(Record):
         factors: of the pictures that were measured, relative to their mean.
         pixels, images: how many were measured.
         pixel_size_nm: height and width of a pixel; None where it is unknown.
-        autoencoder: `autoencoder_values` of the one that drops this grain; None in files of older
+        autoencoder: `cldm.first_values` of the one that drops this grain; None in files of older
             versions.
     """
 

@@ -91,8 +91,8 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     # Here, because what works loads torch, which takes longer than reading the options.
-    from cldm.autoencoder_values import autoencoder_values
     from cldm.configuration import read_config
+    from cldm.first_values import first_values
     from cldm.model import create_first_stage, load_autoencoder
     from fid.reconstruction import reconstruct_files
 
@@ -109,7 +109,7 @@ def main(argv=None):
     check_writable(options.output, "--output")
     device = pick_device(options.device)
     model = create_first_stage(options.config, options.weights).to(device)
-    values = autoencoder_values(load_autoencoder(options.weights))
+    values = first_values(load_autoencoder(options.weights)).tolist()
     pairs = [
         [picture.mean(axis=2, dtype=np.float32) / 255 for picture in pair]  # (H, W) in [0, 1]
         for pair in reconstruct_files(paths, model, device, options.crop)

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from einops import rearrange
 
-from cldm.autoencoder_values import autoencoder_values, same_autoencoder
+from cldm.first_values import are_same_weights, first_values
 from cldm.model import load_autoencoder
 from core.imaging.pixel_size import as_pixel_size
 from generation.planning.branches import Branch
@@ -38,7 +38,7 @@ def chosen_grain(path: Path | None, branch: Branch, base: Path) -> Grain | None:
             f"pixels of {size}. Measure the grain of such images."
         )
     own = grain.autoencoder  # None in files of older versions
-    if own and not same_autoencoder(own, autoencoder_values(load_autoencoder(base))):
+    if own and not are_same_weights(own, first_values(load_autoencoder(base))):
         raise ValueError(
             f"--grain {path}: was measured with another autoencoder than that of {base}, which "
             f"drops other things. Measure it with utils/fit_grain.py --weights {base}"

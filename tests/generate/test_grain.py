@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import generate
-from cldm.autoencoder_values import autoencoder_values
+from cldm.first_values import first_values
 from cldm.model import load_autoencoder
 from core.files import write_json
 from core.recording.records import DATA
@@ -62,7 +62,7 @@ def test_a_run_records_its_grain_and_goes_on_with_no_other(run, grain):
 
 def test_grain_of_the_own_autoencoder_is_added(run, grain, micro_weights):
     own = grain_of()
-    own.autoencoder = autoencoder_values(load_autoencoder(micro_weights))
+    own.autoencoder = first_values(load_autoencoder(micro_weights)).tolist()
     write_json(grain, own.model_dump())
     assert len(pictures(run("--grain", grain))) == 6
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cldm.autoencoder_values import autoencoder_values
+from cldm.first_values import first_values
 from cldm.model import load_autoencoder
 from core.imaging.images import to_uint8, write_png
 from microscope.grain import read_grain
@@ -38,7 +38,7 @@ def test_grain_pictures_and_table(command, micro_weights, tmp_path, capsys, monk
     fit_grain.main([*command, "--pixel_size", "4.6"])
     grain = read_grain(tmp_path / "new" / "grain.json")
     assert (grain.images, grain.pixels, grain.pixel_size_nm) == (3, 3 * 96**2, [4.6, 4.6])
-    assert grain.autoencoder == autoencoder_values(load_autoencoder(micro_weights))
+    assert grain.autoencoder == first_values(load_autoencoder(micro_weights)).tolist()
     noise = grain.add(np.full((128, 128, 3), 0.5), 0) - 0.5
     assert 255 * noise.std() == pytest.approx(20, rel=0.05)
     for name in ("grain.png", "grain_curves.png"):
