@@ -16,6 +16,7 @@ from core.imaging.labels import IGNORE
 from core.imaging.resampling import Resampling, resampling_to
 from core.notices import notify
 from segmentation.augmentation import AUGMENTATIONS, Augmentation
+from segmentation.options import BASIC
 from segmentation.run_record import read_run
 
 CACHE_BYTES = 2**30  # decoded pairs kept in memory, per worker
@@ -103,7 +104,7 @@ class SegmentationDataset(Dataset):
         pairs: Sequence[Pair],
         num_classes: int,
         crop: int,
-        augmentation: Augmentation = AUGMENTATIONS["basic"],
+        augmentation: Augmentation = AUGMENTATIONS[BASIC],
         pixel_side: float | None = None,
     ):
         self.pairs, self.num_classes, self.crop = pairs, num_classes, crop

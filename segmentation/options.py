@@ -72,7 +72,7 @@ class SegmenterOptions:
         "real images want resnet18 (3 times slower)",
     )
     augmentation: str = option(
-        "basic",
+        BASIC,
         None,
         None,
         "basic: flips, quarter turns, brightness, contrast, blur, noise; strong: nnU-Net's kinds "
