@@ -7,10 +7,11 @@ checksums, names do.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from conditions.pairs import Pair
-from conditions.variation_set import sources_of_files
+from conditions.variation_set import sources_of_variations
 from core.files import sha256_of
 from core.imaging.pairing import stem_of
 from generation.folder.manifest import leading_file
@@ -35,20 +36,26 @@ class Groups:
         for pair in real if self.checksums else ():
             for path in pair:
                 self.by_content[sha256_of(path)].append(self.of_real(pair))
-        noted = run.variation_sources if run else {}
-        # Older runs have not noted them, but the sets that their masks are of may lie there.
-        self.made_from = sources_of_files(self.checksums) if noted is None else noted
+        self.noted = run.variation_sources if run else None
+        self.variations = cache(sources_of_variations)
 
     def of_real(self, pair: Pair) -> str:
         """The group of a real pair: the stem of its mask."""
         return stem_of(pair.condition)
+
+    def _sources_of(self, file: Path) -> list[str]:
+        """SHA-256 of what a mask was varied from; empty for a mask that is no variation."""
+        if self.noted is not None:
+            return self.noted.get(str(file), [])
+        # Older runs have not noted it, but the set that the mask is of may lie where it was.
+        return self.variations(file.parent.parent).get(stem_of(file), [])
 
     def of_generated(self, line: Mapping) -> str:
         """The group of a pair of the manifest: that of its real pair, else the stem of its mask."""
         source, image = leading_file(line), line["options"].get("encoded_image")
         group, checksums = stem_of(source), []
         for file in (source, *([Path(image)] if image else [])):
-            made_from = self.made_from.get(str(file), [])
+            made_from = self._sources_of(file)
             checksums += [*filter(None, [self.checksums.get(str(file))]), *made_from]
             if made_from and file == source:
                 group = group.rpartition("_v")[0]  # the number of the variation

@@ -83,9 +83,11 @@ def test_equal_masks_stay_with_their_namesakes(pairs, groups):
     assert found.of_generated(line(real[1].condition)) == "cell_1"
 
 
-def test_runs_without_checksums_are_grouped_by_name(pairs, tmp_path):
+def test_runs_without_checksums_are_grouped_by_name(pairs, varied, tmp_path):
     found = Groups(tmp_path, real_pairs(pairs))
     assert found.of_generated(line(pairs / "masks" / "cell_1.png")) == "cell_1"
+    for copy in range(2):
+        assert found.of_generated(line(varied / "masks" / f"cell_1_v{copy}.png")) == "cell_1"
 
 
 def test_no_fold_of_nnunet_trains_on_variations_of_a_mask_that_it_validates(
