@@ -41,6 +41,15 @@ def requeue_at_once() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def requeue_ignored() -> Iterator[None]:
+    """Ignore SIGUSR1 in the block, after which there is nothing to go on with."""
+    with kept_handlers((signal.SIGUSR1,)):
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        yield
+
+
 class StopRequest:
     """Context manager that is true once SIGTERM or SIGUSR1 has asked the process to end soon.
 

@@ -16,7 +16,7 @@ from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import list_images
 from core.prompts import read_prompts
 from core.recording.run_lock import RunLock
-from core.signals import requeue_at_once
+from core.signals import requeue_at_once, requeue_ignored
 from core.weights.weight_files import check_weights_file
 from share import run_script
 from training.base.options import GROUPS, BaseOptions
@@ -32,9 +32,8 @@ def parse_args(argv=None):
 
 
 def train_stages(model, images, prompts, options: BaseOptions, cache, work) -> None:
-    """Train both stages, each from where it was stopped, and write the weights."""
-    from core.weights.checkpoints import save_weights  # here, as in `main`
-    from training.base.autoencoder import train_autoencoder
+    """Train both stages, each from where it was stopped."""
+    from training.base.autoencoder import train_autoencoder  # here, as in `main`
     from training.base.loop import StageRun
     from training.base.unet import base_weights, save_halfway, train_unet
 
@@ -52,9 +51,6 @@ def train_stages(model, images, prompts, options: BaseOptions, cache, work) -> N
         print(f"autoencoder trained: {files.halfway}")
     if unet.steps:
         train_unet(model, images, prompts, unet, cache, stage("unet"))
-    save_weights(base_weights(model), files.output)
-    print(f"written: {files.output}")
-    work.remove()
 
 
 def main(argv=None):
@@ -63,9 +59,10 @@ def main(argv=None):
     import pytorch_lightning as pl
 
     from cldm.configuration import read_config
+    from core.weights.checkpoints import save_weights
     from ldm.modules.encoders.tokenizer import notify_of_cut
     from training.base.data import read_images
-    from training.base.unet import build_base
+    from training.base.unet import base_weights, build_base
     from training.base.work_folder import WorkFolder
     from training.step.latents import GB, LatentCache
 
@@ -89,17 +86,23 @@ def main(argv=None):
     files.output.parent.mkdir(parents=True, exist_ok=True)
     # Not of the output: a name with another suffix has the same folder.
     lock = RunLock.of_file(files.work_folder, "training a base")
-    # Outside of the steps a stop costs nothing: what a stage has done is saved, files are whole.
-    with closing(lock), requeue_at_once():
-        lock.acquire()
-        options.require_new_files()  # again: the last holder of the lock may have written them
-        work.open(vars(args), paths)
-        pl.seed_everything(seed, verbose=False)  # before the model, whose weights are random
-        model = build_base(files.config, files.init)
-        # Both stages crop the same images, so the larger crop decides which images are too small.
-        largest = max(options.unet.image_size, options.autoencoder.image_size)
-        cache = LatentCache(options.cache.latent_memory * GB, work.path)
-        train_stages(model, read_images(paths, largest), prompts, options, cache, work)
+    with closing(lock):
+        # Outside of the steps a stop costs nothing: what a stage did is saved, files are whole.
+        with requeue_at_once():
+            lock.acquire()
+            options.require_new_files()  # again: the last holder of the lock may have written them
+            work.open(vars(args), paths)
+            pl.seed_everything(seed, verbose=False)  # before the model, whose weights are random
+            model = build_base(files.config, files.init)
+            # Both stages crop the same images: the larger crop decides which ones are too small.
+            largest = max(options.unet.image_size, options.autoencoder.image_size)
+            cache = LatentCache(options.cache.latent_memory * GB, work.path)
+            train_stages(model, read_images(paths, largest), prompts, options, cache, work)
+        # A second call would find the weights, and refuse to replace them.
+        with requeue_ignored():
+            save_weights(base_weights(model), files.output)
+            print(f"written: {files.output}")
+            work.remove()
 
 
 if __name__ == "__main__":
