@@ -100,9 +100,11 @@ class SaveLast(Checkpoint):
         self.whole_batch = whole_batch
         self.signal_received = 0
         self.saved_step = self.kept_step = 0
+        self.identity = None  # of the run; read once, so that saving needs no other file
 
     def on_train_start(self, trainer, pl_module):
         """Put Lightning's loop where the checkpoint was written, and take over the signals."""
+        self.identity = read_identity(self.path.parent)
         loop = trainer.fit_loop
         epochs = loop.epoch_progress.current
         if epochs.ready == epochs.processed:
@@ -199,7 +201,7 @@ class SaveLast(Checkpoint):
         return {
             "saved_step": self.saved_step,
             "whole_batch": self.whole_batch,
-            "identity": read_identity(self.path.parent),
+            "identity": self.identity,
         }
 
     def load_state_dict(self, state_dict):
