@@ -113,9 +113,10 @@ def main(argv=None):
     # Here, because what works loads torch, which takes longer than reading the options.
     from segmentation.study.config import read_study
     from segmentation.study.held_out import HeldOut, refuse_unlike_namesakes
-    from segmentation.study.jobs import ResultFiles, Study, folders_needed
+    from segmentation.study.jobs import Study, folders_needed
     from segmentation.study.parts import find_parts
     from segmentation.study.report import MARKDOWN, write_report
+    from segmentation.study.result_files import ResultFiles
 
     read_options(ImageOptions, args).apply()
     options = read_options(StudyOptions, args)

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pydantic
@@ -14,12 +15,12 @@ import torch
 from conditions.pairs import Pair
 from core.command_line.option_sources import plain
 from core.command_line.options import OptionError
-from core.files import sha256_of, write_json
+from core.files import sha256_of
 from core.imaging.image_header import stated_bit_depth
 from core.imaging.known_sizes import notify_of_unlike_folders
 from core.imaging.pairing import IMAGES, MASKS
 from core.notices import notify
-from core.recording.records import Record, read_checked
+from core.recording.records import Record
 from core.refusals import same_kind
 from segmentation.data import gather_pairs
 from segmentation.folders import TrainingPairs
@@ -36,8 +37,6 @@ from segmentation.study.held_out import HeldOut
 from segmentation.study.parts import absent_classes, find_parts
 from segmentation.study.split import spread
 from segmentation.training import train_segmenter
-
-RESULTS = "results"  # folder of a study that holds one file for each job
 
 
 @dataclass(frozen=True)
@@ -140,12 +139,17 @@ class Study:
                     jobs.append(Job(arm.name, labelled, seed, real, synthetic, steps, options))
         return jobs
 
+    @cached_property
+    def _absent_classes(self) -> list[set[int]]:
+        """Classes that no mask of the validation shows, and those that none of the test shows."""
+        parts = self.parts.val, self.parts.test
+        return [absent_classes(pairs, self.config.num_classes) for pairs in parts]
+
     def was_scored_otherwise(self, result: Result) -> bool:
         """Tell whether a result is so old that classes without a mask may lower its scores."""
         if result.miou_turned is not None:
             return False
-        parts = self.parts.val, self.parts.test
-        val, test = (absent_classes(pairs, self.config.num_classes) for pairs in parts)
+        val, test = self._absent_classes
         # Of the validation, only the means are known.
         return bool(val) or any(result.iou[label] is not None for label in test)
 
@@ -253,46 +257,3 @@ def synthetic_pairs(arm: Arm, labelled: int, num_classes: int) -> list[Pair]:
     if number > len(pairs):
         raise ValueError(f"arm {arm.name}: {number} pairs wanted, {folder} holds {len(pairs)}")
     return spread(pairs, number)
-
-
-class ResultFiles:
-    """The results of a study in its folder, one JSON file for each job that has ended."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder / RESULTS
-
-    def path(self, job: Job) -> Path:
-        """Of the result of a job."""
-        return self.folder / f"{job.name}.json"
-
-    def write(self, job: Job, result: Result) -> None:
-        """Write a result, whole."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.path(job), result.model_dump())
-
-    def read(self, study: Study, jobs: Sequence[Job]) -> dict[str, Result]:
-        """The results that are there, by the name of the job.
-
-        Raises:
-            ValueError: a file is damaged.
-            OptionError: a file was made with other options or files, or scored otherwise.
-        """
-        found = {}
-        for job in jobs:
-            if not self.path(job).exists():
-                continue
-            result = read_checked(self.path(job), Result)
-            if result.fingerprint != study.fingerprint(job):
-                raise OptionError(
-                    "output",
-                    f"{self.path(job)}: made with other options or files. Name another folder, or "
-                    "remove this file.",
-                )
-            if study.was_scored_otherwise(result):
-                raise OptionError(
-                    "output",
-                    f"{self.path(job)}: made by an older version, which counts classes that no "
-                    "mask shows. Remove this file: then its training is made again.",
-                )
-            found[job.name] = result
-        return found

@@ -94,8 +94,8 @@ def _notify_of_missing_classes(parts: Parts, num_classes: int) -> None:
         if missing := sorted(absent_classes(pairs, num_classes) - absent["test"]):
             notify(
                 f"split: the test shows class {', '.join(map(str, missing))}, and none of the "
-                f"{number} labelled masks of train does: nothing real teaches it, and its IoU will "
-                "be near 0"
+                f"{number} labelled masks of train does: no real "
+                "image teaches it, and only generated pairs can"
             )
 
 
