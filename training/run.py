@@ -112,7 +112,10 @@ class TrainingRun:
         self._check_checkpoint()  # Lightning would do it after the minutes that a model takes
 
     def check_folder(self) -> None:
-        """Check what `reopen_folder` would refuse; nothing is written. Raises like it."""
+        """Check what `reopen_folder` would refuse, but for a process that trains there now.
+
+        Nothing is written. Raises like it.
+        """
         self.folder.compare(self.datasets, self.options.read_once, self.options.deciding)
         self._check_checkpoint()
 
