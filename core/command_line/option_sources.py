@@ -255,6 +255,27 @@ def refuse_changes(given: Mapping, saved: Mapping, free: set[str], option: str) 
         )
 
 
+def refuse_edited(
+    witness: Path, now: Mapping, started: Mapping, free: set[str], new_run: str
+) -> None:
+    """Check that nobody edited the record from which a run that goes on takes its options.
+
+    Args:
+        witness: another file of the run, beside the record.
+        now, started: options in use and those that `witness` holds, by destination.
+        free: as in `changed_options`.
+        new_run: end of the message, on how to start one.
+    Raises:
+        ValueError: an option has another value; names it.
+    """
+    if changed := changed_options(now, started, free):
+        before = started[changed[0].lstrip("-")]
+        raise ValueError(
+            f"{witness.with_name(RECORD)}: edited, as {witness} has another {changed[0]} "
+            f"({before}). Put it back, or {new_run}"
+        )
+
+
 def dry_run_text(options: Mapping, plan: str, hidden: Sequence[str] = ()) -> str:
     """The text that `--dry_run` prints: an options file, then what would be done.
 

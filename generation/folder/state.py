@@ -13,7 +13,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from conditions.variation_set import sources_of_files
 from core.checks import bar_for_many
-from core.command_line.option_sources import changed_options
+from core.command_line.option_sources import changed_options, refuse_edited
 from core.files import sha256_of, write_json
 from core.imaging.known_sizes import VOLUME, changed_sizes
 from core.imaging.pairing import IMAGES
@@ -162,15 +162,10 @@ def _require_same_options(
             f"{run_dir / RECORD}: the run was started with another {changed[0]} ({before}). "
             "Use that, or start a new run."
         )
-    # A resumed run takes its options from the record, which someone may have edited. Paths may
-    # change, as files move: the caller compares what they mean.
+    # Paths may change, as files move: the caller compares what they mean.
     paths = {name for name, value in now.items() if isinstance(value, Path)}
-    if changed := changed_options(now, started, {*free, *paths, *WEIGHTS_BY_NAME}):
-        before = started[changed[0].lstrip("-")]
-        raise ValueError(
-            f"{run_dir / RECORD}: edited, as {run_dir / STATE} has another {changed[0]} "
-            f"({before}). Put it back, or start a new run."
-        )
+    may_differ = {*free, *paths, *WEIGHTS_BY_NAME}
+    refuse_edited(run_dir / STATE, now, started, may_differ, "start a new run.")
 
 
 def require_same_run(

@@ -7,9 +7,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from core.command_line.option_sources import changed_options, plain
+from core.command_line.option_sources import plain, refuse_edited
 from core.files import sha256_of
-from core.recording.records import RECORD, Record, read_checked
+from core.recording.records import Record, read_checked
 from core.recording.run_files import LAST
 
 START = "start.json"  # name of the record in the folder of a run
@@ -67,8 +67,6 @@ def read_identity(run_dir: Path) -> str | None:
 def check_same_options(run_dir: Path, now: Mapping[str, Any]) -> None:
     """Check that the options of a run that goes on are those that it was started with.
 
-    It takes them from `RECORD`, which someone may have edited.
-
     Args:
         now: options that decide the training, by name.
     Raises:
@@ -77,9 +75,5 @@ def check_same_options(run_dir: Path, now: Mapping[str, Any]) -> None:
     path = run_dir / START
     saved = read_checked(path, StartRecord).options if path.exists() else {}
     known = {name: value for name, value in saved.items() if name in now}
-    if changed := changed_options(now, known, free=set()):
-        before = known[changed[0].lstrip("-")]
-        raise ValueError(
-            f"{run_dir / RECORD}: edited, as {path} has another {changed[0]} ({before}). Put it "
-            f"back, or start a new run from its weights: --resume_path {run_dir / LAST}"
-        )
+    new_run = f"start a new run from its weights: --resume_path {run_dir / LAST}"
+    refuse_edited(path, now, known, free=set(), new_run=new_run)

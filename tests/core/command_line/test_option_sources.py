@@ -15,6 +15,7 @@ from core.command_line.option_sources import (
     parse_given,
     plain,
     refuse_changes,
+    refuse_edited,
     with_defaults,
 )
 from core.command_line.options import (
@@ -181,6 +182,17 @@ def test_changes_of_a_run_are_refused():
     message = r"--clip differs from the run that --resume names \(True\); leave it out"
     with pytest.raises(ValueError, match=message):
         refuse_changes({"clip": False}, saved, {"seed"}, "--resume")
+
+
+def test_an_edited_record_is_refused(tmp_path):
+    started, now = {"level": 0.4, "seed": 1}, {"level": 0.4, "seed": 2, "new": 3}
+    refuse_edited(tmp_path / "start.json", now, started, {"seed"}, "start anew.")
+    with pytest.raises(ValueError) as error:
+        refuse_edited(tmp_path / "start.json", now, started, set(), "start anew.")
+    assert str(error.value) == (
+        f"{tmp_path}/args.json: edited, as {tmp_path}/start.json has another --seed (1). "
+        "Put it back, or start anew."
+    )
 
 
 def test_options_are_shown_as_a_file_that_gives_them_again(tmp_path):
