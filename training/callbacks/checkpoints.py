@@ -12,7 +12,7 @@ from core.notices import notify, report
 from core.recording.run_files import LAST
 from ldm.modules.locked_layers import Locked
 from training.callbacks.steps import ends_step, validation_follows
-from training.folder.first_weights import START, read_identity
+from training.folder.start_record import START, read_identity
 from training.names import BEST, BEST_AGREEMENT, BEST_FID
 
 ALIGNMENT = 64  # bytes: torch's own memory on the CPU begins at multiples of it

@@ -1,6 +1,6 @@
 """The folder of a training.
 
-- `run_folder`, on `first_weights`: its records and its lock.
+- `run_folder`, on `start_record`: its records and its lock.
 - `outputs`, on `loggers` and `wandb_logger`: where losses and pictures go.
 - `card`: a page about the weights.
 """

@@ -20,7 +20,7 @@ from core.files import sha256_of
 from core.imaging.known_sizes import pixel_size_of_training, size_note
 from core.recording.records import DATA
 from core.weights.notes import CONDITION, ENCODER_VALUES, STARTED_FROM
-from training.folder.first_weights import read_start
+from training.folder.start_record import read_start
 
 TAGS = ["controlnet", "electron-microscopy", "image-generation", "natural2nanoscale"]
 LICENCE_HINT = (

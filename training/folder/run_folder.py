@@ -11,7 +11,7 @@ from core.recording.records import DATA, RECORD
 from core.recording.run_lock import RunLock
 from training.data.data_record import check_same_data, fingerprint_data
 from training.data.datasets import DataSets
-from training.folder.first_weights import check_same_options
+from training.folder.start_record import check_same_options
 
 
 class RunFolder:

@@ -9,7 +9,7 @@ from conditions import ConditionOptions, create_condition
 from core.command_line.options import option
 from core.files import sha256_of, write_json
 from training.folder.card import weights_notes, write_model_card
-from training.folder.first_weights import START, fingerprint_start, read_start
+from training.folder.start_record import START, fingerprint_start, read_start
 
 
 @dataclass(frozen=True)

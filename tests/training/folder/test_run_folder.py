@@ -8,8 +8,8 @@ from core.files import write_json
 from core.recording.records import RECORD
 from core.recording.run_lock import RunLock
 from training.folder import run_folder
-from training.folder.first_weights import START
 from training.folder.run_folder import RunFolder
+from training.folder.start_record import START
 
 
 def write_record(path):

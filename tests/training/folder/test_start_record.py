@@ -1,9 +1,9 @@
-"""The record of the weights and options that a training started from."""
+"""The record of the weights, options and identity that a training started with."""
 
 import pytest
 
 from core.files import sha256_of, write_json
-from training.folder.first_weights import START, check_same_options, fingerprint_start, read_start
+from training.folder.start_record import START, check_same_options, fingerprint_start, read_start
 
 
 def test_files_of_one_name_stay_apart(tmp_path):

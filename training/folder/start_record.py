@@ -1,4 +1,4 @@
-"""The record of the weights and options that a training started from."""
+"""The record of a training's start: its first weights, its options and its identity."""
 
 import secrets
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ START = "start.json"  # name of the record in the folder of a run
 
 
 class StartRecord(Record):
-    """Weights and options that a training started from.
+    """Weights and options that a training started from, and digits that tell it from others.
 
     Attributes:
         weights: SHA-256 by the name of the file.
