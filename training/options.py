@@ -67,6 +67,7 @@ class DataOptions:
         non_negative_int,
         "INT",
         "processes that read images; 0 reads in the training process",
+        free_on_resume=True,
     )
 
     @property
@@ -110,6 +111,7 @@ class CacheOptions:
         non_negative_float,
         "GB",
         "memory for latents, per process; further ones go to a file in the output's folder",
+        free_on_resume=True,
     )
 
 
@@ -151,12 +153,15 @@ class OptimizationOptions:
     )
     accumulate_grad_batches: int = option(1, positive_int, "INT", "batches per optimizer step")
     learning_rate: float = option(1e-5, positive_float, "FLOAT", "learning rate of AdamW")
-    max_epochs: int = option(600, positive_int, "INT", "passes over the images")
+    max_epochs: int = option(
+        600, positive_int, "INT", "passes over the images", free_on_resume=True
+    )
     max_steps: int | None = option(
         None,
         positive_int,
         "INT",
         "optimizer steps; ends the run if reached before --max_epochs",
+        free_on_resume=True,
     )
     ema_decay: float | None = option(
         None,
@@ -166,10 +171,18 @@ class OptimizationOptions:
         "when not given",
     )
     validate_every: int | None = option(
-        None, positive_int, "STEPS", "optimizer steps between validations, instead of an epoch"
+        None,
+        positive_int,
+        "STEPS",
+        "optimizer steps between validations, instead of an epoch",
+        free_on_resume=True,
     )
     patience: int | None = option(
-        None, positive_int, "INT", "end after so many validations without a lower val/loss"
+        None,
+        positive_int,
+        "INT",
+        "end after so many validations without a lower val/loss",
+        free_on_resume=True,
     )
     seed: int = option(0, non_negative_int, "INT", "seed of data order, crops, prompts and noise")
 
@@ -212,6 +225,7 @@ class MemoryOptions:
         help="compute blocks again in the backward pass: less memory, up to a third more time; "
         "auto does so where the configuration says use_checkpoint: true and a step would not fit "
         "into the free memory otherwise",
+        free_on_resume=True,
     )
 
 

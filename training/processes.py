@@ -25,18 +25,21 @@ class ProcessOptions:
         int,
         "INT",
         "GPUs to use: 0 for the CPU, -1 for all; 1 when not given, or the CPU where there is none",
+        free_on_resume=True,
     )
     num_processes: int = option(
         1,
         positive_int,
         "INT",
         "training processes per machine where there is no GPU (--gpus 0)",
+        free_on_resume=True,
     )
     num_nodes: int = option(
         1,
         positive_int,
         "INT",
         "machines, each with --gpus GPUs; srun or torchrun starts the processes",
+        free_on_resume=True,
     )
     precision: str = precision_option()
     compile: bool = compile_option()

@@ -7,7 +7,8 @@ from typing import Any
 
 from cldm.options import SamplingOptions
 from conditions import ConditionOptions
-from core.command_line.groups import group, groups_of
+from core.command_line.groups import free_names, group, groups_of
+from core.command_line.option_sources import RUN_CONTROL
 from core.command_line.options import option
 from core.imaging.image_options import ImageOptions
 from core.recording.records import RECORD, read_record
@@ -40,18 +41,8 @@ class ResumeOptions:
         "RUN",
         "continue a run in its folder: weights, optimizer, step and data order; "
         "takes that run's options",
+        free_on_resume=True,
     )
-
-
-# Options that a resumed run may change: they decide where, how fast and how long it trains, but not
-# the weights after any given step.
-FREE_ON_RESUME = {
-    "resume_training", "run_id", "output_root", "options_file", "dry_run", "max_epochs",
-    "max_steps", "gpus", "num_processes", "num_nodes", "num_workers", "logger", "logger_freq",
-    "logger_epoch_starts", "wandb_api_key", "max_pixels", "save_every", "log_every",
-    "latent_memory", "validate_every", "patience", "licence", "gradient_checkpointing",
-    "cuda_graphs",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -123,6 +114,9 @@ class TrainingOptions:
 
 
 GROUPS = groups_of(TrainingOptions)
+# Options that a resumed run may change: they decide where, how fast and how long it trains, but not
+# the weights after any given step.
+FREE_ON_RESUME = {*RUN_CONTROL, *free_names(GROUPS)}
 
 
 def read_saved_options(run_dir: Path, option: str) -> dict:

@@ -66,9 +66,19 @@ def read_groups(groups: Mapping[str, Group], args: argparse.Namespace) -> dict[s
 
 def secret_names(groups: Mapping[str, Group]) -> list[str]:
     """Destinations of the options that are marked as secret."""
+    return _marked(groups, "secret")
+
+
+def free_names(groups: Mapping[str, Group]) -> list[str]:
+    """Destinations of the options that are marked as free on resume."""
+    return _marked(groups, "free_on_resume")
+
+
+def _marked(groups: Mapping[str, Group], mark: str) -> list[str]:
     return [
         (each.flags or {}).get(field.name, field.name).replace("-", "_")
         for each in groups.values()
         for field in dataclasses.fields(each.options)
-        if field.metadata.get("secret")
+        # A field without a flag is no option of the script.
+        if field.metadata.get(mark) and (each.flags is None or field.name in each.flags)
     ]

@@ -26,6 +26,7 @@ from typing import Any, NoReturn, TypeVar
 Options = TypeVar("Options")
 # Numbers as `float` reads them, and pairs of a whole number and another
 NEGATIVE = re.compile(r"-((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|\d+=\d+)$", re.IGNORECASE)
+MARKS = ("secret", "free_on_resume")  # of options, for scripts; argparse does not know them
 Flags = Mapping[str, str]  # field of an options class -> the script's option, without dashes
 
 # Types: functions that turn the text of an option into its value, or say what is wrong with it.
@@ -151,8 +152,8 @@ def option(default, kind=None, metavar: str | None = None, help: str = "", **arg
         argument: further arguments of `argparse.add_argument`, such as `choices` or `nargs`, and
             `aliases`, a tuple of other spellings (with dashes). `action="store_true"` makes a flag
             without a value, which may stand right before a positional argument. `secret=True` marks
-            a value that is never printed, logged or stored; `core.command_line.groups.secret_names`
-            finds them.
+            a value that is never printed, logged or stored, and `free_on_resume=True` one that a
+            run that goes on may change; `core.command_line.groups` finds both.
     """
     # Kept with the field; dataclasses hand metadata on without reading it.
     argument = {"kind": kind, "metavar": metavar, "help": help, **argument}
@@ -222,7 +223,8 @@ def add_options(
             continue
         name = flags[field.name] if flags else field.name
         default = field.default if isinstance(options, type) else getattr(options, field.name)
-        _add_option(group, name, default, **field.metadata)
+        argument = {key: value for key, value in field.metadata.items() if key not in MARKS}
+        _add_option(group, name, default, **argument)
 
 
 def dashed(options: type | Any, **names: str) -> dict[str, str]:
@@ -235,7 +237,7 @@ def dashed(options: type | Any, **names: str) -> dict[str, str]:
     return {name: names.get(name, name.replace("_", "-")) for name in fields}
 
 
-def _add_option(group, name, default, kind, metavar, help, aliases=(), secret=False, **argument):
+def _add_option(group, name, default, kind, metavar, help, aliases=(), **argument):
     if kind is bool:
         # `const` is the value of `--name` alone; `nargs="?"` allows one after it.
         argument |= {"type": str_to_bool, "nargs": "?", "const": True, "metavar": "BOOL"}

@@ -42,6 +42,7 @@ def cuda_graphs_option():
         bool,
         help="on a GPU, record the kernels of the networks once and launch them together: the same "
         "kernels, faster for small batches; holds the memory of a step",
+        free_on_resume=True,
     )
 
 

@@ -35,6 +35,7 @@ class ImageOptions:
         "pixels of the largest picture that is read out of a small file; the environment's "
         f"{MAX_PIXELS_VARIABLE}, or {MAX_PIXELS}, when not given",
         aliases=("--max-pixels",),
+        free_on_resume=True,
     )
 
     def apply(self) -> None:

@@ -29,16 +29,23 @@ LOGGERS: dict[str, Callable[["OutputOptions", Path], "Logger"]] = {
 class OutputOptions:
     """Run folder, checkpoints and loggers."""
 
-    output_root: Path = option(Path("./models"), Path, "DIR", "where the run's folder is made")
+    output_root: Path = option(
+        Path("./models"), Path, "DIR", "where the run's folder is made", free_on_resume=True
+    )
     run_id: str | None = option(
         None,
         folder_name,
         "NAME",
         f"name of that folder; a run of this name that has a {LAST} is continued, "
         "so a requeued job goes on",
+        free_on_resume=True,
     )
     save_every: int = option(
-        500, positive_int, "STEPS", f"optimizer steps between two writings of {LAST}"
+        500,
+        positive_int,
+        "STEPS",
+        f"optimizer steps between two writings of {LAST}",
+        free_on_resume=True,
     )
     save_control_only: bool = option(
         False,
@@ -50,18 +57,27 @@ class OutputOptions:
         None,
         "NAME",
         "licence of the weights as the Hugging Face hub names it, for their card",
+        free_on_resume=True,
     )
     logger: tuple[str, ...] = option(
         ("csv", "tensorboard"),
         help="where losses and pictures go",
         choices=tuple(LOGGERS),
         nargs="+",
+        free_on_resume=True,
     )
-    logger_freq: int = option(300, positive_int, "BATCHES", "batches between image logs")
+    logger_freq: int = option(
+        300, positive_int, "BATCHES", "batches between image logs", free_on_resume=True
+    )
     logger_epoch_starts: bool = option(
-        False, bool, help="log images of the first batch of each epoch too, as the published code"
+        False,
+        bool,
+        help="log images of the first batch of each epoch too, as the published code",
+        free_on_resume=True,
     )
-    log_every: int = option(10, positive_int, "STEPS", "steps between logged losses")
+    log_every: int = option(
+        10, positive_int, "STEPS", "steps between logged losses", free_on_resume=True
+    )
     wandb_project: str = option("EM-ControlNet", None, "NAME", "project in Weights & Biases")
     wandb_api_key: str | None = option(
         None,
@@ -70,6 +86,7 @@ class OutputOptions:
         "key of Weights & Biases; turns that logger on, is never stored. Better set the "
         f"environment's {KEY_VARIABLE}: all users of a machine can see command lines",
         secret=True,
+        free_on_resume=True,
     )
 
     @property

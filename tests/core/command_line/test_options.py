@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.command_line.groups import Group, add_groups, read_groups, secret_names
+from core.command_line.groups import Group, add_groups, free_names, read_groups, secret_names
 from core.command_line.options import (
     OptionError,
     add_options,
@@ -175,15 +175,16 @@ def test_a_table_of_groups_is_added_and_read_by_name():
     assert read_back == {"image": NoiseOptions(level=0.4), "plain": PlainOptions()}
 
 
-def test_secret_options_are_listed_by_where_they_are_stored():
+def test_marked_options_are_listed_by_where_they_are_stored():
     @dataclass(frozen=True)
     class Login:
-        user: str = option("me", help="name")
+        user: str = option("me", help="name", free_on_resume=True)
         key: str | None = option(None, help="password", secret=True)
 
     groups = {"own": Group(Login, "own"), "other": Group(Login, "other", {"key": "other-key"})}
     add_groups(parser := argparse.ArgumentParser(), groups)
     assert secret_names(groups) == ["key", "other_key"]
+    assert free_names(groups) == ["user"]
     assert {"key", "other_key"} <= vars(parser.parse_args([])).keys()
 
 
