@@ -55,7 +55,7 @@ LINES = {
          "from fid.backbones.inception"),
         ("CEM1_5M, TORCHVISION,", "CEM1_5M, RESNET18, TORCHVISION,"),
     ),
-    "training/folder/outputs.py": (
+    "training/folder/output_options.py": (
         ('    "wandb": Deferred("training.folder.wandb_logger:wandb_logger"),\n',
          '    "wandb": Deferred("training.folder.wandb_logger:wandb_logger"),\n{line}'),
     ),

@@ -27,7 +27,7 @@ from training.data.batches import BatchesOfProcess, SeededBatches, ValidationBat
 from training.data.data_record import fingerprint_data
 from training.data.datasets import DataSets
 from training.folder.card import weights_notes, write_model_card
-from training.folder.outputs import build_loggers
+from training.folder.output_options import build_loggers
 from training.folder.run_folder import RunFolder
 from training.folder.start_record import START, fingerprint_start
 from training.names import BEST, BESTS

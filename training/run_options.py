@@ -14,7 +14,7 @@ from core.imaging.image_options import ImageOptions
 from core.recording.records import RECORD, read_record
 from core.recording.run_files import LAST, can_restore
 from core.sample_options import SampleOptions
-from training.folder.outputs import OutputOptions
+from training.folder.output_options import OutputOptions
 from training.options import (
     NETWORK_FLAGS,
     SAMPLING,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
-from training.folder.outputs import OutputOptions
+from training.folder.output_options import OutputOptions
 
 
 def csv_logger(options: OutputOptions, run_dir: Path) -> CSVLogger:

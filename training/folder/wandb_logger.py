@@ -9,7 +9,7 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 
 from core.notices import notify
-from training.folder.outputs import KEY_VARIABLE, OutputOptions
+from training.folder.output_options import KEY_VARIABLE, OutputOptions
 
 PATIENCE = 5  # seconds for the first answer of a server; wandb adds about ten
 OFFLINE_PATIENCE = 120  # seconds for wandb's own process, which a busy machine starts slowly

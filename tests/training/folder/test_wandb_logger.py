@@ -10,7 +10,7 @@ import wandb
 
 from core.notices import Notice
 from training.folder import wandb_logger
-from training.folder.outputs import KEY_VARIABLE
+from training.folder.output_options import KEY_VARIABLE
 from training.folder.wandb_logger import SecretiveWandb
 
 KEY = "ab" * 20

@@ -1,4 +1,4 @@
-"""Files of a training's run folder, and its loggers."""
+"""Options of a training's run folder, checkpoints and loggers, and the registry of loggers."""
 
 import os
 from collections.abc import Callable

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
-from training.folder.outputs import OutputOptions, build_loggers
+from training.folder.output_options import OutputOptions, build_loggers
 
 
 @pytest.fixture(autouse=True)
