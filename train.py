@@ -79,7 +79,7 @@ def main(argv=None):
         # Files are checked by now.
         processes = count_processes(options.processes, has_name=bool(output.run_id or resumed))
         run_dir = resumed or output.output_root / name_run(output.run_id, processes)
-        run = TrainingRun(options, datasets, processes, run_dir, resumed=bool(resumed))
+        run = TrainingRun(options, datasets, processes, run_dir)
         plan = plan_text(options, datasets, processes, run_dir)
     if options.dry_run:
         if resumed:

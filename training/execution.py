@@ -7,18 +7,18 @@ from core.command_line.groups import secret_names
 from core.command_line.option_sources import naming_record
 from core.notices import report
 from core.recording.records import write_run_record
-from training.callbacks.agreement import Count
+from training.callbacks.agreement import CountOverlap
 from training.callbacks.loss_curve import LOSS_PICTURE
 from training.model import build_module
 from training.run import TrainingRun
 from training.run_options import GROUPS
 
 
-def execute(run: TrainingRun, count: Count | None) -> None:
+def execute(run: TrainingRun, count_overlap: CountOverlap | None) -> None:
     """Train to the end, keep the best weights and describe them.
 
     Args:
-        count: the segmenter that drawn images are shown to; None for none.
+        count_overlap: the segmenter that drawn images are shown to; None for none.
     Raises:
         FileNotFoundError, ValueError, RuntimeError, OSError, KeyboardInterrupt: see the functions
             of `TrainingRun`.
@@ -26,7 +26,7 @@ def execute(run: TrainingRun, count: Count | None) -> None:
     options, resumed = run.options, run.options.resuming.resume_training
     # The trainer loads the network of the FID, whose errors should not wait for the model.
     with naming_record(resumed):
-        trainer = run.build_trainer(count)
+        trainer = run.build_trainer(count_overlap)
     record = partial(
         write_run_record,
         options=options.values,

@@ -20,7 +20,7 @@ from core.recording.run_files import LAST
 from core.samples import collate
 from core.signals import StoppedForRequeue
 from core.weights.torch_files import load_pickle
-from training.callbacks.agreement import Count
+from training.callbacks.agreement import CountOverlap
 from training.callbacks.building import build_callbacks
 from training.callbacks.checkpoints import SaveLast, align_weights
 from training.data.batches import BatchesOfProcess, SeededBatches, ValidationBatches
@@ -47,6 +47,7 @@ class TrainingRun:
         datasets: what it is trained on and validated with.
         processes: where it runs.
         run_dir: its folder.
+    Attributes:
         resumed: whether the folder holds a run that goes on.
     """
 
@@ -56,10 +57,9 @@ class TrainingRun:
         datasets: DataSets,
         processes: Processes,
         run_dir: Path,
-        resumed: bool,
     ):
         self.options, self.datasets, self.processes = options, datasets, processes
-        self.run_dir, self.resumed = run_dir, resumed
+        self.run_dir, self.resumed = run_dir, options.resuming.resume_training is not None
         self.folder = RunFolder(run_dir)
         self.whole_batch = options.optimization.whole_batch(processes)
         self._notify_of_no_validation()
@@ -75,16 +75,16 @@ class TrainingRun:
                 "so it never validates, and the weights that are kept are its last ones"
             )
 
-    def build_trainer(self, count: Count | None) -> Trainer:
+    def build_trainer(self, count_overlap: CountOverlap | None) -> Trainer:
         """Lightning's trainer with all callbacks, the network of the validation FID included.
 
         Args:
-            count: the segmenter that drawn images are shown to; None for none.
+            count_overlap: the segmenter that drawn images are shown to; None for none.
         Raises:
             FileNotFoundError, ValueError, OSError, RuntimeError: see `build_validation_fid`.
         """
         options = self.options
-        callbacks = build_callbacks(options, self.datasets, self.run_dir, count)
+        callbacks = build_callbacks(options, self.datasets, self.run_dir, count_overlap)
         condition, licence = self.datasets.train.condition, options.output.licence
         # `SaveLast` comes last: it saves what the callbacks before it have noted of the same step.
         return build_trainer(

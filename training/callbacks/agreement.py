@@ -17,7 +17,7 @@ from dataset import ValidationSet
 
 # A picture, uint8 (H, W, 3), and labels, (H, W) -> pixels in the intersection and in the union of
 # predicted and true class, int64 (2, C).
-Count = Callable[[np.ndarray, np.ndarray], np.ndarray]
+CountOverlap = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class ValidationAgreement(Callback):
@@ -27,15 +27,19 @@ class ValidationAgreement(Callback):
 
     Args:
         dataset: validation samples, whose conditions carry labels.
-        count: the segmenter.
+        count_overlap: the segmenter.
         number: pictures, at most; they are evenly spread over the samples.
         sampling: how they are drawn.
     """
 
     def __init__(
-        self, dataset: ValidationSet, count: Count, number: int, sampling: SamplingOptions
+        self,
+        dataset: ValidationSet,
+        count_overlap: CountOverlap,
+        number: int,
+        sampling: SamplingOptions,
     ):
-        self.dataset, self.count, self.sampling = dataset, count, sampling
+        self.dataset, self.count_overlap, self.sampling = dataset, count_overlap, sampling
         self.indices = evenly(range(len(dataset)), number)
 
     @torch.no_grad()
@@ -60,4 +64,4 @@ class ValidationAgreement(Callback):
             (picture,) = sample_images(model, [hint], [sample.prompt], [seed], self.sampling)
         except NotFiniteError:
             return np.full((2, 1), np.nan)  # spreads over the sum
-        return self.count(picture, labels).astype(float)
+        return self.count_overlap(picture, labels).astype(float)

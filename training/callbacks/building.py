@@ -5,7 +5,7 @@ from pathlib import Path
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 
 from core.recording.progress import Progress
-from training.callbacks.agreement import Count, ValidationAgreement
+from training.callbacks.agreement import CountOverlap, ValidationAgreement
 from training.callbacks.checkpoints import best_checkpoints
 from training.callbacks.loss_curve import LossCurve
 from training.callbacks.patience import Patience
@@ -16,13 +16,13 @@ from training.run_options import TrainingOptions
 
 
 def build_callbacks(
-    options: TrainingOptions, datasets: DataSets, run_dir: Path, count: Count | None
+    options: TrainingOptions, datasets: DataSets, run_dir: Path, count_overlap: CountOverlap | None
 ) -> list[Callback]:
     """All callbacks but the one that saves the last checkpoint, which must come behind them.
 
     Args:
         run_dir: folder of the run.
-        count: the segmenter that drawn images are shown to; None for none.
+        count_overlap: the segmenter that drawn images are shown to; None for none.
     Raises:
         FileNotFoundError, ValueError, OSError, RuntimeError: see `build_validation_fid`.
     """
@@ -41,14 +41,14 @@ def build_callbacks(
     if options.validation_fid.enable_val_fid:
         groups = options.validation_fid, sampling, options.fid_network
         callbacks.append(build_validation_fid(*groups, validation, run_dir))
-    if count:
+    if count_overlap:
         number = options.agreement.agreement_images
-        callbacks.append(ValidationAgreement(validation, count, number, sampling))
+        callbacks.append(ValidationAgreement(validation, count_overlap, number, sampling))
     callbacks += best_checkpoints(
         run_dir,
         has_validation=validation is not None,
         monitor_fid=options.validation_fid.monitor == "val/cem_fid",
-        monitor_agreement=count is not None,
+        monitor_agreement=count_overlap is not None,
         control_only=options.output.save_control_only,
     )
     if patience := options.optimization.patience:
