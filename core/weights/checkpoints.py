@@ -87,13 +87,16 @@ def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.
     return tensors
 
 
-def _unwrapped(content):
-    """The innermost content of `WRAPPERS`."""
-    for _ in range(MAX_NESTING):  # Lightning nests once, programs that save again may nest deeper
-        if isinstance(content, dict):
-            parts = (content.get(name) for name in WRAPPERS)
-            content = next((part for part in parts if isinstance(part, dict)), content)
-    return content
+def _unwrapped(content, depth: int = MAX_NESTING):
+    """The innermost content of `WRAPPERS`, of those that hold tensors where any does."""
+    if depth == 0 or not isinstance(content, dict):
+        return content
+    parts = (content.get(name) for name in WRAPPERS)
+    # Lightning nests once, programs that save again may nest deeper
+    inner = [_unwrapped(part, depth - 1) for part in parts if isinstance(part, dict)]
+    if full := [part for part in inner if _tensors_of(part)]:
+        return full[0]
+    return content if _tensors_of(content) or not inner else inner[0]  # `model` may be options
 
 
 def _tensors_of(content) -> dict[str, torch.Tensor]:

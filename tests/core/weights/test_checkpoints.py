@@ -45,6 +45,12 @@ def test_state_dicts_of_other_trainers(tmp_path, wrapper):
     assert_same_tensors(load_state_dict(save(tmp_path / "l.ckpt", lightning)), WEIGHTS)
 
 
+def test_options_under_the_name_of_weights_are_passed_over(tmp_path):
+    options = {"name": "unet"}
+    for content in (WEIGHTS | {"model": options}, {"state_dict": options, "model": WEIGHTS}):
+        assert_same_tensors(load_state_dict(save(tmp_path / "w.pt", content)), WEIGHTS)
+
+
 def test_places_of_weights_that_nothing_tells_apart_are_named(tmp_path):
     path = save(tmp_path / "w.pt", {"generator": WEIGHTS, "critic": WEIGHTS, "epoch": 3})
     with pytest.raises(ValueError, match="no checkpoint.*lie under 'generator', 'critic': save"):
