@@ -38,7 +38,9 @@ def chosen_grain(path: Path | None, branch: Branch, base: Path) -> Grain | None:
             f"pixels of {size}. Measure the grain of such images."
         )
     own = grain.autoencoder  # None in files of older versions
-    if own and not are_same_weights(own, first_values(load_autoencoder(base))):
+    found = first_values(load_autoencoder(base)) if own else ()
+    # Without any, the model says what is missing.
+    if len(found) and not are_same_weights(own, found):
         raise ValueError(
             f"--grain {path}: was measured with another autoencoder than that of {base}, which "
             f"drops other things. Measure it with utils/fit_grain.py --weights {base}"

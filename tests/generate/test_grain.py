@@ -13,6 +13,7 @@ from cldm.first_values import first_values
 from cldm.model import load_autoencoder
 from core.files import write_json
 from core.recording.records import DATA
+from core.weights.checkpoints import load_state_dict, save_weights
 from tests.generated import manifest, pictures
 from tests.microscope.test_grain import grain_of
 
@@ -93,5 +94,11 @@ def test_wrong_files_are_refused_before_the_model_loads(
     )
     write_json(grain, other.model_dump())
     assert "was measured with another autoencoder than that of" in refused("--grain", grain)
+    # Of a file without an autoencoder, that is what must be told.
+    tensors = load_state_dict(micro_weights)
+    bare = {key: tensors[key] for key in tensors if not key.startswith("first_stage_model.")}
+    save_weights(bare, tmp_path / "bare.safetensors")
+    line = refused("--base_weights_path", tmp_path / "bare.safetensors", "--grain", grain)
+    assert "first_stage_model.encoder" in line and "another autoencoder" not in line
     assert "none.json" in refused("--grain", "none.json")
     assert "damaged or edited" in refused("--grain", micro_yaml)
