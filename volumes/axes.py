@@ -93,9 +93,10 @@ def _find_z(named, others, shape, at, source) -> int | None:
         return others[long[0]]
     if long:
         sizes = ", ".join(f"{name}: {shape[others[name]]}" for name in long)
+        slices = ". If these are slices, save them with the axes ZYX" if few and z is None else ""
         raise OptionError(
             "at",
             f"{source} has further axes ({sizes}): choose a place on each, such as "
-            f"{' '.join(f'{name}=0' for name in long)}",
+            f"{' '.join(f'{name}=0' for name in long)}{slices}",
         )
     return z
