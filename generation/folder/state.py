@@ -4,7 +4,7 @@ Two files say it: the record of every run (`core.recording.records`) with the op
 with the files and texts that these options meant.
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +18,7 @@ from core.files import sha256_of, write_json
 from core.imaging.known_sizes import VOLUME, changed_sizes
 from core.imaging.pairing import IMAGES
 from core.imaging.pixel_size import PixelSize
+from core.notices import notify
 from core.recording.records import RECORD, STATE, Record, RunRecord, read_checked
 from generation.folder.run_folder import finished_images
 from generation.names import FIRST_BATCH, MASK, OLDER_FIRST_BATCH
@@ -88,6 +89,18 @@ def read_generation(run_dir: Path) -> tuple[GenerationRecord, GenerateState]:
     return record, read_checked(run_dir / STATE, GenerateState)
 
 
+def _variation_sources(used: Iterable[Path]) -> dict[str, list[str]] | None:
+    """`GeneratedFrom.variation_sources`, noted since the folder of the set may move.
+
+    None, and a warning, where it cannot be told: drawing needs nothing of it.
+    """
+    try:
+        return sources_of_files(used)
+    except ValueError as error:
+        notify(f"{error} What its masks were varied from is not noted.")
+        return None
+
+
 def describe_run(
     sets: Sequence[ConditionSet],
     branches: Sequence[str],
@@ -116,7 +129,7 @@ def describe_run(
         "condition_paths": paths,
         "encoded_images": list(map(str, images)),
         "condition_checksums": checksums,
-        "variation_sources": sources_of_files(used),  # the folder of the set may move
+        "variation_sources": _variation_sources(used),
         "mask_paths": paths.get(MASK, []),  # the published file has it
         "condition_records": [
             {

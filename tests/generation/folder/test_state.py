@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from core.files import write_json
 from core.imaging.known_sizes import VOLUME
+from core.notices import Notice
 from generation.folder.manifest import read_manifest, read_recorded
 from generation.folder.published_state import load_generation_state
 from generation.folder.state import read_generation
@@ -209,3 +210,12 @@ def test_the_state_of_a_run_has_the_published_keys(made):
     keys = "args condition_paths primary_condition_key mask_paths condition_records config saved_at"
     assert state.keys() >= set(keys.split()) and state["args"]["seed"] == 5
     assert state == json.loads(texts["generate_state.json"])
+
+
+def test_a_foreign_record_of_variations_ends_no_generation(new_run, tmp_path):
+    write_json(tmp_path / "variations.json", {"masks": "many"})
+    with pytest.warns(
+        Notice, match="variations.json.* What its masks were varied from is not noted"
+    ):
+        new_run().open()
+    assert read_generation(tmp_path / "run")[1].variation_sources is None
