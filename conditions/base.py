@@ -73,7 +73,7 @@ class Condition:
         carries_labels: whether a file holds the class of every pixel, so that its image has a mask.
         allow_ignore: whether pixels may bear the label IGNORE, which is no class.
         reads_options: fields of `ConditionOptions` that change its hints.
-        is_validated: whether conditions for validation need images beside them.
+        validation_needs_images: whether conditions for validation need images beside them.
     """
 
     name: ClassVar[str]
@@ -82,7 +82,7 @@ class Condition:
     carries_labels: ClassVar[bool] = False
     allow_ignore: bool = False  # of an object, in masks
     reads_options: ClassVar[tuple[str, ...]] = ()
-    is_validated: ClassVar[bool] = True
+    validation_needs_images: ClassVar[bool] = True
 
     def __init__(self, options: ConditionOptions = ConditionOptions()):
         self.options = options

@@ -93,7 +93,7 @@ class DataOptions:
         if self.condition_folder() is None:
             reason = f"is needed for --condition_type {self.condition_type}"
             raise OptionError(self.folder_option, reason)
-        if not CONDITIONS[self.condition_type].is_validated and not self.has_validation:
+        if not CONDITIONS[self.condition_type].validation_needs_images and not self.has_validation:
             return
         # Images without conditions, or the other way round, are rather a mistake than a wish.
         if self.has_validation != (self.condition_folder("val_") is not None):
