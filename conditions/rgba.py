@@ -146,7 +146,7 @@ class RGBA(Condition):
     suffixes = (".npz", *IMAGE_SUFFIXES)
     carries_labels = True
     reads_options = ("num_classes", "rgba_alpha_scale")
-    validation_needs_images = False  # as published: validation tensors without images are left unread
+    validation_needs_images = False  # as published: without images, such tensors are left unread
 
     def __init__(self, options: ConditionOptions = ConditionOptions()):
         super().__init__(options)
