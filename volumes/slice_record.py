@@ -110,9 +110,12 @@ def read_slices_record(
             name,
             f"{path}: was made with {saved.options[name]}. Name another folder, or use that value",
         )
-    for before, now in zip_longest(saved.volumes, volumes, fillvalue={}):
-        # Older versions noted nothing of the files in a folder.
-        unknown = {"files": now["files"]} if "files" in now and "files" not in before else {}
+    for i, (before, now) in enumerate(zip_longest(saved.volumes, volumes, fillvalue={})):
+        # Older versions noted nothing of the files in a folder, nor bits, which change neither
+        # labels nor images with a window.
+        as_stored = i == 0 and saved.grey_window is None
+        free = {"files"} if as_stored else {"files", "bits"}
+        unknown = {name: now[name] for name in free & (now.keys() - before.keys())}
         if before | unknown != now:
             name = now.get("name", before.get("name"))
             raise ValueError(f"{path}: {name} has changed since. Name another folder.")

@@ -61,6 +61,23 @@ def test_a_chunk_of_a_zarr_that_was_written_since_is_told(tmp_path, version):
         read_slices_record(tmp_path / "out", OPTIONS, described())
 
 
+def test_bits_that_older_versions_did_not_note_count_where_levels_are_stored(tmp_path):
+    image, labels = {"name": "a.tif"}, {"name": "b.tif"}
+    for window, now, same in (
+        ([0.0, 4095.0], [image | {"bits": 12}, labels], True),
+        (None, [image, labels | {"bits": 12}], True),
+        (None, [image | {"bits": 12}, labels], False),
+    ):
+        out = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        record = SlicesRecord(options=OPTIONS, volumes=[image, labels], grey_window=window)
+        write_slices_record(out, record)
+        if same:
+            assert read_slices_record(out, OPTIONS, now) == record
+            continue
+        with pytest.raises(ValueError, match="slices.json: a.tif has changed since"):
+            read_slices_record(out, OPTIONS, now)
+
+
 def test_the_axes_of_a_zarr_that_were_named_since_are_told(tmp_path):
     """In Zarr 2, they stand in a hidden file."""
     path = tmp_path / "cell.zarr"
