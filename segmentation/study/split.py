@@ -13,7 +13,8 @@ from core.notices import notify
 PARTS = ("train", "val", "test")
 Place = pydantic.StrictInt | str  # 1e3 and `yes` are neither in YAML
 RANGE = re.compile(r"(\d+)\s*-\s*(\d+)")
-CORNER = re.compile(r"(?<![a-z])[yx]\d+", re.IGNORECASE)  # of a crop, in the name of its image
+CORNER = re.compile(r"(?<![a-z])([yx])(\d+)", re.IGNORECASE)  # of a crop, in the name of its image
+FEW_PIXELS = 100  # below, a number behind y or x alone may as well be an animal's
 
 
 class SplitConfig(pydantic.BaseModel):
@@ -162,8 +163,14 @@ def _pictures(pairs: Iterable[Pair]) -> set[str]:
     return {
         CORNER.sub("", name).strip("_-. ") or str(image.parent)
         for image, name in names.items()
-        if CORNER.search(name)
+        if _tells_corner(name)
     }
+
+
+def _tells_corner(name: str) -> bool:
+    """Tell whether a name holds y and x of a crop, or one of them in pixels."""
+    found = {letter.lower(): int(number) for letter, number in CORNER.findall(name)}
+    return len(found) == 2 or any(n == 0 or n >= FEW_PIXELS for n in found.values())
 
 
 def _warn_of_crops(found: Mapping[str, Sequence[Pair]]) -> None:

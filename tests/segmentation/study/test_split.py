@@ -75,6 +75,14 @@ def test_crops_of_one_picture_in_two_parts_are_warned_of():
             pairs("mouse_ax1", "mouse_ax2", "mouse_ax3"),
             SplitConfig(pattern=r"ax(\d)", train=[1], val=[2], test=[3], gap=0),
         )
+        # Nor is a small number behind one of the letters: it may be an animal's.
+        split_pairs(
+            pairs("x1_mouse", "x2_mouse", "x3_mouse"),
+            SplitConfig(pattern=r"x(\d)", train=[1], val=[2], test=[3], gap=0),
+        )
+    tiles = SplitConfig(pattern=r"x(\d)", train=[1], val=[2], test=[3], gap=0)
+    with pytest.warns(Notice, match="train and val hold crops of one picture, cell"):
+        split_pairs(pairs("cell_y1_x1", "cell_y1_x2", "rat_y1_x3"), tiles)
 
 
 def test_refusals_name_what_is_wrong():
