@@ -105,7 +105,10 @@ def _meant_dtype(file, array) -> np.dtype:
         return array.dtype
     unsigned = np.dtype(array.dtype.str.replace("i", "u"))
     default = "uint16" if unsigned.itemsize == 2 else ""
-    return unsigned if setup.attrs.get("dataType", default) == unsigned.name else array.dtype
+    stated = setup.attrs.get("dataType", default)
+    if isinstance(stated, bytes):  # a text of fixed length, which may be JSON
+        stated = stated.decode(errors="replace").strip('"')
+    return unsigned if stated == unsigned.name else array.dtype
 
 
 def _shape_of(array) -> tuple[int, ...]:

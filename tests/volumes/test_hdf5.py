@@ -153,6 +153,8 @@ def test_damaged_files(tmp_path, path):
         ("<i2", None, "u2"),
         ("<i2", "uint16", "u2"),
         ("<i2", "int16", "i2"),
+        ("<i2", np.bytes_(b"uint16"), "u2"),
+        ("<i4", np.bytes_(b'"uint32"'), "u4"),
         ("<u2", None, "u2"),
         ("<i4", None, "i4"),
         ("<i1", "uint8", "u1"),
