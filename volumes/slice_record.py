@@ -57,7 +57,7 @@ def describe_volume(path: Path, volume: Volume) -> dict[str, Any]:
             "mtime_ns": state and state.mtime_ns,
         }
     )
-    if min(volume.bits, default=0) > 8:  # before these were stretched, they were not noted
+    if min(volume.bits, default=0) >= 8:  # before these were stretched, they were not noted
         facts["bits"] = max(volume.bits)
     if state:
         return facts

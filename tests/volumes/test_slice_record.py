@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+import tifffile
 from hypothesis import HealthCheck, example, given, settings
 
 from tests.edited import edits
@@ -76,6 +78,14 @@ def test_bits_that_older_versions_did_not_note_count_where_levels_are_stored(tmp
             continue
         with pytest.raises(ValueError, match="slices.json: a.tif has changed since"):
             read_slices_record(out, OPTIONS, now)
+
+
+def test_bits_that_older_versions_did_not_stretch_are_noted(tmp_path):
+    stack = tmp_path / "a.tif"
+    for largest, noted in ((4095, 12), (255, 8), (65535, None)):
+        tags = {"extratags": [(281, 3, 1, largest, False)], "metadata": None}
+        tifffile.imwrite(stack, np.zeros((2, 8, 9), "u2"), photometric="minisblack", **tags)
+        assert describe_volume(stack, open_volume(stack)).get("bits") == noted
 
 
 def test_the_axes_of_a_zarr_that_were_named_since_are_told(tmp_path):
