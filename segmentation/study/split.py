@@ -13,8 +13,8 @@ from core.notices import notify
 PARTS = ("train", "val", "test")
 Place = pydantic.StrictInt | str  # 1e3 and `yes` are neither in YAML
 RANGE = re.compile(r"(\d+)\s*-\s*(\d+)")
-CORNER = re.compile(r"(?<![a-z])([yx])(\d+)", re.IGNORECASE)  # of a crop, in the name of its image
-FEW_PIXELS = 100  # below, a number behind y or x alone may as well be an animal's
+# Corner of a crop at the end of its name, as _y0512_x0000
+CORNER = re.compile(r"(^|[_. -])[xyz]\d+[_. -][xyz]\d+$", re.IGNORECASE)
 
 
 class SplitConfig(pydantic.BaseModel):
@@ -161,16 +161,10 @@ def _pictures(pairs: Iterable[Pair]) -> set[str]:
     names = {pair.image: stem_of(pair.image) for pair in pairs}
     # Where nothing else stands in the name, the folder names the picture.
     return {
-        CORNER.sub("", name).strip("_-. ") or str(image.parent)
+        CORNER.sub("", name) or str(image.parent)
         for image, name in names.items()
-        if _tells_corner(name)
+        if CORNER.search(name)
     }
-
-
-def _tells_corner(name: str) -> bool:
-    """Tell whether a name holds y and x of a crop, or one of them in pixels."""
-    found = {letter.lower(): int(number) for letter, number in CORNER.findall(name)}
-    return len(found) == 2 or any(n == 0 or n >= FEW_PIXELS for n in found.values())
 
 
 def _warn_of_crops(found: Mapping[str, Sequence[Pair]]) -> None:

@@ -65,21 +65,18 @@ def test_crops_of_one_picture_in_two_parts_are_warned_of():
     assert len(seen) == 1
     with pytest.warns(Notice, match="train and val hold crops of one picture, images"):
         rows = {"train": [0], "val": [512], "test": [1024]}
-        split_pairs(pairs("y0", "y512", "y1024"), SplitConfig(pattern=r"y(\d+)", **rows))
+        crops_alone = pairs("y0_x0", "y512_x0", "y1024_x0")
+        split_pairs(crops_alone, SplitConfig(pattern=r"y(\d+)", **rows))
     animals = SplitConfig(pattern=r"rat(\d)", train=[1], val=[2], test=[5], gap=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         split_pairs(pairs(*crops), animals)
-        # A letter before the number is no corner of a crop.
-        split_pairs(
-            pairs("mouse_ax1", "mouse_ax2", "mouse_ax3"),
-            SplitConfig(pattern=r"ax(\d)", train=[1], val=[2], test=[3], gap=0),
-        )
-        # Nor is a small number behind one of the letters: it may be an animal's.
-        split_pairs(
-            pairs("x1_mouse", "x2_mouse", "x3_mouse"),
-            SplitConfig(pattern=r"x(\d)", train=[1], val=[2], test=[3], gap=0),
-        )
+        # Neither slices across x nor animals are crops of one picture.
+        numbers = {"train": [1], "val": [2], "test": [3], "gap": 0}
+        for name in ("vol_x000{}", "x{}_mouse", "WT_Y{}_slice_3", "vol_x000{}_z0000_y0512"):
+            pattern = name.split("{}")[0] + r"(\d)"
+            named = pairs(*(name.format(i) for i in (1, 2, 3)))
+            split_pairs(named, SplitConfig(pattern=pattern, **numbers))
     tiles = SplitConfig(pattern=r"x(\d)", train=[1], val=[2], test=[3], gap=0)
     with pytest.warns(Notice, match="train and val hold crops of one picture, cell"):
         split_pairs(pairs("cell_y1_x1", "cell_y1_x2", "rat_y1_x3"), tiles)
