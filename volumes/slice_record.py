@@ -17,7 +17,7 @@ from core.imaging.images import SERVICE_FOLDERS, list_images
 from core.recording.records import Record, read_checked
 from volumes.base import Volume
 from volumes.folder import FolderVolume
-from volumes.grey import Window
+from volumes.grey import Window, bits_of
 
 SLICES = "slices.json"
 HIDDEN_METADATA = {".zarray", ".zgroup", ".zattrs", ".zmetadata"}  # of Zarr 2
@@ -57,8 +57,9 @@ def describe_volume(path: Path, volume: Volume) -> dict[str, Any]:
             "mtime_ns": state and state.mtime_ns,
         }
     )
-    if min(volume.bits, default=0) >= 8:  # before these were stretched, they were not noted
-        facts["bits"] = max(volume.bits)
+    bits = bits_of(volume)
+    if bits and bits >= 8:  # older versions did not stretch these, and noted none
+        facts["bits"] = bits
     if state:
         return facts
     of_slices = isinstance(volume, FolderVolume)

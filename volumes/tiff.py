@@ -15,7 +15,7 @@ from volumes.base import ArrayOptions, Format, Volume, check_level, choose_one, 
 from volumes.raw import RawVoxels
 from volumes.tiff_pages import (
     ORIENTATION,
-    bits_of,
+    bits_stated,
     check_alike,
     notify_of_set,
     pages_of,
@@ -62,7 +62,7 @@ class TiffVolume(Volume):
         if None in pages:
             raise ValueError(f"{path}: pages are missing. Copy all files of the set.")
         check_alike(pages, page)
-        bits = bits_of(pages, page)
+        bits = bits_stated(pages, page)
         if self.dtype.kind in "bu" and bits < 8 * self.dtype.itemsize:
             self.bits = frozenset({bits})
         if self._raw is None:

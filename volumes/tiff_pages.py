@@ -88,7 +88,7 @@ def check_alike(pages: Iterable[Page], first: TiffPage) -> None:
     files.clear()
 
 
-def bits_of(pages: Iterable[Page], first: TiffPage) -> int:
+def bits_stated(pages: Iterable[Page], first: TiffPage) -> int:
     """Bits that grey levels use; fewer than stored where the first page says so.
 
     Where others say something else, these are their brightest pixels. They may say nothing.

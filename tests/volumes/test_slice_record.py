@@ -7,6 +7,7 @@ import pytest
 import tifffile
 from hypothesis import HealthCheck, example, given, settings
 
+from core.imaging.image_header import BIT_DEPTH_VARIABLE
 from tests.edited import edits
 from volumes import open_volume
 from volumes.base import ArrayOptions
@@ -96,3 +97,12 @@ def test_the_axes_of_a_zarr_that_were_named_since_are_told(tmp_path):
     before = describe_volume(path, open_volume(path))
     array.attrs["_ARRAY_DIMENSIONS"] = ["x", "y", "z"]
     assert before != describe_volume(path, open_volume(path))
+
+
+def test_bits_that_the_options_state_are_noted(tmp_path, monkeypatch):
+    """Older versions took `--bit_depth` without effect, and their records do not hold it."""
+    stack = tmp_path / "a.tif"
+    tifffile.imwrite(stack, np.zeros((5, 8, 9), np.uint16))
+    assert "bits" not in describe_volume(stack, open_volume(stack))
+    monkeypatch.setenv(BIT_DEPTH_VARIABLE, "12")
+    assert describe_volume(stack, open_volume(stack))["bits"] == 12
