@@ -26,8 +26,8 @@ from generation.planning.plan import ConditionSet, SamplePlan
 from generation.planning.shards import MAX_SHARDS
 from segmentation.run_record import GeneratedFrom
 
-# Options of several `NAME=FILE`, which may change as paths may
-WEIGHTS_BY_NAME = ("branch_weights", "edge_model_paths")
+# Options that hold weights in texts, which may change as paths may
+WEIGHTS_IN_TEXTS = ("branch_weights", "edge_model_paths", "edge_model_path")
 
 
 class SavedOptions(Record):
@@ -177,7 +177,7 @@ def _require_same_options(
         )
     # Paths may change, as files move: the caller compares what they mean.
     paths = {name for name, value in now.items() if isinstance(value, Path)}
-    may_differ = {*free, *paths, *WEIGHTS_BY_NAME}
+    may_differ = {*free, *paths, *WEIGHTS_IN_TEXTS}
     refuse_edited(run_dir / STATE, now, started, may_differ, "start a new run.")
 
 

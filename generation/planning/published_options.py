@@ -66,12 +66,13 @@ class PublishedOptions:
         metavar="NAME=DIR",
         help="edge maps of each edge branch, with the masks' names",
     )
-    edge_dir: Path | None = option(None, Path, "DIR", "the same as --edge_dirs edge=DIR")
+    # Texts, of which an empty one stands for none; an empty path would be this folder.
+    edge_dir: str | None = option(None, metavar="DIR", help="the same as --edge_dirs edge=DIR")
     edge_model_paths: Sequence[str] | None = option(
         None, nargs="+", metavar="NAME=FILE", help="weights of the edge branches"
     )
-    edge_model_path: Path | None = option(
-        None, Path, "FILE", "deprecated: --edge_model_paths edge=FILE"
+    edge_model_path: str | None = option(
+        None, metavar="FILE", help="deprecated: --edge_model_paths edge=FILE"
     )
     edge_strengths: Sequence[str] | None = option(
         None,
@@ -202,7 +203,7 @@ def _edge_branches(options, mode, condition_options, draw_edges) -> list[Branch]
     ]
 
 
-def _with_short_form(option: str, words, single: Path | None) -> dict[str, Path]:
+def _with_short_form(option: str, words, single: str | None) -> dict[str, Path]:
     """Paths by branch of an option such as `--edge_dirs`, with that of `--edge_dir`."""
     # The short form came first, for one branch; commands of that time still work.
     found = split_named(option, words, RESERVED)
