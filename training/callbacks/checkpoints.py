@@ -211,9 +211,12 @@ class SaveLast(Checkpoint):
             ValueError: another number of images per batch, or the checkpoint of another run.
         """
         if state_dict.get("identity") != read_identity(self.path.parent):
+            record = self.path.with_name(START)
+            if not record.exists():
+                raise ValueError(f"{record}: is gone. Put it back: it tells the run of {LAST}.")
             raise ValueError(
-                f"{self.path}: is of another run than {self.path.with_name(START)} tells of. Put "
-                "back the checkpoint of this run, or go on in the folder that it came from."
+                f"{self.path}: is of another run than {record} tells of. Put back the checkpoint "
+                "of this run, or go on in the folder that it came from."
             )
         before = state_dict.get("whole_batch", self.whole_batch)  # older files do not say
         if before != self.whole_batch:
