@@ -13,6 +13,8 @@ from generation.drawing.grain import add_grain, chosen_grain
 from generation.options import GrainOptions
 from tests.microscope.test_grain import grain_of
 
+BASE = Path("base.ckpt")  # is not read: grain of older versions tells no autoencoder
+
 
 @pytest.fixture
 def path(tmp_path):
@@ -26,16 +28,16 @@ def branch_of(pixel_size, trained=None):
 
 
 def test_another_pixel_size_is_refused_where_both_are_known(path):
-    assert chosen_grain(None, branch_of(None)) is None and GrainOptions().files() == {}
+    assert chosen_grain(None, branch_of(None), BASE) is None and GrainOptions().files() == {}
     fine, other = PixelSize(5.0, 4.5), PixelSize(8, 8)
     for sizes in ((None, None), (PixelSize(4.6, 4.6), None), (fine, other), (None, fine)):
-        assert chosen_grain(path, branch_of(*sizes)) == grain_of()
+        assert chosen_grain(path, branch_of(*sizes), BASE) == grain_of()
     with pytest.raises(ValueError, match="of 4.6 nm, but the images have pixels of 8 nm. Meas"):
-        chosen_grain(path, branch_of(other, fine))
+        chosen_grain(path, branch_of(other, fine), BASE)
     with pytest.raises(ValueError, match="the images of the training have pixels of 8 nm"):
-        chosen_grain(path, branch_of(None, other))
+        chosen_grain(path, branch_of(None, other), BASE)
     write_json(path, grain_of().model_dump() | {"pixel_size_nm": None})
-    assert chosen_grain(path, branch_of(other)).pixel_size_nm is None
+    assert chosen_grain(path, branch_of(other), BASE).pixel_size_nm is None
 
 
 def test_grain_is_added_on_the_decoders_scale():
@@ -49,4 +51,4 @@ def test_grain_is_added_on_the_decoders_scale():
 
 def test_a_missing_file_is_an_error():
     with pytest.raises(FileNotFoundError, match="none.json"):
-        chosen_grain(Path("none.json"), branch_of(None))
+        chosen_grain(Path("none.json"), branch_of(None), BASE)
