@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from conditions import ConditionOptions, Edge, Segmentation
+from core.command_line.options import add_options, new_parser, read_options
 from generation.planning.branches import Branch, BranchOptions, named_branches
 from generation.planning.published_options import (
     RESERVED,
@@ -45,6 +46,15 @@ def facts(branches):
 )
 def test_the_mode_follows_from_the_folders(given, mode):
     assert infer_mode(PublishedOptions(**given)) == mode
+
+
+def test_empty_texts_of_the_command_line_stand_for_none():
+    """As shells give unset variables."""
+    parser = new_parser("")
+    add_options(parser, PublishedOptions, "conditions")
+    words = ["--mask_dir", "m", "--edge_dir", "", "--edge_model_path", ""]
+    options = read_options(PublishedOptions, parser.parse_args(words))
+    assert infer_mode(options) == "mask_only"
 
 
 def test_masks_and_edges_become_the_branches_of_the_general_form():
