@@ -338,6 +338,10 @@ def test_a_checkpoint_that_was_copied_from_another_run_is_refused(options, tmp_p
     for more in ([], ["--dry_run"]):
         line = error_line(train.main, *resume, *more)
         assert f"{two}/last.ckpt: is of another run than {two}/start.json tells of" in line
+    (one / "start.json").rename(one / "aside.json")
+    line = error_line(train.main, "--resume_training", str(one), "--dry_run")
+    assert f"{one}/start.json: is gone. Put it back: it tells the run of last.ckpt." in line
+    (one / "aside.json").rename(one / "start.json")
     for run in (one, two):
         start = json.loads((run / "start.json").read_text())
         del start["identity"]
