@@ -14,6 +14,7 @@ from core.weights.checkpoints import load_state_dict
 from training.base import unet, work_folder
 from training.base.autoencoder import AutoencoderTraining
 from training.base.unet import UNetTraining
+from training.base.work_folder import WorkFolder
 from utils import pretrain_base
 
 
@@ -216,6 +217,19 @@ def test_a_job_that_is_to_be_requeued_between_the_stages_says_so(
     assert signal.getsignal(signal.SIGUSR1) == before
     pretrain_base.main(words)
     assert (tmp_path / "base.ckpt").exists()
+
+
+def test_a_job_whose_weights_are_written_is_not_requeued(pairs, micro_yaml, tmp_path, monkeypatch):
+    words = command(pairs, micro_yaml, tmp_path / "base.ckpt", "--vae_steps", 1, "--unet_steps", 1)
+    remove = WorkFolder.remove
+
+    def signalled(self):
+        signal.raise_signal(signal.SIGUSR1)
+        remove(self)
+
+    monkeypatch.setattr(WorkFolder, "remove", signalled)
+    pretrain_base.main(words)
+    assert (tmp_path / "base.ckpt").exists() and not (tmp_path / "base_training").exists()
 
 
 def test_a_stop_that_saved_nothing_says_so(pairs, micro_yaml, tmp_path, monkeypatch, caplog):
