@@ -66,8 +66,8 @@ def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.
         location: device to load to, as torch names it.
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a folder of diffusers, or the file is truncated, no checkpoint, quantised, or
-            asks to run code on loading; none of its code has run.
+        ValueError: a folder, or the file is truncated, no checkpoint, quantised, or asks to run
+            code on loading; none of its code has run.
     """
     path = Path(path)
     check_weights_file(path)

@@ -22,6 +22,14 @@ TRAINER_CLASSES = (
     "builtins.dict", "builtins.list", "builtins.tuple", "builtins.str",
     "builtins.int", "builtins.float", "builtins.bool",
 )  # fmt: skip
+# Beginnings, in lower case, of files in the place of weights: what they are, and what to do.
+COPY = "Download or copy it again."
+OTHER_KINDS = (
+    (b"version https://git-lfs", "a pointer of Git LFS", "Run git lfs pull there."),
+    ((b"<!", b"<html", b"<head", b"<?xml"), "a web page", "Download the file itself."),
+    (b"{", "JSON, as the index of weights in several files", "Take the weights in one file."),
+    (b"gguf", "quantised, in GGUF", "Take the file in fp16, bf16 or fp32."),
+)
 TRAINER_DICTIONARIES = (
     "collections.defaultdict",
     "pytorch_lightning.utilities.parsing.AttributeDict",
@@ -110,6 +118,7 @@ def load_pickle(path: Path, location: str) -> dict:
         MisnamedFileError: its name ends in `.safetensors`.
         UnsafeFileError: it asks to run code on loading; none of its code has run.
     """
+    _refuse_other_kinds(path)
     try:
         is_zip = zipfile.is_zipfile(path)  # older torch wrote bare pickles, which cannot be mapped
         if is_zip and path.suffix == ".safetensors":  # torch would go by the name
@@ -136,11 +145,20 @@ def load_pickle(path: Path, location: str) -> dict:
         ):
             raise UnsafeFileError(path) from error
         if isinstance(error, pickle.UnpicklingError):
-            reason = "not one, or damaged"  # torch's own text advises to let the file run its code
-        reason = reason or type(error).__name__
-        raise ValueError(
-            f"{path}: cannot be read as a checkpoint ({reason}). Download or copy it again."
-        ) from error
+            reason = "not one, or damaged"
+        # The first sentence: the next ones of torch advise to let the file run its code.
+        reason = reason.partition(". ")[0] or type(error).__name__
+        raise ValueError(f"{path}: cannot be read as a checkpoint ({reason}). {COPY}") from error
+
+
+def _refuse_other_kinds(path):
+    """Raise ValueError where a file is none of torch's, by its beginning."""
+    with open(path, "rb") as file:
+        start = file.read(64).lower()
+    found = next((row[1:] for row in OTHER_KINDS if start.lstrip().startswith(row[0])), None)
+    kind, remedy = found or ("" if start else "empty", COPY)
+    if kind:
+        raise ValueError(f"{path}: cannot be read as a checkpoint (it is {kind}). {remedy}")
 
 
 def _stand_ins(path):

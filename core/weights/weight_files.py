@@ -9,7 +9,8 @@ from safetensors import SafetensorError, safe_open
 from core.files import check_writable
 
 WEIGHT_SUFFIXES = (".ckpt", ".pth", ".pt", ".safetensors")
-DIFFUSERS_CONFIG = "config.json"  # in every folder that diffusers saves
+# In every folder that diffusers saves: of a network, or of a pipeline of several.
+DIFFUSERS_CONFIGS = ("config.json", "model_index.json")
 CONVERT = "Run python utils/convert_control.py THIS NEW.safetensors and take the new file"
 
 
@@ -18,13 +19,15 @@ def check_weights_file(path: Path) -> None:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a folder of diffusers.
+        ValueError: a folder.
     """
-    if (path / DIFFUSERS_CONFIG).is_file():
+    if any((path / name).is_file() for name in DIFFUSERS_CONFIGS):
         raise ValueError(
             f"{path}: is a folder of diffusers, expected a file. A ControlNet can be converted. "
             f"{CONVERT}."
         )
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder, expected a file of weights. Name a file in it.")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint. Check the path.")
 

@@ -91,9 +91,11 @@ def test_weights_are_mapped_and_the_file_never_changes(tmp_path):
 
 
 def test_paths_that_are_no_file(tmp_path):
-    for path in (tmp_path / "none.ckpt", tmp_path / "none.safetensors", tmp_path):
+    for path in (tmp_path / "none.ckpt", tmp_path / "none.safetensors"):
         with pytest.raises(FileNotFoundError, match="no such checkpoint"):
             load_state_dict(path)
+    with pytest.raises(ValueError, match=f"{tmp_path}: is a folder, expected a file of weights"):
+        load_state_dict(tmp_path)
 
 
 @pytest.mark.parametrize(

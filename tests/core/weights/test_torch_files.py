@@ -10,6 +10,7 @@ import pathlib
 import pickle
 import subprocess
 import sys
+import tarfile
 import types
 import zipfile
 
@@ -242,24 +243,39 @@ def test_a_torch_file_named_as_safetensors_is_called_one(tmp_path):
         load_state_dict(tmp_path / "t.safetensors")
 
 
-TEXTS = {
-    "empty": "",
-    "word": "hello",
-    "web page": "<html>404</html>\n",
-    "git-lfs": "version https://git-lfs.github.com/spec/v1\n",
-    "zeros": "\0" * 999,
-    "not ASCII": "µ" * 50,
+TEXTS = {  # content, and what is said of it
+    "empty": ("", "it is empty"),
+    "word": ("hello", ""),
+    "web page": ("\n<html>404</html>\n", "it is a web page"),
+    "other page": ("<!DOCTYPE html>\n<html>", "it is a web page"),
+    "git-lfs": ("version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+    "index": ('{"metadata": {}, "weight_map": {}}', "it is JSON"),
+    "gguf": ("GGUF\3\0\0\0", "it is quantised, in GGUF"),
+    "zeros": ("\0" * 999, ""),
+    "not ASCII": ("µ" * 50, ""),
 }
 
 
 @pytest.mark.parametrize("suffix", WEIGHT_SUFFIXES)
-@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_text_files(tmp_path, suffix, text):
+@pytest.mark.parametrize(("text", "kind"), TEXTS.values(), ids=TEXTS)
+def test_text_files(tmp_path, suffix, text, kind):
     path = tmp_path / f"w{suffix}"
     path.write_text(text)
-    with pytest.raises(ValueError, match=rf"w{suffix}: cannot be read as") as caught:
+    expected = rf"w{suffix}: cannot be read as a checkpoint \(.*{kind}"
+    with pytest.raises(ValueError, match=expected) as caught:
         load_state_dict(path)
     assert "\n" not in str(caught.value)
+
+
+def test_no_line_advises_to_run_code(tmp_path):
+    """As torch does where it is given files of TorchScript, and tar archives of its first years."""
+    torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "script.pt"))
+    with tarfile.open(tmp_path / "old.pt", "w") as archive:
+        archive.add(__file__, "tensors")
+    for name in ("script.pt", "old.pt"):
+        with pytest.raises(ValueError, match=f"{name}: cannot be read") as caught:
+            load_state_dict(tmp_path / name)
+        assert "weights_only` set to" not in str(caught.value)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
