@@ -20,7 +20,7 @@ from core.weights.weight_files import (
 )
 from core.weights.weights_in_use import note_weights
 
-# Where trainers put the weights beside other things; the first one of a file counts.
+# Where trainers put the weights beside other things.
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 # One in another; the bound ends the search in a file that holds itself.
 MAX_NESTING = 8
@@ -55,8 +55,8 @@ def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.
 
     A file of safetensors is told by its content, whatever its name.
 
-    They are mapped from the file where its format allows. Of a file with one of `WRAPPERS`, its
-    content is taken. Objects that trainers leave beside the tensors are left out.
+    They are mapped from the file where its format allows. Of a file with some of `WRAPPERS`, the
+    part with the most tensors is taken. Objects that trainers leave beside them are left out.
 
     Torch files are compared with their checksums, see `core.weights.torch_files.check_archive`. A
     .safetensors file has none: a flipped bit in it shows only where somebody recorded the hash of
@@ -88,15 +88,14 @@ def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.
 
 
 def _unwrapped(content, depth: int = MAX_NESTING):
-    """The innermost content of `WRAPPERS`, of those that hold tensors where any does."""
+    """A content, or what it holds under one of `WRAPPERS`: that with the most tensors."""
     if depth == 0 or not isinstance(content, dict):
         return content
     parts = (content.get(name) for name in WRAPPERS)
-    # Lightning nests once, programs that save again may nest deeper
+    # Lightning nests once, programs that save again may nest deeper.
     inner = [_unwrapped(part, depth - 1) for part in parts if isinstance(part, dict)]
-    if full := [part for part in inner if _tensors_of(part)]:
-        return full[0]
-    return content if _tensors_of(content) or not inner else inner[0]  # `model` may be options
+    # The others are options, or counters beside the weights; the first of equals counts.
+    return max([*inner, content], key=lambda part: len(_tensors_of(part)))
 
 
 def _tensors_of(content) -> dict[str, torch.Tensor]:

@@ -45,6 +45,17 @@ def test_state_dicts_of_other_trainers(tmp_path, wrapper):
     assert_same_tensors(load_state_dict(save(tmp_path / "l.ckpt", lightning)), WEIGHTS)
 
 
+def test_the_most_tensors_are_the_weights(tmp_path):
+    """A trainer may keep a counter, or a short part, under the name of the whole."""
+    counter = {"epoch": torch.tensor(3)}
+    for content in (
+        WEIGHTS | {"model": counter},
+        {"state_dict": counter, "model": WEIGHTS},
+        {"model": counter | {"state_dict": WEIGHTS}},
+    ):
+        assert_same_tensors(load_state_dict(save(tmp_path / "w.pt", content)), WEIGHTS)
+
+
 def test_options_under_the_name_of_weights_are_passed_over(tmp_path):
     options = {"name": "unet"}
     for content in (WEIGHTS | {"model": options}, {"state_dict": options, "model": WEIGHTS}):
