@@ -24,11 +24,9 @@ from core.weights.weights_in_use import note_weights
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 # One in another; the bound ends the search in a file that holds itself.
 MAX_NESTING = 8
-# Types that a weight has only in a quantised file. Counters and places are int64.
-QUANTISED = {
-    torch.int8, torch.uint8, torch.int16, torch.float8_e4m3fn, torch.float8_e5m2,
-    torch.float8_e4m3fnuz, torch.float8_e5m2fnuz, torch.qint8, torch.quint8, torch.qint32,
-}  # fmt: skip
+# Types that networks compute with; counters and places, which are no weights, are whole numbers.
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+WHOLE = (torch.int32, torch.int64, torch.bool)
 
 
 class SkipInitialisation(TorchFunctionMode):
@@ -83,7 +81,7 @@ def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.
         raise ValueError(
             f"{path}: holds no tensors by name, so it is no checkpoint of a model{_parts(content)}"
         )
-    _refuse_quantised(tensors, path)
+    _refuse_unusable(tensors, path)
     return tensors
 
 
@@ -116,15 +114,19 @@ def _parts(content) -> str:
     )
 
 
-def _refuse_quantised(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Raise ValueError where weights are stored in 8 bits or as whole numbers."""
+def _refuse_unusable(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Raise ValueError where a tensor is of a type that no network computes with as it is."""
     for name, tensor in tensors.items():
-        # Their scales lie elsewhere, in as many ways as there are programs. Without them the
-        # numbers fit every layer and mean nothing.
-        if tensor.dtype in QUANTISED:
+        # Quantised weights have their scales elsewhere, in as many ways as there are programs.
+        # Without them the numbers fit every layer and mean nothing.
+        allowed = FLOATS if name.endswith(("weight", "bias")) else FLOATS + WHOLE
+        kinds = [tensor.dtype] if tensor.dtype not in allowed else []
+        kinds += [tensor.layout] if tensor.layout != torch.strided else []
+        kinds += [tensor.device] if tensor.is_meta else []  # a name without any numbers
+        if kinds:
             raise ValueError(
-                f"{path}: is quantised, as {name} is {str(tensor.dtype).removeprefix('torch.')}. "
-                "Take the file in fp16, bf16 or fp32."
+                f"{path}: is quantised or holds no weights, as {name} is "
+                f"{str(kinds[0]).removeprefix('torch.')}. Take the file in fp16, bf16 or fp32."
             )
 
 
