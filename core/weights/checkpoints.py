@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch.overrides import TorchFunctionMode
 
 from core.files import whole_file
+from core.notices import notify
 from core.weights.torch_files import load_pickle
 from core.weights.weight_files import (
     WEIGHT_SUFFIXES,
@@ -27,6 +28,8 @@ MAX_NESTING = 8
 # Types that networks compute with; counters and places, which are no weights, are whole numbers.
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 WHOLE = (torch.int32, torch.int64, torch.bool)
+# Zeros in a row at one end of a tensor, and none at the other, that no training leaves.
+GAP = 2**14
 
 
 class SkipInitialisation(TorchFunctionMode):
@@ -58,7 +61,7 @@ def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.
 
     Torch files are compared with their checksums, see `core.weights.torch_files.check_archive`. A
     .safetensors file has none: a flipped bit in it shows only where somebody recorded the hash of
-    the whole file.
+    the whole file. Of parts that a download left empty there is a warning.
 
     Args:
         location: device to load to, as torch names it.
@@ -82,6 +85,7 @@ def load_state_dict(path: str | Path, location: str = "cpu") -> dict[str, torch.
             f"{path}: holds no tensors by name, so it is no checkpoint of a model{_parts(content)}"
         )
     _refuse_unusable(tensors, path)
+    _notify_of_gaps(tensors, path)
     return tensors
 
 
@@ -128,6 +132,18 @@ def _refuse_unusable(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
                 f"{path}: is quantised or holds no weights, as {name} is "
                 f"{str(kinds[0]).removeprefix('torch.')}. Take the file in fp16, bf16 or fp32."
             )
+
+
+def _notify_of_gaps(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Warn where a tensor has zeros in a part, as programs leave them where a download ended."""
+    for name, tensor in tensors.items():
+        flat = tensor.flatten()
+        if len(flat) >= 2 * GAP and bool(flat[:GAP].any()) != bool(flat[-GAP:].any()):
+            notify(
+                f"{path}: {name} begins or ends with zeros, as in a file that was downloaded in "
+                "part. Compare its SHA-256 with the published one."
+            )
+            return
 
 
 def check_finite(tensors: Mapping[str, torch.Tensor], source: str | Path) -> None:

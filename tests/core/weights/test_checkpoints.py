@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from core.notices import Notice
 from core.weights import checkpoints
 from core.weights.checkpoints import load_state_dict, load_strictly, save_weights
 from core.weights.weight_files import WEIGHT_SUFFIXES
@@ -103,6 +104,21 @@ def test_tensors_that_no_network_computes_with_are_refused(tmp_path, kind, weigh
     path = save(tmp_path / "base.ckpt", {"conv.bias": weight})
     with pytest.raises(ValueError, match=f"{path}: .* as conv.bias is {kind}. Take"):
         load_state_dict(path)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".ckpt"])
+def test_zeros_that_a_broken_download_left_are_told(tmp_path, suffix, recwarn):
+    path, rows = tmp_path / f"w{suffix}", checkpoints.GAP // 32
+    whole = {"zero": torch.zeros(2 * rows, 32), "full.weight": torch.ones(2 * rows, 32)}
+    save_weights(whole, path)
+    load_state_dict(path)
+    assert not recwarn
+    for part in (slice(rows), slice(rows, None)):
+        whole["full.weight"] = torch.ones(2 * rows, 32)
+        whole["full.weight"][part] = 0
+        save_weights(whole, path)
+        with pytest.warns(Notice, match=f"{path}: full.weight begins or ends with zeros"):
+            load_state_dict(path)
 
 
 def test_weights_are_mapped_and_the_file_never_changes(tmp_path):
