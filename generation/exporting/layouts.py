@@ -189,6 +189,9 @@ class CocoLayout(PairsLayout):
             for i, name in enumerate(class_names)
         ]
         content = {"images": images, "annotations": annotations, "categories": categories}
+        if any(case.has_ignored for case in cases):
+            ignored = f"{self.ignore_label(len(class_names))} marks pixels to be ignored."
+            content = {"info": {"description": f"In {self.masks}/, {ignored}"}} | content
         write_json(folder / "annotations.json", content)
 
 

@@ -121,7 +121,15 @@ def test_coco_lists_every_picture_and_category(exported):
         with Image.open(folder / "images" / image["file_name"]) as picture:
             assert (image["width"], image["height"]) == picture.size == labels.shape[::-1]
         assert set(np.unique(labels)) <= ids
-    assert not files
+    assert not files and "info" not in content
+
+
+def test_coco_states_what_marks_ignored_pixels(tmp_path):
+    """No category has its number."""
+    cases = [Case("a", "g", True, (8, 8)), Case("b", "g", True, (8, 8), has_ignored=True)]
+    LAYOUTS["coco"].write_records(tmp_path, cases, NAMES, grey=True)
+    info = read_json(tmp_path / "annotations.json")["info"]
+    assert info == {"description": "In annotations/, 255 marks pixels to be ignored."}
 
 
 def test_an_ome_zarr_holds_image_and_mask_of_each_pair(exported, pairs):
