@@ -13,8 +13,10 @@ from core.notices import notify
 PARTS = ("train", "val", "test")
 Place = pydantic.StrictInt | str  # 1e3 and `yes` are neither in YAML
 RANGE = re.compile(r"(\d+)\s*-\s*(\d+)")
-# Corner of a crop at the end of its name, as _y0512_x0000
-CORNER = re.compile(r"(^|[_. -])[xyz]\d+[_. -][xyz]\d+$", re.IGNORECASE)
+# Corner or quadrant of a crop at the end of its name, as _y0512_x0000 or _q2
+PLACE_IN_PICTURE = re.compile(
+    r"(^|[_. -])([xyz]\d+[_. -][xyz]\d+|q(uad(rant)?)?[_. -]?[0-4])$", re.IGNORECASE
+)
 
 
 class SplitConfig(pydantic.BaseModel):
@@ -157,13 +159,13 @@ def _warn_of_neighbours(found: Mapping[str, Sequence[Pair]], config: SplitConfig
 
 
 def _pictures(pairs: Iterable[Pair]) -> set[str]:
-    """The pictures that images are crops of: their names without the corner of the crop."""
+    """The pictures that images are crops of: their names without the place of the crop."""
     names = {pair.image: stem_of(pair.image) for pair in pairs}
     # Where nothing else stands in the name, the folder names the picture.
     return {
-        CORNER.sub("", name) or str(image.parent)
+        PLACE_IN_PICTURE.sub("", name) or str(image.parent)
         for image, name in names.items()
-        if CORNER.search(name)
+        if PLACE_IN_PICTURE.search(name)
     }
 
 

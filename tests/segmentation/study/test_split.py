@@ -73,13 +73,19 @@ def test_crops_of_one_picture_in_two_parts_are_warned_of():
         split_pairs(pairs(*crops), animals)
         # Neither slices across x nor animals are crops of one picture.
         numbers = {"train": [1], "val": [2], "test": [3], "gap": 0}
-        for name in ("vol_x000{}", "x{}_mouse", "WT_Y{}_slice_3", "vol_x000{}_z0000_y0512"):
+        names = "vol_x000{}", "x{}_mouse", "WT_Y{}_slice_3", "vol_x000{}_z0000_y0512", "vol_q{}5"
+        for name in (*names, "freq{}"):
             pattern = name.split("{}")[0] + r"(\d)"
             named = pairs(*(name.format(i) for i in (1, 2, 3)))
             split_pairs(named, SplitConfig(pattern=pattern, **numbers))
     tiles = SplitConfig(pattern=r"x(\d)", train=[1], val=[2], test=[3], gap=0)
     with pytest.warns(Notice, match="train and val hold crops of one picture, cell"):
         split_pairs(pairs("cell_y1_x1", "cell_y1_x2", "rat_y1_x3"), tiles)
+    quadrants = SplitConfig(pattern=r"(\d)$", train=[1], val=[2], test=[3], gap=0)
+    for name in ("cell_q{}", "cell-Q{}", "cell_quad{}", "cell_quadrant_{}"):
+        named = pairs(name.format(1), name.format(2), "rat_q3")
+        with pytest.warns(Notice, match="train and val hold crops of one picture, cell"):
+            split_pairs(named, quadrants)
 
 
 def test_refusals_name_what_is_wrong():
