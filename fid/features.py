@@ -12,7 +12,7 @@ import torch
 
 from core.files import whole_file
 from core.imaging.image_header import stated_bit_depth
-from core.notices import report
+from core.notices import notify, report
 from fid.backbones.loading import Backbone
 from fid.distances import Statistics
 from fid.images import read_batches
@@ -40,14 +40,13 @@ def folder_statistics(
     """Statistics of image files; with `cache_dir` taken from there, or computed and left there.
 
     A cached entry counts as long as these are the same: paths, sizes and times of the files, the
-    weights and the preprocessing.
+    weights and the preprocessing. Where none can be left, there is a warning.
 
     Args:
         keep_features: keep all features, which KID and the judgement of few images need.
         title: of the progress bar.
     Raises:
         ValueError: a file cannot be read, or the cached one is damaged.
-        OSError: the cache cannot be written.
     """
     if cache_dir is None:
         # Images are prepared by worker processes, batch by batch, while the network works.
@@ -64,15 +63,21 @@ def folder_statistics(
     statistics = folder_statistics(
         paths, backbone, batch_size, num_workers, keep_features, title=title
     )
-    with whole_file(cached) as temporary:  # several scores may run at once
-        np.savez(temporary, **statistics.state())
+    if f"{_cache_key(paths, backbone)}.npz" == cached.name:  # no file has changed meanwhile
+        try:
+            with whole_file(cached) as temporary:  # several scores may run at once
+                np.savez(temporary, **statistics.state())
+        except OSError as error:  # the minutes of computing count more
+            notify(f"statistics of {title} are not kept for the next score ({error})")
     return statistics
 
 
 def _cache_key(paths, backbone):
     """Name of the entry, which changes with every file, the weights and the preprocessing."""
-    # Sizes and times instead of contents: hashing a large set takes as long as reading it.
-    files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    # Sizes and times instead of contents: hashing a large set takes as long as reading it. Copying
+    # may set the content's time back, but not that of the inode.
+    files = [(str(path.resolve()), path.stat()) for path in paths]
+    files = [(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in files]
     made = [files, backbone.settings()]
     if bit_depth := stated_bit_depth():
         made.append(bit_depth)

@@ -1,11 +1,15 @@
 """Statistics of folders, and their cache."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from core.imaging.images import list_images
+from core.notices import Notice
+from fid import features
 from fid.backbones.loading import load_backbone
 from fid.backbones.options import BackboneOptions
 from fid.features import folder_statistics
@@ -44,6 +48,41 @@ def test_cache_is_used_until_anything_changes(
     os.utime(paths[0], ns=(1, 1))  # a file changed
     folder_statistics(paths, backbone, cache_dir=cache)
     assert len(list(cache.iterdir())) == 4
+
+
+def test_images_replaced_with_their_size_and_time_are_read(image_folders, backbone, tmp_path):
+    """As `cp --preserve` does with uncompressed images."""
+    paths, cache = list_images(image_folders / "real"), tmp_path / "cache"
+    for path in paths:
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(path, "TIFF")
+    before = folder_statistics(paths, backbone, cache_dir=cache)
+    stat = paths[0].stat()
+    Image.fromarray(np.full((8, 8), 255, np.uint8)).save(paths[0], "TIFF")
+    os.utime(paths[0], ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert paths[0].stat().st_size == stat.st_size
+    after = folder_statistics(paths, backbone, cache_dir=cache)
+    assert not np.allclose(before.features[0], after.features[0])
+
+
+def test_images_that_change_while_they_are_read_are_not_cached(
+    image_folders, backbone, tmp_path, monkeypatch
+):
+    paths, read = list_images(image_folders / "real"), features.read_batches
+
+    def change(*arguments):
+        os.utime(paths[0], ns=(1, 1))
+        return read(*arguments)
+
+    monkeypatch.setattr(features, "read_batches", change)
+    assert folder_statistics(paths, backbone, cache_dir=tmp_path / "cache").count == len(paths)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_cache_that_cannot_be_written_costs_no_score(image_folders, backbone):
+    paths = list_images(image_folders / "real")
+    with pytest.warns(Notice, match="statistics of real are not kept for the next score .*/proc"):
+        found = folder_statistics(paths, backbone, cache_dir=Path("/proc/cache"), title="real")
+    assert found.count == len(paths)
 
 
 def test_moments_alone_do_not_do_where_features_are_wanted(image_folders, backbone, tmp_path):
