@@ -10,15 +10,18 @@ files, copy them from other runs and fill disks while they are written:
     position = read_checked(folder / "position.json", Position)
 """
 
+import codecs
 import importlib.metadata
+import json
 import os
 import platform
 import secrets
 import shlex
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,17 +64,30 @@ Checked = TypeVar("Checked", bound=Record)
 
 
 def read_checked(path: Path, kind: type[Checked]) -> Checked:
-    """A record from its JSON file.
+    """A record from its JSON file, with or without the mark that editors of Windows begin it with.
 
     Raises:
         FileNotFoundError: no such file.
-        DamagedRecord: no JSON, or a field is missing or wrong. The message names file and field.
+        DamagedRecord: no JSON, or a field is missing, wrong or there twice. The message names file
+            and field.
         ValueError: no regular file, or far too large.
     """
     require_file(path)
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path}: larger than {MAX_BYTES >> 20} MiB, so it is no record")
-    return parse_checked(path.read_bytes(), kind, path)
+    content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    checked = parse_checked(content, kind, path)
+    json.loads(content, object_pairs_hook=partial(_refuse_repeated, path))
+    return checked
+
+
+def _refuse_repeated(path: Path, fields: Sequence[tuple[str, Any]]) -> None:
+    """Raise DamagedRecord where a name stands twice, of which readers take the last."""
+    names = set()
+    for name, _ in fields:
+        if name in names:
+            raise DamagedRecord(f"{path}: damaged or edited ({name} stands there twice)")
+        names.add(name)
 
 
 def parse_checked(text: bytes | str, kind: type[Checked], source: Path | str) -> Checked:

@@ -90,6 +90,8 @@ def test_a_record_is_read_with_its_types_and_defaults(tmp_path):
         ('{"step": 3, "state": "evil"}', "state: .*'running' or 'done'"),
         ('{"step": 3, "state": "done", "loss": NaN}', "loss: .*finite"),
         ("[" * 100_000, "damaged or edited"),
+        ('{"step": 3, "state": "done", "step": 4}', "step stands there twice"),
+        ('{"step": 3, "state": "done", "later": [{"a": 1, "a": 2}]}', "a stands there twice"),
     ],
 )
 def test_a_wrong_record_is_one_line_with_file_and_field(tmp_path, text, message):
@@ -98,6 +100,12 @@ def test_a_wrong_record_is_one_line_with_file_and_field(tmp_path, text, message)
     with pytest.raises(ValueError, match=f"{path}: .*{message}") as refusal:
         read_checked(path, Position)
     assert len(str(refusal.value)) < 400
+
+
+def test_the_marks_of_editors_change_nothing(tmp_path):
+    path = tmp_path / "position.json"
+    path.write_bytes(b'\xef\xbb\xbf{"step": 3,\r\n"state": "done"}\r\n')
+    assert read_checked(path, Position).step == 3
 
 
 @given(st.binary(max_size=40))
