@@ -4,7 +4,7 @@ The control branch begins as a copy of the U-Net's encoder; its hint encoder and
 convolutions begin as they are built.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import torch
 
@@ -44,6 +44,24 @@ def find_origins(names, source: Mapping[str, torch.Tensor], use_ema: bool) -> di
         if wanted in source:
             origins[name] = wanted
     return origins
+
+
+def check_no_more(names: Container[str], source: Mapping[str, torch.Tensor]) -> None:
+    """Check that a base has no layers that a model lacks, such as GLIGEN's or a VQ autoencoder's.
+
+    Raises:
+        RuntimeError: it has; the message names one of their weights.
+    """
+    extra = [
+        name
+        for name in source
+        if name.startswith((UNET, AUTOENCODER)) and name not in names and ".loss." not in name
+    ]
+    if extra:
+        raise RuntimeError(
+            f"it has {len(extra)} tensors of layers that the configuration lacks, such as "
+            f"{extra[0]}. Take the plain base"
+        )
 
 
 def check_complete(
@@ -110,7 +128,8 @@ def add_control(
         zero convolutions). Those keep their initial values.
     Raises:
         OptionError: `use_ema`, but `source` holds no averaged copies.
-        RuntimeError: `source` was made for another architecture, or lacks a part of a base.
+        RuntimeError: `source` was made for another architecture, or lacks a part of a base, or has
+            more layers.
     """
     averaged = any(name.startswith(EMA) for name in source)
     if use_ema and not averaged:
@@ -128,6 +147,7 @@ def add_control(
         )
     check_shapes(own, source, origins)
     check_complete(own, source, origins)
+    check_no_more(own, source)
     weights = {name: own[name].clone() for name in own if name not in origins}
     dtypes = {name: tensor.dtype for name, tensor in own.items()}
     del own  # it holds the tensors whose memory the next line frees

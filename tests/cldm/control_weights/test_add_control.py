@@ -63,6 +63,22 @@ def test_gaps_of_a_base_are_refused(micro_yaml, lost, message):
         add_control(model, source)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.fuser.alpha_attn",
+        "first_stage_model.quantize.embedding.weight",
+    ],
+)
+def test_layers_of_a_base_that_the_model_lacks_are_refused(micro_yaml, name):
+    """Such a base draws otherwise without them; what only its training needed is left out."""
+    source = base_weights(model := create_model(micro_yaml))
+    source["first_stage_model.loss.discriminator.main.0.weight"] = torch.zeros(1)
+    with pytest.raises(RuntimeError, match=f"has 1 tensors of layers that .* lacks, .* {name}. T"):
+        add_control(model, source | {name: torch.zeros(1)})
+    add_control(model, source)
+
+
 def test_averaged_weights_alone_are_taken_where_asked_for(micro_yaml):
     model = create_model(micro_yaml)
     source = {
