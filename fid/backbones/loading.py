@@ -12,7 +12,7 @@ from core.fetching.downloads import find_weights
 from core.files import sha256_of
 from core.hardware.device_options import pick_device
 from core.weights.checkpoints import load_strictly
-from fid.backbones import BACKBONES, WEIGHTS_DIR
+from fid.backbones import BACKBONES, WEIGHTS_DIR, PublishedBackbone
 from fid.backbones.options import BackboneOptions
 from fid.preprocessing import Preprocessing
 
@@ -68,7 +68,8 @@ def load_backbone(options: BackboneOptions, weights_option: str = "--weights-pat
     Args:
         weights_option: the script's name for `options.weights_path`, for messages.
     Raises:
-        ValueError: the device is not there, or the file is no checkpoint (see `load_state_dict`).
+        ValueError: the device is not there, or the file is no checkpoint (see `load_state_dict`),
+            or the published one of another backbone.
         FileNotFoundError, OSError: the weights are not there; see `find_weights`.
         RuntimeError: the weights belong to another network.
     """
@@ -79,6 +80,8 @@ def load_backbone(options: BackboneOptions, weights_option: str = "--weights-pat
     folders = [WEIGHTS_DIR, Path(torch.hub.get_dir()) / "checkpoints"]
     given, target = options.weights_path, options.download_dir
     path = find_weights(published.weights, weights_option, given, folders, target)
+    checksum = sha256_of(path)
+    _refuse_others_weights(published, path, checksum)
     network = published.build()
     tensors = {name: _own_memory(value) for name, value in published.read(path).items()}
     load_strictly(network, tensors, path)
@@ -97,9 +100,21 @@ def load_backbone(options: BackboneOptions, weights_option: str = "--weights-pat
         width=published.width,
         # A user's own file is named; the published one goes by its content's name on all machines.
         weights=str(path) if given or not published.content else published.content,
-        sha256=sha256_of(path),
+        sha256=checksum,
         device=device,
     )
+
+
+def _refuse_others_weights(published: PublishedBackbone, path: Path, checksum: str) -> None:
+    """Raise ValueError for a file that another backbone has, of the same layers perhaps."""
+    for other in BACKBONES.values():
+        file = other.weights
+        is_its = path.name == file.name or (file.sha256 and checksum.startswith(file.sha256))
+        if is_its and file != published.weights:
+            raise ValueError(
+                f"{path}: has the weights of {other.name}, not of {published.name}. Choose that "
+                "network, or other weights."
+            )
 
 
 def _own_memory(tensor: torch.Tensor) -> torch.Tensor:

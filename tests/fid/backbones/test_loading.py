@@ -1,9 +1,14 @@
 """From options to a backbone: what is refused, and where weights are looked for."""
 
+import dataclasses
+from pathlib import Path
+from shutil import copyfile
+
 import pytest
 import torch
 from torchvision.models import resnet50
 
+from core.files import sha256_of
 from core.weights.checkpoints import save_weights
 from fid.backbones import BACKBONES, CEM, INCEPTION
 from fid.backbones.loading import load_backbone
@@ -67,6 +72,20 @@ def test_checkpoints_of_other_networks(tmp_path, resnet):
         save_weights(tensors, path)
         with pytest.raises(RuntimeError, match=f"other.pth: .*{message}"):
             load("cem500k", path)
+
+
+def test_the_weights_of_another_backbone_are_refused(cem_weights, tmp_path, monkeypatch):
+    """The layers fit, and the result would state the wrong network and its constants."""
+    named = Path(copyfile(cem_weights, tmp_path / BACKBONES["cem1.5m"].weights.name))
+    with pytest.raises(ValueError, match=f"{named}: has the weights of cem1.5m, not of cem500k"):
+        load("cem500k", named)
+    load("cem1.5m", named)
+    known = BACKBONES["clean-fid"].weights._replace(sha256=sha256_of(named)[:8])
+    renamed = named.rename(named.with_name("mine.pth"))
+    other = dataclasses.replace(BACKBONES["clean-fid"], weights=known)
+    monkeypatch.setitem(BACKBONES, "clean-fid", other)
+    with pytest.raises(ValueError, match="mine.pth: has the weights of clean-fid, not of cem500k"):
+        load("cem500k", renamed)
 
 
 def test_damaged_weights_are_noticed(cem_weights):
