@@ -206,9 +206,15 @@ def load_weights(
         new_hint, layer_dtype: as in `build_model`.
     Raises:
         RuntimeError, ValueError: as `load_strictly`. The schedule may be missing, and tensors that
-            only other programs read may be left over.
+            only other programs read may be left over. A model with control refuses a base.
     """
     state_dict = dict(load_state_dict(path) if state_dict is None else state_dict)
+    if subset(model.state_dict(), [CONTROL]) and subset(state_dict, [UNET]):
+        if not subset(state_dict, [CONTROL]):
+            raise ValueError(
+                f"{path}: a base without a control branch. README.md shows, under Weights, how to "
+                "make starting weights of a base."
+            )
     if new_hint and FIRST_HINT in model.state_dict() and FIRST_HINT in state_dict:
         _fit_first_hint(model, path, state_dict, new_hint)
     addresses = set()  # of the first bytes of tensors that are in use

@@ -212,6 +212,14 @@ def test_checkpoint_of_another_architecture(tmp_path, mini_yaml, mini_weights, t
         create_model(mini_yaml, path)
 
 
+def test_a_base_is_no_starting_weights(tmp_path, mini_yaml, mini_weights):
+    base = {
+        name: value for name, value in mini_weights.items() if not name.startswith("control_model.")
+    }
+    with pytest.raises(ValueError, match=r"b.ckpt: a base without a control branch. README.md"):
+        create_model(mini_yaml, save(tmp_path / "b.ckpt", base))
+
+
 def test_load_weights_without_the_tensors(tmp_path, mini_yaml, mini_weights):
     model = create_model(mini_yaml)
     load_weights(model, save(tmp_path / "w.pt", mini_weights))
