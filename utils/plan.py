@@ -9,8 +9,10 @@ The defaults are the paper's: 600 epochs over 233 images in batches of 2, 10,553
 """
 
 import argparse
+from collections.abc import Iterable
 
 from cldm.options import SamplingOptions
+from core.command_line.option_sources import parse_given, with_defaults
 from core.command_line.options import add_options, new_parser, option_names, read_options
 from core.text import table
 from runs.workload import KnownCosts, MeasureOptions, WorkOptions, measure_costs, plan
@@ -26,19 +28,30 @@ def parse_args(argv=None):
     add_options(parser, KnownCosts, "measured before")
     add_options(parser, MeasureOptions, "measure on this machine", "with random weights")
     add_options(parser, SamplingOptions, "image", "what is measured", SAMPLING_FLAGS)
-    args = parser.parse_args(argv)
-    check_command_line(parser, args)
+    given = parse_given(parser, argv)
+    args = with_defaults(parser, given)
+    check_command_line(parser, args, given)
     return args
 
 
-def check_command_line(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """End with an error unless each cost is given or measured, and none is both."""
+def check_command_line(
+    parser: argparse.ArgumentParser, args: argparse.Namespace, given: Iterable[str]
+) -> None:
+    """End with an error unless each cost is given or measured, none is both, and all is read.
+
+    Args:
+        given: names of the options that the user gave.
+    """
     measured = read_options(MeasureOptions, args).measured  # names of costs: step, image
     if not measured and args.seconds_per_step is None and args.seconds_per_image is None:
         parser.error(
             "no cost is known: give --seconds_per_step or --seconds_per_image, or measure them "
             "with --measure"
         )
+    of_measuring = {*MeasureOptions.__dataclass_fields__, *SAMPLING_FLAGS.values()}
+    for name in () if measured else given:
+        if name in of_measuring:
+            parser.error(f"--{name}: is only read with --measure")
     for what in measured:
         if getattr(args, f"seconds_per_{what}") is not None:
             parser.error(

@@ -43,6 +43,9 @@ def test_bad_input_is_one_line_before_the_model_loads(error_line, micro_yaml, mo
     assert "--seconds_per_step is given" in error_line(
         plan.main, "--measure", "--seconds_per_step", 1
     )
+    assert "--ddim_steps: is only read with --measure" in error_line(
+        plan.main, "--seconds_per_image", 1, "--ddim_steps", 70
+    )
     assert "multiple of 16" in error_line(
         plan.main, "--measure", "--config", micro_yaml, "--image_size", 50
     )
