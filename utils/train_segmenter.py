@@ -29,6 +29,7 @@ from core.hardware.device_options import pick_device
 from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import write_png
 from core.imaging.known_sizes import notify_of_other_size
+from core.notices import notify
 from segmentation.folders import (
     SegmenterFileOptions,
     SegmenterFolderOptions,
@@ -43,6 +44,7 @@ from segmentation.options import (
 )
 from share import run_script
 
+FEW_STEPS = 200  # fewer train nothing that could judge images
 DOCS = {
     "train": "Train a segmenter and save it.",
     "score": "Score folders of images and masks with a saved segmenter.",
@@ -120,6 +122,11 @@ def train_and_save(
     # Without --max_steps the last epoch may end in a part: batches are always full.
     crops = values["epochs"] * sum(pairs.numbers.values())
     steps = values["max_steps"] or math.ceil(crops / options.batch_size)
+    if not values["max_steps"] and steps < FEW_STEPS:
+        notify(
+            f"--epochs {values['epochs']} of so few images are only {steps} steps: "
+            "real images want --max_steps 800 or more"
+        )
     with option_names():
         options.check_sources(pairs.numbers, steps)
         if options.patience and not pairs.validation:

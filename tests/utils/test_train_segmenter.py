@@ -181,14 +181,16 @@ def test_help_names_options_and_defaults(command, capsys):
 
 def test_dry_runs_write_nothing(folders, tmp_path, capsys):
     checkpoint = tmp_path / "new" / "seg.ckpt"
-    main([*options(folders, "train", output=checkpoint, epochs=2, device="cpu"), "--dry_run"])
+    with pytest.warns(Notice, match="--epochs 2 of so few images are only 3 steps"):
+        main([*options(folders, "train", output=checkpoint, epochs=2, device="cpu"), "--dry_run"])
     shown = capsys.readouterr().out
     assert "3 steps of 16 crops on cpu" in shown and f"checkpoint: {checkpoint}" in shown
     assert not list(tmp_path.iterdir())
     # what it prints is an options file that gives the same run
     file = tmp_path / "run.yaml"
     file.write_text(shown[: shown.index("training on")])
-    main(["train", "--options_file", str(file), "--dry_run"])
+    with pytest.warns(Notice):
+        main(["train", "--options_file", str(file), "--dry_run"])
     assert capsys.readouterr().out == shown
 
 
