@@ -41,7 +41,9 @@ UNLABELLED=${UNLABELLED%/}  # folder of further images; the labelled ones are ta
 : "${SCALES:=}"  # guidance weights that endings may name; those without such an ending have SCALE
 # Of the base and its adaptation to the images
 : "${CONFIG:=models/cldm_nano_em.yaml}" "${BASE:=models/nano_em_base.safetensors}"
-: "${PRECISION:=}"  # of all trainings and images; bf16 where products are faster in it, else 32
+# Of all trainings and images, but for a `precision` of the study file; bf16 where products are
+# faster in it, else 32
+: "${PRECISION:=}"
 : "${IMAGE_SIZE:=128}"  # side of the crops that base and ControlNet learn from
 : "${VIEWS:=30}"  # random crops of each image
 : "${VAE_STEPS:=1000}" "${VAE_LEARNING_RATE:=8e-4}"  # of the autoencoder; 0 steps leave it
@@ -56,12 +58,13 @@ UNLABELLED=${UNLABELLED%/}  # folder of further images; the labelled ones are ta
 : "${OBJECTS:=}"  # classes of organelles, which variations move, remove and insert
 : "${SCALE:=2}" "${IMAGES_PER_MASK:=1}"
 : "${ENCODE_RATIO:=0.6}"  # of redrawn images
-# Of the segmenters that predict masks; as many steps as those of the study if none are given
+# Of the segmenters that predict masks; as many steps as those of the study if none are given. All
+# else is as the study file says under `segmenter`.
 : "${SEGMENTER_SEEDS:=100 101 102}" "${SEGMENTER_STEPS:=}"
-# What must not change between two calls, with SD_LOCKED, classes and images without labels
+# What must not change between two calls, with classes, segmenter and images without labels
 fixed=(UNLABELLED CONFIG BASE PRECISION IMAGE_SIZE VIEWS VAE_STEPS VAE_LEARNING_RATE UNET_STEPS
-    UNET_LEARNING_RATE UNET_BATCH_SIZE CONTROL_STEPS LEARNING_RATE BATCH_SIZE CROP_PIXELS COPIES
-    VARIED OBJECTS SCALE IMAGES_PER_MASK ENCODE_RATIO SEGMENTER_SEEDS SEGMENTER_STEPS)
+    UNET_LEARNING_RATE UNET_BATCH_SIZE CONTROL_STEPS LEARNING_RATE BATCH_SIZE SD_LOCKED CROP_PIXELS
+    COPIES VARIED OBJECTS SCALE IMAGES_PER_MASK ENCODE_RATIO SEGMENTER_SEEDS SEGMENTER_STEPS)
 
 read -ra seeds <<< "$SEGMENTER_SEEDS"
 read -ra objects <<< "$OBJECTS"
@@ -71,16 +74,19 @@ for scale in "" $SCALES; do
     for kind in "" _grain _gate _grain_gate; do endings+=("$kind${scale:+_scale_$scale}"); done
 done
 
-# Classes of a study, steps of its segmenters, and the faster precision of this machine
+# Classes of a study, steps of its segmenters, the faster precision of this machine, and options of
+# the segmenters as words
 facts='
 import sys
 from core.hardware.bf16 import multiplies_bf16
 from core.hardware.device_options import pick_device
 from core.yaml_files import read_yaml
-from segmentation.study.config import MAX_STEPS
+from segmentation.study.config import FREE, MAX_STEPS
 study = read_yaml(sys.argv[1])
-steps = study.get("segmenter", {}).get("max_steps", MAX_STEPS)
-print(study.num_classes, steps, "bf16" if multiplies_bf16(pick_device("auto").type) else "32")
+faster = "bf16" if multiplies_bf16(pick_device("auto").type) else "32"
+options = dict(study.get("segmenter", {}))
+print(study.num_classes, options.pop("max_steps", MAX_STEPS), faster, end=" ")
+print(*(f"--{name} {value}" for name, value in options.items() if name not in FREE))
 '
 
 # checksum_of_files FOLDER: of names and contents
@@ -168,8 +174,7 @@ train_segmenter() {
     "$python" utils/train_segmenter.py train --num_classes "$classes" \
         --image_path "$labelled/images" --mask_path "$labelled/masks" \
         --val_image_path "$out/split/val/images" --val_mask_path "$out/split/val/masks" \
-        --encoder resnet18 --augmentation strong --batch_size 8 --validations 8 \
-        --precision "$PRECISION" \
+        --precision "$PRECISION" "${segmenter_options[@]}" \
         --max_steps "$SEGMENTER_STEPS" --seed "$1" --output "$checkpoint" "${@:3}"
 }
 
@@ -274,31 +279,26 @@ named=$("$python" utils/augmentation_study.py "$study" \
 mapfile -t needed <<< "$named"
 needed=("${needed[@]##*/}")
 facts=$("$python" -c "$facts" "$study")
-read -r classes study_steps faster <<< "$facts"
+read -r classes study_steps faster segmenter <<< "$facts"
+read -ra segmenter_options <<< "$segmenter"
 : "${SEGMENTER_STEPS:=$study_steps}"
 # A folder goes on as it was begun, on another machine too
 : "${PRECISION:=$(sed -n 's/^PRECISION=//p' "$out/variables" 2>/dev/null || true)}"
 : "${PRECISION:=$faster}"
 now=$(
-    for name in classes "${fixed[@]}"; do echo "$name=${!name}"; done
-    # Folders of older versions, which knew no such variable, go on.
-    [ "$SD_LOCKED" = false ] || echo "SD_LOCKED=$SD_LOCKED"
+    for name in classes segmenter "${fixed[@]}"; do echo "$name=${!name}"; done
     [ -z "$UNLABELLED" ] || echo "images of UNLABELLED: $(checksum_of_files "$UNLABELLED")"
 )
-if [ ! -f "$out/variables" ]; then
-    if [ -d "$out/split" ]; then
-        echo "$out was begun by another version of this script: name another folder" >&2
-        exit 2
-    fi
+if [ -d "$out/split" ] && ! grep -qs '^segmenter=' "$out/variables"; then
+    echo "$out was begun by another version of this script: name another folder" >&2
+    exit 2
+elif [ ! -f "$out/variables" ]; then
     mkdir -p "$out"
     echo "$now" > "$out/variables.new"
     mv "$out/variables.new" "$out/variables"
-elif ! grep -q '^classes=' "$out/variables"; then
-    echo "$out was begun by another version of this script: name another folder" >&2
-    exit 2
 elif ! changed=$(diff "$out/variables" - <<< "$now"); then
     echo "$out was begun with other variables (<) than these (>). Name another folder, or delete" \
-        "$out/variables and all that was made with the old ones" >&2
+        "$out/variables, $out/split and all else that was made with the old ones" >&2
     grep '^[<>]' <<< "$changed" >&2
     exit 2
 fi

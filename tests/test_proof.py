@@ -59,14 +59,14 @@ def proof(tmp_path):
     (tmp_path / "more").mkdir()
     (tmp_path / "more/b.png").write_text("")
 
-    def run(*arms, classes=3, **variables):
+    def run(*arms, classes=3, segmenter=None, **variables):
         calls.write_text("")
         named = [f"{tmp_path}/out/pairs/{arm}" for arm in arms]
         study = {
             "num_classes": classes,
             "real": {"images": ["images"], "masks": ["masks"]},
             "split": {"pattern": "(.)", "train": ["a"], "val": ["b"], "test": ["c"]},
-            "segmenter": {"max_steps": 700},
+            "segmenter": segmenter or {"max_steps": 700},
             "arms": [{"name": "real"}]
             + [{"name": str(i), "synthetic": name} for i, name in enumerate(named)],
         }
@@ -207,11 +207,24 @@ def test_crops_of_the_controlnet_are_as_large_as_those_of_the_base(proof):
 
 
 def test_segmenters_that_predict_masks_learn_like_those_of_the_study(proof):
+    study = {
+        "max_steps": 700,
+        "encoder": "tu-resnet18",
+        "augmentation": "basic",
+        "batch_size": 4,
+        "precision": "32",
+        "mix": ["real=1"],  # names sources that these segmenters have not
+    }
     for asked, steps in (({}, 700), ({"SEGMENTER_STEPS": "9"}, 9)):
-        calls = proof("predicted_{labelled}", **asked)
+        calls = proof("predicted_{labelled}", segmenter=study, PRECISION="bf16", **asked)
         words = next(words for words in calls if words[0] == "utils/train_segmenter.py")
-        assert (parsed(*words).max_steps, parsed(*words).num_classes) == (steps, 3)
+        options = vars(parsed(*words))
+        expected = study | {"max_steps": steps, "num_classes": 3, "mix": []}
+        assert {name: options[name] for name in expected} == expected
         shutil.rmtree(Path(value(words, "--output")).parent)
+    calls = proof("predicted_{labelled}", PRECISION="bf16")
+    words = next(words for words in calls if words[0] == "utils/train_segmenter.py")
+    assert parsed(*words).precision == "bf16"
 
 
 def test_a_second_call_with_other_variables_is_refused(proof, tmp_path):
@@ -226,6 +239,9 @@ def test_a_second_call_with_other_variables_is_refused(proof, tmp_path):
     with pytest.raises(subprocess.CalledProcessError) as error:
         proof("run_{labelled}", classes=2)
     assert b"< classes=3\n> classes=2\n" in error.value.stderr
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        proof("run_{labelled}", segmenter={"max_steps": 700, "batch_size": 4})
+    assert b"< segmenter=\n> segmenter=--batch_size 4\n" in error.value.stderr
     (tmp_path / "more/c.png").write_text("")
     with pytest.raises(subprocess.CalledProcessError) as error:
         proof("run_{labelled}")
@@ -233,7 +249,7 @@ def test_a_second_call_with_other_variables_is_refused(proof, tmp_path):
     with pytest.raises(subprocess.CalledProcessError) as error:
         proof("run_{labelled}", GATE="1.25")
     assert b"GATE is no variable of this script any more" in error.value.stderr
-    (tmp_path / "out/variables").write_text("CROP_SCALE=\n")
+    (tmp_path / "out/variables").write_text("classes=3\n")
     with pytest.raises(subprocess.CalledProcessError) as error:
         proof("run_{labelled}")
     assert b"was begun by another version" in error.value.stderr
