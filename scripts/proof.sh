@@ -1,23 +1,12 @@
 #!/usr/bin/env bash
 # Everything between labelled images and the answer whether more pairs help:
 #   bash scripts/proof.sh study.yaml OUT
-# makes the pairs that arms of the study name, and runs the study. Arms may name these folders:
-#   OUT/pairs/predicted_{labelled}: images of the folder UNLABELLED, masks that three segmenters of
-#     the labelled pairs predict;
-#   OUT/pairs/predicted_twice_{labelled}: masks of three that learned from these pairs too;
-#   OUT/pairs/run_{labelled}: images that a ControlNet of the labelled pairs draws, for their masks
-#     and COPIES variations of each;
-#   OUT/pairs/run_predicted_{labelled}, OUT/pairs/run_predicted_twice_{labelled}: images that one of
-#     the labelled and the predicted pairs draws for the predicted masks; with VARIED=3, for the
-#     labelled masks too and for three variations of each;
-#   OUT/pairs/run_unlabelled_{labelled}: images of UNLABELLED, redrawn to show their predicted masks.
-# Those that begin with run_ may end in _grain, for the grain that the base drops, then in _gate, for
-# masks whose doubtful pixels training ignores, then, with SCALES="1 4", in _scale_1 or _scale_4,
-# for these guidance weights: run_{labelled}_grain_scale_4.
+# makes the pairs that arms of the study name, and runs the study. docs/study.md ("From labelled
+# images to the answer") describes the pairs, such as OUT/pairs/run_{labelled}, and the variables
+# that change them, such as UNLABELLED. The script lists all variables with their defaults below
+# this head. Paths, those in the study file too, begin at the project's folder.
 # A second call goes on where the first one stopped. Arms may be added; with another split, other
-# variables or other images without labels it ends. The script lists all variables with their
-# defaults below this head. Paths, those in the study file too, begin at the project's folder.
-# docs/study.md
+# variables, other options of the segmenters or other images without labels it ends.
 set -euo pipefail
 # shellcheck source=scripts/help.sh
 source "$(dirname "$0")/help.sh"

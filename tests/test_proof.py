@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "proof.sh"
+ROOT = Path(__file__).parents[1]
+SCRIPT = ROOT / "scripts" / "proof.sh"
+DOCUMENT = ROOT / "docs" / "study.md"
 # Takes the place of Python: notes the command line and makes what the script looks for afterwards.
 STAND_IN = """#!{python}
 import json, pathlib, sys
@@ -110,6 +113,8 @@ def offered(calls):
 def test_every_command_is_understood_and_every_pair_made(proof, tmp_path):
     arms = offered(proof())
     assert len(arms) == 2 + 4 * 4  # kinds of pairs and their endings
+    described = re.findall(r"^\| `(\S+{labelled})` \|", DOCUMENT.read_text("utf-8"), re.MULTILINE)
+    assert set(described) == {arm for arm in arms if arm.endswith("{labelled}")}
     calls = proof(*arms)
     for words in calls:
         parsed(*words)
@@ -177,7 +182,7 @@ def test_wrong_arguments_show_the_usage_and_help_the_head():
     assert wrong.returncode == 2 and wrong.stderr.startswith("usage: bash scripts/proof.sh")
     asked = subprocess.run(["bash", str(SCRIPT), "--help"], capture_output=True, text=True)
     assert asked.returncode == 0 and asked.stdout.startswith("Everything between labelled images")
-    assert "OUT/pairs/run_{labelled}" in asked.stdout and "set -euo" not in asked.stdout
+    assert "docs/study.md" in asked.stdout and "set -euo" not in asked.stdout
 
 
 def test_a_guidance_weight_of_the_sweep_wins(proof):
