@@ -87,7 +87,8 @@ checksum_of_files() {
 # Note the seconds of the step that ends, or was interrupted, in OUT/costs.tsv
 step=
 note_cost() {
-    [ -z "$step" ] || printf '%d\t%s\n' "$((SECONDS - began))" "$step" >> "$out/costs.tsv"
+    [ -z "$step" ] ||
+        printf '%d\t%s\n' "$((SECONDS - began))" "${step//$'\t'/ }" >> "$out/costs.tsv"
     step=
 }
 trap note_cost EXIT

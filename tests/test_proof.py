@@ -341,9 +341,9 @@ def test_the_cost_of_each_step_is_noted_after_a_failure_too(proof, tmp_path):
     fails = 'elif program == "train.py":\n    sys.exit(1)\n' + 'elif program == "train.py":'
     (tmp_path / "python").write_text(stand_in.replace('elif program == "train.py":', fails))
     with pytest.raises(subprocess.CalledProcessError):
-        proof("run_{labelled}")
+        proof("run_{labelled}", BASE="a\tb")
     (tmp_path / "python").write_text(stand_in)
-    proof("run_{labelled}")
+    proof("run_{labelled}", BASE="a\tb")  # a tab ends no column
     rows = [line.split("\t") for line in (tmp_path / "out/costs.tsv").read_text().splitlines()]
     assert all(seconds.isdigit() for seconds, _ in rows)
     steps = [step.partition(":")[0] for _, step in rows]
