@@ -6,7 +6,7 @@ from cldm.unknown_prompts import notify_of_unknown_prompts
 from core.command_line.options import option_names
 from core.notices import report
 from core.prompts import read_prompts
-from generation.drawing.gate import Gate
+from generation.drawing.gate import Gate, gate_digests
 from generation.drawing.grain import chosen_grain
 from generation.drawing.model import weights_files
 from generation.drawing.watched_weights import WatchedWeights
@@ -65,7 +65,7 @@ def prepare_run(
 
     def digests():
         """Seconds or minutes of reading, so not before they are needed."""
-        return weights.digests | settings.gate.digests()
+        return weights.digests | gate_digests(settings.gate)
 
     run = Run(
         folder, settings.record(), plan, settings.branches, digests, config, settings.gate.is_on

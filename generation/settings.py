@@ -9,10 +9,15 @@ from cldm.options import SamplingOptions
 from conditions import ConditionOptions
 from core.command_line.groups import Group, group, groups_of
 from core.imaging.image_options import ImageOptions
-from generation.drawing.gate import GateOptions
 from generation.exporting.dataset import ExportOptions
 from generation.exporting.volume import VolumeOptions
-from generation.options import DrawingOptions, GrainOptions, InputOptions, ModelOptions
+from generation.options import (
+    DrawingOptions,
+    GateOptions,
+    GrainOptions,
+    InputOptions,
+    ModelOptions,
+)
 from generation.planning.branches import (
     Branch,
     BranchOptions,

@@ -4,92 +4,15 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
-from core.command_line.options import (
-    OptionError,
-    fraction,
-    non_negative_int,
-    option,
-    positive_float,
-)
 from core.files import sha256_of
 from core.imaging.images import list_images
 from core.seeds import sample_seed
 from generation.drawn import Drawn
+from generation.options import GateOptions
 from generation.planning.plan import PlannedImage
-
-
-@dataclass(frozen=True)
-class GateOptions:
-    """Decisions of a segmenter that knows real pairs about generated ones."""
-
-    gate_segmenter: Path | None = option(
-        None, Path, "FILE", "segmenter of utils/train_segmenter.py, trained on the real pairs"
-    )
-    min_agreement: float | None = option(
-        None,
-        fraction,
-        "X",
-        "draw images again whose mean IoU with their mask is lower; try 0.8 of what "
-        "the segmenter reaches on real images",
-    )
-    max_redraws: int = option(
-        2, non_negative_int, "INT", "redraws of an image at most; the best one is kept"
-    )
-    ignore_ratio: float | None = option(
-        None,
-        positive_float,
-        "R",
-        "mark pixels as 255, to be ignored, whose loss exceeds R times the mean of their class on "
-        "--gate_pairs; FreeMask takes 1.25",
-    )
-    resample: bool = option(
-        False,
-        bool,
-        help="draw the more images of a mask the higher --gate_segmenter's loss is on the classes "
-        "that it shows, one at least",
-    )
-    gate_pairs: Sequence[Path] | None = option(
-        None,
-        Path,
-        ("IMAGES", "MASKS"),
-        "real pairs, whose loss --ignore_ratio and --resample compare with",
-        nargs=2,
-    )
-
-    @property
-    def is_on(self) -> bool:
-        """Tell whether images are judged at all."""
-        return self.gate_segmenter is not None
-
-    def files(self) -> dict[str, Path]:
-        """The segmenter's file by a name for the record of a run."""
-        return {"gate_segmenter": self.gate_segmenter} if self.is_on else {}
-
-    def digests(self) -> dict[str, str]:
-        """Checksum of the real pairs, by a name for the record of a run."""
-        if self.gate_pairs is None:
-            return {}
-        files = [path for folder in self.gate_pairs for path in list_images(folder)]
-        both = "".join(sha256_of(path) for path in files)
-        return {"gate_pairs": hashlib.sha256(both.encode()).hexdigest()}
-
-    def check(self):
-        """Raise OptionError where an option lacks another that it needs."""
-        comparing = [name for name in ("ignore_ratio", "resample") if getattr(self, name)]
-        deciding = [*comparing, *(["min_agreement"] if self.min_agreement is not None else [])]
-        if self.gate_segmenter and not deciding:
-            reason = "decides nothing without --min_agreement, --ignore_ratio or --resample"
-            raise OptionError("gate_segmenter", reason)
-        if deciding and not self.gate_segmenter:
-            raise OptionError(deciding[0], "needs --gate_segmenter")
-        if comparing and self.gate_pairs is None:
-            raise OptionError(comparing[0], "needs --gate_pairs")
-        if self.gate_pairs and not comparing:
-            raise OptionError("gate_pairs", "needs --ignore_ratio or --resample")
 
 
 @dataclass(frozen=True)
@@ -118,7 +41,7 @@ def build_gate(options: GateOptions, num_classes: int) -> Gate | None:
     """
     if options.gate_segmenter is None:
         return None
-    # Here: they load torch, which takes longer than reading the options above.
+    # Here: they load torchvision, which takes seconds, and most runs have no gate.
     from segmentation.data import gather_pairs
     from segmentation.judge import Judge
 
@@ -131,6 +54,15 @@ def build_gate(options: GateOptions, num_classes: int) -> Gate | None:
         if options.resample:
             hardness = partial(judge.hardness, class_losses=losses)
     return Gate(options.min_agreement, options.max_redraws, judge.agreement, doubtful, hardness)
+
+
+def gate_digests(options: GateOptions) -> dict[str, str]:
+    """Checksum of the real pairs, by a name for the record of a run; empty without any."""
+    if options.gate_pairs is None:
+        return {}
+    files = [path for folder in options.gate_pairs for path in list_images(folder)]
+    both = "".join(sha256_of(path) for path in files)
+    return {"gate_pairs": hashlib.sha256(both.encode()).hexdigest()}
 
 
 def pass_gate(

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from cldm.options import SamplingOptions
-from generation.drawing.gate import GateOptions
 from generation.exporting.dataset import ExportOptions
-from generation.options import GrainOptions, ModelOptions
+from generation.options import GateOptions, GrainOptions, ModelOptions
 from generation.planning.branches import BranchOptions
 from generation.planning.plan import PlanOptions
 from generation.planning.published_options import DRAWN_ON_THE_FLY, PublishedOptions

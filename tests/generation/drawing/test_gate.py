@@ -3,11 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from core.command_line.options import OptionError
 from core.seeds import sample_seed
-from generation.drawing.gate import Gate, GateOptions, pass_gate
+from generation.drawing.gate import Gate, pass_gate
 from generation.planning.plan import ConditionSet, PlannedImage
 
 LABELS = np.zeros((2, 2), np.uint8)
@@ -51,26 +49,3 @@ def test_doubtful_pixels_are_marked():
     gate = Gate(None, 2, lambda picture, labels: 0.1, lambda picture, labels: labels == 0)
     kept = pass_gate(BATCH[:1], [LABELS], lambda places, planned: [np.zeros((2, 2, 3))], gate)
     assert kept[0].ignored.all() and kept[0].notes["ignored_share"] == 1.0
-
-
-@pytest.mark.parametrize(
-    "fields, message",
-    [
-        ({"gate_segmenter": Path("s")}, "gate_segmenter: decides nothing"),
-        ({"min_agreement": 0.5}, "min_agreement: needs --gate_segmenter"),
-        ({"ignore_ratio": 1.25}, "ignore_ratio: needs --gate_segmenter"),
-        (
-            {"gate_segmenter": Path("s"), "ignore_ratio": 1.25},
-            "ignore_ratio: needs --gate_pairs",
-        ),
-        (
-            {"gate_segmenter": Path("s"), "min_agreement": 0.5, "gate_pairs": [Path("a")] * 2},
-            "gate_pairs: needs --ignore_ratio",
-        ),
-        ({"resample": True}, "resample: needs --gate_segmenter"),
-        ({"resample": True, "gate_segmenter": Path("s")}, "resample: needs --gate_pairs"),
-    ],
-)
-def test_options_that_lack_each_other(fields, message):
-    with pytest.raises(OptionError, match=message):
-        GateOptions(**fields).check()
