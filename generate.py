@@ -21,8 +21,8 @@ from core.command_line.options import new_parser, read_options
 from core.notices import notify, report
 from core.recording.records import RECORD
 from generation.presets import with_preset
-from generation.run_options import FREE_ON_RESUME, options_of_run
-from generation.settings import DETECTOR_GROUPS, GROUPS, Settings
+from generation.run_options import options_of_run
+from generation.settings import DETECTOR_GROUPS, FREE_ON_RESUME, GROUPS, Settings
 from share import run_script
 
 # Names that notebooks import from here, with their modules

@@ -149,7 +149,10 @@ class GateOptions:
 
 @dataclass(frozen=True)
 class DrawingOptions:
-    """Options that change the speed, and no more than the last bits of an image."""
+    """Options that change the speed, and no more than the last bits of an image.
+
+    A run that began on one machine can therefore go on with other values on another.
+    """
 
     batch_size_per_inference: int = option(
         1,
@@ -157,10 +160,12 @@ class DrawingOptions:
         "INT",
         "images computed together; the last bits of an image can differ with it on a GPU and with "
         "--joint, else no bit does",
+        free_on_resume=True,
     )
     cuda_graphs: bool = cuda_graphs_option()
     save_memory: bool = option(
         config.save_memory,
         bool,
         help="keep on the GPU only what the current phase needs: slower, but it fits small cards",
+        free_on_resume=True,
     )

@@ -46,7 +46,7 @@ from generation.planning.branches import (
 from generation.planning.plan import PlannedImage, SamplePlan
 from generation.planning.shards import Shard
 from generation.reporting.report import REPORT, examples_of, write_report
-from generation.run_options import FREE_ON_RESUME
+from generation.settings import FREE_ON_RESUME
 
 
 class Run:

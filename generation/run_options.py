@@ -1,4 +1,4 @@
-"""The folder of a run, and those of its options that another call may change."""
+"""The folder of a run, and those of its options that another call takes over."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -35,17 +35,11 @@ class GenerationRunOptions:
     )
 
 
-# Options that belong to one call, so a resumed run does not take them over.
+# Options that belong to one call: a resumed run does not take them over, and may change them.
 OF_ONE_CALL = {*RUN_CONTROL} | {
     field.name
     for group in (GenerationRunOptions, ShardOptions, ExportOptions, VolumeOptions)
     for field in dataclasses.fields(group)
-}
-# Those of `generation.options.DrawingOptions` change no more than the last bits of an image: a run
-# that began on one machine can go on with other values on another. `max_pixels` changes no image.
-FREE_ON_RESUME = OF_ONE_CALL | {
-    *("batch_size_per_inference", "cuda_graphs", "save_memory"),
-    "max_pixels",
 }
 
 

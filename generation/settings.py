@@ -7,7 +7,7 @@ from typing import Any
 
 from cldm.options import SamplingOptions
 from conditions import ConditionOptions
-from core.command_line.groups import Group, group, groups_of
+from core.command_line.groups import Group, free_names, group, groups_of
 from core.imaging.image_options import ImageOptions
 from generation.exporting.dataset import ExportOptions
 from generation.exporting.volume import VolumeOptions
@@ -37,7 +37,7 @@ from generation.planning.shards import Shard, ShardOptions, find_shard
 from generation.planning.stack import StackOptions
 from generation.planning.start import StartImageOptions
 from generation.presets import PresetOptions
-from generation.run_options import GenerationRunOptions, name_of_run
+from generation.run_options import OF_ONE_CALL, GenerationRunOptions, name_of_run
 from ldm.samplers import SAMPLERS
 
 # The published options call the number of steps ddim_steps, whichever the sampler.
@@ -239,3 +239,5 @@ class Settings:
 
 
 GROUPS = groups_of(Settings)
+# Options that a resumed run may change: they decide no image, but for its last bits.
+FREE_ON_RESUME = {*OF_ONE_CALL, *free_names(GROUPS)}

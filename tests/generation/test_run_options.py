@@ -1,22 +1,10 @@
-"""Which options a resumed run takes over, and which it may change."""
+"""Name and folder of a run."""
 
 import dataclasses
 from pathlib import Path
 
-from generation.options import DrawingOptions
 from generation.planning.shards import Shard
-from generation.run_options import (
-    FREE_ON_RESUME,
-    OF_ONE_CALL,
-    GenerationRunOptions,
-    folder_of_run,
-    name_of_run,
-)
-
-
-def test_options_of_speed_are_free_on_resume_but_taken_over():
-    names = {field.name for field in dataclasses.fields(DrawingOptions)}
-    assert names | {"max_pixels"} == FREE_ON_RESUME - OF_ONE_CALL
+from generation.run_options import GenerationRunOptions, folder_of_run, name_of_run
 
 
 def test_tasks_of_an_array_share_a_name_where_they_share_a_set(monkeypatch):

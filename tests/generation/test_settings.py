@@ -7,14 +7,14 @@ import pytest
 
 from cldm.options import SamplingOptions
 from generation.exporting.dataset import ExportOptions
-from generation.options import GateOptions, GrainOptions, ModelOptions
+from generation.options import DrawingOptions, GateOptions, GrainOptions, ModelOptions
 from generation.planning.branches import BranchOptions
 from generation.planning.plan import PlanOptions
 from generation.planning.published_options import DRAWN_ON_THE_FLY, PublishedOptions
 from generation.planning.shards import ShardOptions
 from generation.planning.start import StartImageOptions
-from generation.run_options import GenerationRunOptions
-from generation.settings import GROUPS, SAMPLING_FLAGS, Settings
+from generation.run_options import OF_ONE_CALL, GenerationRunOptions
+from generation.settings import FREE_ON_RESUME, GROUPS, SAMPLING_FLAGS, Settings
 
 MASKS = PublishedOptions(mask_dir=Path("m"))
 DEPTH = BranchOptions(branches=["d=depth:x"])
@@ -31,6 +31,11 @@ def test_every_group_is_a_field():
     fields = [field.name for field in dataclasses.fields(Settings)]
     assert fields == [*GROUPS, "drawn_edges", "dry_run", "values"]
     assert set(SAMPLING_FLAGS) == {field.name for field in dataclasses.fields(SamplingOptions)}
+
+
+def test_options_of_speed_are_free_on_resume_but_taken_over():
+    names = {field.name for field in dataclasses.fields(DrawingOptions)}
+    assert names | {"max_pixels"} == FREE_ON_RESUME - OF_ONE_CALL
 
 
 def test_published_branches_come_before_general_ones():
