@@ -81,36 +81,21 @@ def main(argv=None):
     """Check everything, then make the images."""
     settings = parse_args(argv)
     # Here, because what works loads torch, which takes longer than reading the options.
-    from cldm.configuration import read_config, size_multiple
-    from generation.drawing.gate import build_gate
-    from generation.exporting.dataset import check_export
-    from generation.exporting.exports import write_exports
-    from generation.exporting.volume import check_export_volume
     from generation.making import make_images
-    from generation.preparing import check_inputs, prepare_run
+    from generation.preparing import prepare
     from generation.summary import files_text, plan_text
 
     settings.images.apply()
-    num_classes, resumed = settings.conditions.num_classes, settings.run.resume_run
-    real = check_export(settings.export, num_classes, resumed)
-    check_export_volume(settings.volume)
-    with naming_record(resumed):
-        config = read_config(settings.model.config_yaml_path)
-        multiple = size_multiple(config)
-        gate = build_gate(settings.gate, num_classes)
-        run, weights, grain = prepare_run(settings, config, gate)
-        # What is there is not made again, and its conditions are not read again.
-        pending = run.pending(run.plan.shard(*settings.shard))
-        sizes, voxel = check_inputs(settings, run, pending, multiple)
+    prepared = prepare(settings)
+    run, exports = prepared.run, prepared.exports
     report(f"{run.headline(settings.shard)}, on {settings.model.device_type}")
     if settings.dry_run:
-        exports = settings.export, len(real), settings.volume
-        plan = plan_text(run, len(pending), settings.sampling, *exports)
+        plan = plan_text(run, len(prepared.pending), settings.sampling, exports)
         report(f"\n{dry_run_text(run.options, plan)}")
         return
-    make_images(run, weights, pending, settings, sizes, multiple, gate, grain)
+    make_images(prepared, settings)
     report(files_text(run))
-    write_exports(settings.export, settings.volume, run.folder, real, num_classes, voxel)
+    exports.write(run.folder)
 
 
 if __name__ == "__main__":

@@ -203,11 +203,6 @@ class Settings:
         )
         return [replace(branch, pixel_side=self.inputs.pixel_size) for branch in branches]
 
-    @property
-    def exporting_words(self) -> list:
-        """The options of both exports as words of a command line."""
-        return self.export.words() + self.volume.words()
-
     def record(self) -> dict:
         """Options by name as a run stores them: with what was found where nothing was given."""
         # As found here: on another machine `auto` or the scheduler could give other values.

@@ -5,8 +5,7 @@ from core.imaging.pairing import IMAGES, MANIFEST, MASKS
 from core.imaging.pictures import OVERVIEW
 from core.recording.records import RECORD, STATE
 from core.text import table
-from generation.exporting.dataset import ExportOptions
-from generation.exporting.volume import VolumeOptions
+from generation.exporting.exports import Exports
 from generation.names import CONDITIONS
 from generation.planning.branches import condition_folders
 from generation.planning.plan import SamplePlan
@@ -15,22 +14,13 @@ from generation.run import Run
 from ldm.samplers import SAMPLERS
 
 
-def plan_text(
-    run: Run,
-    pending: int,
-    sampling: SamplingOptions,
-    export: ExportOptions,
-    num_real: int,
-    volume: VolumeOptions | None = None,
-) -> str:
+def plan_text(run: Run, pending: int, sampling: SamplingOptions, exports: Exports) -> str:
     """Images that would be computed and files that would be written.
 
     Args:
         pending: images that this process would make.
         sampling: how they would be drawn.
-        export: whether the finished run would become a data set.
-        num_real: real pairs in that data set.
-        volume: whether the finished stack would become a volume.
+        exports: of the finished run.
     """
     plan, steps = run.plan, sampling.steps
     # What an image costs: DDIM asks the U-Net 72 times where 70 steps are asked for.
@@ -49,13 +39,8 @@ def plan_text(
         f"folder: {_folder(run)}",
         "files:",
         _indented(_file_table(run, pending)),
+        *exports.plan_lines(len(plan)),
     ]
-    if export.export_dataset:
-        lines.append(
-            f"data set: {export.export_dataset}, {num_real + len(plan):,} pairs, {num_real:,} real"
-        )
-    if volume and volume.export_volume:
-        lines.append(f"volume: {volume.export_volume}, {len(plan):,} slices")
     return "\n".join(lines)
 
 

@@ -4,7 +4,9 @@ import dataclasses
 from pathlib import Path
 
 from cldm.options import SamplingOptions
+from conditions.pairs import Pair
 from generation.exporting.dataset import ExportOptions
+from generation.exporting.exports import Exports
 from generation.exporting.volume import VolumeOptions
 from generation.summary import plan_text
 from tests.generation.made_up import write_image
@@ -12,8 +14,9 @@ from tests.generation.made_up import write_image
 
 def shown(run, pending=4, export=None, num_real=0):
     """The text's words, with single spaces between them."""
-    options = ExportOptions(export and Path(export))
-    return " ".join(plan_text(run, pending, SamplingOptions(), options, num_real).split())
+    real = [Pair(Path("image"), Path("mask"))] * num_real
+    exports = Exports(ExportOptions(export and Path(export)), VolumeOptions(), real, 3, None)
+    return " ".join(plan_text(run, pending, SamplingOptions(), exports).split())
 
 
 def test_a_new_run(new_run, tmp_path):
@@ -51,7 +54,7 @@ def test_a_named_run_and_its_data_set(new_run):
 def test_a_stack_and_its_volume(new_run):
     run = new_run(run_id="x")
     run.plan = dataclasses.replace(run.plan, stack=16.0)
-    volume = VolumeOptions(Path("a.tif"))
-    text = plan_text(run, 4, SamplingOptions(), ExportOptions(), 0, volume)
+    exports = Exports(ExportOptions(), VolumeOptions(Path("a.tif")), [], 3, None)
+    text = plan_text(run, 4, SamplingOptions(), exports)
     assert "prompts: 2, one drawn for each stack\nstack: noise of other seeds after 16 sl" in text
     assert text.endswith("volume: a.tif, 4 slices")
