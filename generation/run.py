@@ -12,7 +12,7 @@ from core.checks import find_flaws
 from core.command_line.option_sources import plain
 from core.files import whole_folder, write_json
 from core.imaging.images import write_png
-from core.imaging.known_sizes import VOLUME, pixel_size_of_folder
+from core.imaging.known_sizes import VOLUME
 from core.imaging.labels import IGNORE
 from core.imaging.pairing import IMAGES, MANIFEST, MASKS
 from core.imaging.pictures import OVERVIEW
@@ -108,16 +108,7 @@ class Run:
     @cached_property
     def description(self) -> dict:
         """Facts that a resumed run must find unchanged, beside its options."""
-        return describe_run(
-            self.plan.condition_sets,
-            [branch.name for branch in self.branches],
-            self.plan.prompts,
-            self.weights,
-            self.config,
-            self.has_masks,
-            self.plan.copies,
-            {branch.name: pixel_size_of_folder(branch.folder) for branch in self.branches},
-        )
+        return describe_run(self.plan, self.branches, self.weights, self.config)
 
     def open(self) -> None:
         """Create the run, or join it where another process has; raises like `join`.

@@ -15,14 +15,14 @@ from conditions.variation_set import sources_of_files
 from core.checks import bar_for_many
 from core.command_line.option_sources import changed_options, refuse_edited
 from core.files import sha256_of, write_json
-from core.imaging.known_sizes import VOLUME, changed_sizes
+from core.imaging.known_sizes import VOLUME, changed_sizes, pixel_size_of_folder
 from core.imaging.pairing import IMAGES
-from core.imaging.pixel_size import PixelSize
 from core.notices import notify
 from core.recording.records import RECORD, STATE, Record, RunRecord, read_checked
 from generation.folder.run_folder import finished_images
 from generation.names import FIRST_BATCH, MASK, OLDER_FIRST_BATCH
-from generation.planning.plan import ConditionSet, SamplePlan
+from generation.planning.branches import Branch, has_labels
+from generation.planning.plan import SamplePlan
 from generation.planning.shards import MAX_SHARDS
 from segmentation.run_record import GeneratedFrom
 
@@ -102,30 +102,24 @@ def _variation_sources(used: Iterable[Path]) -> dict[str, list[str]] | None:
 
 
 def describe_run(
-    sets: Sequence[ConditionSet],
-    branches: Sequence[str],
-    prompts: Sequence[str],
-    weights: Mapping[str, str],
-    config: Mapping,
-    has_masks: bool,
-    copies: Sequence[int],
-    stated_sizes: Mapping[str, PixelSize | None],
+    plan: SamplePlan, branches: Sequence[Branch], weights: Mapping[str, str], config: Mapping
 ) -> dict:
     """Content of `STATE` beside the options; all condition files are read.
 
     Args:
-        branches: their names, in the order of the files of each set.
-        weights, config, has_masks, copies, stated_sizes: as in `GenerateState`.
+        branches: in the order of the files of each condition set.
+        weights, config: as in `GenerateState`.
     """
+    sets, names = plan.condition_sets, [branch.name for branch in branches]
+    images = [conditions.image for conditions in sets if conditions.image is not None]
     # Each file once, though it may steer several sets
-    images = [files.image for files in sets if files.image is not None]
-    used = dict.fromkeys([*(path for files in sets for path in files.files), *images])
+    used = dict.fromkeys([*(path for conditions in sets for path in conditions.files), *images])
     bar = bar_for_many(used, desc="note the conditions")
     checksums = {str(path): sha256_of(path) for path in bar}
     # Paths are texts, as JSON gives them back.
-    paths = {name: [str(files.files[i]) for files in sets] for i, name in enumerate(branches)}
+    paths = {name: [str(each.files[i]) for each in sets] for i, name in enumerate(names)}
     return {
-        "primary_condition_key": branches[0],
+        "primary_condition_key": names[0],
         "condition_paths": paths,
         "encoded_images": list(map(str, images)),
         "condition_checksums": checksums,
@@ -133,17 +127,17 @@ def describe_run(
         "mask_paths": paths.get(MASK, []),  # the published file has it
         "condition_records": [
             {
-                "condition": files.number,
-                "files": dict(zip(branches, map(str, files.files), strict=True)),
+                "condition": conditions.number,
+                "files": dict(zip(names, map(str, conditions.files), strict=True)),
             }
-            for files in sets
+            for conditions in sets
         ],
-        "prompts": list(prompts),
+        "prompts": list(plan.prompts),
         "weights": dict(weights),
         "config": config,
-        "has_masks": has_masks,
-        "copies": list(copies),
-        "stated_sizes": dict(stated_sizes),
+        "has_masks": has_labels(branches),
+        "copies": list(plan.copies),
+        "stated_sizes": {branch.name: pixel_size_of_folder(branch.folder) for branch in branches},
         "first_batch": FIRST_BATCH,
     }
 
