@@ -28,17 +28,17 @@ DRAWN_ON_THE_FLY = {
 
 
 class Inputs(NamedTuple):
-    """Kinds of condition that steer a run."""
+    """Kinds of condition that steer a run; the options of each in `PublishedOptions` begin so."""
 
-    masks: bool = False
-    edges: bool = False
+    mask: bool = False
+    edge: bool = False
     rgba: bool = False
 
 
 MODES = {
-    "mask_only": Inputs(masks=True),
-    "edge_only": Inputs(edges=True),
-    "mask_and_edge": Inputs(masks=True, edges=True),
+    "mask_only": Inputs(mask=True),
+    "edge_only": Inputs(edge=True),
+    "mask_and_edge": Inputs(mask=True, edge=True),
     "rgba": Inputs(rgba=True),
 }
 
@@ -104,8 +104,8 @@ def infer_mode(options: PublishedOptions) -> str | None:
     # The published default, mask_and_edge, failed for everybody who gave masks alone.
     # Folders decide alone: weights may be named that nothing uses.
     given = Inputs(
-        masks=bool(options.mask_dir),
-        edges=bool(options.edge_dir or options.edge_dirs or options.edge_from_images),
+        mask=bool(options.mask_dir),
+        edge=bool(options.edge_dir or options.edge_dirs or options.edge_from_images),
         rgba=bool(options.rgba_dir),
     )
     if not any(given):
@@ -138,7 +138,7 @@ def published_branches(
     inputs = MODES.get(mode, Inputs())  # no mode, no published branch: --branches may do alone
     branches = []
     # The mask comes first: the first branch names the images, and so decides their seeds.
-    if inputs.masks:
+    if inputs.mask:
         branches.append(
             Branch(
                 MASK,
@@ -148,7 +148,7 @@ def published_branches(
                 options.mask_strength,
             )
         )
-    if inputs.edges:
+    if inputs.edge:
         branches += _edge_branches(options, mode, condition_options, draw_edges)
     if inputs.rgba:
         branches.append(
@@ -227,20 +227,16 @@ def unused_options(
         branches: all branches of the run.
     """
     inputs = MODES.get(mode, Inputs())  # without a mode, no published input is read
-    unused = []
-    if not inputs.masks:
-        unused += ["mask_dir", "mask_model_path", "mask_strength"]
-    if not inputs.edges:
-        unused += ["edge_dir", "edge_dirs", "edge_model_path", "edge_model_paths"]
-        unused += ["edge_strengths", "edge_from_images"]
-        # Two branches of --branches can lack partners too, whatever the option is called.
-        unused += ["skip_missing_edges"] if len(branches) == 1 else []
-    if not inputs.rgba:
-        unused += ["rgba_dir", "rgba_model_path"]
+    unread = {kind for kind, is_read in inputs._asdict().items() if not is_read}
+    names = (option.name for option in fields(PublishedOptions))
+    unused = [name for name in names if name.split("_")[0] in unread]
+    # Two branches of --branches can lack partners too, whatever the option is called.
+    if not inputs.edge and len(branches) == 1:
+        unused.append("skip_missing_edges")
     read = {name for branch in branches for name in branch.condition.reads_options}
     unused += [option.name for option in fields(ConditionOptions) if option.name not in read]
     reason = f"in mode {mode}" if mode else "with these --branches"
-    return dict.fromkeys(unused, reason) | _unused_detector_options(options, inputs.edges, reason)
+    return dict.fromkeys(unused, reason) | _unused_detector_options(options, inputs.edge, reason)
 
 
 def _unused_detector_options(options, uses_edges: bool, reason: str) -> dict[str, str]:
