@@ -68,7 +68,7 @@ class TensorJob(NamedTuple):
     preview: Path | None
 
 
-class JobResult(NamedTuple):
+class TensorResult(NamedTuple):
     """Outcome of a job.
 
     Attributes:
@@ -82,7 +82,7 @@ class JobResult(NamedTuple):
     problem: Exception | None = None
 
 
-def summary_of(results: Iterable[JobResult]) -> tuple[int, set[int], list[Exception]]:
+def summary_of(results: Iterable[TensorResult]) -> tuple[int, set[int], list[Exception]]:
     """Number of files that were made, all classes, and all problems."""
     made, classes, problems = 0, set(), []
     for result in results:
@@ -170,7 +170,7 @@ def run_job(
     tensor: TensorOptions,
     options: BuildOptions,
     draw_edges: DrawEdges,
-) -> JobResult:
+) -> TensorResult:
     """Make one image's files: the preview, then the tensor; a bad input does not raise.
 
     The other jobs go on, and all problems are reported together.
@@ -182,7 +182,7 @@ def run_job(
         todo = _missing_files(paths, meta, options.overwrite)
         draw = job.preview and (options.overwrite or picture_flaw(job.preview))
         if not todo and not draw:
-            return JobResult(made=False)
+            return TensorResult(made=False)
         picture, labels = read_pair(job, tensor.num_mask_classes, options.resize_masks)
         edges = draw_edges(job.image)  # uint8 (H, W)
         if draw:
@@ -192,8 +192,8 @@ def run_job(
             write_rgba(path, build_rgba(labels, edges, tensor.beta_edge), meta)
     except (ValueError, RuntimeError, OSError) as error:
         # Not raised: an error in a worker would end all jobs.
-        return JobResult(made=False, problem=error)
-    return JobResult(made=True, classes=frozenset(np.unique(labels).tolist()))
+        return TensorResult(made=False, problem=error)
+    return TensorResult(made=True, classes=frozenset(np.unique(labels).tolist()))
 
 
 def _missing_files(paths: list[Path], meta: str, overwrite: bool) -> list[Path]:

@@ -54,8 +54,8 @@ class Score(Record):
     generated_fid_at_floor_size: float | None = None
 
 
-class Result(Score):
-    """A result with what must be equal where two stand in one table; see `COMPARABLE`."""
+class ComparableScore(Score):
+    """A score with what must be equal where two stand in one table; see `COMPARABLE`."""
 
     weights_sha256: str
     resize: str

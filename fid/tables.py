@@ -8,7 +8,7 @@ from pathlib import Path
 from core.command_line.options import OptionError, option
 from core.files import whole_file
 from core.recording.records import read_checked
-from fid.results import Result
+from fid.results import ComparableScore
 from fid.scarce import FEW_IMAGES
 
 NORMAL_95 = 1.96  # standard errors on either side that hold 95 % of a normal distribution
@@ -113,7 +113,7 @@ def read_results(
                 "Rename the file, or give the folders other --names."
             )
         try:
-            results[name] = read_checked(path, Result).model_dump()
+            results[name] = read_checked(path, ComparableScore).model_dump()
         except ValueError as error:
             reason = str(error).removeprefix(f"{path}: ")
             raise ValueError(
