@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core.imaging.pairing import IMAGES
-from core.recording.records import RECORD, RunRecord, read_checked
+from core.recording.records import RECORD, STATE, RunRecord, read_checked
 from core.recording.run_files import LAST, PROGRESS, ProgressRecord
 from core.text import duration, table
 from generation.folder.published_state import PublishedRun, published_run
-from generation.folder.run_folder import STATE, finished_images, images_with_companions
+from generation.folder.run_folder import finished_images, images_with_companions
 from generation.folder.state import read_generation
 from generation.planning.plan import SamplePlan
 
