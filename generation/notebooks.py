@@ -192,14 +192,14 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _read(files: ConditionSet, branches: Sequence[Branch], model) -> list[np.ndarray]:
+def _read(conditions: ConditionSet, branches: Sequence[Branch], model) -> list[np.ndarray]:
     """The hints of a condition set, (H, W, C) each, after all checks."""
-    height, width = check_condition_set(files, branches, multiple=1, pad=False)
+    height, width = check_condition_set(conditions, branches, multiple=1, pad=False)
     unet = model.model.diffusion_model
     multiple = model.first_stage_model.downsampling * size_factor(unet.channel_mult)
     if height % multiple or width % multiple:
         raise ValueError(
-            f"{files.files[0]}: {width} x {height} pixels, expected multiples of {multiple}. "
+            f"{conditions.files[0]}: {width} x {height} pixels, expected multiples of {multiple}. "
             "Resize it."
         )
-    return read_hints(files, branches)
+    return read_hints(conditions, branches)

@@ -129,7 +129,7 @@ def check_inputs(
     sizes = check_condition_sets(sets, run.branches, multiple, settings.inputs.pad)
     check_images(sets, sizes)
     if settings.stack.stack:
-        check_stack([files.name for files in sets], sizes)
+        check_stack([conditions.name for conditions in sets], sizes)
     notify_of_uniform_masks(run.plan.condition_sets, run.branches)
     notify_of_pixel_sizes(run.branches)
     settings.export.notify_of_pixel_sizes(run.pixel_size)

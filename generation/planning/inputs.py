@@ -38,10 +38,10 @@ def check_condition_sets(
     num_workers = len(os.sched_getaffinity(0)) if many else 0
     sizes = in_workers(check, condition_sets, num_workers, chunk=64)
     bar = bar_for_many(sizes, len(condition_sets), "checking conditions")
-    found = {files.number: size for files, size in zip(condition_sets, bar, strict=True)}
+    found = {each.number: size for each, size in zip(condition_sets, bar, strict=True)}
     for i, branch in enumerate(branches):
         if branch.condition.carries_labels:
-            check_label_files(files.files[i] for files in condition_sets)
+            check_label_files(each.files[i] for each in condition_sets)
     return found
 
 

@@ -47,7 +47,7 @@ def test_condition_sets_may_have_different_numbers_of_images():
     assert [planned.batch for planned in uneven] == [1, 1, 2, 3, 1, 2]
     assert [uneven.file_name(k) for k in (0, 3, 5)] == [even.file_name(k) for k in (0, 5, 7)]
     assert list(uneven) == [even[k] for k in (0, 3, 4, 5, 6, 7)]
-    assert [files.name for files in uneven.sets_of([0, 2, 3])] == ["a", "b"]
+    assert [conditions.name for conditions in uneven.sets_of([0, 2, 3])] == ["a", "b"]
     assert [k for i in range(4) for k in uneven.shard(i, 4)] == list(range(6))
 
 
