@@ -89,11 +89,13 @@ class Settings:
         """Raise ValueError where options of several groups contradict each other."""
         check_branches(self.branches)  # builds them, which checks each group that they come from
         names = [branch.name for branch in self.branches]
-        for name in self.gate.files() | self.grain.files():
+        taken = [*self.gate.files(), *self.grain.files()]
+        taken += ["gate_pairs"] if self.gate.gate_pairs else []
+        for name in taken:
             if name in names:  # the record of the run would mix up their checksums
                 raise ValueError(
-                    f"a branch is named {name}, the name of the file that --{name} gives. "
-                    "Rename the branch."
+                    f"a branch is named {name}, the name by which the run records what --{name} "
+                    "gives. Rename the branch."
                 )
         if self.shard.count > 1:
             self._check_shards()

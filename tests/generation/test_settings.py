@@ -7,6 +7,7 @@ import pytest
 
 from cldm.options import SamplingOptions
 from generation.exporting.dataset import ExportOptions
+from generation.folder.image_line import GATE_OPTIONS, IMAGE_OPTIONS
 from generation.options import DrawingOptions, GateOptions, GrainOptions, ModelOptions
 from generation.planning.branches import BranchOptions
 from generation.planning.plan import PlanOptions
@@ -38,6 +39,12 @@ def test_options_of_speed_are_free_on_resume_but_taken_over():
     assert names | {"max_pixels"} == FREE_ON_RESUME - OF_ONE_CALL
 
 
+def test_lines_of_the_manifest_hold_all_options_of_sampling_and_gate():
+    assert {*SAMPLING_FLAGS.values()} <= {*IMAGE_OPTIONS}
+    files = {"gate_segmenter", "gate_pairs"}  # whose checksums are among the weights
+    assert {field.name for field in dataclasses.fields(GateOptions)} - files == {*GATE_OPTIONS}
+
+
 def test_published_branches_come_before_general_ones():
     branches = settings(published=MASKS, general_branches=DEPTH).branches
     assert [(branch.name, branch.folder) for branch in branches] == [
@@ -56,7 +63,14 @@ def test_published_branches_come_before_general_ones():
                 "grain": GrainOptions(Path("grain.json")),
                 "general_branches": BranchOptions(branches=["grain=depth:x"]),
             },
-            "a branch is named grain, the name of the file that --grain gives",
+            "a branch is named grain, the name by which the run records what --grain gives",
+        ),
+        (
+            {
+                "gate": GateOptions(Path("s"), gate_pairs=[Path("i"), Path("m")]),
+                "general_branches": BranchOptions(branches=["gate_pairs=depth:x"]),
+            },
+            "a branch is named gate_pairs, the name by which",
         ),
         (
             {"published": MASKS, "shards": ShardOptions(2, 0)},
