@@ -46,7 +46,8 @@ def place_axes(axes: str, shape: Sequence[int], at: Mapping[str, int], source: s
     """Find the volume in an array.
 
     A single axis of more than one element beside y and x is taken for z, whatever its name, but for
-    few channels: ImageJ counts slices as frames where it was not told better, tifffile as channels.
+    few channels: ImageJ and ilastik count slices as frames where they were not told better,
+    tifffile as channels.
 
     Args:
         axes: a letter for each axis, in lower case.
@@ -54,7 +55,7 @@ def place_axes(axes: str, shape: Sequence[int], at: Mapping[str, int], source: s
         at: index by letter, for axes that are neither z, y nor x.
         source: name of the array, for messages.
     Raises:
-        ValueError: y or x are missing.
+        ValueError: y or x are missing, or x seems to be channels.
         OptionError: an axis needs an index, or `at` names none of the axes or a place outside.
     """
     named = {name: i for i, name in enumerate(axes)}
@@ -63,11 +64,16 @@ def place_axes(axes: str, shape: Sequence[int], at: Mapping[str, int], source: s
             f"{source}: axes {' '.join(axes)} of the sizes {tuple(shape)}, expected y and x among "
             "them, each once"
         )
+    if shape[named["x"]] <= FEW_CHANNELS < shape[named["y"]]:
+        raise ValueError(
+            f"{source}: axes {' '.join(axes)} of the sizes {tuple(shape)}, so x looks like "
+            "channels. Store grey levels or labels alone, with the axes z, y and x"
+        )
     others = {name: i for name, i in named.items() if name not in "zyx"}
     if unknown := [name for name in at if name not in others]:
         raise OptionError("at", f"{unknown[0]}: {source} has the axes {' '.join(axes)}")
     z = _find_z(named, others, shape, at, source)
-    fixed = {i: at.get(name, 0) for name, i in others.items() if i != z}
+    fixed = {i: at.get(name, 0) for name, i in named.items() if name not in "yx" and i != z}
     for position, index in fixed.items():
         if not 0 <= index < shape[position]:
             raise OptionError(
@@ -88,6 +94,8 @@ def _find_z(named, others, shape, at, source) -> int | None:
     """
     long = [name for name, i in others.items() if shape[i] > 1 and name not in at]
     z = named.get("z")
+    if z is not None and shape[z] == 1 and long:
+        z = None  # then another axis holds the slices
     few = [name for name in long if name == "c" and shape[others[name]] <= FEW_CHANNELS]
     if z is None and len(long) == 1 and long != ["s"] and not few:  # s: samples of a colour
         return others[long[0]]

@@ -10,7 +10,7 @@ import tifffile
 from core.imaging.image_header import DECODER_ERRORS, naming, valid_orientation
 from core.imaging.pixel_size import tiff_voxel
 from core.imaging.tiff_files import LOSSY
-from volumes.axes import Box, place_axes
+from volumes.axes import DEFAULT_AXES, Box, place_axes
 from volumes.base import ArrayOptions, Format, Volume, check_level, choose_one, starts_with
 from volumes.raw import RawVoxels
 from volumes.tiff_pages import (
@@ -47,6 +47,8 @@ class TiffVolume(Volume):
         self.lossy = page.compression in LOSSY
         self.dtype, self.min_is_white = series.dtype, page.photometric == GREY[1]
         axes = series.axes.lower()
+        if "q" in axes:  # tifffile's letter for axes without a name
+            axes = DEFAULT_AXES[-len(axes) :]
         place = place_axes(axes, series.shape, options.places, self.source)
         self._place, self.shape, self._page = place, place.shape, page
         self.chunks = (1, *self.shape[1:])

@@ -21,3 +21,11 @@ def test_slices_that_a_program_calls_channels_or_frames():
     assert place("cyx", (5, 8, 9)).shape == (5, 8, 9)  # tifffile calls slices of ImageJ so
     assert place("tcyx", (3, 1, 8, 9)).shape == (3, 8, 9)
     assert place("cyx", (1, 8, 9)).shape == (1, 8, 9)
+    assert place("tzyxc", (6, 1, 8, 9, 1)).shape == (6, 8, 9)  # ilastik
+    assert place("tzyx", (6, 1, 8, 9), t=2).shape == (1, 8, 9)
+
+
+def test_colours_without_named_axes_are_no_rows():
+    for axes, shape in (("zyx", (8, 9, 3)), ("czyx", (5, 8, 9, 1))):
+        with pytest.raises(ValueError, match=r"a.tif: axes .* so x looks like channels. Store"):
+            place(axes, shape)

@@ -293,3 +293,13 @@ def test_colours_are_refused(tmp_path):
     (tmp_path / "b.tif").write_bytes(b"II*\0" + bytes(20))
     with pytest.raises(ValueError, match="b.tif"):
         open_volume(tmp_path / "b.tif")
+
+
+def test_arrays_of_tifffile_without_names_of_axes(tmp_path):
+    """tifffile calls each of these axes Q, and notes the shape alone."""
+    path = tmp_path / "a.tif"
+    for shape in ((1, 5, 23, 31), (5, 1, 23, 31)):
+        tifffile.imwrite(path, voxels().reshape(shape), photometric="minisblack")
+        check_reads(path, voxels())
+    tifffile.imwrite(path, np.stack([voxels(), voxels()[::-1]]), photometric="minisblack")
+    check_reads(path, voxels()[::-1], at=("c=1",))
