@@ -100,7 +100,7 @@ def bits_stated(pages: Iterable[Page], first: TiffPage) -> int:
     files = FileCache()
     stated = {tuple(_entries(page, files, MAX_SAMPLE_VALUES)) for page in pages if page.offset}
     files.clear()
-    return bits if len(stated - {()}) == 1 else stored
+    return bits if len(stated - {()}) <= 1 else stored
 
 
 def _entries(page: Page, files: FileCache, tags: Sequence[int] = TAGS) -> list[bytes]:

@@ -168,7 +168,7 @@ def _to_unit(
     largest = int(samples.max())
     bits = stated if bit_depth is None else bit_depth
     if not max(largest.bit_length(), 1) <= bits <= stored:
-        source = "its MaxSampleValue states" if bit_depth is None else "bit_depth is"
+        source = "the file states" if bit_depth is None else "bit_depth is"
         raise ValueError(
             f"{path}: pixels reach {largest}, but {source} {bits} bits out of {stored}. "
             "Correct the number of bits."

@@ -1,6 +1,7 @@
 """TIFF files: which of their pages is the picture, what its samples mean, and its pixels."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,9 @@ JPEG = (COMPRESSION.JPEG, COMPRESSION.OJPEG)
 LOSSY = (*JPEG, COMPRESSION.JPEG_LOSSY)
 ORIENTATION, PHOTOMETRIC_TAG = 274, 262
 MAX_SAMPLE_VALUES = (281, 341)  # MaxSampleValue, SMaxSampleValue
+OME_BITS = re.compile(r'\bSignificantBits="(\d+)"')
 ASSOCIATED_ALPHA, UNASSOCIATED_ALPHA = 1, 2  # values of ExtraSamples
-FEWEST_BITS = 8  # a smaller MaxSampleValue tells which values occur, not how bright they are
+FEWEST_BITS = 8  # a smaller number tells which values occur, not how bright they are
 SHAPE_TOLERANCE = 0.02  # of the ratios of a thumbnail's sides to the picture's: sides are rounded
 
 
@@ -149,17 +151,19 @@ def _colours(page: tifffile.TiffPage) -> str:
 
 
 def used_bits(page: tifffile.TiffPage, bits: int) -> int:
-    """Bits per sample; fewer than stored where the largest possible value says so.
+    """Bits per sample; fewer than stored where the largest possible value or OME's notes say so.
 
     Cameras put 12 bits into 16 and state 4095. A value that is not 2**n - 1 is the brightest pixel.
     """
+    stated = {int(number) for number in OME_BITS.findall(page.parent.pages.first.description)}
+    stated = stated if len(stated) == 1 else set()  # the images of a file may differ
     for tag in MAX_SAMPLE_VALUES:
-        stated = page.tags.valueof(tag)
-        largest = max(stated) if isinstance(stated, tuple) else stated
-        if isinstance(largest, int) and bits <= 16 and FEWEST_BITS <= largest.bit_length() < bits:
-            if largest == 2 ** largest.bit_length() - 1:
-                return largest.bit_length()
-    return bits
+        largest = page.tags.valueof(tag)
+        largest = max(largest) if isinstance(largest, tuple) else largest
+        if isinstance(largest, int) and largest == 2 ** largest.bit_length() - 1:
+            stated.add(largest.bit_length())
+    fewer = [number for number in stated if FEWEST_BITS <= number < bits <= 16]
+    return min(fewer, default=bits)
 
 
 def _eight_bit(table: np.ndarray) -> np.ndarray:

@@ -43,6 +43,9 @@ def of_12_bits(kind, stack, levels):
             tifffile.imwrite(stack / f"{i}.tif", plane, photometric="minisblack", **tags)
     elif kind == "packed":
         tifffile.imwrite(stack, levels, photometric="minisblack", bitspersample=12)
+    elif kind == "OME":
+        tags = {"ome": True, "metadata": {"axes": "ZYX", "SignificantBits": 12}}
+        tifffile.imwrite(stack, levels, photometric="minisblack", **tags)
     elif kind == "option":
         tifffile.imwrite(stack, levels, photometric="minisblack")
         return ("--bit_depth", "12")
@@ -53,7 +56,7 @@ def of_12_bits(kind, stack, levels):
 
 
 @pytest.mark.parametrize(
-    "kind", ["tag", "tag of the first page", "white zeros", "packed", "folder", "option"]
+    "kind", ["tag", "tag of the first page", "white zeros", "packed", "OME", "folder", "option"]
 )
 def test_levels_of_12_bits_are_stretched_in_images_alone(tmp_path, capsys, kind):
     stack, out = tmp_path / "stack.tif", tmp_path / "out"

@@ -297,5 +297,12 @@ def test_a_bit_depth_must_hold_the_pixels(tmp_path):
         ):
             read_image(tmp_path / "a.tif", bit_depth=bits)
     deep(tmp_path / "b.tif", 5000, extratags=[(281, "H", 1, 4095, True)])
-    with pytest.raises(ValueError, match="pixels reach 5000, but its MaxSampleValue states 12"):
+    with pytest.raises(ValueError, match="pixels reach 5000, but the file states 12"):
         read_image(tmp_path / "b.tif")
+
+
+def test_bits_that_ome_states(tmp_path):
+    path, pixels = tmp_path / "a.ome.tif", np.array([[0, 4095], [7, 2000]], np.uint16)
+    for bits, full in ((12, 4095), (16, 65535), (4, 65535)):
+        tifffile.imwrite(path, pixels, metadata={"axes": "YX", "SignificantBits": bits})
+        assert read_grey(path) == pytest.approx(pixels / full)
