@@ -9,7 +9,7 @@ import tifffile
 
 from core.imaging.image_header import DECODER_ERRORS, naming, valid_orientation
 from core.imaging.pixel_size import tiff_voxel
-from core.imaging.tiff_files import LOSSY
+from core.imaging.tiff_files import LOSSY, has_sign_of_imagej, with_sign
 from volumes.axes import DEFAULT_AXES, Box, place_axes
 from volumes.base import ArrayOptions, Format, Volume, check_level, choose_one, starts_with
 from volumes.raw import RawVoxels
@@ -45,7 +45,9 @@ class TiffVolume(Volume):
         page = series.keyframe
         _check_pages(path, page)
         self.lossy = page.compression in LOSSY
-        self.dtype, self.min_is_white = series.dtype, page.photometric == GREY[1]
+        self._stored, self.min_is_white = series.dtype, page.photometric == GREY[1]
+        self._has_sign = has_sign_of_imagej(self._tiff)
+        self.dtype = np.dtype(np.int16) if self._has_sign else series.dtype
         axes = series.axes.lower()
         if "q" in axes:  # tifffile's letter for axes without a name
             axes = DEFAULT_AXES[-len(axes) :]
@@ -135,6 +137,11 @@ class TiffVolume(Volume):
                 )
 
     def read(self, box: Box) -> np.ndarray:
+        voxels = self._read_stored(box)
+        return with_sign(voxels) if self._has_sign else voxels
+
+    def _read_stored(self, box: Box) -> np.ndarray:
+        """The numbers of a box as they lie in the file, (Z, Y, X)."""
         z, rows, columns = box
         planes = [self._plane(i) for i in range(z.start, z.stop)]
         if self._raw is None:
@@ -152,7 +159,7 @@ class TiffVolume(Volume):
     def _read_page(self, number: int, rows: slice, columns: slice) -> np.ndarray:
         """Pixels of a page, (rows, columns); only what is needed is decoded."""
         page, keyframe = self._pages[number], self._page
-        result = np.zeros((rows.stop - rows.start, columns.stop - columns.start), self.dtype)
+        result = np.zeros((rows.stop - rows.start, columns.stop - columns.start), self._stored)
         try:
             for i in self._segments(rows, columns):
                 offset, count = page.dataoffsets[i], page.databytecounts[i]

@@ -149,7 +149,7 @@ def _check_depth(path: Path, header: Header) -> None:
     """Refuse pixels whose full intensity is unknown."""
     if header.dtype not in (bool, np.uint8, np.uint16):
         raise ValueError(
-            f"{path}: pixels are {header.dtype}, expected 8- or 16-bit. Convert it to one of these."
+            f"{path}: pixels are {header.dtype}, expected 8 or 16 bits without a sign. Convert it."
         )
 
 

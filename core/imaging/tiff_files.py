@@ -55,6 +55,8 @@ def read_tiff(path: Path) -> Picture:
         table = page.colormap
     pixels = np.moveaxis(pixels[:, 0], 0, -2)  # (H, W, planes, samples of a plane)
     pixels = pixels.reshape(header.height, header.width, header.samples)
+    if header.dtype == np.int16 and pixels.dtype == np.uint16:
+        pixels = with_sign(pixels)
     if header.premultiplied and (pixels[..., -1] != np.iinfo(pixels.dtype).max).any():
         raise Refusal(
             "its colours are multiplied by alpha (ExtraSamples 1), expected colours as they are. "
@@ -110,7 +112,7 @@ def _header(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Header:
         width=page.imagewidth,
         colours=colours,
         samples=page.samplesperpixel,
-        dtype=page.dtype,
+        dtype=np.dtype(np.int16) if has_sign_of_imagej(tiff) else page.dtype,
         bits=used_bits(page, bits),
         orientation=valid_orientation(page.tags.valueof(ORIENTATION)),
         min_is_white=page.photometric == PHOTOMETRIC.MINISWHITE,
@@ -164,6 +166,21 @@ def used_bits(page: tifffile.TiffPage, bits: int) -> int:
             stated.add(largest.bit_length())
     fewer = [number for number in stated if FEWEST_BITS <= number < bits <= 16]
     return min(fewer, default=bits)
+
+
+def has_sign_of_imagej(tiff: tifffile.TiffFile) -> bool:
+    """Tell whether 16-bit numbers stand for those from -32768 on.
+
+    ImageJ has no signed pixels: of files of such, as microscopes and MRC have, it keeps the numbers
+    plus 32768, and notes the line that takes them back. `with_sign` does that.
+    """
+    line = [(tiff.imagej_metadata or {}).get(name) for name in ("cf", "c0", "c1")]
+    return line == [0, -(2**15), 1] and tiff.pages.first.dtype == np.uint16
+
+
+def with_sign(pixels: np.ndarray) -> np.ndarray:
+    """The numbers that ImageJ's uint16 stand for, as int16."""
+    return (pixels ^ np.uint16(2**15)).view(np.int16)
 
 
 def _eight_bit(table: np.ndarray) -> np.ndarray:

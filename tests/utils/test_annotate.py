@@ -285,7 +285,7 @@ def test_bad_input_is_one_line(pairs, tmp_path, error_line, mlsd_weights, monkey
     assert "cell_7.png: cannot be read as an image" in line()
     (pairs / "images" / "cell_7.png").unlink()
     tifffile.imwrite(pairs / "images" / "real.tif", np.zeros((64, 64), np.float32))
-    assert "real.tif: pixels are float32, expected 8- or 16-bit" in line()
+    assert "real.tif: pixels are float32, expected 8 or 16 bits without a sign" in line()
     tifffile.imwrite(pairs / "images" / "cell_1.tif", np.zeros((64, 64), np.uint8))
     assert "share a stem" in line()
     assert not (tmp_path / "out").exists()

@@ -303,3 +303,17 @@ def test_arrays_of_tifffile_without_names_of_axes(tmp_path):
         check_reads(path, voxels())
     tifffile.imwrite(path, np.stack([voxels(), voxels()[::-1]]), photometric="minisblack")
     check_reads(path, voxels()[::-1], at=("c=1",))
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_signed_numbers_of_imagej(tmp_path, compression):
+    """ImageJ keeps a file of int16, such as MRC, as uint16 with an offset of 32768."""
+    stored = voxels(np.int16) - 1000
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        (stored.astype(int) + 2**15).astype(np.uint16),
+        imagej=True,
+        compression=compression,
+        metadata={"cf": 0, "c0": -32768.0, "c1": 1.0, "vunit": "gray value"},
+    )
+    check_reads(tmp_path / "a.tif", stored)

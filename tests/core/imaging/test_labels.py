@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from core.imaging.images import write_png
+from core.imaging.images import read_image, write_png
 from core.imaging.labels import check_label_files, palette_in_use, read_labels
 from core.notices import Notice
 from tests.picture_files import blocks, write
@@ -126,3 +126,12 @@ def test_each_folder_with_jpeg_is_warned_of_once(tmp_path, recwarn):
     words = "files of labels are compressed as JPEG, for example"
     assert messages[0].startswith(f"{tmp_path}/b: 2 of 3 {words} 0.jpg. JPEG changes classes")
     assert messages[1].startswith(f"{tmp_path}/c: 2 of 2 {words} 2.tif. ")
+
+
+def test_labels_that_imagej_keeps_with_an_offset(tmp_path):
+    labels = np.array([[0, 1], [2, 255]], np.uint16)
+    line = {"cf": 0, "c0": -32768.0, "c1": 1.0}
+    tifffile.imwrite(tmp_path / "a.tif", labels + np.uint16(2**15), imagej=True, metadata=line)
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), labels)
+    with pytest.raises(ValueError, match="a.tif: pixels are int16"):
+        read_image(tmp_path / "a.tif")
