@@ -64,3 +64,26 @@ def test_cut_and_empty_files(tmp_path):
     mrcfile.new(tmp_path / "c.mrc", np.zeros((2, 3, 4), np.complex64)).close()
     with pytest.raises(ValueError, match="complex64"):
         open_volume(tmp_path / "c.mrc")
+
+
+def test_files_of_several_volumes(tmp_path):
+    stack, path = np.stack([voxels(np.int16), voxels(np.int16)[::-1]]), tmp_path / "a.mrc"
+    write(path, stack, VOXEL)  # mrcfile marks it by its space group, 401
+    with pytest.raises(ValueError, match=r"at: .*a.mrc has further axes \(t: 2\): choose a place"):
+        open_volume(path)
+    for i, array in enumerate(stack):
+        check_reads(path, array, VOXEL, at=(f"t={i}",))
+    content = bytearray(path.read_bytes())
+    content[36:40] = np.array([4], "<i4").tobytes()  # MZ: 10 slices are no volumes of 4
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="a.mrc: its header is damaged, .* volumes of 4 slices"):
+        open_volume(path)
+
+
+def test_negative_sizes_name_the_file(tmp_path):
+    path = write(tmp_path / "a.mrc", voxels(np.int16))
+    content = bytearray(path.read_bytes())
+    content[:4] = np.array([-31], "<i4").tobytes()
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="a.mrc: its header is damaged, .* -31, 23, 5"):
+        open_volume(path)
