@@ -22,11 +22,13 @@ def open_volume(path: Path, options: ArrayOptions | None = None) -> Volume:
             do not fit.
         RuntimeError: a package is missing; names it.
     """
+    options = options or ArrayOptions()
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder")
     for kind in FORMATS:
         if kind.recognises(path):
-            volume = kind.open(path, options or ArrayOptions())
+            kind.check(path, options)
+            volume = kind.open(path, options)
             if 0 in volume.shape:
                 raise ValueError(f"{path}: has no voxels, its shape is {volume.shape}")
             if volume.dtype.kind not in KINDS:

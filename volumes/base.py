@@ -100,11 +100,19 @@ class Format(NamedTuple):
         recognises: function that tells the kind from the path, by content where it can.
         open: function from path and `ArrayOptions` to a `Volume`. It raises ValueError for a file
             that is damaged or needs other options, RuntimeError for a missing package.
+        reads_options: fields of `ArrayOptions` that `open` reads; the others are refused.
     """
 
     name: str
     recognises: Callable[[Path], bool]
     open: Callable[[Path, ArrayOptions], Volume]
+    reads_options: tuple[str, ...] = ()
+
+    def check(self, path: Path, options: ArrayOptions) -> None:
+        """Raise OptionError for an option that this format does not read."""
+        for name, value in vars(options).items():
+            if value and name not in self.reads_options:
+                raise OptionError(name, f"{path}: a file or folder of {self.name} has none")
 
 
 def check_level(level: int, count: int, source: Path) -> None:

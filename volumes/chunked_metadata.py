@@ -100,8 +100,9 @@ def _n5_stated(attributes: Mapping[str, Any]) -> Voxel:
         unit = attributes.get("units", "nm")
         if isinstance(stated, Mapping):
             stated, unit = stated["dimensions"], stated.get("unit")
+        units = unit if isinstance(unit, list) else [unit] * len(stated)
         # Those of N5's own programs count from x on.
-        x, y, z = (in_nm(side, unit) for side in stated)
+        x, y, z = (in_nm(side, unit) for side, unit in zip(stated, units, strict=True))
         return z, y, x
     except (LookupError, TypeError, ValueError):
         return UNKNOWN  # of another dialect

@@ -105,9 +105,7 @@ def _meant_dtype(file, array) -> np.dtype:
         return array.dtype
     unsigned = np.dtype(array.dtype.str.replace("i", "u"))
     default = "uint16" if unsigned.itemsize == 2 else ""
-    stated = setup.attrs.get("dataType", default)
-    if isinstance(stated, bytes):  # a text of fixed length, which may be JSON
-        stated = stated.decode(errors="replace").strip('"')
+    stated = _text(setup.attrs.get("dataType", default)).strip('"')  # it may be JSON
     return unsigned if stated == unsigned.name else array.dtype
 
 
@@ -140,11 +138,21 @@ def _axes_of(array) -> str:
 
 def _voxel_of(attributes) -> Voxel:
     """Voxel size of a data set's attributes, which list z, y and x."""
-    for name, unit in (("element_size_um", "um"), ("resolution", "nm")):
+    unit = attributes.get("units", attributes.get("unit", "nm"))
+    stated = [_text(word) for word in np.atleast_1d(unit).tolist()]
+    for name, units in (("element_size_um", ["um"]), ("resolution", stated)):
         values = np.atleast_1d(attributes.get(name, ()))
-        if values.shape == (3,) and values.dtype.kind in "iuf":
-            return tuple(in_nm(float(value), unit) for value in values)
+        if values.shape == (3,) and values.dtype.kind in "iuf" and len(units) in (1, 3):
+            sides = zip(values, units * (3 // len(units)), strict=True)
+            return tuple(in_nm(float(value), unit) for value, unit in sides)
     return UNKNOWN
 
 
-FORMAT = Format("HDF5", lambda path: starts_with(path, b"\x89HDF\r\n\x1a\n"), Hdf5Volume)
+def _text(word: object) -> str:
+    """A text, which files may hold as bytes."""
+    return word.decode(errors="replace") if isinstance(word, bytes) else str(word)
+
+
+FORMAT = Format(
+    "HDF5", lambda path: starts_with(path, b"\x89HDF\r\n\x1a\n"), Hdf5Volume, ("dataset", "at")
+)

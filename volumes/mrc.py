@@ -6,7 +6,7 @@ import numpy as np
 
 from core.imaging.pixel_size import UNKNOWN, in_nm
 from core.packages import optional_package
-from volumes.axes import Box
+from volumes.axes import Box, place_axes
 from volumes.base import REQUIREMENTS, ArrayOptions, Format, Volume, starts_with
 from volumes.raw import RawVoxels
 
@@ -14,10 +14,11 @@ SUFFIXES = (".mrc", ".rec", ".map", ".st", ".ali")
 HEADER_BYTES = 1024
 IMOD, IMOD_PLACE, FLAGS_PLACE = 1146047817, 152, 156  # IMOD's stamp, and where it and its flags are
 SIGNED = 1  # flag: bytes are signed
+VOLUME_STACKS = range(401, 631)  # space groups (ISPG) of files that hold several volumes
 
 
 class MrcVolume(Volume):
-    """The volume of an uncompressed MRC file."""
+    """The volume of an uncompressed MRC file; several are places on an axis t."""
 
     format = "MRC"
 
@@ -38,7 +39,17 @@ class MrcVolume(Volume):
                 f"{path}: stores its axes in the order {order}, expected 1, 2, 3 (x fastest). "
                 "Reorder them, for example with mrcfile or IMOD's `clip`"
             )
-        self.shape = tuple(int(header[name]) for name in ("nz", "ny", "nx"))
+        depth, height, width = (int(header[name]) for name in ("nz", "ny", "nx"))
+        each = int(header["mz"]) if int(header["ispg"]) in VOLUME_STACKS else depth
+        if min(depth, height, width, each) <= 0 or depth % each:
+            raise ValueError(
+                f"{path}: its header is damaged, or holds no voxels (NX, NY, NZ: {width}, "
+                f"{height}, {depth}; volumes of {each} slices)"
+            )
+        place = place_axes(
+            "tzyx", (depth // each, each, height, width), options.places, self.source
+        )
+        self.shape, self._first = place.shape, place.fixed.get(0, 0) * each
         self.chunks = (1, *self.shape[1:])
         sides = [round(float(size[name]), 6) for name in "zyx"]
         # 1 angstrom in all directions is what programs write where they know nothing.
@@ -46,10 +57,14 @@ class MrcVolume(Volume):
             self.voxel = tuple(in_nm(side, "angstrom") for side in sides)
         else:
             self.voxel = UNKNOWN
-        self._voxels = RawVoxels(path, self.dtype, self.shape, HEADER_BYTES + int(header.nsymbt))
+        shape, offset = (depth, height, width), HEADER_BYTES + int(header.nsymbt)
+        self._voxels = RawVoxels(path, self.dtype, shape, offset)
 
     def read(self, box: Box) -> np.ndarray:
-        return self._voxels.read(box)
+        z, rows, columns = box
+        return self._voxels.read(
+            (slice(z.start + self._first, z.stop + self._first), rows, columns)
+        )
 
 
 def _has_unsigned_bytes(path: Path, header: np.recarray) -> bool:
@@ -74,4 +89,4 @@ def recognises(path: Path) -> bool:
     )
 
 
-FORMAT = Format("MRC", recognises, MrcVolume)
+FORMAT = Format("MRC", recognises, MrcVolume, ("at",))

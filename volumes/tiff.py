@@ -217,4 +217,6 @@ def _check_pages(path: Path, page: tifffile.TiffPage) -> None:
         raise ValueError(f"{path}: {problem}.")
 
 
-FORMAT = Format("TIFF", lambda path: starts_with(path, *BEGINNINGS), TiffVolume)
+FORMAT = Format(
+    "TIFF", lambda path: starts_with(path, *BEGINNINGS), TiffVolume, ("dataset", "level", "at")
+)

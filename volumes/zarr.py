@@ -46,6 +46,11 @@ class ChunkedVolume(Volume):
         folder, scaled = _find_array(folder, options, path)
         driver, attributes = read_node(folder)
         self.source = str(folder)
+        if attributes.get("isLabelMultiset"):  # of Paintera; a library would read bytes of lists
+            raise ValueError(
+                f"{folder}: stores several labels for each voxel (label multisets), expected one. "
+                "Export it from Paintera as plain labels"
+            )
         spec = {"driver": driver, "kvstore": {"driver": "file", "path": f"{folder}/"}}
         try:
             self._array = tensorstore.open(spec, read=True, open=True).result()
@@ -181,4 +186,4 @@ def recognises(path: Path) -> bool:
     )
 
 
-FORMAT = Format("Zarr, OME-Zarr or N5", recognises, ChunkedVolume)
+FORMAT = Format("Zarr, OME-Zarr or N5", recognises, ChunkedVolume, ("dataset", "level", "at"))

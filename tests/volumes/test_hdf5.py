@@ -33,6 +33,14 @@ def test_data_sets_by_name(path):
         open_volume(path, ArrayOptions(dataset="raw"))
 
 
+@pytest.mark.parametrize("unit", ["um", np.bytes_("um"), ["um", "um", "micrometer"]])
+def test_resolution_in_another_unit(tmp_path, unit):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["data"] = voxels()
+        file["data"].attrs.update(resolution=[side / 1e3 for side in VOXEL], units=unit)
+    check_reads(tmp_path / "a.h5", voxels(), VOXEL)
+
+
 def test_axes_of_labels_and_of_ilastik(tmp_path):
     array = voxels(np.uint8, (23, 31, 5, 2))  # y, x, z, c
     with h5py.File(tmp_path / "a.h5", "w") as file:

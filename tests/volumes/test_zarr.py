@@ -101,6 +101,7 @@ def test_ome_zarr_at_every_level(tmp_path, version):
     [
         {"pixelResolution": {"dimensions": [5, 4, 30], "unit": "nm"}},
         {"resolution": [5, 4, 30]},
+        {"resolution": [5, 0.004, 300], "units": ["nm", "um", "angstrom"]},
         {
             "transform": {
                 "axes": ["z", "y", "x"],
@@ -115,6 +116,12 @@ def test_n5_and_its_dialects_of_voxel_sizes(tmp_path, attributes):
     write_n5(tmp_path / "a.n5" / "raw", voxels(np.uint64), attributes)
     assert check_reads(tmp_path / "a.n5", voxels(np.uint64), VOXEL).format == "N5"
     check_reads(tmp_path / "a.n5", voxels(np.uint64), VOXEL, dataset="raw")
+
+
+def test_label_multisets_of_paintera_are_refused(tmp_path):
+    write_n5(tmp_path / "a.n5" / "s0", voxels(np.uint8), {"isLabelMultiset": True})
+    with pytest.raises(ValueError, match="s0: stores several labels for each voxel .label multi"):
+        open_volume(tmp_path / "a.n5")
 
 
 @pytest.mark.parametrize("version", [2, 3])
