@@ -13,7 +13,7 @@ from PIL import Image
 from core.imaging.images import write_png
 from core.imaging.labels import read_labels
 from core.notices import Notice
-from tests.volumes.stacks import voxels
+from tests.volumes.stacks import cut, voxels
 from utils import slices
 
 FLY = Path(__file__).parents[3] / "shared" / "data" / "fly_fibsem"
@@ -30,10 +30,6 @@ def stacks(tmp_path):
     return tmp_path / "cell.tif", tmp_path / "labels.tif"
 
 
-def run(*words):
-    slices.main([str(word) for word in words])
-
-
 def pictures(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.rglob("*.png"))}
 
@@ -43,7 +39,7 @@ MAP = ("--map", "0=0", "127=1", "255=2")
 
 def test_images_and_masks_of_the_same_names(stacks, tmp_path):
     image, labels = stacks
-    run(image, tmp_path / "out", "--labels", labels, *MAP)
+    cut(image, tmp_path / "out", "--labels", labels, *MAP)
     names = [f"cell_z{z:02}.png" for z in range(12)]
     for kind in ("images", "masks"):
         assert sorted(path.name for path in (tmp_path / "out" / kind).glob("*.png")) == names
@@ -60,14 +56,14 @@ def test_negative_labels_are_mapped(tmp_path):
     tifffile.imwrite(image, voxels(shape=(2, 4, 4)), photometric="minisblack")
     stored = (voxels(shape=(2, 4, 4)) % 2).astype(np.int16) - 1
     tifffile.imwrite(labels, stored, photometric="minisblack")
-    run(image, out, "--labels", labels, "--map", "0=0", "-1=255")
+    cut(image, out, "--labels", labels, "--map", "0=0", "-1=255")
     assert read_labels(out / "masks/a_z0.png")[0].tolist() == [255, 0, 255, 0]
 
 
 def test_slices_along_x_in_parts_and_tiles(stacks, tmp_path):
     image, labels = stacks
     words = "--axis x --step 3 --split train=0.5 val=0.5 --gap 6 --tile 8 --name c".split()
-    run(image, tmp_path / "out", "--labels", labels, *MAP, *words)
+    cut(image, tmp_path / "out", "--labels", labels, *MAP, *words)
     expected = tifffile.imread(image)
     train = [0, 3, 6, 9]  # half of 30 - 3 - 6 slices from 0 on
     stems = [f"c_x{x:02}_z{z:02}_y{y:02}" for x in train for z in (0, 4) for y in (0, 8, 12)]
@@ -81,7 +77,7 @@ def test_slices_along_x_in_parts_and_tiles(stacks, tmp_path):
 
 def test_a_second_call_goes_on_and_other_options_are_refused(stacks, tmp_path, capsys, error_line):
     image, out = stacks[0], tmp_path / "out"
-    run(image, out)
+    cut(image, out)
     whole = pictures(out)
     kept = out / "images/cell_z03.png"
     before = kept.stat().st_mtime_ns
@@ -89,7 +85,7 @@ def test_a_second_call_goes_on_and_other_options_are_refused(stacks, tmp_path, c
         (out / "images" / name).unlink()
     (out / "images/.cell_z05.abc.tmp.png").touch()
     capsys.readouterr()
-    run(image, out, "--memory", "1")
+    cut(image, out, "--memory", "1")
     assert "2 slices are missing" in capsys.readouterr().out
     assert pictures(out) == whole and kept.stat().st_mtime_ns == before
     line = error_line(slices.main, image, out, "--step", "2")
@@ -105,24 +101,24 @@ def test_labels_that_were_corrected_meanwhile_are_not_mixed(stacks, tmp_path, er
     for i in range(12):
         write_png(labels / f"{i:02}.png", np.full((20, 30), i % 2, np.uint8))
     words = (image, out, "--labels", labels)
-    run(*words)
+    cut(*words)
     (out / "masks/cell_z03.png").unlink()
     (labels / ".DS_Store").touch()
     (labels / "readme.txt").touch()
-    run(*words)
+    cut(*words)
     record = json.loads((out / "slices.json").read_text())
     old = record | {"volumes": [record["volumes"][0], {**record["volumes"][1]}]}
     del old["volumes"][1]["files"]
     write_png(labels / "04.png", np.full((20, 30), 1, np.uint8))
     assert "slices.json: masks has changed since" in error_line(slices.main, *words)
     (out / "slices.json").write_text(json.dumps(old))  # an older version noted nothing of it
-    run(*words)
+    cut(*words)
 
 
 def test_the_window_is_stored_and_kept(tmp_path):
     array = np.random.default_rng(0).normal(size=(6, 20, 20)).astype(np.float32)
     tifffile.imwrite(tmp_path / "a.tif", array, photometric="minisblack")
-    run(tmp_path / "a.tif", tmp_path / "out")
+    cut(tmp_path / "a.tif", tmp_path / "out")
     low, high = json.loads((tmp_path / "out/images/volume.json").read_text())["window"]
     assert low == pytest.approx(np.percentile(array, 0.1))
     with Image.open(tmp_path / "out/images/a_z2.png") as written:
@@ -161,7 +157,7 @@ def test_labels_in_jpeg_are_warned_of_and_named_as_the_cause(stacks, tmp_path, e
     else:
         tifffile.imwrite(labels, flat, compression="jpeg", photometric="minisblack")
     with pytest.warns(Notice, match=f"{labels}: the labels are compressed as JPEG"):
-        run(image, tmp_path / "out", "--labels", labels, "--map", "127=1")
+        cut(image, tmp_path / "out", "--labels", labels, "--map", "127=1")
     with pytest.warns(Notice):
         line = error_line(slices.main, image, tmp_path / "new", "--labels", labels)
     assert "(compressed as JPEG, which changes labels): found label 127" in line
@@ -178,7 +174,7 @@ def test_volumes_that_do_not_belong_together(stacks, tmp_path, error_line):
     other = ("--labels", tmp_path / "other.tif", *MAP)
     assert "5 nm along y" in error_line(slices.main, image, out, *other)
     assert not out.exists()
-    run(image, out, *other, "--pixel_size", "4", "--range", ":2")
+    cut(image, out, *other, "--pixel_size", "4", "--range", ":2")
     assert json.loads((out / "images/volume.json").read_text())["slice_distance_nm"] == 4
 
 
@@ -189,7 +185,7 @@ def test_rows_of_mrc_beside_another_format_are_warned_of(stacks, tmp_path, recwa
     cell, labels = tmp_path / "cell.mrc", tmp_path / "labels.mrc"
     for i, pair in enumerate(((cell, stacks[1]), (stacks[0], labels), (cell, labels), stacks)):
         recwarn.clear()
-        run(pair[0], tmp_path / str(i), "--labels", pair[1], *MAP, "--range", ":1")
+        cut(pair[0], tmp_path / str(i), "--labels", pair[1], *MAP, "--range", ":1")
         told = [str(w.message) for w in recwarn if w.category is Notice]
         assert len(told) == (i < 2) and all(
             "count the rows of MRC from the bottom" in m for m in told
@@ -202,7 +198,7 @@ def test_slices_numbered_from_0_and_from_1_are_paired_in_order(tmp_path):
         for z in range(4):
             Image.fromarray(np.full((4, 4), z, np.uint8)).save(folder / f"{start + z}.png")
     with pytest.warns(Notice, match="numbered from 1 on, those of .*em from 0 on"):
-        run(tmp_path / "em", tmp_path / "out", "--labels", tmp_path / "seg")
+        cut(tmp_path / "em", tmp_path / "out", "--labels", tmp_path / "seg")
     values = [read_labels(path)[0, 0] for path in sorted((tmp_path / "out/masks").glob("*.png"))]
     assert values == [0, 1, 2, 3]
 
@@ -213,7 +209,7 @@ def test_folders_of_slices_are_paired_by_number(tmp_path, error_line):
         folder.mkdir()
         for z in range(8, 12):
             Image.fromarray(np.full((4, 4), z, np.uint8)).save(folder / f"{folder.name}_{z}.png")
-    run(image, out, "--labels", labels)
+    cut(image, out, "--labels", labels)
     for kind in ("images", "masks"):
         values = [read_labels(path)[0, 0] for path in sorted((out / kind).glob("*.png"))]
         assert values == [8, 9, 10, 11]
@@ -257,7 +253,7 @@ def test_a_link_to_nothing_is_refused_and_one_to_an_empty_folder_filled(
     assert f"{tmp_path / 'out'}: a link to {tmp_path / 'disk'}, which is not there" in line
     assert not (tmp_path / "disk").exists()
     (tmp_path / "disk").mkdir()
-    run(stacks[0], tmp_path / "out")
+    cut(stacks[0], tmp_path / "out")
     assert len(pictures(tmp_path / "disk")) == 12
 
 
@@ -270,7 +266,7 @@ def test_a_folder_of_something_else_is_refused(stacks, tmp_path, error_line):
 @pytest.mark.skipif(not FLY.is_dir(), reason="shared data are not here")
 def test_a_real_stack(tmp_path):
     words = ["--labels", FLY / "stack_masks.tif", "--range", "0:3"]
-    run(FLY / "stack_images.tif", tmp_path / "out", *words)
+    cut(FLY / "stack_images.tif", tmp_path / "out", *words)
     record = json.loads((tmp_path / "out/images/volume.json").read_text())
     assert record["pixel_size_nm"] == [10, 10]
     for kind in ("images", "masks"):

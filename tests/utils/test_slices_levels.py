@@ -7,8 +7,7 @@ from PIL import Image
 
 from core.imaging.labels import read_labels
 from tests.core.imaging.file_cells import png
-from tests.utils.test_slices import run
-from tests.volumes.stacks import voxels
+from tests.volumes.stacks import cut, voxels
 from utils import slices
 
 
@@ -27,7 +26,7 @@ def test_levels_of_few_bits_are_stretched_in_images_alone(tmp_path, bits, min_is
         folder.mkdir()
         for i, plane in enumerate(stored):
             (folder / f"{i}.png").write_bytes(png(plane[..., None], bits, 0))
-    run(folder, out, "--labels", folder)
+    cut(folder, out, "--labels", folder)
     with Image.open(out / "images/slices_z1.png") as written:
         levels = stored[1] * 255 // (2**bits - 1)
         np.testing.assert_array_equal(np.array(written), 255 - levels if min_is_white else levels)
@@ -64,7 +63,7 @@ def test_levels_of_12_bits_are_stretched_in_images_alone(tmp_path, capsys, kind)
     levels = np.where(stored == 23, 4095, stored * 8)
     words = of_12_bits(kind, stack, levels)
     classes = ("--map", *(f"{level}={i}" for i, level in enumerate(np.unique(levels))))
-    run(stack, out, "--labels", stack, *classes, *words)
+    cut(stack, out, "--labels", stack, *classes, *words)
     assert "grey levels of 12 bits stretched to 16" in capsys.readouterr().out
     expected = np.rint(levels[1] * (65535 / 4095))
     with Image.open(out / "images/stack_z1.png") as written:
@@ -82,11 +81,11 @@ def test_stated_bits_that_do_not_hold(tmp_path):
         for largest in (4095, 5000):
             tags = [(281, 3, 1, largest, False)]
             writer.write(levels, photometric="minisblack", extratags=tags, metadata=None)
-    run(stack, out)
+    cut(stack, out)
     with Image.open(out / "images/a_z0.png") as written:
         assert (np.array(written) == levels).all()
     with pytest.raises(ValueError, match="a.tif, slice 0 across z: pixels reach 5000, but 12 bits"):
-        run(stack, tmp_path / "b", "--bit_depth", "12")
+        cut(stack, tmp_path / "b", "--bit_depth", "12")
 
 
 def test_slices_of_unlike_bits_are_labels_alone(tmp_path, error_line):
@@ -95,7 +94,7 @@ def test_slices_of_unlike_bits_are_labels_alone(tmp_path, error_line):
     for i, bits in enumerate((4, 8)):
         (folder / f"{i}.png").write_bytes(png(np.arange(16).reshape(4, 4, 1), bits, 0))
     tifffile.imwrite(stack, voxels(shape=(2, 4, 4)), photometric="minisblack")
-    run(stack, tmp_path / "out", "--labels", folder)
+    cut(stack, tmp_path / "out", "--labels", folder)
     for z in range(2):
         assert read_labels(tmp_path / f"out/masks/a_z{z}.png").ravel().tolist() == list(range(16))
     line = error_line(slices.main, folder, tmp_path / "b")

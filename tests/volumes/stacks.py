@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from utils import slices
 from volumes import ArrayOptions, open_volume
 
 SHAPE = (5, 23, 31)
@@ -30,3 +31,8 @@ def check_reads(path, expected, voxel=(None, None, None), **options):
     np.testing.assert_array_equal(volume.read(box), expected[box])
     assert len(volume.chunks) == 3 and min(volume.chunks) >= 1
     return volume
+
+
+def cut(*words):
+    """Call `utils/slices.py`."""
+    slices.main([str(word) for word in words])
