@@ -1,4 +1,4 @@
-"""Pixel sizes, and what a picture file states: OME, ImageJ and plain tags of TIFF, pHYs of PNG."""
+"""Pixel sizes, and what a picture file states: notes and plain tags of TIFF, pHYs of PNG."""
 
 import math
 from collections.abc import Sequence
@@ -96,18 +96,31 @@ def _png_size(dpi: Sequence[float] | None) -> PixelSize | None:
 
 
 def tiff_voxel(tiff: tifffile.TiffFile, series: int = 0) -> Voxel:
-    """Voxel size of an open TIFF: that of OME or of ImageJ, else the tags' resolution.
+    """Voxel size of an open TIFF: that of OME, a microscope or ImageJ, else the tags' resolution.
 
     Args:
         series: number of the series of pages; OME describes each.
     """
     if tiff.is_ome and (voxel := _ome_voxel(tiff.ome_metadata, series)) != UNKNOWN:
         return voxel
+    y, x = _microscope_size(tiff)
+    if y and x:
+        return None, y, x
     page, imagej = tiff.pages.first, tiff.imagej_metadata or {}
     unit = imagej.get("unit") or RESOLUTION_UNITS.get(page.tags.valueof("ResolutionUnit", 2))
     x = _pixel_of_tag(page.tags.valueof("XResolution"), unit)
     y = _pixel_of_tag(page.tags.valueof("YResolution"), imagej.get("yunit", unit))
     return in_nm(imagej.get("spacing"), imagej.get("zunit", unit)), y, x
+
+
+def _microscope_size(tiff: tifffile.TiffFile) -> tuple[float | None, float | None]:
+    """Height and width of a pixel that microscopes of FEI (Thermo Fisher) or Zeiss note."""
+    scan = (tiff.fei_metadata or {}).get("Scan", {})
+    if "PixelWidth" in scan:
+        return in_nm(scan.get("PixelHeight"), "m"), in_nm(scan["PixelWidth"], "m")
+    _, *side = (tiff.sem_metadata or {}).get("ap_image_pixel_size", ("",))  # name, number, unit
+    side = in_nm(*side) if len(side) == 2 else None
+    return side, side
 
 
 def _pixel_of_tag(resolution: object, unit: str | None) -> float | None:

@@ -54,3 +54,20 @@ def test_likeness_and_text():
     assert PixelSize(10, 10).is_like(PixelSize(11, 9.1))
     assert not PixelSize(10, 10).is_like(PixelSize(10, 11.01))
     assert str(PixelSize(8, 8)) == "8 nm" and str(PixelSize(30, 4)) == "30 x 4 nm (height x width)"
+
+
+@pytest.mark.parametrize(
+    ("tag", "note", "expected"),
+    [
+        (34682, "[Scan]\r\nPixelWidth=5e-009\r\nPixelHeight=4e-009\r\n", (4, 5)),
+        (34118, "AP_IMAGE_PIXEL_SIZE\r\nImage Pixel Size = 5.000 nm\r\n", (5, 5)),
+        (34118, "AP_IMAGE_PIXEL_SIZE\r\nImage Pixel Size = ?\r\n", (10, 10)),
+    ],
+    ids=["FEI", "Zeiss", "nothing"],
+)
+def test_notes_of_microscopes_win_over_the_resolution(tmp_path, tag, note, expected):
+    tags = {"extratags": [(tag, 2, 0, note, True)], "metadata": None}
+    tifffile.imwrite(
+        tmp_path / "a.tif", PIXELS, resolution=(1e6, 1e6), resolutionunit="centimeter", **tags
+    )
+    assert pixel_size_of_file(tmp_path / "a.tif") == pytest.approx(expected)
