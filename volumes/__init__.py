@@ -36,4 +36,5 @@ def open_volume(path: Path, options: ArrayOptions | None = None) -> Volume:
                     f"{volume.source}: voxels are {volume.dtype}, expected grey levels or labels"
                 )
             return volume
-    raise ValueError(f"{path}: expected {', '.join(kind.name for kind in FORMATS)}")
+    names = ", ".join(kind.name for kind in FORMATS)
+    raise ValueError(f"{path}: expected {names}. Convert it to TIFF, for example with Fiji")

@@ -207,7 +207,12 @@ def _paste(result, pixels, corner, box, shape):
 def _check_pages(path: Path, page: tifffile.TiffPage) -> None:
     """Refuse pages that are no plain grey pictures."""
     problem = None
-    if page.samplesperpixel != 1 or page.photometric not in GREY:
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+        problem = (
+            "colour tables, expected grey pages. Save the numbers alone (in Fiji: Image > Lookup "
+            "Tables > Grays)"
+        )
+    elif page.samplesperpixel != 1 or page.photometric not in GREY:
         problem = "colours, expected grey pages. Convert them to grey"
     elif page.imagedepth != 1:
         problem = "pages that hold volumes, expected one slice for each page. Convert it"

@@ -290,6 +290,10 @@ def test_colours_are_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 8, 8, 3), np.uint8), photometric="rgb")
     with pytest.raises(ValueError, match="grey"):
         open_volume(tmp_path / "a.tif")
+    table = np.eye(3, 256, dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "c.tif", voxels(), photometric="palette", colormap=table)
+    with pytest.raises(ValueError, match="c.tif: colour tables, .* Save the numbers alone"):
+        open_volume(tmp_path / "c.tif")
     (tmp_path / "b.tif").write_bytes(b"II*\0" + bytes(20))
     with pytest.raises(ValueError, match="b.tif"):
         open_volume(tmp_path / "b.tif")
