@@ -2,8 +2,13 @@
 
 import signal
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+
+# SIGTERM: `scancel`, a shutdown. SIGUSR1: what `--signal` of Slurm sends before the time is up.
+STOPS = (signal.SIGTERM, signal.SIGUSR1)
+
+Handler = Callable | int | None  # as `signal.getsignal` gives it
 
 
 class StoppedForRequeue(KeyboardInterrupt):
@@ -20,9 +25,18 @@ def kept_handlers(numbers: Collection[int]) -> Iterator[None]:
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():  # no other may set handlers
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        set_handlers(before)
+
+
+def set_handlers(handlers: Mapping[int, Handler]) -> None:
+    """Set what signals do, by their numbers; nothing in threads, which may not.
+
+    None stands for a handler that was not installed from Python. Python cannot put it back, so the
+    signal gets its default again.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in handlers.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 @contextmanager
@@ -36,22 +50,29 @@ def requeue_at_once() -> Iterator[None]:
         raise StoppedForRequeue
 
     with kept_handlers((signal.SIGUSR1,)):
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGUSR1, stop)
+        set_handlers({signal.SIGUSR1: stop})
         yield
 
 
 @contextmanager
-def requeue_ignored() -> Iterator[None]:
-    """Ignore SIGUSR1 in the block, after which there is nothing to go on with."""
-    with kept_handlers((signal.SIGUSR1,)):
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+def stops_ignored() -> Iterator[None]:
+    """Ignore `STOPS` in the block, which ends soon and leaves nothing to go on with."""
+    with kept_handlers(STOPS):
+        set_handlers(dict.fromkeys(STOPS, signal.SIG_IGN))
         yield
 
 
+def leave_stops_to_parent(worker: int) -> None:
+    """Ignore `STOPS` and Ctrl-C in a worker of a DataLoader, by its `worker_init_fn`.
+
+    They are sent to all processes of a job at once. The main process finishes its step, for which
+    it needs the workers, and ends them itself.
+    """
+    set_handlers(dict.fromkeys((signal.SIGINT, *STOPS), signal.SIG_IGN))
+
+
 class StopRequest:
-    """Context manager that is true once SIGTERM or SIGUSR1 has asked the process to end soon.
+    """Context manager that is true once one of `STOPS` has asked the process to end soon.
 
     The work checks it between two pieces, so nothing is cut off in the middle.
 
@@ -59,12 +80,10 @@ class StopRequest:
         received: number of the signal, 0 for none.
     """
 
-    # SIGTERM: `scancel`, a shutdown. SIGUSR1: what `--signal` of Slurm sends before the time is up.
-    SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-
     def __enter__(self):
         self.received = 0
-        self.before = {number: signal.signal(number, self._receive) for number in self.SIGNALS}
+        self.before = {number: signal.getsignal(number) for number in STOPS}
+        set_handlers(dict.fromkeys(STOPS, self._receive))
         return self
 
     def _receive(self, number, frame):
@@ -76,5 +95,4 @@ class StopRequest:
 
     def __exit__(self, *error):
         # From here on signals act as before, and SIGTERM ends the process at once.
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
+        set_handlers(self.before)

@@ -16,7 +16,7 @@ from core.imaging.image_options import ImageOptions, add_image_options
 from core.imaging.images import list_images
 from core.prompts import read_prompts
 from core.recording.run_lock import RunLock
-from core.signals import requeue_at_once, requeue_ignored
+from core.signals import requeue_at_once, stops_ignored
 from core.weights.weight_files import check_weights_file
 from share import run_script
 from training.base.options import GROUPS, BaseOptions
@@ -99,7 +99,7 @@ def main(argv=None):
             cache = LatentCache(options.cache.latent_memory * GB, work.path)
             train_stages(model, read_images(paths, largest), prompts, options, cache, work)
         # A second call would find the weights, and refuse to replace them.
-        with requeue_ignored():
+        with stops_ignored():
             save_weights(base_weights(model), files.output)
             print(f"written: {files.output}")
             work.remove()
