@@ -18,6 +18,7 @@ from core.command_line.option_sources import (
 from core.command_line.options import new_parser, option_names
 from core.recording.records import RECORD
 from core.recording.run_files import can_restore
+from core.signals import requeue_at_once
 from share import run_script
 from training.processes import count_processes, name_run
 from training.run_options import FREE_ON_RESUME, GROUPS, TrainingOptions, read_saved_options
@@ -56,6 +57,7 @@ def parse_args(argv=None) -> TrainingOptions:
     return options
 
 
+@requeue_at_once()  # outside of the steps nothing is lost: files are whole
 def main(argv=None):
     """Check everything, then train."""
     options = parse_args(argv)

@@ -15,6 +15,7 @@ from cldm.sampling import NotFiniteError
 from core.imaging.images import write_png
 from core.lightning import gather_objects
 from core.seeds import sample_seed
+from core.signals import leave_stops_to_parent
 from fid.backbones.loading import Backbone
 from fid.distances import frechet_distance, kid, statistics_of
 
@@ -100,7 +101,11 @@ class ValidationFid(Callback):
             indices[i : i + self.batch_size] for i in range(0, len(indices), self.batch_size)
         ]
         loader = DataLoader(
-            self.dataset, batch_sampler=batches, num_workers=self.num_workers, collate_fn=list
+            self.dataset,
+            batch_sampler=batches,
+            num_workers=self.num_workers,
+            collate_fn=list,
+            worker_init_fn=leave_stops_to_parent,
         )
         hidden = not trainer.is_global_zero
         bar = tqdm(loader, desc="images for the FID", leave=False, disable=hidden)

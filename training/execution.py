@@ -7,6 +7,7 @@ from core.command_line.groups import secret_names
 from core.command_line.option_sources import naming_record
 from core.notices import report
 from core.recording.records import write_run_record
+from core.signals import stops_ignored
 from training.callbacks.agreement import CountOverlap
 from training.callbacks.loss_curve import LOSS_PICTURE
 from training.model import build_module
@@ -41,5 +42,7 @@ def execute(run: TrainingRun, count_overlap: CountOverlap | None) -> None:
         if not run.resumed:
             run.open_folder(trainer, record)
         run.fit(trainer, module)
-        report(f"weights: {run.keep_best(trainer)}\nlosses: {run.run_dir / LOSS_PICTURE}")
-        report(f"card: {run.write_card(trainer)}")
+        # In seconds all is done. A job that stopped here would be requeued, or fail, for nothing.
+        with stops_ignored():
+            report(f"weights: {run.keep_best(trainer)}\nlosses: {run.run_dir / LOSS_PICTURE}")
+            report(f"card: {run.write_card(trainer)}")

@@ -1,7 +1,6 @@
 """A training run: its folder, its trainer, and its way from start to end."""
 
 import shlex
-import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,12 +12,12 @@ from cldm.controlnet import ControlledDiffusionModel
 from cldm.speed import speed_up_training
 from core.hardware.bf16 import notify_of_slow_bf16
 from core.hardware.devices import float32_products
-from core.lightning import position, read_last, stop_as_interrupt, wait_for_last
-from core.notices import notify, report
+from core.lightning import position, read_last, wait_for_last
+from core.notices import notify
 from core.recording.records import DATA
 from core.recording.run_files import LAST
 from core.samples import collate
-from core.signals import StoppedForRequeue
+from core.signals import leave_stops_to_parent
 from core.weights.torch_files import load_pickle
 from training.callbacks.agreement import CountOverlap
 from training.callbacks.building import build_callbacks
@@ -156,19 +155,12 @@ class TrainingRun:
         self._speed_up(module.model)
         train, validation = self._loaders(trainer, module.encoders.cache)
         last = self.run_dir / LAST if self.resumed else None
-        try:
-            with stop_as_interrupt(), float32_products(self.options.processes.precision):
-                trainer.fit(module, train, validation, ckpt_path=last, weights_only=True)
-        except KeyboardInterrupt as stop:
-            if self.save_last.path.exists():
-                command = ["python", "train.py", "--resume_training", str(self.run_dir)]
-                further = f"to continue: {shlex.join(command)}"
-            else:
-                further = "start it again"
-            report(f"stopped: {self.save_last.kept_text()}; {further}")
-            if self.save_last.signal_received == signal.SIGUSR1:
-                raise StoppedForRequeue from stop
-            raise
+        command = ["python", "train.py", "--resume_training", str(self.run_dir)]
+        with (
+            self.save_last.telling_stop(f"to continue: {shlex.join(command)}"),
+            float32_products(self.options.processes.precision),
+        ):
+            trainer.fit(module, train, validation, ckpt_path=last, weights_only=True)
 
     def _speed_up(self, model: ControlledDiffusionModel) -> None:
         options, on_gpu = self.options.processes, self.processes.on_gpu
@@ -211,6 +203,7 @@ class TrainingRun:
             num_workers=workers,
             pin_memory=self.processes.on_gpu,  # the GPU copies a batch while it computes another
             persistent_workers=workers > 0,  # starting them anew would delay every epoch
+            worker_init_fn=leave_stops_to_parent,
         )
 
     def keep_best(self, trainer: Trainer) -> Path:

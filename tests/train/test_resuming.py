@@ -16,17 +16,24 @@ import torch
 
 import train
 from cldm.model import create_model
+from core.cards import CARD
 from core.imaging.images import write_png
 from core.imaging.labels import read_labels
 from core.lightning import position
 from core.notices import Notice
 from core.recording.records import RECORD, write_run_record
 from core.recording.run_lock import RunLock
+from core.signals import StoppedForRequeue
 from core.weights.checkpoints import load_state_dict
 from core.weights.torch_files import load_pickle
 from segmentation.network import build_segmenter, save_segmenter
+from share import REQUEUE
 from tests.trained import final_state, only_run, validation
 from tests.weights import assert_same_tensors
+from training.folder.run_folder import RunFolder
+from training.run import TrainingRun
+from training.step.frozen import FrozenEncoders
+from training.step.module import ControlTraining
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,6 +97,66 @@ def test_killed_and_interrupted_runs_resume_to_the_same_weights(options, pairs, 
         for folder in (run, whole)
     )
     assert curve == expected_curve
+
+
+def test_workers_that_read_images_leave_signals_to_the_training(options, pairs, tmp_path):
+    """Slurm signals all processes of a job, but the last step needs its workers."""
+    words = "--num_workers 2 --save_every 1 --max_steps 10000 --max_epochs 10000"
+    process = start([*options, *validation(pairs), *words.split()])
+    wait_for(lambda: list(tmp_path.glob("runs/*/last_previous.ckpt")), process)
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(workers) >= 2
+    for _ in range(2):  # a worker may note the first one, as the process does that it is a copy of
+        for worker in map(int, workers):
+            os.kill(worker, signal.SIGUSR1)
+        time.sleep(0.5)
+    (last,) = tmp_path.glob("runs/*/last.ckpt")
+    saved = last.stat().st_mtime_ns
+    wait_for(lambda: last.stat().st_mtime_ns != saved, process)
+    process.send_signal(signal.SIGUSR1)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == REQUEUE, output
+    assert f"stopped: {last} is of step" in output
+
+
+def signalled(function, number):
+    """The function, before which a signal arrives."""
+
+    def call(*args, **kwargs):
+        signal.raise_signal(number)
+        return function(*args, **kwargs)
+
+    return call
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        (ControlTraining, "training_step"),  # the last step
+        (TrainingRun, "keep_best"),
+        (TrainingRun, "write_card"),
+    ],
+)
+def test_a_signal_that_comes_when_all_is_trained_ends_nothing(
+    options, tmp_path, monkeypatch, number, part, name
+):
+    monkeypatch.setattr(part, name, signalled(getattr(part, name), number))
+    train.main([*options, "--max_steps", "1"])
+    files = {path.name for path in only_run(tmp_path).iterdir()}
+    assert {"last.ckpt", "EM_best_results.ckpt", CARD} <= files
+
+
+@pytest.mark.parametrize("part", [FrozenEncoders, RunFolder])
+def test_a_job_that_is_to_be_requeued_before_its_first_step_says_so(
+    options, tmp_path, monkeypatch, part
+):
+    words = [*options, "--max_steps", "1", "--run_id", "job"]
+    with monkeypatch.context() as patch, pytest.raises(StoppedForRequeue):
+        patch.setattr(part, "__init__", signalled(part.__init__, signal.SIGUSR1))
+        train.main(words)
+    train.main(words)
+    assert final_state(tmp_path / "runs/job")[2] == 1
 
 
 def test_a_run_in_bf16_goes_on_to_the_same_weights(options, tmp_path):

@@ -1,6 +1,5 @@
 """The loop of both stages: a number of steps, with a learning rate that rises and falls."""
 
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +12,12 @@ from torch.utils.data import DataLoader
 from core.hardware.bf16 import notify_of_slow_bf16
 from core.hardware.device_options import pick_device
 from core.hardware.devices import float32_products
-from core.lightning import (
-    WholeFileIO,
-    lightning_precision,
-    restore_last,
-    stop_as_interrupt,
-)
+from core.lightning import WholeFileIO, lightning_precision, restore_last
 from core.notices import notify, report
 from core.recording.progress import Progress
 from core.recording.run_files import LAST, can_restore
-from core.signals import StoppedForRequeue, kept_handlers
 from core.weights.torch_files import load_pickle
-from training.callbacks.checkpoints import SIGNALS, SaveLast
+from training.callbacks.checkpoints import SaveLast
 
 
 @dataclass(frozen=True)
@@ -103,16 +96,11 @@ def fit(
     last, done = _last_save(run.folder)
     if last:
         report(f"going on after step {done:,} of {steps:,}, from {last}")
-    try:
-        with kept_handlers(SIGNALS), stop_as_interrupt(), float32_products(run.precision):
+    with save_last.telling_stop("the same command goes on"):
+        with float32_products(run.precision):
             trainer.fit(module, batches(done), ckpt_path=last, weights_only=True)
         if save_last.signal_received:  # during the last step, which ends the stage, not the work
             raise KeyboardInterrupt
-    except KeyboardInterrupt as stop:
-        report(f"stopped: {save_last.kept_text()}; the same command goes on")
-        if save_last.signal_received == signal.SIGUSR1:
-            raise StoppedForRequeue from stop
-        raise
 
 
 def _last_save(folder: Path) -> tuple[Path | None, int]:

@@ -1,22 +1,25 @@
 """Checkpoints of a training, from which it goes on exactly where it was cut off."""
 
 import signal
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
+from core.lightning import stop_as_interrupt
 from core.notices import notify, report
 from core.recording.run_files import LAST
+from core.signals import STOPS, StoppedForRequeue, kept_handlers, set_handlers
 from ldm.modules.locked_layers import Locked
 from training.callbacks.steps import ends_step, validation_follows
 from training.folder.start_record import START, read_identity
 from training.names import BEST, BEST_AGREEMENT, BEST_FID
 
 ALIGNMENT = 64  # bytes: torch's own memory on the CPU begins at multiples of it
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGINT, *STOPS)
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -84,7 +87,8 @@ class SaveLast(Checkpoint):
 
     The file holds weights, optimizer and position. It is written every `every_n_steps` optimizer
     steps and at the end. On a signal the step at hand is finished and saved first; a second signal
-    ends the process at once. A signal to one of several processes stops all at the same step.
+    ends the process at once. A signal to one of several processes stops all at the same step. One
+    that arrives in the last step or later stops nothing: the training is over.
 
     Attributes:
         signal_received: number of the signal that asked for the end, 0 for none.
@@ -113,13 +117,11 @@ class SaveLast(Checkpoint):
         if loop.restarted_on_epoch_start:
             epochs.ready += 1  # Lightning has set it back, and does not count it again
         # Not earlier: Lightning's own handlers, which would save in mid-step, are replaced.
-        if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                signal.signal(number, self._note_signal)
+        set_handlers(dict.fromkeys(SIGNALS, self._note_signal))
 
     def _note_signal(self, number, frame):
         name = signal.Signals(number).name
-        report(f"\n{name}: finishing this step, then saving; once more ends at once")
+        report(f"\n{name}: ending once this step is saved; once more ends at once")
         self.signal_received = number
         at_once = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
         signal.signal(number, at_once)
@@ -169,7 +171,7 @@ class SaveLast(Checkpoint):
         at_end = trainer.global_step == trainer.max_steps or trainer.should_stop
         if agreed or due or at_end:
             self._save(trainer, pl_module)
-        if agreed:
+        if agreed and not at_end:
             raise KeyboardInterrupt  # from which Lightning closes loggers and workers
 
     def _save(self, trainer, pl_module):
@@ -185,6 +187,26 @@ class SaveLast(Checkpoint):
         self.saved_step = trainer.global_step
         trainer.save_checkpoint(self.path, weights_only=False)  # with optimizer and position
         self.kept_step = self.saved_step
+
+    @contextmanager
+    def telling_stop(self, how_to_go_on: str) -> Iterator[None]:
+        """Say what is kept where the training in the block is stopped.
+
+        At its end signals do again what they did before.
+
+        Raises:
+            KeyboardInterrupt, StoppedForRequeue: the training was stopped. All is saved, unless it
+                was asked to stop twice.
+        """
+        try:
+            with kept_handlers(SIGNALS), stop_as_interrupt():
+                yield
+        except KeyboardInterrupt as stop:
+            further = how_to_go_on if self.path.exists() else "start it again"
+            report(f"stopped: {self.kept_text()}; {further}")
+            if self.signal_received == signal.SIGUSR1:
+                raise StoppedForRequeue from stop
+            raise
 
     def kept_text(self) -> str:
         """Words for the checkpoint from which the run can go on."""
