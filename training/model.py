@@ -2,15 +2,25 @@
 
 import torch
 
+from cldm.controlnet import ControlledDiffusionModel
 from cldm.model import build_model
 from cldm.parameterization import check_parameterization
+from cldm.speed import speed_up_training
 from cldm.unknown_prompts import notify_of_unknown_prompts
 from core.command_line.options import option_names
+from core.hardware.bf16 import notify_of_slow_bf16
 from core.notices import report
 from core.recording.run_files import LAST
+from training.callbacks.checkpoints import align_weights
+from training.processes import Processes, ProcessOptions
 from training.run import TrainingRun
 from training.step.frozen import FrozenEncoders
-from training.step.gradient_checkpointing import StepSize, choose_checkpointing, memory_per_process
+from training.step.gradient_checkpointing import (
+    StepSize,
+    choose_checkpointing,
+    memory_per_process,
+    uses_checkpointing,
+)
 from training.step.latents import GB, LatentCache
 from training.step.module import ControlTraining
 
@@ -43,7 +53,10 @@ def build_module(run: TrainingRun, device: torch.device) -> ControlTraining:
     cache = LatentCache(run.options.cache.latent_memory * GB, run.run_dir)
     encoders = FrozenEncoders(model, cache)
     optimization = run.options.optimization
-    return ControlTraining(model, encoders, optimization.learning_rate, optimization.ema_decay)
+    module = ControlTraining(model, encoders, optimization.learning_rate, optimization.ema_decay)
+    added_up = optimization.accumulate_grad_batches
+    speed_up(model, run.options.processes, run.processes, added_up)
+    return module
 
 
 def _choose_checkpointing(run: TrainingRun, model, device: torch.device, free: int) -> None:
@@ -57,3 +70,22 @@ def _choose_checkpointing(run: TrainingRun, model, device: torch.device, free: i
     )
     if decided := choose_checkpointing(choice, model, size, device, free):
         report(decided)
+
+
+def speed_up(
+    model: ControlledDiffusionModel, options: ProcessOptions, processes: Processes, added_up: int
+) -> None:
+    """Make the steps of a model fast, as options and device allow.
+
+    Args:
+        model: with its frozen weights marked, and with gradient checkpointing as it stays.
+        added_up: batches whose gradients one step adds up.
+    """
+    on_gpu = processes.on_gpu
+    notify_of_slow_bf16("cuda" if on_gpu else "cpu", options.precision)
+    # A graph writes gradients to one place, once for each step. With several processes they are
+    # exchanged while others are computed.
+    in_place = processes.total == 1 and added_up == 1 and not uses_checkpointing(model)
+    graphs = options.cuda_graphs and in_place
+    speed_up_training(model, on_gpu, options.precision, options.compile, graphs)
+    align_weights(model)  # or a resumed run would differ in the last bits

@@ -8,23 +8,19 @@ from pathlib import Path
 from pytorch_lightning import Trainer
 from torch.utils.data import DataLoader
 
-from cldm.controlnet import ControlledDiffusionModel
-from cldm.speed import speed_up_training
-from core.hardware.bf16 import notify_of_slow_bf16
 from core.hardware.devices import float32_products
 from core.lightning import position, read_last, wait_for_last
 from core.notices import notify
 from core.recording.records import DATA
 from core.recording.run_files import LAST
-from core.samples import collate
-from core.signals import leave_stops_to_parent
 from core.weights.torch_files import load_pickle
 from training.callbacks.agreement import CountOverlap
 from training.callbacks.building import build_callbacks
-from training.callbacks.checkpoints import SaveLast, align_weights
+from training.callbacks.checkpoints import SaveLast
 from training.data.batches import BatchesOfProcess, SeededBatches, ValidationBatches
 from training.data.data_record import fingerprint_data
 from training.data.datasets import DataSets
+from training.data.loaders import build_loader
 from training.folder.card import weights_notes, write_model_card
 from training.folder.output_options import build_loggers
 from training.folder.run_folder import RunFolder
@@ -32,7 +28,6 @@ from training.folder.start_record import START, fingerprint_start
 from training.names import BEST, BESTS
 from training.processes import Processes
 from training.run_options import TrainingOptions
-from training.step.gradient_checkpointing import uses_checkpointing
 from training.step.latents import LatentCache
 from training.step.module import ControlTraining
 from training.trainer import build_trainer
@@ -152,7 +147,6 @@ class TrainingRun:
             KeyboardInterrupt, StoppedForRequeue: the run was asked to stop. All is saved, unless
                 it was asked twice.
         """
-        self._speed_up(module.model)
         train, validation = self._loaders(trainer, module.encoders.cache)
         last = self.run_dir / LAST if self.resumed else None
         command = ["python", "train.py", "--resume_training", str(self.run_dir)]
@@ -161,19 +155,6 @@ class TrainingRun:
             float32_products(self.options.processes.precision),
         ):
             trainer.fit(module, train, validation, ckpt_path=last, weights_only=True)
-
-    def _speed_up(self, model: ControlledDiffusionModel) -> None:
-        options, on_gpu = self.options.processes, self.processes.on_gpu
-        notify_of_slow_bf16("cuda" if on_gpu else "cpu", options.precision)
-        graphs = options.cuda_graphs and self._can_be_recorded(model)
-        speed_up_training(model, on_gpu, options.precision, options.compile, graphs)
-        align_weights(model)  # or a resumed run would differ in the last bits
-
-    def _can_be_recorded(self, model: ControlledDiffusionModel) -> bool:
-        """Tell whether gradients stand where a graph writes them, once for each step."""
-        alone = self.processes.total == 1  # else gradients are exchanged while others are computed
-        added_up = self.options.optimization.accumulate_grad_batches > 1
-        return alone and not added_up and not uses_checkpointing(model)
 
     def _loaders(
         self, trainer: Trainer, cache: LatentCache
@@ -194,17 +175,8 @@ class TrainingRun:
         return train_loader, self._loader(trainer, validation, in_order, cache)
 
     def _loader(self, trainer: Trainer, dataset, batches, cache: LatentCache) -> DataLoader:
-        workers = self.options.data.num_workers
         own = BatchesOfProcess(batches, trainer.global_rank, trainer.world_size, cache)
-        return DataLoader(
-            dataset,
-            batch_sampler=own,
-            collate_fn=collate,
-            num_workers=workers,
-            pin_memory=self.processes.on_gpu,  # the GPU copies a batch while it computes another
-            persistent_workers=workers > 0,  # starting them anew would delay every epoch
-            worker_init_fn=leave_stops_to_parent,
-        )
+        return build_loader(dataset, own, self.options.data.num_workers, self.processes.on_gpu)
 
     def keep_best(self, trainer: Trainer) -> Path:
         """The file of the best weights; written now if the run was shorter than an epoch."""

@@ -15,7 +15,7 @@ from core.lightning import WholeFileIO
 from core.notices import Notice
 from share import run_script
 from tests.trained import final_state, only_run
-from training.run import TrainingRun
+from training.data.loaders import build_loader
 from training.step.module import ControlTraining
 
 
@@ -82,16 +82,15 @@ def test_weights_that_are_overwritten_during_a_training_are_named(
 ):
     start = tmp_path / "start.safetensors"
     shutil.copy(micro_weights, start)
-    loaders = TrainingRun._loaders
 
     def overwrite(*arguments):  # in place, once the model has been built
         with open(start, "r+b") as file:
             file.seek(-1, os.SEEK_END)
             file.write(b"\x01")
-        return loaders(*arguments)
+        return build_loader(*arguments)
 
     command = [*options, "--resume_path", str(start), "--max_steps", "1"]
-    monkeypatch.setattr(TrainingRun, "_loaders", overwrite)
+    monkeypatch.setattr("training.run.build_loader", overwrite)
     with pytest.warns(Notice, match=f"{start} was overwritten"):
         run_script(lambda: train.main(command))
 

@@ -1,6 +1,4 @@
-"""A training run as its device has it: loaders, compiled networks, packed weights."""
-
-from types import SimpleNamespace
+"""A model as its device trains it: compiled or recorded networks, packed weights."""
 
 import pytest
 
@@ -8,37 +6,21 @@ from core.notices import Notice
 from ldm.modules.locked_layers import LockedConv2d, LockedLinear
 from ldm.modules.packing import can_pack
 from ldm.modules.trained_layers import TrainedConv2d, TrainedLinear
+from training.model import speed_up
 from training.processes import Processes, ProcessOptions
-from training.run import TrainingRun
 from training.step.gradient_checkpointing import set_checkpointing
-from training.step.latents import LatentCache
 
 
-def run_on(on_gpu, processes=1, accumulate=1, **options):
-    """A run with the parts that the functions below read."""
-    run = TrainingRun.__new__(TrainingRun)
-    run.processes = Processes(on_gpu, processes, 1)
-    run.options = SimpleNamespace(
-        processes=ProcessOptions(**options),
-        data=SimpleNamespace(num_workers=0),
-        optimization=SimpleNamespace(accumulate_grad_batches=accumulate),
-    )
-    return run
-
-
-@pytest.mark.parametrize("on_gpu", [True, False])
-def test_batches_are_pinned_for_gpus_alone(on_gpu, tmp_path):
-    trainer, cache = SimpleNamespace(global_rank=0, world_size=1), LatentCache(0, tmp_path)
-    loader = run_on(on_gpu)._loader(trainer, [1, 2], [], cache)
-    assert loader.pin_memory == on_gpu
+def speed_up_on(on_gpu, model, processes=1, added_up=1, **options):
+    speed_up(model, ProcessOptions(**options), Processes(on_gpu, processes, 1), added_up)
 
 
 def test_the_locked_network_and_its_branch_are_compiled(tiny_cldm, monkeypatch):
     compiled = []
     monkeypatch.setattr("cldm.speed.compile_networks", compiled.extend)
-    run_on(True, cuda_graphs=False)._speed_up(tiny_cldm)
+    speed_up_on(True, tiny_cldm, cuda_graphs=False)
     assert compiled == []
-    run_on(True, compile=True)._speed_up(tiny_cldm)
+    speed_up_on(True, tiny_cldm, compile=True)
     assert compiled == [tiny_cldm.model.diffusion_model, tiny_cldm.control_model]
 
 
@@ -49,7 +31,7 @@ def test_the_locked_network_and_its_branch_are_compiled(tiny_cldm, monkeypatch):
         (True, {"cuda_graphs": False}, False, False),
         (True, {"compile": True}, False, False),
         (True, {"processes": 2}, False, False),
-        (True, {"accumulate": 2}, False, False),
+        (True, {"added_up": 2}, False, False),
         (True, {}, True, False),  # it computes again what a graph has kept
         (False, {}, False, False),
     ],
@@ -60,7 +42,7 @@ def test_steps_are_recorded_where_gradients_stay_in_place(
     models = []
     monkeypatch.setattr("cldm.speed.record_training", models.append)
     set_checkpointing(tiny_cldm, checkpointing)
-    run_on(on_gpu, **options)._speed_up(tiny_cldm)
+    speed_up_on(on_gpu, tiny_cldm, **options)
     assert models == [tiny_cldm] * recorded
 
 
@@ -70,7 +52,7 @@ def test_steps_are_recorded_where_gradients_stay_in_place(
     [(False, "bf16", True), (False, "32", False), (True, "bf16", False)],
 )
 def test_the_locked_network_is_packed_in_bf16_on_a_cpu(tiny_cldm, on_gpu, precision, packed):
-    run_on(on_gpu, precision=precision)._speed_up(tiny_cldm)
+    speed_up_on(on_gpu, tiny_cldm, precision=precision)
     kinds = {type(layer) for layer in tiny_cldm.model.modules()}
     assert (LockedConv2d in kinds and LockedLinear in kinds) == packed
     kinds = {type(layer) for layer in tiny_cldm.control_model.modules()}
@@ -81,7 +63,7 @@ def test_the_locked_network_is_packed_in_bf16_on_a_cpu(tiny_cldm, on_gpu, precis
 def test_bf16_where_it_is_slow_is_a_notice(tiny_cldm, monkeypatch):
     monkeypatch.setattr("core.hardware.bf16.bf16_time_on_cpu", lambda: 3.0)
     with pytest.warns(Notice, match="bf16: a product takes 3.0 times as long"):
-        run_on(on_gpu=False, precision="bf16")._speed_up(tiny_cldm)
+        speed_up_on(False, tiny_cldm, precision="bf16")
 
 
 @pytest.mark.parametrize("on_gpu", [True, False])
@@ -89,5 +71,5 @@ def test_bf16_where_it_is_slow_is_a_notice(tiny_cldm, monkeypatch):
 def test_freed_memory_is_kept_on_a_cpu(tiny_cldm, monkeypatch, on_gpu, precision):
     kept = []
     monkeypatch.setattr("cldm.speed.keep_freed_memory", lambda: kept.append(True))
-    run_on(on_gpu, precision=precision, cuda_graphs=False)._speed_up(tiny_cldm)
+    speed_up_on(on_gpu, tiny_cldm, precision=precision, cuda_graphs=False)
     assert bool(kept) != on_gpu
