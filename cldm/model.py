@@ -127,9 +127,7 @@ def create_control(
     Args:
         layer_dtype: as in `build_model`.
     Raises:
-        FileNotFoundError, ValueError: as `build_model`; no control branch in the file.
-        RuntimeError: the checkpoint does not fit the configuration, or was trained with another
-            number of hint channels.
+        FileNotFoundError, ValueError, RuntimeError: as `build_model`; no control branch in it.
     """
     state_dict = load_control(weights_path)
     with SkipInitialisation():
@@ -206,7 +204,8 @@ def load_weights(
         new_hint, layer_dtype: as in `build_model`.
     Raises:
         RuntimeError, ValueError: as `load_strictly`. The schedule may be missing, and tensors that
-            only other programs read may be left over. A model with control refuses a base.
+            only other programs read may be left over. A model with control refuses a base, and a
+            branch weights for hints of another number of channels.
     """
     state_dict = dict(load_state_dict(path) if state_dict is None else state_dict)
     if subset(model.state_dict(), [CONTROL]) and subset(state_dict, [UNET]):
@@ -217,6 +216,7 @@ def load_weights(
             )
     if new_hint and FIRST_HINT in model.state_dict() and FIRST_HINT in state_dict:
         _fit_first_hint(model, path, state_dict, new_hint)
+    _check_hint_channels(model, path, state_dict)
     addresses = set()  # of the first bytes of tensors that are in use
     layers = rounded_names(model)
     for key, value in state_dict.items():
@@ -228,6 +228,19 @@ def load_weights(
         addresses.add(value.data_ptr())
         state_dict[key] = value
     load_strictly(model, state_dict, path, SCHEDULE, MAY_BE_LEFT_OVER)
+
+
+def _check_hint_channels(model, path, state_dict):
+    """Raise ValueError where a branch was trained for hints of another number of channels."""
+    own = model.state_dict()
+    for name in {FIRST_HINT, FIRST_HINT.removeprefix(CONTROL)} & own.keys() & state_dict.keys():
+        (_, expected, *_), shape = own[name].shape, state_dict[name].shape
+        if len(shape) == 4 and shape[1] != expected:
+            raise ValueError(
+                f"{path}: its control branch reads hints of {shape[1]} channels, expected "
+                f"{expected}. If they are masks, give --num_classes {shape[1]}; else it is of "
+                "another condition."
+            )
 
 
 def _fit_first_hint(model, path, state_dict, new_hint):

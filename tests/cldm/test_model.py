@@ -141,12 +141,11 @@ def test_new_hint_channels(tmp_path, mini_yaml, mini_weights, capsys, poisoned_m
     # Uniform within fan-in ** -0.5
     assert 0 < weight.abs().max() <= 1 / 6 and 0 < bias.abs().max() <= 1 / 6
     model.control_model.encode_hint(torch.zeros(1, 4, 16, 16))
-    with pytest.raises(
-        RuntimeError,
-        match=rf"another architecture; 1 .* {FIRST_HINT}weight "
-        r"\(16, 3, 3, 3\) instead of \(16, 4, 3, 3\)",
-    ):
+    expected = f"{path}: its control branch reads hints of 3 channels, expected 4.*--num_classes 3"
+    with pytest.raises(ValueError, match=expected):
         create_model(mini_yaml, path, hint_channels=4)
+    with pytest.raises(ValueError, match=expected):
+        create_control(mini_yaml, path, hint_channels=4)
     create_model(mini_yaml, path, hint_channels=3, new_hint="random")
     assert capsys.readouterr().out == ""
 
