@@ -1,5 +1,6 @@
 """Requests of a scheduler to stop."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -63,12 +64,25 @@ def stops_ignored() -> Iterator[None]:
 
 
 def leave_stops_to_parent(worker: int) -> None:
-    """Ignore `STOPS` and Ctrl-C in a worker of a DataLoader, by its `worker_init_fn`.
+    """Let a worker of a DataLoader end by its parent's will alone, by its `worker_init_fn`.
 
-    They are sent to all processes of a job at once. The main process finishes its step, for which
-    it needs the workers, and ends them itself.
+    Ctrl-C and `STOPS` are sent to all processes of a job at once. The main process finishes its
+    step, for which it needs the workers. When it ends, it sends them SIGTERM and waits for them.
+
+    Args:
+        worker: its number, which changes nothing.
     """
-    set_handlers(dict.fromkeys((signal.SIGINT, *STOPS), signal.SIG_IGN))
+    set_handlers(dict.fromkeys((signal.SIGINT, signal.SIGUSR1), signal.SIG_IGN))
+    # Blocked, for a thread to wait for: a handler would not learn who has sent it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_end_by_parent, args=[os.getppid()], daemon=True).start()
+
+
+def _end_by_parent(parent: int) -> None:
+    """Wait for the SIGTERM that a process of this number sends, then end this process."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
 
 
 class StopRequest:

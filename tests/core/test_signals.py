@@ -1,10 +1,12 @@
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from core.signals import STOPS, StopRequest, kept_handlers, set_handlers, stops_ignored
+from core.signals import STOPS, StopRequest, set_handlers, stops_ignored
 
 
 def test_a_request_is_noted_and_handlers_come_back():
@@ -25,17 +27,35 @@ def test_a_stop_is_ignored_where_the_work_is_nearly_done(number):
     assert signal.getsignal(number) == before
 
 
-def test_a_handler_of_other_code_leaves_the_default_behind(monkeypatch):
+def test_a_handler_of_other_code_leaves_the_default_behind():
     """`signal.getsignal` gives None for one that was not installed from Python."""
-    number = signal.SIGUSR2
-    with kept_handlers((number,)):
-        with monkeypatch.context() as patch:
-            patch.setattr(signal, "getsignal", lambda number: None)
-            block = kept_handlers((number,))
-            block.__enter__()
-        set_handlers({number: signal.SIG_IGN})
-        block.__exit__(None, None, None)
-        assert signal.getsignal(number) == signal.SIG_DFL
+    set_handlers({signal.SIGUSR2: signal.SIG_IGN})
+    set_handlers({signal.SIGUSR2: None})
+    assert signal.getsignal(signal.SIGUSR2) == signal.SIG_DFL
+
+
+LOADING = """
+import os, signal
+from torch.utils.data import DataLoader
+from core.signals import leave_stops_to_parent
+batches = iter(DataLoader(range(6), num_workers=1, worker_init_fn=leave_stops_to_parent))
+next(batches)
+worker = batches._workers[0].pid
+for number in STOPS:
+    os.system(f"kill -{number} {worker}")  # by another process, as Slurm does
+print(len(list(batches)))
+batches = iter(DataLoader(range(6), num_workers=1, worker_init_fn=leave_stops_to_parent))
+del type(batches).__del__  # so the program ends as with an iterator that was made half-way
+"""
+
+
+def test_workers_end_by_their_parent_alone():
+    """Without an end of their own, the interpreter sends them SIGTERM, and waits."""
+    script = LOADING.replace("STOPS", str([*map(int, STOPS), int(signal.SIGINT)]))
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "5\n"
 
 
 def test_threads_leave_handlers_alone():
