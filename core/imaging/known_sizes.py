@@ -180,5 +180,5 @@ def changed_sizes(before: Mapping[str, object], now: Mapping[str, object]) -> li
     return [
         f"the pixel size of {name} was changed from {old or 'unknown'} to {new or 'unknown'}"
         for name, old, new in sizes
-        if old is not None and old != new  # one that was unknown may be stated later
+        if old is not None and not old.is_same(new)  # one that was unknown may be stated later
     ]

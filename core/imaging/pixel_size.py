@@ -46,6 +46,12 @@ class PixelSize(NamedTuple):
         """Tell whether both sides are equal within a hundredth."""
         return math.isclose(self.y, self.x, rel_tol=0.01)
 
+    def is_same(self, other: "PixelSize | None") -> bool:
+        """Tell whether two sizes differ by a hundredth at most, as two notes of one file may."""
+        if other is None:
+            return False
+        return all(math.isclose(*sides, rel_tol=0.01) for sides in zip(self, other, strict=True))
+
     def is_like(self, other: "PixelSize") -> bool:
         """Tell whether two sizes differ by a tenth at most."""
         limit = math.log(1 + ALIKE) * (1 + 1e-9)

@@ -53,6 +53,9 @@ def test_png_files(tmp_path):
 def test_likeness_and_text():
     assert PixelSize(10, 10).is_like(PixelSize(11, 9.1))
     assert not PixelSize(10, 10).is_like(PixelSize(10, 11.01))
+    assert PixelSize(10, 10).is_same(PixelSize(10, 10.05))
+    assert not PixelSize(10, 10).is_same(PixelSize(10, 10.2))
+    assert not PixelSize(10, 10).is_same(None)
     assert str(PixelSize(8, 8)) == "8 nm" and str(PixelSize(30, 4)) == "30 x 4 nm (height x width)"
 
 

@@ -52,6 +52,8 @@ def test_another_pixel_size_is_a_change(folders, tmp_path):
     record = record_of(folders)
     write_json(tmp_path / DATA, record)
     check_same_data(tmp_path / DATA, record_of(folders))
+    write_json(folders[0] / VOLUME, {"pixel_size_nm": [8.001, 8]})  # another note, rounded
+    check_same_data(tmp_path / DATA, record_of(folders))
     write_json(folders[0] / VOLUME, {"pixel_size_nm": [4, 4]})
     changed = "the pixel size of images was changed from 8 nm to 4 nm; the pixel size of val_"
     with pytest.raises(RuntimeError, match=changed):
