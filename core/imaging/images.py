@@ -171,7 +171,7 @@ def _to_unit(
         source = "the file states" if bit_depth is None else "bit_depth is"
         raise ValueError(
             f"{path}: pixels reach {largest}, but {source} {bits} bits out of {stored}. "
-            "Correct the number of bits."
+            f"Correct the number of bits, or give --bit_depth {stored}."
         )
     if bit_depth is None and bits == 16:
         _warn_of_fewer_bits(path, largest)
