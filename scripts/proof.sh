@@ -73,9 +73,10 @@ from core.yaml_files import read_yaml
 from segmentation.study.config import FREE, MAX_STEPS
 study = read_yaml(sys.argv[1])
 faster = "bf16" if multiplies_bf16(pick_device("auto").type) else "32"
-options = dict(study.get("segmenter", {}))
-print(study.num_classes, options.pop("max_steps", MAX_STEPS), faster, end=" ")
-print(*(f"--{name} {value}" for name, value in options.items() if name not in FREE))
+options = dict(study.get("segmenter") or {})
+print(study.num_classes, options.pop("max_steps", None) or MAX_STEPS, faster, end=" ")
+print(*(f"--{name} {value}" for name, value in options.items()
+        if name not in FREE and value is not None))
 '
 
 # checksum_of_files FOLDER: of names and contents

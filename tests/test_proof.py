@@ -219,6 +219,7 @@ def test_segmenters_that_predict_masks_learn_like_those_of_the_study(proof):
         "batch_size": 4,
         "precision": "32",
         "mix": ["real=1"],  # names sources that these segmenters have not
+        "patience": None,  # the default, as if it were not there
     }
     for asked, steps in (({}, 700), ({"SEGMENTER_STEPS": "9"}, 9)):
         calls = proof("predicted_{labelled}", segmenter=study, PRECISION="bf16", **asked)
