@@ -63,12 +63,13 @@ def folder_statistics(
     statistics = folder_statistics(
         paths, backbone, batch_size, num_workers, keep_features, title=title
     )
-    if f"{_cache_key(paths, backbone)}.npz" == cached.name:  # no file has changed meanwhile
-        try:
-            with whole_file(cached) as temporary:  # several scores may run at once
-                np.savez(temporary, **statistics.state())
-        except OSError as error:  # the minutes of computing count more
-            notify(f"statistics of {title} are not kept for the next score ({error})")
+    try:
+        if f"{_cache_key(paths, backbone)}.npz" != cached.name:
+            raise OSError("files have changed meanwhile")
+        with whole_file(cached) as temporary:  # several scores may run at once
+            np.savez(temporary, **statistics.state())
+    except OSError as error:  # the minutes of computing count more
+        notify(f"statistics of {title} are not kept for the next score ({error})")
     return statistics
 
 
