@@ -11,6 +11,8 @@ import torch
 from cldm.names import AUTOENCODER, CONTROL, EMA, TEXT_ENCODER, UNET
 from core.command_line.options import OptionError
 
+# What programs leave in a base that only its training reads: losses, averages, parts of old losses
+OF_TRAINING = (".loss.", ".model_ema.", ".logvar", ".colorize")
 PARTS = {  # of a base, by the beginnings of their names
     UNET: "U-Net",
     AUTOENCODER: "autoencoder",
@@ -46,7 +48,7 @@ def find_origins(names, source: Mapping[str, torch.Tensor], use_ema: bool) -> di
     return origins
 
 
-def check_no_more(names: Container[str], source: Mapping[str, torch.Tensor]) -> None:
+def check_no_extra_layers(names: Container[str], source: Mapping[str, torch.Tensor]) -> None:
     """Check that a base has no layers that a model lacks, such as GLIGEN's or a VQ autoencoder's.
 
     Raises:
@@ -55,11 +57,13 @@ def check_no_more(names: Container[str], source: Mapping[str, torch.Tensor]) -> 
     extra = [
         name
         for name in source
-        if name.startswith((UNET, AUTOENCODER)) and name not in names and ".loss." not in name
+        if name.startswith((UNET, AUTOENCODER))
+        and name not in names
+        and not any(part in name for part in OF_TRAINING)
     ]
     if extra:
         raise RuntimeError(
-            f"it has {len(extra)} tensors of layers that the configuration lacks, such as "
+            f"it has layers that the configuration lacks, with {len(extra)} tensor(s) such as "
             f"{extra[0]}. Take the plain base"
         )
 
@@ -147,7 +151,7 @@ def add_control(
         )
     check_shapes(own, source, origins)
     check_complete(own, source, origins)
-    check_no_more(own, source)
+    check_no_extra_layers(own, source)
     weights = {name: own[name].clone() for name in own if name not in origins}
     dtypes = {name: tensor.dtype for name, tensor in own.items()}
     del own  # it holds the tensors whose memory the next line frees

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import torch
 
-from cldm.control_weights.add_control import check_no_more
+from cldm.control_weights.add_control import check_no_extra_layers
 from cldm.names import CONTROL, UNET
 
 # Difference of two copies of one weight, of which one went through half precision.
@@ -103,7 +103,7 @@ def transfer_control(
     check_weights(shapes, origins.values(), old_base, titles[0])
     check_weights(shapes, base, new_base, titles[2])
     try:
-        check_no_more(shapes, new_base)
+        check_no_extra_layers(shapes, new_base)
     except RuntimeError as error:
         raise RuntimeError(f"{titles[2]}: {error}") from error
     check_same_base(old_base, with_control, origins.values(), titles[0])

@@ -73,8 +73,9 @@ def test_gaps_of_a_base_are_refused(micro_yaml, lost, message):
 def test_layers_of_a_base_that_the_model_lacks_are_refused(micro_yaml, name):
     """Such a base draws otherwise without them; what only its training needed is left out."""
     source = base_weights(model := create_model(micro_yaml))
-    source["first_stage_model.loss.discriminator.main.0.weight"] = torch.zeros(1)
-    with pytest.raises(RuntimeError, match=f"has 1 tensors of layers that .* lacks, .* {name}. T"):
+    for part in ("loss.discriminator.main.0.weight", "model_ema.decay", "colorize"):
+        source[f"first_stage_model.{part}"] = torch.zeros(1)
+    with pytest.raises(RuntimeError, match=f"has layers that .* lacks, .* {name}. Take"):
         add_control(model, source | {name: torch.zeros(1)})
     add_control(model, source)
 
