@@ -9,6 +9,7 @@ from core.command_line.options import OptionError
 
 Box = tuple[slice, slice, slice]  # along z, y and x, with starts and stops
 DEFAULT_AXES = "tczyx"  # of arrays that name none: the last ones of these
+FEWEST_ROWS = 32  # of a picture whose x may be its one, three or four colours
 FEW_CHANNELS = 4  # up to which an axis named c holds channels: more are slices that lack a name
 
 
@@ -64,7 +65,7 @@ def place_axes(axes: str, shape: Sequence[int], at: Mapping[str, int], source: s
             f"{source}: axes {' '.join(axes)} of the sizes {tuple(shape)}, expected y and x among "
             "them, each once"
         )
-    if shape[named["x"]] <= FEW_CHANNELS < shape[named["y"]]:
+    if shape[named["x"]] in (1, 3, 4) and shape[named["y"]] >= FEWEST_ROWS:
         raise ValueError(
             f"{source}: axes {' '.join(axes)} of the sizes {tuple(shape)}, so x looks like "
             "channels. Store grey levels or labels alone, with the axes z, y and x"

@@ -26,6 +26,7 @@ def test_slices_that_a_program_calls_channels_or_frames():
 
 
 def test_colours_without_named_axes_are_no_rows():
-    for axes, shape in (("zyx", (8, 9, 3)), ("czyx", (5, 8, 9, 1))):
+    assert place("zyx", (8, 9, 3)).shape == (8, 9, 3)  # too few rows for a picture
+    for axes, shape in (("zyx", (8, 90, 3)), ("czyx", (5, 8, 90, 1))):
         with pytest.raises(ValueError, match=r"a.tif: axes .* so x looks like channels. Store"):
             place(axes, shape)
