@@ -139,7 +139,7 @@ def _axes_of(array) -> str:
 def _voxel_of(attributes) -> Voxel:
     """Voxel size of a data set's attributes, which list z, y and x."""
     unit = attributes.get("units", attributes.get("unit", "nm"))
-    stated = [_text(word) for word in np.atleast_1d(unit).tolist()]
+    stated = [_text(word).strip() or "nm" for word in np.atleast_1d(unit).tolist()]
     for name, units in (("element_size_um", ["um"]), ("resolution", stated)):
         values = np.atleast_1d(attributes.get(name, ()))
         if values.shape == (3,) and values.dtype.kind in "iuf" and len(units) in (1, 3):
