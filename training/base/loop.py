@@ -96,7 +96,7 @@ def fit(
     last, done = _last_save(run.folder)
     if last:
         report(f"going on after step {done:,} of {steps:,}, from {last}")
-    with save_last.telling_stop("the same command goes on"):
+    with save_last.telling_stop(*["the same command goes on"] * 2):
         with float32_products(run.precision):
             trainer.fit(module, batches(done), ckpt_path=last, weights_only=True)
         if save_last.signal_received:  # during the last step, which ends the stage, not the work

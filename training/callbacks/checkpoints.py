@@ -189,11 +189,15 @@ class SaveLast(Checkpoint):
         self.kept_step = self.saved_step
 
     @contextmanager
-    def telling_stop(self, how_to_go_on: str) -> Iterator[None]:
+    def telling_stop(
+        self, how_to_go_on: str, how_to_begin: str = "start it again"
+    ) -> Iterator[None]:
         """Say what is kept where the training in the block is stopped.
 
         At its end signals do again what they did before.
 
+        Args:
+            how_to_go_on, how_to_begin: what to do where something is saved, and where nothing is.
         Raises:
             KeyboardInterrupt, StoppedForRequeue: the training was stopped. All is saved, unless it
                 was asked to stop twice.
@@ -202,7 +206,7 @@ class SaveLast(Checkpoint):
             with kept_handlers(SIGNALS), stop_as_interrupt():
                 yield
         except KeyboardInterrupt as stop:
-            further = how_to_go_on if self.path.exists() else "start it again"
+            further = how_to_go_on if self.path.exists() else how_to_begin
             report(f"stopped: {self.kept_text()}; {further}")
             if self.signal_received == signal.SIGUSR1:
                 raise StoppedForRequeue from stop
