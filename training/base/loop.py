@@ -96,7 +96,8 @@ def fit(
     last, done = _last_save(run.folder)
     if last:
         report(f"going on after step {done:,} of {steps:,}, from {last}")
-    with save_last.telling_stop(*["the same command goes on"] * 2):
+    both_cases = "the same command goes on"  # with what is saved, of an earlier stage perhaps
+    with save_last.telling_stop(both_cases, both_cases):
         with float32_products(run.precision):
             trainer.fit(module, batches(done), ckpt_path=last, weights_only=True)
         if save_last.signal_received:  # during the last step, which ends the stage, not the work
