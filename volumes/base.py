@@ -112,7 +112,7 @@ class Format(NamedTuple):
         """Raise OptionError for an option that this format does not read."""
         for name, value in vars(options).items():
             if value and name not in self.reads_options:
-                raise OptionError(name, f"{path}: a file or folder of {self.name} has none")
+                raise OptionError(name, f"{path}: {self.name} does not read it")
 
 
 def check_level(level: int, count: int, source: Path) -> None:

@@ -81,7 +81,7 @@ def load_backbone(options: BackboneOptions, weights_option: str = "--weights-pat
     given, target = options.weights_path, options.download_dir
     path = find_weights(published.weights, weights_option, given, folders, target)
     checksum = sha256_of(path)
-    _refuse_others_weights(published, path, checksum)
+    _refuse_weights_of_another(published, path, checksum)
     network = published.build()
     tensors = {name: _own_memory(value) for name, value in published.read(path).items()}
     load_strictly(network, tensors, path)
@@ -105,7 +105,7 @@ def load_backbone(options: BackboneOptions, weights_option: str = "--weights-pat
     )
 
 
-def _refuse_others_weights(published: PublishedBackbone, path: Path, checksum: str) -> None:
+def _refuse_weights_of_another(published: PublishedBackbone, path: Path, checksum: str) -> None:
     """Raise ValueError for a file that another backbone has, of the same layers perhaps."""
     for other in BACKBONES.values():
         file = other.weights
