@@ -41,6 +41,14 @@ def test_resolution_in_another_unit(tmp_path, unit):
     check_reads(tmp_path / "a.h5", voxels(), VOXEL)
 
 
+@pytest.mark.parametrize("unit", ["", " ", np.bytes_("")])
+def test_resolution_without_a_unit_is_in_nm(tmp_path, unit):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["data"] = voxels()
+        file["data"].attrs.update(resolution=VOXEL, units=unit)
+    check_reads(tmp_path / "a.h5", voxels(), VOXEL)
+
+
 def test_axes_of_labels_and_of_ilastik(tmp_path):
     array = voxels(np.uint8, (23, 31, 5, 2))  # y, x, z, c
     with h5py.File(tmp_path / "a.h5", "w") as file:

@@ -79,3 +79,10 @@ def test_a_signal_during_the_agreement_of_processes_ends_the_next_step(tmp_path,
     with pytest.raises(KeyboardInterrupt):
         callback.on_validation_end(trainer, module)
     assert saved == [2] and callback.signal_received == signal.SIGUSR1
+
+
+def test_a_stop_before_the_first_save_says_how_to_begin(tmp_path, capsys, caplog):
+    for words, expected in ((["go on"], "start it again"), (["go on", "go on"], "go on")):
+        with pytest.raises(KeyboardInterrupt), SaveLast(tmp_path, 1, 1).telling_stop(*words):
+            raise KeyboardInterrupt
+        assert f"nothing is saved yet; {expected}" in capsys.readouterr().out + caplog.text
